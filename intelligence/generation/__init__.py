@@ -1,0 +1,1 @@
+"""The pipeline: from a prompt to a rated image."""

@@ -1,0 +1,39 @@
+"""The one door through which a plan is carried out: ComfyUI and diffusers both stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .story import GenerationPlan
+
+OnStep = Callable[[int, int], None]
+"""Called after each sampling step with (steps done, steps in all), over all forward batches of the run."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What a host brought back."""
+
+    images: Any
+    """diffusers: a list of PIL images; ComfyUI: an IMAGE tensor, float (batch, height, width, 3), 0 … 1."""
+    seconds: float
+    """Sampling and decoding of all images, without loading."""
+    seconds_per_step: float | None = None
+    """Median over the steps from the second on, per forward batch; None with fewer than two steps."""
+    peak_vram_gb: float = 0.0
+    notes: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What only this host's own callers use (ComfyUI: the latent)."""
+
+
+class Host(Protocol):
+    """Carries out a plan with one base model."""
+
+    name: str
+
+    def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
+        """Sample and decode `len(seeds)` images, image i from noise seeded with `seeds[i]`, in forward batches of
+        `plan.memory.batch_size`, with all of `plan.loras` applied together at their strengths."""
+        ...

@@ -1,0 +1,91 @@
+"""The objects that carry a prompt's story from stage to stage: each holds the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..config import OperationMode
+from ..lora import LoRARecommendation, RejectedLoRA
+from ..memory import MemoryPlan
+from ..parameters import OptimizedParameters
+from ..prompt import PromptAnalysis
+from ..records import Reason, Record
+from ..registry import FamilyFinding, ModelEvidence
+
+
+@dataclass(frozen=True)
+class GenerationExplanation(Record):
+    """The decisions in words."""
+
+    summary: str
+    lora_reasoning: dict[str, str] = field(default_factory=dict)
+    """LoRA name → why it was chosen, or why not."""
+    parameter_reasoning: dict[str, str] = field(default_factory=dict)
+    performance_notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return self.summary
+
+
+@dataclass
+class Recommendations(Record):
+    """What the pack suggests for a prompt. Every part may be edited before generating."""
+
+    prompt_analysis: PromptAnalysis
+    suggested_loras: list[LoRARecommendation] = field(default_factory=list)
+    suggested_params: OptimizedParameters | None = None
+    """None until the parameters were chosen."""
+    explanation: GenerationExplanation | None = None
+    """Why these were suggested; prints as its summary. Describes the suggestions, not later edits."""
+    prompt: str = ""
+    """The prompt to encode: LoRA tags out, trigger words and quality tags woven in."""
+    negative_prompt: str = ""
+    rejected: tuple[RejectedLoRA, ...] = ()
+    model: ModelEvidence | None = None
+    family: FamilyFinding | None = None
+    mode: OperationMode = OperationMode.AUTO
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class GenerationPlan(Record):
+    """Everything a host needs to know to sample: the recommendations and the memory plan."""
+
+    recommendations: Recommendations
+    memory: MemoryPlan
+
+    @property
+    def parameters(self) -> OptimizedParameters:
+        """The sampling settings."""
+        parameters = self.recommendations.suggested_params
+        assert parameters is not None, "a plan is made from recommendations with parameters"
+        return parameters
+
+    @property
+    def loras(self) -> list[LoRARecommendation]:
+        """The LoRAs to apply, together."""
+        return self.recommendations.suggested_loras
+
+
+@dataclass(frozen=True)
+class Generation(Record):
+    """One run of a host, as it is stored: the plan and what came of it. One id per image."""
+
+    id: str
+    plan: GenerationPlan
+    image_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    """One per image, in `image_ids`' order."""
+    base_model_id: str = ""
+    host: str = ""
+    """`diffusers` or `comfyui`."""
+    generation_time_seconds: float = 0.0
+    """From the start of sampling to the decoded images, all of them."""
+    peak_vram_gb: float = 0.0
+    """GiB on the device; 0 where there is no counter (CPU)."""
+    run_id: str = ""
+    """The host's own name for the run (ComfyUI: prompt id)."""
+    created_at: str = ""
+    """ISO 8601, UTC."""
+    denoise: float = 1.0
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,70 @@
+"""The sampling settings of one generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..config import is_number, require
+from ..records import Reason, Record
+from ..registry import Family
+
+SIZE_MULTIPLE = 8
+MAX_SIDE = 8192
+MAX_STEPS = 1000
+
+
+@dataclass
+class OptimizedParameters(Record):
+    """Settings for the sampler. May be edited before generating."""
+
+    num_steps: int
+    guidance_scale: float
+    width: int
+    """Pixels, a multiple of 8."""
+    height: int
+    sampler_name: str
+    """ComfyUI's name."""
+    scheduler: str
+    """ComfyUI's name; always a core one. `sigmas` stands in its place when set."""
+    clip_skip: int | None = None
+    """None: the model's own layer (−2 for SDXL); otherwise ComfyUI's negative layer number, −1 to −12."""
+    estimated_time_seconds: float | None = None
+    """None: nothing is known of this device yet."""
+    estimated_vram_gb: float | None = None
+    """GiB."""
+    estimated_quality_score: float = 0.5
+    """0 … 1, a rough rank of settings for one model, not a measure of pictures."""
+    optimization_strategy: str = "BALANCED"
+    """The priority whose row of the table was taken, and what the budgets changed of it."""
+    confidence: float = 0.5
+    """0 … 1: how sure the family of the model is."""
+    family: Family = Family.UNKNOWN
+    batch_size: int = 1
+    """Images per forward batch."""
+    rescale_cfg: float = 0.0
+    """RescaleCFG multiplier (0: off), for v-prediction models."""
+    sigmas: tuple[float, ...] | None = None
+    """An explicit schedule (Align Your Steps …) of num_steps + 1 values, ending in 0."""
+    reasons: tuple[Reason, ...] = ()
+
+    def check(self) -> None:
+        """Raise InvalidInputError where an edit left a value that cannot be sampled with."""
+        checks = (
+            ("num_steps", _is_int(self.num_steps, 1, MAX_STEPS), f"an integer from 1 to {MAX_STEPS}"),
+            ("guidance_scale", is_number(self.guidance_scale) and 0 <= self.guidance_scale <= 100, "from 0 to 100"),
+            ("width", _is_side(self.width), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
+            ("height", _is_side(self.height), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
+            ("batch_size", _is_int(self.batch_size, 1, 64), "an integer from 1 to 64"),
+            ("clip_skip", self.clip_skip is None or _is_int(self.clip_skip, -12, -1), "None or from -12 to -1"),
+            ("rescale_cfg", is_number(self.rescale_cfg) and 0 <= self.rescale_cfg <= 1, "from 0 to 1"),
+        )
+        for name, holds, expected in checks:
+            require(holds, f"{name} must be {expected}, got {getattr(self, name)!r}")
+
+
+def _is_int(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_side(value: object) -> bool:
+    return _is_int(value, 64, MAX_SIDE) and value % SIZE_MULTIPLE == 0  # type: ignore[operator]

@@ -1,0 +1,130 @@
+"""What was understood of a prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ..records import Reason, Record
+
+
+class ArtisticStyle(StrEnum):
+    """The look that the prompt asks for."""
+
+    PHOTOREALISTIC = "photorealistic"
+    ANIME = "anime"
+    CARTOON = "cartoon"
+    PAINTING = "painting"
+    DRAWING = "drawing"
+    RENDER_3D = "3d"
+    PIXEL_ART = "pixel art"
+    ABSTRACT = "abstract"
+    UNSPECIFIED = "unspecified"
+
+
+class ContentType(StrEnum):
+    """What the picture mainly shows."""
+
+    CHARACTER = "character"
+    PORTRAIT = "portrait"
+    GROUP = "group"
+    ANIMAL = "animal"
+    LANDSCAPE = "landscape"
+    ARCHITECTURE = "architecture"
+    INTERIOR = "interior"
+    OBJECT = "object"
+    FOOD = "food"
+    VEHICLE = "vehicle"
+    ABSTRACT = "abstract"
+    UNSPECIFIED = "unspecified"
+
+
+class QualityLevel(StrEnum):
+    """How much finish the prompt asks for."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+class ComplexityCategory(StrEnum):
+    """How much the picture has to hold."""
+
+    SIMPLE = "simple"
+    MODERATE = "moderate"
+    COMPLEX = "complex"
+
+
+class ConceptCategory(StrEnum):
+    """The drawers that concepts are sorted into."""
+
+    CHARACTER = "character"
+    STYLE = "style"
+    CONTENT = "content"
+    SETTING = "setting"
+    QUALITY = "quality"
+    LIGHTING = "lighting"
+    CAMERA = "camera"
+    TECHNICAL = "technical"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of prompt text with one attention weight."""
+
+    text: str
+    weight: float = 1.0
+    span: tuple[int, int] = (0, 0)
+    """Start and end in the prompt, in characters."""
+
+
+@dataclass(frozen=True)
+class LoRATag:
+    """`<lora:name:strength_model[:strength_clip]>` as it stood in the prompt."""
+
+    name: str
+    strength_model: float = 1.0
+    strength_clip: float | None = None
+    """None: the same as `strength_model`."""
+    span: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What kind of picture is wanted."""
+
+    artistic_style: ArtisticStyle = ArtisticStyle.UNSPECIFIED
+    content_type: ContentType = ContentType.UNSPECIFIED
+    quality_level: QualityLevel = QualityLevel.STANDARD
+    confidence: float = 0.0
+    """0 … 1."""
+
+
+@dataclass(frozen=True)
+class PromptAnalysis(Record):
+    """The first stage's result: grammar and meaning of a prompt."""
+
+    prompt: str
+    negative_prompt: str = ""
+    text: str = ""
+    """The prompt as it may be encoded: LoRA tags out, everything else in ComfyUI's syntax."""
+    segments: tuple[Segment, ...] = ()
+    concepts: dict[ConceptCategory, tuple[str, ...]] = field(default_factory=dict)
+    intent: Intent = field(default_factory=Intent)
+    complexity: float = 0.0
+    """0 … 1."""
+    complexity_category: ComplexityCategory = ComplexityCategory.SIMPLE
+    emphasis: dict[str, float] = field(default_factory=dict)
+    """Text → weight, for what the prompt stresses or plays down."""
+    lora_tags: tuple[LoRATag, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    quality_family: str | None = None
+    """The model family whose quality tags the prompt uses (`score_9` → `pony`); a `registry.Family` value."""
+    tag_style: float = 0.5
+    """Probability that this is a tag list rather than natural language."""
+    language: str = "en"
+    """ISO 639-1 code."""
+    analyzer: str = "rules"
+    reasons: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the user should know: syntax that was dropped, an analyzer that did not answer."""
