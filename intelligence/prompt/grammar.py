@@ -1,0 +1,252 @@
+"""The prompt's syntax: attention as ComfyUI reads it, LoRA tags, embeddings, and what ComfyUI does not know.
+
+Everything here takes time linear in the prompt and uses no recursion, so that no prompt can stall it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .analysis import LoRATag, Segment
+
+NESTED_WEIGHT = 1.1
+"""What a pair of parentheses without a number multiplies the weight by."""
+
+MAX_TAG_STRENGTH = 10.0
+
+_ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
+_PARENTHESIS = re.compile(r"(?<!\\)[()]")
+_LORA_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
+_EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:([^\s<\[]*)")
+_BRACKETS = re.compile(r"(?<!\\)\[([^\[\]]*)\]")
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_BLANKS = " \t"
+_SPACES = re.compile(r"[ \t]*")
+_SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
+_NO_COMMA_AFTER = ("", ",", "\n", "(")
+_NUMBER_TAIL = re.compile(r":\s*[\d.]+\s*$")
+
+_LITERAL = (
+    (re.compile(r"\bBREAK\b"), "BREAK"),
+    (re.compile(r"\bAND\b"), "AND"),
+    (re.compile(r"(?:^|(?<=\s))(?://|#(?=\s)|/\*)", re.MULTILINE), "comments"),
+    (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
+)
+"""Syntax of other programs, which ComfyUI encodes as words: (pattern, how to call it)."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A prompt taken apart. Spans are positions in the prompt as it was given."""
+
+    text: str
+    """The prompt without its LoRA tags: what may be encoded."""
+    segments: tuple[Segment, ...]
+    """Runs of `text` with their weights, unescaped, in order; equal to ComfyUI's `token_weights`."""
+    lora_tags: tuple[LoRATag, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def parse(prompt: str) -> Parsed:
+    """Read `prompt`. Never raises on any text; a weight may be infinite or NaN where the text says so."""
+    tags, dropped, notes = _lora_tags(prompt)
+    pieces = _without(prompt, dropped)
+    text = "".join(prompt[start:end] for start, end in pieces)
+    segments = token_weights(text)
+    if dropped:
+        segments = _respan(segments, pieces)
+    embeddings = _embeddings(segments)
+    return Parsed(text, segments, tags, embeddings, (*notes, *_literal_notes(text)))
+
+
+def strip_lora_tags(prompt: str) -> str:
+    """`prompt` without its LoRA tags, and without the doubled commas and spaces that would be left behind."""
+    return "".join(prompt[start:end] for start, end in _without(prompt, [m.span() for m in _LORA_TAG.finditer(prompt)]))
+
+
+def unescape(text: str) -> str:
+    """`text` with `\\(` and `\\)` as the parentheses they stand for, exactly as ComfyUI does it."""
+    for old, new in _ESCAPED:
+        text = text.replace(old, new)
+    return text
+
+
+def token_weights(text: str) -> tuple[Segment, ...]:
+    """The segments of `text` with their attention weights, as `comfy.sd1_clip.token_weights` finds them.
+
+    A group ends at its matching parenthesis; one that is never closed runs to the end of the group around it and
+    still counts as a group when it happens to end in a parenthesis. `(text:number)` sets the weight, other groups
+    multiply it by 1.1. A `)` too many is text, and so is the next `(`, which makes up for it.
+    """
+    closing, before = _match_parentheses(text)
+    found: list[Segment] = []
+
+    def add(start: int, end: int, weight: float) -> None:
+        if start < end:
+            found.append(Segment(unescape(text[start:end]), weight, (start, end)))
+
+    todo = [(0, len(text), 1.0)]
+    while todo:
+        start, end, weight = todo.pop()
+        depth, position = 0, start
+        while (match := _PARENTHESIS.search(text, position, end)) is not None:
+            here = match.start()
+            position = here + 1
+            if match.group() == ")":
+                depth -= 1
+            elif depth < 0:
+                depth += 1
+            else:
+                add(start, here, weight)
+                start = _group_end(here, end, closing)
+                if text[start - 1] == ")" and start - 1 in before and start - 1 > here:
+                    todo.append((start, end, weight))
+                    todo.append(_group(text, here, start - 1, weight, before))
+                else:
+                    add(here, start, weight)
+                start = end
+                break
+        add(start, end, weight)
+    return tuple(found)
+
+
+def _match_parentheses(text: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Where each `(` is closed, and for each parenthesis the position of the one before it (-1: none)."""
+    closing: dict[int, int] = {}
+    before: dict[int, int] = {}
+    stack: list[int] = []
+    last = -1
+    for match in _PARENTHESIS.finditer(text):
+        here = match.start()
+        before[here] = last
+        last = here
+        if match.group() == "(":
+            stack.append(here)
+        elif stack:
+            closing[stack.pop()] = here
+    return closing, before
+
+
+def _group_end(opening: int, end: int, closing: dict[int, int]) -> int:
+    close = closing.get(opening, end)
+    return close + 1 if close < end else end
+
+
+def _group(text: str, opening: int, close: int, weight: float, before: dict[int, int]) -> tuple[int, int, float]:
+    """Start, end and weight of the group between two parentheses. Only a number after the last colon sets it."""
+    colon = text.rfind(":", max(before[close] + 1, opening + 2), close)
+    if colon >= 0:
+        try:
+            return opening + 1, colon, float(text[colon + 1 : close])
+        except ValueError:
+            pass
+    return opening + 1, close, weight * NESTED_WEIGHT
+
+
+def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]], list[str]]:
+    """The usable tags, the spans of all of them, and notes on those that were dropped or bounded."""
+    tags: list[LoRATag] = []
+    spans: list[tuple[int, int]] = []
+    unusable: list[str] = []
+    bounded: list[str] = []
+    for match in _LORA_TAG.finditer(prompt):
+        spans.append(match.span())
+        name, *numbers = (part.strip() for part in match.group(1).split(":"))
+        weights = [_weight(number) for number in numbers]
+        if not name or len(weights) > 2 or None in weights:
+            unusable.append(match.group())
+            continue
+        usable = [weight for weight in weights if weight is not None]
+        clamped = [max(-MAX_TAG_STRENGTH, min(MAX_TAG_STRENGTH, weight)) for weight in usable]
+        if clamped != usable:
+            bounded.append(match.group())
+        model = clamped[0] if clamped else 1.0
+        tags.append(LoRATag(name, model, clamped[1] if len(clamped) > 1 else None, match.span()))
+    notes = []
+    if unusable:
+        notes.append(f"Not a LoRA tag of the form <lora:name:strength>, dropped: {_some(unusable)}")
+    if bounded:
+        notes.append(f"Strength bounded to ±{MAX_TAG_STRENGTH:g}: {_some(bounded)}")
+    return tuple(tags), spans, notes
+
+
+def _weight(number: str) -> float | None:
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _some(texts: Iterable[str], most: int = 5) -> str:
+    """The first few distinct texts, shortened."""
+    distinct = list(dict.fromkeys(text if len(text) <= 60 else text[:59] + "…" for text in texts))
+    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
+    return ", ".join(distinct[:most]) + more
+
+
+def _without(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pieces of `prompt` outside `spans`; a separator that a removed span leaves doubled goes with it."""
+    pieces: list[tuple[int, int]] = []
+    kept = 0
+    last = ""  # the last character kept, blanks aside
+    for start, end in spans:
+        if kept < start:
+            bare = prompt[kept:start].rstrip(_BLANKS)
+            last = bare[-1:] or last
+            pieces.append((kept, start))
+            if prompt.startswith(",", end) and last not in _NO_COMMA_AFTER:
+                pieces[-1] = (kept, kept + len(bare))
+        kept = end
+        if last in _NO_COMMA_AFTER:
+            kept = _SEPARATORS.match(prompt, end).end()  # type: ignore[union-attr]
+        elif prompt[start - 1] in _BLANKS:
+            kept = _SPACES.match(prompt, end).end()  # type: ignore[union-attr]
+    if kept < len(prompt):
+        pieces.append((kept, len(prompt)))
+    elif spans and pieces:
+        start, end = pieces.pop()
+        pieces.append((start, start + len(prompt[start:end].rstrip(_BLANKS + ","))))
+    return pieces
+
+
+def _respan(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tuple[Segment, ...]:
+    """Segments whose spans count in the whole prompt instead of its kept pieces."""
+    offsets: list[int] = []
+    length = 0
+    for start, end in pieces:
+        offsets.append(length)
+        length += end - start
+
+    def place(position: int) -> int:
+        piece = bisect_right(offsets, position) - 1
+        return pieces[piece][0] + position - offsets[piece]
+
+    return tuple(
+        Segment(segment.text, segment.weight, (place(segment.span[0]), place(segment.span[1] - 1) + 1))
+        for segment in segments
+    )
+
+
+def _embeddings(segments: tuple[Segment, ...]) -> tuple[str, ...]:
+    """Names after `embedding:`, where ComfyUI looks for them: at the start of a segment or after white space."""
+    names = (match.group(1).strip(",") for segment in segments for match in _EMBEDDING.finditer(segment.text))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _literal_notes(text: str) -> list[str]:
+    found = [name for pattern, name in _LITERAL if pattern.search(text)]
+    if any("|" in match.group(1) for match in _BRACES.finditer(text)):
+        found.append("dynamic prompts {a|b}")
+    bodies = [match.group(1) for match in _BRACKETS.finditer(text)]
+    scheduled = [body for body in bodies if _NUMBER_TAIL.search(body)]
+    if scheduled:
+        found.append("scheduling [a:b:0.5]")
+    if len(scheduled) < len(bodies):
+        found.append("[brackets]")
+    return [f"ComfyUI reads {name} literally, as words of the prompt" for name in found]

@@ -1,0 +1,40 @@
+"""Words as prompts are compared by: case, accents, underscores and plural endings do not matter."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+_WORD = re.compile(r"[^\W_]+")
+_LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def fold(text: str) -> str:
+    """`text` without case and Latin accents, in NFC."""
+    if text.isascii():
+        return text.lower()
+    bare = _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", text.replace("ñ", "n").replace("Ñ", "N")))
+    return unicodedata.normalize("NFC", bare).casefold()
+
+
+@lru_cache(maxsize=50_000)
+def singular(word: str) -> str:
+    """`word` without an English plural ending; words of up to three letters stay as they are."""
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
+        return word[:-2]
+    return word[:-1]
+
+
+def words(text: str) -> list[str]:
+    """The folded words of `text`, in order, as written (plurals kept)."""
+    return _WORD.findall(fold(text))
+
+
+def terms(text: str) -> tuple[str, ...]:
+    """The folded words of `text` in the singular: what two texts are compared by."""
+    return tuple(singular(word) for word in words(text))

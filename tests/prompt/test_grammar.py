@@ -1,0 +1,274 @@
+"""The prompt's syntax, against ComfyUI's own reader where a checkout is at hand."""
+
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelligence.prompt.grammar import parse, strip_lora_tags, token_weights
+
+ODD = [
+    "",
+    " ",
+    "(",
+    ")",
+    "()",
+    "(())",
+    ")(",
+    ")(a)",
+    "(a(b)",
+    "((((a)",
+    "((((a))",
+    "((a)",
+    "(a))b(c(d)",
+    "(:1.2)",
+    "(a:)",
+    "(a:1.2)",
+    "(a:b:1.2)",
+    "(a:1_0)",
+    "(a: 1.5 )",
+    "(a:-1)",
+    "(a:inf)",
+    "(a:nan)",
+    "(a:1e400)",
+    "(a:٣)",
+    "((a:1.2):1.3)",
+    "((a:1.2)b:1.3)",
+    "(a:1.2)b)",
+    r"\(a\)",
+    r"(a\)",
+    r"(a\):1.2)",
+    r"\\(a)",
+    r"(\(b\):1.4)",
+    "a\\",
+    "(a\\",
+    "(a:1.2\\)",
+    "(a\n:1.2\n)",
+    "(a (b (c:0.5) d:2) e)",
+    "masterpiece, (best quality:1.2), ((x)), [y], {z|w}",
+    "((a)(b:3)c",
+    "(a:1.2)(b)c",
+    "x(" * 40,
+    "(" * 60 + "a" + ")" * 60,
+    "(" * 60 + "a" + ")" * 30,
+    "(" * 30 + "a" + ")" * 60,
+    "(a:1.1" * 20,
+    ":1)" * 20,
+]
+
+READER = """
+import json, sys
+prompts = json.load(sys.stdin)
+sys.argv = ["main.py", "--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
+answers = [[(unescape_important(t), repr(w)) for t, w in token_weights(escape_important(p), 1.0)] for p in prompts]
+print("ANSWER" + json.dumps(answers))
+"""
+
+
+def comfyui() -> Path | None:
+    beside = Path(__file__).resolve().parents[4]
+    places = [os.environ.get("COMFYUI_PATH"), beside, Path.home() / "comfy" / "ComfyUI"]
+    return next((Path(place) for place in places if place and (Path(place) / "comfy" / "sd1_clip.py").is_file()), None)
+
+
+def random_prompts(count: int) -> list[str]:
+    draw = random.Random(0)
+    pieces = [
+        "(",
+        "(",
+        ")",
+        ")",
+        ":",
+        "1.2",
+        "0.5",
+        "a",
+        "b c",
+        ",",
+        " ",
+        "\\",
+        "\\(",
+        "\\)",
+        "\n",
+        "-",
+        ".",
+        "[",
+        "]",
+        "é",
+        "e3",
+    ]
+    return ["".join(draw.choice(pieces) for _ in range(draw.randint(0, 30))) for _ in range(count)]
+
+
+def test_attention_is_comfyuis():
+    checkout = comfyui()
+    if checkout is None:
+        pytest.skip("no ComfyUI checkout (set COMFYUI_PATH)")
+    prompts = ODD + random_prompts(10_000)
+    reader = subprocess.run(
+        [sys.executable, "-c", READER],
+        input=json.dumps(prompts),
+        capture_output=True,
+        text=True,
+        cwd=checkout,
+        timeout=300,
+    )
+    if reader.returncode:
+        pytest.skip(f"ComfyUI's reader does not import here: {reader.stderr.strip().splitlines()[-1]}")
+    answers = json.loads(reader.stdout.rpartition("ANSWER")[2])
+    for prompt, answer in zip(prompts, answers, strict=True):
+        parsed = parse(prompt)
+        assert parsed.text == prompt
+        assert [[segment.text, repr(segment.weight)] for segment in parsed.segments] == answer, prompt
+
+
+@pytest.mark.parametrize(
+    "prompt, expected",
+    [
+        ("a cat", [("a cat", 1.0)]),
+        ("a (cat)", [("a ", 1.0), ("cat", 1.1)]),
+        ("(cat:1.3), dog", [("cat", 1.3), (", dog", 1.0)]),
+        ("((cat))", [("cat", 1.1 * 1.1)]),
+        (r"miku \(vocaloid\)", [("miku (vocaloid)", 1.0)]),
+        ("(a(b)", [("a", 1.1), ("(b", 1.1)]),
+        (")(a)", [(")(a)", 1.0)]),
+    ],
+)
+def test_weights(prompt, expected):
+    assert [(segment.text, segment.weight) for segment in parse(prompt).segments] == expected
+
+
+@given(st.text(alphabet="()ab:.1 ,\\<>lora\n", max_size=80))
+def test_spans_lie_in_order_inside_the_prompt(prompt):
+    position = 0
+    for segment in parse(prompt).segments:
+        start, end = segment.span
+        assert position <= start < end <= len(prompt)
+        position = end
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_read(prompt):
+    parsed = parse(prompt)
+    assert strip_lora_tags(prompt) == parsed.text
+
+
+@pytest.mark.parametrize(
+    "prompt, text, tags",
+    [
+        ("a, <lora:x:0.8>, b", "a, b", [("x", 0.8, None)]),
+        ("a <lora:x:0.8> b", "a b", [("x", 0.8, None)]),
+        ("a <lora:x>, b", "a, b", [("x", 1.0, None)]),
+        ("<lora:my nice lora:0.8:0.4>, a", "a", [("my nice lora", 0.8, 0.4)]),
+        ("a, <LoRA:sub/x:-1>", "a", [("sub/x", -1.0, None)]),
+        ("a,<lora:x:1>,<lora:y:1>,b", "a,b", [("x", 1.0, None), ("y", 1.0, None)]),
+        ("<lora:x:1><lora:y:1>", "", [("x", 1.0, None), ("y", 1.0, None)]),
+        ("a\n<lora:x:1>\nb", "a\n\nb", [("x", 1.0, None)]),
+        ("(a, <lora:x:1> b:1.2)", "(a, b:1.2)", [("x", 1.0, None)]),
+        ("a,, b", "a,, b", []),
+        ("a <lora:x", "a <lora:x", []),
+    ],
+)
+def test_lora_tags_are_taken_out(prompt, text, tags):
+    parsed = parse(prompt)
+    assert (parsed.text, strip_lora_tags(prompt)) == (text, text)
+    assert [(tag.name, tag.strength_model, tag.strength_clip) for tag in parsed.lora_tags] == tags
+    for tag in parsed.lora_tags:
+        assert prompt[slice(*tag.span)].lower().startswith("<lora:")
+
+
+def test_spans_count_in_the_prompt_with_its_tags():
+    prompt = "red <lora:x:1> cat, (blue:1.2) dog"
+    spans = [prompt[slice(*segment.span)] for segment in parse(prompt).segments]
+    assert spans == ["red <lora:x:1> cat, ", "blue", " dog"]
+
+
+@pytest.mark.parametrize(
+    "tag", ["<lora:x:high>", "<lora::1>", "<lora:x:1:2:3>", "<lora:x:nan>", "<lora:x:inf>", "<lora:>"]
+)
+def test_an_unusable_tag_is_dropped_with_a_note(tag):
+    parsed = parse(f"a, {tag}, b")
+    assert parsed.text == "a, b"
+    assert parsed.lora_tags == ()
+    assert len(parsed.notes) == 1 and tag in parsed.notes[0]
+
+
+def test_a_huge_strength_is_bounded_with_a_note():
+    parsed = parse("<lora:x:1e9:-50> a")
+    assert (parsed.lora_tags[0].strength_model, parsed.lora_tags[0].strength_clip) == (10.0, -10.0)
+    assert "bounded" in parsed.notes[0]
+
+
+@pytest.mark.parametrize(
+    "prompt, names",
+    [
+        ("embedding:easynegative, x", ("easynegative",)),
+        ("x, (embedding:bad.pt:1.2)", ("bad.pt",)),
+        ("x embedding:a embedding:b embedding:a", ("a", "b")),
+        ("notembedding:a", ()),
+        ("embedding:", ()),
+    ],
+)
+def test_embeddings(prompt, names):
+    assert parse(prompt).embeddings == names
+
+
+@pytest.mark.parametrize(
+    "prompt, name",
+    [
+        ("a BREAK b", "BREAK"),
+        ("a AND b", "AND"),
+        ("a {red|blue} b {x|y}", "dynamic prompts"),
+        ("[cat:dog:0.5]", "scheduling"),
+        ("[cat] [dog]", "[brackets]"),
+        ("a // later", "comments"),
+        ("<lyco:x:1>", "<lyco"),
+    ],
+)
+def test_what_comfyui_reads_literally_stays_and_is_noted_once(prompt, name):
+    parsed = parse(prompt)
+    assert parsed.text == prompt
+    assert [note for note in parsed.notes if name in note] == list(parsed.notes)
+    assert len(parsed.notes) == 1
+
+
+@pytest.mark.parametrize("prompt", ["a band and a breakwater", "see https://example.org/x", r"\[x\]", "{x}"])
+def test_plain_words_are_not_taken_for_syntax(prompt):
+    assert parse(prompt).notes == ()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "(" * 100_000,
+        ")" * 100_000,
+        "(" * 50_000 + ")" * 50_000,
+        "(" * 60_000 + "a" + ")" * 30_000,
+        "(a:1" * 25_000,
+        "<lora:" * 16_000,
+        "<lora:x:1>" * 10_000,
+        "," * 100_000,
+        "{|" * 50_000,
+        "[" + ":" * 100_000,
+        "[:1" * 30_000,
+        "embedding:" * 10_000,
+        "\\(" * 50_000,
+    ],
+    ids=lambda prompt: prompt[:6],
+)
+def test_huge_prompts_are_read_without_recursion(prompt):
+    assert parse(prompt).text == strip_lora_tags(prompt)
+
+
+def test_deep_nesting_multiplies_until_the_number_overflows():
+    (segment,) = token_weights("(" * 50_000 + "a" + ")" * 50_000)
+    assert segment.text == "a" and math.isinf(segment.weight)
