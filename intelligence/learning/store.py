@@ -1,0 +1,333 @@
+"""learning.db: generations, their ratings, and how fast this machine is. An acknowledged rating is on the disk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from threading import RLock
+from typing import Any
+
+from ..config import is_number, require
+from ..database import open_database, storage_errors, transaction
+from ..errors import InvalidInputError, UnknownGenerationError
+from ..records import Record
+from .preferences import Observation
+
+MAX_COMMENT = 10_000
+MAX_ID = 200
+THROUGHPUT_SAMPLES = 16
+
+MIGRATIONS = (
+    """
+    CREATE TABLE generations (
+        id TEXT PRIMARY KEY,
+        created_at TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        data TEXT NOT NULL,
+        loras TEXT NOT NULL,
+        concepts TEXT NOT NULL
+    );
+    CREATE INDEX generations_by_time ON generations (created_at);
+    CREATE TABLE images (
+        id TEXT PRIMARY KEY,
+        generation_id TEXT NOT NULL REFERENCES generations (id),
+        position INTEGER NOT NULL
+    );
+    CREATE INDEX images_by_generation ON images (generation_id, position);
+    CREATE TABLE feedback (
+        target_id TEXT PRIMARY KEY,
+        generation_id TEXT NOT NULL REFERENCES generations (id),
+        rating INTEGER NOT NULL CHECK (rating BETWEEN 1 AND 5),
+        comments TEXT NOT NULL,
+        rated_at TEXT NOT NULL
+    );
+    CREATE INDEX feedback_by_generation ON feedback (generation_id);
+    CREATE TABLE throughput (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        device TEXT NOT NULL,
+        tflops REAL NOT NULL
+    );
+    CREATE INDEX throughput_by_device ON throughput (device, id);
+    CREATE TABLE decisions (revision INTEGER NOT NULL);
+    INSERT INTO decisions VALUES (0);
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Feedback(Record):
+    """One rating."""
+
+    target_id: str
+    """What was rated: an image id, or the id of a generation of several images."""
+    generation_id: str
+    rating: int
+    """1 … 5 stars."""
+    comments: str = ""
+    rated_at: str = ""
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class StoredGeneration(Record):
+    """One generation as it was recorded."""
+
+    id: str
+    image_ids: tuple[str, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    """JSON of the `Generation`."""
+    loras: tuple[str, ...] = ()
+    """Model ids of the LoRAs that were applied."""
+    concepts: tuple[str, ...] = ()
+    run_id: str = ""
+    created_at: str = ""
+    """ISO 8601, UTC."""
+
+
+class LearningStore:
+    """The database at `path`, opened on first use and then kept; safe for threads and for several processes.
+
+    Reading what was never written makes no file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock = RLock()
+        self._open: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+                self._open = None
+
+    def add_generation(
+        self,
+        generation_id: str,
+        image_ids: Sequence[str],
+        data: Mapping[str, Any],
+        loras: Sequence[str],
+        concepts: Sequence[str],
+        run_id: str,
+    ) -> None:
+        """Store one generation; one that is stored already stays as it is."""
+        require(bool(image_ids), "image_ids must name at least one image")
+        require(len(set(image_ids)) == len(image_ids), "image_ids must differ from each other")
+        for identifier in (generation_id, *image_ids):
+            _check_id(identifier)
+        row = (generation_id, _now(), run_id, _json(dict(data)), _json(list(loras)), _json(list(concepts)))
+        with self._writing() as db:
+            known = db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone()
+            if known is not None:
+                return
+            for image_id in image_ids:
+                other = db.execute("SELECT generation_id FROM images WHERE id = ?", (image_id,)).fetchone()
+                require(other is None, f"image id {image_id!r} already belongs to another generation")
+            db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?)", row)
+            db.executemany(
+                "INSERT INTO images VALUES (?, ?, ?)",
+                [(image_id, generation_id, position) for position, image_id in enumerate(image_ids)],
+            )
+
+    def generation(self, identifier: str) -> StoredGeneration:
+        """The generation with this id, or that made the image with this id. Raises UnknownGenerationError."""
+        _check_id(identifier)
+        with self._reading() as db:
+            if db is None:
+                raise _unknown(identifier)
+            return _generation(db, _row(db, identifier))
+
+    def generations(self, limit: int) -> list[StoredGeneration]:
+        """The newest generations, newest first."""
+        with self._reading() as db:
+            if db is None:
+                return []
+            query = "SELECT * FROM generations ORDER BY created_at DESC, rowid DESC LIMIT ?"
+            return [_generation(db, row) for row in db.execute(query, (limit,)).fetchall()]
+
+    def rate(self, identifier: str, rating: int, comments: str) -> Feedback:
+        """Store a rating, in place of an earlier one of the same image."""
+        _check_id(identifier)
+        with self._writing(create=False) as db:
+            if db is None:
+                raise _unknown(identifier)
+            target, generation_id = _target(db, identifier)
+            old = db.execute("SELECT * FROM feedback WHERE target_id = ?", (target,)).fetchone()
+            if old is not None and (old["rating"], old["comments"]) == (rating, comments):
+                return Feedback(**dict(old))
+            new = Feedback(target, generation_id, rating, comments, _now())
+            db.execute(
+                "INSERT OR REPLACE INTO feedback (target_id, generation_id, rating, comments, rated_at) "
+                "VALUES (?, ?, ?, ?, ?)",
+                (new.target_id, new.generation_id, new.rating, new.comments, new.rated_at),
+            )
+            if old is None or old["rating"] != rating:
+                db.execute("UPDATE decisions SET revision = revision + 1")
+            return new
+
+    def unrate(self, identifier: str) -> None:
+        """Forget the rating of this image or generation, if there is one."""
+        _check_id(identifier)
+        with self._writing(create=False) as db:
+            if db is None:
+                raise _unknown(identifier)
+            target, _ = _target(db, identifier)
+            if db.execute("DELETE FROM feedback WHERE target_id = ?", (target,)).rowcount:
+                db.execute("UPDATE decisions SET revision = revision + 1")
+
+    def ratings(self, identifier: str) -> list[Feedback]:
+        """Of an image: its own rating. Of a generation: its rating and those of its images, in their order."""
+        _check_id(identifier)
+        with self._reading() as db:
+            if db is None:
+                raise _unknown(identifier)
+            target, generation_id = _target(db, identifier)
+            rows = db.execute(
+                "SELECT feedback.* FROM feedback LEFT JOIN images ON images.id = target_id "
+                "WHERE feedback.generation_id = ? ORDER BY coalesce(position, -1)",
+                (generation_id,),
+            ).fetchall()
+            whole = identifier == generation_id
+            return [Feedback(**dict(row)) for row in rows if whole or row["target_id"] == target]
+
+    def revision(self) -> int:
+        """How often what is decided may have changed: counts new, changed and removed ratings."""
+        with self._reading() as db:
+            return 0 if db is None else int(db.execute("SELECT revision FROM decisions").fetchone()[0])
+
+    def observations(self) -> list[Observation]:
+        """Every rated image of a generation with LoRAs, oldest first.
+
+        An image without a rating of its own takes its generation's, which then counts once in all.
+        """
+        query = """
+            SELECT generations.loras, generations.concepts, coalesce(own.rating, whole.rating) AS rating,
+                   CASE WHEN own.rating IS NULL THEN
+                       1.0 / (SELECT count(*) FROM images AS other WHERE other.generation_id = generations.id)
+                   ELSE 1.0 END AS weight
+            FROM images
+            JOIN generations ON generations.id = images.generation_id
+            LEFT JOIN feedback AS own ON own.target_id = images.id
+            LEFT JOIN feedback AS whole ON whole.target_id = generations.id
+            WHERE coalesce(own.rating, whole.rating) IS NOT NULL AND generations.loras != '[]'
+            ORDER BY generations.rowid, images.position
+        """
+        with self._reading() as db:
+            rows = [] if db is None else db.execute(query).fetchall()
+        return [
+            Observation(
+                tuple(json.loads(row["loras"])), frozenset(json.loads(row["concepts"])), row["rating"], row["weight"]
+            )
+            for row in rows
+        ]
+
+    def add_throughput(self, device: str, tflops: float) -> None:
+        """Remember one measurement; the last 16 of a device are kept."""
+        _check_id(device)
+        require(is_number(tflops) and tflops > 0, f"tflops must be a number above 0, got {tflops!r}")
+        with self._writing() as db:
+            db.execute("INSERT INTO throughput (device, tflops) VALUES (?, ?)", (device, float(tflops)))
+            db.execute(
+                "DELETE FROM throughput WHERE device = ? AND id NOT IN "
+                "(SELECT id FROM throughput WHERE device = ? ORDER BY id DESC LIMIT ?)",
+                (device, device, THROUGHPUT_SAMPLES),
+            )
+
+    def throughput(self, device: str) -> float | None:
+        """Median of the device's last 16 measurements in TFLOP/s; None without any."""
+        _check_id(device)
+        with self._reading() as db:
+            rows = (
+                [] if db is None else db.execute("SELECT tflops FROM throughput WHERE device = ?", (device,)).fetchall()
+            )
+        return median(row[0] for row in rows) if rows else None
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        with self._lock, storage_errors(self.path):
+            yield self._connection(create=False)
+
+    @contextmanager
+    def _writing(self, create: bool = True) -> Iterator[Any]:
+        with self._lock, storage_errors(self.path):
+            connection = self._connection(create)
+            if connection is None:
+                yield None
+                return
+            with transaction(connection):
+                yield connection
+
+    def _connection(self, create: bool) -> sqlite3.Connection | None:
+        if self._open is None and (create or self.path.exists()):
+            self._open = open_database(self.path, MIGRATIONS, synchronous="FULL")
+        return self._open
+
+
+def _row(db: sqlite3.Connection, identifier: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute(
+        "SELECT * FROM generations WHERE id = coalesce((SELECT generation_id FROM images WHERE id = ?1), ?1)",
+        (identifier,),
+    ).fetchone()
+    if row is None:
+        raise _unknown(identifier)
+    return row
+
+
+def _target(db: sqlite3.Connection, identifier: str) -> tuple[str, str]:
+    """(what a rating of `identifier` is stored under, its generation): the only image stands for its generation."""
+    generation_id = _row(db, identifier)["id"]
+    images = _images(db, generation_id)
+    return (images[0] if len(images) == 1 else identifier), generation_id
+
+
+def _images(db: sqlite3.Connection, generation_id: str) -> tuple[str, ...]:
+    rows = db.execute("SELECT id FROM images WHERE generation_id = ? ORDER BY position", (generation_id,))
+    return tuple(row[0] for row in rows)
+
+
+def _generation(db: sqlite3.Connection, row: sqlite3.Row) -> StoredGeneration:
+    return StoredGeneration(
+        id=row["id"],
+        image_ids=_images(db, row["id"]),
+        data=json.loads(row["data"]),
+        loras=tuple(json.loads(row["loras"])),
+        concepts=tuple(json.loads(row["concepts"])),
+        run_id=row["run_id"],
+        created_at=row["created_at"],
+    )
+
+
+def _unknown(identifier: str) -> UnknownGenerationError:
+    return UnknownGenerationError(
+        f"no generation or image {identifier!r} was stored on this machine: "
+        "use the id of a GenerationResult, or one that list_generations() shows"
+    )
+
+
+def _check_id(identifier: str) -> None:
+    require(
+        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID and _encodes(identifier),
+        f"an id must be a text of 1 to {MAX_ID} characters, got {identifier!r}",
+    )
+
+
+def _encodes(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"a generation is stored as JSON: {error}") from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,131 @@
+"""Keeps loaded models within a memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from ..config import is_number, require
+from .offload import weights_gb
+
+
+class EvictionPolicy(StrEnum):
+    """Which model goes first when the pool is full."""
+
+    LRU = "lru"
+    """The one that was used longest ago."""
+    LFU = "lfu"
+    """The one that was used least often; among equals the one used longest ago."""
+    SIZE = "size"
+    """The largest."""
+
+
+@dataclass
+class _Entry:
+    model: Any
+    size_gb: float
+    uses: int
+    used_at: int
+
+
+_FIRST_TO_GO: dict[EvictionPolicy, Callable[[_Entry], tuple[float, ...]]] = {
+    EvictionPolicy.LRU: lambda entry: (entry.used_at,),
+    EvictionPolicy.LFU: lambda entry: (entry.uses, entry.used_at),
+    EvictionPolicy.SIZE: lambda entry: (-entry.size_gb, entry.used_at),
+}
+
+
+class ModelPool:
+    """Models by key, at most `max_size_gb` GiB in all. Safe for threads: one load at a time, each key loaded once.
+
+    A model larger than the whole pool is handed out but not kept.
+    """
+
+    def __init__(self, max_size_gb: float, eviction_policy: EvictionPolicy | str = EvictionPolicy.LRU) -> None:
+        """Raises InvalidInputError for a limit that is no number above 0 or an unknown policy."""
+        require(
+            is_number(max_size_gb) and max_size_gb > 0, f"max_size_gb must be a number above 0, got {max_size_gb!r}"
+        )
+        policies = [policy.value for policy in EvictionPolicy]
+        require(eviction_policy in policies, f"eviction_policy must be one of {policies}, got {eviction_policy!r}")
+        self.max_size_gb = float(max_size_gb)
+        self.eviction_policy = EvictionPolicy(eviction_policy)
+        self._entries: dict[Hashable, _Entry] = {}
+        self._clock = count()
+        self._lock = RLock()
+
+    def get(self, key: Hashable, loader: Callable[[], Any], size_gb: float | None = None) -> Any:
+        """The model of `key`, loaded with `loader()` where the pool lacks it.
+
+        With `size_gb` (GiB) room is made before loading, so that old and new models are never held together; without it
+        the model's weights are measured afterwards.
+        """
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                entry.uses += 1
+                entry.used_at = next(self._clock)
+                return entry.model
+            if size_gb is not None:
+                self._make_room(_checked(size_gb))
+            model = loader()
+            self.put(key, model, size_gb)
+            return model
+
+    def put(self, key: Hashable, model: Any, size_gb: float | None = None) -> bool:
+        """Keep `model` under `key`, replacing what was there; False when it is larger than the pool and was not kept.
+
+        Raises:
+            InvalidInputError: `size_gb` is missing for something that is no torch module or pipeline.
+        """
+        size = _checked(weights_gb(model) if size_gb is None else size_gb)
+        with self._lock:
+            self._entries.pop(key, None)
+            if size > self.max_size_gb:
+                return False
+            self._make_room(size)
+            self._entries[key] = _Entry(model, size, 1, next(self._clock))
+            return True
+
+    def evict(self, key: Hashable) -> bool:
+        """Drop the model of `key`; False when it was not there."""
+        with self._lock:
+            return self._entries.pop(key, None) is not None
+
+    def clear(self) -> None:
+        """Drop all models."""
+        with self._lock:
+            self._entries.clear()
+
+    @property
+    def size_gb(self) -> float:
+        """GiB held now."""
+        with self._lock:
+            return sum(entry.size_gb for entry in self._entries.values())
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._entries
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._entries)
+
+    def _make_room(self, size_gb: float) -> None:
+        if size_gb > self.max_size_gb:
+            return
+        first = _FIRST_TO_GO[self.eviction_policy]
+        while self._entries and self.size_gb + size_gb > self.max_size_gb:
+            del self._entries[min(self._entries, key=lambda key: first(self._entries[key]))]
+
+
+def _checked(size_gb: float | None) -> float:
+    require(
+        is_number(size_gb) and size_gb is not None and size_gb >= 0,
+        f"size_gb must be given (GiB, 0 or more) for what is neither a torch module nor a pipeline, got {size_gb!r}",
+    )
+    return float(size_gb or 0.0)
