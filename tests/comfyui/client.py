@@ -1,0 +1,187 @@
+"""A client of ComfyUI's HTTP and websocket API, for tests: it tells which nodes ran and which came from the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+Prompt = dict[str, dict[str, Any]]
+ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The server is on this machine: never through a proxy."""
+
+
+class Refused(Exception):
+    """The server answered with an HTTP error."""
+
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(f"HTTP {status}: {body}")
+        self.status = status
+        self.body = body
+
+    def details(self, node_id: str | None = None) -> str:
+        """The texts of the validation errors, of one node or of all."""
+        nodes = self.body["node_errors"]
+        chosen = [nodes[node_id]] if node_id else nodes.values()
+        return "\n".join(f"{error['message']}: {error['details']}" for node in chosen for error in node["errors"])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one queued prompt did."""
+
+    prompt_id: str
+    history: dict[str, Any]
+    executed: tuple[str, ...]
+    """Ids of the nodes that ran, in order. A node with list inputs is named once."""
+    previews: int
+    """How many preview pictures were sent while it ran."""
+    progress: tuple[dict[str, Any], ...]
+    """The `progress` events: node, value, max."""
+    node_errors: dict[str, Any] = field(default_factory=dict)
+    """Validation errors of outputs that were dropped, while others ran."""
+
+    @property
+    def status(self) -> str:
+        """`success` or `error`."""
+        return self.history["status"]["status_str"]
+
+    @property
+    def cached(self) -> set[str]:
+        """Ids of the nodes whose outputs came from the cache."""
+        return set(self.message("execution_cached")["nodes"])
+
+    @property
+    def error(self) -> str:
+        """The exception's text, or empty."""
+        return self.message("execution_error").get("exception_message", "").strip()
+
+    @property
+    def outputs(self) -> dict[str, dict[str, list[Any]]]:
+        """What the nodes put into `ui`, by node id."""
+        return self.history["outputs"]
+
+    def message(self, name: str) -> dict[str, Any]:
+        """The status message of this name in the history, or an empty one."""
+        return next((data for event, data in self.history["status"]["messages"] if event == name), {})
+
+
+class Client:
+    """Talks to one server. Calls block; each may be made from any thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def get(self, path: str, **query: str) -> Any:
+        """GET, parsed as JSON."""
+        return json.loads(self._bytes(path + ("?" + urllib.parse.urlencode(query) if query else "")) or "null")
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """POST a JSON body; the answer parsed as JSON, None when empty. Raises Refused."""
+        return json.loads(self._bytes(path, json.dumps(body or {}).encode()) or "null")
+
+    def object_info(self) -> dict[str, Any]:
+        """Every node's inputs and outputs, by node id."""
+        return self.get("/object_info")
+
+    def view(self, image: dict[str, str]) -> bytes:
+        """The file of one entry under `ui.images`."""
+        return self._bytes("/view?" + urllib.parse.urlencode(image))
+
+    def interrupt(self) -> None:
+        """Stop the prompt that is running."""
+        self.post("/interrupt")
+
+    def free(self) -> None:
+        """Unload the models and empty the cache of outputs."""
+        self.post("/free", {"unload_models": True, "free_memory": True})
+
+    def queue(
+        self,
+        prompt: Prompt,
+        extra_data: dict[str, Any] | None = None,
+        targets: list[str] | None = None,
+        client_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Queue a prompt in API format: `{prompt_id, number, node_errors}`. Raises Refused when nothing validates."""
+        body: dict[str, Any] = {"prompt": prompt, "extra_data": extra_data or {}}
+        if client_id:
+            body["client_id"] = client_id
+        if targets is not None:
+            body["partial_execution_targets"] = targets
+        return self.post("/prompt", body)
+
+    def wait(self, prompt_id: str, timeout: float = 600) -> dict[str, Any]:
+        """The history entry of a prompt, once it is done."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if entry := self.get(f"/history/{prompt_id}").get(prompt_id):
+                return entry
+            time.sleep(0.05)
+        raise TimeoutError(f"prompt {prompt_id} was not done after {timeout} s")
+
+    def run(
+        self,
+        prompt: Prompt,
+        extra_data: dict[str, Any] | None = None,
+        targets: list[str] | None = None,
+        timeout: float = 600,
+    ) -> Run:
+        """Queue a prompt and follow it to its end. Raises Refused when nothing validates."""
+        with ThreadPoolExecutor(1) as thread:  # the calling thread may have an event loop already
+            return thread.submit(asyncio.run, self._follow(prompt, extra_data, targets, timeout)).result()
+
+    async def _follow(
+        self, prompt: Prompt, extra_data: dict[str, Any] | None, targets: list[str] | None, timeout: float
+    ) -> Run:
+        client_id = uuid.uuid4().hex
+        executed: dict[str, None] = {}
+        progress: list[dict[str, Any]] = []
+        previews = 0
+        async with (
+            asyncio.timeout(timeout),
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{self.url}/ws?clientId={client_id}", max_msg_size=0) as socket,
+        ):
+            queued = await asyncio.to_thread(self.queue, prompt, extra_data, targets, client_id)
+            prompt_id = queued["prompt_id"]
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    previews += 1
+                    continue
+                event = json.loads(message.data)
+                data = event["data"]
+                if data.get("prompt_id") != prompt_id:
+                    continue
+                if event["type"] == "executing" and data["node"]:
+                    executed[data["node"]] = None
+                elif event["type"] == "progress":
+                    progress.append(data)
+                elif event["type"] in ENDINGS:
+                    break
+        history = await asyncio.to_thread(self.wait, prompt_id)  # written shortly after the last event
+        return Run(prompt_id, history, tuple(executed), previews, tuple(progress), queued["node_errors"])
+
+    def _bytes(self, path: str, data: bytes | None = None) -> bytes:
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"} if data else {})
+        try:
+            with _direct.open(request, timeout=60) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read()
+            try:
+                body = json.loads(text)
+            except ValueError:
+                body = text.decode(errors="replace")
+            raise Refused(error.code, body) from error

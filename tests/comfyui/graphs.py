@@ -1,0 +1,59 @@
+"""Prompts made of core nodes, which tests compare against."""
+
+from __future__ import annotations
+
+from . import checkpoint
+from .client import Prompt
+
+
+def text_to_image(
+    text: str = "a lighthouse at dusk",
+    negative: str = "blurry",
+    lora: str | None = None,
+    strength: float = 1.0,
+    seed: int = 1,
+    steps: int = 2,
+    cfg: float = 6.0,
+    sampler: str = "euler",
+    scheduler: str = "normal",
+    width: int = 128,
+    height: int = 128,
+    prefix: str = "core",
+) -> Prompt:
+    """Checkpoint, optional LoRA, two texts, empty latent, KSampler, VAEDecode, SaveImage."""
+    model, clip = (["lora", 0], ["lora", 1]) if lora else (["checkpoint", 0], ["checkpoint", 1])
+    prompt = {
+        "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=checkpoint.NAME),
+        "positive": _node("CLIPTextEncode", clip=clip, text=text),
+        "negative": _node("CLIPTextEncode", clip=clip, text=negative),
+        "latent": _node("EmptyLatentImage", width=width, height=height, batch_size=1),
+        "sampler": _node(
+            "KSampler",
+            model=model,
+            positive=["positive", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name=sampler,
+            scheduler=scheduler,
+            denoise=1.0,
+        ),
+        "decode": _node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
+        "save": _node("SaveImage", images=["decode", 0], filename_prefix=prefix),
+    }
+    if lora:
+        prompt["lora"] = _node(
+            "LoraLoader",
+            model=["checkpoint", 0],
+            clip=["checkpoint", 1],
+            lora_name=lora,
+            strength_model=strength,
+            strength_clip=strength,
+        )
+    return prompt
+
+
+def _node(class_type: str, **inputs: object) -> dict[str, object]:
+    return {"class_type": class_type, "inputs": inputs}

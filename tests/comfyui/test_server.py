@@ -1,0 +1,92 @@
+"""The test server itself, with core nodes only, on the newest and the oldest ComfyUI."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from . import checkpoint, loras
+from .client import Refused, Run
+from .graphs import text_to_image
+from .server import Server
+from .workflow import changed
+
+
+@pytest.fixture(scope="module", params=["server", "old_server"])
+def any_server(request: pytest.FixtureRequest) -> Server:
+    """Each supported ComfyUI in turn."""
+    return request.getfixturevalue(request.param)
+
+
+def pixels(server: Server, run: Run) -> np.ndarray:
+    """The saved picture, height × width × RGB."""
+    assert run.status == "success", run.history["status"]
+    (image,) = run.outputs["save"]["images"]
+    return np.asarray(Image.open(io.BytesIO(server.client.view(image))).convert("RGB"))
+
+
+def test_a_prompt_becomes_a_picture_once(any_server: Server) -> None:
+    prompt = text_to_image(seed=11)
+    run = any_server.client.run(prompt)
+    picture = pixels(any_server, run)
+    assert picture.shape == (128, 128, 3)
+    assert picture.std() > 5
+    assert set(run.executed) == set(prompt)
+    assert [step["value"] for step in run.progress if step["node"] == "sampler"][-1] == 2
+
+    again = any_server.client.run(prompt)
+    assert again.executed == ()
+    assert again.cached == set(prompt)
+
+    reseeded = any_server.client.run(changed(prompt, {"KSampler": {"seed": 12}}))
+    assert set(reseeded.executed) == {"sampler", "decode", "save"}
+    assert (pixels(any_server, reseeded) != picture).any()
+
+
+def test_the_words_and_each_lora_change_the_picture(any_server: Server) -> None:
+    usable = [lora.path for lora in loras.LIBRARY if lora.base is loras.SDXL]
+    prompts = [
+        text_to_image(seed=21),
+        text_to_image("an owl", seed=21),
+        *(text_to_image(lora=p, seed=21) for p in usable),
+    ]
+    pictures = [pixels(any_server, any_server.client.run(prompt)).astype(int) for prompt in prompts]
+    for index, one in enumerate(pictures):
+        for other in pictures[index + 1 :]:
+            assert np.abs(one - other).mean() > 1
+
+
+def test_comfyui_finds_every_tensor_it_expects(any_server: Server) -> None:
+    any_server.client.run(text_to_image(seed=31))
+    log = any_server.log()
+    assert "Requested to load SDXL\n" in log
+    for complaint in ("unet missing", "unet unexpected", "clip missing", "Missing VAE keys", "lora key not loaded"):
+        assert complaint not in log
+
+
+def test_a_refused_prompt_names_the_node_and_the_input(any_server: Server) -> None:
+    with pytest.raises(Refused) as refused:
+        any_server.client.run(changed(text_to_image(), {"KSampler": {"steps": 0}}))
+    assert refused.value.status == 400
+    assert "steps" in refused.value.details("sampler")
+
+
+def test_loras_are_listed_by_their_path_in_the_folder(any_server: Server) -> None:
+    listed = any_server.client.object_info()["LoraLoader"]["input"]["required"]["lora_name"]
+    names = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
+    assert set(names) == {lora.path for lora in loras.LIBRARY} | set(loras.UNUSABLE)
+
+
+def test_tensors_are_written_as_described(tmp_path: Path) -> None:
+    path = tmp_path / "some.safetensors"
+    checkpoint.write(path, {"a.weight": (64, 100), "norm.weight": (100,), "a.bias": (64,)}, block=1000)
+    tensors = load_file(path)
+    assert tensors["a.weight"].shape == (64, 100)
+    assert tensors["a.weight"].std() == pytest.approx(0.1, rel=0.1)
+    assert (tensors["norm.weight"] == 1).all()
+    assert (tensors["a.bias"] == 0).all()
