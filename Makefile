@@ -1,0 +1,45 @@
+# make demo: a picture from a prompt, on a fresh machine.  make test: every test this machine can run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROMPT ?= anime girl with magical powers
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/standalone
+	$(BIN)/python -m intelligence generate "$(PROMPT)" --base-model embedded --seed 0 --out demo/image.png
+
+test: lint $(VENV)/comfyui
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet $(TORCH)
+	touch $@
+
+$(VENV)/standalone: $(VENV)/torch pyproject.toml
+	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone]"
+	touch $@
+
+$(VENV)/test: $(VENV)/standalone
+	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone,hubs,ollama,test]"
+	touch $@
+
+# What the ComfyUI found on this machine needs, where it has no environment of its own.
+$(VENV)/comfyui: $(VENV)/test
+	$(BIN)/python -m tests.comfyui.requirements > $(VENV)/comfyui.txt
+	grep torchvision $(VENV)/comfyui.txt | xargs -r $(BIN)/pip install --quiet --no-deps
+	grep -v torchvision $(VENV)/comfyui.txt > $(VENV)/comfyui-rest.txt || true
+	$(BIN)/pip install --quiet $(TORCH) --requirement $(VENV)/comfyui-rest.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info
