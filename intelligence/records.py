@@ -30,7 +30,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """This record as JSON types."""
-        fields = _adapter(type(self)).dump_python(self, mode="json")
+        cls: Any = type(self)
+        fields = _adapter(cls).dump_python(self, mode="json")
         return {"schema": SCHEMA_VERSION, "type": type(self).__name__, **fields}
 
     def to_json(self, indent: int | None = None) -> str:
@@ -57,7 +58,7 @@ class Record:
                 "update the pack"
             )
         try:
-            return _adapter(cls).validate_python(data)
+            return _adapter(cls).validate_python(data)  # type: ignore[arg-type]
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "record"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..config import OperationMode
 from ..lora import LoRARecommendation, RejectedLoRA
@@ -60,6 +60,11 @@ class GenerationPlan(Record):
         parameters = self.recommendations.suggested_params
         assert parameters is not None, "a plan is made from recommendations with parameters"
         return parameters
+
+    def sized(self, width: int, height: int) -> GenerationPlan:
+        """The same plan for images of another size, in pixels: what a given latent dictates."""
+        parameters = replace(self.parameters, width=width, height=height)
+        return replace(self, recommendations=replace(self.recommendations, suggested_params=parameters))
 
     @property
     def loras(self) -> list[LoRARecommendation]:

@@ -40,11 +40,13 @@ class OptimizedParameters(Record):
     """0 … 1: how sure the family of the model is."""
     family: Family = Family.UNKNOWN
     batch_size: int = 1
-    """Images per forward batch."""
+    """Images to make in one run; the memory plan may split them into several forward batches."""
     rescale_cfg: float = 0.0
     """RescaleCFG multiplier (0: off), for v-prediction models."""
     sigmas: tuple[float, ...] | None = None
     """An explicit schedule (Align Your Steps …) of num_steps + 1 values, ending in 0."""
+    max_vram_gb: float | None = None
+    """The memory budget that was asked for, GiB; the memory plan keeps it too."""
     reasons: tuple[Reason, ...] = ()
 
     def check(self) -> None:

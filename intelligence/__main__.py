@@ -1,0 +1,248 @@
+"""`python -m intelligence`: the pack from a terminal. Every command takes --json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .config import (
+    DEFAULT_BASE_MODEL,
+    BatchConfig,
+    GenerationConstraints,
+    LoRAPreferences,
+    OperationMode,
+    PipelineConfig,
+    Priority,
+    VariationStrategy,
+)
+from .errors import IntelligentGenerationError, InvalidInputError, UnknownGenerationError
+
+Answer = tuple[Any, str]
+"""What a command hands back: JSON data, and the same as text for people."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0; 1 for an error that the message explains; 2 for unusable arguments."""
+    options = _parser().parse_args(arguments)
+    try:
+        data, text = options.run(options)
+    except IntelligentGenerationError as error:
+        if options.json:
+            print(json.dumps({"error": str(error), "kind": type(error).__name__}))
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(json.dumps(data, ensure_ascii=False, indent=2) if options.json else text)
+    return 0
+
+
+def _generate(options: argparse.Namespace) -> Answer:
+    from .generation import BatchProgress, GenerationResult, IntelligentGenerationPipeline
+    from .generation.explanation import as_text
+
+    pipeline = IntelligentGenerationPipeline(_config(options))
+    results: list[GenerationResult]
+    if options.images > 1:
+        if _overrides(options):
+            raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
+        batch = BatchConfig(options.images, VariationStrategy(options.vary), options.parallel, options.seed)
+        with _progress(options, options.images, "image") as bar:
+
+            def report(progress: BatchProgress) -> None:
+                bar.update(progress.images_done - bar.n)
+
+            results = pipeline.generate_batch(options.prompt, batch, options.negative, report)
+    else:
+        results = [pipeline.generate(options.prompt, options.negative, options.seed, **_overrides(options))]
+    target = Path(options.out)
+    paths = [target if len(results) == 1 else target.with_stem(f"{target.stem}-{i}") for i in range(len(results))]
+    for result, path in zip(results, paths, strict=True):
+        result.save(path)
+    data = [
+        {
+            "id": result.id,
+            "path": str(path),
+            "metadata": result.metadata.to_dict(),
+            "explanation": result.explanation.to_dict(),
+        }
+        for result, path in zip(results, paths, strict=True)
+    ]
+    lines = [
+        f"{path}  (id {result.id})\n\n{as_text(result.explanation)}"
+        for result, path in zip(results, paths, strict=True)
+    ]
+    return data, "\n\n".join(lines)
+
+
+def _recommend(options: argparse.Namespace) -> Answer:
+    from .generation import IntelligentGenerationPipeline
+    from .generation.explanation import as_text, explain
+
+    recommendations = IntelligentGenerationPipeline(_config(options)).analyze_and_recommend(options.prompt)
+    return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+
+
+def _scan(options: argparse.Namespace) -> Answer:
+    from .registry import ModelKind, ModelRegistry
+
+    for folder in options.folders:
+        if not Path(folder).is_dir():
+            raise InvalidInputError(f"{folder} is no folder")
+    with _progress(options, 0, "file") as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        found = ModelRegistry().scan({ModelKind(options.kind): options.folders}, report)
+    lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
+    lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
+    return found.to_dict(), "\n".join(lines)
+
+
+def _search(options: argparse.Namespace) -> Answer:
+    from .registry import ModelRegistry
+
+    models = ModelRegistry().search(options.text, limit=options.limit)
+    lines = [f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}" for model in models]
+    return [model.to_dict() for model in models], "\n".join(lines) or "nothing found"
+
+
+def _feedback(options: argparse.Namespace) -> Answer:
+    from .learning import LearningEngine
+
+    stored = LearningEngine().record_feedback(options.id, options.rating, options.comments)
+    return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
+
+
+def _show(options: argparse.Namespace) -> Answer:
+    from .generation import Generation
+    from .generation.explanation import as_text, explain
+    from .learning import LearningEngine
+    from .registry import ModelRegistry
+
+    learning = LearningEngine()
+    try:
+        stored = learning.get_generation(options.name)
+    except UnknownGenerationError:
+        model = ModelRegistry().get_model(options.name)
+        text = "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
+        return model.to_dict(), text
+    generation = Generation.from_dict(stored.data)
+    ratings = learning.ratings(generation.id)
+    stars = [f"Rated {rating.rating} of 5 {rating.comments}".rstrip() for rating in ratings]
+    data = {**generation.to_dict(), "ratings": [rating.to_dict() for rating in ratings]}
+    return data, "\n".join(
+        [as_text(explain(generation)), "", f"Prompt: {generation.plan.recommendations.prompt}", *stars]
+    )
+
+
+def _config(options: argparse.Namespace) -> PipelineConfig:
+    return PipelineConfig(
+        base_model=options.base_model,
+        mode=OperationMode(options.mode),
+        constraints=GenerationConstraints(options.max_time, options.max_vram, Priority(options.priority)),
+        lora_preferences=LoRAPreferences(options.max_loras, options.min_confidence, options.mix_styles),
+        allow_downloads=options.allow_downloads,
+    )
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    given = {
+        "num_steps": options.steps,
+        "guidance_scale": options.cfg,
+        "sampler_name": options.sampler,
+        "scheduler": options.scheduler,
+        "aspect": options.aspect,
+        "loras": options.lora,
+    }
+    if options.size:
+        width, _, height = options.size.lower().partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise InvalidInputError(f"--size must look like 1024x1024, got {options.size!r}")
+        given |= {"width": int(width), "height": int(height)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _progress(options: argparse.Namespace, total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m intelligence", description="Type a prompt, get the picture.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], Answer], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.add_argument("--json", action="store_true", help="print JSON")
+        added.set_defaults(run=run)
+        return added
+
+    generate = command("generate", _generate, "Make a picture from a prompt.")
+    recommend = command("recommend", _recommend, "Show what would be chosen for a prompt.")
+    for choosing in (generate, recommend):
+        _add_choices(choosing)
+    _add_settings(generate)
+
+    scan = command("scan", _scan, "Read folders of models into the registry.")
+    scan.add_argument("folders", nargs="+", metavar="FOLDER")
+    scan.add_argument("--kind", default="lora", choices=["lora", "checkpoint", "vae", "embedding"])
+
+    search = command("search", _search, "Find models in the registry.")
+    search.add_argument("text", nargs="?", default="")
+    search.add_argument("--limit", type=int, default=50)
+
+    feedback = command("feedback", _feedback, "Rate a generation with 1 to 5 stars.")
+    feedback.add_argument("id", help="the id that generate printed")
+    feedback.add_argument("rating", type=int)
+    feedback.add_argument("comments", nargs="?", default="")
+
+    show = command("show", _show, "Show a stored generation (by id) or a model (by name).")
+    show.add_argument("name")
+    return parser
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt")
+    parser.add_argument(
+        "--base-model",
+        default=DEFAULT_BASE_MODEL,
+        help="a Hugging Face id, a diffusers folder, a .safetensors checkpoint, or embedded (default: %(default)s)",
+    )
+    parser.add_argument("--allow-downloads", action="store_true", help="fetch a missing base model from the hub")
+    parser.add_argument("--mode", default="AUTO", type=str.upper, choices=["AUTO", "MANUAL"])
+    parser.add_argument("--priority", default="BALANCED", type=str.upper, choices=list(Priority))
+    parser.add_argument("--max-time", type=float, metavar="SECONDS")
+    parser.add_argument("--max-vram", type=float, metavar="GIB")
+    parser.add_argument("--max-loras", type=int, default=3)
+    parser.add_argument("--min-confidence", type=float, default=0.5)
+    parser.add_argument("--mix-styles", action="store_true", help="allow LoRAs of several styles together")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--negative", default="", help="what the picture should not show")
+    parser.add_argument("--seed", type=int, help="0 to 2**64 - 1 (default: random)")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--cfg", type=float)
+    parser.add_argument("--sampler", help="ComfyUI's name")
+    parser.add_argument("--scheduler", help="ComfyUI's name")
+    parser.add_argument("--size", metavar="WxH", help="such as 1024x1024")
+    parser.add_argument("--aspect", help="such as portrait or 16:9")
+    parser.add_argument("--lora", action="append", metavar="NAME", help="apply this LoRA instead of choosing")
+    parser.add_argument("--images", type=int, default=1)
+    parser.add_argument("--vary", default="SEED_VARIATION", type=str.upper, choices=list(VariationStrategy))
+    parser.add_argument("--parallel", action="store_true", help="sample several images in one forward batch")
+    parser.add_argument("--out", default="image.png", help=".png, .webp or .jpg (default: %(default)s)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""What varies in a batch: seeds, neighbouring settings, other LoRAs."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from ..config import MAX_SEED, check_seed
+from ..lora import LoRARecommendation
+from .planner import Planner, with_parameters
+from .story import Recommendations
+
+
+def seeds_from(base_seed: int | None, count: int) -> list[int]:
+    """`count` different seeds counting up from `base_seed` (0 is a seed), or from a random one; past the last seed
+    they go on at 0."""
+    first = secrets.randbelow(2**32) if base_seed is None else check_seed(base_seed)
+    return [(first + index) % (MAX_SEED + 1) for index in range(count)]
+
+
+def parameter_variants(
+    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool
+) -> list[Recommendations]:
+    """The recommendations as they are, then with neighbouring settings that are worth comparing: at most `count`."""
+    parameters = recommendations.suggested_params
+    assert parameters is not None, "parameters are chosen before they are varied"
+    return [with_parameters(recommendations, other) for other in planner.optimizer.neighbours(parameters, count)]
+
+
+def lora_variants(
+    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool
+) -> list[Recommendations]:
+    """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank,
+    each chosen one alone, and none; at most `count`, all different. LoRAs that the prompt names stay in every set."""
+    chosen = recommendations.suggested_loras
+    named = {tag.name.lower() for tag in recommendations.prompt_analysis.lora_tags}
+    fixed = [lora for lora in chosen if lora.lora_name.lower() in named]
+    free = [lora for lora in chosen if lora not in fixed]
+    ranked = planner.recommender().rank(recommendations.prompt_analysis, recommendations.model)
+    others = [lora for lora in ranked if lora.lora_name not in {known.lora_name for known in chosen}]
+    sets = [free, *([*free[:-1], other] for other in others), *([lora] for lora in free), []]
+    distinct: dict[frozenset[str], list[LoRARecommendation]] = {}
+    for loras in sets:
+        distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)
+    return [
+        planner.weave(replace(recommendations, suggested_loras=[*fixed, *loras]), quality_tags=quality_tags)
+        for loras in list(distinct.values())[:count]
+    ]

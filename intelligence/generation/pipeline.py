@@ -1,0 +1,212 @@
+"""`IntelligentGenerationPipeline`: a prompt becomes a chosen, planned, sampled, explained and rated image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import (
+    EMBEDDED_MODEL,
+    BatchConfig,
+    OperationMode,
+    PipelineConfig,
+    VariationStrategy,
+)
+from ..errors import ConfirmationRequiredError, InvalidInputError
+from ..learning import Feedback, LearningEngine
+from ..memory import MemoryManager
+from ..registry import ModelEvidence, ModelKind, ModelRegistry
+from .batch import lora_variants, parameter_variants, seeds_from
+from .diffusers_host import DiffusersHost
+from .embedded import ensure_embedded
+from .explanation import explain
+from .planner import Planner
+from .result import GenerationResult, results_of
+from .run import carry_out
+from .selection import named_loras, resolve
+from .story import Recommendations
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch is."""
+
+    images_done: int
+    images_total: int
+    steps_done: int
+    steps_total: int
+    """Of the forward batches that are being sampled now."""
+
+
+class IntelligentGenerationPipeline:
+    """The whole way from a prompt to an image, on diffusers.
+
+    Args:
+        config: what to use and how far to go; the defaults are SDXL base, AUTO, no budgets.
+        model_registry: the library to choose LoRAs from. None: the one in the data folder (for the `embedded` base
+            model: the four LoRAs that come with it). Fill it with `ModelRegistry.scan`.
+    """
+
+    def __init__(self, config: PipelineConfig | None = None, model_registry: ModelRegistry | None = None) -> None:
+        self.config = config or PipelineConfig()
+        self.registry = model_registry or self._own_registry()
+        self.learning = LearningEngine()
+        self.memory_manager = MemoryManager()
+        self.planner = Planner(self.registry, self.learning, self.memory_manager)
+        self.host = DiffusersHost(
+            self.config.base_model,
+            allow_downloads=self.config.allow_downloads,
+            memory_settings=self.config.memory_settings,
+        )
+
+    def generate(
+        self, prompt: str, negative_prompt: str = "", seed: int | None = None, **overrides: Any
+    ) -> GenerationResult:
+        """Make one image.
+
+        Args:
+            seed: 0 … 2**64 − 1; None: random.
+            overrides: settings that win over every choice: `num_steps`, `guidance_scale`, `width`, `height`,
+                `sampler_name`, `scheduler`, `clip_skip`; `aspect` (`auto`, `16:9`, `portrait` …); `loras` (names, or
+                name → strength) to apply these instead of choosing.
+
+        Raises:
+            ConfirmationRequiredError: the mode is ASSISTED, which generates from confirmed recommendations only.
+            InvalidInputError, ModelNotFoundError, UnsupportedModelError, StorageError: each says what to do.
+        """
+        if self.config.mode is OperationMode.ASSISTED:
+            raise ConfirmationRequiredError(
+                "ASSISTED mode generates nothing without your confirmation: call analyze_and_recommend(prompt), "
+                "edit what it returns, then generate_from_recommendations(prompt, recommendations)"
+            )
+        seeds = seeds_from(seed, 1)
+        recommendations = self._recommend(prompt, negative_prompt, overrides)
+        return self._run(recommendations, seeds)[0]
+
+    def analyze_and_recommend(self, prompt: str) -> Recommendations:
+        """Choose LoRAs and settings for a prompt without generating. Every part of the answer may be edited."""
+        recommendations = self._recommend(prompt, "", {})
+        return replace(recommendations, explanation=explain(recommendations))
+
+    def generate_from_recommendations(
+        self, prompt: str, recommendations: Recommendations, negative_prompt: str = "", seed: int | None = None
+    ) -> GenerationResult:
+        """Make one image from recommendations as they stand, edits included.
+
+        The prompt may differ from the one that was analysed: it is what gets encoded, with the trigger words of the
+        recommended LoRAs. Raises like `generate`.
+        """
+        seeds = seeds_from(seed, 1)
+        return self._run(self._confirmed(prompt, negative_prompt, recommendations), seeds)[0]
+
+    def generate_batch(
+        self,
+        prompt: str,
+        batch_config: BatchConfig,
+        negative_prompt: str = "",
+        on_progress: Callable[[BatchProgress], None] | None = None,
+    ) -> list[GenerationResult]:
+        """Make several images of one prompt that differ as `batch_config` says.
+
+        SEED_VARIATION: the same settings, another seed each (`parallel_generation`: in one forward batch where memory
+        allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
+        are used up they begin again with the next seed. Raises like `generate`.
+        """
+        if self.config.mode is OperationMode.ASSISTED:
+            raise ConfirmationRequiredError(
+                "ASSISTED mode generates nothing without your confirmation: use analyze_and_recommend and "
+                "generate_from_recommendations, or AUTO mode for batches"
+            )
+        count = batch_config.num_images
+        images = count if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION else 1
+        recommendations = self._recommend(prompt, negative_prompt, {}, images=images)
+        seeds = seeds_from(batch_config.base_seed, count)
+        runs: list[tuple[Recommendations, list[int]]]
+        if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION:
+            runs = [(recommendations, seeds)]
+        else:
+            vary = {
+                VariationStrategy.PARAM_VARIATION: parameter_variants,
+                VariationStrategy.LORA_VARIATION: lora_variants,
+            }[batch_config.variation_strategy]
+            variants = vary(self.planner, recommendations, count, quality_tags=self.config.quality_tags)
+            runs = [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)]
+
+        results: list[GenerationResult] = []
+
+        def report(steps_done: int, steps_total: int) -> None:
+            if on_progress:
+                on_progress(BatchProgress(len(results), count, steps_done, steps_total))
+
+        for variant, run_seeds in runs:
+            results.extend(self._run(variant, run_seeds, parallel=batch_config.parallel_generation, on_step=report))
+            report(0, 0)
+        return results
+
+    def provide_feedback(self, generation_id: str, rating: int, comments: str = "") -> Feedback:
+        """Rate an image (a `GenerationResult.id`) with 1 to 5 stars; the next recommendations take it into account.
+
+        Raises InvalidInputError (another rating), UnknownGenerationError, StorageError.
+        """
+        return self.learning.record_feedback(generation_id, rating, comments)
+
+    def _own_registry(self) -> ModelRegistry:
+        if self.config.base_model != EMBEDDED_MODEL:
+            return ModelRegistry()
+        embedded = ensure_embedded()
+        registry = ModelRegistry(embedded.folder / "registry.db")
+        registry.scan({ModelKind.LORA: [embedded.lora_paths[0].parent]})
+        return registry
+
+    def _evidence(self) -> ModelEvidence:
+        return self.host.evidence()
+
+    def _recommend(
+        self, prompt: str, negative_prompt: str, overrides: Mapping[str, Any], images: int = 1
+    ) -> Recommendations:
+        config = self.config
+        overrides = dict(overrides)
+        loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", "auto")
+        analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
+        model = self._evidence()
+        selection, rejected = resolve(named_loras(loras or []), self.registry, model)
+        if rejected:
+            raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected))
+        recommendations = self.planner.recommend(
+            analysis,
+            model,
+            config.lora_preferences,
+            mode=config.mode,
+            selection=None if loras is None else selection,
+            quality_tags=config.quality_tags,
+        )
+        return self.planner.parametrize(
+            recommendations, config.constraints, overrides=overrides, images=images, aspect=aspect
+        )
+
+    def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
+        if recommendations.suggested_params is None:
+            recommendations = self.planner.parametrize(recommendations, self.config.constraints)
+        analysis = self.planner.analyze(prompt, negative_prompt)
+        recommendations = replace(recommendations, prompt_analysis=analysis, model=self._evidence())
+        manual = self.config.mode is OperationMode.MANUAL
+        return self.planner.weave(recommendations, quality_tags=self.config.quality_tags and not manual)
+
+    def _run(
+        self,
+        recommendations: Recommendations,
+        seeds: Sequence[int],
+        *,
+        parallel: bool = False,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> list[GenerationResult]:
+        plan = self.planner.plan(
+            recommendations,
+            self.config.memory_settings,
+            images=len(seeds),
+            weights_gb=self.host.weights_gb(),
+            parallel=parallel,
+        )
+        execution, generation = carry_out(self.host, plan, seeds, self.learning, on_step=on_step)
+        return results_of(generation, execution.images)

@@ -1,0 +1,206 @@
+"""The stages in their order. Both the Python pipeline and the ComfyUI nodes walk through these rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
+from ..errors import IntelligentGenerationError
+from ..learning import LearningEngine
+from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, weave
+from ..memory import MemoryManager, Resources
+from ..parameters import OptimizedParameters, ParameterOptimizer, profile
+from ..prompt import ConceptCategory, PromptAnalysis, PromptAnalyzer
+from ..records import Reason
+from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
+from .story import GenerationPlan, Recommendations
+
+MANUAL_PARAMETERS = {
+    "num_steps": 20,
+    "guidance_scale": 7.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "width": 1024,
+    "height": 1024,
+}
+"""What MANUAL mode uses for a setting that was not passed: plain defaults, whatever the model or the prompt."""
+
+
+@dataclass
+class Planner:
+    """Prompt → analysis → recommendations → parameters → plan, over one registry and one learning store."""
+
+    registry: ModelRegistry
+    learning: LearningEngine
+    memory: MemoryManager = field(default_factory=MemoryManager)
+
+    def __post_init__(self) -> None:
+        self.optimizer = ParameterOptimizer(self.memory, throughput=self.learning.throughput)
+
+    def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
+        """Read the prompt. Raises InvalidInputError for an empty one."""
+        return PromptAnalyzer(ollama).analyze(prompt, negative_prompt)
+
+    def recommender(self) -> LoRARecommender:
+        """The LoRA recommender over the library and the ratings as they are now."""
+        return LoRARecommender(self.registry, self.learning.preferences())
+
+    def recommend(
+        self,
+        analysis: PromptAnalysis,
+        model: ModelEvidence | None = None,
+        preferences: LoRAPreferences | None = None,
+        *,
+        mode: OperationMode = OperationMode.AUTO,
+        selection: Sequence[LoRARecommendation] | None = None,
+        always: Sequence[LoRARecommendation] = (),
+        rejected: Sequence[RejectedLoRA] = (),
+        quality_tags: bool = True,
+    ) -> Recommendations:
+        """Choose LoRAs and weave the prompts.
+
+        With a `selection` (or in MANUAL mode) nothing is chosen: the selection and the prompt's own `<lora:…>` tags
+        are what is applied. `always` are applied in any case, and count towards `max_loras`. `rejected` are LoRAs
+        that the caller could not offer, with its reasons.
+        """
+        preferences = preferences or LoRAPreferences()
+        manual = mode is OperationMode.MANUAL
+        confirmed = selection is not None or manual
+        choice = self.recommender().choose(
+            analysis,
+            model,
+            max_loras=0 if confirmed else max(0, preferences.max_loras - len(always)),
+            min_confidence=preferences.min_confidence,
+            allow_style_mixing=preferences.allow_style_mixing,
+        )
+        chosen = list(choice.chosen)
+        turned_down = list(choice.rejected)
+        for lora in (*always, *(selection or ())):
+            known = {other.lora_metadata.model_id for other in chosen}
+            if lora.lora_metadata.model_id not in known:
+                chosen.append(lora)
+        if confirmed:
+            tags = {tag.name for tag in analysis.lora_tags}
+            turned_down = [item for item in turned_down if item.lora_name in tags]
+        return self.weave(
+            Recommendations(
+                prompt_analysis=analysis,
+                suggested_loras=chosen,
+                rejected=(*turned_down, *rejected),
+                model=model,
+                family=identify_family(model or ModelEvidence()),
+                mode=mode,
+                reasons=choice.reasons,
+            ),
+            quality_tags=quality_tags and not manual,
+        )
+
+    def weave(self, recommendations: Recommendations, *, quality_tags: bool) -> Recommendations:
+        """The same recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
+        analysis = recommendations.prompt_analysis
+        finding = recommendations.family or identify_family(recommendations.model or ModelEvidence())
+        row = profile(finding.family, analysis.intent.artistic_style)
+        woven = weave(
+            analysis,
+            [] if recommendations.mode is OperationMode.MANUAL else recommendations.suggested_loras,
+            quality_tags=row.quality_tags if quality_tags else (),
+            negative_hints=row.negative_hints if quality_tags else (),
+            quality_front=row.quality_front,
+        )
+        kept = tuple(reason for reason in recommendations.reasons if reason.what not in ("prompt", "negative prompt"))
+        return replace(
+            recommendations,
+            prompt=woven.prompt,
+            negative_prompt=woven.negative_prompt,
+            reasons=(*kept, *woven.reasons),
+        )
+
+    def parametrize(
+        self,
+        recommendations: Recommendations,
+        constraints: GenerationConstraints | None = None,
+        *,
+        overrides: Mapping[str, object] | None = None,
+        images: int = 1,
+        aspect: str = "auto",
+        resources: Resources | None = None,
+    ) -> Recommendations:
+        """Choose the sampling settings. `overrides` win over every choice; in MANUAL mode they are all that counts."""
+        overrides = dict(overrides or {})
+        if recommendations.mode is OperationMode.MANUAL:
+            given = self.optimizer.canonical(overrides)
+            reasons = [
+                Reason(name, "MANUAL: as passed" if name in given else "MANUAL: a plain default, not passed")
+                for name in MANUAL_PARAMETERS
+            ]
+            overrides = {**MANUAL_PARAMETERS, **given}
+        parameters = self.optimizer.optimize(
+            recommendations.prompt_analysis,
+            constraints,
+            model=recommendations.model,
+            loras=recommendations.suggested_loras,
+            images=images,
+            aspect=aspect,
+            overrides=overrides,
+            resources=resources,
+        )
+        if recommendations.mode is OperationMode.MANUAL:
+            parameters = replace(
+                parameters, rescale_cfg=0.0, sigmas=None, optimization_strategy="MANUAL", reasons=tuple(reasons)
+            )
+        budget = constraints.max_vram_gb if constraints else None
+        return replace(recommendations, suggested_params=replace(parameters, max_vram_gb=budget))
+
+    def identified(self, recommendations: Recommendations, model: ModelEvidence) -> Recommendations:
+        """The same recommendations for a model that is known better by now."""
+        return replace(recommendations, model=model, family=identify_family(model))
+
+    def plan(
+        self,
+        recommendations: Recommendations,
+        settings: MemorySettings | None = None,
+        *,
+        images: int = 1,
+        tile_size: int | None = None,
+        weights_gb: Mapping[str, float] | None = None,
+        resources: Resources | None = None,
+        parallel: bool = True,
+    ) -> GenerationPlan:
+        """Fit the job onto the device. Raises InvalidInputError where an edit left a setting that cannot be used."""
+        parameters = recommendations.suggested_params
+        if parameters is None:
+            raise IntelligentGenerationError("plan: choose the parameters first")
+        parameters.check()
+        for lora in recommendations.suggested_loras:
+            lora.check()
+        family = recommendations.family
+        memory = self.memory.plan(
+            parameters.width,
+            parameters.height,
+            images,
+            architecture=family.architecture if family else Architecture.SDXL,
+            cfg=parameters.guidance_scale > 1,
+            settings=settings,
+            max_vram_gb=parameters.max_vram_gb,
+            tile_size=tile_size,
+            weights_gb=weights_gb,
+            resources=resources,
+            parallel=parallel,
+        )
+        return GenerationPlan(recommendations, memory)
+
+
+def concepts_of(analysis: PromptAnalysis) -> list[str]:
+    """The concepts under which ratings are remembered: what the picture shows, without its quality words."""
+    return [
+        concept
+        for category, concepts in analysis.concepts.items()
+        if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
+        for concept in concepts
+    ]
+
+
+def with_parameters(recommendations: Recommendations, parameters: OptimizedParameters) -> Recommendations:
+    """The same recommendations with other settings."""
+    return replace(recommendations, suggested_params=parameters)

@@ -1,0 +1,100 @@
+"""Carrying a plan out: one host, one run, one stored generation."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from ..errors import StorageError
+from ..learning import LearningEngine
+from ..registry import ModelMetadata
+from .host import Execution, Host, OnStep
+from .planner import concepts_of
+from .story import Generation, GenerationPlan
+
+
+def carry_out(
+    host: Host,
+    plan: GenerationPlan,
+    seeds: Sequence[int],
+    learning: LearningEngine,
+    *,
+    run_id: str = "",
+    denoise: float = 1.0,
+    on_step: OnStep | None = None,
+) -> tuple[Execution, Generation]:
+    """Sample `len(seeds)` images by `plan` on `host` and store the generation, so that it can be rated.
+
+    An image is never lost to a store that cannot be written: the generation's notes say so instead.
+    """
+    execution = host.execute(plan, seeds, on_step)
+    generation_id = uuid.uuid4().hex
+    model = plan.recommendations.model
+    generation = Generation(
+        id=generation_id,
+        plan=portable(plan),
+        image_ids=tuple(f"{generation_id}-{index}" for index in range(len(seeds))),
+        seeds=tuple(seeds),
+        base_model_id=model.name if model else "",
+        host=host.name,
+        generation_time_seconds=execution.seconds,
+        peak_vram_gb=execution.peak_vram_gb,
+        run_id=run_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        denoise=denoise,
+        notes=tuple(execution.notes),
+    )
+    try:
+        remember(generation, learning)
+        if (rate := throughput_of(plan, execution)) is not None:
+            learning.record_throughput(plan.memory.device, rate)
+    except StorageError as error:
+        generation = replace(generation, notes=(*generation.notes, f"Not stored, so it cannot be rated: {error}"))
+    return execution, generation
+
+
+def remember(generation: Generation, learning: LearningEngine) -> None:
+    """Store a generation for rating. Raises StorageError."""
+    plan = generation.plan
+    learning.record_generation(
+        generation.id,
+        generation.image_ids,
+        generation.to_dict(),
+        loras=[lora.lora_metadata.model_id for lora in plan.loras],
+        concepts=concepts_of(plan.recommendations.prompt_analysis),
+        run_id=generation.run_id,
+    )
+
+
+def throughput_of(plan: GenerationPlan, execution: Execution) -> float | None:
+    """TFLOP/s that the sampling steps of a run achieved, or None when it had too few steps to tell."""
+    from ..parameters import step_tflop
+
+    if not execution.seconds_per_step:
+        return None
+    return step_tflop(plan.parameters, plan.memory.batch_size) / execution.seconds_per_step
+
+
+def portable(plan: GenerationPlan) -> GenerationPlan:
+    """The plan without what belongs to this machine alone (paths, the library's texts): it travels in images."""
+    recommendations = plan.recommendations
+    model = recommendations.model
+    return replace(
+        plan,
+        recommendations=replace(
+            recommendations,
+            suggested_loras=[
+                replace(lora, lora_metadata=_identity(lora.lora_metadata)) for lora in recommendations.suggested_loras
+            ],
+            model=replace(model, path=None, metadata={}) if model else None,
+            explanation=None,
+        ),
+    )
+
+
+def _identity(metadata: ModelMetadata) -> ModelMetadata:
+    kept = ("model_id", "name", "kind", "source", "source_id", "architecture", "family", "lora_kind")
+    hashes = ("sha256", "autov2", "autov3")
+    return ModelMetadata(**{field: getattr(metadata, field) for field in kept + hashes})
