@@ -1,0 +1,58 @@
+"""The pack's nodes, as ComfyUI sees them."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import routes
+from .explain import Explain
+from .feedback import Feedback
+from .intelligent_sampler import IntelligentSampler
+from .lora_recommend import LoRARecommend
+from .memory_plan import MemoryPlan
+from .param_optimize import ParamOptimize
+from .prompt_analyze import PromptAnalyze
+from .save_generation import SaveGeneration
+
+NODES: list[type[io.ComfyNode]] = [
+    PromptAnalyze,
+    LoRARecommend,
+    ParamOptimize,
+    MemoryPlan,
+    IntelligentSampler,
+    Explain,
+    Feedback,
+    SaveGeneration,
+]
+
+
+class IntelligentGeneration(ComfyExtension):
+    """All eight nodes and the routes behind their widgets."""
+
+    async def on_load(self) -> None:
+        routes.register()
+        _warn_of_taken_ids()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+def load_extension() -> IntelligentGeneration:
+    """The extension object that ComfyUI asks for."""
+    return IntelligentGeneration()
+
+
+def _warn_of_taken_ids() -> None:
+    import nodes as core
+
+    for node in NODES:
+        taken = core.NODE_CLASS_MAPPINGS.get(node.GET_SCHEMA().node_id)
+        if taken is not None and taken is not node:
+            pack = getattr(taken, "RELATIVE_PYTHON_MODULE", taken.__module__)
+            logging.warning(
+                "Intelligent Generation: node id %s is already taken by %s; ours replaces it.",
+                node.GET_SCHEMA().node_id,
+                pack,
+            )

@@ -1,0 +1,40 @@
+"""Explain: any object of the way → words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..intelligence.generation.explanation import Story, as_text, explain
+from .types import CATEGORY, AnyStoryType, schema
+
+
+class Explain(io.ComfyNode):
+    """Shows what was chosen and why."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="Explain",
+            display_name="Explain",
+            category=CATEGORY,
+            description="Shows what was chosen and why. API users find the text in the history's outputs.",
+            search_aliases=["why", "reasons", "explanation", "intelligent"],
+            is_output_node=True,
+            inputs=[
+                AnyStoryType.Input(
+                    "generation", tooltip="A generation, or any earlier object: plan, parameters, recommendations …"
+                )
+            ],
+            outputs=[
+                io.String.Output("summary", tooltip="One line."),
+                io.String.Output("json", tooltip="The whole story as JSON."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, generation: Story) -> io.NodeOutput:
+        explanation = explain(generation)
+        ui: dict[str, list[Any]] = {"text": [as_text(explanation)], "explanation": [explanation.to_dict()]}
+        return io.NodeOutput(explanation.summary, generation.to_json(indent=2), ui=ui)

@@ -1,0 +1,77 @@
+"""Feedback: stars → the ratings that later choices learn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
+
+from ..intelligence.generation.story import Generation
+from .host.library import planner
+from .types import CATEGORY, GenerationType, schema
+
+
+class Feedback(io.ComfyNode):
+    """Stores a rating."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="Feedback",
+            display_name="Feedback",
+            category=CATEGORY,
+            description="Rates a generation with 1 to 5 stars; later choices learn from it. Look at the image first, "
+            "then set the rating and queue again (the image itself comes from the cache).",
+            search_aliases=["rate", "stars", "rating", "learn", "intelligent"],
+            is_output_node=True,
+            inputs=[
+                GenerationType.Input("generation", optional=True, tooltip="From Intelligent Sampler."),
+                io.Image.Input("images", optional=True, tooltip="The images to rate."),
+                io.String.Input(
+                    "generation_id",
+                    default="",
+                    tooltip="Id of an earlier generation or image to rate instead of the linked one.",
+                ),
+                io.Int.Input(
+                    "rating",
+                    default=0,
+                    min=0,
+                    max=5,
+                    tooltip="1 to 5 stars; 0: not yet. Counts only for a generation that existed before this run.",
+                ),
+                io.String.Input(
+                    "comments", default="", multiline=True, tooltip="What was good or bad. May stay empty."
+                ),
+            ],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        generation_id: str,
+        rating: int,
+        comments: str,
+        generation: Generation | None = None,
+        images: Any = None,
+    ) -> io.NodeOutput:
+        target = generation_id.strip() or (generation.id if generation else "")
+        ids = list(generation.image_ids) if generation and not generation_id.strip() else [target]
+        text = _store(target, rating, comments)
+        ui: dict[str, list[Any]] = {"text": [text], "feedback": [{"generation_id": target, "image_ids": ids}]}
+        return io.NodeOutput(ui=ui)
+
+
+def _store(target: str, rating: int, comments: str) -> str:
+    if not target:
+        raise ValueError("Feedback: link a generation, or give the generation_id of an earlier one.")
+    if not rating:
+        return f"Not rated yet: {target}"
+    learning = planner().learning
+    stored = learning.get_generation(target)
+    context = get_executing_context()
+    if context and stored.run_id == context.prompt_id:
+        return f"Not counted: {target} was made in this very run. Look at it, then set the rating and queue again."
+    learning.record_feedback(target, rating, comments)
+    return f"Rated {rating} of 5: {target}"

@@ -1,0 +1,83 @@
+"""What ComfyUI knows of a loaded model, as evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import comfy.model_sampling
+
+from ...intelligence.registry import Architecture, ModelEvidence, ModelKind, ModelMetadata
+from .library import planner
+
+ARCHITECTURES = (
+    ("SDXLRefiner", Architecture.OTHER),
+    ("SDXL", Architecture.SDXL),
+    ("SD15", Architecture.SD1),
+    ("SD20", Architecture.SD2),
+    ("SD3", Architecture.SD3),
+    ("Flux", Architecture.FLUX),
+)
+"""comfy.supported_models class (or base class) → architecture; the first match counts."""
+
+FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
+"""Widgets of loader nodes that name the file."""
+
+
+def evidence(model: Any, graph: Any = None, node_id: str = "") -> ModelEvidence:
+    """Evidence of a MODEL, or of what the upstream loader names when the MODEL was not loaded (None).
+
+    Args:
+        graph: the hidden dynprompt, to look for the loader.
+        node_id: the node whose `model` input is meant.
+    """
+    path = _recorded_path(model)
+    name = Path(path).name if path else _loader_name(graph, node_id)
+    known = _registered(path, name)
+    facts: dict[str, Any] = {"architecture": known.architecture} if known else {}
+    if model is not None:
+        sampling = model.get_model_object("model_sampling")
+        v_prediction = isinstance(sampling, comfy.model_sampling.V_PREDICTION)
+        facts = {
+            "architecture": _architecture(model),
+            "prediction": "v_prediction" if v_prediction else "epsilon",
+            "sigma_max": float(sampling.sigma_max),
+        }
+    if known:
+        facts |= {"metadata": known.metadata, "base_model": known.base_model}
+    return ModelEvidence(name=name, path=path, **facts)
+
+
+def _architecture(model: Any) -> Architecture:
+    names = {base.__name__ for base in type(model.model.model_config).__mro__}
+    return next((found for name, found in ARCHITECTURES if name in names), Architecture.OTHER)
+
+
+def _recorded_path(model: Any) -> str | None:
+    """The file that the loaded model remembers (ComfyUI 0.33; older ones remember nothing)."""
+    record = getattr(model, "cached_patcher_init", None)
+    path = record[1][0] if record and record[1] else None
+    return path if isinstance(path, str) else None
+
+
+def _loader_name(graph: Any, node_id: str) -> str:
+    seen: set[str] = set()
+    while graph is not None and node_id not in seen and graph.has_node(node_id):
+        seen.add(node_id)
+        inputs = graph.get_node(node_id)["inputs"]
+        for widget in FILE_INPUTS:
+            if isinstance(inputs.get(widget), str):
+                return PureWindowsPath(inputs[widget]).name
+        link = inputs.get("model")
+        if not isinstance(link, list):
+            break
+        node_id = link[0]
+    return ""
+
+
+def _registered(path: str | None, name: str) -> ModelMetadata | None:
+    """The checkpoint as the registry knows it: by its path, or by its file name where the host tells no more."""
+    checkpoints = planner().registry.list_models(ModelKind.CHECKPOINT) if name else []
+    if path:
+        return next((known for known in checkpoints if Path(known.local_path) == Path(path)), None)
+    return next((known for known in checkpoints if Path(known.local_path).name == name), None)

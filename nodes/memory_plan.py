@@ -1,0 +1,74 @@
+"""MemoryPlan: parameters → a plan that fits the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+from comfy_api.latest import io
+
+from ..intelligence.config import MemorySettings, OffloadStrategy
+from ..intelligence.generation.explanation import explain
+from ..intelligence.generation.story import Recommendations
+from .host import memory
+from .host.library import planner
+from .types import CATEGORY, ParametersType, PlanType, advanced, schema
+
+TILE_SIZES = {"auto": None, "whole": 0, "256": 256, "512": 512, "768": 768, "1024": 1024}
+"""Widget → side of a VAE tile in pixels; None: chosen by the plan."""
+
+
+class MemoryPlan(io.ComfyNode):
+    """Fits the job onto the device: VAE tiles, forward batches, and what is predicted."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="MemoryPlan",
+            display_name="Memory Plan",
+            category=CATEGORY,
+            description="Predicts what the run needs and fits it onto your device: VAE tiles and forward batches. "
+            "Says so before it starts when it cannot fit.",
+            search_aliases=["vram", "memory", "out of memory", "offload", "tiled", "intelligent"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model that will sample."),
+                io.Vae.Input("vae", tooltip="The VAE that will decode: its decode is the peak."),
+                ParametersType.Input("parameters", tooltip="From Param Optimize."),
+                io.Combo.Input(
+                    "strategy",
+                    options=[strategy.value.lower() for strategy in OffloadStrategy],
+                    default="auto",
+                    tooltip="Where the weights live. ComfyUI moves them itself; this bounds what the plan counts on.",
+                ),
+                io.Combo.Input(
+                    "tile_size",
+                    options=list(TILE_SIZES),
+                    default="auto",
+                    tooltip="Side of a VAE decode tile in pixels. auto: whole if it fits.",
+                    **advanced(),
+                ),
+            ],
+            outputs=[
+                io.Model.Output("MODEL", tooltip="For the sampler."),
+                PlanType.Output("plan", tooltip="For Intelligent Sampler."),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> str:
+        device = comfy.model_management.get_torch_device()
+        return f"{device}:{comfy.model_management.get_total_memory(device)}"
+
+    @classmethod
+    def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
+        settings = parameters.suggested_params
+        assert settings is not None
+        plan = planner().plan(
+            parameters,
+            MemorySettings(OffloadStrategy(strategy)),
+            images=settings.batch_size,
+            tile_size=TILE_SIZES[tile_size],
+            weights_gb=memory.weights_gb(model, vae),
+            resources=memory.resources(),
+        )
+        return io.NodeOutput(model, plan, ui={"text": explain(plan).performance_notes})

@@ -1,0 +1,173 @@
+"""ParamOptimize: recommendations → sampling settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from ..intelligence.config import GenerationConstraints, Priority
+from ..intelligence.generation.batch import parameter_variants
+from ..intelligence.generation.explanation import as_text, explain
+from ..intelligence.generation.story import Recommendations
+from ..intelligence.parameters import ASPECTS
+from ..intelligence.prompt import PromptAnalysis
+from .host import memory, models, sampling
+from .host.library import planner
+from .types import (
+    CATEGORY,
+    ParametersType,
+    RecommendationsOrAnalysisType,
+    SamplerType,
+    SchedulerType,
+    advanced,
+    schema,
+)
+
+AUTO = "auto"
+
+
+class ParamOptimize(io.ComfyNode):
+    """Chooses steps, cfg, sampler, scheduler and size for the checkpoint and the prompt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="ParamOptimize",
+            display_name="Param Optimize",
+            category=CATEGORY,
+            description="Chooses steps, CFG, sampler, scheduler and size for your checkpoint, the prompt and the "
+            "budgets. Any setting that you fill in wins.",
+            search_aliases=["parameters", "settings", "sampler settings", "steps", "cfg", "intelligent"],
+            is_output_node=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            inputs=[
+                RecommendationsOrAnalysisType.Input(
+                    "recommendations", tooltip="From LoRA Recommend, or an analysis straight from Prompt Analyze."
+                ),
+                io.Model.Input("model", tooltip="The model that will sample: tells the family and its schedule."),
+                io.Combo.Input(
+                    "priority",
+                    options=list(Priority),
+                    default=Priority.BALANCED,
+                    tooltip="What to favour where speed and quality differ.",
+                ),
+                io.Float.Input(
+                    "max_time_seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=86400.0,
+                    step=1.0,
+                    tooltip="Time budget of the run in seconds; 0: none.",
+                ),
+                io.Float.Input(
+                    "max_vram_gb",
+                    default=0.0,
+                    min=0.0,
+                    max=1024.0,
+                    step=0.5,
+                    tooltip="Memory budget on the device in GiB; 0: what is free.",
+                ),
+                io.Int.Input("images", default=1, min=1, max=64, tooltip="How many images to make in one run."),
+                io.Combo.Input(
+                    "aspect",
+                    options=list(ASPECTS),
+                    default=AUTO,
+                    tooltip="Shape of the picture; auto: from what the prompt shows.",
+                ),
+                io.Int.Input("steps", default=0, min=0, max=1000, tooltip="Sampling steps; 0: auto."),
+                io.Float.Input(
+                    "cfg", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance (CFG) scale; 0: auto."
+                ),
+                io.Combo.Input(
+                    "sampler", options=[AUTO, *comfy.samplers.KSampler.SAMPLERS], default=AUTO, tooltip="Sampler."
+                ),
+                io.Combo.Input(
+                    "scheduler",
+                    options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS],
+                    default=AUTO,
+                    tooltip="Scheduler.",
+                ),
+                io.Int.Input("width", default=0, min=0, max=8192, step=8, tooltip="Width in pixels; 0: auto."),
+                io.Int.Input("height", default=0, min=0, max=8192, step=8, tooltip="Height in pixels; 0: auto."),
+                io.Int.Input(
+                    "variations",
+                    default=1,
+                    min=1,
+                    max=16,
+                    tooltip="Try this many neighbouring settings: what hangs on `parameters` runs once for each.",
+                    **advanced(),
+                ),
+            ],
+            outputs=[
+                ParametersType.Output("parameters", is_output_list=True, tooltip="For Memory Plan."),
+                io.Int.Output("steps", tooltip="Of the first variation, like the outputs below."),
+                io.Float.Output("cfg"),
+                SamplerType.Output("sampler_name", tooltip="For the core KSampler and its like."),
+                SchedulerType.Output("scheduler", tooltip="Always a core scheduler; SIGMAS may be more exact."),
+                io.Sigmas.Output("SIGMAS", tooltip="The exact schedule, for SamplerCustom."),
+                io.Int.Output("width"),
+                io.Int.Output("height"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        recommendations: Recommendations | PromptAnalysis,
+        model: Any,
+        priority: str,
+        max_time_seconds: float,
+        max_vram_gb: float,
+        images: int,
+        aspect: str,
+        steps: int,
+        cfg: float,
+        sampler: str,
+        scheduler: str,
+        width: int,
+        height: int,
+        variations: int,
+    ) -> io.NodeOutput:
+        if isinstance(recommendations, PromptAnalysis):
+            recommendations = Recommendations(
+                recommendations, prompt=recommendations.text, negative_prompt=recommendations.negative_prompt
+            )
+        if model is not None:
+            evidence = models.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
+            recommendations = planner().identified(recommendations, evidence)
+        widgets = {
+            "num_steps": steps,
+            "guidance_scale": cfg,
+            "sampler_name": sampler,
+            "scheduler": scheduler,
+            "width": width,
+            "height": height,
+        }
+        chosen = planner().parametrize(
+            recommendations,
+            GenerationConstraints(max_time_seconds or None, max_vram_gb or None, Priority(priority)),
+            overrides={name: value for name, value in widgets.items() if value not in (0, AUTO)},
+            images=images,
+            aspect=aspect,
+            resources=memory.resources(),
+        )
+        ui = {"text": [as_text(explain(chosen))]}
+        if model is None:
+            return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
+        variants = parameter_variants(planner(), chosen, variations, quality_tags=True)
+        first = chosen.suggested_params
+        assert first is not None
+        return io.NodeOutput(
+            variants,
+            first.num_steps,
+            first.guidance_scale,
+            first.sampler_name,
+            first.scheduler,
+            sampling.sigmas(model, first),
+            first.width,
+            first.height,
+            ui=ui,
+        )

@@ -1,0 +1,66 @@
+"""PromptAnalyze: prompt → analysis."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..intelligence.generation.explanation import explain
+from .host.library import ollama_config, planner
+from .types import CATEGORY, PromptAnalysisType, advanced, schema
+
+
+class PromptAnalyze(io.ComfyNode):
+    """Reads a prompt: grammar, concepts, intent."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="PromptAnalyze",
+            display_name="Prompt Analyze",
+            category=CATEGORY,
+            description="Reads what the prompt asks for: style, content, concepts, complexity. Start here.",
+            search_aliases=["prompt", "analyze prompt", "understand", "intelligent"],
+            inputs=[
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    placeholder="what the picture should show",
+                    tooltip="What the picture should show. Weights like (word:1.2), embedding:name and "
+                    "<lora:name:0.8> work as in ComfyUI and A1111.",
+                ),
+                io.String.Input(
+                    "negative_prompt",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    default="",
+                    placeholder="what it should not show",
+                    tooltip="What the picture should not show. May stay empty.",
+                ),
+                io.Combo.Input(
+                    "analyzer",
+                    options=["rules", "ollama"],
+                    default="rules",
+                    tooltip="rules: instant, on this machine, always the same. ollama: also asks the Ollama server "
+                    "of the pack's configuration, and falls back to rules when it does not answer.",
+                    **advanced(),
+                ),
+            ],
+            outputs=[
+                PromptAnalysisType.Output(
+                    "analysis", display_name="analysis", tooltip="What was understood, for LoRARecommend."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, prompt: str | None = None) -> bool | str:
+        if prompt is not None and not prompt.strip():
+            return "The prompt is empty: type what the picture should show."
+        return True
+
+    @classmethod
+    def execute(cls, prompt: str, negative_prompt: str, analyzer: str) -> io.NodeOutput:
+        ollama = ollama_config() if analyzer == "ollama" else None
+        analysis = planner().analyze(prompt, negative_prompt, ollama)
+        return io.NodeOutput(analysis, ui={"text": [explain(analysis).summary, *analysis.notes]})

@@ -1,0 +1,113 @@
+"""HTTP routes under /intelligent_generation/, for the pack's page and for scripts on this machine.
+
+ComfyUI's own origin check lets `Origin: null`, cross-site requests without an Origin and rebound hosts through, so
+every route here has its own guard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from ..intelligence.errors import IntelligentGenerationError, InvalidInputError, UnknownGenerationError
+from .host.library import planner, settings
+
+PREFIX = "/intelligent_generation"
+MAX_BODY = 64 * 1024
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def register() -> None:
+    """Add the routes to ComfyUI's server, once."""
+    from server import PromptServer
+
+    routes = PromptServer.instance.routes
+    routes.get(f"{PREFIX}/generations/{{id}}")(_guarded(generation))
+    routes.post(f"{PREFIX}/feedback")(_guarded(feedback))
+
+
+async def generation(request: web.Request) -> web.Response:
+    """The stored generation with this id (or with this image id), and its ratings."""
+    learning = planner().learning
+    stored = await asyncio.to_thread(learning.get_generation, request.match_info["id"])
+    ratings = await asyncio.to_thread(learning.ratings, stored.generation_id)
+    return web.json_response({**stored.data, "ratings": [rating.to_dict() for rating in ratings]})
+
+
+async def feedback(request: web.Request) -> web.Response:
+    """Store a rating: {"generation_id": …, "rating": 1 … 5, "comments": …}."""
+    body = await _json_object(request)
+    stored = await asyncio.to_thread(
+        planner().learning.record_feedback,
+        body.get("generation_id"),
+        body.get("rating"),
+        body.get("comments", ""),
+    )
+    return web.json_response(stored.to_dict())
+
+
+async def _json_object(request: web.Request) -> dict[str, Any]:
+    text = await request.content.read(MAX_BODY + 1)
+    if len(text) > MAX_BODY:
+        raise InvalidInputError(f"the body is larger than {MAX_BODY} bytes")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidInputError("the body must be a JSON object")
+    return body
+
+
+def _guarded(handler: Handler) -> Handler:
+    """The handler behind the guard, with the package's errors as JSON answers."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if refusal := _refusal(request):
+            return refusal
+        try:
+            return await handler(request)
+        except UnknownGenerationError as error:
+            return _problem(404, str(error))
+        except InvalidInputError as error:
+            return _problem(400, str(error))
+        except IntelligentGenerationError as error:
+            return _problem(500, str(error))
+
+    return guarded
+
+
+def _refusal(request: web.Request) -> web.Response | None:
+    """Why this request is not answered: from another site, to a rebound host, or not JSON."""
+    headers = request.headers
+    if not _is_own_host(request.host):
+        return _problem(403, f"host {request.host!r} is not this server; list it in config.json under allowed_hosts")
+    origin = headers.get("Origin")
+    if origin is not None and origin.partition("://")[2].lower() != request.host.lower():
+        return _problem(403, "cross-origin requests are refused")
+    if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return _problem(403, "cross-site requests are refused")
+    if request.method == "POST" and request.content_type != "application/json":
+        return _problem(415, "send application/json")
+    return None
+
+
+def _is_own_host(host: str) -> bool:
+    """A rebound DNS name is a public domain; addresses, local names and listed hosts are not."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    name = name.strip("[]").lower()
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name or name.endswith((".local", ".localhost")) or name in settings().get("allowed_hosts", [])
+    return True
+
+
+def _problem(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)

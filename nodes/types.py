@@ -1,0 +1,57 @@
+"""Link types of the pack, and what smooths over the supported ComfyUI versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import comfy.samplers
+from comfy_api.latest import io
+
+CATEGORY = "intelligent generation"
+
+PromptAnalysisType = io.Custom("PROMPT_ANALYSIS")
+RecommendationsType = io.Custom("LORA_RECOMMENDATIONS")
+ParametersType = io.Custom("GENERATION_PARAMETERS")
+PlanType = io.Custom("MEMORY_PLAN")
+GenerationType = io.Custom("GENERATION")
+LoraStackType = io.Custom("LORA_STACK")
+RecommendationsOrAnalysisType = io.Custom("LORA_RECOMMENDATIONS,PROMPT_ANALYSIS")
+AnyStoryType = io.Custom("GENERATION,MEMORY_PLAN,GENERATION_PARAMETERS,LORA_RECOMMENDATIONS,PROMPT_ANALYSIS")
+
+
+class _AnyOptions(list):
+    """A combo's options that link to any combo: other packs replace the core lists by longer ones."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (list, str))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+SamplerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SAMPLERS))  # type: ignore[arg-type]
+SchedulerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SCHEDULERS))  # type: ignore[arg-type]
+
+_SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
+
+
+def schema(**fields: Any) -> io.Schema:
+    """`io.Schema` without the fields that this ComfyUI does not know yet (0.8.0: `search_aliases`)."""
+    return io.Schema(**{name: value for name, value in fields.items() if name in _SCHEMA_FIELDS})
+
+
+_HAS_ADVANCED = "advanced" in inspect.signature(io.Input.__init__).parameters
+
+
+def advanced() -> dict[str, bool]:
+    """Keyword for inputs that are shown on request only, where this ComfyUI knows it (not in 0.8.0)."""
+    return {"advanced": True} if _HAS_ADVANCED else {}
+
+
+def text_ui(text: str, **more: list[Any]) -> dict[str, list[Any]]:
+    """What a node reports to the page and to `/history`: JSON only, every value a list."""
+    return {"text": [text], **more}
