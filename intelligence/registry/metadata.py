@@ -127,5 +127,7 @@ class ModelMetadata(Record):
     """The safetensors header's own short entries that later stages read (`modelspec.*`, some `ss_*`)."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """Evidence for `architecture`, `family`, `lora_kind` …, by field name."""
+    title: str = ""
+    """The name that its maker gave it on a hub or in the header; empty when none is known."""
     problem: str | None = None
     """Why this file cannot be used, or None. A model with a problem is listed, never offered."""

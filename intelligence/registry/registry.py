@@ -1,0 +1,381 @@
+"""The registry: which models exist on this machine and what is known of them."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..config import data_folder, is_number, require
+from ..errors import InvalidInputError, ModelNotFoundError, StorageError, UnsupportedModelError
+from ..records import Record
+from . import civitai, huggingface
+from .describe import describe
+from .downloads import fetch
+from .metadata import ModelKind, ModelMetadata
+from .scan import FoundFile, ScanReport, Stamp, read_files, walk
+from .sidecars import find_sidecars
+from .store import SORTS, DownloadRow, KnownFile, RegistryStore
+
+CIVITAI_API = "https://civitai.com/api/v1"
+
+Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
+
+
+@dataclass(frozen=True)
+class CleanupReport(Record):
+    """What `cleanup_cache` freed, or would free."""
+
+    removed: tuple[str, ...] = ()
+    """Paths."""
+    freed_bytes: int = 0
+    kept: int = 0
+    dry_run: bool = True
+
+
+class _Listing(NamedTuple):
+    revision: int
+    models: list[ModelMetadata]
+    by_key: dict[str, ModelMetadata]
+
+
+class ModelRegistry:
+    """Models on this machine: found by scanning folders or fetched from a hub, kept in one SQLite file.
+
+    Args:
+        db_path: the database; None: registry.db in the data folder. Opened (and made) on first use.
+
+    Every method may be called from any thread, and raises StorageError when the database cannot be used. Files of
+    the user's library are only read.
+    """
+
+    def __init__(self, db_path: str | Path | None = None) -> None:
+        self._store = RegistryStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
+        self._listed: _Listing | None = None
+
+    @property
+    def revision(self) -> int:
+        """Counts up with every finished scan that changed something, and with every other change of the registry."""
+        return self._store.revision()
+
+    def close(self) -> None:
+        """Close the database; using the registry again opens it again."""
+        self._store.close()
+
+    def register_model(self, metadata: ModelMetadata) -> ModelMetadata:
+        """Add `metadata`, or replace the model of the same id."""
+        require(bool(metadata.model_id and metadata.name), "a model needs a model_id and a name")
+        self._store.put(metadata)
+        return metadata
+
+    def get_model(self, name: str) -> ModelMetadata:
+        """The present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
+
+        Upper and lower case count unless nothing matches exactly; of several with one name the first LoRA counts.
+
+        Raises:
+            ModelNotFoundError: there is none; the message names similar ones.
+        """
+        index = self._listing().by_key
+        key = name.replace("\\", "/")
+        found = index.get(key) or index.get(key.casefold())
+        if found is None:
+            close = difflib.get_close_matches(key.casefold(), [other for other in index if ":" not in other], 10, 0.6)
+            names = list(dict.fromkeys(index[other].name for other in close))[:3]
+            hint = f"; similar: {', '.join(names)}" if names else ""
+            raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
+        if found.source in (civitai.SOURCE, huggingface.SOURCE):
+            self._store.touch_download(found.local_path, time.time())
+        return found
+
+    def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
+        """Change fields of one model by hand; later scans keep these changes.
+
+        Raises:
+            ModelNotFoundError: no model has this id.
+            InvalidInputError: no such field, a value of the wrong type, or a change of the id itself.
+        """
+        record = self._store.get(model_id)
+        if record is None:
+            raise ModelNotFoundError(f"no model has the id {model_id!r}")
+        fields = record.to_dict()
+        for name in changes:
+            require(name in fields and name not in ("model_id", "schema", "type"), f"cannot change {name!r} of a model")
+        changed = ModelMetadata.from_dict({**fields, **changes})
+        plain = changed.to_dict()
+        self._store.edit(changed, {name: plain[name] for name in changes})
+        return changed
+
+    def delete_model(self, model_id: str) -> None:
+        """Forget one model; its file stays where it is, and a later scan finds it anew. Raises ModelNotFoundError."""
+        if not self._store.delete(model_id):
+            raise ModelNotFoundError(f"no model has the id {model_id!r}")
+
+    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
+        """The present models, sorted by name; those that cannot be used only `with_problems`."""
+        return [
+            model
+            for model in self._listing().models
+            if (kind is None or model.kind is kind) and (with_problems or model.problem is None)
+        ]
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        kind: ModelKind | None = None,
+        base_model: str | None = None,
+        source: str | None = None,
+        tags: Sequence[str] = (),
+        sort: str = "name",
+        limit: int = 50,
+    ) -> list[ModelMetadata]:
+        """Usable models whose names, trigger words, tags or description hold every word of `text`.
+
+        Args:
+            base_model: a base model's name, an architecture (`sdxl`) or a family (`pony`), in any case.
+            tags: all of them, each whole.
+            sort: `name`, `newest` or `size` (largest first).
+
+        Raises:
+            InvalidInputError: unknown `sort`, or a `limit` below 1.
+        """
+        require(sort in SORTS, f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
+        require(isinstance(limit, int) and 1 <= limit <= 1_000_000, f"limit must be 1 or more, got {limit!r}")
+        filters = (("kind", kind), ("base", base_model), ("source", source))
+        given = [(column, _bindable(str(value))) for column, value in filters if value is not None]
+        return self._store.search(
+            [_bindable(word) for word in text.split()], given, [_bindable(tag) for tag in tags], sort, limit
+        )
+
+    def scan(self, folders: Folders, on_progress: Callable[[int, int], None] | None = None) -> ScanReport:
+        """Find what is new, changed or gone under `folders`, and read only that.
+
+        Args:
+            folders: model kind → its folders; a plain sequence means LoRA folders. Other folders' models stay as
+                they are.
+            on_progress: called with (files read, files to read).
+
+        Raises:
+            InvalidInputError: no sequence of folders, or an unknown model kind.
+        """
+        started = time.monotonic()
+        found = walk(_folders(folders))
+        known = self._store.known_files()
+        fresh: list[FoundFile] = []
+        back: list[str] = []
+        added = unchanged = 0
+        problems = dict(found.problems)
+        for model_id, file in found.files.items():
+            before = known.get(model_id)
+            if before is None or (before.root, before.stamp) != (file.root, file.stamp):
+                fresh.append(file)
+                added += before is None or not before.present
+            elif not before.present:
+                back.append(model_id)
+                added += 1
+            else:
+                unchanged += 1
+            if before and before.problem and (not fresh or fresh[-1] is not file):
+                problems[before.local_path] = before.problem
+        roots = {(str(kind), root) for kind, root in found.roots}
+        gone = [
+            model_id
+            for model_id, row in known.items()
+            if row.present
+            and model_id not in found.files
+            and ((model_id.partition(":")[0], row.root) in roots or _vanished(row))
+        ]
+        records = read_files(fresh, self._store.hub_partials() if fresh else {}, on_progress)
+        problems |= {record.local_path: record.problem for record in records if record.problem}
+        if fresh or back or gone:
+            self._store.apply_scan(
+                [(record, file.root, file.stamp) for record, file in zip(records, fresh, strict=True)], back, gone
+            )
+        return ScanReport(
+            added=added,
+            changed=len(fresh) + len(back) - added,
+            removed=len(gone),
+            unchanged=unchanged,
+            problems=problems,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def register_from_huggingface(
+        self,
+        repo_id: str,
+        filename: str | None = None,
+        *,
+        kind: ModelKind = ModelKind.LORA,
+        folder: str | Path | None = None,
+        token: str | None = None,
+        offline: bool = False,
+    ) -> ModelMetadata:
+        """Fetch one safetensors file of a Hugging Face repository (unless it is already here) and register it.
+
+        Args:
+            filename: path inside the repository; None where it holds only one, or one of the usual LoRA name.
+            folder: where to put it; None: `downloads` in the data folder.
+            offline: use only what is on this machine.
+
+        Raises:
+            HubError: unreachable, refused, not there, or not the promised file; an interrupted download starts anew.
+            InvalidInputError: no such repository name, or several files to choose from.
+            MissingDependencyError: the extra `hubs` is not installed.
+        """
+        target = self._folder(folder)
+        fetched = huggingface.fetch(repo_id, filename, target, token=token, offline=offline)
+        return self._register_file(fetched.path, kind, target, fetched.partial, fetched.downloaded)
+
+    def register_from_civitai(
+        self,
+        model_id: int,
+        *,
+        version: int | None = None,
+        folder: str | Path | None = None,
+        token: str | None = None,
+        base_url: str = CIVITAI_API,
+    ) -> ModelMetadata:
+        """Download a CivitAI model (its newest version, or `version`'s id) and register it with what its page says.
+
+        Args:
+            folder: where to put it; None: `downloads` in the data folder.
+            token: sent to the API's own host only.
+
+        Raises:
+            HubError: unreachable, refused, no such model, or not the promised file; nothing is left behind then.
+            MissingDependencyError: the extra `hubs` is not installed.
+        """
+        target = self._folder(folder)
+        record = civitai.fetch_record(model_id, base_url)
+        partial = civitai.metadata_from_record(record, version)
+        download = civitai.download_of(record, version, token, base_url)
+        existed = (target / download.file_name).exists()
+        path = fetch(download, target)
+        return self._register_file(path, partial.kind, target, partial, downloaded=not existed)
+
+    def cleanup_cache(
+        self, keep_recent: int = 0, max_size_gb: float | None = None, dry_run: bool = True
+    ) -> CleanupReport:
+        """Free what this registry downloaded, the least recently used first; no other file is ever touched.
+
+        Args:
+            keep_recent: this many most recently used ones stay in any case.
+            max_size_gb: stop as soon as the rest is no larger (GiB); None: free all but `keep_recent`.
+            dry_run: only say what would be freed.
+        """
+        require(
+            isinstance(keep_recent, int) and keep_recent >= 0, f"keep_recent must be 0 or more, got {keep_recent!r}"
+        )
+        require(
+            max_size_gb is None or (is_number(max_size_gb) and max_size_gb >= 0),
+            f"max_size_gb must be 0 or more, or None, got {max_size_gb!r}",
+        )
+        rows = [row for row in self._store.downloads() if row.owned and _untouched(row)]
+        total = sum(row.size for row in rows)
+        limit = 0 if max_size_gb is None else max_size_gb * 1024**3
+        removed: list[DownloadRow] = []
+        for row in reversed(rows[keep_recent:]):
+            if total <= limit:
+                break
+            removed.append(row)
+            total -= row.size
+        if not dry_run:
+            for row in removed:
+                try:
+                    Path(row.local_path).unlink(missing_ok=True)
+                except OSError as error:
+                    raise StorageError(f"{row.local_path} cannot be removed: {error.strerror}") from None
+                self._store.forget_download(row.local_path)
+        return CleanupReport(
+            removed=tuple(row.local_path for row in removed),
+            freed_bytes=sum(row.size for row in removed),
+            kept=len(rows) - len(removed),
+            dry_run=dry_run,
+        )
+
+    def _listing(self) -> _Listing:
+        listed = self._listed
+        if listed is None or listed.revision != self._store.revision():
+            revision, models = self._store.present()
+            listed = self._listed = _Listing(revision, models, _index(models))
+        return listed
+
+    def _folder(self, folder: str | Path | None) -> Path:
+        return Path(folder).expanduser().absolute() if folder is not None else data_folder() / "downloads"
+
+    def _register_file(
+        self, path: Path, kind: ModelKind, folder: Path, partial: ModelMetadata, downloaded: bool
+    ) -> ModelMetadata:
+        """Describe a file from a hub under the id that a scan of its folder gives it, and store it."""
+        roots = {
+            Path(row.root)
+            for model_id, row in self._store.known_files().items()
+            if row.root and model_id.startswith(f"{kind}:")
+        }
+        root = next((root for root in sorted(roots) if path.is_relative_to(root)), None)
+        relative = next((path.relative_to(top).as_posix() for top in (root, folder) if top in path.parents), path.name)
+        entries = {entry.name: entry for entry in path.parent.iterdir()}
+        sidecars = {suffix: entries[name] for suffix, name in find_sidecars(path.name, entries).items()}
+        record = describe(path, f"{kind}:{relative}", kind, sidecars, partial)
+        if record.problem:
+            raise UnsupportedModelError(record.problem)
+        stat = path.stat()
+        self._store.put_download(
+            DownloadRow(str(path), stat.st_size, stat.st_mtime_ns, time.time(), downloaded), partial
+        )
+        stamp: Stamp = (stat.st_size, stat.st_mtime_ns, "")
+        self._store.apply_scan([(record, str(root) if root else None, stamp)], (), ())
+        return self._store.get(record.model_id) or record
+
+
+def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
+    require(not isinstance(folders, (str, bytes, Path)), f"folders must be a sequence of folders, got one: {folders!r}")
+    given = folders if isinstance(folders, Mapping) else {ModelKind.LORA: folders}
+    result: dict[ModelKind, list[Path]] = {}
+    for kind, paths in given.items():
+        require(not isinstance(paths, (str, bytes, Path)), f"folders[{str(kind)!r}] must be a sequence of folders")
+        try:
+            result[ModelKind(kind)] = [Path(path).expanduser().absolute() for path in paths]
+        except ValueError:
+            raise InvalidInputError(f"unknown model kind {kind!r}; known: {', '.join(ModelKind)}") from None
+    return result
+
+
+def _index(models: list[ModelMetadata]) -> dict[str, ModelMetadata]:
+    """Every key that `get_model` takes; exact ones win over case-folded ones, LoRAs over other kinds."""
+    ordered = sorted(models, key=lambda model: model.kind is not ModelKind.LORA)
+    index: dict[str, ModelMetadata] = {}
+    keys: tuple[Callable[[ModelMetadata], str], ...] = (
+        lambda model: model.model_id,
+        lambda model: model.model_id.partition(":")[2],
+        lambda model: model.model_id.partition(":")[2].rpartition(".")[0],
+        lambda model: model.name,
+    )
+    for fold in (str, str.casefold):
+        for key in keys:
+            for model in ordered:
+                if text := fold(key(model)):
+                    index.setdefault(text, model)
+    return index
+
+
+def _vanished(row: KnownFile) -> bool:
+    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
+    return row.root is None and bool(row.local_path) and not Path(row.local_path).exists()
+
+
+def _untouched(row: DownloadRow) -> bool:
+    """Whether the file is still the one that was downloaded; what the user put in its place is not ours."""
+    try:
+        stat = Path(row.local_path).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (row.size, row.mtime_ns)
+
+
+def _bindable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,164 @@
+"""What other tools wrote beside a model file: descriptions, trigger words, strengths, hashes, previews.
+
+Every format becomes a partial record. A file that cannot be read, or that says nonsense, is left out with a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .civitai import partial_from_version
+from .metadata import ExamplePrompt, ModelMetadata
+from .partial import base_model_finding, merge, strengths, strengths_in, tag_counts, trigger_sets
+from .text import as_dict, clean_list, clean_text, dicts, parse_json, plain_text, read_capped, without_lora_tags
+
+PREVIEWS = tuple(f"{middle}.{extension}" for middle in (".preview", "") for extension in ("png", "jpg", "jpeg", "webp"))
+"""Never SVG or HTML: those run scripts where they are shown."""
+
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def _a1111(data: dict[str, Any]) -> ModelMetadata:
+    """`X.json`: what the user typed in A1111's card editor."""
+    return ModelMetadata(
+        model_id="",
+        name="",
+        trigger_sets=trigger_sets([data.get("activation text")], "user notes (.json)"),
+        description="\n".join(
+            text for text in (plain_text(data.get("description")), plain_text(data.get("notes"))) if text
+        ),
+        **base_model_finding(data.get("sd version"), "user notes (.json)", 0.4),
+        **(strengths(data.get("preferred weight")) or strengths_in(plain_text(data.get("notes")))),
+    )
+
+
+def _civitai_info(data: dict[str, Any]) -> ModelMetadata:
+    """`X.civitai.info`: CivitAI's model-version record as it came."""
+    return partial_from_version(data, as_dict(data.get("model")), "civitai (.civitai.info)")
+
+
+def _lora_manager(data: dict[str, Any]) -> ModelMetadata:
+    """`X.metadata.json` of ComfyUI-Lora-Manager."""
+    source = "Lora Manager (.metadata.json)"
+    version = as_dict(data.get("civitai"))
+    try:
+        tips = as_dict(parse_json(clean_text(data.get("usage_tips"), 2000) or "{}"))
+    except ValueError:
+        tips = {}
+    notes = plain_text(data.get("notes"))
+    own = ModelMetadata(
+        model_id="",
+        name="",
+        title=clean_text(data.get("model_name"), 200),
+        description="\n".join(text for text in (notes, plain_text(data.get("modelDescription"))) if text),
+        tags=tag_counts(data.get("tags")),
+        sha256=_sha256_in(data.get("sha256")),
+        **base_model_finding(data.get("base_model"), source, 0.9),
+        **(strengths(tips.get("strength"), tips.get("strength_min"), tips.get("strength_max")) or strengths_in(notes)),
+    )
+    return merge([own, partial_from_version(version, as_dict(version.get("model")), source)])
+
+
+def _connected_model_info(data: dict[str, Any]) -> ModelMetadata:
+    """`X.cm-info.json` of Stability Matrix."""
+    source = "Stability Matrix (.cm-info.json)"
+    hashes = as_dict(data.get("Hashes"))
+    ids = [str(data[key]) for key in ("ModelId", "VersionId") if isinstance(data.get(key), int) and data[key] < 2**53]
+    description = plain_text(data.get("ModelDescription")) or plain_text(data.get("VersionDescription"))
+    return ModelMetadata(
+        model_id="",
+        name="",
+        source_id=":".join(ids) or None,
+        title=clean_text(data.get("ModelName"), 200),
+        description=description,
+        tags=tag_counts(data.get("Tags")),
+        trigger_sets=trigger_sets(clean_list(data.get("TrainedWords")), source),
+        sha256=_sha256_in(hashes.get("SHA256")),
+        autov2=clean_text(hashes.get("AutoV2"), 10).lower() or None,
+        **base_model_finding(data.get("BaseModel"), source, 0.9),
+        **strengths_in(description),
+    )
+
+
+def _rgthree(data: dict[str, Any]) -> ModelMetadata:
+    """`X.safetensors.rgthree-info.json`."""
+    source = "rgthree (.rgthree-info.json)"
+    words = [item.get("word") for item in dicts(data.get("trainedWords")) if item.get("civitai") or item.get("user")]
+    examples = []
+    for image in dicts(data.get("images")):
+        prompt, tags = without_lora_tags(clean_text(image.get("positive"), 1500))
+        if prompt:
+            examples.append(ExamplePrompt(prompt, tags[0][1] if len(tags) == 1 else None))
+    note = plain_text(data.get("userNote"))
+    return ModelMetadata(
+        model_id="",
+        name="",
+        title=clean_text(data.get("name"), 200),
+        description=note,
+        tags=tag_counts(data.get("tags")),
+        trigger_sets=trigger_sets(words, source),
+        example_prompts=tuple(dict.fromkeys(examples)),
+        sha256=_sha256_in(data.get("sha256")),
+        **base_model_finding(data.get("baseModel"), source, 0.9),
+        **(strengths(None, data.get("strengthMin"), data.get("strengthMax")) or strengths_in(note)),
+    )
+
+
+def _sha256_in(value: Any) -> str | None:
+    match = _SHA256.search(clean_text(value, 500).lower())
+    return match[0] if match else None
+
+
+JSON_FORMATS: dict[str, Callable[[dict[str, Any]], ModelMetadata]] = {
+    ".json": _a1111,
+    ".metadata.json": _lora_manager,
+    ".rgthree-info.json": _rgthree,
+    ".civitai.info": _civitai_info,
+    ".cm-info.json": _connected_model_info,
+}
+"""Suffix after the model's name → reader; the user's own words first: of two that differ the first one counts."""
+
+SUFFIXES = (*JSON_FORMATS, ".txt", ".sha256", *PREVIEWS)
+
+
+def find_sidecars(file_name: str, entries: Mapping[str, Any]) -> dict[str, str]:
+    """Suffix → name of the sidecars of `file_name` among its folder's `entries` (`X.json` or `X.safetensors.json`)."""
+    stem = file_name.rpartition(".")[0]
+    found = {}
+    for suffix in SUFFIXES:
+        name = next((name for name in (stem + suffix, file_name + suffix) if name in entries), None)
+        if name is not None:
+            found[suffix] = name
+    return found
+
+
+def read_sidecars(paths: Mapping[str, Path]) -> tuple[ModelMetadata, list[str]]:
+    """Everything that the sidecars (suffix → path) know, as one partial record, and why any of them was left out."""
+    partials, problems = [], []
+    for suffix in (suffix for suffix in SUFFIXES if suffix in paths):
+        path = paths[suffix]
+        if suffix in PREVIEWS:
+            partials.append(ModelMetadata(model_id="", name="", preview_path=clean_text(str(path), 4096)))
+            continue
+        try:
+            partials.append(_read(suffix, path))
+        except (OSError, ValueError) as error:
+            problems.append(f"{path.name} is ignored: {error}")
+    return merge(partials), problems
+
+
+def _read(suffix: str, path: Path) -> ModelMetadata:
+    data = read_capped(path)
+    if suffix in JSON_FORMATS:
+        parsed = parse_json(data)
+        if not isinstance(parsed, dict):
+            raise ValueError("not a JSON object")
+        return JSON_FORMATS[suffix](parsed)
+    text = data.decode("utf-8", "replace")
+    if suffix == ".sha256":
+        return ModelMetadata(model_id="", name="", sha256=_sha256_in(text))
+    note = plain_text(text)
+    return ModelMetadata(model_id="", name="", description=note, **strengths_in(note))

@@ -1,0 +1,89 @@
+"""Text, numbers and JSON from files that strangers wrote, made safe before anything else sees them."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+MAX_JSON_BYTES = 4 * 1024 * 1024
+
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_TAG = re.compile(r"<[^<>]*>")
+_BREAK = re.compile(r"<(?:/p|/li|/h\d|br ?/?)>", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
+_LORA_TAG = re.compile(r"<lora:([^<>:]*)(?::(-?\d+(?:\.\d+)?))?[^<>]*>", re.IGNORECASE)
+
+
+def clean_text(value: Any, limit: int = 2000) -> str:
+    """`value` without control characters and lone surrogates, at most `limit` characters; empty when not a string."""
+    if not isinstance(value, str):
+        return ""
+    return _UNSAFE.sub("", value[: 2 * limit]).strip()[:limit]
+
+
+def clean_number(value: Any, low: float, high: float) -> float | None:
+    """`value` as a float when it is a number (or the text of one) from `low` to `high`, else None."""
+    if isinstance(value, str):
+        try:
+            value = float(value[:32])
+        except ValueError:
+            return None
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)
+    return None
+
+
+def clean_list(value: Any, limit: int = 200) -> list[str]:
+    """The non-empty cleaned strings of a list, without repetitions; empty when `value` is no list."""
+    if not isinstance(value, list):
+        return []
+    return [text for text in dict.fromkeys(clean_text(item, 300) for item in value[:limit]) if text]
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    """`value` if it is a dict, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def dicts(value: Any, limit: int = 100) -> list[dict[str, Any]]:
+    """The first dicts of a list; empty when `value` is no list."""
+    return [item for item in value[:limit] if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parsed JSON of any depth or size of number. Raises ValueError with one line."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {str(error).splitlines()[0]}") from None
+
+
+def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
+    """The whole file. Raises ValueError when it has more than `limit` bytes, OSError when it cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"larger than {limit // 1024 // 1024} MB")
+    return data
+
+
+def plain_text(value: Any, limit: int = 4000) -> str:
+    """A hub's HTML description as plain text."""
+    text = clean_text(value, 5 * limit)
+    return clean_text(html.unescape(_TAG.sub("", _BREAK.sub("\n", text))), limit)
+
+
+def words_of(name: str) -> str:
+    """A file name or base model as lower-case words: `ponyDiffusionV6XL_v6` → `pony diffusion v6 xl v6`."""
+    return " ".join(re.sub(r"[^0-9a-z]+", " ", _CAMEL.sub(" ", name).lower()).split())
+
+
+def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:
+    """The prompt without its `<lora:name:weight>` tags, and those tags."""
+    tags = [(name, float(weight or 1)) for name, weight in _LORA_TAG.findall(prompt)]
+    return re.sub(r"\s*,\s*(?:,\s*)+", ", ", _LORA_TAG.sub("", prompt)).strip(" ,\n"), tags
