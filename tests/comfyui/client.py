@@ -60,7 +60,7 @@ class Run:
     @property
     def cached(self) -> set[str]:
         """Ids of the nodes whose outputs came from the cache."""
-        return set(self.message("execution_cached")["nodes"])
+        return set(self.message("execution_cached").get("nodes", ()))
 
     @property
     def error(self) -> str:

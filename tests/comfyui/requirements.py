@@ -29,4 +29,5 @@ def requirements() -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements()))
+    for line in requirements():
+        print(line)

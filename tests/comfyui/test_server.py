@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,14 @@ def test_tensors_are_written_as_described(tmp_path: Path) -> None:
     assert tensors["a.weight"].std() == pytest.approx(0.1, rel=0.1)
     assert (tensors["norm.weight"] == 1).all()
     assert (tensors["a.bias"] == 0).all()
+
+
+def test_a_running_prompt_can_be_interrupted_and_the_next_one_runs(any_server: Server) -> None:
+    client = any_server.client
+    queued = client.queue(text_to_image(seed=51, steps=1000))
+    while not client.get("/queue")["queue_running"]:
+        time.sleep(0.05)
+    client.interrupt()
+    events = [event for event, _ in client.wait(queued["prompt_id"])["status"]["messages"]]
+    assert events[-1] == "execution_interrupted"
+    assert client.run(text_to_image(seed=52)).status == "success"
