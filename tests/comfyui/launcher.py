@@ -46,12 +46,13 @@ def stand_in_for_torchaudio() -> None:
     except (ImportError, OSError):
         for name in [name for name in sys.modules if name.split(".")[0] == "torchaudio"]:
             del sys.modules[name]
-        for name in ("torchaudio", "torchaudio.functional"):
-            module = types.ModuleType(name)
-            module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=True)
-            module.__path__ = []
-            sys.modules[name] = module
-        sys.modules["torchaudio"].functional = sys.modules["torchaudio.functional"]
+        package = types.ModuleType("torchaudio")
+        package.__path__ = []
+        functional = types.ModuleType("torchaudio.functional")
+        vars(package)["functional"] = functional
+        for module in (package, functional):
+            module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
+            sys.modules[module.__name__] = module
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ class Server:
         self.arguments = arguments
         self.environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
-        for folder in FOLDERS:
-            (base / folder).mkdir(parents=True, exist_ok=True)
+        for name in FOLDERS:
+            (base / name).mkdir(parents=True, exist_ok=True)
         for name, folder in ({"intelligent-generation": PACK} if packs is None else packs).items():
             (base / "custom_nodes" / name).symlink_to(folder, target_is_directory=True)
         (base / "models.yaml").write_text(f"tests:\n    checkpoints: {checkpoint.ensure().parent}\n")
