@@ -11,6 +11,8 @@ from .analysis import (
     QualityLevel,
     Segment,
 )
+from .analyzer import PromptAnalyzer
+from .grammar import Parsed, parse, strip_lora_tags
 
 __all__ = [
     "ArtisticStyle",
@@ -19,7 +21,11 @@ __all__ = [
     "ContentType",
     "Intent",
     "LoRATag",
+    "Parsed",
     "PromptAnalysis",
+    "PromptAnalyzer",
     "QualityLevel",
     "Segment",
+    "parse",
+    "strip_lora_tags",
 ]

@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 _WORD = re.compile(r"[^\W_]+")
+_POSSESSIVE = re.compile(r"['’]s\b")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
 
 
@@ -32,7 +33,7 @@ def singular(word: str) -> str:
 
 def words(text: str) -> list[str]:
     """The folded words of `text`, in order, as written (plurals kept)."""
-    return _WORD.findall(fold(text))
+    return _WORD.findall(_POSSESSIVE.sub("", fold(text)))
 
 
 def terms(text: str) -> tuple[str, ...]:

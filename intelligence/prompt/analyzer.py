@@ -1,0 +1,146 @@
+"""Grammar and meaning of a prompt, by rules; with a local language model's help where one is configured."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from ..config import OllamaConfig, require
+from ..records import Reason
+from . import vocabulary
+from .analysis import ComplexityCategory, ConceptCategory, PromptAnalysis, Segment
+from .grammar import Parsed, parse
+from .intent import read_intent
+from .phrases import Phrases, read_phrases
+from .vocabulary import Vocabulary
+from .words import terms
+
+MAX_PROMPT_CHARACTERS = 100_000
+
+_FAMILY_THRESHOLD = 0.5
+_MODERATE_FROM, _COMPLEX_FROM = 0.25, 0.6
+
+
+class PromptAnalyzer:
+    """Text → PromptAnalysis.
+
+    Args:
+        ollama: a local Ollama server that may add concepts to what the rules find; None: rules alone.
+        vocabulary_path: a file of the form of `vocabulary.json` that extends the built-in one.
+    """
+
+    def __init__(self, ollama: OllamaConfig | None = None, vocabulary_path: Path | None = None) -> None:
+        self.ollama = ollama
+        self.vocabulary_path = vocabulary_path
+
+    def analyze(self, prompt: str, negative_prompt: str = "") -> PromptAnalysis:
+        """What `prompt` asks for.
+
+        Raises:
+            InvalidInputError: the prompt is empty, no text, or longer than 100,000 characters.
+        """
+        _check_text("prompt", prompt)
+        _check_text("negative_prompt", negative_prompt)
+        require(bool(prompt.strip()), "the prompt is empty: describe the picture that you want")
+        analysis = _by_rules(vocabulary.load(self.vocabulary_path), prompt, negative_prompt)
+        if self.ollama is None:
+            return analysis
+        from .ollama import enrich
+
+        return enrich(analysis, self.ollama)
+
+
+def _check_text(name: str, text: object) -> None:
+    require(isinstance(text, str), f"{name} must be text, got {type(text).__name__}")
+    assert isinstance(text, str)
+    require(
+        len(text) <= MAX_PROMPT_CHARACTERS,
+        f"{name} has {len(text):,} characters; shorten it to {MAX_PROMPT_CHARACTERS:,} or fewer",
+    )
+    require("\0" not in text, f"{name} contains a NUL character (at {text.find(chr(0))}); remove it")
+    surrogate = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None) if not text.isascii() else None
+    require(surrogate is None, f"{name} is not valid Unicode (lone surrogate at {surrogate}); paste it again as text")
+
+
+def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAnalysis:
+    parsed = parse(prompt)
+    segments, notes = _finite(parsed)
+    phrases = read_phrases(segments, words)
+    avoided = read_phrases(parse(negative_prompt).segments, words)
+    intent, reasons = read_intent(phrases, avoided)
+    complexity, category, reason = _complexity(phrases)
+    family, family_reasons = _family(words, phrases)
+    language = Reason("language", "read as Spanish: its words and function words are", 1.0, "read as English")
+    return PromptAnalysis(
+        prompt=prompt,
+        negative_prompt=negative_prompt,
+        text=parsed.text,
+        segments=segments,
+        concepts=phrases.concepts,
+        intent=intent,
+        complexity=complexity,
+        complexity_category=category,
+        emphasis=_emphasis(segments),
+        lora_tags=parsed.lora_tags,
+        embeddings=parsed.embeddings,
+        quality_family=family,
+        tag_style=_tag_style(phrases),
+        language=phrases.language,
+        reasons=(*reasons, reason, *family_reasons, *((language,) if phrases.language == "es" else ())),
+        notes=notes,
+    )
+
+
+def _finite(parsed: Parsed) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """The segments with weights that can be written down, and the notes."""
+    if all(math.isfinite(segment.weight) for segment in parsed.segments):
+        return parsed.segments, parsed.notes
+    segments = tuple(s if math.isfinite(s.weight) else replace(s, weight=1.0) for s in parsed.segments)
+    return segments, (*parsed.notes, "An attention weight is infinite or not a number; ComfyUI will make noise of it")
+
+
+def _emphasis(segments: tuple[Segment, ...]) -> dict[str, float]:
+    return {
+        text: segment.weight for segment in segments if segment.weight != 1.0 and (text := segment.text.strip(" ,\n"))
+    }
+
+
+def _complexity(phrases: Phrases) -> tuple[float, ComplexityCategory, Reason]:
+    """0 … 1: how many things, of how many kinds, with how many subjects (quality tags do not count)."""
+    counted = {
+        category: len(found)
+        for category, found in phrases.concepts.items()
+        if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
+    }
+    things, kinds = sum(counted.values()), len(counted)
+    subjects = counted.get(ConceptCategory.CHARACTER, 0)
+    value = 0.6 * min(1.0, things / 14) + 0.2 * kinds / 6 + 0.2 * min(1.0, max(0, subjects - 1) / 3)
+    value = round(min(1.0, value), 3)
+    if value < _MODERATE_FROM:
+        category = ComplexityCategory.SIMPLE
+    else:
+        category = ComplexityCategory.MODERATE if value < _COMPLEX_FROM else ComplexityCategory.COMPLEX
+    evidence = f"{category.value}: {things} concept{'s' * (things != 1)} of {kinds} kind{'s' * (kinds != 1)}"
+    return value, category, Reason("complexity", evidence, value)
+
+
+def _family(words: Vocabulary, phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:
+    """The model family whose quality tags the prompt uses."""
+    tags = {terms(piece) for piece in phrases.pieces}
+    scores = {family: sum(w for tag, w in known.items() if tag in tags) for family, known in words.families.items()}
+    best = max(scores, key=lambda family: scores[family], default=None)
+    if best is None or scores[best] < _FAMILY_THRESHOLD:
+        return None, ()
+    used = [piece for piece in phrases.pieces if terms(piece) in words.families[best]]
+    return best, (Reason("family", f"quality tags of {best}: {', '.join(used)}", min(1.0, scores[best])),)
+
+
+def _tag_style(phrases: Phrases) -> float:
+    """Probability of a tag list: many short pieces and few function words speak for it."""
+    if not phrases.word_count:
+        return 0.5
+    pieces = len(phrases.pieces)
+    function_share = phrases.function_count / phrases.word_count
+    score = 0.9 * (min(pieces, 6) - 2) - 12 * (function_share - 0.1) - 0.3 * (phrases.word_count / pieces - 3)
+    return round(1 / (1 + math.exp(-max(-20.0, min(20.0, score)))), 3)

@@ -1,0 +1,131 @@
+"""What kind of picture is wanted: style, content type, quality level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import TypeVar
+
+from ..records import Reason
+from .analysis import ArtisticStyle, ContentType, Intent, QualityLevel
+from .phrases import Mention, Phrases
+
+T = TypeVar("T", ArtisticStyle, ContentType)
+
+_STYLE_THRESHOLD = 0.35
+_CONTENT_THRESHOLD = 0.1
+_AVOIDED = 0.5
+"""What a style loses when the negative prompt names it."""
+_MORE = 0.2
+"""What further mentions add to the strongest one, of their own weight."""
+_MORE_AT_MOST = 0.3
+_ADJUNCT = 0.4
+_LATER = 0.12
+_CONTENT_WEIGHT = {
+    ContentType.CHARACTER: 1.0,
+    ContentType.PORTRAIT: 1.3,
+    ContentType.GROUP: 1.4,
+    ContentType.ANIMAL: 1.0,
+    ContentType.LANDSCAPE: 0.8,
+    ContentType.ARCHITECTURE: 0.9,
+    ContentType.INTERIOR: 0.95,
+    ContentType.OBJECT: 0.8,
+    ContentType.FOOD: 0.9,
+    ContentType.VEHICLE: 0.95,
+    ContentType.ABSTRACT: 0.9,
+}
+
+
+def read_intent(phrases: Phrases, avoided: Phrases) -> tuple[Intent, tuple[Reason, ...]]:
+    """The intent behind `phrases`, given what the negative prompt avoids, with its reasons."""
+    style, style_sure, style_words = _style(phrases, avoided)
+    content, content_sure, content_words = _content(phrases)
+    if style is ArtisticStyle.ABSTRACT and content is ContentType.UNSPECIFIED:
+        content, content_sure, content_words = ContentType.ABSTRACT, style_sure, style_words
+    quality, quality_words = _quality(phrases)
+    reasons = []
+    if style_words:
+        reasons.append(Reason("style", f"{style.value}: the prompt says {_quoted(style_words)}", style_sure))
+    if content_words:
+        reasons.append(Reason("content", f"{content.value}: the prompt names {_quoted(content_words)}", content_sure))
+    if quality_words:
+        reasons.append(Reason("quality", f"{quality.value}: the prompt asks for {_quoted(quality_words)}"))
+    confidence = round((style_sure + content_sure) / 2, 3)
+    return Intent(style, content, quality, confidence), tuple(reasons)
+
+
+def _quoted(words: Iterable[str], most: int = 4) -> str:
+    return ", ".join(f"“{word}”" for word in list(dict.fromkeys(words))[:most])
+
+
+def _style(phrases: Phrases, avoided: Phrases) -> tuple[ArtisticStyle, float, list[str]]:
+    votes: dict[ArtisticStyle, list[tuple[float, str]]] = {}
+    for mention in phrases.mentions:
+        for style, weight in mention.meaning.styles:
+            votes.setdefault(style, []).append((weight * max(0.0, mention.weight), mention.meaning.phrase))
+    unwanted = {style for mention in avoided.mentions for style, weight in mention.meaning.styles if weight == 1.0}
+    return _best(
+        votes, ArtisticStyle.UNSPECIFIED, _STYLE_THRESHOLD, lambda style: _AVOIDED if style in unwanted else 0.0
+    )
+
+
+def _content(phrases: Phrases) -> tuple[ContentType, float, list[str]]:
+    votes: dict[ContentType, list[tuple[float, str]]] = {}
+    order = 0
+    for mention in phrases.mentions:
+        if not mention.meaning.content:
+            continue
+        weight = max(0.0, mention.weight) / (1 + _LATER * order) * (_ADJUNCT if mention.adjunct else 1.0)
+        for content in _contents(mention):
+            votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], mention.meaning.phrase))
+        order += 1
+    people = _people_together(phrases.mentions)
+    if people:
+        votes.setdefault(ContentType.GROUP, []).append((_CONTENT_WEIGHT[ContentType.GROUP], " and ".join(people)))
+    return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
+
+
+def _contents(mention: Mention) -> tuple[ContentType, ...]:
+    """`girls` are a group where `girl` is a character."""
+    several = mention.plural and ContentType.CHARACTER in mention.meaning.content
+    return (ContentType.GROUP,) if several else mention.meaning.content
+
+
+def _people_together(mentions: Iterable[Mention]) -> list[str]:
+    """Two people joined by `and`, or counted as `1girl, 1boy`; else none."""
+    people = [m for m in mentions if ContentType.CHARACTER in m.meaning.content]
+    counted = [m.meaning.phrase for m in people if m.meaning.phrase in ("1girl", "1boy")]
+    if len(set(counted)) == 2:
+        return counted[:2]
+    for first, second in pairwise(people):
+        together = first.piece == second.piece and second.joined and not first.joined
+        if together and first.meaning.phrase != second.meaning.phrase and not second.adjunct:
+            return [first.meaning.phrase, second.meaning.phrase]
+    return []
+
+
+def _best(
+    votes: dict[T, list[tuple[float, str]]], none: T, threshold: float, penalty: Callable[[T], float]
+) -> tuple[T, float, list[str]]:
+    """The kind with the strongest votes, how far it leads (0 … 1), and the words that voted."""
+    scores: dict[T, float] = {}
+    for kind, cast in votes.items():
+        strongest = max(weight for weight, _ in cast)
+        rest = sum(weight for weight, _ in cast) - strongest
+        scores[kind] = strongest + min(_MORE * rest, _MORE_AT_MOST) - penalty(kind)
+    best = max(scores, key=lambda kind: scores[kind], default=none)
+    if scores.get(best, 0.0) < threshold:
+        return none, 0.0, []
+    second = max((score for kind, score in scores.items() if kind != best), default=0.0)
+    sure = min(1.0, scores[best]) * (scores[best] / (scores[best] + max(0.0, second)))
+    return best, round(sure, 3), [word for _, word in votes[best]]
+
+
+def _quality(phrases: Phrases) -> tuple[QualityLevel, list[str]]:
+    levels = {
+        level: [m.meaning.phrase for m in phrases.mentions if m.meaning.quality is level] for level in QualityLevel
+    }
+    high, draft = levels[QualityLevel.HIGH], levels[QualityLevel.DRAFT]
+    if not high and not draft:
+        return QualityLevel.STANDARD, []
+    return (QualityLevel.HIGH, high) if len(high) >= len(draft) else (QualityLevel.DRAFT, draft)

@@ -1,0 +1,121 @@
+"""The Ollama client against a local HTTP server that answers well, badly, late, or not at all."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from intelligence.config import OllamaConfig
+from intelligence.prompt import ArtisticStyle, ConceptCategory, PromptAnalyzer
+from intelligence.prompt.ollama import MAX_CONCEPTS
+
+pytest.importorskip("ollama", reason="the ollama client is not installed (extra `ollama`)")
+
+GOOD = {
+    "artistic_style": "painting",
+    "content_type": "landscape",
+    "setting": ["quiet harbour", "cat"],
+    "lighting": ["evening light"],
+}
+
+
+@contextmanager
+def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(), raw=None):
+    """A stand-in for Ollama. Yields its configuration and the requests that it got."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            requests.append((self.path, json.loads(body)))
+            time.sleep(delay)
+            message = {"role": "assistant", "content": content}
+            answer = {"model": "m", "message": message, "done": True, "done_reason": done_reason}
+            data = raw if raw is not None else json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args):
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request, client_address):
+            """A client that gave up waiting is what one of the tests is about."""
+
+    running = Quiet(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{running.server_port}"
+        yield OllamaConfig(base_url=address, model="m", timeout_seconds=0.5 if delay else 10), requests
+    finally:
+        running.shutdown()
+        running.server_close()
+
+
+def test_a_good_answer_only_adds():
+    rules = PromptAnalyzer().analyze("cat by the water")
+    with server(json.dumps(GOOD)) as (config, requests):
+        analysis = PromptAnalyzer(config).analyze("cat by the water")
+    assert analysis.concepts[ConceptCategory.SETTING] == ("quiet harbour",)
+    assert analysis.concepts[ConceptCategory.LIGHTING] == ("evening light",)
+    for category, phrases in rules.concepts.items():
+        assert set(phrases) <= set(analysis.concepts[category])
+    assert analysis.intent.artistic_style is ArtisticStyle.PAINTING
+    assert analysis.intent.content_type is rules.intent.content_type
+    assert analysis.intent.quality_level is rules.intent.quality_level
+    assert analysis.analyzer == "rules + ollama:m"
+    assert analysis.notes == ()
+    ((path, body),) = requests
+    assert path == "/api/chat"
+    assert (body["think"], body["keep_alive"], body["stream"]) == (False, 0, False)
+    assert body["options"]["temperature"] == 0
+    assert body["options"]["num_predict"] > 0
+    assert body["format"]["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    "answer, note",
+    [
+        ({"content": "I think it is a cat"}, "schema"),
+        ({"content": '{"artistic_style": "nonsense"}'}, "schema"),
+        ({"content": '{"setting": "not a list"}'}, "schema"),
+        ({"content": json.dumps(GOOD), "done_reason": "length"}, "cut off"),
+        ({"status": 404, "raw": b'{"error": "model not found"}'}, "not there"),
+        ({"status": 500, "raw": b"{}"}, "status 500"),
+        ({"status": 302, "headers": [("Location", "http://127.0.0.1:9/")], "raw": b""}, "status 302"),
+        ({"raw": b"<html>"}, "left out"),
+        ({"raw": b"[]"}, "left out"),
+        ({"delay": 2.0}, "within 0.5 s"),
+    ],
+)
+def test_anything_wrong_leaves_the_rules_with_a_note(answer, note):
+    rules = PromptAnalyzer().analyze("anime cat, forest")
+    with server(**answer) as (config, _):
+        analysis = PromptAnalyzer(config).analyze("anime cat, forest")
+    assert (analysis.concepts, analysis.intent, analysis.analyzer) == (rules.concepts, rules.intent, "rules")
+    (found,) = analysis.notes
+    assert "Ollama was left out" in found and note in found
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://", "http://[", "http://127.0.0.1:99999"])
+def test_no_server_leaves_the_rules_with_a_note(address):
+    analysis = PromptAnalyzer(OllamaConfig(base_url=address, timeout_seconds=2)).analyze("anime cat")
+    assert "Ollama was left out" in analysis.notes[0]
+
+
+def test_what_it_adds_is_bounded_and_clean():
+    flood = {"content": [f"thing {i}" for i in range(500)], "style": ["x" * 500, "a\x00b\n c"]}
+    with server(json.dumps(flood)) as (config, _):
+        analysis = PromptAnalyzer(config).analyze("cat")
+    things = [phrase for phrase in analysis.concepts[ConceptCategory.CONTENT] if phrase.startswith("thing")]
+    assert len(things) == MAX_CONCEPTS
+    assert analysis.concepts[ConceptCategory.STYLE] == ("a b c",)
