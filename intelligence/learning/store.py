@@ -78,7 +78,7 @@ class Feedback(Record):
 class StoredGeneration(Record):
     """One generation as it was recorded."""
 
-    id: str
+    generation_id: str
     image_ids: tuple[str, ...]
     data: dict[str, Any] = field(default_factory=dict)
     """JSON of the `Generation`."""
@@ -294,7 +294,7 @@ def _images(db: sqlite3.Connection, generation_id: str) -> tuple[str, ...]:
 
 def _generation(db: sqlite3.Connection, row: sqlite3.Row) -> StoredGeneration:
     return StoredGeneration(
-        id=row["id"],
+        generation_id=row["id"],
         image_ids=_images(db, row["id"]),
         data=json.loads(row["data"]),
         loras=tuple(json.loads(row["loras"])),

@@ -1,5 +1,8 @@
 """Steps, cfg, size, sampler, scheduler, and how long it will take."""
 
+from .optimizer import ParameterOptimizer
 from .parameters import OptimizedParameters
+from .profiles import Profile, profile
+from .timing import step_tflop, throughput_key
 
-__all__ = ["OptimizedParameters"]
+__all__ = ["OptimizedParameters", "ParameterOptimizer", "Profile", "profile", "step_tflop", "throughput_key"]

@@ -1,0 +1,105 @@
+"""Settings near a choice that are worth comparing with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from ..config import require
+from ..records import Reason
+from ..registry import Family
+from .parameters import OptimizedParameters
+from .profiles import Profile, profile, schedule_sigmas
+from .timing import step_tflop
+
+AXES = {"cfg": "guidance_scale", "sampler": "sampler_name", "steps": "num_steps", "scheduler": "scheduler"}
+"""What is varied, in the order in which it is tried, and its field."""
+
+
+def neighbours(parameters: OptimizedParameters, count: int, kept: Collection[str] = ()) -> list[OptimizedParameters]:
+    """`parameters`, then at most `count` − 1 others: one value changed, then two, and so on; axes in `kept` stay.
+
+    All lie within the family's range (`families.json`). Raises InvalidInputError for a count below 1.
+    """
+    require(
+        isinstance(count, int) and not isinstance(count, bool) and count >= 1, f"count must be 1 or more, got {count!r}"
+    )
+    row = profile(parameters.family, zsnr=parameters.rescale_cfg > 0)
+    options = [[None, *(_options(axis, parameters, row) if axis not in kept else ())] for axis in AXES]
+    combinations = sorted(
+        (tuple(enumerate(combination)) for combination in product(*(range(len(values)) for values in options))),
+        key=lambda indexed: (
+            sum(index > 0 for _, index in indexed),
+            sum(index for _, index in indexed),
+            _order(indexed),
+        ),
+    )
+    found = []
+    for indexed in combinations[:count]:
+        changed = {
+            axis: options[position][index] for (position, index), axis in zip(indexed, AXES, strict=True) if index
+        }
+        found.append(_changed(parameters, changed) if changed else parameters)
+    return found
+
+
+def _order(indexed: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Earlier axes first."""
+    return tuple(-index for _, index in indexed)
+
+
+def _options(axis: str, parameters: OptimizedParameters, row: Profile) -> list[Any]:
+    make: dict[str, Callable[[OptimizedParameters, Profile], list[Any]]] = {
+        "cfg": _cfgs,
+        "steps": _steps,
+        "sampler": _samplers,
+        "scheduler": _schedulers,
+    }
+    return make[axis](parameters, row)
+
+
+def _cfgs(parameters: OptimizedParameters, row: Profile) -> list[float]:
+    if row.cfg_range is None:
+        return []
+    low, high = row.cfg_range
+    stride = 1.0 if high - low >= 2 else 0.3
+    tried = [round(parameters.guidance_scale + stride * factor, 2) for factor in (1, -1, 2, -2)]
+    return [cfg for cfg in tried if low <= cfg <= high]
+
+
+def _steps(parameters: OptimizedParameters, row: Profile) -> list[int]:
+    if row.step_range is None:
+        return []
+    low, high = row.step_range
+    steps = parameters.num_steps
+    tried = dict.fromkeys(round(steps * factor) for factor in (1.25, 0.75, 1.5))
+    return [other for other in tried if low <= other <= high and other != steps]
+
+
+def _samplers(parameters: OptimizedParameters, row: Profile) -> list[str]:
+    return [name for name in row.samplers if name != parameters.sampler_name]
+
+
+def _schedulers(parameters: OptimizedParameters, row: Profile) -> list[str]:
+    current = parameters.scheduler if parameters.sigmas is None else None
+    return [name for name in row.schedulers if name != current]
+
+
+def _changed(parameters: OptimizedParameters, changed: Mapping[str, Any]) -> OptimizedParameters:
+    other = replace(parameters, **{AXES[axis]: value for axis, value in changed.items()})
+    if other.sigmas is not None:
+        sigmas = None if "scheduler" in changed else schedule_sigmas(_schedule_of(parameters), other.num_steps)
+        other = replace(other, sigmas=sigmas)
+    old = {axis: getattr(parameters, field) for axis, field in AXES.items()}
+    text = ", ".join(f"{axis} {value} instead of {old[axis]}" for axis, value in changed.items())
+    seconds = parameters.estimated_time_seconds
+    if seconds is not None:
+        seconds *= step_tflop(other) * other.num_steps / (step_tflop(parameters) * parameters.num_steps)
+    reasons = (*parameters.reasons, Reason("variation", f"a neighbour worth comparing: {text}"))
+    return replace(other, estimated_time_seconds=seconds, reasons=reasons)
+
+
+def _schedule_of(parameters: OptimizedParameters) -> str:
+    return "ays_sd1" if parameters.family is Family.SD15 else "ays"
