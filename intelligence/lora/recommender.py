@@ -1,0 +1,273 @@
+"""Which LoRAs a prompt gets: those that it names, and those that meet its words well enough."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from ..config import LoRAPreferences, require
+from ..prompt import LoRATag, PromptAnalysis
+from ..records import Reason
+from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
+from .ranking import Evidence, Library, Shift, base_factor, obstacle, prompt_query, unusable
+from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
+from .selection import Selection
+from .strength import single_strength, stacked
+from .text import Query
+from .triggers import missing_words
+
+MAX_REJECTED = 10
+"""LoRAs that are named as turned down, beside those that the prompt's tags name."""
+NEAR_MISS = 0.25
+"""Confidence from which a LoRA below the threshold is worth a word."""
+
+
+class Registry(Protocol):
+    """What the recommender needs of a registry. Its libraries are remembered per registry object and revision."""
+
+    @property
+    def revision(self) -> Hashable:
+        """Changes whenever the list of models does."""
+
+    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> Sequence[ModelMetadata]:
+        """The models of a kind, on request also those that cannot be used."""
+
+
+class RatedLoRA(Protocol):
+    """What ratings say of one LoRA."""
+
+    @property
+    def advantage(self) -> float:
+        """−1 (disliked) … 1 (liked)."""
+
+    @property
+    def evidence(self) -> str:
+        """As a sentence for people."""
+
+
+class Ratings(Protocol):
+    """`learning.Preferences`, as the recommender reads it."""
+
+    def for_prompt(self, concepts: Collection[str], /) -> Mapping[str, Any]:
+        """Model id → `RatedLoRA`, for a prompt about these concepts."""
+
+
+_LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary()
+
+
+class LoRARecommender:
+    """PromptAnalysis → LoRAs, with reasons.
+
+    Args:
+        registry: where the LoRAs are listed.
+        preferences: what ratings say; None: nothing.
+    """
+
+    def __init__(self, registry: Registry, preferences: Ratings | None = None) -> None:
+        self.registry = registry
+        self.preferences = preferences
+
+    def rank(
+        self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = 100
+    ) -> list[LoRARecommendation]:
+        """The LoRAs that fit the base model and that the prompt speaks for at all, best first, at most `top_k`."""
+        base = _base(base_model)
+        asked = prompt_query(prompt_analysis)
+        allowed, _ = self._found(prompt_analysis, base)
+        return [_recommendation(evidence, asked) for evidence in allowed[:top_k]]
+
+    def recommend(
+        self,
+        prompt_analysis: PromptAnalysis,
+        base_model: str | ModelEvidence | None = None,
+        max_loras: int = 3,
+        min_confidence: float = 0.5,
+        allow_style_mixing: bool = False,
+    ) -> list[LoRARecommendation]:
+        """The LoRAs to apply, best first; those of `choose`. None fits: an empty list. Raises InvalidInputError."""
+        choice = self.choose(prompt_analysis, base_model, max_loras, min_confidence, allow_style_mixing)
+        return list(choice.chosen)
+
+    def choose(
+        self,
+        prompt_analysis: PromptAnalysis,
+        base_model: str | ModelEvidence | None = None,
+        max_loras: int = 3,
+        min_confidence: float = 0.5,
+        allow_style_mixing: bool = False,
+    ) -> LoRAChoice:
+        """The LoRAs to apply and those turned down.
+
+        `<lora:…>` tags of the prompt come first, with their own strengths, and count towards `max_loras` but are never
+        cut by it. Of the rest, those of at least `min_confidence` are taken, best first: one per subject, one style
+        (unless `allow_style_mixing`), one version of each LoRA, never one made for another architecture.
+
+        Args:
+            base_model: a name, or what the host knows; None: unknown.
+
+        Raises:
+            InvalidInputError: `max_loras` or `min_confidence` is out of range.
+        """
+        limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
+        base = _base(base_model)
+        asked = prompt_query(prompt_analysis)
+        named, rejected = self._tagged(prompt_analysis.lora_tags, asked, base)
+        allowed, blocked = self._found(prompt_analysis, base)
+        selection = Selection(self._library(), limits, {lora.lora_metadata.model_id for lora in named}, len(named))
+        for lora in named:
+            selection.occupy(lora.lora_metadata)
+        chosen, turned_down = selection.choose(allowed)
+        recommended = _share([_recommendation(evidence, asked) for evidence in chosen], named)
+        refused = [
+            RejectedLoRA(e.features.model.name, Reason("lora", reason, round(e.relevance, 3)))
+            for e, reason in blocked
+            if e.relevance >= min(limits.min_confidence, 0.5) and e.features.model.model_id not in selection.named
+        ]
+        near = [item for item in turned_down if item.reason.weight >= NEAR_MISS]
+        others = (refused[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
+        return LoRAChoice((*named, *recommended), (*rejected, *others), (self._summary(named, recommended),))
+
+    def _summary(self, named: Sequence[LoRARecommendation], chosen: Sequence[LoRARecommendation]) -> Reason:
+        size = len(self._library())
+        if not size:
+            return Reason("loras", "the library holds no LoRA")
+        if not named and not chosen:
+            return Reason("loras", f"none of the library's {size} LoRAs fits this prompt well enough")
+        parts = []
+        if named:
+            parts.append(f"{len(named)} named by the prompt")
+        if chosen:
+            parts.append(f"{len(chosen)} chosen from the library's {size}")
+        return Reason("loras", ", ".join(parts))
+
+    def _library(self) -> Library:
+        revision = self.registry.revision
+        known = _LIBRARIES.get(self.registry)
+        if known is None or known[0] != revision:
+            known = (revision, Library(self.registry.list_models(ModelKind.LORA, with_problems=True)))
+            _LIBRARIES[self.registry] = known
+        return known[1]
+
+    def _found(
+        self, analysis: PromptAnalysis, base: FamilyFinding
+    ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
+        """The LoRAs with any evidence, best first: those that fit the base model, and those that do not, with why."""
+        concepts = {phrase for phrases in analysis.concepts.values() for phrase in phrases}
+        rated = self.preferences.for_prompt(concepts) if self.preferences else {}
+        shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
+        allowed: list[Evidence] = []
+        blocked: list[tuple[Evidence, str]] = []
+        for evidence in self._library().search(analysis, shifts):
+            if (reason := obstacle(evidence.features.model, base)) is not None:
+                blocked.append((evidence, reason))
+                continue
+            factor, against = base_factor(evidence.features.model, base)
+            reasons = evidence.reasons if against is None else (*evidence.reasons, against)
+            allowed.append(replace(evidence, confidence=evidence.confidence * factor, reasons=reasons))
+        allowed.sort(key=_best_first)
+        blocked.sort(key=lambda item: _best_first(item[0]))
+        return allowed, blocked
+
+    def _tagged(
+        self, tags: Sequence[LoRATag], asked: Query, base: FamilyFinding
+    ) -> tuple[list[LoRARecommendation], list[RejectedLoRA]]:
+        """The LoRAs that the prompt's tags name; and the tags that cannot be obeyed."""
+        named: dict[str, LoRARecommendation] = {}
+        rejected: dict[str, RejectedLoRA] = {}
+        for tag in tags:
+            model = self._named(tag.name)
+            reason = unusable(model, base) if model else "no LoRA of this name is on this machine"
+            if model is None or reason is not None:
+                rejected.setdefault(
+                    tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by the prompt, but {reason}"))
+                )
+            elif model.model_id not in named:
+                named[model.model_id] = _obeyed(tag, model, asked)
+        return list(named.values()), list(rejected.values())
+
+    def _named(self, name: str) -> ModelMetadata | None:
+        """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
+        wanted = _plain(name)
+        models = sorted((f.model for f in self._library().features), key=lambda m: (m.problem is not None, m.model_id))
+        by_path = (m for m in models if _plain(m.model_id.partition(":")[2]) == wanted)
+        by_name = (m for m in models if _plain(m.name) == wanted)
+        return next(by_path, None) or next(by_name, None)
+
+
+def _plain(name: str) -> str:
+    path = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().strip("/ ")
+    return path.removesuffix(".safetensors")
+
+
+def _base(base_model: str | ModelEvidence | None) -> FamilyFinding:
+    require(
+        base_model is None or isinstance(base_model, (str, ModelEvidence)),
+        f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}",
+    )
+    evidence = base_model if isinstance(base_model, ModelEvidence) else ModelEvidence(name=base_model or "")
+    return identify_family(evidence)
+
+
+def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:
+    model = evidence.features.model
+    return (-round(evidence.confidence, 6), -evidence.score, model.name, model.model_id)
+
+
+def _recommendation(evidence: Evidence, asked: Query) -> LoRARecommendation:
+    model = evidence.features.model
+    strength, limits, why = single_strength(model)
+    words = missing_words(model, asked, evidence.trigger_set)
+    reasons = (*evidence.reasons, why, *_trigger_reason(words))
+    return LoRARecommendation(
+        lora_name=model.name,
+        lora_metadata=model,
+        confidence_score=round(evidence.confidence, 3),
+        suggested_alpha=strength,
+        matching_concepts=evidence.matching,
+        strength_range=limits,
+        trigger_words=words,
+        reasons=reasons,
+    )
+
+
+def _obeyed(tag: LoRATag, model: ModelMetadata, asked: Query) -> LoRARecommendation:
+    clip = f" (text encoders {tag.strength_clip:g})" if tag.strength_clip is not None else ""
+    reasons = [Reason("lora", f"the prompt names it, with strength {tag.strength_model:g}{clip}")]
+    if model.architecture is Architecture.UNKNOWN:
+        reasons.append(Reason("base model", "which architecture it was made for is not known", 0.5))
+    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, asked, _met(model, asked))
+    return LoRARecommendation(
+        lora_name=model.name,
+        lora_metadata=model,
+        confidence_score=1.0,
+        suggested_alpha=tag.strength_model,
+        suggested_alpha_clip=tag.strength_clip,
+        strength_range=single_strength(model)[1],
+        trigger_words=words,
+        reasons=(*reasons, *_trigger_reason(words)),
+    )
+
+
+def _met(model: ModelMetadata, asked: Query) -> int | None:
+    """The trigger set that needs the fewest words added, where the prompt has some of one; None: it has none."""
+    missing = [len(missing_words(model, asked, n)) for n in range(len(model.trigger_sets))]
+    met = [n for n, trigger in enumerate(model.trigger_sets) if missing[n] < len(trigger.words)]
+    return min(met, key=lambda n: missing[n], default=None)
+
+
+def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
+    return (Reason("trigger words", f"needs {', '.join(words)}, which the prompt lacks"),) if words else ()
+
+
+def _share(chosen: list[LoRARecommendation], named: Sequence[LoRARecommendation]) -> list[LoRARecommendation]:
+    """The chosen LoRAs at the strengths that they get together."""
+    strengths, why = stacked([lora.suggested_alpha for lora in chosen], [lora.suggested_alpha for lora in named])
+    if why is None:
+        return chosen
+    return [
+        replace(lora, suggested_alpha=strength, reasons=(*lora.reasons, why), reasoning="")
+        for lora, strength in zip(chosen, strengths, strict=True)
+    ]

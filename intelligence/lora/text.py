@@ -1,0 +1,132 @@
+"""Text as the ranking compares it: tokens, phrases of a prompt, and BM25 over a library."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..prompt.words import terms
+
+MAX_PROMPT_TOKENS = 2_000
+MAX_PHRASE = 6
+"""Longest phrase, in tokens, that is looked for as a whole."""
+
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_PIECE_END = re.compile(r"[,.;:!?\n|()\[\]{}\"]+")
+_VERSION = re.compile(r"v?\d+(?:[a-z]|k|st|nd|ep)?\d*")
+
+
+@lru_cache(maxsize=50_000)
+def stem(term: str) -> str:
+    """`magical` → `magic`, `photorealistic` → `photorealism`: the endings that part a tag from its prompt's words."""
+    if len(term) > 6 and term.endswith("ical"):
+        return term[:-2]
+    if len(term) > 7 and term.endswith("istic"):
+        return term[:-3] + "m"
+    return term
+
+
+def tokens(text: str) -> tuple[str, ...]:
+    """Stemmed terms of `text`; camelCase counts as words."""
+    return tuple(stem(term) for term in terms(_CAMEL.sub(" ", text)))
+
+
+@cache
+def _word_lists() -> tuple[frozenset[str], frozenset[str]]:
+    data = json.loads(Path(__file__).with_name("common_words.json").read_text(encoding="utf-8"))
+    meta, common = (frozenset(token for word in data[kind] for token in tokens(word)) for kind in ("meta", "common"))
+    return meta, common - meta
+
+
+def is_meta(token: str) -> bool:
+    """Whether a token says nothing of what a LoRA shows: `lora`, `style`, `v2`, a single letter."""
+    return len(token) < 2 or token in _word_lists()[0] or _VERSION.fullmatch(token) is not None
+
+
+def is_common(token: str) -> bool:
+    """Whether a token stands in so many prompts that it calls no LoRA by itself."""
+    return token in _word_lists()[1]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A prompt's words, ready to be met by LoRAs."""
+
+    tokens: frozenset[str]
+    phrases: frozenset[tuple[str, ...]]
+    """Every run of up to six tokens within a comma piece."""
+    written: Mapping[str, str] = field(default_factory=dict)
+    """Token → the word as the prompt has it."""
+
+    def has(self, phrase: tuple[str, ...]) -> bool:
+        """Whether the phrase stands in the prompt as a whole."""
+        return phrase in self.phrases if len(phrase) <= MAX_PHRASE else all(token in self.tokens for token in phrase)
+
+
+def query(texts: Iterable[str]) -> Query:
+    """The query of some texts (a prompt, its concepts)."""
+    found: set[tuple[str, ...]] = set()
+    written: dict[str, str] = {}
+    count = 0
+    for text in texts:
+        for piece in _PIECE_END.split(_CAMEL.sub(" ", text)):
+            plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
+            stems = tuple(stem(term) for term in plain)
+            count += len(stems)
+            for token, term in zip(stems, plain, strict=True):
+                written.setdefault(token, term)
+            for start in range(len(stems)):
+                for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
+                    found.add(stems[start:end])
+    return Query(frozenset(written), frozenset(found), written)
+
+
+class BM25:
+    """Okapi BM25 over weighted fields (BM25F with one saturation), as flat postings.
+
+    Robertson & Zaragoza, *The Probabilistic Relevance Framework: BM25 and Beyond* (2009); k1 = 1.2, b = 0.5.
+    """
+
+    K1, B = 1.2, 0.5
+
+    def __init__(self, documents: Sequence[Sequence[tuple[float, Sequence[str]]]]) -> None:
+        """Args: documents: per document, its fields as (weight, tokens)."""
+        counts: list[Counter[str]] = []
+        for fields in documents:
+            count: Counter[str] = Counter()
+            for weight, words in fields:
+                for word in words:
+                    count[word] += weight  # type: ignore[assignment]
+            counts.append(count)
+        lengths = np.array([sum(count.values()) for count in counts], dtype=np.float32)
+        mean = float(lengths.mean()) if len(lengths) and lengths.any() else 1.0
+        postings: dict[str, tuple[list[int], list[float]]] = {}
+        for number, count in enumerate(counts):
+            norm = self.K1 * (1 - self.B + self.B * float(lengths[number]) / mean)
+            for word, frequency in count.items():
+                numbers, impacts = postings.setdefault(word, ([], []))
+                numbers.append(number)
+                impacts.append(frequency * (self.K1 + 1) / (frequency + norm))
+        self.size = len(counts)
+        self._postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        for word, (numbers, impacts) in postings.items():
+            idf = math.log(1 + (self.size - len(numbers) + 0.5) / (len(numbers) + 0.5))
+            self._postings[word] = (np.array(numbers, np.int32), np.array(impacts, np.float32) * np.float32(idf))
+
+    def scores(self, words: Iterable[str]) -> NDArray[np.float32]:
+        """The score of every document for these words, shape (documents,)."""
+        total = np.zeros(self.size, np.float32)
+        for word in sorted(set(words)):
+            if word in self._postings:
+                numbers, impacts = self._postings[word]
+                total[numbers] += impacts
+        return total
