@@ -67,7 +67,8 @@ def metadata_from_record(record: Any, version: int | None = None) -> ModelMetada
         HubError: the record is not what CivitAI's API returns, is of a kind that this registry does not keep,
             or has no such version.
     """
-    record, chosen = as_dict(record), _version(record, version)
+    record = as_dict(record)
+    chosen = _version(record, version)
     kind = KINDS.get(clean_text(record.get("type")).lower())
     if kind is None:
         raise HubError(f"CivitAI model {record.get('id')}: type {clean_text(record.get('type'))!r} is not supported")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from .partial import EMPTY, base_model_finding, merge, trigger_sets
 from .sidecars import read_sidecars
 from .text import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 
-MAX_TRAINING_TAGS = 100
+MAX_TRAINING_TAGS = 64
 
 _KEPT = (
     "ss_base_model_version",
@@ -160,14 +161,13 @@ def _entry(header: Header, key: str) -> Any:
 
 
 def _training_tags(header: Header) -> dict[str, int]:
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     for tags in as_dict(_entry(header, "ss_tag_frequency")).values():
         for tag, count in as_dict(tags).items():
-            number = clean_number(count, 1, 1e9)
-            text = clean_text(tag, 100)
-            if number and text:
-                counts[text] += int(number)
-    return dict(counts.most_common(MAX_TRAINING_TAGS))
+            if type(count) is int and 0 < count < 10**9:
+                counts[tag] = counts.get(tag, 0) + count
+    often = heapq.nlargest(MAX_TRAINING_TAGS, counts.items(), key=itemgetter(1))
+    return {text: count for tag, count in often if (text := clean_text(tag, 100))}
 
 
 def _trained_triggers(header: Header, training: dict[str, int]) -> tuple[TriggerSet, ...]:

@@ -118,7 +118,7 @@ def _parse(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, _Tensor]]:
         _refuse(path, "corrupt header: not a JSON object")
     metadata = header.pop("__metadata__", None) or {}
     for key in header:
-        if any(part.startswith("__") for part in key.split(".")):
+        if "__" in key and any(part.startswith("__") for part in key.split(".")):
             _refuse(path, f"tensor key {key[:80]!r} names a Python attribute")
     return metadata, header
 

@@ -122,8 +122,9 @@ def is_lora(shapes: Shapes) -> bool:
 
 def lora_type(header: Header) -> str:
     """`lora`, `locon` (convolutions as well), `loha`, `lokr` or `dora`."""
+    joined = "\n".join(header.shapes)
     for name, pattern in _TYPES:
-        if any(pattern.search(key) for key in header.shapes):
+        if pattern.search(joined):
             return name
     convolution = any(len(shape) == 4 and shape[2] > 1 and _DOWN.match(key) for key, shape in header.shapes.items())
     return "locon" if convolution else "lora"

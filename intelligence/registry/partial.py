@@ -28,9 +28,9 @@ _FIRST_WINS = (
     "title",
 )
 
-_NUMBER = r"([01]?\.\d+|[01](?:[.,]\d+)?)"
+_NUMBER = r"([01]?\.\d+|[01](?:[.,]\d+)?)(?!\d)"
 _STRENGTH = re.compile(
-    rf"(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:\s*(?:-|–|~|to|and|a)\s*{_NUMBER})?",
+    rf"\b(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:\s*(?:-|–|~|to|and|a)\s*{_NUMBER})?",
     re.IGNORECASE,
 )
 

@@ -6,6 +6,7 @@ import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from .metadata import ModelKind, ModelMetadata
 from .scan import FoundFile, ScanReport, Stamp, read_files, walk
 from .sidecars import find_sidecars
 from .store import SORTS, DownloadRow, KnownFile, RegistryStore
+
+BATCH = 500
+"""Files whose records are written together: a scan that is broken off keeps what it has read, in bounded memory."""
 
 CIVITAI_API = "https://civitai.com/api/v1"
 
@@ -96,14 +100,14 @@ class ModelRegistry:
 
         Raises:
             ModelNotFoundError: no model has this id.
-            InvalidInputError: no such field, a value of the wrong type, or a change of the id itself.
+            InvalidInputError: no such field, or a value of the wrong type.
         """
         record = self._store.get(model_id)
         if record is None:
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
         fields = record.to_dict()
         for name in changes:
-            require(name in fields and name not in ("model_id", "schema", "type"), f"cannot change {name!r} of a model")
+            require(name in fields and name not in ("schema", "type"), f"cannot change {name!r} of a model")
         changed = ModelMetadata.from_dict({**fields, **changes})
         plain = changed.to_dict()
         self._store.edit(changed, {name: plain[name] for name in changes})
@@ -189,12 +193,12 @@ class ModelRegistry:
             and model_id not in found.files
             and ((model_id.partition(":")[0], row.root) in roots or _vanished(row))
         ]
-        records = read_files(fresh, self._store.hub_partials() if fresh else {}, on_progress)
-        problems |= {record.local_path: record.problem for record in records if record.problem}
-        if fresh or back or gone:
-            self._store.apply_scan(
-                [(record, file.root, file.stamp) for record, file in zip(records, fresh, strict=True)], back, gone
-            )
+        records = zip(fresh, read_files(fresh, self._store.hub_partials() if fresh else {}, on_progress), strict=True)
+        if back or gone:
+            self._store.apply_scan((), back, gone)
+        while batch := list(islice(records, BATCH)):
+            self._store.apply_scan([(record, file.root, file.stamp) for file, record in batch], (), ())
+            problems |= {record.local_path: record.problem for _, record in batch if record.problem}
         return ScanReport(
             added=added,
             changed=len(fresh) + len(back) - added,
@@ -317,7 +321,8 @@ class ModelRegistry:
             if row.root and model_id.startswith(f"{kind}:")
         }
         root = next((root for root in sorted(roots) if path.is_relative_to(root)), None)
-        relative = next((path.relative_to(top).as_posix() for top in (root, folder) if top in path.parents), path.name)
+        tops = [top for top in (root, folder) if top is not None and top in path.parents]
+        relative = path.relative_to(tops[0]).as_posix() if tops else path.name
         entries = {entry.name: entry for entry in path.parent.iterdir()}
         sidecars = {suffix: entries[name] for suffix, name in find_sidecars(path.name, entries).items()}
         record = describe(path, f"{kind}:{relative}", kind, sidecars, partial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,8 +133,8 @@ def read_files(
     files: Iterable[FoundFile],
     hub: Mapping[str, ModelMetadata],
     on_progress: Callable[[int, int], None] | None = None,
-) -> list[ModelMetadata]:
-    """The records of `files`, in their order.
+) -> Iterator[ModelMetadata]:
+    """The records of `files`, in their order, each as soon as it is read.
 
     Args:
         hub: path → what a hub said of a file that was downloaded from it.
@@ -149,13 +149,11 @@ def read_files(
             return _unusable(file, "its name is not valid UTF-8; rename it")
         return describe(file.path, file.model_id, file.kind, file.sidecars, hub.get(str(file.path)))
 
-    records = []
     with ThreadPoolExecutor(READERS, thread_name_prefix="registry-scan") as pool:
-        for record in pool.map(read, found):
-            records.append(record)
+        for done, record in enumerate(pool.map(read, found), 1):
             if on_progress:
-                on_progress(len(records), len(found))
-    return records
+                on_progress(done, len(found))
+            yield record
 
 
 def _pickled(file: FoundFile) -> ModelMetadata:

@@ -107,10 +107,10 @@ class RegistryStore:
 
     def present(self) -> tuple[int, list[ModelMetadata]]:
         """The revision and every present model, sorted by name."""
-        with self._transaction() as db:
+        with self._transaction("DEFERRED") as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
-            rows = db.execute(f"SELECT record FROM models WHERE present = 1 ORDER BY {SORTS['name']}").fetchall()
-        return revision, [ModelMetadata.from_json(text) for (text,) in rows]
+            rows = db.execute(f"SELECT record FROM models WHERE present = 1 ORDER BY {SORTS['name']}")
+            return revision, [ModelMetadata.from_json(text) for (text,) in rows]
 
     def get(self, model_id: str) -> ModelMetadata | None:
         """The model, present or not."""
@@ -172,7 +172,7 @@ class RegistryStore:
         back: Iterable[str],
         gone: Iterable[str],
     ) -> None:
-        """The outcome of a scan in one transaction.
+        """What a scan found, in one transaction.
 
         Args:
             read: (record, root, stamp) of files that were read; root None: outside all scanned folders.
@@ -232,10 +232,10 @@ class RegistryStore:
             return self._open().execute(sql, values).fetchall()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
         with self._guard(), self._lock:
             db = self._open()
-            db.execute("BEGIN IMMEDIATE")
+            db.execute(f"BEGIN {mode}")
             try:
                 yield db
             except BaseException:

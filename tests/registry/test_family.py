@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+
+from intelligence.registry import Architecture as A
+from intelligence.registry import Family as F
+from intelligence.registry import Finding, ModelEvidence, identify_family
+from intelligence.registry.family import identify_lora_family
+
+NAMES = [
+    ("sd_xl_base_1.0.safetensors", F.SDXL, A.SDXL, None),
+    ("stabilityai/stable-diffusion-xl-base-1.0", F.SDXL, A.SDXL, None),
+    ("juggernautXL_v9Rundiffusionphoto2.safetensors", F.SDXL, A.SDXL, None),
+    ("ponyDiffusionV6XL_v6StartWithThisOne.safetensors", F.PONY, A.SDXL, None),
+    ("checkpoints\\waiNSFWIllustrious_v110.safetensors", F.ILLUSTRIOUS, A.SDXL, None),
+    ("noobaiXLNAIXL_epsilonPred11Version.safetensors", F.NOOBAI, A.SDXL, None),
+    ("noobaiXLNAIXL_vPred10Version.safetensors", F.NOOBAI_VPRED, A.SDXL, None),
+    ("NoobAI-XL-v-pred-1.0.safetensors", F.NOOBAI_VPRED, A.SDXL, None),
+    ("sdxl_lightning_4step.safetensors", F.LIGHTNING, A.SDXL, 4),
+    ("Hyper-SDXL-8steps.safetensors", F.HYPER, A.SDXL, 8),
+    ("sd_xl_turbo_1.0_fp16.safetensors", F.TURBO, A.SDXL, None),
+    ("dreamshaperXL_v21TurboDPMSDE.safetensors", F.TURBO, A.SDXL, None),
+    ("sd_turbo.safetensors", F.TURBO, A.SD2, None),
+    ("dmd2_sdxl_4step.safetensors", F.DMD2, A.SDXL, 4),
+    ("LCM_SDXL.safetensors", F.LCM, A.SDXL, None),
+    ("hyperrealism_xl.safetensors", F.SDXL, A.SDXL, None),
+    ("v1-5-pruned-emaonly.safetensors", F.SD15, A.SD1, None),
+    ("v2-1_768-ema-pruned.safetensors", F.SD2, A.SD2, None),
+    ("flux1-dev.safetensors", F.UNKNOWN, A.FLUX, None),
+    ("pony-v7.safetensors", F.UNKNOWN, A.OTHER, None),
+    ("my merge.safetensors", F.UNKNOWN, A.UNKNOWN, None),
+    ("", F.UNKNOWN, A.UNKNOWN, None),
+]
+
+
+@pytest.mark.parametrize("name, family, architecture, steps", NAMES)
+def test_by_name(name: str, family: F, architecture: A, steps: int | None) -> None:
+    found = identify_family(ModelEvidence(name=name))
+    assert (found.family, found.architecture, found.few_steps) == (family, architecture, steps)
+    assert (found.confidence > 0) == (family is not F.UNKNOWN)
+    assert found.reason
+
+
+BASES = [
+    ("SD 1.5", F.SD15, A.SD1),
+    ("SD 1.5 LCM", F.LCM, A.SD1),
+    ("SD 2.1", F.SD2, A.SD2),
+    ("SDXL 1.0", F.SDXL, A.SDXL),
+    ("SDXL Lightning", F.LIGHTNING, A.SDXL),
+    ("SDXL Hyper", F.HYPER, A.SDXL),
+    ("SDXL Turbo", F.TURBO, A.SDXL),
+    ("Pony", F.PONY, A.SDXL),
+    ("Illustrious", F.ILLUSTRIOUS, A.SDXL),
+    ("NoobAI", F.NOOBAI, A.SDXL),
+    ("SD 3.5", F.UNKNOWN, A.SD3),
+    ("Flux.1 D", F.UNKNOWN, A.FLUX),
+    ("Wan Video 14B t2v", F.UNKNOWN, A.OTHER),
+]
+
+
+@pytest.mark.parametrize("base, family, architecture", BASES)
+def test_by_base_model(base: str, family: F, architecture: A) -> None:
+    found = identify_family(ModelEvidence(name="merge_v3.safetensors", base_model=base))
+    assert (found.family, found.architecture) == (family, architecture)
+
+
+def sdxl(**fields: object) -> ModelEvidence:
+    return ModelEvidence(**{"name": "merge.safetensors", "architecture": A.SDXL, **fields})  # type: ignore[arg-type]
+
+
+ORDER = [
+    (sdxl(family=F.PONY, name="noobai_vpred.safetensors"), F.PONY, False),
+    (sdxl(prediction="v_prediction", sigma_max=4518.8), F.NOOBAI_VPRED, True),
+    (sdxl(prediction="v_prediction", sigma_max=14.6, base_model="Pony"), F.NOOBAI_VPRED, False),
+    (sdxl(prediction="epsilon", sigma_max=14.6, name="noobai_vpred.safetensors"), F.NOOBAI, False),
+    (sdxl(prediction="epsilon", sigma_max=4518.8, name="pony.safetensors"), F.PONY, True),
+    (sdxl(name="noobai_vpred.safetensors"), F.NOOBAI_VPRED, True),
+    (sdxl(metadata={"modelspec.title": "Illustrious XL"}, base_model="Pony"), F.ILLUSTRIOUS, False),
+    (sdxl(base_model="Pony", name="illustrious.safetensors"), F.PONY, False),
+    (sdxl(base_model="Pony", name="pony_lightning_8step.safetensors"), F.LIGHTNING, False),
+    (sdxl(architecture=A.SD1, name="pony_mix.safetensors"), F.SD15, False),
+    (sdxl(architecture=A.SD2, prediction="v_prediction", sigma_max=14.6), F.SD2, False),
+    (sdxl(architecture=A.UNKNOWN, metadata={"modelspec.architecture": "stable-diffusion-xl-v1-base"}), F.SDXL, False),
+    (sdxl(architecture=A.FLUX, name="pony.safetensors"), F.UNKNOWN, False),
+    (sdxl(), F.SDXL, False),
+]
+
+
+@pytest.mark.parametrize("evidence, family, zsnr", ORDER)
+def test_order_of_evidence(evidence: ModelEvidence, family: F, zsnr: bool) -> None:
+    found = identify_family(evidence)
+    assert (found.family, found.zsnr) == (family, zsnr)
+
+
+def test_the_users_word_is_certain_and_a_bare_architecture_is_not() -> None:
+    assert identify_family(sdxl(family=F.PONY)).confidence == 1
+    assert identify_family(sdxl()).confidence < identify_family(sdxl(name="sdxl.safetensors")).confidence
+
+
+HUB, COARSE = Finding("Pony", "civitai", 0.95), Finding("sdxl_base_v1-0", "ss_base_model_version", 0.3)
+
+LORAS = [
+    ("illustrious_girl", HUB, "sd_xl_base_1.0.safetensors", [], F.PONY),
+    ("girl", COARSE, "ponyDiffusionV6XL.safetensors", [], F.PONY),
+    ("illustrious_girl", COARSE, None, ["score_9"], F.PONY),
+    ("illustrious_girl", COARSE, None, [], F.ILLUSTRIOUS),
+    ("girl", COARSE, None, [], F.SDXL),
+    ("lightning_storm", None, None, [], F.SDXL),
+]
+
+
+@pytest.mark.parametrize("name, base, trained_on, tags, family", LORAS)
+def test_family_of_loras(name: str, base: Finding | None, trained_on: str | None, tags: list[str], family: F) -> None:
+    assert identify_lora_family(name, A.SDXL, base, trained_on, tags).value == family
+
+
+def test_only_a_speed_lora_takes_a_distilled_family_from_its_name() -> None:
+    assert identify_lora_family("sdxl_lightning_4step", A.SDXL, None, None, [], speed=True).value == F.LIGHTNING
+    assert identify_lora_family("x", A.SD1, None, "ponyDiffusionV6XL", []).value == F.SD15
+    assert identify_lora_family("x", A.FLUX, HUB, None, []).value == F.UNKNOWN

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+
+from intelligence.registry.headers import Header
+from intelligence.registry.identify import architecture, is_lora, lora_kind, lora_type, rank
+from intelligence.registry.metadata import Architecture as A
+from intelligence.registry.metadata import LoRAKind, ModelKind
+
+KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+KOHYA1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
+PEFT = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2"
+
+LORAS = [
+    ({f"{KOHYA}.lora_down.weight": (4, 2048)}, A.SDXL),
+    ({f"{KOHYA1}.lora_down.weight": (4, 768)}, A.SD1),
+    ({f"{KOHYA1}.lora_down.weight": (4, 1024)}, A.SD2),
+    ({f"{PEFT}.to_k.lora_A.weight": (4, 2048)}, A.SDXL),
+    ({f"{PEFT}.to_k.lora_A.default.weight": (4, 2048)}, A.SDXL),
+    ({f"{PEFT}.to_v.lora.down.weight": (4, 768)}, A.SD1),
+    ({f"{PEFT}.processor.to_k_lora.down.weight": (4, 2048)}, A.SDXL),
+    ({f"{KOHYA}.hada_w1_a": (640, 4), f"{KOHYA}.hada_w1_b": (4, 2048)}, A.SDXL),
+    ({f"{KOHYA}.lokr_w1": (8, 16), f"{KOHYA}.lokr_w2": (80, 128)}, A.SDXL),
+    ({f"{KOHYA}.lokr_w1": (8, 16), f"{KOHYA}.lokr_w2_a": (80, 4), f"{KOHYA}.lokr_w2_b": (4, 128)}, A.SDXL),
+    ({f"{KOHYA}.diff": (640, 2048)}, A.SDXL),
+    ({"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (4, 1280)}, A.SDXL),
+    ({"lora_unet_output_blocks_1_1_proj_in.lora_down.weight": (4, 1280)}, A.SDXL),
+    ({"lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (4, 768)}, A.SD1),
+    ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, A.FLUX),
+    ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (4, 3072)}, A.FLUX),
+    ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight": (4, 1536)}, A.SD3),
+    ({"transformer_blocks.5.attn2.to_k.lora_A.weight": (4, 2048)}, A.OTHER),
+    ({"blocks.0.cross_attn.k.lora_A.weight": (4, 5120)}, A.OTHER),
+]
+
+
+@pytest.mark.parametrize("shapes, expected", LORAS, ids=[next(iter(shapes))[:60] for shapes, _ in LORAS])
+def test_architecture_of_loras(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
+    assert is_lora(shapes)
+    assert architecture(Header(shapes=shapes), ModelKind.LORA).value == expected
+
+
+BLOCK = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+
+CHECKPOINTS = [
+    ({BLOCK: (640, 2048)}, A.SDXL),
+    ({BLOCK: (320, 768)}, A.SD1),
+    ({BLOCK: (320, 1024)}, A.SD2),
+    ({BLOCK: (640, 1280)}, A.SDXL),
+    ({"conditioner.embedders.1.model.ln_final.weight": (1280,)}, A.SDXL),
+    ({"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, A.FLUX),
+    ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (4608, 1536)}, A.SD3),
+]
+
+
+@pytest.mark.parametrize("shapes, expected", CHECKPOINTS)
+def test_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
+    assert not is_lora(shapes)
+    assert architecture(Header(shapes=shapes), ModelKind.CHECKPOINT).value == expected
+
+
+@pytest.mark.parametrize(
+    "entry, value, expected",
+    [
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base/lora", A.SDXL),
+        ("modelspec.architecture", "stable-diffusion-v1/lora", A.SD1),
+        ("modelspec.architecture", "stable-diffusion-v2-768-v/lora", A.SD2),
+        ("modelspec.architecture", "flux-1-dev/lora", A.FLUX),
+        ("ss_base_model_version", "sdxl_base_v1-0", A.SDXL),
+        ("ss_base_model_version", "sd_v1", A.SD1),
+    ],
+)
+def test_architecture_from_the_header_when_no_shape_tells(entry: str, value: str, expected: A) -> None:
+    header = Header({entry: value}, {"odd.lora_down.weight": (4, 8)})
+    found = architecture(header, ModelKind.LORA)
+    assert found.value == expected
+    assert entry in found.source
+
+
+TYPES = [
+    ({"a.lora_down.weight": (8, 64), "a.lora_up.weight": (64, 8)}, "lora", 8),
+    ({"a.lora_A.weight": (16, 64)}, "lora", 16),
+    ({"a.lora_down.weight": (8, 64, 3, 3), "b.lora_down.weight": (8, 64)}, "locon", 8),
+    ({"a.hada_w1_a": (64, 4), "a.hada_w1_b": (4, 64)}, "loha", 4),
+    ({"a.lokr_w1": (8, 8), "a.lokr_w2": (8, 8)}, "lokr", None),
+    ({"a.lora_down.weight": (8, 64), "a.dora_scale": (64, 1)}, "dora", 8),
+]
+
+
+@pytest.mark.parametrize("shapes, kind, inner", TYPES)
+def test_type_and_rank(shapes: dict[str, tuple[int, ...]], kind: str, inner: int | None) -> None:
+    assert (lora_type(Header(shapes=shapes)), rank(Header(shapes=shapes))) == (kind, inner)
+
+
+@pytest.mark.parametrize(
+    "name, tags, description, expected",
+    [
+        ("sdxl_lightning_4step_lora", [], "", LoRAKind.SPEED),
+        ("Hyper-SDXL-8steps-lora", [], "", LoRAKind.SPEED),
+        ("lcm-lora-sdxl", [], "", LoRAKind.SPEED),
+        ("lightning_magic", ["effect"], "", LoRAKind.EFFECT),
+        ("lightning_storm", ["style"], "", LoRAKind.STYLE),
+        ("xyz", ["anime", "character"], "an art style", LoRAKind.CHARACTER),
+        ("ghibliStyle_v2", [], "", LoRAKind.STYLE),
+        ("add-detail-xl", [], "", LoRAKind.EFFECT),
+        ("xyz", [], "A character from a game", LoRAKind.CHARACTER),
+        ("xyz", [], "Summer dress for everybody", LoRAKind.CONCEPT),
+        ("xyz", [], "", LoRAKind.UNKNOWN),
+    ],
+)
+def test_what_a_lora_is_for(name: str, tags: list[str], description: str, expected: LoRAKind) -> None:
+    assert lora_kind([name], tags, description).value == expected

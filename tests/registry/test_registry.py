@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from intelligence.errors import InvalidInputError, ModelNotFoundError, StorageError
+from intelligence.registry import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, ModelRegistry, TriggerSet
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def loras(tmp_path: Path, model: Make) -> Path:
+    """Four LoRAs, one of them with sidecars, and what must never be offered."""
+    root = tmp_path / "loras"
+    model(root / "plain.safetensors")
+    model(root / "sub" / "Fern_v2.safetensors", metadata={"modelspec.trigger_phrase": "fern", "ss_network_alpha": "8"})
+    (root / "sub" / "Fern_v2.civitai.info").write_text(
+        json.dumps(
+            {
+                "id": 2,
+                "modelId": 1,
+                "baseModel": "Pony",
+                "trainedWords": ["fern, coat"],
+                "model": {"name": "Fern", "tags": ["character"]},
+            }
+        )
+    )
+    (root / "sub" / "Fern_v2.preview.png").write_bytes(b"png")
+    model(root / "100%_real.safetensors", metadata={"modelspec.tags": "style, watercolor"})
+    model(
+        root / "old.safetensors",
+        {"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight": (4, 768)},
+    )
+    (root / "evil.pt").write_bytes(pickle.dumps({"a": 1}))
+    (root / "evil.safetensors").write_bytes(pickle.dumps({"a": 1}))
+    (root / "note.md").write_text("nothing")
+    return root
+
+
+def test_first_scan_finds_everything(registry: ModelRegistry, loras: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    report = registry.scan([loras], lambda done, total: steps.append((done, total)))
+    assert (report.added, report.changed, report.removed, report.unchanged) == (6, 0, 0, 0)
+    assert steps == [(number, 6) for number in range(1, 7)]
+    assert {Path(path).name for path in report.problems} == {"evil.pt", "evil.safetensors"}
+    assert "never opened" in report.problems[str(loras / "evil.pt")]
+    assert [item.name for item in registry.list_models(ModelKind.LORA)] == ["100%_real", "Fern_v2", "old", "plain"]
+    assert len(registry.list_models(with_problems=True)) == 6
+
+
+def test_a_record_joins_header_and_sidecars(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    fern = registry.get_model("sub/Fern_v2.safetensors")
+    assert fern.model_id == "lora:sub/Fern_v2.safetensors"
+    assert (fern.architecture, fern.family, fern.lora_kind) == (Architecture.SDXL, Family.PONY, LoRAKind.CHARACTER)
+    assert (fern.lora_type, fern.rank, fern.alpha, fern.base_model, fern.title) == ("lora", 4, 8, "Pony", "Fern")
+    assert [item.words for item in fern.trigger_sets] == [("fern", "coat"), ("fern",)]
+    assert fern.preview_path == str(loras / "sub" / "Fern_v2.preview.png")
+    assert fern.findings["family"].source.startswith("civitai")
+    assert registry.get_model("plain").alpha == 2
+    assert registry.get_model("old").architecture is Architecture.SD1
+
+
+@pytest.mark.parametrize(
+    "name", ["lora:sub/Fern_v2.safetensors", "sub\\Fern_v2.safetensors", "sub/Fern_v2", "Fern_v2", "fern_V2"]
+)
+def test_names_that_find_a_model(registry: ModelRegistry, loras: Path, name: str) -> None:
+    registry.scan([loras])
+    assert registry.get_model(name).name == "Fern_v2"
+
+
+def test_an_unknown_name_gets_similar_ones(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    with pytest.raises(ModelNotFoundError, match="similar: Fern_v2"):
+        registry.get_model("Fern_v3")
+
+
+def test_only_what_changed_is_read_again(registry: ModelRegistry, loras: Path, model: Make) -> None:
+    registry.scan([loras])
+    revision = registry.revision
+    report = registry.scan([loras])
+    assert (report.added, report.changed, report.removed, report.unchanged) == (0, 0, 0, 6)
+    assert len(report.problems) == 2
+    assert registry.revision == revision
+
+    (loras / "plain.json").write_text('{"activation text": "plain jane"}')
+    os.utime(loras / "old.safetensors", ns=(1, 1))
+    (loras / "100%_real.safetensors").unlink()
+    model(loras / "new.safetensors")
+    report = registry.scan([loras])
+    assert (report.added, report.changed, report.removed, report.unchanged) == (1, 2, 1, 3)
+    assert registry.revision > revision
+    assert registry.get_model("plain").trigger_sets == (TriggerSet(("plain jane",), "user notes (.json)"),)
+    assert "100%_real" not in [item.name for item in registry.list_models()]
+
+
+def test_a_scan_that_is_broken_off_keeps_what_it_has_read(
+    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("intelligence.registry.registry.BATCH", 2)
+    with pytest.raises(KeyboardInterrupt):
+        registry.scan([loras], stop)
+    assert len(registry.list_models(with_problems=True)) == 4
+    report = registry.scan([loras])
+    assert (report.added, report.unchanged) == (2, 4)
+
+
+def test_a_file_that_comes_back_is_not_read_again(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    loras.rename(loras.with_name("unplugged"))
+    report = registry.scan([loras])
+    assert (report.removed, report.problems[str(loras)]) == (6, "no such folder")
+    assert registry.list_models() == []
+    loras.with_name("unplugged").rename(loras)
+    steps: list[int] = []
+    report = registry.scan([loras], lambda done, total: steps.append(done))
+    assert (report.added, steps) == (6, [])
+    assert len(registry.list_models()) == 4
+
+
+def test_links_out_of_the_folder_and_loops_are_skipped(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    root = tmp_path / "loras"
+    model(root / "a" / "in.safetensors")
+    outside = model(tmp_path / "outside" / "out.safetensors")
+    (root / "file_out.safetensors").symlink_to(outside)
+    (root / "folder_out").symlink_to(outside.parent)
+    (root / "a" / "loop").symlink_to(root)
+    (root / "self.safetensors").symlink_to(root / "self.safetensors")
+    (root / "alias.safetensors").symlink_to(root / "a" / "in.safetensors")
+    report = registry.scan([root])
+    assert [item.model_id for item in registry.list_models()] == ["lora:alias.safetensors", "lora:a/in.safetensors"]
+    reasons = {Path(path).name: reason for path, reason in report.problems.items()}
+    assert "link out of" in reasons["file_out.safetensors"]
+    assert "link out of" in reasons["folder_out"]
+    assert "link back" in reasons["loop"]
+    assert "self.safetensors" in reasons
+
+
+def test_the_first_of_two_roots_wins_and_roots_are_apart(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    model(one / "same.safetensors", metadata={"modelspec.title": "one"})
+    model(two / "same.safetensors", metadata={"modelspec.title": "two"})
+    model(two / "other.safetensors")
+    assert registry.scan([one, two]).added == 2
+    assert registry.get_model("same").title == "one"
+    assert registry.scan([one]).removed == 0
+    assert registry.get_model("other").name == "other"
+    assert registry.scan([two]).changed == 1
+    assert registry.get_model("same").title == "two"
+
+
+def test_kinds_have_their_own_folders(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    key = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    model(tmp_path / "checkpoints" / "noobai.safetensors", {key: (64, 2048), "v_pred": (0,)})
+    model(tmp_path / "loras" / "noobai.safetensors")
+    model(tmp_path / "loras" / "whole.safetensors", {key: (64, 2048)})
+    report = registry.scan({"checkpoint": [tmp_path / "checkpoints"], ModelKind.LORA: [tmp_path / "loras"]})
+    assert list(report.problems.values()) == ["whole.safetensors: holds no LoRA weights"]
+    assert registry.get_model("noobai").kind is ModelKind.LORA
+    checkpoint = registry.get_model("checkpoint:noobai.safetensors")
+    assert (checkpoint.family, checkpoint.findings["prediction"].value) == (Family.NOOBAI_VPRED, "v_prediction")
+
+
+@pytest.mark.parametrize("folders", ["loras", Path("loras"), {"LoRA!": []}, {"lora": "loras"}])
+def test_folders_that_cannot_be_meant(registry: ModelRegistry, folders: object) -> None:
+    with pytest.raises(InvalidInputError):
+        registry.scan(folders)  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_no_utf8_is_listed_as_a_problem(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    root = tmp_path / "loras"
+    path = model(root / "a.safetensors")
+    try:
+        path.rename(root / os.fsdecode(b"b\xff.safetensors"))
+    except OSError:
+        pytest.skip("this file system takes valid names only")
+    assert "not valid UTF-8" in next(iter(registry.scan([root]).problems.values()))
+
+
+@pytest.mark.parametrize(
+    "query, expected",
+    [
+        ({"text": "fern coat"}, ["Fern_v2"]),
+        ({"text": "FERN"}, ["Fern_v2"]),
+        ({"text": "100%_"}, ["100%_real"]),
+        ({"text": "%"}, ["100%_real"]),
+        ({"text": "'; DROP TABLE models; --"}, []),
+        ({"text": '" OR 1=1'}, []),
+        ({"text": "\ud800\0"}, []),
+        ({"tags": ["Watercolor"]}, ["100%_real"]),
+        ({"tags": ["water"]}, []),
+        ({"tags": ["style", "watercolor"]}, ["100%_real"]),
+        ({"base_model": "pony"}, ["Fern_v2"]),
+        ({"base_model": "sd1"}, ["old"]),
+        ({"base_model": "%"}, []),
+        ({"kind": ModelKind.VAE}, []),
+        ({"source": "civitai"}, []),
+        ({"limit": 1}, ["100%_real"]),
+        ({}, ["100%_real", "Fern_v2", "old", "plain"]),
+    ],
+)
+def test_search(registry: ModelRegistry, loras: Path, query: dict[str, object], expected: list[str]) -> None:
+    registry.scan([loras])
+    assert [item.name for item in registry.search(**query)] == expected  # type: ignore[arg-type]
+    assert len(registry.list_models(with_problems=True)) == 6
+
+
+@pytest.mark.parametrize("query", [{"sort": "name; DROP TABLE models"}, {"limit": 0}])
+def test_search_refuses(registry: ModelRegistry, query: dict[str, object]) -> None:
+    with pytest.raises(InvalidInputError):
+        registry.search(**query)  # type: ignore[arg-type]
+
+
+def test_register_update_delete(registry: ModelRegistry) -> None:
+    start = registry.revision
+    registry.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
+    assert registry.update_model("lora:a.safetensors", family="pony", strength=0.5).family is Family.PONY
+    assert registry.get_model("a").strength == 0.5
+    registry.delete_model("lora:a.safetensors")
+    assert registry.revision == start + 3
+    assert registry.list_models() == []
+    with pytest.raises(ModelNotFoundError):
+        registry.delete_model("lora:a.safetensors")
+    with pytest.raises(ModelNotFoundError):
+        registry.update_model("lora:a.safetensors", family="pony")
+
+
+@pytest.mark.parametrize("changes", [{"schema": 2}, {"no_such": 1}, {"strength": "strong"}, {"family": "cats"}])
+def test_update_refuses(registry: ModelRegistry, changes: dict[str, object]) -> None:
+    registry.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
+    with pytest.raises(InvalidInputError):
+        registry.update_model("lora:a.safetensors", **changes)
+    assert registry.get_model("a") == ModelMetadata(model_id="lora:a.safetensors", name="a")
+
+
+def test_what_the_user_changed_outlives_a_scan(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    registry.update_model("lora:plain.safetensors", family=Family.ILLUSTRIOUS)
+    assert registry.scan([loras]).unchanged == 6
+    os.utime(loras / "plain.safetensors", ns=(1, 1))
+    assert registry.scan([loras]).changed == 1
+    assert registry.get_model("plain").family is Family.ILLUSTRIOUS
+
+
+def test_a_forgotten_model_is_found_anew_and_its_file_was_never_touched(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    registry.delete_model("lora:plain.safetensors")
+    assert (loras / "plain.safetensors").exists()
+    assert registry.scan([loras]).added == 1
+
+
+def test_listing_is_made_once_per_revision(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    first, again = registry.list_models(), registry.list_models()
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    other = ModelRegistry(registry._store.path)
+    other.register_model(ModelMetadata(model_id="lora:z.safetensors", name="z"))
+    assert registry.get_model("z").name == "z"
+
+
+def test_a_scan_changes_nothing_in_the_library(registry: ModelRegistry, loras: Path) -> None:
+    def tree() -> list[tuple[str, int, int]]:
+        return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in loras.rglob("*"))
+
+    before = tree()
+    registry.scan([loras])
+    assert tree() == before
+
+
+def test_an_unusable_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "garbage.db").write_bytes(b"no database at all, but long enough to be one" * 30)
+    for path in (tmp_path / "file" / "registry.db", tmp_path / "garbage.db"):
+        with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME") as caught:
+            ModelRegistry(path).list_models()
+        assert str(path) in str(caught.value)
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 999")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageError, match="newer version"):
+        ModelRegistry(path).list_models()
+    assert path.read_bytes() == before
+
+
+def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from intelligence.registry import store
+
+    path = tmp_path / "registry.db"
+    old = ModelRegistry(path)
+    old.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
+    old.close()
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, ("ALTER TABLE models ADD COLUMN extra TEXT", "oops")))
+    with pytest.raises(StorageError):
+        ModelRegistry(path).list_models()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "extra" not in [row[1] for row in db.execute("PRAGMA table_info(models)")]
+    db.close()
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:1], ("ALTER TABLE models ADD COLUMN extra TEXT",)))
+    assert ModelRegistry(path).get_model("a").name == "a"
+    with sqlite3.connect(f"{path}.v1.backup") as backup:
+        assert backup.execute("SELECT name FROM models").fetchall() == [("a",)]
+    backup.close()
+
+
+def test_threads_share_one_registry(registry: ModelRegistry, loras: Path) -> None:
+    def work(number: int) -> None:
+        for step in range(5):
+            registry.register_model(ModelMetadata(model_id=f"lora:{number}-{step}.safetensors", name="x"))
+            registry.scan([loras])
+            registry.list_models()
+            registry.search("fern")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(registry.list_models()) == 4 + 20
+
+
+def test_processes_share_one_database(tmp_path: Path) -> None:
+    code = (
+        "import sys; from intelligence.registry import ModelMetadata, ModelRegistry\n"
+        "registry = ModelRegistry(sys.argv[1])\n"
+        "for step in range(10):\n"
+        "    registry.register_model(ModelMetadata(model_id=f'lora:{sys.argv[2]}-{step}', name='x'))\n"
+    )
+    path = tmp_path / "registry.db"
+    running = [subprocess.Popen([sys.executable, "-c", code, str(path), str(number)]) for number in range(3)]
+    assert [process.wait() for process in running] == [0, 0, 0]
+    registry = ModelRegistry(path)
+    assert len(registry.list_models()) == 30
+    assert registry.revision == 30
+
+
+def test_importing_reads_nothing_heavy() -> None:
+    code = (
+        "import sys, threading, intelligence.registry\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'pydantic', 'httpx', 'huggingface_hub', 'numpy', 'PIL'}\n"
+        "print(sorted(heavy & set(sys.modules)), threading.active_count())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[] 1"
