@@ -3,6 +3,17 @@
 from .optimizer import ParameterOptimizer
 from .parameters import OptimizedParameters
 from .profiles import Profile, profile
+from .resolution import ASPECTS
+from .samplers import a1111_name
 from .timing import step_tflop, throughput_key
 
-__all__ = ["OptimizedParameters", "ParameterOptimizer", "Profile", "profile", "step_tflop", "throughput_key"]
+__all__ = [
+    "ASPECTS",
+    "OptimizedParameters",
+    "ParameterOptimizer",
+    "Profile",
+    "a1111_name",
+    "profile",
+    "step_tflop",
+    "throughput_key",
+]

@@ -1,4 +1,4 @@
-"""What gives way when a generation does not fit its time or memory, in a fixed order."""
+"""What gives way when a generation does not fit its time, in a fixed order, and what is said when memory is short."""
 
 from __future__ import annotations
 
@@ -34,14 +34,6 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class MemoryBudget:
-    """How to ask whether a choice fits, and whether its size may change."""
-
-    plan: Callable[[Choice], MemoryPlan]
-    free_size: bool
-
-
-@dataclass(frozen=True)
 class TimeBudget:
     """The limit, how to predict against it, and what may change."""
 
@@ -54,24 +46,19 @@ class TimeBudget:
     free_size: bool
 
 
-def fit_memory(choice: Choice, budget: MemoryBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
-    """`choice`, or the same at the largest smaller size that fits; unchanged, with the reason, when none does."""
-    plan = budget.plan(choice)
+def memory_reason(plan: MemoryPlan) -> Reason | None:
+    """What to say when even the smallest memory plan does not fit.
+
+    A smaller picture is no lever here: by then the VAE decodes in tiles, which cost the same whatever the size, and one
+    forward item at 0.8 of the area saves less than 0.1 GiB.
+    """
     if plan.fits:
-        return choice
-    sizes = smaller_sizes(choice.width, choice.height) if budget.free_size else []
-    for width, height in sizes:
-        smaller = replace(choice, width=width, height=height)
-        if budget.plan(smaller).fits:
-            changes.append("smaller size for memory")
-            reasons["size"] = _size_reason(smaller, choice, f"fits {plan.budget_gb:.1f} GiB")
-            return smaller
-    reasons["memory"] = Reason(
+        return None
+    return Reason(
         "memory",
         f"does not fit: about {plan.predicted_peak_gb:.1f} GiB are needed of {plan.budget_gb:.1f}, "
-        f"even with {plan.strategy.value} and the VAE in tiles",
+        f"even with {plan.strategy.value} and the VAE in tiles of {plan.tile_size}",
     )
-    return choice
 
 
 def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..config import GenerationConstraints, Priority
 from ..errors import InvalidInputError
-from ..memory import MemoryManager, MemoryPlan, Resources
+from ..memory import MemoryManager, Resources
 from ..prompt import PromptAnalysis
 from ..records import Reason
 from ..registry import (
@@ -21,7 +21,7 @@ from ..registry import (
     identify_family,
 )
 from ..registry.family import DISTILLED
-from .budget import Choice, MemoryBudget, TimeBudget, fit_memory, fit_time
+from .budget import Choice, TimeBudget, fit_time, memory_reason
 from .neighbours import neighbours
 from .parameters import OptimizedParameters
 from .profiles import ZSNR_SCHEDULERS, Profile, profile, schedule_sigmas
@@ -93,10 +93,10 @@ class ParameterOptimizer:
     ) -> OptimizedParameters:
         """The settings for a prompt, each with its reason.
 
-        What `overrides` set is kept as it is; budgets change the rest. Over the memory budget: offloading and tiles by
-        the memory plan, then a smaller size. Over the time budget: Align Your Steps, fewer steps (not below 8), a
-        smaller size (not below 0.8 of the area). A distilled model keeps its steps and cfg. A budget that cannot be met
-        is named in the reasons, with the nearest plan.
+        What `overrides` set is kept as it is; budgets change the rest. The memory budget is met by the memory plan
+        (tiles, smaller forward batches, offloading), not by other settings. Over the time budget: Align Your Steps,
+        fewer steps (not below 8), a smaller size (not below 0.8 of the area). A distilled model keeps its steps and
+        cfg. A budget that cannot be met is named in the reasons, with the nearest plan.
 
         Args:
             model: what the host knows of the base model; None: unknown.
@@ -119,27 +119,13 @@ class ParameterOptimizer:
 
         resources = resources or self.memory.detect_resources()
         architecture = finding.architecture
-        device_speed = self._throughput(throughput_key(resources.device, model))
-
-        def plan(tried: Choice) -> MemoryPlan:
-            return self.memory.plan(
-                tried.width,
-                tried.height,
-                min(images, MAX_BATCH),
-                architecture=architecture,
-                cfg=tried.cfg > 1,
-                max_vram_gb=constraints.max_vram_gb,
-                resources=resources,
-                weights_gb=weights_gb,
-            )
+        key = throughput_key(resources.device, model)
+        device_speed = self._throughput(key)
 
         def seconds(tried: Choice) -> float:
-            return estimate(tried.work(images, architecture), resources.device, device_speed).seconds
+            return estimate(tried.work(images, architecture), key, device_speed).seconds
 
         changes: list[str] = []
-        if resources.device != "cpu":
-            memory_budget = MemoryBudget(plan, free_size=not {"width", "height"} & given.keys())
-            choice = fit_memory(choice, memory_budget, reasons, changes)
         if constraints.max_time_seconds is not None:
             time_budget = TimeBudget(
                 limit=constraints.max_time_seconds,
@@ -151,7 +137,18 @@ class ParameterOptimizer:
             )
             choice = fit_time(choice, time_budget, reasons, changes)
 
-        memory_plan = plan(choice)
+        memory_plan = self.memory.plan(
+            choice.width,
+            choice.height,
+            min(images, MAX_BATCH),
+            architecture=architecture,
+            cfg=choice.cfg > 1,
+            max_vram_gb=constraints.max_vram_gb,
+            resources=resources,
+            weights_gb=weights_gb,
+        )
+        if short := memory_reason(memory_plan):
+            reasons["memory"] = short
         took = seconds(choice)
         reasons["time"] = reasons.get("time") or _time_reason(took, images, device_speed, resources)
         parameters = OptimizedParameters(
@@ -168,7 +165,7 @@ class ParameterOptimizer:
             optimization_strategy=", ".join((constraints.priority.value, *changes)),
             confidence=finding.confidence,
             family=row.family,
-            batch_size=given.get("batch_size", memory_plan.batch_size),
+            batch_size=given.get("batch_size", images),
             rescale_cfg=row.rescale_cfg,
             sigmas=schedule_sigmas(choice.schedule, choice.steps) if choice.schedule else None,
             reasons=tuple(reasons.values()),

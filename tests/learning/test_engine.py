@@ -1,0 +1,302 @@
+"""Ratings are stored durably, counted once, and read back."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from intelligence.database import open_database
+from intelligence.errors import InvalidInputError, StorageError, UnknownGenerationError
+from intelligence.learning import Feedback, LearningEngine, StoredGeneration
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = LearningEngine(tmp_path / "data" / "learning.db")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def rated(engine):
+    """One generation of two images, one of one."""
+    engine.record_generation("g", ["g-0", "g-1"], {"seed": 0}, loras=["lora:a"], concepts=["cat"], run_id="run")
+    engine.record_generation("single", ["single-0"], {}, loras=["lora:b"])
+    return engine
+
+
+def test_what_was_recorded_comes_back_by_either_id(rated):
+    stored = rated.get_generation("g")
+    assert (stored.image_ids, stored.data, stored.loras) == (("g-0", "g-1"), {"seed": 0}, ("lora:a",))
+    assert (stored.concepts, stored.run_id) == (("cat",), "run")
+    assert rated.get_generation("g-1") == stored
+    assert StoredGeneration.from_json(stored.to_json()) == stored
+
+
+def test_the_newest_come_first(rated):
+    assert [stored.generation_id for stored in rated.list_generations()] == ["single", "g"]
+    assert [stored.generation_id for stored in rated.list_generations(1)] == ["single"]
+
+
+def test_recording_again_changes_nothing(rated):
+    rated.record_generation("g", ["other"], {"seed": 5})
+    assert rated.get_generation("g").data == {"seed": 0}
+    with pytest.raises(UnknownGenerationError):
+        rated.get_generation("other")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("", ["x"], {}), "id"),
+        (("x" * 201, ["x"], {}), "id"),
+        (("x", [], {}), "image_ids"),
+        (("x", ["y", "y"], {}), "differ"),
+        (("x", ["g-0"], {}), "another generation"),
+        (("x", ["y"], {"cfg": float("nan")}), "JSON"),
+        (("x", ["y"], {"image": object()}), "JSON"),
+        (("\ud800", ["y"], {}), "id"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_whole(rated, arguments, text):
+    with pytest.raises(InvalidInputError, match=text):
+        rated.record_generation(*arguments)
+    assert len(rated.list_generations()) == 2
+
+
+@pytest.mark.parametrize("rating", [1, 2, 3, 4, 5])
+def test_a_rating_is_kept_over_a_restart(rated, rating):
+    feedback = rated.record_feedback("g-1", rating, "Perfect! Exactly what I wanted ✨")
+    rated.close()
+    assert rated.ratings("g-1") == [feedback]
+    assert (feedback.target_id, feedback.generation_id, feedback.rating) == ("g-1", "g", rating)
+    assert Feedback.from_json(feedback.to_json()) == feedback
+
+
+@pytest.mark.parametrize("rating", [0, 6, -1, True, 4.0, "5", float("nan"), None, 10**30])
+def test_a_wrong_rating_is_refused_and_loses_nothing(rated, rating):
+    rated.record_feedback("g-0", 4)
+    with pytest.raises(InvalidInputError, match="rating must be an integer from 1 to 5"):
+        rated.record_feedback("g-0", rating)
+    assert [feedback.rating for feedback in rated.ratings("g")] == [4]
+
+
+@pytest.mark.parametrize("comments", ["x" * 10_001, None, 5])
+def test_wrong_comments_are_refused(rated, comments):
+    with pytest.raises(InvalidInputError, match="comments"):
+        rated.record_feedback("g-0", 4, comments)
+    assert rated.ratings("g") == []
+
+
+@pytest.mark.parametrize("comments", ["", "x" * 10_000, "'; DROP TABLE feedback; --", "a\x00b", "\ud800"])
+def test_odd_comments_are_only_text(rated, comments):
+    rated.record_feedback("g-0", 4, comments)
+    assert len(rated.ratings("g")) == 1
+
+
+@pytest.mark.parametrize("identifier", ["nope", "G", "g "])
+@pytest.mark.parametrize("method", ["get_generation", "ratings", "remove_feedback"])
+def test_an_unknown_id_says_what_to_do(rated, method, identifier):
+    with pytest.raises(UnknownGenerationError, match="list_generations"):
+        getattr(rated, method)(identifier)
+    with pytest.raises(UnknownGenerationError, match="list_generations"):
+        rated.record_feedback(identifier, 5)
+
+
+def test_a_later_rating_replaces_the_earlier(rated):
+    for rating in (1, 5, 3):
+        rated.record_feedback("g-0", rating)
+    assert [feedback.rating for feedback in rated.ratings("g-0")] == [3]
+    assert rated.preferences().for_prompt(["cat"])["lora:a"].count == 1
+
+
+def test_the_only_image_and_its_generation_are_one(rated):
+    rated.record_feedback("single", 2)
+    rated.record_feedback("single-0", 5)
+    assert [(feedback.target_id, feedback.rating) for feedback in rated.ratings("single")] == [("single-0", 5)]
+
+
+def test_a_generations_ratings_are_its_own_then_its_images(rated):
+    for target, rating in (("g-1", 2), ("g", 4), ("g-0", 5)):
+        rated.record_feedback(target, rating)
+    assert [feedback.target_id for feedback in rated.ratings("g")] == ["g", "g-0", "g-1"]
+    assert [feedback.target_id for feedback in rated.ratings("g-1")] == ["g-1"]
+
+
+def test_the_revision_follows_ratings_alone(rated):
+    def step(action):
+        before = rated.revision
+        action()
+        return rated.revision - before
+
+    assert rated.revision == 0
+    assert step(lambda: rated.record_generation("new", ["new-0"], {})) == 0
+    assert step(lambda: rated.record_throughput("cuda", 50.0)) == 0
+    assert step(lambda: rated.record_feedback("g-0", 4)) == 1
+    assert step(lambda: rated.record_feedback("g-0", 4)) == 0
+    assert step(lambda: rated.record_feedback("g-0", 4, "only words")) == 0
+    assert step(lambda: rated.record_feedback("g-0", 5)) == 1
+    assert step(lambda: rated.remove_feedback("g-0")) == 1
+    assert step(lambda: rated.remove_feedback("g-0")) == 0
+    assert rated.ratings("g") == []
+
+
+def test_another_process_sees_the_revision(rated, tmp_path):
+    rated.record_feedback("g", 5)
+    other = LearningEngine(tmp_path / "data" / "learning.db")
+    assert other.revision == rated.revision == 1
+    other.close()
+
+
+def test_throughput_is_the_median_of_the_last_sixteen(engine):
+    assert engine.throughput("cuda") is None
+    for value in [1000.0] * 5 + [float(value) for value in range(1, 17)]:
+        engine.record_throughput("cuda", value)
+    engine.record_throughput("cpu", 0.2)
+    assert (engine.throughput("cuda"), engine.throughput("cpu"), engine.throughput("mps")) == (8.5, 0.2, None)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1", True])
+def test_a_wrong_throughput_is_refused(engine, value):
+    with pytest.raises(InvalidInputError, match="tflops"):
+        engine.record_throughput("cuda", value)
+
+
+def test_reading_makes_no_file(engine, tmp_path):
+    assert (engine.revision, engine.list_generations(), engine.throughput("cpu")) == (0, [], None)
+    assert dict(engine.preferences().for_prompt(["cat"])) == {}
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_data_folder_is_the_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
+    engine = LearningEngine()
+    engine.record_generation("g", ["i"], {})
+    engine.close()
+    assert (tmp_path / "home" / "learning.db").is_file()
+
+
+def test_an_unusable_folder_names_path_and_remedy(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    engine = LearningEngine(tmp_path / "file" / "learning.db")
+    with pytest.raises(StorageError, match=r"learning\.db.*INTELLIGENT_GENERATION_HOME"):
+        engine.record_generation("g", ["i"], {})
+    assert engine.revision == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_is_an_error():
+    with pytest.raises(StorageError, match="/dev/full"):
+        LearningEngine("/dev/full").record_generation("g", ["i"], {})
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME"):
+        LearningEngine(tmp_path).preferences()
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 500, b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_a_damaged_database_is_named_and_left_as_it_is(tmp_path, content):
+    path = tmp_path / "learning.db"
+    path.write_bytes(content)
+    engine = LearningEngine(path)
+    for action in (engine.preferences, lambda: engine.record_generation("g", ["i"], {})):
+        with pytest.raises(StorageError, match=r"learning\.db .*move it away"):
+            action()
+    assert path.read_bytes() == content
+
+
+def test_a_database_of_a_newer_version_is_left_alone(rated, tmp_path):
+    rated.close()
+    path = tmp_path / "data" / "learning.db"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(StorageError, match="newer version"):
+        LearningEngine(path).revision  # noqa: B018
+
+
+def test_a_migration_that_fails_leaves_the_old_database(tmp_path):
+    path = tmp_path / "x.db"
+    first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);"
+    open_database(path, [first]).close()
+    with pytest.raises(StorageError, match=r"x\.db"):
+        open_database(path, [first, "CREATE TABLE b (y); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"])
+    db = open_database(path, [first])
+    assert [row[0] for row in db.execute("SELECT x FROM a")] == [1]
+    assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 1
+    db.close()
+    db = open_database(path, [first, "CREATE TABLE b (y);"])
+    assert db.execute("PRAGMA user_version").fetchone()[0] == 2
+    db.close()
+
+
+def test_threads_share_an_engine(engine):
+    def work(name):
+        for index in range(10):
+            engine.record_generation(f"{name}{index}", [f"{name}{index}-0"], {}, loras=["lora:a"])
+            engine.record_feedback(f"{name}{index}", 5)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (engine.revision, engine.preferences().for_prompt(())["lora:a"].count) == (40, 40)
+
+
+WRITER = """
+import sys
+from intelligence.learning import LearningEngine
+engine = LearningEngine(sys.argv[1])
+for index in range(int(sys.argv[3])):
+    name = f"{sys.argv[2]}-{index}"
+    engine.record_generation(name, [name + "-0"], {"index": index}, loras=["lora:a"])
+    engine.record_feedback(name, 1 + index % 5)
+    print(name, flush=True)
+"""
+
+
+def start_writer(path, name, count):
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), name, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_processes_share_a_database(tmp_path):
+    path = tmp_path / "learning.db"
+    writers = [start_writer(path, name, 15) for name in "ab"]
+    for writer in writers:
+        writer.communicate(timeout=120)
+        assert writer.returncode == 0
+    engine = LearningEngine(path)
+    assert (engine.revision, len(engine.list_generations(100))) == (30, 30)
+    engine.close()
+
+
+def test_a_kill_loses_no_acknowledged_rating(tmp_path):
+    path = tmp_path / "learning.db"
+    acknowledged = []
+    for kill in range(10):
+        writer = start_writer(path, f"k{kill}", 100_000)
+        for _ in range(3 + kill):
+            acknowledged.append(writer.stdout.readline().strip())
+        writer.send_signal(signal.SIGKILL)
+        acknowledged += writer.stdout.read().split()
+        writer.wait()
+        engine = LearningEngine(path)
+        for name in acknowledged:
+            assert [feedback.rating for feedback in engine.ratings(name)] == [1 + int(name.split("-")[1]) % 5]
+        engine.close()
+    assert len(acknowledged) >= 75
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

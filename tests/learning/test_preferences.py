@@ -1,0 +1,117 @@
+"""What ratings say of LoRAs."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelligence.learning import LearningEngine, Preferences
+from intelligence.learning.preferences import Observation
+
+
+def seen(rating, loras=("a",), concepts=("cat",), weight=1.0):
+    return Observation(tuple(loras), frozenset(concepts), rating, weight)
+
+
+def advantage(observations, concepts=("cat",), lora="a"):
+    return Preferences(observations).for_prompt(concepts)[lora].advantage
+
+
+def test_nothing_rated_says_nothing():
+    assert dict(Preferences().for_prompt(["cat"])) == {}
+    assert len(Preferences()) == 0
+
+
+def test_one_five_star_speaks_softly():
+    preference = Preferences([seen(5)]).for_prompt(["cat"])["a"]
+    assert 0.05 < preference.advantage < 0.3
+    assert preference.evidence == "rated 5.0 stars on average over 1 image"
+    assert preference.count == 1
+
+
+@pytest.mark.parametrize(("rating", "sign"), [(1, -1), (2, -1), (3, 0), (4, 1), (5, 1)])
+def test_stars_have_a_sign(rating, sign):
+    value = advantage([seen(rating)])
+    assert (value > 0) - (value < 0) == sign
+
+
+def test_more_ratings_speak_louder():
+    values = [advantage([seen(5)] * count) for count in (1, 2, 5, 20, 200)]
+    assert values == sorted(values)
+    assert values[0] < 0.3 < 0.8 < values[-1] <= 1
+
+
+def test_ratings_of_like_prompts_count_more():
+    observations = [seen(5, concepts=["cat", "night"]), seen(1, concepts=["car", "street"])]
+    assert advantage(observations, ["cat", "night"]) > 0 > advantage(observations, ["car", "street"])
+    assert advantage(observations, ["boat"]) == 0
+    assert advantage([seen(5)], ["cat"]) > advantage([seen(5)], ["boat"]) > 0
+
+
+def test_concepts_are_compared_without_case():
+    assert advantage([seen(5, concepts=["Cat"])], [" cat "]) == advantage([seen(5)])
+
+
+def test_credit_is_shared():
+    alone, shared = advantage([seen(5)]), advantage([seen(5, ["a", "b"])])
+    assert 0 < shared < alone
+    assert advantage([seen(5, ["a", "a"])]) == alone
+
+
+def test_the_mean_is_told():
+    observations = [seen(5), seen(4), seen(4), seen(2, ["b"])]
+    assert Preferences(observations).for_prompt([])["a"].evidence == "rated 4.3 stars on average over 3 images"
+
+
+@given(
+    st.lists(
+        st.builds(
+            seen,
+            st.integers(1, 5),
+            st.lists(st.sampled_from("abc"), min_size=1, max_size=3),
+            st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
+            st.floats(0.01, 1),
+        ),
+        max_size=20,
+    ),
+    st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
+)
+def test_an_advantage_stays_in_bounds_and_repeats(observations, concepts):
+    first = Preferences(observations).for_prompt(concepts)
+    assert first == Preferences(observations).for_prompt(concepts)
+    assert all(-1 < preference.advantage < 1 for preference in first.values())
+    assert set(first) == {lora for observation in observations for lora in observation.loras}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = LearningEngine(tmp_path / "learning.db")
+    engine.record_generation("g", ["g-0", "g-1"], {}, loras=["a"], concepts=["cat"])
+    engine.record_generation("plain", ["plain-0"], {}, concepts=["cat"])
+    yield engine
+    engine.close()
+
+
+def test_a_generations_rating_counts_once_over_its_images(engine):
+    engine.record_feedback("g", 5)
+    preference = engine.preferences().for_prompt(["cat"])["a"]
+    assert preference.count == 2
+    assert preference.advantage == pytest.approx(advantage([seen(5)]))
+
+
+def test_an_images_own_rating_comes_before_its_generations(engine):
+    engine.record_feedback("g", 5)
+    engine.record_feedback("g-1", 1)
+    preference = engine.preferences().for_prompt(["cat"])["a"]
+    assert preference.evidence == "rated 3.0 stars on average over 2 images"
+    assert preference.advantage == pytest.approx(advantage([seen(5, weight=0.5), seen(1)]))
+
+
+def test_a_picture_without_loras_says_nothing_of_any(engine):
+    engine.record_feedback("plain", 5)
+    assert len(engine.preferences()) == 0
+
+
+def test_a_removed_rating_is_forgotten(engine):
+    engine.record_feedback("g-0", 1)
+    engine.remove_feedback("g-0")
+    assert dict(engine.preferences().for_prompt(["cat"])) == {}

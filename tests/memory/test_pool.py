@@ -1,0 +1,105 @@
+"""The pool of loaded models."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intelligence.errors import InvalidInputError
+from intelligence.memory import EvictionPolicy, ModelPool
+
+
+@pytest.mark.parametrize(("policy", "gone"), [(EvictionPolicy.LRU, "b"), ("lfu", "c"), (EvictionPolicy.SIZE, "a")])
+def test_which_goes_first(policy, gone):
+    pool = ModelPool(6, policy)
+    for key, size in (("a", 3), ("b", 1), ("c", 2)):
+        pool.put(key, key, size)
+    for key in ("b", "b", "a", "a", "c"):
+        pool.get(key, lambda: pytest.fail("is there"))
+    pool.put("d", "d", 1)
+    assert gone not in pool
+    assert {"a", "b", "c", "d"} - {gone} == {key for key in "abcd" if key in pool}
+
+
+def test_what_is_larger_than_the_pool_is_handed_out_but_not_kept():
+    pool = ModelPool(2)
+    pool.put("small", 1, 1)
+    assert pool.get("big", lambda: "BIG", 3) == "BIG"
+    assert "big" not in pool
+    assert "small" in pool
+
+
+def test_room_is_made_before_loading():
+    pool = ModelPool(2)
+    pool.put("old", 1, 2)
+    assert pool.get("new", lambda: "old" in pool, 1) is False
+
+
+def test_a_load_that_fails_keeps_nothing_of_it():
+    pool = ModelPool(2)
+
+    def fail():
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        pool.get("x", fail, 1)
+    assert len(pool) == 0
+    assert pool.get("x", lambda: 5, 1) == 5
+
+
+def test_evict_clear_replace():
+    pool = ModelPool(2)
+    assert pool.put("a", 1, 1)
+    assert pool.put("a", 2, 2)
+    assert (len(pool), pool.size_gb, pool.get("a", int)) == (1, 2, 2)
+    assert pool.evict("a")
+    assert not pool.evict("a")
+    pool.put("b", 1, 1)
+    pool.clear()
+    assert len(pool) == pool.size_gb == 0
+
+
+def test_modules_are_measured():
+    import torch
+
+    pool = ModelPool(1)
+    pool.get("layer", lambda: torch.nn.Linear(1024, 1024, bias=False))
+    assert pool.size_gb == 4 / 1024
+
+
+@pytest.mark.parametrize("size", [-1, float("nan"), "1", None])
+def test_a_size_is_needed(size):
+    with pytest.raises(InvalidInputError, match="size_gb"):
+        ModelPool(1).put("x", object(), size)
+
+
+@pytest.mark.parametrize(("size", "policy"), [(0, "lru"), (-1, "lru"), (True, "lru"), ("1", "lru"), (1, "fifo")])
+def test_a_pool_is_checked(size, policy):
+    with pytest.raises(InvalidInputError, match=r"max_size_gb|eviction_policy"):
+        ModelPool(size, policy)
+
+
+def test_threads_load_a_key_once():
+    pool, loads, start = ModelPool(10), [], threading.Barrier(8)
+
+    def work():
+        start.wait()
+        for key in range(5):
+            pool.get(key, lambda key=key: loads.append(key), 1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(loads) == [0, 1, 2, 3, 4]
+
+
+@given(st.sampled_from(EvictionPolicy), st.lists(st.tuples(st.integers(0, 6), st.floats(0, 4)), max_size=40))
+def test_the_limit_is_never_passed_and_the_last_stays(policy, jobs):
+    pool = ModelPool(5, policy)
+    for key, size in jobs:
+        assert pool.put(key, key, size)
+        assert pool.size_gb <= 5
+        assert key in pool

@@ -1,0 +1,347 @@
+"""The choice of settings."""
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intelligence.config import GenerationConstraints, Priority
+from intelligence.errors import InvalidInputError
+from intelligence.memory import Resources
+from intelligence.parameters import OptimizedParameters, ParameterOptimizer
+from intelligence.parameters.optimizer import ALIASES, OVERRIDES, SET_BY_USER
+from intelligence.parameters.profiles import ZSNR_SCHEDULERS
+from intelligence.parameters.samplers import SCHEDULER_NAMES
+from intelligence.prompt import ArtisticStyle, ContentType, Intent, PromptAnalysis
+from intelligence.registry import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
+
+GPU = Resources("cuda", "Test GPU", 24, 22, 64, 48)
+CPU = Resources("cpu", "Test CPU", 32, 24, 32, 24)
+SDXL = ModelEvidence(name="sd_xl_base_1.0.safetensors", architecture=Architecture.SDXL)
+LIGHTNING = ModelEvidence(name="sdxl_lightning_8step.safetensors", architecture=Architecture.SDXL)
+VPRED = ModelEvidence(
+    name="noobaiXL_vpred.safetensors",
+    architecture=Architecture.SDXL,
+    prediction="v_prediction",
+    sigma_max=4518.8,
+)
+A100 = ParameterOptimizer(throughput=lambda key: 108.0)
+
+
+@dataclass
+class Chosen:
+    lora_metadata: ModelMetadata
+
+
+def analysis(style=ArtisticStyle.PHOTOREALISTIC, content=ContentType.PORTRAIT, **values):
+    return PromptAnalysis("a prompt", intent=Intent(style, content), **values)
+
+
+def choose(constraints=None, optimizer=A100, prompt=None, **values):
+    values = {"model": SDXL, "resources": GPU} | values
+    return optimizer.optimize(prompt or analysis(), constraints, **values)
+
+
+def reason(parameters, what):
+    return next(item for item in parameters.reasons if item.what == what)
+
+
+def test_the_seeds_way_to_call_it_needs_no_more_than_prompt_and_constraints():
+    parameters = ParameterOptimizer().optimize(analysis(), GenerationConstraints())
+    parameters.check()
+    assert parameters.family is Family.UNKNOWN
+    assert parameters.confidence == 0
+    assert "unknown family" in reason(parameters, "family").evidence
+    assert parameters.estimated_time_seconds > 0
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_priorities_take_their_rows(priority):
+    parameters = choose(GenerationConstraints(priority=priority))
+    assert parameters.num_steps == {"SPEED": 10, "BALANCED": 22, "QUALITY": 30}[priority]
+    assert (parameters.width, parameters.height) == (832, 1216)
+    assert parameters.optimization_strategy == priority
+
+
+def test_more_quality_costs_more_time_and_ranks_higher():
+    speed, balanced, quality = (choose(GenerationConstraints(priority=priority)) for priority in Priority)
+    assert speed.estimated_time_seconds < balanced.estimated_time_seconds < quality.estimated_time_seconds
+    assert speed.estimated_quality_score < balanced.estimated_quality_score < quality.estimated_quality_score
+
+
+def test_a_schedule_goes_out_as_sigmas_and_a_core_name_stands_in_for_it():
+    parameters = choose(GenerationConstraints(priority=Priority.SPEED))
+    assert len(parameters.sigmas) == parameters.num_steps + 1
+    assert parameters.scheduler in SCHEDULER_NAMES
+    assert "stands in" in reason(parameters, "scheduler").evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("num_steps", 33, "num_steps"),
+        ("steps", 33, "num_steps"),
+        ("cfg", 3, "guidance_scale"),
+        ("cfg_scale", 3.5, "guidance_scale"),
+        ("guidance_scale", 0, "guidance_scale"),
+        ("sampler", "heun", "sampler_name"),
+        ("scheduler", "beta", "scheduler"),
+        ("width", 640, "width"),
+        ("height", 640, "height"),
+        ("clip_skip", -2, "clip_skip"),
+        ("batch_size", 3, "batch_size"),
+    ],
+)
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_what_the_user_sets_is_kept(name, value, field, limit):
+    parameters = choose(GenerationConstraints(max_time_seconds=limit), overrides={name: value})
+    assert getattr(parameters, field) == value
+    if name != "batch_size":
+        assert any(item.evidence.startswith(SET_BY_USER) for item in parameters.reasons)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        ({"stepz": 3}, "num_steps.*steps"),
+        ({"sigmas": (1, 0)}, "no setting"),
+        ({"steps": 3, "num_steps": 4}, "twice"),
+        ({"steps": 0}, "num_steps"),
+        ({"steps": True}, "num_steps"),
+        ({"steps": 20.5}, "num_steps"),
+        ({"steps": "20"}, "num_steps"),
+        ({"cfg": float("nan")}, "guidance_scale"),
+        ({"cfg": "7"}, "guidance_scale"),
+        ({"width": 1001}, "width"),
+        ({"height": 0}, "height"),
+        ({"clip_skip": 2}, "clip_skip"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"sampler": "eular"}, "euler"),
+        ({"sampler": ""}, "sampler_name"),
+        ({"scheduler": 7}, "scheduler"),
+    ],
+)
+def test_a_wrong_override_is_refused(overrides, text):
+    with pytest.raises(InvalidInputError, match=text):
+        choose(overrides=overrides)
+
+
+def test_canonical_names():
+    optimizer = ParameterOptimizer()
+    assert optimizer.canonical({"steps": 3, "cfg": 2, "width": 512}) == {
+        "num_steps": 3,
+        "guidance_scale": 2,
+        "width": 512,
+    }
+    assert set(ALIASES.values()) <= set(OVERRIDES)
+
+
+def test_a_users_scheduler_replaces_the_schedule():
+    parameters = choose(GenerationConstraints(priority=Priority.SPEED), overrides={"scheduler": "normal"})
+    assert parameters.sigmas is None
+    assert parameters.num_steps == 20
+
+
+def test_a_users_steps_stretch_the_schedule():
+    parameters = choose(GenerationConstraints(priority=Priority.SPEED), overrides={"steps": 14})
+    assert len(parameters.sigmas) == 15
+
+
+LADDER = [
+    (100, "QUALITY"),
+    (3, "QUALITY, Align Your Steps"),
+    (2.05, "QUALITY, Align Your Steps, fewer steps"),
+    (1.9, "QUALITY, Align Your Steps, fewer steps, smaller size"),
+]
+
+
+@pytest.mark.parametrize(("limit", "strategy"), LADDER)
+def test_the_time_ladder(limit, strategy):
+    parameters = choose(GenerationConstraints(limit, priority=Priority.QUALITY))
+    assert parameters.optimization_strategy == strategy
+    assert parameters.estimated_time_seconds <= limit
+    assert parameters.num_steps >= 8
+    assert (parameters.sigmas is None) == (limit == 100)
+
+
+def test_no_more_is_given_up_than_the_limit_needs():
+    quality, schedule, fewer, smaller = (
+        choose(GenerationConstraints(limit, priority=Priority.QUALITY)) for limit, _ in LADDER
+    )
+    assert quality.num_steps > schedule.num_steps >= 10 > fewer.num_steps >= smaller.num_steps == 8
+    one_more = choose(overrides={"steps": schedule.num_steps + 1})
+    assert one_more.estimated_time_seconds > 3
+    assert smaller.width * smaller.height >= 0.8 * fewer.width * fewer.height
+
+
+def test_a_limit_that_cannot_be_met_is_said_with_the_nearest_plan():
+    parameters = choose(GenerationConstraints(0.1))
+    text = reason(parameters, "time").evidence
+    assert "cannot be met" in text
+    assert f"{parameters.num_steps} steps at {parameters.width}x{parameters.height}" in text
+
+
+def test_an_unlearned_speed_is_said():
+    optimizer = ParameterOptimizer()
+    assert "not known yet" in reason(choose(optimizer=optimizer), "time").evidence
+    assert "not known yet" in reason(choose(GenerationConstraints(1), optimizer), "time").evidence
+    assert "earlier runs" in reason(choose(), "time").evidence
+
+
+@pytest.mark.parametrize("limit", [None, 5.0, 0.01])
+@pytest.mark.parametrize("priority", Priority)
+def test_a_distilled_model_keeps_its_steps_and_cfg(limit, priority):
+    parameters = choose(GenerationConstraints(limit, priority=priority), model=LIGHTNING)
+    assert (parameters.num_steps, parameters.guidance_scale, parameters.scheduler) == (8, 1.0, "sgm_uniform")
+    assert parameters.sigmas is None
+
+
+@pytest.mark.parametrize("limit", [None, 5.0, 0.01])
+@pytest.mark.parametrize("priority", Priority)
+def test_zero_terminal_snr_keeps_its_schedule_and_rescale(limit, priority):
+    parameters = choose(GenerationConstraints(limit, priority=priority), model=VPRED)
+    assert parameters.scheduler in ZSNR_SCHEDULERS
+    assert parameters.sigmas is None
+    assert parameters.rescale_cfg == 0.7
+
+
+@pytest.mark.parametrize(
+    ("model", "overrides", "what", "text"),
+    [
+        (LIGHTNING, {"steps": 30}, "steps", "distilled for 8"),
+        (LIGHTNING, {"cfg": 7}, "cfg", "distilled for 1"),
+        (VPRED, {"scheduler": "karras"}, "scheduler", "useless noise levels"),
+    ],
+)
+def test_a_users_value_against_the_models_need_wins_with_a_warning(model, overrides, what, text):
+    assert text in reason(choose(model=model, overrides=overrides), what).evidence
+
+
+def test_a_few_step_lora_decides_the_settings_but_not_the_size():
+    lora = ModelMetadata(
+        "lora:sdxl_lightning_4step_lora", "sdxl_lightning_4step_lora", lora_kind=LoRAKind.SPEED, family=Family.LIGHTNING
+    )
+    parameters = choose(loras=[Chosen(lora)], model=ModelEvidence(name="ponyDiffusionV6XL.safetensors"))
+    assert (parameters.num_steps, parameters.guidance_scale, parameters.family) == (4, 1.0, Family.LIGHTNING)
+    assert (parameters.width, parameters.height) == (832, 1216)
+    assert "sdxl_lightning_4step_lora" in reason(parameters, "few-step LoRA").evidence
+
+
+def test_an_ordinary_lora_changes_nothing():
+    lora = ModelMetadata("lora:x", "lightning_mage", lora_kind=LoRAKind.CHARACTER, family=Family.SDXL)
+    assert choose(loras=[Chosen(lora)]) == choose()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "loras", "family"),
+    [
+        (analysis(quality_family="pony"), (), Family.PONY),
+        (analysis(), (ModelMetadata("lora:a", "a", family=Family.ILLUSTRIOUS),), Family.ILLUSTRIOUS),
+        (analysis(quality_family="gibberish"), (), Family.UNKNOWN),
+    ],
+)
+def test_an_unnamed_model_is_taken_for_what_the_company_says(prompt, loras, family):
+    parameters = choose(prompt=prompt, model=ModelEvidence(), loras=[Chosen(lora) for lora in loras])
+    assert parameters.family is family
+    assert parameters.confidence <= 0.4
+
+
+def test_a_memory_limit_is_met_by_the_memory_plan_and_its_peak_is_predicted():
+    parameters = choose(GenerationConstraints(max_vram_gb=6.0))
+    assert parameters.estimated_vram_gb <= 6.0
+    assert (parameters.width, parameters.height) == (832, 1216)
+    assert parameters.max_vram_gb == 6.0
+    assert all(item.what != "memory" for item in parameters.reasons)
+
+
+def test_a_memory_limit_that_nothing_meets_is_said():
+    assert "does not fit" in reason(choose(GenerationConstraints(max_vram_gb=1.0)), "memory").evidence
+
+
+def test_on_a_cpu_no_vram_is_predicted_and_the_limit_does_not_bind():
+    parameters = choose(GenerationConstraints(max_vram_gb=0.1), resources=CPU)
+    assert parameters.estimated_vram_gb == 0
+    assert (parameters.width, parameters.height) == (832, 1216)
+
+
+def test_time_is_for_all_images():
+    one, four = choose(), choose(images=4)
+    assert four.estimated_time_seconds - 1 == pytest.approx(4 * (one.estimated_time_seconds - 1))
+    assert four.batch_size == 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    style=st.sampled_from(ArtisticStyle),
+    content=st.sampled_from(ContentType),
+    priority=st.sampled_from(Priority),
+    family=st.sampled_from(Family),
+    limit=st.none() | st.floats(0.01, 1000),
+    vram=st.none() | st.floats(0.1, 80),
+    device=st.sampled_from([GPU, CPU]),
+    images=st.integers(1, 9),
+)
+def test_every_choice_can_be_sampled_travels_and_repeats(style, content, priority, family, limit, vram, device, images):
+    def decide():
+        return A100.optimize(
+            analysis(style, content),
+            GenerationConstraints(limit, vram, priority),
+            model=ModelEvidence(family=family),
+            images=images,
+            resources=device,
+        )
+
+    parameters = decide()
+    parameters.check()
+    assert parameters == decide()
+    assert OptimizedParameters.from_json(parameters.to_json()) == parameters
+    assert parameters.scheduler in SCHEDULER_NAMES
+    assert 0 <= parameters.estimated_quality_score <= 1
+    assert {"family", "steps", "cfg", "sampler", "scheduler", "size", "time"} <= {
+        item.what for item in parameters.reasons
+    }
+
+
+@pytest.mark.parametrize("model", [SDXL, VPRED, ModelEvidence(), ModelEvidence(name="v1-5-pruned")])
+def test_neighbours_start_with_the_choice_and_differ(model):
+    parameters = choose(GenerationConstraints(priority=Priority.SPEED), model=model)
+    found = A100.neighbours(parameters, 8)
+    assert found[0] is parameters
+    keys = [(p.num_steps, p.guidance_scale, p.sampler_name, p.scheduler, p.sigmas) for p in found]
+    assert len(set(keys)) == len(keys) == 8
+    assert found == A100.neighbours(parameters, 8)
+    for one, other in itertools.pairwise(found):
+        assert one != other
+        other.check()
+        assert other.sigmas is None or len(other.sigmas) == other.num_steps + 1
+        assert reason(other, "variation").evidence
+        if model is VPRED:
+            assert other.scheduler in ZSNR_SCHEDULERS
+            assert other.rescale_cfg == 0.7
+
+
+def test_neighbours_of_a_distilled_model_keep_what_it_needs():
+    assert A100.neighbours(choose(model=LIGHTNING), 5) == [choose(model=LIGHTNING)]
+    lcm = A100.neighbours(choose(model=ModelEvidence(name="lcm_sdxl")), 9)
+    assert len(lcm) > 1
+    assert all(6 <= p.num_steps <= 8 and 1 <= p.guidance_scale <= 1.8 and p.sampler_name == "lcm" for p in lcm)
+
+
+def test_neighbours_leave_what_the_user_set():
+    found = A100.neighbours(choose(overrides={"cfg": 6.5, "sampler": "euler"}), 9)
+    assert {(p.guidance_scale, p.sampler_name) for p in found} == {(6.5, "euler")}
+    assert len(found) == 9
+
+
+def test_more_steps_are_predicted_to_take_longer():
+    parameters = choose()
+    longer = next(p for p in A100.neighbours(parameters, 9) if p.num_steps > parameters.num_steps)
+    assert longer.estimated_time_seconds > parameters.estimated_time_seconds
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 2.0])
+def test_a_wrong_count_is_refused(count):
+    with pytest.raises(InvalidInputError, match="count"):
+        A100.neighbours(choose(), count)

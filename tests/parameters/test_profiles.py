@@ -1,0 +1,123 @@
+"""The table of families, and explicit schedules."""
+
+import itertools
+import json
+
+import pytest
+
+from intelligence.config import Priority
+from intelligence.errors import InvalidInputError
+from intelligence.parameters import profile
+from intelligence.parameters.profiles import ZSNR_SCHEDULERS, schedule_sigmas
+from intelligence.parameters.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+from intelligence.prompt import ArtisticStyle
+from intelligence.registry import Family
+from intelligence.registry.family import DISTILLED
+
+PHOTO, ANIME = ArtisticStyle.PHOTOREALISTIC, ArtisticStyle.ANIME
+
+
+@pytest.mark.parametrize(
+    ("family", "style", "priority", "expected"),
+    [
+        (Family.SDXL, PHOTO, Priority.SPEED, (10, 7.0, "dpmpp_2m", "karras", "ays")),
+        (Family.SDXL, None, Priority.BALANCED, (20, 7.0, "dpmpp_2m", "karras", None)),
+        (Family.SDXL, PHOTO, Priority.QUALITY, (30, 4.0, "dpmpp_2m_sde", "karras", None)),
+        (Family.SDXL, ANIME, Priority.BALANCED, (24, 7.0, "euler_ancestral", "normal", None)),
+        (Family.PONY, ANIME, Priority.BALANCED, (25, 7.0, "euler_ancestral", "normal", None)),
+        (Family.ILLUSTRIOUS, PHOTO, Priority.BALANCED, (24, 5.0, "euler_ancestral", "normal", None)),
+        (Family.NOOBAI_VPRED, None, Priority.BALANCED, (26, 5.0, "euler", "normal", None)),
+        (Family.TURBO, None, Priority.SPEED, (1, 1.0, "euler_ancestral", "sgm_uniform", None)),
+        (Family.LCM, None, Priority.SPEED, (6, 1.0, "lcm", "sgm_uniform", None)),
+        (Family.DMD2, None, Priority.QUALITY, (4, 1.0, "lcm", "sgm_uniform", None)),
+        (Family.SD15, None, Priority.SPEED, (10, 7.0, "dpmpp_2m", "karras", "ays_sd1")),
+    ],
+)
+def test_rows(family, style, priority, expected):
+    row = profile(family, style, priority)
+    assert (row.steps, row.cfg, row.sampler, row.scheduler, row.schedule) == expected
+
+
+@pytest.mark.parametrize(("family", "priority", "style"), itertools.product(Family, Priority, (None, PHOTO, ANIME)))
+def test_every_row_can_be_sampled_with(family, priority, style):
+    row = profile(family, style, priority)
+    assert row.sampler in SAMPLER_NAMES
+    assert row.scheduler in SCHEDULER_NAMES
+    assert set(row.samplers) <= set(SAMPLER_NAMES)
+    assert set(row.schedulers) <= set(SCHEDULER_NAMES)
+    assert row.source
+    assert row.fixed == (family in DISTILLED)
+
+
+@pytest.mark.parametrize(("family", "priority"), itertools.product(set(Family) - DISTILLED, Priority))
+def test_zero_terminal_snr_never_gets_a_schedule_made_for_another_range(family, priority):
+    row = profile(family, PHOTO, priority, zsnr=True)
+    assert row.family is family
+    assert row.scheduler in ZSNR_SCHEDULERS
+    assert set(row.schedulers) <= ZSNR_SCHEDULERS
+    assert row.schedule is None
+    assert row.rescale_cfg == 0.7
+    assert row.quality_tags == profile(family, PHOTO, priority).quality_tags
+
+
+def test_a_distilled_checkpoint_keeps_the_steps_it_was_made_for():
+    row = profile(Family.LIGHTNING, None, Priority.QUALITY, few_steps=8)
+    assert (row.steps, row.cfg, row.fixed, row.step_range) == (8, 1.0, True, None)
+
+
+def test_pony_starts_with_its_score_tags():
+    row = profile(Family.PONY)
+    assert row.quality_tags == ("score_9", "score_8_up", "score_7_up")
+    assert row.quality_front
+
+
+def test_align_your_steps_at_ten_is_the_published_table():
+    assert schedule_sigmas("ays", 10) == pytest.approx(
+        (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8, 9, 12, 20, 37])
+def test_an_interpolated_schedule_falls_from_the_first_sigma_to_zero(steps):
+    sigmas = schedule_sigmas("ays", steps)
+    assert len(sigmas) == steps + 1
+    assert (sigmas[0], sigmas[-1]) == (14.615, 0)
+    assert all(one > other for one, other in itertools.pairwise(sigmas))
+
+
+def test_twenty_steps_lie_between_the_ten_log_linearly():
+    assert schedule_sigmas("ays", 20)[1] == pytest.approx((14.615 * 6.318) ** 0.5, abs=1e-5)
+
+
+def user_table(tmp_path, **row):
+    values = {"steps": 33, "cfg": 3.5, "sampler": "euler", "scheduler": "beta", "source": "me"} | row
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"families": {"pony": {"native": "sdxl", "looks": {"default": {"BALANCED": values}}}}}))
+    return path
+
+
+def test_a_users_table_comes_first_and_leaves_the_other_families(tmp_path):
+    path = user_table(tmp_path)
+    assert profile(Family.PONY, path=path).steps == 33
+    assert profile(Family.PONY, priority=Priority.QUALITY, path=path).steps == 33
+    assert profile(Family.SDXL, path=path) == profile(Family.SDXL)
+    assert profile(Family.PONY).steps == 25
+
+
+@pytest.mark.parametrize(("key", "value"), [("steps", 0), ("steps", "many"), ("cfg", None), ("schedule", "magic")])
+def test_a_wrong_value_in_a_users_table_is_named(tmp_path, key, value):
+    with pytest.raises(InvalidInputError, match=rf"mine\.json: pony: default: BALANCED: `{key}`"):
+        profile(Family.PONY, path=user_table(tmp_path, **{key: value}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"families": []}', '{"families": {"nope": {}}}'])
+def test_what_is_no_table_is_refused(tmp_path, text):
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match=r"mine\.json"):
+        profile(Family.SDXL, path=path)
+
+
+def test_a_missing_table_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="cannot read"):
+        profile(Family.SDXL, path=tmp_path / "none.json")
