@@ -11,6 +11,7 @@ from ..registry import Family
 SIZE_MULTIPLE = 8
 MAX_SIDE = 8192
 MAX_STEPS = 1000
+MAX_IMAGES = 4096
 
 
 @dataclass
@@ -56,7 +57,7 @@ class OptimizedParameters(Record):
             ("guidance_scale", is_number(self.guidance_scale) and 0 <= self.guidance_scale <= 100, "from 0 to 100"),
             ("width", _is_side(self.width), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
             ("height", _is_side(self.height), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
-            ("batch_size", _is_int(self.batch_size, 1, 64), "an integer from 1 to 64"),
+            ("batch_size", _is_int(self.batch_size, 1, MAX_IMAGES), f"an integer from 1 to {MAX_IMAGES}"),
             ("clip_skip", self.clip_skip is None or _is_int(self.clip_skip, -12, -1), "None or from -12 to -1"),
             ("rescale_cfg", is_number(self.rescale_cfg) and 0 <= self.rescale_cfg <= 1, "from 0 to 1"),
         )
