@@ -23,7 +23,7 @@ from ..registry import (
 from ..registry.family import DISTILLED
 from .budget import Choice, TimeBudget, fit_time, memory_reason
 from .neighbours import neighbours
-from .parameters import OptimizedParameters
+from .parameters import MAX_IMAGES, OptimizedParameters
 from .profiles import ZSNR_SCHEDULERS, Profile, profile, schedule_sigmas
 from .resolution import choose_size
 from .timing import estimate, throughput_key
@@ -42,8 +42,6 @@ OVERRIDES = (
     "clip_skip",
     "batch_size",
 )
-
-MAX_BATCH = 64
 
 
 class LoRALike(Protocol):
@@ -140,7 +138,7 @@ class ParameterOptimizer:
         memory_plan = self.memory.plan(
             choice.width,
             choice.height,
-            min(images, MAX_BATCH),
+            min(images, MAX_IMAGES),
             architecture=architecture,
             cfg=choice.cfg > 1,
             max_vram_gb=constraints.max_vram_gb,
