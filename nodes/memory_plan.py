@@ -69,6 +69,7 @@ class MemoryPlan(io.ComfyNode):
             images=settings.batch_size,
             tile_size=TILE_SIZES[tile_size],
             weights_gb=memory.weights_gb(model, vae),
+            vae_dtype=memory.vae_dtype(vae),
             resources=memory.resources(),
         )
         return io.NodeOutput(model, plan, ui={"text": explain(plan).performance_notes})

@@ -73,7 +73,7 @@ class ParamOptimize(io.ComfyNode):
                 io.Int.Input("images", default=1, min=1, max=64, tooltip="How many images to make in one run."),
                 io.Combo.Input(
                     "aspect",
-                    options=list(ASPECTS),
+                    options=[AUTO, *ASPECTS],
                     default=AUTO,
                     tooltip="Shape of the picture; auto: from what the prompt shows.",
                 ),

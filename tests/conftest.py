@@ -1,8 +1,11 @@
-"""One ComfyUI server for the whole run; tests are skipped with the reason where none can be run."""
+"""One ComfyUI server and one embedded model for the whole run; what cannot run here is skipped, and counted."""
 
 from __future__ import annotations
 
+import importlib.util
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +56,39 @@ def running(server: Server) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone() -> None:
+    """Skips without the libraries of the diffusers host."""
+    for library in ("torch", "diffusers", "transformers", "peft", "accelerate"):
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"{library} is not installed (the standalone extra)")
+
+
+@pytest.fixture(scope="session")
+def embedded_home(standalone: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for the whole run, with the embedded model in it."""
+    from intelligence.config import HOME_VARIABLE
+    from intelligence.generation.embedded import ensure_embedded
+
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(home))
+        ensure_embedded()
+        yield home
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count what was skipped, by reason."""
+    skipped = terminalreporter.getreports("skipped")
+    reasons = Counter(_reason(report) for report in skipped)
+    if reasons:
+        terminalreporter.section(f"{len(skipped)} skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"skipped {count}: {reason}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")

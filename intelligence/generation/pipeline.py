@@ -155,7 +155,7 @@ class IntelligentGenerationPipeline:
         if self.config.base_model != EMBEDDED_MODEL:
             return ModelRegistry()
         embedded = ensure_embedded()
-        registry = ModelRegistry(embedded.folder / "registry.db")
+        registry = ModelRegistry(embedded.folder.parent / "registry.db")
         registry.scan({ModelKind.LORA: [embedded.lora_paths[0].parent]})
         return registry
 

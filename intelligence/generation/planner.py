@@ -149,8 +149,7 @@ class Planner:
             parameters = replace(
                 parameters, rescale_cfg=0.0, sigmas=None, optimization_strategy="MANUAL", reasons=tuple(reasons)
             )
-        budget = constraints.max_vram_gb if constraints else None
-        return replace(recommendations, suggested_params=replace(parameters, max_vram_gb=budget))
+        return replace(recommendations, suggested_params=parameters)
 
     def identified(self, recommendations: Recommendations, model: ModelEvidence) -> Recommendations:
         """The same recommendations for a model that is known better by now."""
@@ -164,6 +163,7 @@ class Planner:
         images: int = 1,
         tile_size: int | None = None,
         weights_gb: Mapping[str, float] | None = None,
+        vae_dtype: str = "float32",
         resources: Resources | None = None,
         parallel: bool = True,
     ) -> GenerationPlan:
@@ -185,6 +185,7 @@ class Planner:
             max_vram_gb=parameters.max_vram_gb,
             tile_size=tile_size,
             weights_gb=weights_gb,
+            vae_dtype=vae_dtype,
             resources=resources,
             parallel=parallel,
         )

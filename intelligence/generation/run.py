@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from ..errors import StorageError
 from ..learning import LearningEngine
+from ..parameters import step_tflop, throughput_key
 from ..registry import ModelMetadata
 from .host import Execution, Host, OnStep
 from .planner import concepts_of
@@ -49,7 +50,7 @@ def carry_out(
     try:
         remember(generation, learning)
         if (rate := throughput_of(plan, execution)) is not None:
-            learning.record_throughput(plan.memory.device, rate)
+            learning.record_throughput(throughput_key(plan.memory.device, model), rate)
     except StorageError as error:
         generation = replace(generation, notes=(*generation.notes, f"Not stored, so it cannot be rated: {error}"))
     return execution, generation
@@ -70,8 +71,6 @@ def remember(generation: Generation, learning: LearningEngine) -> None:
 
 def throughput_of(plan: GenerationPlan, execution: Execution) -> float | None:
     """TFLOP/s that the sampling steps of a run achieved, or None when it had too few steps to tell."""
-    from ..parameters import step_tflop
-
     if not execution.seconds_per_step:
         return None
     return step_tflop(plan.parameters, plan.memory.batch_size) / execution.seconds_per_step

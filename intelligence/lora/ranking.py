@@ -11,6 +11,7 @@ rare words count fully, in one of a thousand a word that four hundred share hard
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,11 +46,14 @@ DISTILLED = {Family.TURBO, Family.LIGHTNING, Family.HYPER, Family.LCM, Family.DM
 """Families that say how a checkpoint samples, not what its LoRAs were trained on."""
 MAX_SHIFT = 0.25
 """How far ratings move a confidence."""
-CANDIDATES = 120
+CANDIDATES = 100
 """LoRAs that are looked at closely, after BM25."""
 
 _MAX_TAGS = 100
 _MAX_EXAMPLES = 20
+_MAX_DESCRIPTION = 4_000
+_MAX_EXAMPLE = 2_000
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,12 @@ class Features:
     """Tokens of the name that say something."""
     trigger_sets: tuple[tuple[tuple[str, ...], ...], ...]
     """Per trigger set, its phrases as tokens."""
-    tags: tuple[tuple[tuple[str, ...], float], ...]
+    tags: dict[tuple[str, ...], float]
     """Tags as tokens, each with its frequency relative to the most frequent, 0 … 1."""
+    tag_phrases: frozenset[tuple[str, ...]]
+    """The keys of `tags`."""
+    text: tuple[tuple[str, ...], tuple[str, ...]]
+    """Tokens of the description, and of the example prompts."""
     tokens: frozenset[str]
     """Every informative token of any field."""
     style: ArtisticStyle | None
@@ -92,12 +100,20 @@ class Library:
 
     def __init__(self, models: Sequence[ModelMetadata]) -> None:
         self.features = [_features(model) for model in sorted(models, key=lambda m: (m.name, m.model_id))]
+        self._named: dict[str, ModelMetadata] = {}
+        for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
+            self._named.setdefault(_plain(model.name), model)
+        self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
         frequency = Counter(token for features in self.features for token in features.tokens)
         self._information = {token: self._measure(token, count) for token, count in frequency.items()}
         self._bm25 = BM25([_fields(features) for features in self.features])
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def named(self, name: str) -> ModelMetadata | None:
+        """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
+        return self._named.get(_plain(name))
 
     def _measure(self, token: str, count: int) -> float:
         if is_meta(token):
@@ -229,13 +245,13 @@ class _Reader:
 
     def _tags(self, features: Features) -> tuple[float, set[str], list[str]]:
         total, words, phrases = 0.0, set[str](), list[str]()
-        for phrase, share in features.tags:
-            if self.asked.has(phrase):
-                information = max(self.library.information(token) for token in phrase)
-                total += math.sqrt(share) * information
-                if information > COMMON_INFORMATION:
-                    words.update(phrase)
-                    phrases.append(" ".join(self.asked.written.get(token, token) for token in phrase))
+        met = features.tag_phrases & self.asked.phrases
+        for phrase in sorted(met, key=lambda phrase: (-features.tags[phrase], phrase)):
+            information = max(self.library.information(token) for token in phrase)
+            total += math.sqrt(features.tags[phrase]) * information
+            if information > COMMON_INFORMATION:
+                words.update(phrase)
+                phrases.append(" ".join(self.asked.written.get(token, token) for token in phrase))
         if not words:
             return 0.0, set(), []
         value = TAG_WORTH.get(features.model.lora_kind, 0.0) * min(1.0, total)
@@ -273,6 +289,11 @@ class _Reader:
 
     def _quoted(self, words: set[str]) -> str:
         return ", ".join(f"“{self.asked.written.get(word, word)}”" for word in sorted(words)[:5])
+
+
+def _plain(name: str) -> str:
+    path = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().strip("/ ")
+    return path.removesuffix(".safetensors")
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
@@ -327,15 +348,14 @@ def _features(model: ModelMetadata) -> Features:
     sets = tuple(tuple(phrase for word in trigger.words if (phrase := tokens(word))) for trigger in model.trigger_sets)
     ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:_MAX_TAGS]
     most = max((count for _, count in ranked), default=1)
-    tags = tuple((phrase, max(0, count) / max(1, most)) for tag, count in ranked if (phrase := tokens(tag)))
-    words = {
-        *name,
-        *(t for phrases in sets for phrase in phrases for t in phrase),
-        *(t for tag, _ in tags for t in tag),
-    }
-    words.update(tokens(model.description[:4_000]))
-    for example in model.example_prompts[:_MAX_EXAMPLES]:
-        words.update(tokens(example.prompt[:2_000]))
+    tags: dict[tuple[str, ...], float] = {}
+    for tag, count in ranked:
+        if phrase := tokens(tag):
+            tags.setdefault(phrase, max(0, count) / max(1, most))
+    description = tokens(model.description[:_MAX_DESCRIPTION])
+    examples = tuple(t for e in model.example_prompts[:_MAX_EXAMPLES] for t in tokens(e.prompt[:_MAX_EXAMPLE]))
+    words = {*name, *description, *examples}
+    words.update(token for phrases in (*sets, tags) for phrase in phrases for token in phrase)
     informative = frozenset(token for token in words if not is_meta(token))
     style = _style_of(model)
     named_style = {"style", "estilo"} & set(
@@ -343,7 +363,7 @@ def _features(model: ModelMetadata) -> Features:
     )
     kind = model.lora_kind
     is_style = kind is LoRAKind.STYLE or (kind is LoRAKind.UNKNOWN and bool(named_style))
-    return Features(model, name, sets, tags, informative, style, is_style)
+    return Features(model, name, sets, tags, frozenset(tags), (description, examples), informative, style, is_style)
 
 
 def _style_of(model: ModelMetadata) -> ArtisticStyle | None:
@@ -367,13 +387,12 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle | None:
 
 def _fields(features: Features) -> list[tuple[float, Sequence[str]]]:
     """The weighted fields that BM25 reads."""
-    model = features.model
-    examples = [token for e in model.example_prompts[:_MAX_EXAMPLES] for token in tokens(e.prompt[:2_000])]
+    description, examples = features.text
     return [
         (3.0, features.name),
         (3.0, [token for phrases in features.trigger_sets for phrase in phrases for token in phrase]),
-        (2.0, [token for phrase, _ in features.tags for token in phrase]),
+        (2.0, [token for phrase in features.tags for token in phrase]),
         (2.0, tokens(features.style.value) if features.style and features.is_style else ()),
-        (1.0, tokens(model.description[:4_000])),
+        (1.0, description),
         (0.5, examples),
     ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from ..config import LoRAPreferences, require
+from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
@@ -177,8 +176,9 @@ class LoRARecommender:
         """The LoRAs that the prompt's tags name; and the tags that cannot be obeyed."""
         named: dict[str, LoRARecommendation] = {}
         rejected: dict[str, RejectedLoRA] = {}
+        library = self._library()
         for tag in tags:
-            model = self._named(tag.name)
+            model = library.named(tag.name)
             reason = unusable(model, base) if model else "no LoRA of this name is on this machine"
             if model is None or reason is not None:
                 rejected.setdefault(
@@ -188,27 +188,16 @@ class LoRARecommender:
                 named[model.model_id] = _obeyed(tag, model, asked)
         return list(named.values()), list(rejected.values())
 
-    def _named(self, name: str) -> ModelMetadata | None:
-        """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
-        wanted = _plain(name)
-        models = sorted((f.model for f in self._library().features), key=lambda m: (m.problem is not None, m.model_id))
-        by_path = (m for m in models if _plain(m.model_id.partition(":")[2]) == wanted)
-        by_name = (m for m in models if _plain(m.name) == wanted)
-        return next(by_path, None) or next(by_name, None)
-
-
-def _plain(name: str) -> str:
-    path = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().strip("/ ")
-    return path.removesuffix(".safetensors")
-
 
 def _base(base_model: str | ModelEvidence | None) -> FamilyFinding:
     require(
         base_model is None or isinstance(base_model, (str, ModelEvidence)),
         f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}",
     )
-    evidence = base_model if isinstance(base_model, ModelEvidence) else ModelEvidence(name=base_model or "")
-    return identify_family(evidence)
+    if isinstance(base_model, ModelEvidence):
+        return identify_family(base_model)
+    architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
+    return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
 
 
 def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:

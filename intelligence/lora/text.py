@@ -20,6 +20,8 @@ MAX_PROMPT_TOKENS = 2_000
 MAX_PHRASE = 6
 """Longest phrase, in tokens, that is looked for as a whole."""
 
+_SHORT = 80
+"""Characters up to which a text's tokens are remembered."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PIECE_END = re.compile(r"[,.;:!?\n|()\[\]{}\"]+")
 _VERSION = re.compile(r"v?\d+(?:[a-z]|k|st|nd|ep)?\d*")
@@ -37,7 +39,14 @@ def stem(term: str) -> str:
 
 def tokens(text: str) -> tuple[str, ...]:
     """Stemmed terms of `text`; camelCase counts as words."""
+    return _phrase_tokens(text) if len(text) <= _SHORT else _tokens(text)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
     return tuple(stem(term) for term in terms(_CAMEL.sub(" ", text)))
+
+
+_phrase_tokens = lru_cache(maxsize=20_000)(_tokens)
 
 
 @cache

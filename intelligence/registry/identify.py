@@ -83,19 +83,31 @@ def architecture(header: Header, kind: ModelKind) -> Finding:
     for key, shape in header.shapes.items():
         width = _cross_attention_width(key, shape, header.shapes)
         if width is not None:
-            found = CROSS_ATTENTION.get(width, Architecture.OTHER)
-            return Finding(found, f"cross-attention width {width}", 0.98)
+            return _by_width(width, header)
     joined = "\n".join(header.shapes)
     for pattern, found, confidence in _KEY_ROWS:
         if match := pattern.search(joined):
             return Finding(found, f"tensor names with {match[0].strip('._')}", confidence)
+    if declared := _declared(header):
+        return declared
+    if kind in (ModelKind.VAE, ModelKind.EMBEDDING) or not header.shapes:
+        return Finding(Architecture.UNKNOWN, "its tensors do not tell", 0.0)
+    return Finding(Architecture.OTHER, "none of the known tensor names", 0.5)
+
+
+def _by_width(width: int, header: Header) -> Finding:
+    """The architecture with this cross-attention width; an unheard-of width is what its author says it is."""
+    if width in CROSS_ATTENTION:
+        return Finding(CROSS_ATTENTION[width], f"cross-attention width {width}", 0.98)
+    return _declared(header) or Finding(Architecture.OTHER, f"cross-attention width {width}", 0.98)
+
+
+def _declared(header: Header) -> Finding | None:
     for entry in ("modelspec.architecture", "ss_base_model_version"):
         found = architecture_of(header.metadata.get(entry, ""))
         if found is not Architecture.UNKNOWN:
             return Finding(found, f"{entry}: {header.metadata[entry][:80]}", 0.9)
-    if kind in (ModelKind.VAE, ModelKind.EMBEDDING) or not header.shapes:
-        return Finding(Architecture.UNKNOWN, "its tensors do not tell", 0.0)
-    return Finding(Architecture.OTHER, "none of the known tensor names", 0.5)
+    return None
 
 
 def _cross_attention_width(key: str, shape: tuple[int, ...], shapes: Shapes) -> int | None:

@@ -32,3 +32,8 @@ def resources() -> Resources:
 def weights_gb(model: Any, vae: Any) -> dict[str, float]:
     """True sizes of the loaded weights by stage, GiB (the text encoders are out of the way when sampling starts)."""
     return {"unet": model.model_size() / GIB, "vae": vae.patcher.model_size() / GIB}
+
+
+def vae_dtype(vae: Any) -> str:
+    """The precision that the VAE decodes in: `float32`, `float16` or `bfloat16`."""
+    return str(vae.vae_dtype).removeprefix("torch.")

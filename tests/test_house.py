@@ -1,0 +1,142 @@
+"""The house rules that a test can hold: what is installed, what imports what, and that importing does nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "intelligence"
+
+FLOORS = (
+    {"errors"},
+    {"records"},
+    {"config"},
+    {"database"},
+    {"prompt", "registry"},
+    {"memory", "learning"},
+    {"parameters", "lora"},
+    {"generation"},
+    {"__main__", "__init__"},
+)
+"""From the ground up; a room may import from its own floor's own folder and from the floors below."""
+
+LAZY = ("torch", "diffusers", "transformers", "peft", "ray", "numpy", "PIL", "pydantic", "safetensors", "sqlite3")
+
+
+def floor_of(room: str) -> int:
+    return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def imports_of(path: Path) -> list[tuple[int, str]]:
+    """(relative level, dotted module) of every import in a file."""
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or ""))
+    return found
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_down(path: Path) -> None:
+    depth = len(path.relative_to(PACKAGE).parts)
+    for level, module in imports_of(path):
+        assert level > 0 or not module.startswith(("intelligence", "nodes", "comfy", "folder_paths", "server")), module
+        if level == depth and module:
+            target = module.split(".")[0]
+            assert floor_of(target) < floor_of(room_of(path)), f"{room_of(path)} imports {target}"
+
+
+def test_no_circle_of_imports() -> None:
+    """Every module can be imported first, on its own."""
+    names = [
+        ".".join(("intelligence", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        for path in modules()
+        if path.name != "__main__.py"
+    ]
+    graph = {name: edges(name, names) for name in names}
+    seen: dict[str, int] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if seen.get(name) == 2:
+            return
+        assert name not in path, " → ".join((*path, name))
+        for target in graph[name]:
+            visit(target, (*path, name))
+        seen[name] = 2
+
+    for name in names:
+        visit(name, ())
+
+
+def edges(name: str, names: list[str]) -> set[str]:
+    """Modules that `name` imports from, packages' hand-on `__init__` followed to where a name is defined."""
+    parts = name.split(".")
+    file = PACKAGE.parent.joinpath(*parts)
+    is_package = file.is_dir()
+    source = file / "__init__.py" if is_package else file.with_suffix(".py")
+    targets: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = parts[: len(parts) - node.level + (1 if is_package else 0)]
+            module = ".".join((*base, *(node.module or "").split("."))).rstrip(".")
+            own_package = module == ".".join(parts[:-1])
+            for alias in node.names:
+                member = f"{module}.{alias.name}"
+                if member in names:
+                    targets.add(member)
+                elif not own_package or is_package:
+                    targets.add(module)
+    return targets - {name}
+
+
+def test_importing_does_nothing() -> None:
+    code = (
+        "import sys, threading, json\n"
+        "import intelligence\n"
+        "import intelligence.config, intelligence.generation, intelligence.registry, intelligence.lora\n"
+        f"print(json.dumps([[name for name in {LAZY!r} if name in sys.modules], threading.active_count()]))"
+    )
+    heavy, threads = json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True))
+    assert set(heavy) <= {"sqlite3", "numpy"}
+    assert threads == 1
+
+
+def test_public_names_are_importable() -> None:
+    import intelligence
+
+    stub = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
+    for name in intelligence.__all__:
+        assert getattr(intelligence, name).__name__ == name
+        assert f"import {name} as {name}\n" in stub
+
+
+def test_only_intelligence_is_installed(tmp_path: Path) -> None:
+    """`nodes` at top level would shadow ComfyUI's own nodes.py."""
+    try:
+        importlib.metadata.distribution("intelligent-generation")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the distribution is not installed (make test installs it)")
+    code = (
+        "import importlib.util as u, json\n"
+        "import intelligence.generation.embedded\n"
+        "print(json.dumps([u.find_spec(name) is not None for name in ('intelligence', 'nodes', 'tests', 'web')]))"
+    )
+    found = json.loads(subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True))
+    assert found == [True, False, False, False]
