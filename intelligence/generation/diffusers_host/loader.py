@@ -1,0 +1,294 @@
+"""Base models: which one a name means, what is known of it without its weights, and loading it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
+from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError
+from ...registry import Architecture, ModelEvidence
+from ...registry.headers import read_header
+from ..embedded import ensure_embedded
+from ..sdxl_config import sdxl_config_folder
+from ..standalone import quiet, require_standalone
+
+ZERO_TERMINAL_SIGMA = 4518.8
+"""Largest sigma of a schedule rescaled to zero terminal SNR, as ComfyUI has it (facts: measured)."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
+_STAGES = {"text_encoder": "text", "text_encoder_2": "text", "unet": "unet", "vae": "vae"}
+_SINGLE_FILE_STAGES = {
+    "conditioner.": "text",
+    "cond_stage_model.": "text",
+    "model.diffusion_model.": "unet",
+    "first_stage_model.": "vae",
+}
+_HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
+
+_SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+_CROSS_ATTENTION_KEY = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+_BY_WIDTH = {768: Architecture.SD1, 1024: Architecture.SD2, 2048: Architecture.SDXL}
+"""Cross-attention width → architecture, for pipelines of the Stable Diffusion class."""
+
+_OTHER_PIPELINES = (("StableDiffusion3", Architecture.SD3), ("Flux", Architecture.FLUX))
+
+
+class ModelForm(StrEnum):
+    """How a base model lies on disk."""
+
+    EMBEDDED = "embedded"
+    FOLDER = "folder"
+    SINGLE_FILE = "single_file"
+    HUB = "hub"
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A base model that is on this machine."""
+
+    kind: ModelForm
+    path: Path
+    """A diffusers folder, or a .safetensors file."""
+    display_id: str
+    """The hub id, the file's or folder's name, or `embedded`: what metadata names."""
+    evidence: ModelEvidence
+
+
+def resolve_base_model(base_model: str, allow_downloads: bool = False) -> ResolvedModel:
+    """Find `base_model`: `embedded`, a diffusers folder, a .safetensors file, or a Hugging Face id.
+
+    A hub id is looked up in the Hugging Face cache, and fetched only with `allow_downloads`. Reads configuration and
+    header only, no weights.
+
+    Raises:
+        ModelNotFoundError: not on this machine; the message names the remedies.
+        UnsupportedModelError: a pickle, a corrupt file, or a model of another kind.
+        HubError: the hub did not deliver.
+        MissingDependencyError: the `standalone` (or `hubs`) extra is needed and not installed.
+    """
+    if base_model == EMBEDDED_MODEL:
+        folder = ensure_embedded().folder
+        evidence = replace(_folder_evidence(folder), name=EMBEDDED_MODEL)
+        return ResolvedModel(ModelForm.EMBEDDED, folder, EMBEDDED_MODEL, evidence)
+    path = Path(base_model).expanduser()
+    if path.suffix.lower() in _PICKLES:
+        raise UnsupportedModelError(
+            f"{base_model}: pickled checkpoints can run any code and are never loaded; convert it to .safetensors"
+        )
+    if path.is_dir():
+        if not (path / "model_index.json").is_file():
+            raise UnsupportedModelError(f"{path}: no model_index.json in it, so this is not a diffusers folder")
+        return ResolvedModel(ModelForm.FOLDER, path, path.name, _folder_evidence(path))
+    if path.is_file():
+        return ResolvedModel(ModelForm.SINGLE_FILE, path, path.name, _file_evidence(path))
+    hub_id = BASE_MODEL_ALIASES.get(base_model, base_model)
+    if not _HUB_ID.fullmatch(hub_id) or path.suffix.lower() == ".safetensors":
+        raise ModelNotFoundError(_not_here(base_model))
+    folder = _from_hub(hub_id, base_model, allow_downloads)
+    return ResolvedModel(ModelForm.HUB, folder, hub_id, replace(_folder_evidence(folder), name=hub_id))
+
+
+def load_pipeline(model: ResolvedModel, device: str) -> Any:
+    """The diffusers pipeline of `model`, on the CPU, in half precision when it is to run on `cuda` or `mps`.
+
+    Raises UnsupportedModelError where the files are corrupt or not what their configuration says, and
+    MissingDependencyError.
+    """
+    require_standalone("the diffusers host")
+    import diffusers
+    import torch
+    from safetensors import SafetensorError
+
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    try:
+        with quiet():
+            if model.kind is ModelForm.SINGLE_FILE:
+                pipe = diffusers.StableDiffusionXLPipeline.from_single_file(
+                    str(model.path),
+                    config=str(sdxl_config_folder()),
+                    local_files_only=True,
+                    torch_dtype=dtype,
+                    **_scheduler_option(model.evidence),
+                )
+            else:
+                pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
+                    str(model.path),
+                    local_files_only=True,
+                    use_safetensors=True,
+                    torch_dtype=dtype,
+                    variant=_variant(model.path),
+                )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise UnsupportedModelError(f"{model.path}: cannot be loaded: {_first_line(error)}") from error
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def parameter_counts(model: ResolvedModel) -> dict[str, int]:
+    """Parameters of the stages `text`, `unet` and `vae`, counted from the safetensors headers."""
+    counts = dict.fromkeys(("text", "unet", "vae"), 0)
+    if model.kind is ModelForm.SINGLE_FILE:
+        for key, shape in read_header(model.path).shapes.items():
+            stage = next((stage for prefix, stage in _SINGLE_FILE_STAGES.items() if key.startswith(prefix)), None)
+            if stage:
+                counts[stage] += math.prod(shape)
+        return counts
+    variant = _variant(model.path)
+    for component, stage in _STAGES.items():
+        for file in (model.path / component).glob("*.safetensors"):
+            if variant is None or f".{variant}." in file.name:
+                counts[stage] += sum(math.prod(shape) for shape in read_header(file).shapes.values())
+    return counts
+
+
+def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    except ImportError as error:
+        raise MissingDependencyError(
+            f'{base_model} needs huggingface_hub: pip install "intelligent-generation[standalone]"'
+        ) from error
+    hub = HfApi()
+    try:
+        folder = Path(hub.snapshot_download(hub_id, local_files_only=True))
+        if _complete(folder):
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    if not allow_downloads:
+        raise ModelNotFoundError(_not_here(base_model))
+    try:
+        names = [file.rfilename for file in hub.model_info(hub_id).siblings or ()]
+        half = any(name.startswith("unet/") and ".fp16.safetensors" in name for name in names)
+        single_files = [name for name in names if "/" not in name and name.endswith(".safetensors")]
+        patterns = ["*.json", "*.txt", "*/*.fp16.safetensors"] if half else _HUB_FILES
+        folder = Path(hub.snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=single_files))
+    except RepositoryNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{hub_id}: there is no such model on the Hugging Face hub, or it is private"
+        ) from error
+    except (HTTPError, OSError) as error:
+        raise HubError(f"{hub_id}: the Hugging Face hub did not deliver: {_first_line(error)}") from error
+    if not _complete(folder):
+        raise UnsupportedModelError(f"{hub_id}: not a diffusers model with .safetensors weights")
+    return folder
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / "model_index.json").is_file() and any((folder / "unet").glob("*.safetensors"))
+
+
+def _variant(folder: Path) -> str | None:
+    names = [file.name for file in (folder / "unet").glob("*.safetensors")]
+    return "fp16" if names and all(".fp16." in name for name in names) else None
+
+
+def _not_here(base_model: str) -> str:
+    return (
+        f"base model {base_model!r} is not on this machine. Allow the download (allow_downloads=True), "
+        f"name a local .safetensors file or diffusers folder, or use base_model={EMBEDDED_MODEL!r} to try things out"
+    )
+
+
+def _folder_evidence(folder: Path) -> ModelEvidence:
+    pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
+    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+    architecture = _folder_architecture(folder, pipeline)
+    if architecture not in (Architecture.SDXL, Architecture.SD1, Architecture.SD2):
+        raise UnsupportedModelError(
+            f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
+        )
+    return ModelEvidence(
+        name=folder.name,
+        path=str(folder),
+        architecture=architecture,
+        prediction=str(scheduler.get("prediction_type", "epsilon")),
+        sigma_max=_sigma_max(scheduler),
+    )
+
+
+def _folder_architecture(folder: Path, pipeline: str) -> Architecture:
+    if pipeline.startswith("StableDiffusionXL"):
+        return Architecture.SDXL
+    for prefix, architecture in _OTHER_PIPELINES:
+        if pipeline.startswith(prefix):
+            return architecture
+    if pipeline.startswith("StableDiffusion"):
+        width = _json(folder / "unet" / "config.json").get("cross_attention_dim")
+        return _BY_WIDTH.get(width, Architecture.OTHER) if isinstance(width, int) else Architecture.OTHER
+    return Architecture.OTHER
+
+
+def _file_evidence(path: Path) -> ModelEvidence:
+    header = read_header(path)
+    if _SDXL_KEY not in header.shapes:
+        width = header.shapes.get(_CROSS_ATTENTION_KEY, (0,))[-1]
+        kind = _BY_WIDTH.get(width)
+        raise UnsupportedModelError(
+            f"{path}: not an SDXL checkpoint"
+            + (f" but one of {kind}; single files of that kind need a diffusers folder" if kind else "")
+        )
+    stated = header.metadata.get("modelspec.prediction_type", "")
+    v_prediction = "v_pred" in header.shapes or stated in ("v", "v_prediction")
+    return ModelEvidence(
+        name=path.name,
+        path=str(path),
+        architecture=Architecture.SDXL,
+        prediction="v_prediction" if v_prediction else "epsilon",
+        sigma_max=ZERO_TERMINAL_SIGMA if "ztsnr" in header.shapes else _sigma_max(_packaged_scheduler()),
+        metadata=header.metadata,
+    )
+
+
+def _scheduler_option(evidence: ModelEvidence) -> dict[str, Any]:
+    """What a v-prediction checkpoint needs beside the packaged configuration."""
+    if evidence.prediction != "v_prediction":
+        return {}
+    import diffusers
+
+    config = _packaged_scheduler()
+    zero_snr = evidence.sigma_max == ZERO_TERMINAL_SIGMA
+    return {
+        "scheduler": diffusers.EulerDiscreteScheduler.from_config(
+            config, prediction_type="v_prediction", rescale_betas_zero_snr=zero_snr
+        )
+    }
+
+
+def _packaged_scheduler() -> dict[str, Any]:
+    return _json(sdxl_config_folder() / "scheduler" / "scheduler_config.json")
+
+
+def _sigma_max(scheduler: dict[str, Any]) -> float | None:
+    """√((1 − ᾱ)/ᾱ) at the last training step of a scaled-linear schedule; None for another schedule."""
+    if scheduler.get("rescale_betas_zero_snr"):
+        return ZERO_TERMINAL_SIGMA
+    if scheduler.get("beta_schedule") != "scaled_linear":
+        return None
+    import numpy as np
+
+    ends = (scheduler["beta_start"] ** 0.5, scheduler["beta_end"] ** 0.5)
+    alpha = float(np.prod(1 - np.linspace(*ends, int(scheduler.get("num_train_timesteps", 1000))) ** 2))
+    return round(math.sqrt((1 - alpha) / alpha), 4)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnsupportedModelError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise UnsupportedModelError(f"{path}: not a JSON object")
+    return data
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

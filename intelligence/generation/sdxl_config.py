@@ -1,0 +1,83 @@
+"""The packaged SDXL configuration and CLIP vocabulary, as the plain folder that diffusers and transformers read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config import data_folder
+from ..errors import StorageError
+
+_DATA = Path(__file__).parent / "data"
+_VERSION = "v1"
+
+
+def sdxl_config_folder(folder: Path | None = None) -> Path:
+    """A diffusers folder with the configuration and tokenizers of SDXL 1.0, without weights; made on first use.
+
+    `folder` is where to keep it (default: in the data folder). Raises StorageError when it cannot be written.
+    """
+    return make_once((folder or data_folder() / "sdxl-config") / _VERSION, _write_config)
+
+
+def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """`folder`, filled by `fill` if it was not there yet.
+
+    It appears whole or not at all, and when two processes make it at once both get the one that was first.
+    Raises StorageError when it cannot be written.
+    """
+    if folder.is_dir():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            fill(temporary)
+            temporary.chmod(0o755)
+            _rename_unless_there(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder}: {error}; make it writable or set another data folder") from error
+    return folder
+
+
+def write_tokenizer(folder: Path, config: Path) -> None:
+    """Write CLIP's tokenizer into `folder`: `config` (a tokenizer_config.json), vocabulary and merges."""
+    merges = clip_merges()
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(config, folder / "tokenizer_config.json")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
+    (folder / "vocab.json").write_text(json.dumps(clip_vocabulary(merges)), encoding="utf-8")
+
+
+def clip_merges() -> list[str]:
+    """CLIP's byte-pair merges, in order of their rank."""
+    return gzip.decompress((_DATA / "clip_merges.txt.gz").read_bytes()).decode("utf-8").splitlines()
+
+
+def clip_vocabulary(merges: list[str]) -> dict[str, int]:
+    """CLIP's 49,408 tokens with their ids: bytes, bytes that end a word, joined merges, start and end of text."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    symbols = [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
+    tokens = symbols + [f"{symbol}</w>" for symbol in symbols] + [merge.replace(" ", "") for merge in merges]
+    return {token: index for index, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+
+
+def _write_config(folder: Path) -> None:
+    source = _DATA / "sdxl"
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    for name in ("tokenizer", "tokenizer_2"):
+        write_tokenizer(folder / name, source / name / "tokenizer_config.json")
+
+
+def _rename_unless_there(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
