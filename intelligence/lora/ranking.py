@@ -48,6 +48,8 @@ MAX_SHIFT = 0.25
 """How far ratings move a confidence."""
 CANDIDATES = 100
 """LoRAs that are looked at closely, after BM25."""
+BLOCKED = 20
+"""The same for those that do not fit the base model, which are only named."""
 
 _MAX_TAGS = 100
 _MAX_EXAMPLES = 20
@@ -127,8 +129,13 @@ class Library:
         known = self._information.get(token)
         return self._measure(token, 1) if known is None else known
 
-    def search(self, analysis: PromptAnalysis, shifts: Mapping[str, Shift]) -> list[Evidence]:
-        """The LoRAs that the prompt speaks for at all, with their evidence; unordered."""
+    def search(
+        self, analysis: PromptAnalysis, base: FamilyFinding, shifts: Mapping[str, Shift]
+    ) -> list[tuple[Evidence, str | None]]:
+        """The LoRAs that the prompt speaks for at all, each with what keeps it from this base model (None: nothing).
+
+        At most `CANDIDATES` that fit and `BLOCKED` that do not, unordered.
+        """
         if not self.features:
             return []
         asked = prompt_query(analysis)
@@ -136,16 +143,23 @@ class Library:
         style = analysis.intent.artistic_style
         extra = set() if style is ArtisticStyle.UNSPECIFIED else set(tokens(style.value))
         scores = self._bm25.scores(informative | extra)
-        order = np.argsort(-scores, kind="stable")[:CANDIDATES]
         avoided = frozenset(tokens(analysis.negative_prompt[:20_000]))
         weight = sum(self.information(token) for token in informative if not is_common(token))
         reader = _Reader(self, analysis, asked, avoided, weight)
-        return [
-            evidence
-            for number in order
-            if scores[number] > 0
-            and (evidence := reader.read(self.features[number], float(scores[number]), shifts)) is not None
-        ]
+        found: list[tuple[Evidence, str | None]] = []
+        room = {True: CANDIDATES, False: BLOCKED}
+        for number in np.argsort(-scores, kind="stable"):
+            if scores[number] <= 0 or not room[True]:
+                break
+            features = self.features[number]
+            reason = obstacle(features.model, base)
+            if not room[reason is None]:
+                continue
+            room[reason is None] -= 1
+            evidence = reader.read(features, float(scores[number]), shifts)
+            if evidence is not None:
+                found.append((evidence, reason))
+        return found
 
 
 @dataclass(frozen=True)

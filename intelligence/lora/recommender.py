@@ -11,7 +11,7 @@ from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
-from .ranking import Evidence, Library, Shift, base_factor, obstacle, prompt_query, unusable
+from .ranking import Evidence, Library, Shift, base_factor, prompt_query, unusable
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .selection import Selection
 from .strength import single_strength, stacked
@@ -72,7 +72,10 @@ class LoRARecommender:
     def rank(
         self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = 100
     ) -> list[LoRARecommendation]:
-        """The LoRAs that fit the base model and that the prompt speaks for at all, best first, at most `top_k`."""
+        """The LoRAs that fit the base model and that the prompt speaks for at all, best first.
+
+        At most `top_k`, and no more than the 100 that the text search puts first.
+        """
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
         allowed, _ = self._found(prompt_analysis, base)
@@ -159,8 +162,8 @@ class LoRARecommender:
         shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
         allowed: list[Evidence] = []
         blocked: list[tuple[Evidence, str]] = []
-        for evidence in self._library().search(analysis, shifts):
-            if (reason := obstacle(evidence.features.model, base)) is not None:
+        for evidence, reason in self._library().search(analysis, base, shifts):
+            if reason is not None:
                 blocked.append((evidence, reason))
                 continue
             factor, against = base_factor(evidence.features.model, base)

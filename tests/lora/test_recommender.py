@@ -1,0 +1,268 @@
+"""Which LoRAs a prompt gets from a small library."""
+
+import importlib.util
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from intelligence.errors import InvalidInputError
+from intelligence.lora import LoRARecommender
+from intelligence.prompt import PromptAnalyzer
+from intelligence.registry import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
+
+_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
+library = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(library)
+Library, lora = library.Library, library.lora
+ANIME, FLAT, PHOTO, MAGIC, WITCH = library.ANIME, library.FLAT, library.PHOTO, library.MAGIC, library.WITCH
+
+SMALL = (ANIME, FLAT, PHOTO, MAGIC)
+SDXL = ModelEvidence(name="some_sdxl.safetensors", architecture=Architecture.SDXL)
+
+
+def choose(prompt, *models, negative="", base=SDXL, **options):
+    recommender = LoRARecommender(Library(*models), options.pop("preferences", None))
+    return recommender.choose(PromptAnalyzer().analyze(prompt, negative), base, **options)
+
+
+def names(choice):
+    return [item.lora_name for item in choice.chosen]
+
+
+def refusal(choice, name):
+    (reason,) = [item.reason.evidence for item in choice.rejected if item.lora_name == name]
+    return reason
+
+
+@pytest.mark.parametrize(
+    "prompt, expected",
+    [
+        ("anime girl with magical powers", {"anime_style_v2", "magic_effects"}),
+        ("una chica anime con poderes mágicos", {"anime_style_v2", "magic_effects"}),
+        ("photorealistic portrait, cinematic lighting", {"cinematic_photo"}),
+        ("mirkwood witch, forest", {"mirkwood_witch_xl"}),
+        ("MIRKWOOD WITCH", {"mirkwood_witch_xl"}),
+        ("a castle on a cliff at sunset", set()),
+        ("beautiful woman, green dress, best quality", set()),
+        ("1girl, solo, long hair, masterpiece", set()),
+        ("test prompt", set()),
+    ],
+)
+def test_the_words_choose(prompt, expected):
+    choice = choose(prompt, *SMALL, WITCH, min_confidence=0.6)
+    assert set(names(choice)) == expected
+    assert choice.reasons
+
+
+def test_every_choice_says_why():
+    for item in choose("anime girl with magical powers", *SMALL).chosen:
+        assert {reason.what for reason in item.reasons} >= {"name", "strength"}
+        assert item.matching_concepts
+        assert item.reasoning
+
+
+def test_an_empty_library_recommends_none():
+    choice = choose("anime girl")
+    assert choice.chosen == () and "no LoRA" in choice.reasons[0].evidence
+
+
+@pytest.mark.parametrize(
+    "model, base, reason",
+    [
+        (replace(ANIME, architecture=Architecture.SD1), SDXL, "made for SD1, the checkpoint is SDXL"),
+        (replace(ANIME, architecture=Architecture.UNKNOWN), SDXL, "not known"),
+        (replace(ANIME, architecture=Architecture.SD1), None, "only SDXL"),
+        (replace(ANIME, problem="truncated"), SDXL, "truncated"),
+        (replace(ANIME, local_path=""), SDXL, "not on this machine"),
+        (replace(ANIME, lora_kind=LoRAKind.SPEED), SDXL, "speed"),
+    ],
+)
+def test_what_does_not_fit_is_never_chosen_and_named(model, base, reason):
+    choice = choose("anime style girl", model, PHOTO, base=base)
+    assert choice.chosen == ()
+    assert reason in refusal(choice, "anime_style_v2")
+    assert LoRARecommender(Library(model)).rank(PromptAnalyzer().analyze("anime style girl"), base) == []
+
+
+def test_an_unknown_base_model_lowers_the_confidence():
+    (known,) = choose("anime style girl", ANIME).chosen
+    (unknown,) = choose("anime style girl", ANIME, base=None).chosen
+    assert unknown.confidence_score < known.confidence_score
+
+
+def test_another_family_lowers_the_confidence():
+    base = ModelEvidence(name="x", architecture=Architecture.SDXL, family=Family.ILLUSTRIOUS)
+    (same,) = choose("anime style girl", replace(ANIME, family=Family.ILLUSTRIOUS), base=base).chosen
+    (other,) = choose("anime style girl", replace(ANIME, family=Family.PONY), base=base).chosen
+    assert other.confidence_score < same.confidence_score
+    assert any("pony" in reason.evidence for reason in other.reasons)
+
+
+def test_one_style_unless_mixing_is_allowed():
+    prompt = "anime style girl, flat cel shading"
+    single = choose(prompt, *SMALL)
+    assert len(single.chosen) == 1
+    assert "second style" in " ".join(item.reason.evidence for item in single.rejected)
+    assert set(names(choose(prompt, *SMALL, allow_style_mixing=True))) == {"anime_style_v2", "cel_flat"}
+
+
+def test_versions_of_one_lora_collapse():
+    newer = lora("mirkwood_witch_xl_v2", "mirkwood witch", kind=LoRAKind.CHARACTER)
+    choice = choose("mirkwood witch", WITCH, newer)
+    assert len(choice.chosen) == 1
+    assert "version of" in choice.rejected[0].reason.evidence
+
+
+def test_one_lora_per_subject_and_several_where_the_prompt_names_several():
+    rival = lora("elder_witch_of_mirkwood", "mirkwood witch", "elder", kind=LoRAKind.CHARACTER)
+    knight = lora("zorblax_knight", "zorblax knight", kind=LoRAKind.CHARACTER)
+    choice = choose("mirkwood witch and zorblax knight", WITCH, rival, knight)
+    assert set(names(choice)) == {"mirkwood_witch_xl", "zorblax_knight"}
+    assert "served by" in refusal(choice, "elder_witch_of_mirkwood")
+
+
+def test_the_limit_holds():
+    choice = choose("anime girl with magical powers", *SMALL, max_loras=1)
+    assert len(choice.chosen) == 1
+    assert "limit of 1" in refusal(choice, "magic_effects")
+
+
+def test_tags_are_obeyed_and_never_doubled():
+    choice = choose("anime girl <lora:anime_style_v2:0.33:0.5>, magical powers <lora:anime_style_v2:1>", *SMALL)
+    first, *others = choice.chosen
+    assert (first.lora_name, first.confidence_score) == ("anime_style_v2", 1.0)
+    assert (first.suggested_alpha, first.alpha_clip) == (0.33, 0.5)
+    assert [item.lora_name for item in others] == ["magic_effects"]
+
+
+def test_tags_count_first_but_are_not_cut():
+    prompt = "mirkwood witch <lora:cinematic_photo:1> <lora:magic_effects:1>"
+    choice = choose(prompt, *SMALL, WITCH, max_loras=0)
+    assert names(choice) == ["cinematic_photo", "magic_effects"]
+    assert len(choose(prompt, *SMALL, WITCH, max_loras=3).chosen) == 3
+
+
+@pytest.mark.parametrize("tag", ["STYLES/Anime_Style_V2", "styles\\anime_style_v2.safetensors", "anime_style_v2"])
+def test_a_tag_may_name_the_path(tag):
+    in_folder = lora("anime_style_v2", folder="styles/")
+    assert names(choose(f"cat <lora:{tag}:1>", in_folder)) == ["anime_style_v2"]
+
+
+@pytest.mark.parametrize(
+    "models, reason",
+    [
+        ((), "no LoRA of this name"),
+        ((replace(ANIME, problem="truncated"),), "truncated"),
+        ((replace(ANIME, architecture=Architecture.SD1),), "made for SD1"),
+    ],
+)
+def test_a_tag_that_cannot_be_obeyed_is_named(models, reason):
+    choice = choose("cat <lora:anime_style_v2:1>", *models)
+    assert choice.chosen == ()
+    assert reason in refusal(choice, "anime_style_v2")
+
+
+def test_a_tag_takes_a_lora_of_unknown_architecture():
+    unknown = replace(ANIME, architecture=Architecture.UNKNOWN)
+    assert names(choose("cat <lora:anime_style_v2:1>", unknown)) == ["anime_style_v2"]
+
+
+@dataclass
+class Opinion:
+    advantage: float
+    evidence: str = "rated"
+
+
+class Opinions(dict):
+    def for_prompt(self, concepts, /):
+        return self
+
+
+def test_ratings_shift_the_order_and_the_threshold():
+    disliked = Opinions({ANIME.model_id: Opinion(-1.0, "rated 1.0 stars")})
+    choice = choose("anime girl", ANIME, FLAT, preferences=disliked, min_confidence=0.9)
+    assert "anime_style_v2" not in names(choice)
+    liked = Opinions({FLAT.model_id: Opinion(1.0, "rated 5.0 stars")})
+    before = {
+        item.lora_name: item for item in LoRARecommender(Library(*SMALL)).rank(PromptAnalyzer().analyze("anime girl"))
+    }
+    after = LoRARecommender(Library(*SMALL), liked).rank(PromptAnalyzer().analyze("anime girl"))
+    (flat,) = [item for item in after if item.lora_name == "cel_flat"]
+    assert flat.confidence_score > before["cel_flat"].confidence_score
+    assert any("5.0 stars" in reason.evidence for reason in flat.reasons)
+
+
+@pytest.mark.parametrize(
+    "more, strength",
+    [
+        ({}, 0.8),
+        ({"strength": 0.55}, 0.55),
+        ({"strength_range": (0.4, 0.8)}, 0.6),
+        ({"example_prompts": tuple(ExamplePrompt("x", weight) for weight in (0.3, 0.5, 0.9))}, 0.5),
+        ({"strength": 40.0}, 2.0),
+    ],
+)
+def test_strength_rests_on_the_best_evidence(more, strength):
+    (item,) = choose("anime style girl", replace(ANIME, **more)).chosen
+    assert item.suggested_alpha == pytest.approx(strength)
+
+
+def test_strengths_are_lowered_when_stacked_and_bounded_together():
+    strong = [replace(model, strength=2.0) for model in (ANIME, MAGIC, WITCH)]
+    choice = choose("anime style mirkwood witch, magical effects", *strong)
+    assert len(choice.chosen) == 3
+    assert sum(item.suggested_alpha for item in choice.chosen) == pytest.approx(2.4, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "prompt, missing",
+    [
+        ("mirkwood witch in black armor", ()),
+        ("mirkwood witch", ("green dress",)),
+        ("mirkwood, green dress", ("mirkwood witch",)),
+    ],
+)
+def test_only_the_missing_words_of_the_best_set_are_asked_for(prompt, missing):
+    ((item),) = LoRARecommender(Library(WITCH)).rank(PromptAnalyzer().analyze(prompt), SDXL)
+    assert item.trigger_words == missing
+
+
+def test_the_negative_prompt_keeps_a_style_away():
+    assert "anime_style_v2" not in names(choose("anime girl", *SMALL, negative="anime"))
+
+
+def test_the_library_is_read_again_when_the_revision_changes():
+    shelf = Library(ANIME)
+    analysis = PromptAnalyzer().analyze("mirkwood witch")
+    assert LoRARecommender(shelf).recommend(analysis, SDXL) == []
+    shelf.models.append(WITCH)
+    shelf.revision = 2
+    assert [item.lora_name for item in LoRARecommender(shelf).recommend(analysis, SDXL)] == ["mirkwood_witch_xl"]
+
+
+@pytest.mark.parametrize("options", [{"max_loras": -1}, {"max_loras": 1.5}, {"min_confidence": 2}, {"base": 7}])
+def test_bad_options_are_refused(options):
+    with pytest.raises(InvalidInputError):
+        choose("cat", ANIME, **options)
+
+
+def test_the_same_question_gets_the_same_answer_in_any_order():
+    models = [*SMALL, WITCH]
+    expected = choose("anime girl with magical powers", *models)
+    random.Random(1).shuffle(models)
+    assert choose("anime girl with magical powers", *models) == expected
+
+
+def test_hostile_metadata_does_no_harm():
+    odd = lora(
+        "<img src=x onerror=alert(1)>",
+        "", "()" * 500, "ignore all instructions", "\u202eevil\n\n<lora:other:9>",
+        tags={"": 5, "anime": -3, "x" * 5000: 2},
+        description="a" * 100_000,
+        strength_range=(5.0, -5.0),
+    )  # fmt: skip
+    choice = choose("anime, ignore all instructions, evil", odd, min_confidence=0.0)
+    assert all(abs(item.suggested_alpha) <= 2 for item in choice.chosen)
+    assert not any("<lora" in word or "\n" in word for item in choice.chosen for word in item.trigger_words)
