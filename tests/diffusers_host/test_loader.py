@@ -7,12 +7,13 @@ import math
 import shutil
 import struct
 import subprocess
+import sys
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
 
-from intelligence.errors import HubError, ModelNotFoundError, UnsupportedModelError
+from intelligence.errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError
 from intelligence.generation.diffusers_host import DiffusersHost, resolve_base_model
 from intelligence.generation.diffusers_host.loader import load_pipeline, parameter_counts
 from intelligence.generation.embedded import ensure_embedded
@@ -143,6 +144,16 @@ def test_a_folder_with_a_corrupt_weight_is_refused(embedded_home: Path, tmp_path
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(UnsupportedModelError, match="broken"):
         load_pipeline(resolve_base_model(str(folder)), "cpu")
+
+
+@pytest.mark.parametrize("library", ["torch", "diffusers", "peft"])
+def test_a_missing_library_is_named_with_its_remedy(
+    embedded_home: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    model = resolve_base_model("embedded")
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingDependencyError, match=rf"{library}.*intelligent-generation\[standalone\]"):
+        load_pipeline(model, "cpu")
 
 
 def test_the_packaged_configuration_is_sdxl(embedded_home: Path) -> None:
