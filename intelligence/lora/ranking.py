@@ -23,7 +23,7 @@ from ..prompt import vocabulary as prompt_vocabulary
 from ..prompt.words import terms
 from ..records import Reason
 from ..registry import Architecture, Family, FamilyFinding, LoRAKind, ModelMetadata
-from .text import BM25, Query, is_common, is_meta, query, tokens
+from .text import BM25, Query, is_common, is_everyday, is_meta, query, tokens
 
 WORTH = {"trigger": 0.85, "name": 0.75, "text": 0.25, "style": 0.35}
 """The most that a kind of evidence counts alone."""
@@ -36,6 +36,8 @@ TAG_WORTH = {
 }
 """The same for tags: a character's training tags name all that stands around it."""
 COMMON_INFORMATION = 0.3
+FURTHER_TAGS = 0.25
+"""What tags beyond the best one add, of their own value."""
 LEADING_PHRASE = 0.7
 """Coverage of a trigger set whose first phrase the prompt has, whatever else the set holds."""
 OTHER_STYLE = 0.4
@@ -128,6 +130,11 @@ class Library:
         """0 … 1: how much one word tells about which LoRA is meant."""
         known = self._information.get(token)
         return self._measure(token, 1) if known is None else known
+
+    def tag_information(self, token: str) -> float:
+        """The same for a word of tags, descriptions and examples, which also speak of all that stands around."""
+        known = self.information(token)
+        return min(known, COMMON_INFORMATION) if is_everyday(token) else known
 
     def search(
         self, analysis: PromptAnalysis, base: FamilyFinding, shifts: Mapping[str, Shift]
@@ -258,23 +265,25 @@ class _Reader:
         return value, words
 
     def _tags(self, features: Features) -> tuple[float, set[str], list[str]]:
-        total, words, phrases = 0.0, set[str](), list[str]()
+        values, words, phrases = [0.0], set[str](), list[str]()
         met = features.tag_phrases & self.asked.phrases
         for phrase in sorted(met, key=lambda phrase: (-features.tags[phrase], phrase)):
-            information = max(self.library.information(token) for token in phrase)
-            total += math.sqrt(features.tags[phrase]) * information
+            information = max(self.library.tag_information(token) for token in phrase)
+            values.append(math.sqrt(features.tags[phrase]) * information)
             if information > COMMON_INFORMATION:
                 words.update(phrase)
                 phrases.append(" ".join(self.asked.written.get(token, token) for token in phrase))
         if not words:
             return 0.0, set(), []
-        value = TAG_WORTH.get(features.model.lora_kind, 0.0) * min(1.0, total)
+        value = TAG_WORTH.get(features.model.lora_kind, 0.0) * min(
+            1.0, max(values) + FURTHER_TAGS * (sum(values) - max(values))
+        )
         self._say("tags", f"tagged {', '.join(f'“{phrase}”' for phrase in phrases[:4])}", value)
         return value, words, phrases
 
     def _text(self, features: Features, found: set[str]) -> float:
         shared = {token for token in self.asked.tokens & features.tokens if not is_common(token)}
-        value = sum(self.library.information(token) for token in shared)
+        value = sum(self.library.tag_information(token) for token in shared)
         value = WORTH["text"] * value / self.weight if self.weight else 0.0
         if shared - found and value > 0:
             self._say("text", f"its description and examples mention {self._quoted(shared - found)}", value)

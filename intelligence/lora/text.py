@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..prompt import ConceptCategory, vocabulary
 from ..prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
@@ -64,6 +65,22 @@ def is_meta(token: str) -> bool:
 def is_common(token: str) -> bool:
     """Whether a token stands in so many prompts that it calls no LoRA by itself."""
     return token in _word_lists()[1]
+
+
+@cache
+def _everyday() -> frozenset[str]:
+    known = vocabulary.load(None).english
+    free = (ConceptCategory.STYLE, ConceptCategory.CONTENT)
+    return frozenset(
+        stem(key[0])
+        for key, meaning in known.items()
+        if len(key) == 1 and not meaning.styles and (meaning.category not in free or meaning.content)
+    )
+
+
+def is_everyday(token: str) -> bool:
+    """Whether a token is a thing, place, light or view that any picture may have: as a tag it tells little."""
+    return token in _everyday() or is_common(token)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""How fast prompts are read, at worst too, and how well intents are: python -m tests.benchmarks.grammar --json"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from intelligence.prompt import PromptAnalyzer, parse
+from tests.benchmarks.report import parser, report
+
+LABELLED = Path(__file__).parents[1] / "prompt" / "data" / "labelled.jsonl"
+
+WORST = {
+    "open_parentheses": "(" * 100_000,
+    "nested_parentheses": "(" * 50_000 + ")" * 50_000,
+    "nested_weights": "(a:1" * 25_000,
+    "commas": "," * 100_000,
+    "tags": "<lora:x:1>" * 10_000,
+    "half_tags": "<lora:" * 16_000,
+    "brackets": "[" + ":" * 99_999,
+    "words": "girl " * 20_000,
+}
+
+
+def milliseconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return (time.perf_counter() - start) * 1000
+
+
+def main() -> None:
+    arguments = parser(__doc__ or "").parse_args()
+    rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
+    analyzer = PromptAnalyzer()
+    analyzer.analyze("warm up")
+    prompts = [row["prompt"] for row in rows]
+    random.Random(0).shuffle(prompts)
+    figures: dict[str, float | int | str | bool | None] = {}
+    for name, read in (("parse", parse), ("analyze", analyzer.analyze)):
+        times = [milliseconds(lambda read=read, prompt=prompt: read(prompt)) for prompt in prompts * 5]
+        figures[f"{name}_median_ms"] = statistics.median(times)
+        figures[f"{name}_p95_ms"] = statistics.quantiles(times, n=20)[-1]
+    for name, prompt in WORST.items():
+        figures[f"parse_worst_{name}_ms"] = milliseconds(lambda prompt=prompt: parse(prompt))
+        figures[f"analyze_worst_{name}_ms"] = milliseconds(lambda prompt=prompt: analyzer.analyze(prompt))
+    for half, name in ((0, "tuned"), (1, "untuned")):
+        part = rows[half::2]
+        intents = [analyzer.analyze(row["prompt"]).intent for row in part]
+        pairs = list(zip(intents, part, strict=True))
+        figures[f"style_accuracy_{name}"] = sum(i.artistic_style == row["style"] for i, row in pairs) / len(part)
+        figures[f"content_accuracy_{name}"] = sum(i.content_type == row["content"] for i, row in pairs) / len(part)
+    figures["labelled_prompts"] = len(rows)
+    report(figures, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
