@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _generate(options: argparse.Namespace) -> Answer:
-    from .generation import BatchProgress, GenerationResult, IntelligentGenerationPipeline
     from .generation.explanation import as_text
+    from .generation.pipeline import BatchProgress, IntelligentGenerationPipeline
+    from .generation.result import GenerationResult
 
     pipeline = IntelligentGenerationPipeline(_config(options))
     results: list[GenerationResult]
@@ -82,8 +83,8 @@ def _generate(options: argparse.Namespace) -> Answer:
 
 
 def _recommend(options: argparse.Namespace) -> Answer:
-    from .generation import IntelligentGenerationPipeline
     from .generation.explanation import as_text, explain
+    from .generation.pipeline import IntelligentGenerationPipeline
 
     recommendations = IntelligentGenerationPipeline(_config(options)).analyze_and_recommend(options.prompt)
     return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
@@ -123,8 +124,8 @@ def _feedback(options: argparse.Namespace) -> Answer:
 
 
 def _show(options: argparse.Namespace) -> Answer:
-    from .generation import Generation
     from .generation.explanation import as_text, explain
+    from .generation.story import Generation
     from .learning import LearningEngine
     from .registry import ModelRegistry
 

@@ -21,6 +21,9 @@ BASE_MODEL_ALIASES = {DEFAULT_BASE_MODEL: "stabilityai/stable-diffusion-xl-base-
 
 MAX_SEED = 2**64 - 1
 
+ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall": 768 / 1344, "wide": 1344 / 768}
+"""Names of shapes that can be asked for, with their width / height; `W:H` is understood too."""
+
 HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
 
 

@@ -1,4 +1,7 @@
-"""The pack's nodes, as ComfyUI sees them."""
+"""The pack's nodes, as ComfyUI sees them.
+
+ComfyUI's start loads their schemas alone: what a node needs to run is imported when it runs.
+"""
 
 from __future__ import annotations
 

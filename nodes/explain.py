@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..intelligence.generation.explanation import Story, as_text, explain
 from .types import CATEGORY, AnyStoryType, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.explanation import Story
 
 
 class Explain(io.ComfyNode):
@@ -35,6 +37,8 @@ class Explain(io.ComfyNode):
 
     @classmethod
     def execute(cls, generation: Story) -> io.NodeOutput:
+        from ..intelligence.generation.explanation import as_text, explain
+
         explanation = explain(generation)
         ui: dict[str, list[Any]] = {"text": [as_text(explanation)], "explanation": [explanation.to_dict()]}
         return io.NodeOutput(explanation.summary, generation.to_json(indent=2), ui=ui)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from ..intelligence.generation.story import Generation
 from .host.library import planner
 from .types import CATEGORY, GenerationType, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import Generation
 
 
 class Feedback(io.ComfyNode):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from ..intelligence.config import MAX_SEED
-from ..intelligence.generation.batch import seeds_from
-from ..intelligence.generation.run import carry_out
-from ..intelligence.generation.story import GenerationPlan
 from .host.library import planner
-from .host.sampling import ComfyHost
 from .types import CATEGORY, GenerationType, PlanType, advanced, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import GenerationPlan
 
 
 class IntelligentSampler(io.ComfyNode):
@@ -81,6 +80,10 @@ class IntelligentSampler(io.ComfyNode):
         latent: dict[str, Any] | None = None,
         denoise: float = 1.0,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.batch import seeds_from
+        from ..intelligence.generation.run import carry_out
+        from .host.sampling import ComfyHost
+
         images = plan.parameters.batch_size
         if latent is not None:
             images = latent["samples"].shape[0]

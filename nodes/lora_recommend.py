@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import LoRAPreferences, OperationMode
 from ..intelligence.errors import InvalidInputError
-from ..intelligence.generation.batch import lora_variants
-from ..intelligence.generation.explanation import as_text, explain
-from ..intelligence.generation.selection import NamedLoRA, parse_selection, resolve
-from ..intelligence.generation.story import Recommendations
-from ..intelligence.prompt import PromptAnalysis
-from .host import loras, models
 from .host.library import decision_revision, planner, refresh
 from .types import CATEGORY, LoraStackType, PromptAnalysisType, RecommendationsType, advanced, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import Recommendations
+    from ..intelligence.prompt import PromptAnalysis
 
 ON_UNCONFIRMED = ("error", "use_suggestions", "suggest_only")
 """What ASSISTED does without a confirmed selection. `suggest_only` shows suggestions and loads no model; the
@@ -112,6 +110,8 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
+        from ..intelligence.generation.selection import parse_selection
+
         try:
             named = None if selection is None else parse_selection(selection)
         except InvalidInputError as error:
@@ -126,8 +126,7 @@ class LoRARecommend(io.ComfyNode):
             return UNCONFIRMED
         if named and on_unconfirmed == "error":
             refresh()
-            _, rejected = resolve(named, planner().registry)
-            if rejected:
+            if rejected := planner().unusable(named):
                 missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected)
                 return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
         return True
@@ -158,22 +157,22 @@ class LoRARecommend(io.ComfyNode):
         clip: Any = None,
         lora_stack: list[tuple[str, float, float]] | None = None,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.batch import lora_variants
+        from ..intelligence.generation.selection import named_loras, parse_selection
+        from .host import loras, models
+
         refresh()
         operation = OperationMode(mode)
         suggest_only = _suggest_only(mode, selection, on_unconfirmed)
         evidence = models.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
-        registry = planner().registry
-        stacked, missing = resolve([NamedLoRA(*row) for row in lora_stack or ()], registry, evidence)
-        named = parse_selection(selection)
-        selected, refused = resolve(named or (), registry, evidence)
+        selected = parse_selection(selection)
         recommendations = planner().recommend(
             analysis,
             evidence,
             LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
             mode=operation,
-            selection=None if named is None else selected,
-            always=stacked,
-            rejected=[*missing, *refused],
+            named=[*named_loras(lora_stack or []), *(selected or [])],
+            confirmed=selected is not None,
             quality_tags=quality_tags,
         )
         ui = _ui(recommendations, suggest_only)
@@ -199,6 +198,8 @@ def _suggest_only(mode: str, selection: str, on_unconfirmed: str) -> bool:
 
 
 def _ui(recommendations: Recommendations, suggest_only: bool) -> dict[str, list[Any]]:
+    from ..intelligence.generation.explanation import as_text, explain
+
     return {
         "text": [as_text(explain(recommendations))],
         "suggestions": [

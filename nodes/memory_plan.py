@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 from comfy_api.latest import io
 
 from ..intelligence.config import MemorySettings, OffloadStrategy
-from ..intelligence.generation.explanation import explain
-from ..intelligence.generation.story import Recommendations
-from .host import memory
 from .host.library import planner
 from .types import CATEGORY, ParametersType, PlanType, advanced, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import Recommendations
 
 TILE_SIZES = {"auto": None, "whole": 0, "256": 256, "512": 512, "768": 768, "1024": 1024}
 """Widget → side of a VAE tile in pixels; None: chosen by the plan."""
@@ -61,6 +61,9 @@ class MemoryPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
+        from ..intelligence.generation.explanation import explain
+        from .host import memory
+
         settings = parameters.suggested_params
         assert settings is not None
         plan = planner().plan(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.samplers
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..intelligence.config import GenerationConstraints, Priority
-from ..intelligence.generation.batch import parameter_variants
-from ..intelligence.generation.explanation import as_text, explain
-from ..intelligence.generation.story import Recommendations
-from ..intelligence.parameters import ASPECTS
-from ..intelligence.prompt import PromptAnalysis
-from .host import memory, models, sampling
+from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
 from .host.library import planner
 from .types import (
     CATEGORY,
@@ -25,6 +19,10 @@ from .types import (
     advanced,
     schema,
 )
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import Recommendations
+    from ..intelligence.prompt import PromptAnalysis
 
 AUTO = "auto"
 
@@ -131,6 +129,12 @@ class ParamOptimize(io.ComfyNode):
         height: int,
         variations: int,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.batch import parameter_variants
+        from ..intelligence.generation.explanation import as_text, explain
+        from ..intelligence.generation.story import Recommendations
+        from ..intelligence.prompt import PromptAnalysis
+        from .host import memory, models, sampling
+
         if isinstance(recommendations, PromptAnalysis):
             recommendations = Recommendations(
                 recommendations, prompt=recommendations.text, negative_prompt=recommendations.negative_prompt

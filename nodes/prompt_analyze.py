@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..intelligence.generation.explanation import explain
 from .host.library import ollama_config, planner
 from .types import CATEGORY, PromptAnalysisType, advanced, schema
 
@@ -61,6 +60,8 @@ class PromptAnalyze(io.ComfyNode):
 
     @classmethod
     def execute(cls, prompt: str, negative_prompt: str, analyzer: str) -> io.NodeOutput:
+        from ..intelligence.generation.explanation import explain
+
         ollama = ollama_config() if analyzer == "ollama" else None
         analysis = planner().analyze(prompt, negative_prompt, ollama)
         return io.NodeOutput(analysis, ui={"text": [explain(analysis).summary, *analysis.notes]})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 import numpy as np
@@ -12,9 +12,10 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 from PIL import Image
 
-from ..intelligence.generation.image_file import save_image
-from ..intelligence.generation.story import Generation
 from .types import CATEGORY, GenerationType, schema
+
+if TYPE_CHECKING:
+    from ..intelligence.generation.story import Generation
 
 FORMATS = ("png", "webp", "jpg")
 
@@ -48,6 +49,8 @@ class SaveGeneration(io.ComfyNode):
 
     @classmethod
     def execute(cls, images: torch.Tensor, generation: Generation, filename_prefix: str, format: str) -> io.NodeOutput:
+        from ..intelligence.generation.image_file import save_image
+
         if len(images) != len(generation.image_ids):
             raise ValueError(
                 f"SaveGeneration: {len(images)} images are linked, but the generation describes "

@@ -31,11 +31,10 @@ def lora_variants(
     planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool
 ) -> list[Recommendations]:
     """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank,
-    each chosen one alone, and none; at most `count`, all different. LoRAs that the prompt names stay in every set."""
+    each chosen one alone, and none; at most `count`, all different. LoRAs that the user named stay in every set."""
     chosen = recommendations.suggested_loras
-    named = {tag.name.lower() for tag in recommendations.prompt_analysis.lora_tags}
-    fixed = [lora for lora in chosen if lora.lora_name.lower() in named]
-    free = [lora for lora in chosen if lora not in fixed]
+    fixed = [lora for lora in chosen if lora.named]
+    free = [lora for lora in chosen if not lora.named]
     ranked = planner.recommender().rank(recommendations.prompt_analysis, recommendations.model)
     others = [lora for lora in ranked if lora.lora_name not in {known.lora_name for known in chosen}]
     sets = [free, *([*free[:-1], other] for other in others), *([lora] for lora in free), []]

@@ -24,7 +24,7 @@ from .explanation import explain
 from .planner import Planner
 from .result import GenerationResult, results_of
 from .run import carry_out
-from .selection import named_loras, resolve
+from .selection import named_loras
 from .story import Recommendations
 
 
@@ -156,7 +156,7 @@ class IntelligentGenerationPipeline:
             return ModelRegistry()
         embedded = ensure_embedded()
         registry = ModelRegistry(embedded.folder.parent / "registry.db")
-        registry.scan({ModelKind.LORA: [embedded.lora_paths[0].parent]})
+        registry.scan({ModelKind.LORA: [embedded.lora_folder]})
         return registry
 
     def _evidence(self) -> ModelEvidence:
@@ -170,17 +170,19 @@ class IntelligentGenerationPipeline:
         loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", "auto")
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
         model = self._evidence()
-        selection, rejected = resolve(named_loras(loras or []), self.registry, model)
-        if rejected:
-            raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected))
+        named = named_loras([] if loras is None else loras)
         recommendations = self.planner.recommend(
             analysis,
             model,
             config.lora_preferences,
             mode=config.mode,
-            selection=None if loras is None else selection,
+            named=named,
+            confirmed=loras is not None,
             quality_tags=config.quality_tags,
         )
+        passed = {tag.name for tag in named}
+        if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
+            raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
         return self.planner.parametrize(
             recommendations, config.constraints, overrides=overrides, images=images, aspect=aspect
         )

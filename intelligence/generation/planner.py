@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
 from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
-from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, weave
+from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, Resources
 from ..parameters import OptimizedParameters, ParameterOptimizer, profile
-from ..prompt import ConceptCategory, PromptAnalysis, PromptAnalyzer
+from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
 from .story import GenerationPlan, Recommendations
@@ -38,6 +38,10 @@ class Planner:
     def __post_init__(self) -> None:
         self.optimizer = ParameterOptimizer(self.memory, throughput=self.learning.throughput)
 
+    def unusable(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
+        """Those of the named LoRAs that this machine lacks or cannot use, whatever the base model."""
+        return self.recommender().choose(PromptAnalysis("", lora_tags=tuple(named)), max_loras=0).rejected
+
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama).analyze(prompt, negative_prompt)
@@ -53,41 +57,33 @@ class Planner:
         preferences: LoRAPreferences | None = None,
         *,
         mode: OperationMode = OperationMode.AUTO,
-        selection: Sequence[LoRARecommendation] | None = None,
-        always: Sequence[LoRARecommendation] = (),
-        rejected: Sequence[RejectedLoRA] = (),
+        named: Sequence[LoRATag] = (),
+        confirmed: bool = False,
         quality_tags: bool = True,
     ) -> Recommendations:
         """Choose LoRAs and weave the prompts.
 
-        With a `selection` (or in MANUAL mode) nothing is chosen: the selection and the prompt's own `<lora:…>` tags
-        are what is applied. `always` are applied in any case, and count towards `max_loras`. `rejected` are LoRAs
-        that the caller could not offer, with its reasons.
+        Args:
+            named: LoRAs that the user named outside the prompt; obeyed like the prompt's own `<lora:…>` tags.
+            confirmed: nothing but what is named is applied, as always in MANUAL mode.
         """
         preferences = preferences or LoRAPreferences()
         manual = mode is OperationMode.MANUAL
-        confirmed = selection is not None or manual
+        tags = (*analysis.lora_tags, *named)
         choice = self.recommender().choose(
-            analysis,
+            replace(analysis, lora_tags=tags),
             model,
-            max_loras=0 if confirmed else max(0, preferences.max_loras - len(always)),
+            max_loras=0 if confirmed or manual else preferences.max_loras,
             min_confidence=preferences.min_confidence,
             allow_style_mixing=preferences.allow_style_mixing,
         )
-        chosen = list(choice.chosen)
-        turned_down = list(choice.rejected)
-        for lora in (*always, *(selection or ())):
-            known = {other.lora_metadata.model_id for other in chosen}
-            if lora.lora_metadata.model_id not in known:
-                chosen.append(lora)
-        if confirmed:
-            tags = {tag.name for tag in analysis.lora_tags}
-            turned_down = [item for item in turned_down if item.lora_name in tags]
+        asked_for = {tag.name for tag in tags}
+        rejected = [item for item in choice.rejected if item.lora_name in asked_for or not (confirmed or manual)]
         return self.weave(
             Recommendations(
                 prompt_analysis=analysis,
-                suggested_loras=chosen,
-                rejected=(*turned_down, *rejected),
+                suggested_loras=list(choice.chosen),
+                rejected=tuple(rejected),
                 model=model,
                 family=identify_family(model or ModelEvidence()),
                 mode=mode,

@@ -252,7 +252,7 @@ class _Reader:
                 best, best_number, best_words = value, number, words
         if best_number is not None:
             shown = ", ".join(f"“{word}”" for word in features.model.trigger_sets[best_number].words[:3])
-            self._say("trigger words", f"the prompt meets its trigger words {shown}", best)
+            self._say("trigger words", f"the prompt speaks of its trigger words {shown}", best)
         return best, best_number, best_words
 
     def _name(self, features: Features) -> tuple[float, set[str]]:

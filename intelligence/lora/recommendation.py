@@ -32,6 +32,8 @@ class LoRARecommendation(Record):
     trigger_words: tuple[str, ...] = ()
     """Words that the prompt lacks and that this LoRA needs."""
     reasons: tuple[Reason, ...] = ()
+    named: bool = False
+    """Whether the user named it (by a tag, a selection, a stack) rather than the pack chose it."""
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)

@@ -140,7 +140,7 @@ class LoRARecommender:
             return Reason("loras", f"none of the library's {size} LoRAs fits this prompt well enough")
         parts = []
         if named:
-            parts.append(f"{len(named)} named by the prompt")
+            parts.append(f"{len(named)} named by you")
         if chosen:
             parts.append(f"{len(chosen)} chosen from the library's {size}")
         return Reason("loras", ", ".join(parts))
@@ -184,9 +184,7 @@ class LoRARecommender:
             model = library.named(tag.name)
             reason = unusable(model, base) if model else "no LoRA of this name is on this machine"
             if model is None or reason is not None:
-                rejected.setdefault(
-                    tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by the prompt, but {reason}"))
-                )
+                rejected.setdefault(tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by you, but {reason}")))
             elif model.model_id not in named:
                 named[model.model_id] = _obeyed(tag, model, asked)
         return list(named.values()), list(rejected.values())
@@ -227,7 +225,7 @@ def _recommendation(evidence: Evidence, asked: Query) -> LoRARecommendation:
 
 def _obeyed(tag: LoRATag, model: ModelMetadata, asked: Query) -> LoRARecommendation:
     clip = f" (text encoders {tag.strength_clip:g})" if tag.strength_clip is not None else ""
-    reasons = [Reason("lora", f"the prompt names it, with strength {tag.strength_model:g}{clip}")]
+    reasons = [Reason("lora", f"named by you, with strength {tag.strength_model:g}{clip}")]
     if model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason("base model", "which architecture it was made for is not known", 0.5))
     words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, asked, _met(model, asked))
@@ -240,6 +238,7 @@ def _obeyed(tag: LoRATag, model: ModelMetadata, asked: Query) -> LoRARecommendat
         strength_range=single_strength(model)[1],
         trigger_words=words,
         reasons=(*reasons, *_trigger_reason(words)),
+        named=True,
     )
 
 

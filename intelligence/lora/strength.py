@@ -46,8 +46,8 @@ def single_strength(model: ModelMetadata) -> tuple[float, tuple[float, float] | 
         evidence = f"{value:g}: the median of {len(used)} example prompt{'s' * (len(used) != 1)}"
     else:
         value = DEFAULT_STRENGTH[model.lora_kind]
-        kind = "a LoRA of unknown kind" if model.lora_kind is LoRAKind.UNKNOWN else f"a {model.lora_kind} LoRA"
-        evidence = f"{value:g}: the default of {kind}"
+        kind = "LoRAs of unknown kind" if model.lora_kind is LoRAKind.UNKNOWN else f"{model.lora_kind} LoRAs"
+        evidence = f"{value:g}: the default for {kind}"
     value = round(_bounded(value), 3)
     return value, limits, Reason("strength", evidence)
 

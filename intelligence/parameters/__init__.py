@@ -3,12 +3,10 @@
 from .optimizer import ParameterOptimizer
 from .parameters import OptimizedParameters
 from .profiles import Profile, profile
-from .resolution import ASPECTS
 from .samplers import a1111_name
 from .timing import step_tflop, throughput_key
 
 __all__ = [
-    "ASPECTS",
     "OptimizedParameters",
     "ParameterOptimizer",
     "Profile",

@@ -6,7 +6,7 @@ import math
 import re
 from functools import cache
 
-from ..config import require
+from ..config import ASPECTS, require
 from ..errors import InvalidInputError
 from ..prompt import ContentType
 from ..records import Reason
@@ -36,9 +36,6 @@ SDXL_BUCKETS: tuple[tuple[int, int], ...] = tuple(
 """(width, height) that SDXL was trained at [InvokeAI optimalDimension.ts]."""
 
 NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512}
-
-ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall": 768 / 1344, "wide": 1344 / 768}
-"""Names for width / height; `W:H` is understood too."""
 
 MAX_ASPECT = 4.0
 

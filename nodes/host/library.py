@@ -6,18 +6,18 @@ import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 
 from ...intelligence.config import HOME_VARIABLE, OllamaConfig, data_folder
 from ...intelligence.errors import InvalidInputError
-from ...intelligence.generation.planner import Planner
-from ...intelligence.learning import LearningEngine
-from ...intelligence.registry import ModelKind, ModelRegistry
 
-FOLDERS = {ModelKind.LORA: "loras", ModelKind.CHECKPOINT: "checkpoints"}
-"""Model kind → ComfyUI's folder name."""
+if TYPE_CHECKING:
+    from ...intelligence.generation.planner import Planner
+
+FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
+"""`registry.ModelKind` → ComfyUI's folder name."""
 
 
 def home() -> Path:
@@ -30,6 +30,10 @@ def home() -> Path:
 @cache
 def planner() -> Planner:
     """The stages over this server's library and ratings."""
+    from ...intelligence.generation.planner import Planner
+    from ...intelligence.learning import LearningEngine
+    from ...intelligence.registry import ModelRegistry
+
     folder = home()
     return Planner(ModelRegistry(folder / "registry.db"), LearningEngine(folder / "learning.db"))
 

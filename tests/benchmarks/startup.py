@@ -1,0 +1,98 @@
+"""What the pack adds to the start of ComfyUI: seconds to import it and define its nodes, in a running server.
+
+A probe node in a server without the pack imports it the way ComfyUI does, as the last thing that the process loads;
+each server gives one figure, since a module is imported once.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from ..comfyui import locate
+from ..comfyui.server import Server
+from .report import parser, report
+
+PROBE = """
+import importlib.util
+import sys
+import time
+
+from comfy_api.latest import ComfyExtension, io
+
+
+class Startup(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Startup", category="test", inputs=[io.String.Input("pack")], outputs=[], is_output_node=True
+        )
+
+    @classmethod
+    async def execute(cls, pack):
+        before = set(sys.modules)
+        started = time.perf_counter()
+        name = pack.replace(".", "_x_")
+        spec = importlib.util.spec_from_file_location(name, pack + "/__init__.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        extension = await module.comfy_entrypoint()
+        for node in await extension.get_node_list():
+            node.GET_SCHEMA()
+        seconds = time.perf_counter() - started
+        added = sorted(set(sys.modules) - before)
+        return io.NodeOutput(ui={"seconds": [seconds], "modules": added})
+
+
+class Extension(ComfyExtension):
+    async def get_node_list(self):
+        return [Startup]
+
+
+def comfy_entrypoint():
+    return Extension()
+"""
+
+
+def measure(installation: locate.Installation) -> tuple[float, list[str]]:
+    """Seconds and the names of the modules that came with the pack."""
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "probe"
+        probe.mkdir()
+        (probe / "__init__.py").write_text(PROBE, encoding="utf-8")
+        server = Server(Path(folder) / "server", installation, {"probe": probe})
+        server.start()
+        try:
+            run = server.client.run({"1": {"class_type": "Startup", "inputs": {"pack": str(locate.PACK)}}})
+            outputs = run.outputs["1"]
+            return outputs["seconds"][0], outputs["modules"]
+        finally:
+            server.stop()
+
+
+def main() -> None:
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--runs", type=int, default=3)
+    options = arguments.parse_args()
+    try:
+        installation = locate.installation(locate.checkout())
+    except locate.Unavailable as reason:
+        sys.exit(f"startup: {reason}")
+    measured = [measure(installation) for _ in range(options.runs)]
+    own = str(locate.PACK).replace(".", "_x_")
+    foreign = [name for name in measured[0][1] if not name.startswith(own)]
+    figures = {
+        "import_seconds": round(statistics.median(seconds for seconds, _ in measured), 4),
+        "import_seconds_min": round(min(seconds for seconds, _ in measured), 4),
+        "modules_added": len(measured[0][1]),
+        "foreign_modules_added": len(foreign),
+        "foreign_modules": " ".join(foreign),
+    }
+    report(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

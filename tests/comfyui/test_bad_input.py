@@ -1,0 +1,182 @@
+"""Bad input gets one clear error, before anything is computed where that is possible, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .client import Client, Refused
+from .examples import example
+from .locate import Installation
+from .server import Server
+from .workflow import node_id
+
+WITCH = "the mirkwood witch in a forest"
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ({"PromptAnalyze": {"prompt": " \n"}}, "The prompt is empty"),
+        ({"Feedback": {"rating": 6}}, "bigger than max"),
+        ({"Feedback": {"rating": -1}}, "smaller than min"),
+        ({"LoRARecommend": {"mode": "MAGIC"}}, "mode must be one of AUTO"),
+        ({"LoRARecommend": {"selection": "{"}}, "selection must be JSON"),
+        ({"LoRARecommend": {"selection": '[{"lora": "mirkwood_witch", "strength": 1e9}]'}}, "strength must be"),
+        ({"LoRARecommend": {"selection": "[" * 100_000}}, "selection must be JSON"),
+        ({"LoRARecommend": {"selection": '["somebody_elses.safetensors"]'}}, "no LoRA of this name"),
+        ({"CheckpointLoaderSimple": {"ckpt_name": "not_here.safetensors"}}, "not_here.safetensors"),
+        ({"ParamOptimize": {"sampler": "warp"}}, "warp"),
+        ({"SaveGeneration": {"format": "svg"}}, "svg"),
+    ],
+)
+def test_refused_before_anything_runs(client: Client, edits: dict, said: str) -> None:
+    prompt = example(client, **{"PromptAnalyze": {"prompt": WITCH}, **edits})
+    try:
+        run = client.run(prompt)
+    except Refused as refused:
+        assert refused.status == 400
+        assert said in refused.details()
+    else:  # another output was valid, so ComfyUI runs that one and names the other
+        assert said in json.dumps(run.node_errors)
+
+
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ({"Feedback": {"rating": 3, "generation_id": "0123456789abcdef"}}, "0123456789abcdef"),
+        ({"ParamOptimize": {"width": 1}}, "width"),
+        ({"SaveGeneration": {"filename_prefix": "../../outside"}}, "outside"),
+    ],
+)
+def test_one_clear_error(client: Client, edits: dict, said: str) -> None:
+    prompt = example(client, **{"PromptAnalyze": {"prompt": WITCH}, "IntelligentSampler": {"seed": 9}, **edits})
+    run = client.run(prompt)
+    assert run.status == "error"
+    assert said in run.error
+
+
+def test_a_shared_workflow_without_its_lora_still_runs_when_told_so(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": WITCH},
+        LoRARecommend={"selection": '["somebody_elses.safetensors"]', "on_unconfirmed": "use_suggestions"},
+        IntelligentSampler={"seed": 11},
+    )
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    assert "somebody_elses" in run.outputs[node_id(prompt, "Explain")]["text"][0]
+
+
+@pytest.fixture
+def fresh(installation: Installation, tmp_path: Path) -> Iterator[Server]:
+    """A server with no LoRAs at all; stopped at the end."""
+    server = Server(tmp_path / "base", installation)
+    yield server
+    server.stop()
+
+
+def test_a_library_without_loras(fresh: Server) -> None:
+    fresh.start()
+    prompt = example(fresh.client, PromptAnalyze={"prompt": WITCH})
+    run = fresh.client.run(prompt)
+    assert run.status == "success", run.error
+    assert run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"] == []
+    assert "holds no LoRA" in run.outputs[node_id(prompt, "LoRARecommend")]["text"][0]
+
+
+def test_a_data_folder_that_cannot_be_written(fresh: Server, tmp_path: Path) -> None:
+    blocker = tmp_path / "a file"
+    blocker.write_text("in the way")
+    fresh.environment["INTELLIGENT_GENERATION_HOME"] = str(blocker / "home")
+    fresh.start()
+    run = fresh.client.run(example(fresh.client, PromptAnalyze={"prompt": WITCH}))
+    assert run.status == "error"
+    assert str(blocker) in run.error
+    assert "INTELLIGENT_GENERATION_HOME" in run.error
+
+
+def test_an_image_survives_a_store_that_breaks(server: Server) -> None:
+    """The ratings' database disappears under the running server: the image is made, and the explanation says so."""
+    home = server.base / "user" / "__intelligent_generation"
+    prompt = example(server.client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 21})
+    assert server.client.run(prompt).status == "success"
+    kept = server.base / "kept"
+    shutil.copytree(home, kept)
+    server.stop()
+    try:
+        (home / "learning.db").write_bytes(b"not a database" * 1000)
+        for leftover in home.glob("learning.db-*"):
+            leftover.unlink()
+        server.start()
+        run = server.client.run(prompt)
+        assert "learning.db" in (run.error or run.outputs[node_id(prompt, "Explain")]["text"][0])
+        assert (home / "learning.db").read_bytes().startswith(b"not a database")
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+        kept.rename(home)
+        server.start()
+
+
+ROUTE = "/intelligent_generation/feedback"
+
+
+def ask(server: Server, path: str, data: bytes | None, headers: dict[str, str]) -> int:
+    request = urllib.request.Request(server.url + path, data, headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+JSON_TYPE = {"Content-Type": "application/json"}
+RATING = json.dumps({"generation_id": "unknown", "rating": 3}).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "headers", "status"),
+    [
+        (ROUTE, RATING, JSON_TYPE, 404),
+        (ROUTE, RATING, {"Content-Type": "text/plain"}, 415),
+        (ROUTE, RATING, {**JSON_TYPE, "Origin": "null"}, 403),
+        (ROUTE, RATING, {**JSON_TYPE, "Sec-Fetch-Site": "cross-site"}, 403),
+        (ROUTE, RATING, {**JSON_TYPE, "Host": "evil.test", "Origin": "http://evil.test"}, 403),
+        (ROUTE, RATING, {**JSON_TYPE, "Host": "evil.test"}, 403),
+        (ROUTE, None, {}, 405),
+        (ROUTE, b"[" * 60_000, JSON_TYPE, 400),
+        (ROUTE, b"x" * 100_000, JSON_TYPE, 400),
+        (ROUTE, json.dumps({"generation_id": "unknown", "rating": "5"}).encode(), JSON_TYPE, 400),
+        (ROUTE, b'{"generation_id": "unknown", "rating": NaN}', JSON_TYPE, 400),
+        (ROUTE, b'{"rating": 5}', JSON_TYPE, 400),
+        ("/intelligent_generation/generations/%2e%2e%2fx", None, {}, 404),
+        ("/intelligent_generation/generations/unknown", None, {"Origin": "http://evil.test"}, 403),
+    ],
+)
+def test_the_routes_are_guarded(
+    server: Server, path: str, data: bytes | None, headers: dict[str, str], status: int
+) -> None:
+    assert ask(server, path, data, headers) == status
+
+
+def test_interrupt_leaves_the_server_usable(client: Client) -> None:
+    import threading
+    import time
+
+    prompt = example(client, ParamOptimize={"steps": 200}, IntelligentSampler={"seed": 31})
+
+    def stop() -> None:
+        time.sleep(4)
+        client.interrupt()
+
+    threading.Thread(target=stop, daemon=True).start()
+    run = client.run(prompt)
+    assert run.message("execution_interrupted")
+    assert client.run(example(client, IntelligentSampler={"seed": 32})).status == "success"

@@ -1,0 +1,224 @@
+"""What is chosen, applied, cached and learned, in a real server."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .client import Client, Prompt, Refused, Run
+from .examples import example, kinds
+from .workflow import changed, node_id
+
+WITCH = "the mirkwood witch in a forest"
+SAMPLED = {"IntelligentSampler", "SaveGeneration", "Feedback", "Explain"}
+seeds = itertools.count(1000)
+
+
+def pixels(client: Client, prompt: Prompt, run: Run) -> np.ndarray:
+    assert run.status == "success", run.error
+    (image,) = run.outputs[node_id(prompt, "SaveGeneration")]["images"]
+    return np.asarray(Image.open(io.BytesIO(client.view(image))))
+
+
+def text(prompt: Prompt, run: Run, kind: str = "LoRARecommend") -> str:
+    return "\n".join(run.outputs[node_id(prompt, kind)]["text"])
+
+
+def loras(prompt: Prompt, run: Run) -> list[str]:
+    return [item["name"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]]
+
+
+def test_the_lora_that_the_words_name_is_applied(client: Client) -> None:
+    prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 5})
+    chosen = client.run(prompt)
+    assert loras(prompt, chosen) == ["mirkwood_witch"]
+    without = changed(prompt, {"LoRARecommend": {"selection": "[]", "quality_tags": False}})
+    plain = client.run(without)
+    assert loras(without, plain) == []
+    # The same words are encoded, so that the LoRA alone makes the difference.
+    woven = "the mirkwood witch in a forest, green cloak, antler crown"
+    plain = client.run(changed(without, {"PromptAnalyze": {"prompt": woven}}))
+    assert (pixels(client, prompt, chosen) != pixels(client, without, plain)).any()
+
+
+def test_a_lora_of_another_architecture_is_named_and_never_applied(client: Client) -> None:
+    prompt = example(client, PromptAnalyze={"prompt": "anime style girl"}, IntelligentSampler={"seed": next(seeds)})
+    run = client.run(prompt)
+    assert "old_sd15_anime" not in loras(prompt, run)
+    rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
+    assert "SD1" in rejected["old_sd15_anime"]
+    tagged = changed(prompt, {"PromptAnalyze": {"prompt": "anime style girl <lora:old_sd15_anime:1>"}})
+    run = client.run(tagged)
+    assert run.status == "success", run.error
+    assert "old_sd15_anime" not in loras(tagged, run)
+    assert "SD1" in text(tagged, run, "Explain")
+
+
+def test_tags_are_obeyed_and_taken_out(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": "a quiet lake <lora:cinematic_photo:0.35>"},
+        LoRARecommend={"quality_tags": False},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    run = client.run(prompt)
+    (suggestion,) = run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]
+    assert (suggestion["name"], suggestion["strength"]) == ("cinematic_photo", 0.35)
+
+
+def test_what_is_not_usable_is_turned_down_with_the_reason(client: Client) -> None:
+    words = "a lake <lora:broken:1> <lora:pickled:1> <lora:not_here:1>"
+    prompt = example(client, PromptAnalyze={"prompt": words}, IntelligentSampler={"seed": next(seeds)})
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
+    assert set(rejected) == {"broken", "pickled", "not_here"}
+    assert all(rejected.values())
+
+
+def test_nothing_fits(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": "a bowl of lentil soup"},
+        LoRARecommend={"quality_tags": False},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    assert loras(prompt, run) == []
+
+
+def test_what_runs_again(client: Client) -> None:
+    """The same prompt: nothing. Another seed: the sampler and what follows. A new rating: the choice again."""
+    prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
+    first = client.run(prompt)
+    assert first.status == "success", first.error
+    again = client.run(prompt)
+    assert again.executed == ()
+    assert again.cached == set(prompt)
+
+    reseeded = changed(prompt, {"IntelligentSampler": {"seed": next(seeds)}})
+    assert kinds(prompt, client.run(reseeded).executed) == SAMPLED
+
+    rated = changed(reseeded, {"Feedback": {"rating": 4}})
+    rating = client.run(rated)
+    assert kinds(prompt, rating.executed) == {"Feedback"}
+    assert "Rated 4" in text(prompt, rating, "Feedback")
+    after = client.run(rated)
+    assert "LoRARecommend" in kinds(prompt, after.executed)
+    assert {"PromptAnalyze", "CheckpointLoaderSimple"}.isdisjoint(kinds(prompt, after.executed))
+
+
+def test_a_rating_counts_in_the_next_choice(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": "portrait, cinematic photo, film grain"},
+        LoRARecommend={"max_loras": 1},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    before = client.run(prompt)
+    (suggestion,) = before.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]
+    feedback = before.outputs[node_id(prompt, "Feedback")]["feedback"][0]
+    answer = client.post(
+        "/intelligent_generation/feedback", {"generation_id": feedback["image_ids"][0], "rating": 1, "comments": "no"}
+    )
+    assert answer["rating"] == 1
+    after = client.run(changed(prompt, {"LoRARecommend": {"min_confidence": 0.0}}))
+    rated = {item["name"]: item for item in after.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]}
+    assert suggestion["name"] not in rated or rated[suggestion["name"]]["confidence"] < suggestion["confidence"]
+    assert "1.0 stars" in text(prompt, after)
+    stored = client.get(f"/intelligent_generation/generations/{feedback['generation_id']}")
+    assert [rating["rating"] for rating in stored["ratings"]] == [1]
+
+
+def test_a_rating_given_before_the_image_exists_does_not_count(client: Client) -> None:
+    prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
+    run = client.run(changed(prompt, {"Feedback": {"rating": 5}}))
+    assert "Not counted" in text(prompt, run, "Feedback")
+    feedback = run.outputs[node_id(prompt, "Feedback")]["feedback"][0]
+    assert client.get(f"/intelligent_generation/generations/{feedback['generation_id']}")["ratings"] == []
+
+
+def test_an_earlier_generation_can_be_rated_by_its_id(client: Client) -> None:
+    prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
+    run = client.run(prompt)
+    generation_id = run.outputs[node_id(prompt, "Feedback")]["feedback"][0]["generation_id"]
+    alone = {
+        "1": {
+            "class_type": "Feedback",
+            "inputs": {"generation_id": generation_id, "rating": 3, "comments": "fine"},
+        }
+    }
+    rated = client.run(alone)
+    assert rated.status == "success", rated.error
+    stored = client.get(f"/intelligent_generation/generations/{generation_id}")
+    assert [(item["rating"], item["comments"]) for item in stored["ratings"]] == [(3, "fine")]
+
+
+def test_assisted(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": WITCH},
+        LoRARecommend={"mode": "ASSISTED"},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    with pytest.raises(Refused) as refused:
+        client.run(prompt)
+    assert refused.value.status == 400
+    assert "confirm the suggestions" in refused.value.details()
+
+    suggest = changed(prompt, {"LoRARecommend": {"on_unconfirmed": "suggest_only"}, "PromptAnalyze": {"prompt": WITCH}})
+    recommend, optimize = node_id(prompt, "LoRARecommend"), node_id(prompt, "ParamOptimize")
+    shown = client.run(suggest, targets=[recommend, optimize])
+    assert shown.status == "success", shown.error
+    assert kinds(prompt, shown.executed) == {"PromptAnalyze", "LoRARecommend", "ParamOptimize"}
+    suggestions = shown.outputs[recommend]["suggestions"]
+    assert [item["name"] for item in suggestions] == ["mirkwood_witch"]
+    assert "steps" in text(prompt, shown, "ParamOptimize")
+
+    chosen = json.dumps([{"lora": suggestions[0]["lora"], "strength": 0.5}])
+    confirmed = client.run(changed(prompt, {"LoRARecommend": {"selection": chosen}}))
+    assert confirmed.status == "success", confirmed.error
+    (applied,) = confirmed.outputs[recommend]["suggestions"]
+    assert (applied["name"], applied["strength"]) == ("mirkwood_witch", 0.5)
+
+    lenient = client.run(changed(prompt, {"LoRARecommend": {"on_unconfirmed": "use_suggestions"}}))
+    assert loras(prompt, lenient) == ["mirkwood_witch"]
+
+
+def test_manual_chooses_nothing(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": WITCH},
+        LoRARecommend={"mode": "MANUAL"},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    run = client.run(prompt)
+    assert loras(prompt, run) == []
+    assert "MANUAL" in text(prompt, run, "ParamOptimize")
+
+
+def test_variations(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": "anime girl with magical powers"},
+        LoRARecommend={"variations": 2},
+        IntelligentSampler={"seed": next(seeds)},
+        SaveGeneration={"filename_prefix": "tests/variations"},
+    )
+    run = client.run(prompt)
+    assert run.status == "success", run.error
+    assert len(run.outputs[node_id(prompt, "SaveGeneration")]["images"]) == 2
+    assert len(set(run.outputs[node_id(prompt, "Explain")]["text"])) == 2
+
+    neighbours = changed(
+        prompt,
+        {"LoRARecommend": {"variations": 1}, "ParamOptimize": {"variations": 3, "steps": 0, "max_time_seconds": 5}},
+    )
+    run = client.run(neighbours)
+    assert len(run.outputs[node_id(prompt, "SaveGeneration")]["images"]) == 3

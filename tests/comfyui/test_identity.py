@@ -1,0 +1,130 @@
+"""IntelligentSampler and the core KSampler at equal settings: equal latents and images, bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from .client import Prompt
+from .examples import SMALL, example
+from .server import Server
+from .workflow import changed, node_id
+
+PAIRS = [
+    ("euler", "normal"),
+    ("euler_ancestral", "normal"),
+    ("dpmpp_2m", "karras"),
+    ("dpmpp_2m_sde", "exponential"),
+    ("uni_pc", "simple"),
+    ("dpm_2", "beta"),
+    ("lcm", "sgm_uniform"),
+]
+"""uni_pc and dpm_2 drop the penultimate sigma; the ancestral and SDE samplers draw noise of their own."""
+
+
+def both(server: Server, **settings: object) -> Prompt:
+    """The example with a core KSampler and decode beside our sampler, on the same MODEL and conditionings."""
+    prompt = example(
+        server.client,
+        PromptAnalyze={"prompt": "the mirkwood witch in a forest"},
+        ParamOptimize={**SMALL, "steps": 3, **settings},
+        IntelligentSampler={"seed": 123456789},
+        SaveGeneration={"filename_prefix": "tests/identity"},
+    )
+    ours = prompt[node_id(prompt, "IntelligentSampler")]["inputs"]
+    parameters = node_id(prompt, "ParamOptimize")
+    images = prompt[parameters]["inputs"]["images"]
+    return {
+        **prompt,
+        "latent": {
+            "class_type": "EmptyLatentImage",
+            "inputs": {"width": [parameters, 6], "height": [parameters, 7], "batch_size": images},
+        },
+        "core": {
+            "class_type": "KSampler",
+            "inputs": {
+                **{name: ours[name] for name in ("model", "positive", "negative", "seed")},
+                "latent_image": ["latent", 0],
+                "steps": [parameters, 1],
+                "cfg": [parameters, 2],
+                "sampler_name": [parameters, 3],
+                "scheduler": [parameters, 4],
+                "denoise": 1.0,
+            },
+        },
+        "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["core", 0], "vae": ours["vae"]}},
+        "core_latent": save_latent(["core", 0]),
+        "our_latent": save_latent([node_id(prompt, "IntelligentSampler"), 1]),
+        "core_image": save_image(["decode", 0]),
+        "our_image": save_image([node_id(prompt, "IntelligentSampler"), 0]),
+    }
+
+
+def save_latent(source: list) -> dict:
+    return {"class_type": "SaveLatent", "inputs": {"samples": source, "filename_prefix": "tests/latent"}}
+
+
+def save_image(source: list) -> dict:
+    return {"class_type": "SaveImage", "inputs": {"images": source, "filename_prefix": "tests/image"}}
+
+
+def latents(server: Server, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]:
+    run = server.client.run(prompt)
+    assert run.status == "success", run.error
+    found = []
+    for key in ("core_latent", "our_latent"):
+        (entry,) = run.outputs[key]["latents"]
+        found.append(load_file(server.base / "output" / entry["subfolder"] / entry["filename"])["latent_tensor"])
+    images = [
+        [server.client.view(image) for image in run.outputs[key]["images"]] for key in ("core_image", "our_image")
+    ]
+    assert images[0] == images[1]
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(("sampler", "scheduler"), PAIRS)
+def test_equal_to_ksampler(server: Server, sampler: str, scheduler: str) -> None:
+    core, ours = latents(server, both(server, sampler=sampler, scheduler=scheduler))
+    assert torch.equal(core, ours)
+
+
+def test_what_was_chosen_is_equal_too(server: Server) -> None:
+    core, ours = latents(server, both(server))
+    assert torch.equal(core, ours)
+
+
+def test_a_batch_from_one_seed_is_equal(server: Server) -> None:
+    prompt = changed(both(server, images=2), {"IntelligentSampler": {"seeds_per_image": False}})
+    core, ours = latents(server, prompt)
+    assert core.shape[0] == 2
+    assert torch.equal(core, ours)
+
+
+def test_image_to_image_is_equal(server: Server) -> None:
+    prompt = both(server)
+    start = {"class_type": "KSampler", "inputs": {**prompt["core"]["inputs"], "seed": 5}}
+    prompt = changed(
+        {**prompt, "start": start},
+        {"core": {"latent_image": ["start", 0], "denoise": 0.5}, "IntelligentSampler": {"denoise": 0.5}},
+    )
+    prompt[node_id(prompt, "IntelligentSampler")]["inputs"]["latent"] = ["start", 0]
+    core, ours = latents(server, prompt)
+    assert torch.equal(core, ours)
+
+
+def test_each_image_of_a_batch_has_its_own_seed(server: Server) -> None:
+    """With `seeds_per_image`, image 2 starts from what seed + 1 gives alone (equal but for batched arithmetic)."""
+    batch = both(server, images=2, sampler="euler", scheduler="normal")
+    together = our_latents(server, batch)
+    alone = changed(both(server, sampler="euler", scheduler="normal"), {"IntelligentSampler": {"seed": 123456790}})
+    single = our_latents(server, alone)
+    torch.testing.assert_close(together[1], single[0], rtol=1e-3, atol=1e-3)
+    assert not torch.equal(together[0], together[1])
+
+
+def our_latents(server: Server, prompt: Prompt) -> torch.Tensor:
+    run = server.client.run(prompt, targets=["our_latent"])
+    assert run.status == "success", run.error
+    (entry,) = run.outputs["our_latent"]["latents"]
+    return load_file(server.base / "output" / entry["subfolder"] / entry["filename"])["latent_tensor"]

@@ -1,0 +1,84 @@
+"""What the pack brings into a ComfyUI process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .locate import PACK, Installation
+from .server import Server
+
+HEAVY = ("diffusers", "peft", "ray", "accelerate", "transformers", "ollama", "huggingface_hub", "httpx", "pydantic")
+
+PROBE = """
+import sys
+
+from comfy_api.latest import ComfyExtension, io
+
+
+class Modules(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(node_id="Modules", category="test", inputs=[], outputs=[], is_output_node=True)
+
+    @classmethod
+    def execute(cls):
+        return io.NodeOutput(ui={"modules": sorted(sys.modules)})
+
+
+class Extension(ComfyExtension):
+    async def get_node_list(self):
+        return [Modules]
+
+
+def comfy_entrypoint():
+    return Extension()
+"""
+
+
+def modules(base: Path, installation: Installation, packs: dict[str, Path]) -> set[str]:
+    probe = base / "probe"
+    probe.mkdir(parents=True)
+    (probe / "__init__.py").write_text(PROBE)
+    server = Server(base / "server", installation, {"probe": probe, **packs})
+    server.start()
+    try:
+        run = server.client.run({"1": {"class_type": "Modules", "inputs": {}}})
+        assert "IMPORT FAILED" not in server.log()
+        return set(run.outputs["1"]["modules"])
+    finally:
+        server.stop()
+
+
+def test_nothing_heavy_is_imported(installation: Installation, tmp_path: Path) -> None:
+    without = modules(tmp_path / "without", installation, {})
+    added = modules(tmp_path / "with", installation, {"intelligent-generation": PACK}) - without
+    assert any("intelligent-generation" in name for name in added)
+    assert {name for name in HEAVY if name in added} == set()
+
+
+@pytest.fixture(scope="module")
+def names() -> list[str]:
+    return [path.stem for path in (PACK / "web" / "docs").glob("*.md")]
+
+
+def test_every_node_has_help_and_tooltips(server: Server, names: list[str]) -> None:
+    info = server.client.object_info()
+    ours = {name: node for name, node in info.items() if node["category"] == "intelligent generation"}
+    assert sorted(ours) == sorted(names)
+    for name, node in ours.items():
+        assert node["description"], name
+        for section in ("required", "optional"):
+            for key, (_, options) in node["input"].get(section, {}).items():
+                assert options.get("tooltip"), f"{name}.{key}"
+
+
+def test_the_example_workflows_are_offered(server: Server) -> None:
+    offered = server.client.get("/workflow_templates")
+    assert {"Auto text to image", "Suggestions only"} <= set(offered["intelligent-generation"])
+    for name in offered["intelligent-generation"]:
+        picture = PACK / "example_workflows" / f"{name}.jpg"
+        assert picture.stat().st_size > 10_000
+        json.loads((PACK / "example_workflows" / f"{name}.json").read_text(encoding="utf-8"))
