@@ -1,50 +1,85 @@
 // Shows what the nodes report, and stars for each image. Views only: every state lives in native widgets or in the
-// database, so workflows and API prompts never depend on this file.
+// database, so workflows and API prompts never depend on this file. Reports quote file names and prompts of strangers:
+// they reach the page as text, never as markup.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { ComfyWidgets } from "../../../scripts/widgets.js";
 
-const SHOWS_TEXT = new Set(["PromptAnalyze", "LoRARecommend", "ParamOptimize", "MemoryPlan", "Explain"]);
+const ROUTES = "/intelligent_generation";
 const STARS = 5;
+const MIN_WIDTH = 320;
 
-function textView(node) {
-  const { widget } = ComfyWidgets.STRING(node, "report", ["STRING", { multiline: true }], app);
-  widget.serialize = false;
-  widget.options.serialize = false;
-  widget.options.read_only = true;
-  if (widget.element) widget.element.readOnly = true;
-  widget.serializeValue = () => undefined;
-  widget.hidden = false;
-  return widget;
+/** Node id → what makes its view: (node) => (output of an execution) => void. */
+const VIEWS = {
+  LoRARecommend: reportView,
+  ParamOptimize: reportView,
+  Explain: reportView,
+  Feedback: starView,
+};
+
+app.registerExtension({
+  name: "IntelligentGeneration.Views",
+
+  nodeCreated(node) {
+    const show = VIEWS[node.comfyClass]?.(node);
+    if (!show) return;
+    const before = node.onExecuted;
+    node.onExecuted = function (output) {
+      before?.apply(this, arguments);
+      show(output ?? {});
+    };
+  },
+});
+
+function reportView(node) {
+  const report = document.createElement("textarea"); // so that its text can be selected, copied and scrolled
+  report.className = "comfy-multiline-input";
+  report.readOnly = true;
+  report.placeholder = "shown after a run";
+  report.style.cssText = "resize:none; padding:4px 6px";
+  addView(node, "report", report, 110);
+  return ({ text = [] }) => (report.value = text.join("\n"));
 }
 
-async function rate(imageId, rating) {
-  const response = await api.fetchApi("/intelligent_generation/feedback", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ generation_id: imageId, rating }),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+function starView(node) {
+  const box = element("div", "overflow-y:auto; padding:2px 6px; font-size:12px");
+  addView(node, "stars", box, 60);
+  return ({ text = [], feedback: [feedback] = [] }) => {
+    if (!feedback) return;
+    const { generation_id: generation, image_ids: images } = feedback;
+    const status = element("div", "opacity:.8; user-select:text; overflow-wrap:anywhere");
+    status.textContent = text.join("\n");
+    const rows = images.map((image, index) => {
+      const rate = async (rating) => {
+        await call("/feedback", { generation_id: image, rating, comments: comments(node) });
+        status.textContent = "";
+      };
+      return starRow(image, images.length > 1 ? `Image ${index + 1}` : "Your rating", rate);
+    });
+    box.replaceChildren(...rows.map((row) => row.element), status);
+    call(`/generations/${encodeURIComponent(generation)}`).then(
+      ({ ratings }) => {
+        const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
+        rows.forEach((row, index) => row.show(rated.get(images[index]) ?? rated.get(generation) ?? 0));
+        if (rated.size) status.textContent = ""; // the stars say it
+      },
+      (error) => (status.textContent = error.message),
+    );
+  };
 }
 
-function starRow(imageId, label) {
-  const row = document.createElement("div");
-  row.style.cssText = "display:flex;align-items:center;gap:4px;font-size:18px;padding:2px 6px";
-  const name = document.createElement("span");
+function starRow(image, label, rate) {
+  const row = element("div", "display:flex; align-items:center; gap:4px; min-height:28px");
+  const name = element("span", "min-width:76px; opacity:.8");
   name.textContent = label;
-  name.style.cssText = "font-size:12px;min-width:52px;opacity:.8";
-  const message = document.createElement("span");
-  message.style.cssText = "font-size:12px;opacity:.8";
+  name.title = image;
+  const message = element("span", "margin-left:6px; opacity:.8");
   const stars = Array.from({ length: STARS }, (_, index) => {
-    const star = document.createElement("button");
-    star.textContent = "☆";
+    const star = element("button", "all:unset; cursor:pointer; font-size:20px; line-height:1; color:#e6b422");
     star.title = `${index + 1} of ${STARS}`;
-    star.style.cssText = "all:unset;cursor:pointer;color:#e6b422";
     star.addEventListener("click", async () => {
       try {
-        await rate(imageId, index + 1);
-        stars.forEach((other, position) => (other.textContent = position <= index ? "★" : "☆"));
+        await rate(index + 1);
+        show(index + 1);
         message.textContent = "saved";
       } catch (error) {
         message.textContent = error.message;
@@ -52,44 +87,39 @@ function starRow(imageId, label) {
     });
     return star;
   });
+  const show = (rating) => stars.forEach((star, index) => (star.textContent = index < rating ? "★" : "☆"));
+  show(0);
   row.append(name, ...stars, message);
-  return row;
+  return { element: row, show };
 }
 
-function starView(node) {
-  const box = document.createElement("div");
-  box.style.overflowY = "auto";
-  const widget = node.addDOMWidget("stars", "stars", box, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => 34,
-  });
-  widget.serialize = false;
-  return (feedback) => {
-    const ids = feedback?.image_ids ?? [];
-    box.replaceChildren(...ids.map((id, index) => starRow(id, ids.length > 1 ? `Image ${index + 1}` : "Rate")));
+function addView(node, name, view, minHeight) {
+  view.dataset.captureWheel = "true"; // Nodes 2.0: once clicked into, the wheel scrolls the view and not the canvas
+  view.tabIndex = 0;
+  view.style.minHeight = `${minHeight}px`; // Nodes 2.0 reads the element's height, the canvas the option's
+  const widget = node.addDOMWidget(name, name, view, { serialize: false, getMinHeight: () => minHeight });
+  widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
+  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]); // a loaded workflow's sizes come later and win
+}
+
+function comments(node) {
+  return node.widgets.find((widget) => widget.name === "comments")?.value ?? "";
+}
+
+async function call(path, body) {
+  const request = body && {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
   };
+  const response = await api.fetchApi(ROUTES + path, request);
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
 }
 
-app.registerExtension({
-  name: "IntelligentGeneration.Views",
-
-  nodeCreated(node) {
-    const type = node.comfyClass;
-    const views = [];
-    if (SHOWS_TEXT.has(type) || type === "Feedback") {
-      const report = textView(node);
-      views.push((output) => (report.value = (output.text ?? []).join("\n")));
-    }
-    if (type === "Feedback") {
-      const show = starView(node);
-      views.push((output) => show(output.feedback?.[0]));
-    }
-    if (views.length === 0) return;
-    const before = node.onExecuted;
-    node.onExecuted = function (output) {
-      before?.apply(this, arguments);
-      views.forEach((view) => view(output ?? {}));
-    };
-  },
-});
+function element(tag, style) {
+  const made = document.createElement(tag);
+  made.style.cssText = style;
+  return made;
+}
