@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .config import HOME_VARIABLE
@@ -22,7 +22,8 @@ def open_database(path: str | Path, migrations: Sequence[str], *, synchronous: s
 
     Args:
         migrations: SQL scripts; the n-th lifts the schema from version n to n + 1 (`PRAGMA user_version`). Those that
-            the file lacks run in one transaction, so a failure leaves it as it was. They hold no BEGIN or COMMIT.
+            the file lacks run in one transaction, so a failure leaves it as it was; a copy of the old file is kept
+            beside it as `<name>.v<version>.backup`. They hold no BEGIN or COMMIT.
         synchronous: `NORMAL` (the last commits may be lost with the power) or `FULL` (a commit is on the disk).
 
     Raises:
@@ -46,9 +47,9 @@ def open_database(path: str | Path, migrations: Sequence[str], *, synchronous: s
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """One write transaction: committed at the end, rolled back when the block raises."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """One transaction (`DEFERRED`: a consistent read): committed at the end, rolled back when the block raises."""
+    connection.execute(f"BEGIN {mode}")
     try:
         yield connection
         connection.execute("COMMIT")
@@ -83,8 +84,12 @@ def _explain(path: str | Path, error: Exception) -> str:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
-    if _version(connection) == len(migrations):
+    before = _version(connection)
+    if before == len(migrations):
         return
+    if 0 < before < len(migrations):
+        with closing(sqlite3.connect(f"{path}.v{before}.backup")) as backup:
+            connection.backup(backup)
     with transaction(connection):
         version = _version(connection)  # another process may have migrated while this one waited
         if version > len(migrations):

@@ -6,52 +6,49 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import HOME_VARIABLE
-from ..errors import StorageError
+from ..database import open_database, storage_errors, transaction
 from .metadata import ModelMetadata
 from .scan import Stamp
 
-BUSY_SECONDS = 15.0
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE models (
-            model_id TEXT PRIMARY KEY,
-            kind TEXT NOT NULL,
-            name TEXT NOT NULL,
-            source TEXT NOT NULL,
-            base TEXT NOT NULL,
-            tags TEXT NOT NULL,
-            words TEXT NOT NULL,
-            usable INTEGER NOT NULL,
-            present INTEGER NOT NULL,
-            root TEXT,
-            local_path TEXT NOT NULL,
-            size INTEGER NOT NULL DEFAULT 0,
-            mtime_ns INTEGER NOT NULL DEFAULT 0,
-            sidecars TEXT NOT NULL DEFAULT '',
-            edits TEXT NOT NULL DEFAULT '{}',
-            record TEXT NOT NULL
-        )""",
-        "CREATE INDEX models_root ON models (kind, root)",
-        """CREATE TABLE downloads (
-            local_path TEXT PRIMARY KEY,
-            size INTEGER NOT NULL,
-            mtime_ns INTEGER NOT NULL,
-            used_at REAL NOT NULL,
-            owned INTEGER NOT NULL,
-            partial TEXT NOT NULL
-        )""",
-        "CREATE TABLE state (revision INTEGER NOT NULL)",
-        "INSERT INTO state VALUES (0)",
-    ),
+MIGRATIONS = (
+    """
+    CREATE TABLE models (
+        model_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        source TEXT NOT NULL,
+        base TEXT NOT NULL,
+        tags TEXT NOT NULL,
+        words TEXT NOT NULL,
+        usable INTEGER NOT NULL,
+        present INTEGER NOT NULL,
+        root TEXT,
+        local_path TEXT NOT NULL,
+        size INTEGER NOT NULL DEFAULT 0,
+        mtime_ns INTEGER NOT NULL DEFAULT 0,
+        sidecars TEXT NOT NULL DEFAULT '',
+        edits TEXT NOT NULL DEFAULT '{}',
+        record TEXT NOT NULL
+    );
+    CREATE INDEX models_root ON models (kind, root);
+    CREATE TABLE downloads (
+        local_path TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        used_at REAL NOT NULL,
+        owned INTEGER NOT NULL,
+        partial TEXT NOT NULL
+    );
+    CREATE TABLE state (revision INTEGER NOT NULL);
+    INSERT INTO state VALUES (0);
+    """,
 )
-"""Statements that lead from version n to n + 1 (`user_version`). Never changed once released; new ones are appended."""
+"""The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""
 
 SORTS = {
     "name": "name COLLATE NOCASE, model_id",
@@ -228,69 +225,18 @@ class RegistryStore:
             _bump(db)
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
-        with self._guard(), self._lock:
+        with storage_errors(self.path), self._lock:
             return self._open().execute(sql, values).fetchall()
 
     @contextmanager
     def _transaction(self, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        with self._guard(), self._lock:
-            db = self._open()
-            db.execute(f"BEGIN {mode}")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if isinstance(error, StorageError):
-                raise
-            raise StorageError(
-                f"the registry {self.path} cannot be used: {error}; "
-                f"set {HOME_VARIABLE} to a folder that can be written to"
-            ) from None
+        with storage_errors(self.path), self._lock, transaction(self._open(), mode) as db:
+            yield db
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            try:
-                self._migrate(db)
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute("PRAGMA synchronous = NORMAL")
-            except BaseException:
-                db.close()
-                raise
-            self._connection = db
+            self._connection = open_database(self.path, MIGRATIONS)
         return self._connection
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == len(MIGRATIONS):
-            return
-        if 0 < version < len(MIGRATIONS):
-            with closing(sqlite3.connect(f"{self.path}.v{version}.backup")) as backup:
-                db.backup(backup)
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > len(MIGRATIONS):
-                raise StorageError(
-                    f"{self.path} was written by a newer version of this package ({version} > {len(MIGRATIONS)}); "
-                    f"update the package or set {HOME_VARIABLE} to another folder"
-                )
-            for statement in (statement for step in MIGRATIONS[version:] for statement in step):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
 
 
 def _bump(db: sqlite3.Connection) -> None:

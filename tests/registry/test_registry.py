@@ -284,8 +284,11 @@ def test_a_scan_changes_nothing_in_the_library(registry: ModelRegistry, loras: P
 def test_an_unusable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "garbage.db").write_bytes(b"no database at all, but long enough to be one" * 30)
-    for path in (tmp_path / "file" / "registry.db", tmp_path / "garbage.db"):
-        with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME") as caught:
+    for path, remedy in (
+        (tmp_path / "file" / "registry.db", "INTELLIGENT_GENERATION_HOME"),
+        (tmp_path / "garbage.db", "move it away"),
+    ):
+        with pytest.raises(StorageError, match=remedy) as caught:
             ModelRegistry(path).list_models()
         assert str(path) in str(caught.value)
 
@@ -308,14 +311,14 @@ def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypat
     old = ModelRegistry(path)
     old.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
     old.close()
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, ("ALTER TABLE models ADD COLUMN extra TEXT", "oops")))
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, "ALTER TABLE models ADD COLUMN extra TEXT; oops;"))
     with pytest.raises(StorageError):
         ModelRegistry(path).list_models()
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (1,)
         assert "extra" not in [row[1] for row in db.execute("PRAGMA table_info(models)")]
     db.close()
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:1], ("ALTER TABLE models ADD COLUMN extra TEXT",)))
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:1], "ALTER TABLE models ADD COLUMN extra TEXT;"))
     assert ModelRegistry(path).get_model("a").name == "a"
     with sqlite3.connect(f"{path}.v1.backup") as backup:
         assert backup.execute("SELECT name FROM models").fetchall() == [("a",)]

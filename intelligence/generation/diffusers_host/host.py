@@ -65,7 +65,7 @@ class DiffusersHost:
             lora.check()
         pipe = self._ready(plan)
         pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
-        with quiet(), _PeakMemory() as memory:
+        with quiet(), MemoryManager().track_usage() as usage:
             arguments = _arguments(pipe, plan)
             clock = _StepClock(plan, len(seeds), on_step)
             images: list[Any] = []
@@ -74,7 +74,7 @@ class DiffusersHost:
             for first in range(0, len(seeds), size):
                 images += _sample(pipe, arguments, seeds[first : first + size], clock)
             seconds = time.perf_counter() - start
-        return Execution(images, seconds, clock.seconds_per_step, memory.peak_gb, notes)
+        return Execution(images, seconds, clock.seconds_per_step, usage.peak_vram_gb, notes)
 
     def _ready(self, plan: GenerationPlan) -> Any:
         """The pipeline, loaded, with the plan's LoRAs, where the plan's strategy wants it, and its VAE set up."""
@@ -182,25 +182,6 @@ class _StepClock:
     def seconds_per_step(self) -> float | None:
         """Median over the steps from the second on; None with fewer than two steps."""
         return statistics.median(self._durations) if self._durations else None
-
-
-class _PeakMemory:
-    """Peak of the memory that torch allocated on the GPU within the block; 0 without CUDA."""
-
-    peak_gb = 0.0
-
-    def __enter__(self) -> _PeakMemory:
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        if torch.cuda.is_available():
-            self.peak_gb = torch.cuda.max_memory_allocated() / _GIB
 
 
 def _synchronize() -> None:
