@@ -1,0 +1,164 @@
+"""The pack's nodes in the page, with each renderer: the examples load clean, reports are text, stars rate."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ..comfyui import checkpoint
+from ..comfyui.examples import AUTO, FOLDER, SMALL, SUGGESTIONS
+from ..comfyui.server import Server
+from ..comfyui.workflow import to_prompt, with_checkpoint
+from .page import Page, missing, opened
+
+LISTEN = """
+() => {
+    window.ended = new Set()
+    window.app.api.addEventListener("execution_success", event => window.ended.add(event.detail.prompt_id))
+}
+"""
+SET = """
+edits => {
+    for (const node of window.app.graph._nodes)
+        for (const [name, value] of Object.entries(edits[node.type] ?? {}))
+            node.widgets.find(widget => widget.name === name).value = value
+}
+"""
+REPORTS = """
+type => window.app.graph._nodes.filter(node => node.type === type)
+    .map(node => node.widgets.find(widget => widget.name === "report").element.value)
+"""
+COPY = """
+type => {
+    const canvas = window.app.canvas
+    canvas.selectItems([window.app.graph._nodes.find(node => node.type === type)])
+    canvas.copyToClipboard()
+    canvas.pasteFromClipboard({connectInputs: true})
+}
+"""
+STARS = """
+() => window.app.graph._nodes.find(node => node.type === "Feedback")
+    .widgets.find(widget => widget.name === "stars").element.textContent
+"""
+MARKUP = '<img src=x onerror="window.injected = true">'
+TITLE = 30
+"""Height of a node's title, which stands above its position."""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, with each renderer of nodes."""
+    if reason := missing():
+        pytest.skip(reason)
+    server = request.getfixturevalue("server")
+    with opened(server.url, nodes2=request.param) as page:
+        page.tab.evaluate(LISTEN)
+        yield page
+
+
+def example(name: str) -> dict[str, Any]:
+    """An example workflow in UI format, with a checkpoint that the server has."""
+    return with_checkpoint(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), checkpoint.NAME)
+
+
+def load(page: Page, **edits: dict[str, Any]) -> None:
+    """Open the example with all eight nodes at 128² and 2 steps; `edits`: node type → widget → value."""
+    page.load(example(AUTO))
+    seed = {"seed": 11, "control_after_generate": "fixed"}
+    text = {"prompt": "portrait of the mirkwood witch, (misty forest:1.2)"}
+    page.tab.evaluate(SET, {"ParamOptimize": SMALL, "PromptAnalyze": text, "IntelligentSampler": seed} | edits)
+
+
+def run(page: Page, server: Server, targets: list[str] | None = None) -> tuple[dict[str, Any], set[str]]:
+    """Queue from the page until it knows of the end: node type → ui output, and the types that ran."""
+    prompt_id = page.queue(targets)
+    entry = server.client.wait(prompt_id)
+    assert entry["status"]["status_str"] == "success"
+    page.tab.wait_for_function("id => window.ended.has(id)", arg=prompt_id)
+    kinds = {key: node["class_type"] for key, node in entry["prompt"][2].items()}
+    (cached,) = [set(data["nodes"]) for event, data in entry["status"]["messages"] if event == "execution_cached"]
+    return {kinds[key]: output for key, output in entry["outputs"].items()}, {
+        kinds[key] for key in kinds.keys() - cached
+    }
+
+
+@pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
+def test_an_example_loads_clean(page: Page, server: Server, name: str) -> None:
+    workflow = example(name)
+    page.load(workflow)
+    assert page.red_nodes() == []
+    assert page.problems == []
+    assert page.prompt() == to_prompt(workflow, server.client.object_info())
+    for saved, shown in zip(workflow["nodes"], page.workflow()["nodes"], strict=True):
+        assert (shown.get("widgets_values") or []) == saved["widgets_values"]  # views are not among them
+        assert shown["size"] == saved["size"]  # the page had not to enlarge it
+
+
+@pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
+def test_an_examples_nodes_do_not_overlap(name: str) -> None:
+    boxes = [
+        (node["type"], x, y - TITLE, x + width, y + height)
+        for node in example(name)["nodes"]
+        for (x, y), (width, height) in [(node["pos"], node["size"])]
+    ]
+    for (one, *a), (other, *b) in itertools.combinations(boxes, 2):
+        assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1], (one, other)
+
+
+def test_a_run_shows_its_reports(page: Page, server: Server) -> None:
+    load(page)
+    before = page.prompt()
+    outputs, _ = run(page, server)
+    for kind in ("LoRARecommend", "ParamOptimize", "Explain"):
+        assert page.tab.evaluate(REPORTS, kind) == outputs[kind]["text"]
+    assert "mirkwood_witch" in page.tab.evaluate(REPORTS, "Explain")[0]
+    assert page.prompt() == before
+    assert page.problems == []
+
+
+def test_reports_come_back_after_reloading_and_in_copies(page: Page, server: Server) -> None:
+    load(page)
+    page.load(page.workflow())
+    page.tab.evaluate(COPY, "Explain")
+    assert page.tab.evaluate(REPORTS, "Explain") == ["", ""]
+    outputs, _ = run(page, server)
+    assert page.tab.evaluate(REPORTS, "Explain") == outputs["Explain"]["text"] * 2
+
+
+def test_a_click_on_a_star_stores_the_rating(page: Page, server: Server) -> None:
+    load(page, LoRARecommend={"max_loras": 0})  # so that no LoRA of this server counts as rated
+    page.tab.evaluate(SET, {"ParamOptimize": {"images": 2}, "Feedback": {"comments": "more mist"}})
+    before = page.prompt()
+    (feedback,) = run(page, server)[0]["Feedback"]["feedback"]
+    stars = page.tab.get_by_title("4 of 5")
+    assert stars.count() == 2
+    stars.nth(1).click()
+    page.tab.wait_for_function(f"() => ({STARS})().includes('★★★★☆')")
+    (stored,) = server.client.get(f"/intelligent_generation/generations/{feedback['generation_id']}")["ratings"]
+    assert (stored["target_id"], stored["rating"]) == (feedback["image_ids"][1], 4)
+    assert stored["comments"] == "more mist"
+    assert page.prompt() == before
+    page.load(page.workflow())
+    page.tab.evaluate("output => window.app.graph._nodes.find(n => n.type === 'Feedback').onExecuted(output)",
+                      {"text": ["Not rated yet"], "feedback": [feedback]})  # fmt: skip
+    page.tab.wait_for_function(f"() => ({STARS})() === 'Image 1☆☆☆☆☆Image 2★★★★☆'")
+
+
+def test_a_new_rating_chooses_again_once(page: Page, server: Server) -> None:
+    _, ran = run(page, server)
+    assert "LoRARecommend" in ran
+    assert "PromptAnalyze" not in ran
+    assert run(page, server)[1] == set()
+
+
+def test_markup_is_shown_as_text(page: Page, server: Server) -> None:
+    selection = json.dumps([{"lora": MARKUP, "strength": 1.0}])
+    load(page, LoRARecommend={"selection": selection, "on_unconfirmed": "use_suggestions"})
+    (node,) = [node["id"] for node in page.nodes() if node["type"] == "LoRARecommend"]
+    run(page, server, [node])
+    assert MARKUP in page.tab.evaluate(REPORTS, "LoRARecommend")[0]
+    assert page.tab.evaluate("() => document.querySelectorAll('img[src=x]').length + (window.injected ? 1 : 0)") == 0

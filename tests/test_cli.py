@@ -1,0 +1,100 @@
+"""`python -m intelligence`: every command, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from intelligence.__main__ import main
+
+SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty data folder."""
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> object:
+    assert main([*arguments, "--json"]) == status
+    return json.loads(capsys.readouterr().out)
+
+
+def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fox.png"
+    (made,) = as_json(capsys, "generate", "anime girl with magical powers", *SMALL, "--out", str(out))  # type: ignore[misc]
+    assert Image.open(made["path"]).size == (64, 64)
+    assert out.with_suffix(".json").exists()
+    assert made["metadata"]["seed"] == 0
+
+    rated = as_json(capsys, "feedback", made["id"], "4", "nice")
+    assert rated["rating"] == 4  # type: ignore[index]
+    shown = as_json(capsys, "show", made["id"])
+    assert shown["ratings"][0]["comments"] == "nice"  # type: ignore[index]
+    assert main(["show", made["id"]]) == 0
+    text = capsys.readouterr().out
+    assert "anime_style_v2" in text
+    assert "Rated 4 of 5 nice" in text
+
+
+def test_generate_for_people(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "a lake", *SMALL, "--out", str(tmp_path / "lake.webp")]) == 0
+    captured = capsys.readouterr()
+    assert "lake.webp" in captured.out
+    assert "Settings" in captured.out
+    assert captured.err == ""
+
+
+def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "recommend", "anime girl with magical powers", "--base-model", "embedded")
+    names = [lora["lora_name"] for lora in found["suggested_loras"]]  # type: ignore[index]
+    assert "anime_style_v2" in names
+    assert found["explanation"]["summary"]  # type: ignore[index]
+
+
+def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    loras = embedded_home / "embedded" / "v1" / "loras"
+    assert as_json(capsys, "scan", str(loras))["added"] == 4  # type: ignore[index]
+    assert as_json(capsys, "scan", str(loras))["unchanged"] == 4  # type: ignore[index]
+    assert [model["name"] for model in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
+    assert as_json(capsys, "show", "magic_effects")["kind"] == "lora"  # type: ignore[index]
+    assert main(["search", "no such thing"]) == 0
+    assert "nothing found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["feedback", "nobody", "3"], "nobody"),
+        (["feedback", "nobody", "6"], "rating"),
+        (["show", "nobody"], "nobody"),
+        (["scan", "/no/such/folder"], "/no/such/folder"),
+        (["generate", "", "--base-model", "embedded"], "prompt"),
+        (["generate", "x", "--base-model", "embedded", "--size", "big"], "--size"),
+        (["generate", "x", "--base-model", "/no/such/model.safetensors"], "/no/such/model.safetensors"),
+        (["recommend", "x", "--max-loras", "-1"], "max_loras"),
+    ],
+)
+def test_errors(
+    embedded_home: Path, home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    if "embedded" in arguments:
+        pytest.importorskip("diffusers", reason="diffusers is not installed (the standalone extra)")
+    answer = as_json(capsys, *arguments, status=1)
+    assert said in answer["error"]  # type: ignore[index]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_unusable_arguments_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate"])
+    assert stopped.value.code == 2
