@@ -36,7 +36,7 @@ def test_selections(text: str, named: list[LoRATag] | None) -> None:
         '[{"lora": "a", "strength": NaN}]',
         '[{"lora": "a", "strength": 1e9}]',
         '[{"lora": "a", "strength": true}]',
-        "[" * 100000,
+        "[" * 100_000,
         "null",
     ],
 )
