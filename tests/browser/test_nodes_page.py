@@ -73,6 +73,12 @@ def load(page: Page, **edits: dict[str, Any]) -> None:
     page.tab.evaluate(SET, {"ParamOptimize": SMALL, "PromptAnalyze": text, "IntelligentSampler": seed} | edits)
 
 
+def node_of(page: Page, kind: str) -> str:
+    """Id of the one node of a type."""
+    (found,) = [node["id"] for node in page.nodes() if node["type"] == kind]
+    return found
+
+
 def run(page: Page, server: Server, targets: list[str] | None = None) -> tuple[dict[str, Any], set[str]]:
     """Queue from the page until it knows of the end: node type → ui output, and the types that ran."""
     prompt_id = page.queue(targets)
@@ -149,16 +155,17 @@ def test_a_click_on_a_star_stores_the_rating(page: Page, server: Server) -> None
 
 
 def test_a_new_rating_chooses_again_once(page: Page, server: Server) -> None:
-    _, ran = run(page, server)
+    """Stands on the rating of the test before."""
+    choice = [node_of(page, "LoRARecommend")]
+    _, ran = run(page, server, choice)
     assert "LoRARecommend" in ran
     assert "PromptAnalyze" not in ran
-    assert run(page, server)[1] == set()
+    assert "LoRARecommend" not in run(page, server, choice)[1]
 
 
 def test_markup_is_shown_as_text(page: Page, server: Server) -> None:
     selection = json.dumps([{"lora": MARKUP, "strength": 1.0}])
     load(page, LoRARecommend={"selection": selection, "on_unconfirmed": "use_suggestions"})
-    (node,) = [node["id"] for node in page.nodes() if node["type"] == "LoRARecommend"]
-    run(page, server, [node])
+    run(page, server, [node_of(page, "LoRARecommend")])
     assert MARKUP in page.tab.evaluate(REPORTS, "LoRARecommend")[0]
     assert page.tab.evaluate("() => document.querySelectorAll('img[src=x]').length + (window.injected ? 1 : 0)") == 0
