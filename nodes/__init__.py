@@ -34,16 +34,14 @@ NODES: list[type[io.ComfyNode]] = [
 class IntelligentGeneration(ComfyExtension):
     """All eight nodes and the routes behind their widgets."""
 
-    async def on_load(self) -> None:
-        routes.register()
-        _warn_of_taken_ids()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES
 
 
 def load_extension() -> IntelligentGeneration:
-    """The extension object that ComfyUI asks for."""
+    """The extension object that ComfyUI asks for (0.8.0 does not call `on_load`)."""
+    routes.register()
+    _warn_of_taken_ids()
     return IntelligentGeneration()
 
 

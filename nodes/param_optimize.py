@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.samplers
@@ -157,8 +158,9 @@ class ParamOptimize(io.ComfyNode):
             images=images,
             aspect=aspect,
             resources=memory.resources(),
+            weights_gb=None if model is None else memory.weights_gb(model),
         )
-        ui = {"text": [as_text(explain(chosen))]}
+        ui = {"text": [as_text(replace(explain(chosen), lora_reasoning={}))]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
         variants = parameter_variants(planner(), chosen, variations, quality_tags=True)

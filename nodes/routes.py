@@ -30,6 +30,7 @@ def register() -> None:
     routes = PromptServer.instance.routes
     routes.get(f"{PREFIX}/generations/{{id}}")(_guarded(generation))
     routes.post(f"{PREFIX}/feedback")(_guarded(feedback))
+    routes.get(f"{PREFIX}/feedback")(_post_only)
 
 
 async def generation(request: web.Request) -> web.Response:
@@ -50,6 +51,11 @@ async def feedback(request: web.Request) -> web.Response:
         body.get("comments", ""),
     )
     return web.json_response(stored.to_dict())
+
+
+async def _post_only(request: web.Request) -> web.Response:
+    """ComfyUI's static route would answer 404 to a GET here."""
+    raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:

@@ -184,12 +184,19 @@ class IntelligentGenerationPipeline:
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
         return self.planner.parametrize(
-            recommendations, config.constraints, overrides=overrides, images=images, aspect=aspect
+            recommendations,
+            config.constraints,
+            overrides=overrides,
+            images=images,
+            aspect=aspect,
+            weights_gb=self.host.weights_gb(),
         )
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
         if recommendations.suggested_params is None:
-            recommendations = self.planner.parametrize(recommendations, self.config.constraints)
+            recommendations = self.planner.parametrize(
+                recommendations, self.config.constraints, weights_gb=self.host.weights_gb()
+            )
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations = replace(recommendations, prompt_analysis=analysis, model=self._evidence())
         manual = self.config.mode is OperationMode.MANUAL

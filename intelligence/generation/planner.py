@@ -121,6 +121,7 @@ class Planner:
         images: int = 1,
         aspect: str = "auto",
         resources: Resources | None = None,
+        weights_gb: Mapping[str, float] | None = None,
     ) -> Recommendations:
         """Choose the sampling settings. `overrides` win over every choice; in MANUAL mode they are all that counts."""
         overrides = dict(overrides or {})
@@ -140,6 +141,7 @@ class Planner:
             aspect=aspect,
             overrides=overrides,
             resources=resources,
+            weights_gb=weights_gb,
         )
         if recommendations.mode is OperationMode.MANUAL:
             parameters = replace(

@@ -54,10 +54,11 @@ def memory_reason(plan: MemoryPlan) -> Reason | None:
     """
     if plan.fits:
         return None
+    tiles = f" and the VAE in tiles of {plan.tile_size}" if plan.tile_size else ""
     return Reason(
         "memory",
         f"does not fit: about {plan.predicted_peak_gb:.1f} GiB are needed of {plan.budget_gb:.1f}, "
-        f"even with {plan.strategy.value} and the VAE in tiles of {plan.tile_size}",
+        f"even with {plan.strategy.value}{tiles}",
     )
 
 

@@ -29,9 +29,10 @@ def resources() -> Resources:
     )
 
 
-def weights_gb(model: Any, vae: Any) -> dict[str, float]:
-    """True sizes of the loaded weights by stage, GiB (the text encoders are out of the way when sampling starts)."""
-    return {"unet": model.model_size() / GIB, "vae": vae.patcher.model_size() / GIB}
+def weights_gb(model: Any, vae: Any = None) -> dict[str, float]:
+    """True sizes of the weights in hand by stage, GiB; the usual ones hold for the rest."""
+    sizes = {"unet": model.model_size() / GIB}
+    return sizes if vae is None else {**sizes, "vae": vae.patcher.model_size() / GIB}
 
 
 def vae_dtype(vae: Any) -> str:
