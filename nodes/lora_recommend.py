@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -14,7 +15,8 @@ from .types import CATEGORY, LoraStackType, PromptAnalysisType, RecommendationsT
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Recommendations
-    from ..intelligence.prompt import PromptAnalysis
+    from ..intelligence.lora import RejectedLoRA
+    from ..intelligence.prompt import LoRATag, PromptAnalysis
 
 ON_UNCONFIRMED = ("error", "use_suggestions", "suggest_only")
 """What ASSISTED does without a confirmed selection. `suggest_only` shows suggestions and loads no model; the
@@ -109,7 +111,7 @@ class LoRARecommend(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
+    async def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
         from ..intelligence.generation.selection import parse_selection
 
         try:
@@ -124,11 +126,9 @@ class LoRARecommend(io.ComfyNode):
                 return f"{name} must be one of {', '.join(options)}, got {value!r}"
         if mode == OperationMode.ASSISTED and selection is not None and named is None and on_unconfirmed == "error":
             return UNCONFIRMED
-        if named and on_unconfirmed == "error":
-            refresh()
-            if rejected := planner().unusable(named):
-                missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected)
-                return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
+        if named and on_unconfirmed == "error" and (rejected := await asyncio.to_thread(_unusable, named)):
+            missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected)
+            return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
         return True
 
     @classmethod
@@ -190,6 +190,11 @@ class LoRARecommend(io.ComfyNode):
             [loras.as_lora_stack(variant.suggested_loras) for variant in variants],
             ui=ui,
         )
+
+
+def _unusable(named: list[LoRATag]) -> tuple[RejectedLoRA, ...]:
+    refresh()
+    return planner().unusable(named)
 
 
 def _suggest_only(mode: str, selection: str, on_unconfirmed: str) -> bool:

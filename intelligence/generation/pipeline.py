@@ -15,6 +15,7 @@ from ..config import (
 )
 from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
+from ..lora import LoRARecommendation
 from ..memory import MemoryManager
 from ..registry import ModelEvidence, ModelKind, ModelRegistry
 from .batch import lora_variants, parameter_variants, seeds_from
@@ -95,7 +96,8 @@ class IntelligentGenerationPipeline:
         """Make one image from recommendations as they stand, edits included.
 
         The prompt may differ from the one that was analysed: it is what gets encoded, with the trigger words of the
-        recommended LoRAs. Raises like `generate`.
+        recommended LoRAs. Recommendations out of a saved image's JSON will do too, where this machine has the LoRAs.
+        Raises like `generate`.
         """
         seeds = seeds_from(seed, 1)
         return self._run(self._confirmed(prompt, negative_prompt, recommendations), seeds)[0]
@@ -198,9 +200,20 @@ class IntelligentGenerationPipeline:
                 recommendations, self.config.constraints, weights_gb=self.host.weights_gb()
             )
         analysis = self.planner.analyze(prompt, negative_prompt)
-        recommendations = replace(recommendations, prompt_analysis=analysis, model=self._evidence())
+        recommendations = replace(
+            recommendations,
+            prompt_analysis=analysis,
+            model=self._evidence(),
+            suggested_loras=[self._at_hand(lora) for lora in recommendations.suggested_loras],
+        )
         manual = self.config.mode is OperationMode.MANUAL
         return self.planner.weave(recommendations, quality_tags=self.config.quality_tags and not manual)
+
+    def _at_hand(self, lora: LoRARecommendation) -> LoRARecommendation:
+        """A LoRA of recommendations that come from elsewhere (a saved image's JSON) with this machine's file."""
+        if lora.lora_metadata.local_path:
+            return lora
+        return replace(lora, lora_metadata=self.registry.get_model(lora.lora_metadata.model_id))
 
     def _run(
         self,

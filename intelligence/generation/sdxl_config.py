@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..config import data_folder
+from ..config import HOME_VARIABLE, data_folder
 from ..errors import StorageError
 
 _DATA = Path(__file__).parent / "data"
@@ -42,7 +42,10 @@ def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise StorageError(f"cannot write {folder}: {error}; make it writable or set another data folder") from error
+        raise StorageError(
+            f"cannot write {folder}: {error}; make it writable, or name another data folder in the environment "
+            f"variable {HOME_VARIABLE}"
+        ) from error
     return folder
 
 

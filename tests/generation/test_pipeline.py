@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from intelligence import (
     BatchConfig,
     BatchProgress,
     ConfirmationRequiredError,
+    Generation,
     GenerationConstraints,
     IntelligentGenerationPipeline,
     InvalidInputError,
@@ -136,17 +138,7 @@ def test_a_parallel_batch_equals_single_images(pipeline: IntelligentGenerationPi
     small(pipeline)
     results = pipeline.generate_batch(PROMPT, BatchConfig(num_images=2, base_seed=5, parallel_generation=True))
     assert results[0].generation.plan.memory.batch_size == 2
-    parameters = results[1].generation.plan.parameters
-    alone = pipeline.generate(
-        PROMPT,
-        seed=6,
-        num_steps=parameters.num_steps,
-        width=parameters.width,
-        height=parameters.height,
-        sampler_name=parameters.sampler_name,
-        scheduler=parameters.scheduler,
-        guidance_scale=parameters.guidance_scale,
-    )
+    alone = pipeline.generate_from_recommendations(PROMPT, results[1].generation.plan.recommendations, seed=6)
     difference = np.abs(pixels(results[1]).astype(int) - pixels(alone).astype(int))
     assert np.percentile(difference, 99) <= 2
 
@@ -192,6 +184,15 @@ def test_edits_are_respected_and_checked(embedded_home: Path) -> None:
     recommendations.suggested_loras[0].suggested_alpha = float("inf")
     with pytest.raises(InvalidInputError, match="suggested_alpha"):
         pipeline.generate_from_recommendations(PROMPT, recommendations)
+
+
+def test_a_saved_image_can_be_made_again(pipeline: IntelligentGenerationPipeline, tmp_path: Path) -> None:
+    result = pipeline.generate(PROMPT, "blurry", seed=9, **SMALL)
+    story = json.loads(result.save(tmp_path / "x.png").with_suffix(".json").read_text(encoding="utf-8"))
+    saved = Generation.from_dict(story).plan.recommendations
+    analysis = saved.prompt_analysis
+    again = pipeline.generate_from_recommendations(analysis.prompt, saved, analysis.negative_prompt, story["seed"])
+    assert (pixels(again) == pixels(result)).all()
 
 
 def test_manual_chooses_nothing(embedded_home: Path) -> None:
