@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,17 @@ def _generate(options: argparse.Namespace) -> Answer:
         if _overrides(options):
             raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
         batch = BatchConfig(options.images, VariationStrategy(options.vary), options.parallel, options.seed)
-        with _progress(options, options.images, "image") as bar:
+        with _progress(options, "step") as step:
 
             def report(progress: BatchProgress) -> None:
-                bar.update(progress.images_done - bar.n)
+                step(progress.steps_done, progress.steps_total)
 
             results = pipeline.generate_batch(options.prompt, batch, options.negative, report)
     else:
-        results = [pipeline.generate(options.prompt, options.negative, options.seed, **_overrides(options))]
+        with _progress(options, "step") as step:
+            results = [
+                pipeline.generate(options.prompt, options.negative, options.seed, on_step=step, **_overrides(options))
+            ]
     target = Path(options.out)
     paths = [target if len(results) == 1 else target.with_stem(f"{target.stem}-{i}") for i in range(len(results))]
     for result, path in zip(results, paths, strict=True):
@@ -96,13 +100,8 @@ def _scan(options: argparse.Namespace) -> Answer:
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise InvalidInputError(f"{folder} is no folder")
-    with _progress(options, 0, "file") as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        found = ModelRegistry().scan({ModelKind(options.kind): options.folders}, report)
+    with _progress(options, "file") as step:
+        found = ModelRegistry().scan({ModelKind(options.kind): options.folders}, step)
     lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
     lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
     return found.to_dict(), "\n".join(lines)
@@ -172,10 +171,18 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _progress(options: argparse.Namespace, total: int, unit: str) -> Any:
+@contextmanager
+def _progress(options: argparse.Namespace, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback for (done, total), shown as a bar on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False)
+    with tqdm(unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
 
 
 def _parser() -> argparse.ArgumentParser:

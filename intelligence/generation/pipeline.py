@@ -70,7 +70,7 @@ class IntelligentGenerationPipeline:
             seed: 0 … 2**64 − 1; None: random.
             overrides: settings that win over every choice: `num_steps`, `guidance_scale`, `width`, `height`,
                 `sampler_name`, `scheduler`, `clip_skip`; `aspect` (`auto`, `16:9`, `portrait` …); `loras` (names, or
-                name → strength) to apply these instead of choosing.
+                name → strength) to apply these instead of choosing; `on_step`, called with (steps done, steps in all).
 
         Raises:
             ConfirmationRequiredError: the mode is ASSISTED, which generates from confirmed recommendations only.
@@ -82,8 +82,9 @@ class IntelligentGenerationPipeline:
                 "edit what it returns, then generate_from_recommendations(prompt, recommendations)"
             )
         seeds = seeds_from(seed, 1)
+        on_step = overrides.pop("on_step", None)
         recommendations = self._recommend(prompt, negative_prompt, overrides)
-        return self._run(recommendations, seeds)[0]
+        return self._run(recommendations, seeds, on_step=on_step)[0]
 
     def analyze_and_recommend(self, prompt: str) -> Recommendations:
         """Choose LoRAs and settings for a prompt without generating. Every part of the answer may be edited."""

@@ -50,6 +50,12 @@ def test_the_chosen_loras_are_used_and_explained(pipeline: IntelligentGeneration
     assert result.image.size == (64, 64)
 
 
+def test_steps_are_reported(pipeline: IntelligentGenerationPipeline) -> None:
+    seen: list[tuple[int, int]] = []
+    pipeline.generate("a lake", seed=0, on_step=lambda done, total: seen.append((done, total)), **SMALL)
+    assert seen == [(1, 2), (2, 2)]
+
+
 def test_zero_is_a_seed(pipeline: IntelligentGenerationPipeline) -> None:
     first, again = (pipeline.generate(PROMPT, seed=0, **SMALL) for _ in range(2))
     assert first.metadata.seed == 0
