@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -131,7 +130,8 @@ def _from_header(header: Header) -> ModelMetadata:
         for key, value in header.metadata.items()
         if key.startswith("modelspec.") and key != "modelspec.thumbnail"
     }
-    training = _training_tags(header)
+    frequencies = as_dict(_entry(header, "ss_tag_frequency"))
+    training = _training_tags(frequencies)
     phrases = trigger_sets([spec.get("trigger_phrase")], "modelspec.trigger_phrase")
     payload = (spec.get("hash_sha256") or header.metadata.get("sshs_model_hash") or "").lower().removeprefix("0x")
     usage = plain_text(spec.get("usage_hint"), 1000)
@@ -142,7 +142,7 @@ def _from_header(header: Header) -> ModelMetadata:
         creator=clean_text(spec.get("author"), 100) or None,
         license_notes=clean_text(spec.get("license"), 200) or None,
         tags={**dict.fromkeys(_spec_tags(header), 1), **training},
-        trigger_sets=phrases or _trained_triggers(header, training),
+        trigger_sets=phrases or _trained_triggers(header, frequencies, training),
         autov3=clean_text(payload, 64)[:12] or None,
         **base_model_finding(header.metadata.get("ss_base_model_version"), "ss_base_model_version", 0.3),
     )
@@ -160,17 +160,17 @@ def _entry(header: Header, key: str) -> Any:
         return None
 
 
-def _training_tags(header: Header) -> dict[str, int]:
+def _training_tags(frequencies: dict[str, Any]) -> dict[str, int]:
+    """The commonest tags of all dataset folders, added up."""
     counts: dict[str, int] = {}
-    for tags in as_dict(_entry(header, "ss_tag_frequency")).values():
-        for tag, count in as_dict(tags).items():
-            if type(count) is int and 0 < count < 10**9:
-                counts[tag] = counts.get(tag, 0) + count
-    often = heapq.nlargest(MAX_TRAINING_TAGS, counts.items(), key=itemgetter(1))
+    for tags in frequencies.values():
+        valid = {tag: count for tag, count in as_dict(tags).items() if type(count) is int and 0 < count < 10**9}
+        counts = {tag: counts.get(tag, 0) + valid.get(tag, 0) for tag in [*counts, *valid]} if counts else valid
+    often = sorted(counts.items(), key=itemgetter(1), reverse=True)[:MAX_TRAINING_TAGS]
     return {text: count for tag, count in often if (text := clean_text(tag, 100))}
 
 
-def _trained_triggers(header: Header, training: dict[str, int]) -> tuple[TriggerSet, ...]:
+def _trained_triggers(header: Header, frequencies: dict[str, Any], training: dict[str, int]) -> tuple[TriggerSet, ...]:
     """Class tokens of the datasets, else folder names such as `10_trigger`; dull names (`img`, `1girl`) say nothing."""
     datasets = _entry(header, "ss_datasets")
     tokens = [
@@ -180,7 +180,7 @@ def _trained_triggers(header: Header, training: dict[str, int]) -> tuple[Trigger
     ]
     if sets := trigger_sets([token for token in tokens if token and not _DULL.match(token.lower())], "ss_datasets"):
         return sets
-    folders = {*as_dict(_entry(header, "ss_tag_frequency")), *as_dict(_entry(header, "ss_dataset_dirs"))}
+    folders = {*frequencies, *as_dict(_entry(header, "ss_dataset_dirs"))}
     names = (match[1].replace("_", " ").strip() for folder in sorted(folders) if (match := _FOLDER.match(folder)))
     said = {word for tag in training for word in tag.replace("_", " ").lower().split()}
     return trigger_sets(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import BinaryIO, NoReturn
 
 from ..errors import UnsupportedModelError
 
@@ -26,6 +29,11 @@ _MAGIC = (
 
 _SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e"}
 
+_ALPHA = re.compile(rb'"[^"\\]*\.alpha"\s*:\s*(\{[^{}]*\})')
+
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[0-9a-fA-F]|7[0-9aA])")
+"""No encoder writes ASCII letters so; it would hide a second `"data_offsets"` from a count."""
+
 
 @dataclass(frozen=True)
 class Header:
@@ -37,13 +45,6 @@ class Header:
     """Value of the first `….alpha` tensor (kohya LoRAs), or None."""
 
 
-class _Tensor(NamedTuple):
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    """First byte of its data, counted from the end of the header."""
-
-
 def read_header(path: Path) -> Header:
     """The header of the safetensors file at `path`; memory stays within a few times `MAX_HEADER_BYTES`.
 
@@ -53,11 +54,9 @@ def read_header(path: Path) -> Header:
     try:
         with path.open("rb") as file:
             raw = _raw_header(path, file)
-            _validate(path)
-            metadata, tensors = _parse(path, raw)
-            return Header(
-                metadata, {key: tensor.shape for key, tensor in tensors.items()}, _first_alpha(file, raw, tensors)
-            )
+            metadata, shapes = _open(path)
+            _check_keys(path, raw, shapes)
+            return Header(metadata, shapes, _first_alpha(file, raw))
     except OSError as error:
         _refuse(path, f"cannot be read ({error.strerror or error})")
 
@@ -87,50 +86,50 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
     return file.read(length)
 
 
-def _validate(path: Path) -> None:
-    """Overlaps, holes, truncation, bad shapes and deep nesting are found by the reference implementation."""
+def _open(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+    """Metadata and shapes from the reference implementation, which refuses overlaps, holes, bad shapes and nesting."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np"):
-            pass
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}, {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         _refuse(path, f"corrupt safetensors file: {' '.join(str(error).split())[:200]}")
 
 
-def _parse(path: Path, raw: bytes) -> tuple[dict[str, str], dict[str, _Tensor]]:
-    """safe_open accepts repeated tensor keys and attribute-like names; both are refused here."""
+def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """safe_open accepts repeated tensor keys and attribute-like names; both are refused here.
 
-    def compact(pairs: list[tuple[str, Any]]) -> Any:
-        entry = dict(pairs)
-        if isinstance(entry.get("shape"), list) and isinstance(entry.get("data_offsets"), list):
-            return _Tensor(entry["dtype"], tuple(entry["shape"]), entry["data_offsets"][0])
-        if len(entry) < len(pairs):
-            (repeated, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-            _refuse(path, f"key {repeated[:80]!r} appears twice in the header")
-        return entry
-
-    try:
-        header = json.loads(raw, object_pairs_hook=compact)
-    except (ValueError, RecursionError) as error:
-        _refuse(path, f"corrupt header: {str(error)[:200]}")
-    if not isinstance(header, dict):
-        _refuse(path, "corrupt header: not a JSON object")
-    metadata = header.pop("__metadata__", None) or {}
-    for key in header:
+    Every tensor's entry spells `"data_offsets"` once, and nothing else does: a quote within a text is escaped.
+    """
+    if raw.count(b'"data_offsets"') != len(shapes) or (b"\\u00" in raw and _ESCAPED_LETTER.search(raw)):
+        _refuse(path, f"{_repeated_key(raw)} in the header")
+    for key in shapes:
         if "__" in key and any(part.startswith("__") for part in key.split(".")):
             _refuse(path, f"tensor key {key[:80]!r} names a Python attribute")
-    return metadata, header
 
 
-def _first_alpha(file: BinaryIO, raw: bytes, tensors: dict[str, _Tensor]) -> float | None:
-    for key, (dtype, shape, start) in tensors.items():
-        if key.endswith(".alpha") and shape in ((), (1,)):
-            file.seek(8 + len(raw) + start)
-            data = file.read(8)
-            if dtype == "BF16":
-                return round(struct.unpack("<f", b"\0\0" + data[:2])[0], 4)
-            if dtype in _SCALARS:
-                width = struct.calcsize(_SCALARS[dtype])
-                return round(struct.unpack(_SCALARS[dtype], data[:width])[0], 4)
+def _repeated_key(raw: bytes) -> str:
+    """What is wrong with the keys of a header that was found to be odd."""
+    pairs = json.loads(raw, object_pairs_hook=tuple)
+    (key, count), *_ = Counter(key for key, _ in pairs).most_common(1)
+    return f"key {key[:80]!r} appears twice" if count > 1 else "letters written as escapes, which hides keys,"
+
+
+def _first_alpha(file: BinaryIO, raw: bytes) -> float | None:
+    found = _ALPHA.search(raw)
+    entry = json.loads(found[1]) if found else {}
+    if entry.get("shape") not in ([], [1]):
+        return None
+    file.seek(8 + len(raw) + entry["data_offsets"][0])
+    data, dtype = file.read(8), entry["dtype"]
+    if dtype == "BF16":
+        return _finite(struct.unpack("<f", b"\0\0" + data[:2])[0])
+    if dtype in _SCALARS:
+        width = struct.calcsize(_SCALARS[dtype])
+        return _finite(struct.unpack(_SCALARS[dtype], data[:width])[0])
     return None
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None

@@ -39,13 +39,10 @@ _LOW_RANK = re.compile(
     r"\.(?:lora_down|lora_up|lora\.down|lora\.up|lora_A|lora_B|lora_mid|hada_w[12]_[ab]|lokr_w[12](?:_[ab])?"
     r"|a1|b1|oft_blocks|oft_diag|diff|diff_b|dora_scale|alpha|w_norm|b_norm)(?:\.|$)|_lora\.(?:down|up)\."
 )
-_DOWN = re.compile(r"^(.*?)(?:[._](?:lora_down|lora\.down|lora_A|lora\.A|down))(?:\.default)?\.weight$")
+_DOWN_ENDS = tuple(mark + end for mark in "._" for end in ("lora_down", "lora.down", "lora_A", "lora.A", "down"))
 
-_TYPES = (
-    ("lokr", re.compile(r"\.lokr_")),
-    ("loha", re.compile(r"\.hada_")),
-    ("dora", re.compile(r"\.dora_scale")),
-)
+_TYPES = (("lokr", ".lokr_"), ("loha", ".hada_"), ("dora", ".dora_scale"))
+"""Type → a part of the tensor names that only this type has."""
 
 _UNET = re.compile(r"(?:down|up|mid|input|output|middle)_block")
 """Video and DiT models have an attn2 as well, of widths that mean nothing here."""
@@ -114,8 +111,8 @@ def _cross_attention_width(key: str, shape: tuple[int, ...], shapes: Shapes) -> 
     """Columns of the key or value projection that `key` belongs to; None for any other tensor."""
     if "attn2" not in key or not shape or not _UNET.search(key):
         return None
-    if match := _DOWN.match(key):
-        return shape[1] if _CROSS_KEY.search(match[1]) and len(shape) >= 2 else None
+    if reduced := _reduced(key):
+        return shape[1] if _CROSS_KEY.search(reduced) and len(shape) >= 2 else None
     module, _, tensor = key.rpartition(".")
     if not _CROSS_KEY.search(module):
         return None
@@ -135,10 +132,10 @@ def is_lora(shapes: Shapes) -> bool:
 def lora_type(header: Header) -> str:
     """`lora`, `locon` (convolutions as well), `loha`, `lokr` or `dora`."""
     joined = "\n".join(header.shapes)
-    for name, pattern in _TYPES:
-        if pattern.search(joined):
+    for name, mark in _TYPES:
+        if mark in joined:
             return name
-    convolution = any(len(shape) == 4 and shape[2] > 1 and _DOWN.match(key) for key, shape in header.shapes.items())
+    convolution = any(len(shape) == 4 and shape[2] > 1 and _is_down(key) for key, shape in header.shapes.items())
     return "locon" if convolution else "lora"
 
 
@@ -147,23 +144,16 @@ def rank(header: Header) -> int | None:
     ranks = Counter(
         shape[0]
         for key, shape in header.shapes.items()
-        if shape and (_DOWN.match(key) or key.endswith((".hada_w1_b", ".lokr_w1_b", ".lokr_w2_b")))
+        if shape and (_is_down(key) or key.endswith((".hada_w1_b", ".lokr_w1_b", ".lokr_w2_b")))
     )
     return ranks.most_common(1)[0][0] if ranks else None
 
 
-def lora_kind(names: Iterable[str], hub_tags: Iterable[str], description: str) -> Finding:
-    """What a LoRA is for: by its names when they say speed, then hub tags, words of names, words of the description."""
-    names = [words_of(name) for name in names]
-    for name in names:
-        if SPEED_NAME.search(name):
-            return Finding(LoRAKind.SPEED, f"name {name}", 0.9)
-    for tag in hub_tags:
-        if kind := KIND_TAGS.get(tag.lower()):
-            return Finding(kind, f"tag {tag}", 0.9)
-    for source, texts, confidence in (("name", names, 0.7), ("description", [words_of(description[:500])], 0.5)):
-        for pattern, kind in KIND_WORDS:
-            for text in texts:
-                if match := pattern.search(text):
-                    return Finding(kind, f"{source}: {match[0]}", confidence)
-    return Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
+def _is_down(key: str) -> bool:
+    return key.endswith(".weight") and key[:-7].removesuffix(".default").endswith(_DOWN_ENDS)
+
+
+def _reduced(key: str) -> str:
+    """The module whose input this tensor reduces to the rank (`….lora_down.weight`, `….lora_A.default.weight`)."""
+    name = key[:-7].removesuffix(".default")
+    return next(name[: -len(end)] for end in _DOWN_ENDS if name.endswith(end)) if _is_down(key) else ""

@@ -21,7 +21,8 @@ def clean_text(value: Any, limit: int = 2000) -> str:
     """`value` without control characters and lone surrogates, at most `limit` characters; empty when not a string."""
     if not isinstance(value, str):
         return ""
-    return _UNSAFE.sub("", value[: 2 * limit]).strip()[:limit]
+    text = value[: 2 * limit]
+    return (text if text.isprintable() else _UNSAFE.sub("", text)).strip()[:limit]
 
 
 def clean_number(value: Any, low: float, high: float) -> float | None:

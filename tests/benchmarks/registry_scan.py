@@ -23,10 +23,10 @@ WORDS = [
 
 
 def write_lora(path: Path, rng: random.Random) -> None:
-    """A kohya SDXL LoRA of 210 modules with one-element payload scale: 20–60 KB of metadata, a real header's shape."""
+    """A kohya SDXL LoRA with one-element payload scale and a header of 20–60 KB: tensors and training tags."""
     tensors: dict[str, Any] = {}
     offset = 0
-    for block in range(21):
+    for block in range(rng.randint(5, 12)):
         for layer in range(5):
             base = f"lora_unet_input_blocks_{block}_1_transformer_blocks_{layer}_attn2_to_k"
             for name, shape in ((".alpha", []), (".lora_down.weight", [1, 2048]), (".lora_up.weight", [1, 1])):
@@ -37,7 +37,7 @@ def write_lora(path: Path, rng: random.Random) -> None:
                 offset += size
     tags = {
         f"{rng.choice(WORDS)} {rng.choice(WORDS)} {number}": rng.randint(1, 90)
-        for number in range(rng.randint(600, 1800))
+        for number in range(rng.randint(350, 1000))
     }
     trigger = rng.choice(WORDS)
     tensors["__metadata__"] = {
