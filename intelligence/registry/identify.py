@@ -157,3 +157,20 @@ def _reduced(key: str) -> str:
     """The module whose input this tensor reduces to the rank (`….lora_down.weight`, `….lora_A.default.weight`)."""
     name = key[:-7].removesuffix(".default")
     return next(name[: -len(end)] for end in _DOWN_ENDS if name.endswith(end)) if _is_down(key) else ""
+
+
+def lora_kind(names: Iterable[str], hub_tags: Iterable[str], description: str) -> Finding:
+    """What a LoRA is for: by its names when they say speed, then hub tags, words of names, words of the description."""
+    names = [words_of(name) for name in names]
+    for name in names:
+        if SPEED_NAME.search(name):
+            return Finding(LoRAKind.SPEED, f"name {name}", 0.9)
+    for tag in hub_tags:
+        if kind := KIND_TAGS.get(tag.lower()):
+            return Finding(kind, f"tag {tag}", 0.9)
+    for source, texts, confidence in (("name", names, 0.7), ("description", [words_of(description[:500])], 0.5)):
+        for pattern, kind in KIND_WORDS:
+            for text in texts:
+                if match := pattern.search(text):
+                    return Finding(kind, f"{source}: {match[0]}", confidence)
+    return Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
