@@ -19,6 +19,9 @@ from .partial import EMPTY, base_model_finding, merge, trigger_sets
 from .sidecars import read_sidecars
 from .text import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 
+DESCRIBE_VERSION = 2
+"""Counted up whenever `describe` finds out more than before; files that an older one read are read again."""
+
 MAX_TRAINING_TAGS = 64
 
 _KEPT = (

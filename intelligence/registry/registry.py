@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +16,13 @@ from ..records import Record
 from . import civitai, huggingface
 from .describe import describe
 from .downloads import fetch
+from .hashing import HashReport, hash_models, mismatch
 from .metadata import ModelKind, ModelMetadata
-from .scan import FoundFile, ScanReport, Stamp, read_files, walk
+from .previews import Preview, read_preview
+from .scan import ScanReport, scan
 from .sidecars import find_sidecars
-from .store import SORTS, DownloadRow, KnownFile, RegistryStore
-
-BATCH = 500
-"""Files whose records are written together: a scan that is broken off keeps what it has read, in bounded memory."""
+from .store import SORTS, DownloadRow, RegistryStore, ScannedFile
+from .walk import Stamp
 
 CIVITAI_API = "https://civitai.com/api/v1"
 
@@ -40,10 +40,32 @@ class CleanupReport(Record):
     dry_run: bool = True
 
 
+@dataclass(frozen=True)
+class RegistryStatus(Record):
+    """How much the registry knows."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Model kind → present, usable models."""
+    with_problems: int = 0
+    absent: int = 0
+    """Known, but no longer there."""
+    unhashed: int = 0
+    """Files whose SHA-256 is not known yet."""
+    scanning: bool = False
+    done: int = 0
+    """Files that the running scan has read."""
+    total: int = 0
+    """Files that the running scan has to read; 0 while it still walks the folders."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Path → why it was skipped or cannot be used."""
+    revision: int = 0
+
+
 class _Listing(NamedTuple):
     revision: int
     models: list[ModelMetadata]
     by_key: dict[str, ModelMetadata]
+    """Filled on first use; see `_index`."""
 
 
 class ModelRegistry:
@@ -59,6 +81,10 @@ class ModelRegistry:
     def __init__(self, db_path: str | Path | None = None) -> None:
         self._store = RegistryStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
         self._listed: _Listing | None = None
+        self._busy = threading.Lock()
+        self._scans = 0
+        self._scanning = (0, 0)
+        self._problems: dict[str, str] = {}
 
     @property
     def revision(self) -> int:
@@ -83,9 +109,12 @@ class ModelRegistry:
         Raises:
             ModelNotFoundError: there is none; the message names similar ones.
         """
-        index = self._listing().by_key
+        listing = self._listing()
+        if not listing.by_key:
+            listing.by_key.update(_index(listing.models))
+        index = listing.by_key
         key = name.replace("\\", "/")
-        found = index.get(key) or index.get(key.casefold())
+        found = index.get(key) or index.get(key.casefold()) or index.get(self._store.moved_to(key) or "")
         if found is None:
             close = difflib.get_close_matches(key.casefold(), [other for other in index if ":" not in other], 10, 0.6)
             names = list(dict.fromkeys(index[other].name for other in close))[:3]
@@ -93,7 +122,7 @@ class ModelRegistry:
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
         if found.source in (civitai.SOURCE, huggingface.SOURCE):
             self._store.touch_download(found.local_path, time.time())
-        return found
+        return self._store.get(found.model_id) or found
 
     def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
         """Change fields of one model by hand; later scans keep these changes.
@@ -155,58 +184,111 @@ class ModelRegistry:
             [_bindable(word) for word in text.split()], given, [_bindable(tag) for tag in tags], sort, limit
         )
 
-    def scan(self, folders: Folders, on_progress: Callable[[int, int], None] | None = None) -> ScanReport:
-        """Find what is new, changed or gone under `folders`, and read only that.
+    def scan(
+        self,
+        folders: Folders,
+        on_progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> ScanReport:
+        """Find what is new, changed, moved or gone under `folders`, and read only that; it is listed while this runs.
+
+        A file that is gone from one path and there at another, with equal size, header entries and hash (or, where no
+        hash is known, time of change) keeps its history: changes made by hand, its hash, and its old id as an alias.
 
         Args:
             folders: model kind → its folders; a plain sequence means LoRA folders. Other folders' models stay as
                 they are.
             on_progress: called with (files read, files to read).
+            cancelled: asked between files; True stops, and what was read until then is kept.
 
         Raises:
             InvalidInputError: no sequence of folders, or an unknown model kind.
         """
-        started = time.monotonic()
-        found = walk(_folders(folders))
-        known = self._store.known_files()
-        fresh: list[FoundFile] = []
-        back: list[str] = []
-        added = unchanged = 0
-        problems = dict(found.problems)
-        for model_id, file in found.files.items():
-            before = known.get(model_id)
-            if before is None or (before.root, before.stamp) != (file.root, file.stamp):
-                fresh.append(file)
-                added += before is None or not before.present
-            elif not before.present:
-                back.append(model_id)
-                added += 1
-            else:
-                unchanged += 1
-            if before and before.problem and (not fresh or fresh[-1] is not file):
-                problems[before.local_path] = before.problem
-        roots = {(str(kind), root) for kind, root in found.roots}
-        gone = [
-            model_id
-            for model_id, row in known.items()
-            if row.present
-            and model_id not in found.files
-            and ((model_id.partition(":")[0], row.root) in roots or _vanished(row))
-        ]
-        records = zip(fresh, read_files(fresh, self._store.hub_partials() if fresh else {}, on_progress), strict=True)
-        if back or gone:
-            self._store.apply_scan((), back, gone)
-        while batch := list(islice(records, BATCH)):
-            self._store.apply_scan([(record, file.root, file.stamp) for file, record in batch], (), ())
-            problems |= {record.local_path: record.problem for _, record in batch if record.problem}
-        return ScanReport(
-            added=added,
-            changed=len(fresh) + len(back) - added,
-            removed=len(gone),
-            unchanged=unchanged,
-            problems=problems,
-            seconds=round(time.monotonic() - started, 3),
+        given = _folders(folders)
+
+        def progress(done: int, total: int) -> None:
+            self._scanning = (done, total)
+            if on_progress:
+                on_progress(done, total)
+
+        with self._busy:
+            self._scans += 1
+        try:
+            report = scan(self._store, given, progress, cancelled)
+        finally:
+            with self._busy:
+                self._scans -= 1
+            if not self._scans:
+                self._scanning = (0, 0)
+        self._problems = report.problems
+        return report
+
+    def status(self) -> RegistryStatus:
+        """How much is known, and how far a scan in this process has come; cheap enough to be asked every second."""
+        counts = dict.fromkeys(map(str, ModelKind), 0)
+        with_problems = absent = 0
+        for kind, present, usable, number in self._store.counts():
+            if present and usable:
+                counts[kind] += number
+            with_problems += number * (present and not usable)
+            absent += number * (not present)
+        done, total = self._scanning
+        return RegistryStatus(
+            counts=counts,
+            with_problems=with_problems,
+            absent=absent,
+            unhashed=len(self._store.unhashed()),
+            scanning=self._scans > 0,
+            done=done,
+            total=total,
+            errors={**self._problems, **self._store.problems()},
+            revision=self.revision,
         )
+
+    def hash_models(
+        self,
+        on_progress: Callable[[int, int], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+        max_bytes_per_second: float | None = None,
+        kinds: Collection[ModelKind] | None = None,
+    ) -> HashReport:
+        """Compute SHA-256, AutoV2 and AutoV3 of the files whose hash no sidecar or hub has told, small files first.
+
+        Each file is stored as soon as it is done, so that the next call goes on where this one was stopped.
+
+        Args:
+            on_progress: called with (files done, files to do).
+            cancelled: asked after every megabyte; True stops.
+            max_bytes_per_second: how fast files are read at most; None: as fast as the disk gives them.
+            kinds: only these; None: all.
+        """
+        require(
+            max_bytes_per_second is None or (is_number(max_bytes_per_second) and max_bytes_per_second > 0),
+            f"max_bytes_per_second must be above 0, or None, got {max_bytes_per_second!r}",
+        )
+        return hash_models(self._store, kinds, on_progress, cancelled, max_bytes_per_second)
+
+    def verify(self, name: str | None = None) -> dict[str, str]:
+        """Read the file `name` (None: every present one) again, whole, and compare it with what is on record.
+
+        Returns:
+            Model id → what is wrong: a broken header, or a hash other than a sidecar, hub or earlier reading told.
+
+        Raises:
+            ModelNotFoundError: no model has this name.
+        """
+        models = self.list_models(with_problems=True) if name is None else [self.get_model(name)]
+        checked = ((model.model_id, model.problem or mismatch(model)) for model in models if model.local_path)
+        return {model_id: reason for model_id, reason in checked if reason}
+
+    def preview(self, name: str) -> Preview | None:
+        """The picture of a model (PNG, JPEG or WebP by its content), or None where it has none.
+
+        Raises:
+            ModelNotFoundError: no model has this name.
+            UnsupportedModelError: what lies there is no such picture, or one that is unreasonably large.
+        """
+        return read_preview(self.get_model(name))
 
     def register_from_huggingface(
         self,
@@ -305,7 +387,7 @@ class ModelRegistry:
         listed = self._listed
         if listed is None or listed.revision != self._store.revision():
             revision, models = self._store.present()
-            listed = self._listed = _Listing(revision, models, _index(models))
+            listed = self._listed = _Listing(revision, models, {})
         return listed
 
     def _folder(self, folder: str | Path | None) -> Path:
@@ -323,8 +405,8 @@ class ModelRegistry:
         root = next((root for root in sorted(roots) if path.is_relative_to(root)), None)
         tops = [top for top in (root, folder) if top is not None and top in path.parents]
         relative = path.relative_to(tops[0]).as_posix() if tops else path.name
-        entries = {entry.name: entry for entry in path.parent.iterdir()}
-        sidecars = {suffix: entries[name] for suffix, name in find_sidecars(path.name, entries).items()}
+        beside = find_sidecars([path.name], [entry.name for entry in path.parent.iterdir()])[path.name]
+        sidecars = {suffix: path.parent / name for suffix, name in beside.items()}
         record = describe(path, f"{kind}:{relative}", kind, sidecars, partial)
         if record.problem:
             raise UnsupportedModelError(record.problem)
@@ -333,7 +415,7 @@ class ModelRegistry:
             DownloadRow(str(path), stat.st_size, stat.st_mtime_ns, time.time(), downloaded), partial
         )
         stamp: Stamp = (stat.st_size, stat.st_mtime_ns, "")
-        self._store.apply_scan([(record, str(root) if root else None, stamp)], (), ())
+        self._store.apply_scan([ScannedFile(record, str(root) if root else None, stamp)])
         return self._store.get(record.model_id) or record
 
 
@@ -366,11 +448,6 @@ def _index(models: list[ModelMetadata]) -> dict[str, ModelMetadata]:
                 if text := fold(key(model)):
                     index.setdefault(text, model)
     return index
-
-
-def _vanished(row: KnownFile) -> bool:
-    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
-    return row.root is None and bool(row.local_path) and not Path(row.local_path).exists()
 
 
 def _untouched(row: DownloadRow) -> bool:

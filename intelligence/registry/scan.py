@@ -1,25 +1,33 @@
-"""Walking model folders and reading what is new in them."""
+"""Scanning model folders: only what is new is read, and what has moved is recognised."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..records import Record
-from .describe import describe
+from .describe import DESCRIBE_VERSION, describe
+from .hashing import hash_file
 from .metadata import ModelKind, ModelMetadata
-from .sidecars import find_sidecars
-
-PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+from .store import KnownFile, RegistryStore, ScannedFile
+from .walk import PICKLED, FoundFile, encodable, walk
 
 READERS = 4
-"""Threads that read headers: enough to hide a slow disk; the parsing itself holds the interpreter's lock."""
+"""Threads that read headers: enough to hide a slow disk; most of the parsing holds the interpreter's lock."""
 
-Stamp = tuple[int, int, str]
-"""(size, mtime in ns, the same of every sidecar): equal stamps mean that nothing has to be read again."""
+CHUNK = 16
+"""Files that a thread reads in one go."""
+
+BATCH_SECONDS = 0.5
+"""How often what was read is stored, and listed from then on."""
+
+Progress = Callable[[int, int], None]
+Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -33,140 +41,178 @@ class ScanReport(Record):
     problems: dict[str, str] = field(default_factory=dict)
     """Path → why it was skipped or cannot be used."""
     seconds: float = 0.0
+    moved: int = 0
+    """Of the added ones, those known from another path, whose history they keep."""
+    cancelled: bool = False
+    """Stopped on the way: what was read until then is kept, the next scan goes on from there."""
 
 
-@dataclass(frozen=True)
-class FoundFile:
-    """A model file under one of the scanned roots."""
-
-    model_id: str
-    kind: ModelKind
-    root: str
-    path: Path
-    stamp: Stamp
-    sidecars: dict[str, Path]
-
-
-@dataclass
-class Walk:
-    """Everything under the scanned roots."""
-
-    files: dict[str, FoundFile] = field(default_factory=dict)
-    """By model id; of two roots that hold the same relative path the first one wins, as in ComfyUI."""
-    roots: list[tuple[ModelKind, str]] = field(default_factory=list)
-    problems: dict[str, str] = field(default_factory=dict)
-
-
-def walk(folders: Mapping[ModelKind, Sequence[Path]]) -> Walk:
-    """The model files under `folders`; links that leave their root or lead to a folder already seen are skipped."""
-    result = Walk()
-    for kind, roots in folders.items():
-        for root in roots:
-            result.roots.append((kind, str(root)))
-            if root.is_dir():
-                _walk_root(result, kind, root)
-            else:
-                result.problems[str(root)] = "no such folder"
-    return result
-
-
-def _walk_root(result: Walk, kind: ModelKind, root: Path) -> None:
-    real_root = root.resolve()
-    seen = {real_root}
-    pending = [root]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = {entry.name: entry for entry in sorted(listing, key=lambda entry: entry.name)}
-        except OSError as error:
-            result.problems[str(folder)] = f"cannot be read: {error.strerror}"
+def scan(
+    store: RegistryStore,
+    folders: Mapping[ModelKind, Sequence[Path]],
+    on_progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> ScanReport:
+    """`ModelRegistry.scan`."""
+    started = time.monotonic()
+    found = walk(folders)
+    known = store.known_files()
+    fresh: list[FoundFile] = []
+    back: list[str] = []
+    unchanged = 0
+    problems = dict(found.problems)
+    for model_id, file in found.files.items():
+        before = known.get(model_id)
+        if before is None or before[:2] != (file.root, file.stamp) or before.described_by < DESCRIBE_VERSION:
+            fresh.append(file)
             continue
-        for name, entry in entries.items():
-            is_model = name.lower().endswith((".safetensors", *PICKLED))
-            try:
-                if entry.is_symlink() and (is_model or entry.is_dir()):
-                    target = Path(entry.path).resolve(strict=True)
-                    if not target.is_relative_to(real_root):
-                        result.problems[entry.path] = "a link out of its model folder; skipped"
-                        continue
-                    if entry.is_dir() and target in seen:
-                        result.problems[entry.path] = "a link back to a folder already scanned; skipped"
-                        continue
-                if entry.is_dir():
-                    real = Path(entry.path).resolve()
-                    if not name.startswith(".") and real not in seen:
-                        seen.add(real)
-                        pending.append(Path(entry.path))
-                elif is_model and entry.is_file() and not name.startswith("."):
-                    found = _found(kind, root, entry, entries)
-                    result.files.setdefault(found.model_id, found)
-            except (OSError, RuntimeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "a loop of links"
-                result.problems[entry.path] = f"cannot be read: {reason}"
+        if before.present:
+            unchanged += 1
+        else:
+            back.append(model_id)
+        if before.problem:
+            problems[before.local_path] = before.problem
+    roots = {(str(kind), root) for kind, root in found.roots}
+    gone = {
+        model_id
+        for model_id, row in known.items()
+        if row.present
+        and model_id not in found.files
+        and ((model_id.partition(":")[0], row.root) in roots or _vanished(row))
+    }
+    store.apply_scan((), back, gone)
 
-
-def _found(kind: ModelKind, root: Path, entry: os.DirEntry[str], entries: Mapping[str, os.DirEntry[str]]) -> FoundFile:
-    relative = os.path.relpath(entry.path, root).replace(os.sep, "/")
-    sidecars = find_sidecars(entry.name, entries)
-    beside = []
-    for name in sidecars.values():
-        stat = entries[name].stat()
-        beside.append(f"{name}:{stat.st_size}:{stat.st_mtime_ns}")
-    stat = entry.stat()
-    return FoundFile(
-        model_id=f"{kind}:{_encodable(relative)}",
-        kind=kind,
-        root=str(root),
-        path=Path(entry.path),
-        stamp=(stat.st_size, stat.st_mtime_ns, _encodable("|".join(beside))),
-        sidecars={suffix: Path(entries[name].path) for suffix, name in sidecars.items()},
+    absent = _Absent(store, {key: row for key, row in known.items() if key in gone or not row.present}, found.files)
+    hub = store.hub_partials() if fresh else {}
+    added, changed, done = len(back), 0, 0
+    batch: list[ScannedFile] = []
+    stored = time.monotonic()
+    read = _read(fresh, hub, cancelled)
+    try:
+        for file, record in read:
+            before = known.get(file.model_id)
+            previous = absent.match(file, record) if before is None else None
+            if previous and (partial := hub.get(known[previous].local_path)):
+                record = _describe(file, partial)
+            batch.append(ScannedFile(record, file.root, file.stamp, previous))
+            done += 1
+            if before and before.present:
+                changed += 1
+            else:
+                added += 1
+            if record.problem:
+                problems[record.local_path] = record.problem
+            if on_progress:
+                on_progress(done, len(fresh))
+            if time.monotonic() - stored > BATCH_SECONDS:
+                store.apply_scan(batch)
+                batch, stored = [], time.monotonic()
+    finally:
+        read.close()
+        store.apply_scan(batch)
+    return ScanReport(
+        added=added,
+        changed=changed,
+        removed=len(gone),
+        unchanged=unchanged,
+        problems=problems,
+        seconds=round(time.monotonic() - started, 3),
+        moved=absent.matched,
+        cancelled=done < len(fresh),
     )
 
 
-def _encodable(name: str) -> str:
-    """File names that are no valid UTF-8 hold surrogates, which neither JSON nor SQLite takes."""
-    return name.encode("utf-8", "backslashreplace").decode()
+class _Absent:
+    """Files that are no longer where they were, to be recognised where they are now."""
+
+    def __init__(self, store: RegistryStore, rows: Mapping[str, KnownFile], present: Mapping[str, FoundFile]) -> None:
+        self.store = store
+        self.rows = rows
+        self.matched = 0
+        self.by_size: dict[tuple[str, int], list[str]] = {}
+        for model_id, row in rows.items():
+            if row.stamp[0] and model_id not in present:
+                self.by_size.setdefault((model_id.partition(":")[0], row.stamp[0]), []).append(model_id)
+
+    def match(self, file: FoundFile, record: ModelMetadata) -> str | None:
+        """The id of the absent file that this new one is, and which is not absent any more then; or None.
+
+        Equal size and header entries, and then equal hashes, or, where neither is known, an equal time of change.
+        """
+        candidates = self.by_size.get((str(file.kind), file.stamp[0]), [])
+        name = file.model_id.rpartition("/")[2]
+        for model_id in sorted(candidates, key=lambda model_id: (not model_id.endswith(name), model_id)):
+            old = self.store.get(model_id)
+            if old and old.metadata == record.metadata and _same(old, record, self.rows[model_id].stamp[1], file):
+                candidates.remove(model_id)
+                self.matched += 1
+                return model_id
+        return None
 
 
-def read_files(
-    files: Iterable[FoundFile],
-    hub: Mapping[str, ModelMetadata],
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Iterator[ModelMetadata]:
-    """The records of `files`, in their order, each as soon as it is read.
+def _same(old: ModelMetadata, new: ModelMetadata, old_mtime_ns: int, file: FoundFile) -> bool:
+    for told, now in ((old.sha256, new.sha256), (old.autov3, new.autov3)):
+        if told and now:
+            return told == now
+    if old_mtime_ns == file.stamp[1]:
+        return True
+    if not (old.sha256 or old.autov3):
+        return False
+    try:
+        found = hash_file(file.path)
+    except OSError:
+        return False
+    return found is not None and (found.sha256 == old.sha256 or (not old.sha256 and found.autov3 == old.autov3))
 
-    Args:
-        hub: path → what a hub said of a file that was downloaded from it.
-        on_progress: called with (files read, files to read).
-    """
-    found = list(files)
 
-    def read(file: FoundFile) -> ModelMetadata:
-        if file.path.suffix.lower() in PICKLED:
-            return _pickled(file)
-        if _encodable(str(file.path)) != str(file.path):
-            return _unusable(file, "its name is not valid UTF-8; rename it")
-        return describe(file.path, file.model_id, file.kind, file.sidecars, hub.get(str(file.path)))
+def _read(
+    files: Sequence[FoundFile], hub: Mapping[str, ModelMetadata], cancelled: Cancelled | None
+) -> Generator[tuple[FoundFile, ModelMetadata]]:
+    """`files` in their order, each with its record as soon as it is read, until `cancelled`."""
+    stop = threading.Event()
 
+    def read(chunk: Sequence[FoundFile]) -> list[tuple[FoundFile, ModelMetadata]]:
+        return [(file, _describe(file, hub.get(file.path))) for file in chunk if not stop.is_set()]
+
+    chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
+    running: deque[Future[list[tuple[FoundFile, ModelMetadata]]]] = deque()
     with ThreadPoolExecutor(READERS, thread_name_prefix="registry-scan") as pool:
-        for done, record in enumerate(pool.map(read, found), 1):
-            if on_progress:
-                on_progress(done, len(found))
-            yield record
+        try:
+            while True:
+                while len(running) < 2 * READERS and (chunk := next(chunks, None)):
+                    running.append(pool.submit(read, chunk))
+                if not running:
+                    return
+                for item in running.popleft().result():
+                    if cancelled and cancelled():
+                        return
+                    yield item
+        finally:
+            stop.set()
 
 
-def _pickled(file: FoundFile) -> ModelMetadata:
-    return _unusable(file, "a pickled file can run code when loaded; it is never opened. Use its .safetensors version")
+def _describe(file: FoundFile, partial: ModelMetadata | None) -> ModelMetadata:
+    path = Path(file.path)
+    if path.suffix.lower() in PICKLED:
+        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
+        return _unusable(file, path, reason)
+    if encodable(file.path) != file.path:
+        return _unusable(file, path, "its name is not valid UTF-8; rename it")
+    sidecars = {suffix: Path(beside) for suffix, beside in file.sidecars.items()}
+    return describe(path, file.model_id, file.kind, sidecars, partial)
 
 
-def _unusable(file: FoundFile, reason: str) -> ModelMetadata:
-    name = _encodable(file.path.name)
+def _unusable(file: FoundFile, path: Path, reason: str) -> ModelMetadata:
     return ModelMetadata(
         model_id=file.model_id,
-        name=_encodable(file.path.stem),
+        name=encodable(path.stem),
         kind=file.kind,
-        local_path=_encodable(str(file.path)),
+        local_path=encodable(file.path),
         size_bytes=file.stamp[0],
-        problem=f"{name}: {reason}",
+        problem=f"{encodable(path.name)}: {reason}",
     )
+
+
+def _vanished(row: KnownFile) -> bool:
+    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
+    return row.root is None and bool(row.local_path) and not Path(row.local_path).exists()

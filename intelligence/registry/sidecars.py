@@ -6,7 +6,7 @@ Every format becomes a partial record. A file that cannot be read, or that says 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +122,28 @@ JSON_FORMATS: dict[str, Callable[[dict[str, Any]], ModelMetadata]] = {
 """Suffix after the model's name → reader; the user's own words first: of two that differ the first one counts."""
 
 SUFFIXES = (*JSON_FORMATS, ".txt", ".sha256", *PREVIEWS)
+_SUFFIX_SET = frozenset(SUFFIXES)
 
 
-def find_sidecars(file_name: str, entries: Mapping[str, Any]) -> dict[str, str]:
-    """Suffix → name of the sidecars of `file_name` among its folder's `entries` (`X.json` or `X.safetensors.json`)."""
-    stem = file_name.rpartition(".")[0]
-    found = {}
-    for suffix in SUFFIXES:
-        name = next((name for name in (stem + suffix, file_name + suffix) if name in entries), None)
-        if name is not None:
-            found[suffix] = name
+def find_sidecars(models: Sequence[str], names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """File name of a model → suffix → name of its sidecar among `names`, all of one folder.
+
+    A sidecar is called after the model without its extension or with it (`X.json`, `X.safetensors.json`); the first
+    counts where both are there.
+    """
+    found: dict[str, dict[str, str]] = {model: {} for model in models}
+    owners: dict[str, list[str]] = {}
+    for model in models:
+        owners.setdefault(model.rpartition(".")[0], []).append(model)
+    for name in names:
+        end = len(name)
+        while (end := name.rfind(".", 1, end)) > 0:
+            stem, suffix = name[:end], name[end:]
+            if suffix in _SUFFIX_SET:
+                if stem in found:
+                    found[stem].setdefault(suffix, name)
+                for model in owners.get(stem, ()):
+                    found[model][suffix] = name
     return found
 
 

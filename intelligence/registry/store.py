@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..database import open_database, storage_errors, transaction
+from .describe import DESCRIBE_VERSION
 from .metadata import ModelMetadata
-from .scan import Stamp
-
-MIGRATIONS = (
-    """
-    CREATE TABLE models (
-        model_id TEXT PRIMARY KEY,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        source TEXT NOT NULL,
-        base TEXT NOT NULL,
-        tags TEXT NOT NULL,
-        words TEXT NOT NULL,
-        usable INTEGER NOT NULL,
-        present INTEGER NOT NULL,
-        root TEXT,
-        local_path TEXT NOT NULL,
-        size INTEGER NOT NULL DEFAULT 0,
-        mtime_ns INTEGER NOT NULL DEFAULT 0,
-        sidecars TEXT NOT NULL DEFAULT '',
-        edits TEXT NOT NULL DEFAULT '{}',
-        record TEXT NOT NULL
-    );
-    CREATE INDEX models_root ON models (kind, root);
-    CREATE TABLE downloads (
-        local_path TEXT PRIMARY KEY,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        used_at REAL NOT NULL,
-        owned INTEGER NOT NULL,
-        partial TEXT NOT NULL
-    );
-    CREATE TABLE state (revision INTEGER NOT NULL);
-    INSERT INTO state VALUES (0);
-    """,
-)
-"""The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""
+from .schema import MIGRATIONS
+from .stored import COLUMNS, dump, load, revive, stored_model
+from .text import words_of
+from .walk import Stamp
 
 SORTS = {
     "name": "name COLLATE NOCASE, model_id",
@@ -56,9 +27,11 @@ SORTS = {
     "size": "size DESC, model_id",
 }
 
+_LISTED = ", ".join(f"models.{name}" for name in COLUMNS)
+_ASCII_WORD = re.compile(r"[0-9a-z]+")
 
-@dataclass(frozen=True)
-class KnownFile:
+
+class KnownFile(NamedTuple):
     """What a row remembers of the file that it was read from."""
 
     root: str | None
@@ -66,6 +39,38 @@ class KnownFile:
     present: bool
     local_path: str
     problem: str | None
+    described_by: int
+
+
+class ScannedFile(NamedTuple):
+    """A file that a scan has read."""
+
+    record: ModelMetadata
+    root: str | None
+    """None: outside all scanned folders."""
+    stamp: Stamp
+    moved_from: str | None = None
+    """Id of the row whose file this was before it was moved; its history becomes that of `record`."""
+
+
+class UnhashedFile(NamedTuple):
+    """A usable file whose SHA-256 nobody has told or computed."""
+
+    model_id: str
+    kind: str
+    local_path: str
+    size: int
+    mtime_ns: int
+
+
+class FileHash(NamedTuple):
+    """What hashing a file gave, and the file's size and time then."""
+
+    model_id: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    autov3: str | None
 
 
 @dataclass(frozen=True)
@@ -103,42 +108,79 @@ class RegistryStore:
         return int(self._rows("SELECT revision FROM state")[0][0])
 
     def present(self) -> tuple[int, list[ModelMetadata]]:
-        """The revision and every present model, sorted by name."""
+        """The revision and every present model, sorted by name; what they have no column for is read when asked for."""
+        read = lru_cache(64)(self.fields)
         with self._transaction("DEFERRED") as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
-            rows = db.execute(f"SELECT record FROM models WHERE present = 1 ORDER BY {SORTS['name']}")
-            return revision, [ModelMetadata.from_json(text) for (text,) in rows]
+            rows = db.execute(f"SELECT {_LISTED} FROM models WHERE present = 1 ORDER BY {SORTS['name']}")
+            return revision, [stored_model(row, read) for row in rows]
+
+    def fields(self, model_id: str) -> dict[str, Any]:
+        """All fields of a model that are not empty; none when it is not in the database."""
+        rows = self._rows("SELECT record FROM details JOIN models USING (id) WHERE model_id = ?", model_id)
+        return revive(json.loads(rows[0][0])) if rows else {}
 
     def get(self, model_id: str) -> ModelMetadata | None:
         """The model, present or not."""
-        rows = self._rows("SELECT record FROM models WHERE model_id = ?", model_id)
-        return ModelMetadata.from_json(rows[0][0]) if rows else None
+        found = self.fields(model_id)
+        return ModelMetadata(**found) if found else None
+
+    def moved_to(self, previous_id: str) -> str | None:
+        """The id of the model that once had this one."""
+        rows = self._rows("SELECT model_id FROM moves WHERE previous_id = ?", previous_id)
+        return rows[0][0] if rows else None
 
     def search(
         self, words: Sequence[str], filters: Sequence[tuple[str, str]], tags: Sequence[str], sort: str, limit: int
     ) -> list[ModelMetadata]:
-        """Present, usable models whose text holds every word, with these (column, value) and tags.
+        """Present, usable models with these (column, value) and tags, whose text holds every word.
 
+        Letters and digits have to begin a word of the text; whatever else is typed may stand anywhere in it.
         `base` matches the base model's name, the architecture or the family.
         """
-        where, values = ["present = 1", "usable = 1"], []
+        where, values = ["present = 1", "problem IS NULL"], []
         for column, value in filters:
-            where.append("base LIKE ? ESCAPE '\\'" if column == "base" else f"{column} = ?")
-            values.append(f"%|{_like(value.casefold())}|%" if column == "base" else value)
-        for column, texts, edge in (("words", words, ""), ("tags", tags, "|")):
-            where += [f"{column} LIKE ? ESCAPE '\\'"] * len(texts)
-            values += [f"%{edge}{_like(text.casefold())}{edge}%" for text in texts]
-        sql = f"SELECT record FROM models WHERE {' AND '.join(where)} ORDER BY {SORTS[sort]} LIMIT ?"
-        return [ModelMetadata.from_json(text) for (text,) in self._rows(sql, *values, limit)]
+            if column == "base":
+                where.append("? IN (lower(base_model), architecture, family)")
+                values.append(value.lower())
+            else:
+                where.append(f"{column} = ?")
+                values.append(value)
+        folded = [word.casefold() for word in words]
+        begun = [f'"{part}"*' for word in folded if word.isascii() for part in _ASCII_WORD.findall(word)]
+        if begun:
+            where.append("id IN (SELECT rowid FROM word_index WHERE word_index MATCH ?)")
+            values.append(" ".join(begun))
+        held = [f"%{_like(word)}%" for word in folded if not _ASCII_WORD.fullmatch(word)]
+        tagged = [f"%|{_like(tag.casefold())}|%" for tag in tags]
+        if held or tagged:
+            inner = ["words LIKE ? ESCAPE '\\'"] * len(held) + ["tags LIKE ? ESCAPE '\\'"] * len(tagged)
+            where.append(f"EXISTS (SELECT 1 FROM texts WHERE texts.id = models.id AND {' AND '.join(inner)})")
+            values += [*held, *tagged]
+        sql = f"""SELECT record FROM details JOIN
+                  (SELECT id AS found, row_number() OVER (ORDER BY {SORTS[sort]}) AS place FROM models
+                   WHERE {" AND ".join(where)} ORDER BY place LIMIT ?) ON id = found ORDER BY place"""
+        return [load(text) for (text,) in self._rows(sql, *values, limit)]
 
     def known_files(self) -> dict[str, KnownFile]:
         """Every row's file, by model id."""
-        sql = """SELECT model_id, root, size, mtime_ns, sidecars, present, local_path,
-                 CASE usable WHEN 0 THEN json_extract(record, '$.problem') END FROM models"""
+        sql = """SELECT model_id, root, size, mtime_ns, sidecars, present, local_path, problem, described_by
+                 FROM models"""
         return {
-            model_id: KnownFile(root, (size, mtime, sidecars), bool(present), local_path, problem)
-            for model_id, root, size, mtime, sidecars, present, local_path, problem in self._rows(sql)
+            model_id: KnownFile(root, (size, mtime, sidecars), bool(present), local_path, problem, described_by)
+            for model_id, root, size, mtime, sidecars, present, local_path, problem, described_by in self._rows(sql)
         }
+
+    def counts(self) -> list[tuple[str, bool, bool, int]]:
+        """(kind, present, usable, number of models)."""
+        sql = "SELECT kind, present, problem IS NULL AS usable, count(*) FROM models GROUP BY kind, present, usable"
+        return [(kind, bool(present), bool(usable), number) for kind, present, usable, number in self._rows(sql)]
+
+    def problems(self) -> dict[str, str]:
+        """Path → why the file there cannot be used."""
+        return dict(
+            self._rows("SELECT local_path, problem FROM models WHERE present = 1 AND problem IS NOT NULL ORDER BY id")
+        )
 
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
@@ -149,10 +191,10 @@ class RegistryStore:
     def edit(self, record: ModelMetadata, edits: dict[str, Any]) -> None:
         """Replace `record` and remember `edits`, which later scans of the file keep."""
         with self._transaction() as db:
-            (old,) = db.execute("SELECT edits FROM models WHERE model_id = ?", (record.model_id,)).fetchone()
-            _upsert(db, record)
+            row = _upsert(db, record)
+            (old,) = db.execute("SELECT edits FROM details WHERE id = ?", (row,)).fetchone()
             text = json.dumps({**json.loads(old), **edits})
-            db.execute("UPDATE models SET edits = ? WHERE model_id = ?", (text, record.model_id))
+            db.execute("UPDATE details SET edits = ? WHERE id = ?", (text, row))
             _bump(db)
 
     def delete(self, model_id: str) -> bool:
@@ -160,37 +202,48 @@ class RegistryStore:
         with self._transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
+                db.execute("DELETE FROM moves WHERE model_id = ?", (model_id,))
                 _bump(db)
         return found
 
-    def apply_scan(
-        self,
-        read: Iterable[tuple[ModelMetadata, str | None, Stamp]],
-        back: Iterable[str],
-        gone: Iterable[str],
-    ) -> None:
+    def apply_scan(self, read: Sequence[ScannedFile], back: Iterable[str] = (), gone: Iterable[str] = ()) -> None:
         """What a scan found, in one transaction.
 
         Args:
-            read: (record, root, stamp) of files that were read; root None: outside all scanned folders.
+            read: files that were read.
             back: ids of unchanged files that had been marked absent.
             gone: ids of files that are no longer there; their rows stay, marked absent.
         """
+        marks = [(1, model_id) for model_id in back] + [(0, model_id) for model_id in gone]
+        if not read and not marks:
+            return
         with self._transaction() as db:
-            changes = 0
-            for record, root, stamp in read:
-                row = db.execute("SELECT edits FROM models WHERE model_id = ?", (record.model_id,)).fetchone()
-                edits = json.loads(row[0]) if row else {}
-                if edits:
-                    record = ModelMetadata.from_dict({**record.to_dict(), **edits})
-                _upsert(db, record, root, stamp)
-                changes += 1
-            for present, ids in ((1, back), (0, gone)):
-                for model_id in ids:
-                    db.execute("UPDATE models SET present = ? WHERE model_id = ?", (present, model_id))
-                    changes += 1
-            if changes:
-                _bump(db)
+            for file in read:
+                if file.moved_from:
+                    _move(db, file)
+                _upsert(db, _with_history(db, file), file)
+            db.executemany("UPDATE models SET present = ? WHERE model_id = ?", marks)
+            _bump(db)
+
+    def unhashed(self) -> list[UnhashedFile]:
+        """Present files that are to be hashed, the small ones first."""
+        sql = """SELECT model_id, kind, local_path, size, mtime_ns FROM models JOIN details USING (id)
+                 WHERE present = 1 AND problem IS NULL AND local_path != '' AND mtime_ns != 0
+                 AND json_extract(record, '$.sha256') IS NULL ORDER BY size, model_id"""
+        return [UnhashedFile(*row) for row in self._rows(sql)]
+
+    def put_hash(self, found: FileHash) -> None:
+        """Remember what hashing a file gave, unless another file has taken its place since. No choice hangs on it."""
+        with self._transaction() as db:
+            row = db.execute(
+                """SELECT id, record FROM models JOIN details USING (id)
+                   WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
+                found[:3],
+            ).fetchone()
+            if row:
+                db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", (row[0], *found[1:]))
+                record = _hashed(load(row[1]), found.sha256, found.autov3)
+                db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
 
     def hub_partials(self) -> dict[str, ModelMetadata]:
         """Path → what a hub said of the file there."""
@@ -247,10 +300,68 @@ def _like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _upsert(db: sqlite3.Connection, record: ModelMetadata, root: str | None = None, stamp: Stamp | None = None) -> None:
-    """Without a stamp (a record that the user gave) what is known of the file stays as it was."""
+def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
+    """Give the row of a moved file its new id; the old one is remembered, in the row's edits too."""
+    new, old = file.record.model_id, file.moved_from
+    row, text, path = db.execute(
+        "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ?", (old,)
+    ).fetchone()
+    edits = json.loads(text)
+    edits["previous_ids"] = [item for item in edits.get("previous_ids", []) if item not in (new, old)] + [old]
+    db.execute("UPDATE models SET model_id = ? WHERE id = ?", (new, row))
+    db.execute("UPDATE details SET edits = ? WHERE id = ?", (json.dumps(edits), row))
+    db.execute("UPDATE hashes SET mtime_ns = ? WHERE id = ?", (file.stamp[1], row))
+    db.execute("DELETE FROM moves WHERE previous_id = ?", (new,))
+    db.execute("UPDATE moves SET model_id = ? WHERE model_id = ?", (new, old))
+    db.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (old, new))
+    db.execute(
+        "UPDATE OR REPLACE downloads SET local_path = ?, owned = 0 WHERE local_path = ?", (file.record.local_path, path)
+    )
+
+
+def _with_history(db: sqlite3.Connection, file: ScannedFile) -> ModelMetadata:
+    """The record of a file that was read, with the hashes computed for it and what the user changed by hand."""
+    row = db.execute(
+        """SELECT edits, hashes.size, hashes.mtime_ns, sha256, autov3 FROM models JOIN details USING (id)
+           LEFT JOIN hashes USING (id) WHERE model_id = ?""",
+        (file.record.model_id,),
+    ).fetchone()
+    if row is None:
+        return file.record
+    edits, size, mtime, sha256, autov3 = row
+    record = _hashed(file.record, sha256, autov3) if (size, mtime) == file.stamp[:2] else file.record
+    return replace(record, **revive(json.loads(edits))) if edits != "{}" else record
+
+
+def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMetadata:
+    return replace(record, sha256=sha256, autov2=sha256[:10], autov3=autov3 or record.autov3)
+
+
+def _upsert(db: sqlite3.Connection, record: ModelMetadata, file: ScannedFile | None = None) -> int:
+    """The row's number. Without a file (a record that the user gave) what is known of the file stays as it was."""
+    row: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS}
+    row["present"] = True
+    if file is not None:
+        size, mtime, sidecars = file.stamp
+        row |= {
+            "described_by": DESCRIBE_VERSION,
+            "root": file.root,
+            "size": size,
+            "mtime_ns": mtime,
+            "sidecars": sidecars,
+        }
+    found = db.execute("SELECT id FROM models WHERE model_id = ?", (record.model_id,)).fetchone()
+    if found:
+        number = int(found[0])
+        settings = ", ".join(f"{name} = ?" for name in row)
+        db.execute(f"UPDATE models SET {settings} WHERE id = ?", (*row.values(), number))
+    else:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        number = int(db.execute(f"INSERT INTO models ({names}) VALUES ({marks})", tuple(row.values())).lastrowid or 0)
+    path = record.model_id.partition(":")[2]
     words = (
-        record.model_id.partition(":")[2],
+        path,
+        words_of(path),
         record.title,
         record.base_model or "",
         record.creator or "",
@@ -258,24 +369,14 @@ def _upsert(db: sqlite3.Connection, record: ModelMetadata, root: str | None = No
         *record.tags,
         record.description[:2000],
     )
-    row: dict[str, Any] = {
-        "model_id": record.model_id,
-        "kind": record.kind,
-        "name": record.name,
-        "source": record.source,
-        "base": f"|{record.base_model or ''}|{record.architecture}|{record.family}|".casefold(),
-        "tags": f"|{'|'.join(record.tags)}|".casefold(),
-        "words": "\n".join(words).casefold(),
-        "usable": record.problem is None,
-        "present": True,
-        "local_path": record.local_path,
-        "record": record.to_json(),
-    }
-    if stamp is not None:
-        row |= {"root": root, "size": stamp[0], "mtime_ns": stamp[1], "sidecars": stamp[2]}
-    updates = ", ".join(f"{column} = excluded.{column}" for column in row if column != "model_id")
     db.execute(
-        f"INSERT INTO models ({', '.join(row)}) VALUES ({', '.join('?' * len(row))}) "
-        f"ON CONFLICT (model_id) DO UPDATE SET {updates}",
-        tuple(row.values()),
+        """INSERT INTO details (id, record) VALUES (?, ?)
+           ON CONFLICT (id) DO UPDATE SET record = excluded.record""",
+        (number, dump(record)),
     )
+    db.execute(
+        """INSERT INTO texts (id, tags, words) VALUES (?, ?, ?)
+           ON CONFLICT (id) DO UPDATE SET tags = excluded.tags, words = excluded.words""",
+        (number, f"|{'|'.join(record.tags)}|".casefold(), "\n".join(words).casefold()),
+    )
+    return number

@@ -104,19 +104,16 @@ def test_only_what_changed_is_read_again(registry: ModelRegistry, loras: Path, m
     assert "100%_real" not in [item.name for item in registry.list_models()]
 
 
-def test_a_scan_that_is_broken_off_keeps_what_it_has_read(
-    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_scan_that_is_broken_off_keeps_what_it_has_read(registry: ModelRegistry, loras: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("intelligence.registry.registry.BATCH", 2)
     with pytest.raises(KeyboardInterrupt):
         registry.scan([loras], stop)
-    assert len(registry.list_models(with_problems=True)) == 4
+    assert len(registry.list_models(with_problems=True)) == 5
     report = registry.scan([loras])
-    assert (report.added, report.unchanged) == (2, 4)
+    assert (report.added, report.unchanged) == (1, 5)
 
 
 def test_a_file_that_comes_back_is_not_read_again(registry: ModelRegistry, loras: Path) -> None:
@@ -307,7 +304,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from intelligence.registry import store
 
-    path = tmp_path / "registry.db"
+    path, before = tmp_path / "registry.db", len(store.MIGRATIONS)
     old = ModelRegistry(path)
     old.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
     old.close()
@@ -315,12 +312,12 @@ def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypat
     with pytest.raises(StorageError):
         ModelRegistry(path).list_models()
     with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (before,)
         assert "extra" not in [row[1] for row in db.execute("PRAGMA table_info(models)")]
     db.close()
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:1], "ALTER TABLE models ADD COLUMN extra TEXT;"))
+    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:before], "ALTER TABLE models ADD COLUMN extra TEXT;"))
     assert ModelRegistry(path).get_model("a").name == "a"
-    with sqlite3.connect(f"{path}.v1.backup") as backup:
+    with sqlite3.connect(f"{path}.v{before}.backup") as backup:
         assert backup.execute("SELECT name FROM models").fetchall() == [("a",)]
     backup.close()
 

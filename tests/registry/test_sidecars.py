@@ -145,7 +145,7 @@ def test_text_hash_and_preview(tmp_path: Path) -> None:
 
 def test_which_files_are_sidecars() -> None:
     names = ["x.safetensors", "x.json", "x.safetensors.rgthree-info.json", "x.svg", "x.html", "x.png", "xy.txt"]
-    assert find_sidecars("x.safetensors", dict.fromkeys(names)) == {
+    assert find_sidecars(["x.safetensors"], names)["x.safetensors"] == {
         ".json": "x.json",
         ".rgthree-info.json": "x.safetensors.rgthree-info.json",
         ".png": "x.png",

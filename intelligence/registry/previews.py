@@ -1,0 +1,75 @@
+"""Preview images: pictures only, by what they hold and not by what they are called."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import UnsupportedModelError
+from .headers import read_header
+from .metadata import ModelMetadata
+from .text import read_capped
+
+MAX_BYTES = 32 * 1024 * 1024
+MAX_PIXELS = 50_000_000
+
+_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+
+
+class Preview(NamedTuple):
+    """A picture as its file holds it, to be served under exactly this type (and `nosniff`)."""
+
+    data: bytes
+    content_type: str
+    """`image/png`, `image/jpeg` or `image/webp`."""
+
+
+def read_preview(record: ModelMetadata) -> Preview | None:
+    """The picture beside the model's file, else the thumbnail in its header; None where there is neither.
+
+    Raises:
+        UnsupportedModelError: what is there is no PNG, JPEG or WebP picture, or is too large to be one.
+    """
+    if record.preview_path:
+        path = Path(record.preview_path)
+        try:
+            return _checked(read_capped(path, MAX_BYTES), path.name)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UnsupportedModelError(f"{path.name}: cannot be shown ({error})") from None
+    if record.problem or not record.local_path:
+        return None
+    thumbnail = read_header(Path(record.local_path)).metadata.get("modelspec.thumbnail", "")
+    if not thumbnail.startswith("data:image/"):
+        return None
+    name = f"thumbnail of {record.name}"
+    try:
+        data = base64.b64decode(thumbnail.partition(",")[2], validate=True)
+    except (binascii.Error, ValueError):
+        raise UnsupportedModelError(f"{name}: not base64") from None
+    return _checked(data, name)
+
+
+def _checked(data: bytes, name: str) -> Preview:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise UnsupportedModelError(f"{name}: {image.width} × {image.height} is too large for a preview")
+                content_type = _TYPES[str(image.format)]
+                image.verify()
+    except UnidentifiedImageError:
+        raise UnsupportedModelError(f"{name}: not a PNG, JPEG or WebP picture; never shown") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UnsupportedModelError(f"{name}: a picture that unpacks to far more than it weighs; never shown") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UnsupportedModelError(f"{name}: a broken picture ({str(error)[:100]})") from None
+    return Preview(data, content_type)
