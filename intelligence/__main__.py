@@ -115,6 +115,18 @@ def _search(options: argparse.Namespace) -> Answer:
     return [model.to_dict() for model in models], "\n".join(lines) or "nothing found"
 
 
+def _verify(options: argparse.Namespace) -> Answer:
+    from .registry import ModelRegistry
+
+    registry = ModelRegistry()
+    if options.hash:
+        with _progress(options, "file") as step:
+            registry.hash_models(step)
+    wrong = registry.verify(options.name)
+    lines = [f"{model}: {reason}" for model, reason in wrong.items()]
+    return wrong, "\n".join(lines) or "nothing wrong"
+
+
 def _feedback(options: argparse.Namespace) -> Answer:
     from .learning import LearningEngine
 
@@ -208,6 +220,10 @@ def _parser() -> argparse.ArgumentParser:
     search = command("search", _search, "Find models in the registry.")
     search.add_argument("text", nargs="?", default="")
     search.add_argument("--limit", type=int, default=50)
+
+    verify = command("verify", _verify, "Read models again, whole, and compare them with what is on record.")
+    verify.add_argument("name", nargs="?", help="one model; all without it")
+    verify.add_argument("--hash", action="store_true", help="first hash what no sidecar or hub told the hash of")
 
     feedback = command("feedback", _feedback, "Rate a generation with 1 to 5 stars.")
     feedback.add_argument("id", help="the id that generate printed")

@@ -14,8 +14,13 @@ from typing import Any
 
 from aiohttp import web
 
-from ..intelligence.errors import IntelligentGenerationError, InvalidInputError, UnknownGenerationError
-from .host.library import planner, settings
+from ..intelligence.errors import (
+    IntelligentGenerationError,
+    InvalidInputError,
+    ModelNotFoundError,
+    UnknownGenerationError,
+)
+from .host.library import library_scan, planner, settings
 
 PREFIX = "/intelligent_generation"
 MAX_BODY = 64 * 1024
@@ -27,10 +32,13 @@ def register() -> None:
     """Add the routes to ComfyUI's server, once."""
     from server import PromptServer
 
-    routes = PromptServer.instance.routes
-    routes.get(f"{PREFIX}/generations/{{id}}")(_guarded(generation))
-    routes.post(f"{PREFIX}/feedback")(_guarded(feedback))
-    routes.get(f"{PREFIX}/feedback")(_post_only)
+    server = PromptServer.instance
+    for path, handler in READING.items():
+        server.routes.get(PREFIX + path)(_guarded(handler))
+    for path, handler in CHANGING.items():
+        server.routes.post(PREFIX + path)(_guarded(handler))
+        server.routes.get(PREFIX + path)(_post_only)
+    server.app.on_startup.append(_read_library)
 
 
 async def generation(request: web.Request) -> web.Response:
@@ -53,9 +61,57 @@ async def feedback(request: web.Request) -> web.Response:
     return web.json_response(stored.to_dict())
 
 
+async def library(request: web.Request) -> web.Response:
+    """What the registry holds (counts, problems by file) and how far a scan is."""
+    status = await asyncio.to_thread(planner().registry.status)
+    return web.json_response({**status.to_dict(), "scanning": library_scan.running})
+
+
+async def rescan(request: web.Request) -> web.Response:
+    """Start an incremental scan of ComfyUI's model folders, unless one is under way."""
+    library_scan.start()
+    return web.json_response({"scanning": True})
+
+
+async def cancel_scan(request: web.Request) -> web.Response:
+    """Stop the scan; it keeps what it has read."""
+    library_scan.cancel()
+    return web.json_response({"scanning": library_scan.running})
+
+
+async def model(request: web.Request) -> web.Response:
+    """All that is known of one model: `?name=` takes its id, ComfyUI's name or its file name."""
+    found = await asyncio.to_thread(planner().registry.get_model, request.query.get("name", ""))
+    return web.json_response(found.to_dict())
+
+
+async def preview(request: web.Request) -> web.Response:
+    """The preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP; 404 where there is none."""
+    found = await asyncio.to_thread(planner().registry.preview, request.query.get("name", ""))
+    if found is None:
+        return _problem(404, "this model has no preview")
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'"}
+    return web.Response(body=found.data, content_type=found.content_type, headers=headers)
+
+
+async def _read_library(app: web.Application) -> None:
+    """ComfyUI has started: read the model folders in the background."""
+    library_scan.start()
+
+
 async def _post_only(request: web.Request) -> web.Response:
     """ComfyUI's static route would answer 404 to a GET here."""
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
+
+
+READING: dict[str, Handler] = {
+    "/generations/{id}": generation,
+    "/library": library,
+    "/model": model,
+    "/preview": preview,
+}
+CHANGING: dict[str, Handler] = {"/feedback": feedback, "/library/rescan": rescan, "/library/cancel": cancel_scan}
+"""Path → handler of POSTs that change a state."""
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:
@@ -79,7 +135,7 @@ def _guarded(handler: Handler) -> Handler:
             return refusal
         try:
             return await handler(request)
-        except UnknownGenerationError as error:
+        except (UnknownGenerationError, ModelNotFoundError) as error:
             return _problem(404, str(error))
         except InvalidInputError as error:
             return _problem(400, str(error))

@@ -63,6 +63,12 @@ def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str
     assert as_json(capsys, "scan", str(loras))["unchanged"] == 4  # type: ignore[index]
     assert [model["name"] for model in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
     assert as_json(capsys, "show", "magic_effects")["kind"] == "lora"  # type: ignore[index]
+    assert as_json(capsys, "verify", "--hash") == {}
+    broken = loras.parent / "broken"
+    broken.mkdir(exist_ok=True)
+    (broken / "half.safetensors").write_bytes((loras / "magic_effects.safetensors").read_bytes()[:-1])
+    assert len(as_json(capsys, "scan", str(broken))["problems"]) == 1  # type: ignore[index]
+    assert list(as_json(capsys, "verify")) == ["lora:half.safetensors"]  # type: ignore[arg-type]
     assert main(["search", "no such thing"]) == 0
     assert "nothing found" in capsys.readouterr().out
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import folder_paths
 
 from ...intelligence.config import HOME_VARIABLE, OllamaConfig, data_folder
-from ...intelligence.errors import InvalidInputError
+from ...intelligence.errors import IntelligentGenerationError, InvalidInputError
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
 
-FOLDERS = {"lora": "loras", "checkpoint": "checkpoints"}
+FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
 """`registry.ModelKind` → ComfyUI's folder name."""
+
+PATIENCE_SECONDS = 2.0
+"""How long a prompt waits for a scan; what takes longer goes on behind it, and the choice says so."""
 
 
 def home() -> Path:
@@ -38,9 +43,64 @@ def planner() -> Planner:
     return Planner(ModelRegistry(folder / "registry.db"), LearningEngine(folder / "learning.db"))
 
 
-def refresh() -> None:
-    """Bring the registry up to date with ComfyUI's model folders (incremental)."""
-    planner().registry.scan({kind: folder_paths.get_folder_paths(name) for kind, name in FOLDERS.items()})
+class LibraryScan:
+    """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancelled = threading.Event()
+        self._error: IntelligentGenerationError | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a scan is under way."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> threading.Thread:
+        """Start an incremental scan, unless one is under way; the thread that does it."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._cancelled.clear()
+                self._thread = threading.Thread(target=self._run, name="intelligent-generation-scan", daemon=True)
+                self._thread.start()
+            return self._thread
+
+    def cancel(self) -> None:
+        """Ask the scan to stop; it keeps what it has read."""
+        self._cancelled.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Scan, and wait at most `seconds` for its end. False: it goes on. Raises what the scan could not do."""
+        thread = self.start()
+        thread.join(seconds)
+        if error := self._error:
+            raise error
+        return not thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            folders = {kind: folder_paths.get_folder_paths(name) for kind, name in FOLDERS.items()}
+            planner().registry.scan(folders, cancelled=self._cancelled.is_set)
+            self._error = None
+        except IntelligentGenerationError as error:
+            logging.warning("Intelligent Generation: the library cannot be scanned: %s", error)
+            self._error = error
+
+
+library_scan = LibraryScan()
+
+
+def refresh() -> str | None:
+    """Bring the registry up to date with ComfyUI's model folders (incremental). What to tell the user when the scan
+    is still going on, so that the choice rests on what is known so far; None when it is done.
+
+    Raises StorageError.
+    """
+    if library_scan.wait(PATIENCE_SECONDS):
+        return None
+    status = planner().registry.status()
+    return f"the library is still being read ({status.done} of {status.total} files): chosen from what is known so far"
 
 
 def decision_revision() -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -188,3 +190,27 @@ def _weights(layers: Iterator[tuple[str, int, int]], noise: np.random.Generator)
         weights[f"{name}.lora_up.weight"] = noise.normal(0, RANK**-0.5, (outputs, RANK)).astype(np.float16)
         weights[f"{name}.alpha"] = np.array(RANK, np.float16)
     return weights
+
+
+def write_library(folder: Path, count: int) -> None:
+    """`count` small LoRAs with headers of 35–40 KB, for the time that a scan takes."""
+    rng = random.Random(0)
+    words = [f"word{number}" for number in range(500)]
+    payload = bytes(4 * 2048 * 2)
+    for number in range(count):
+        tags = {word: rng.randrange(100) for word in rng.sample(words, 300)}
+        header = {
+            "__metadata__": {
+                **SDXL,
+                "ss_tag_frequency": json.dumps({"10_x": tags}),
+                "ss_training_comment": "x" * 30_000,
+            },
+            "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight": {
+                "dtype": "F16",
+                "shape": [4, 2048],
+                "data_offsets": [0, len(payload)],
+            },
+        }
+        text = json.dumps(header).encode()
+        file = folder / f"lora_{number}.safetensors"
+        file.write_bytes(struct.pack("<Q", len(text)) + text + payload)

@@ -1,0 +1,126 @@
+"""The library in a real server: read in the background, never on the event loop; its routes; what a prompt may use."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .client import Client, Refused
+from .examples import example
+from .locate import Installation
+from .loras import write_library
+from .server import Server
+from .workflow import node_id
+
+LIBRARY = "/intelligent_generation/library"
+
+
+def settled(client: Client, seconds: float = 60) -> dict:
+    """The library's status once no scan is under way."""
+    end = time.monotonic() + seconds
+    while (status := client.get(LIBRARY))["scanning"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return status
+
+
+def test_it_is_read_after_the_start(client: Client) -> None:
+    client.post(f"{LIBRARY}/rescan")
+    status = settled(client)
+    assert status["counts"]["lora"] == 5
+    assert status["counts"]["checkpoint"] == 1
+    named = {Path(path).name for path in status["errors"]}
+    assert named == {"broken.safetensors", "pickled.safetensors", "legacy.pt"}
+    assert all(status["errors"].values())
+
+
+def test_a_loras_details(client: Client) -> None:
+    settled(client)
+    found = client.get("/intelligent_generation/model", name="characters/mirkwood_witch.safetensors")
+    assert found["name"] == "mirkwood_witch"
+    assert found["architecture"] == "sdxl"
+    assert {word for words in found["trigger_sets"] for word in words["words"]} >= {"mirkwood witch", "antler crown"}
+    for name in ("../../etc/passwd", "nobody", ""):
+        with pytest.raises(Refused) as refused:
+            client.get("/intelligent_generation/model", name=name)
+        assert refused.value.status == 404
+
+
+def test_previews_are_pictures_only(server: Server) -> None:
+    folder = server.base / "models" / "loras"
+    picture, script = folder / "anime_style_v2.preview.png", folder / "magic_effects.preview.png"
+    Image.new("RGB", (32, 32), "teal").save(picture)
+    script.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+    try:
+        server.client.post(f"{LIBRARY}/rescan")
+        settled(server.client)
+        url = f"{server.url}/intelligent_generation/preview?name="
+        with urllib.request.urlopen(url + "anime_style_v2") as answer:
+            assert answer.headers["Content-Type"] == "image/png"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert answer.read() == picture.read_bytes()
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(url + "magic_effects")
+        assert error.value.code >= 400
+        assert b"<svg" not in error.value.read()
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(url + "cinematic_photo")
+        assert error.value.code == 404
+    finally:
+        picture.unlink()
+        script.unlink()
+        server.client.post(f"{LIBRARY}/rescan")
+        settled(server.client)
+
+
+@pytest.fixture
+def large(installation: Installation, tmp_path: Path) -> Iterator[Server]:
+    """A server with 3,000 LoRAs that it has not read yet."""
+    server = Server(tmp_path / "base", installation)
+    write_library(server.base / "models" / "loras", 3000)
+    yield server
+    server.stop()
+
+
+def test_a_scan_leaves_the_server_responsive(large: Server) -> None:
+    """While the library is read the server answers, a prompt runs with what is known so far, and a scan can stop."""
+    large.start()
+    answered: list[bool] = []
+    stop = threading.Event()
+
+    def heartbeat() -> None:
+        while not stop.is_set():
+            scanning = large.client.get(LIBRARY)["scanning"]
+            answered.append(scanning)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=heartbeat)
+    thread.start()
+    try:
+        prompt = example(large.client, PromptAnalyze={"prompt": "a lake"})
+        run = large.client.run(prompt, targets=[node_id(prompt, "LoRARecommend")])
+        assert run.status == "success", run.error
+        status = settled(large.client)
+        assert status["counts"]["lora"] == 3000
+        large.client.post(f"{LIBRARY}/rescan")
+        large.client.post(f"{LIBRARY}/cancel")
+        assert settled(large.client)["counts"]["lora"] == 3000
+    finally:
+        stop.set()
+        thread.join()
+    assert sum(answered) > 10  # answers that came while the scan was under way
+
+
+def test_reading_changes_nothing(client: Client) -> None:
+    """The routes that change something are POST only."""
+    for path in (f"{LIBRARY}/rescan", f"{LIBRARY}/cancel"):
+        with pytest.raises(Refused) as refused:
+            client.get(path)
+        assert refused.value.status == 405
