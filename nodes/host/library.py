@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ class LibraryScan:
         self._thread: threading.Thread | None = None
         self._cancelled = threading.Event()
         self._error: IntelligentGenerationError | None = None
+        self._started = 0.0
 
     @property
     def running(self) -> bool:
@@ -62,6 +64,7 @@ class LibraryScan:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._cancelled.clear()
+                self._started = time.monotonic()
                 self._thread = threading.Thread(target=self._run, name="intelligent-generation-scan", daemon=True)
                 self._thread.start()
             return self._thread
@@ -71,9 +74,12 @@ class LibraryScan:
         self._cancelled.set()
 
     def wait(self, seconds: float) -> bool:
-        """Scan, and wait at most `seconds` for its end. False: it goes on. Raises what the scan could not do."""
+        """Scan, and wait until `seconds` after the scan's start for its end. False: it goes on.
+
+        Raises what the scan could not do.
+        """
         thread = self.start()
-        thread.join(seconds)
+        thread.join(max(0.0, self._started + seconds - time.monotonic()))
         if error := self._error:
             raise error
         return not thread.is_alive()
