@@ -86,7 +86,10 @@ class LibraryScan:
 
     def _run(self) -> None:
         try:
-            folders = {kind: folder_paths.get_folder_paths(name) for kind, name in FOLDERS.items()}
+            folders = {
+                kind: [path for path in folder_paths.get_folder_paths(name) if Path(path).is_dir()]
+                for kind, name in FOLDERS.items()
+            }
             planner().registry.scan(folders, cancelled=self._cancelled.is_set)
             self._error = None
         except IntelligentGenerationError as error:
