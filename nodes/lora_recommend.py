@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -10,6 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import LoRAPreferences, OperationMode
 from ..intelligence.errors import InvalidInputError
+from ..intelligence.records import Reason
 from .host.library import decision_revision, planner, refresh
 from .types import CATEGORY, LoraStackType, PromptAnalysisType, RecommendationsType, advanced, schema
 
@@ -161,7 +163,7 @@ class LoRARecommend(io.ComfyNode):
         from ..intelligence.generation.selection import named_loras, parse_selection
         from .host import loras, models
 
-        refresh()
+        unfinished = refresh()
         operation = OperationMode(mode)
         suggest_only = _suggest_only(mode, selection, on_unconfirmed)
         evidence = models.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
@@ -175,12 +177,16 @@ class LoRARecommend(io.ComfyNode):
             confirmed=selected is not None,
             quality_tags=quality_tags,
         )
+        if unfinished:
+            recommendations = replace(
+                recommendations, reasons=(Reason("library", unfinished), *recommendations.reasons)
+            )
         ui = _ui(recommendations, suggest_only)
         if suggest_only:
             blocked = [ExecutionBlocker(None)]
             return io.NodeOutput([None], *[blocked] * 3, [recommendations], blocked, ui=ui)
         variants = lora_variants(planner(), recommendations, variations, quality_tags=quality_tags)
-        patched = [loras.apply(model, clip, variant.suggested_loras) for variant in variants]
+        patched = loras.apply(model, clip, [variant.suggested_loras for variant in variants], cls.hidden.unique_id)
         return io.NodeOutput(
             [pair[0] for pair in patched],
             [pair[1] for pair in patched],

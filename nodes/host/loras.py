@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import comfy.sd
@@ -12,14 +13,15 @@ import comfy.utils
 from ...intelligence.errors import ModelNotFoundError, UnsupportedModelError
 from ...intelligence.lora import LoRARecommendation
 
-Stack = tuple[tuple[str, float, float], ...]
-"""Rows of (file path, strength on the model, strength on the clip)."""
+Stack = tuple[tuple[str, int, float, float], ...]
+"""Rows of (file path, when the file was changed, strength on the model, strength on the clip)."""
 
 
 MEMO = "_intelligent_generation_loras"
-"""Attribute of the input MODEL that keeps the last stack applied to it. An equal stack must not be patched again:
-ComfyUI would take the new clone for another model and load its weights anew. It lives as long as the MODEL itself;
-ComfyUI's own attachments would be carried into clones, and a weak dictionary kept alive by the clone's parent."""
+"""Attribute of the input MODEL that keeps, by node, what that node last made of it. An equal stack must not be patched
+again: ComfyUI would take the new clone for another model and load its weights anew. It lives as long as the MODEL
+itself; ComfyUI's own attachments would be carried into clones, and a weak dictionary kept alive by the clone's parent.
+"""
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,34 @@ class _Patched:
     result: tuple[Any, Any]
 
 
-def apply(model: Any, clip: Any, loras: Sequence[LoRARecommendation]) -> tuple[Any, Any]:
-    """MODEL and CLIP with all `loras` applied at their strengths; the inputs themselves when there is none.
+def apply(
+    model: Any, clip: Any, variants: Sequence[Sequence[LoRARecommendation]], node_id: str
+) -> list[tuple[Any, Any]]:
+    """For each of `variants`, MODEL and CLIP with all its LoRAs applied at their strengths; the inputs themselves when
+    it has none.
 
     Raises ModelNotFoundError or UnsupportedModelError, naming the LoRA, for a file that is gone or cannot be read.
     """
-    stack = tuple((lora.lora_metadata.local_path, lora.suggested_alpha, lora.alpha_clip) for lora in loras)
-    stack = tuple(row for row in stack if row[1] or row[2])
-    if not stack:
-        return model, clip
-    known = getattr(model, MEMO, None)
-    if known and known.stack == stack and known.clip is clip:
-        return known.result
-    result = (model, clip)
-    for path, strength, strength_clip in stack:
-        result = comfy.sd.load_lora_for_models(*result, _load(path), strength, strength_clip)
-    setattr(model, MEMO, _Patched(clip, stack, result))
-    return result
+    memo: dict[str, list[_Patched]] = model.__dict__.setdefault(MEMO, {})
+    stacks = [_stack(loras) for loras in variants]
+    known = {patched.stack: patched for patched in memo.get(node_id, ()) if patched.clip is clip}
+    made = {stack: known.get(stack) or _Patched(clip, stack, _patch(model, clip, stack)) for stack in stacks if stack}
+    memo[node_id] = list(made.values())
+    return [made[stack].result if stack else (model, clip) for stack in stacks]
+
+
+def _stack(loras: Sequence[LoRARecommendation]) -> Stack:
+    return tuple(
+        (path, _changed_at(path), lora.suggested_alpha, lora.alpha_clip)
+        for lora in loras
+        if (lora.suggested_alpha or lora.alpha_clip) and (path := lora.lora_metadata.local_path)
+    )
+
+
+def _patch(model: Any, clip: Any, stack: Stack) -> tuple[Any, Any]:
+    for path, _, strength, strength_clip in stack:
+        model, clip = comfy.sd.load_lora_for_models(model, clip, _load(path), strength, strength_clip)
+    return model, clip
 
 
 def as_lora_stack(loras: Sequence[LoRARecommendation]) -> list[tuple[str, float, float]]:
@@ -53,10 +66,21 @@ def as_lora_stack(loras: Sequence[LoRARecommendation]) -> list[tuple[str, float,
     return [(lora.lora_metadata.model_id.partition(":")[2], lora.suggested_alpha, lora.alpha_clip) for lora in loras]
 
 
+def _changed_at(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except FileNotFoundError:
+        raise _gone(path) from None
+
+
 def _load(path: str) -> Any:
     try:
         return comfy.utils.load_torch_file(path, safe_load=True)
     except FileNotFoundError:
-        raise ModelNotFoundError(f"the LoRA file {path} is gone: run again to choose from what is there") from None
+        raise _gone(path) from None
     except Exception as error:
         raise UnsupportedModelError(f"the LoRA file {path} cannot be read: {error}") from error
+
+
+def _gone(path: str) -> ModelNotFoundError:
+    return ModelNotFoundError(f"the LoRA file {path} is gone: run again to choose from what is there")
