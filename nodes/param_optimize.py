@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
+from ..intelligence.errors import InvalidInputError
 from .host.library import planner
 from .types import (
     CATEGORY,
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from ..intelligence.prompt import PromptAnalysis
 
 AUTO = "auto"
+
+NOT_CROSSED = (
+    "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
+    "would get other LoRAs than their explanation names. Set `variations` to 1 here or in LoRA Recommend."
+)
 
 
 class ParamOptimize(io.ComfyNode):
@@ -140,6 +146,8 @@ class ParamOptimize(io.ComfyNode):
             recommendations = Recommendations(
                 recommendations, prompt=recommendations.text, negative_prompt=recommendations.negative_prompt
             )
+        if variations > 1 and recommendations.variants > 1:
+            raise InvalidInputError(NOT_CROSSED.format(sets=recommendations.variants))
         if model is not None:
             evidence = models.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
             recommendations = planner().identified(recommendations, evidence)

@@ -41,7 +41,10 @@ def lora_variants(
     distinct: dict[frozenset[str], list[LoRARecommendation]] = {}
     for loras in sets:
         distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)
+    kept = list(distinct.values())[:count]
     return [
-        planner.weave(replace(recommendations, suggested_loras=[*fixed, *loras]), quality_tags=quality_tags)
-        for loras in list(distinct.values())[:count]
+        planner.weave(
+            replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)), quality_tags=quality_tags
+        )
+        for loras in kept
     ]

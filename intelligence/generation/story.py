@@ -45,6 +45,8 @@ class Recommendations(Record):
     family: FamilyFinding | None = None
     mode: OperationMode = OperationMode.AUTO
     reasons: tuple[Reason, ...] = ()
+    variants: int = 1
+    """How many sets of LoRAs stand beside each other for comparison, this one among them."""
 
 
 @dataclass(frozen=True)
