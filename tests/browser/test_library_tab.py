@@ -1,0 +1,30 @@
+"""The library's sidebar tab: counts, what was left out and why, rescanning; names are shown as text only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..comfyui.server import Server
+from .page import missing, opened
+
+BUTTON = ".intelligent-generation-library-tab-button"
+
+
+def test_the_library_is_shown(server: Server) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    markup = server.base / "models" / "loras" / "<img src=x onerror=window.injected=true>.safetensors"
+    markup.write_bytes(b"no model")
+    try:
+        with opened(server.url) as page:
+            page.tab.locator(BUTTON).first.click()
+            page.tab.get_by_text("Rescan", exact=True).click()
+            page.tab.get_by_text("broken.safetensors:").wait_for()
+            page.tab.get_by_text(markup.name).first.wait_for()
+            assert page.tab.get_by_text("5 × lora").is_visible()
+            assert page.tab.evaluate("window.injected") is None
+            assert page.tab.locator("img[src=x]").count() == 0
+    finally:
+        Path(markup).unlink()
