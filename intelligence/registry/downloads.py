@@ -1,35 +1,31 @@
-"""Fetching records and files from model hubs: bounded, checked, and never half at the final place."""
+"""Files from model hubs: continued where the source allows it, checked, and never half under the final name."""
 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
+import json
 import os
-import tempfile
-import time
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-from ..errors import HubError, MissingDependencyError, UnsupportedModelError
+from ..errors import HubError, InvalidInputError, UnsupportedModelError
 from .headers import read_header
-from .text import parse_json
+from .text import as_dict, clean_text, parse_json, read_capped
+from .web import MAX_REDIRECTS, Control, TryAgainError, answer, missing_hubs
 
-MAX_TRIES = 4
-MAX_WAIT_SECONDS = 30.0
-MAX_REDIRECTS = 5
-MAX_RECORD_BYTES = 32 * 1024 * 1024
-TIMEOUT_SECONDS = 30.0
+MAX_UNANNOUNCED_BYTES = 32 * 1024**3
+"""Of a file whose size nobody announced."""
 
-_STATUS = {
-    401: "refused without a token; create one in your account settings there and pass token=",
-    403: "forbidden; the model may need early access, or its licence accepted with your account",
-    404: "not found",
-    429: "too many requests; try again later",
-}
+PARTIAL_PREFIX = ".download-"
+
+_WAIT_FOR_OTHER_SECONDS = 0.5
+_NOT_A_FILE = ("text/", "application/json", "application/xml", "application/xhtml")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,84 +35,126 @@ class Download:
     url: str
     file_name: str
     sha256: str | None = None
-    token: str | None = None
-    """Bearer token for the host of `url`; it is not sent to any other."""
+    token: str | None = field(default=None, repr=False)
+    """Bearer token for the origin of `url`; it is not sent to any other."""
+    size: int | None = None
+    """Bytes, as the hub's record announces them."""
 
 
-def missing_hubs(error: ImportError) -> MissingDependencyError:
-    """The error that names the extra to install."""
-    return MissingDependencyError(
-        f'model hubs need {error.name or "more packages"}: pip install "intelligent-generation[hubs]"'
-    )
-
-
-def same_origin(one: str, other: str) -> bool:
-    """Whether two addresses have the same scheme, host and port."""
-    return _origin(one) == _origin(other)
-
-
-def get_json(url: str) -> Any:
-    """The JSON at `url`; redirects are not followed. Raises HubError."""
-    with _response(url, None, redirects=0) as response:
-        data = bytearray()
-        for chunk in response.iter_bytes():
-            data += chunk
-            if len(data) > MAX_RECORD_BYTES:
-                raise HubError(f"{url}: the answer is larger than {MAX_RECORD_BYTES // 1024 // 1024} MB")
-    try:
-        return parse_json(bytes(data))
-    except ValueError as error:
-        raise HubError(f"{url}: the answer is {error}") from None
-
-
-def fetch(download: Download, folder: Path) -> Path:
+def fetch(download: Download, folder: Path, control: Control | None = None) -> Path:
     """The downloaded file in `folder`, complete and checked; one that is already there with the same hash is kept.
 
+    An interrupted download is continued by the next call where the source still has the same file (by its ETag) and
+    sends parts of it; else it starts anew. Of several at once, in any process, one downloads and the others wait.
+
     Raises:
-        HubError: refused, unreachable, cut off, not a safetensors file, another hash than promised, or another
-            file of this name is already there. Nothing is left in `folder` then.
+        HubError: refused, unreachable, cut off, not a safetensors file, larger than announced, another hash than
+            promised, or another file of this name is already there. Nothing new lies under the final name then.
+        HubCancelledError: `control.cancelled` said so.
+        InvalidInputError: nothing may be put into this folder.
     """
-    final = folder / download.file_name
-    if final.exists():
-        if download.sha256 and sha256_of(final) == download.sha256:
-            return final
-        raise HubError(f"{final} already exists and is another file; pass another folder=")
-    with temporary_file(folder) as partial:
-        with _response(download.url, download.token, MAX_REDIRECTS) as response, partial.open("wb") as file:
-            kind = response.headers.get("content-type", "")
-            if kind.startswith(("text/html", "application/json")):
-                raise HubError(f"{download.url}: sent {kind.split(';')[0]} instead of the file")
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-        accept(partial, final, download.sha256)
+    control = control or Control()
+    if safe_file_name(download.file_name) != download.file_name:
+        raise HubError(f"{download.file_name[:80]!r} cannot be the name of a file here")
+    final = checked_folder(folder) / download.file_name
+    with writing(folder), alone(final, control):
+        if final.exists():
+            if download.sha256 and sha256_of(final) == download.sha256.lower():
+                return final
+            raise HubError(f"{final} already exists and is another file; pass another folder=")
+        part = _Part.of(download, folder)
+        try:
+            if control.patiently(lambda: _receive(download, part, control)) and not _sound(part, download):
+                control.patiently(lambda: _receive(download, part, control))
+            try:
+                verify(part.path, final.name, download.sha256)
+            except HubError:
+                part.discard()
+                raise
+            settle(part.path, final)
+        finally:
+            if not part.resumable().size:
+                part.discard()
     return final
 
 
+def safe_file_name(name: Any) -> str:
+    """The last part of a remote file name, without anything that a path or shell would read.
+
+    Raises:
+        HubError: it is not the name of a .safetensors file.
+    """
+    last = re.split(r"[\\/]", clean_text(name, 1000))[-1]
+    safe = re.sub(r"[^\w .()\[\]+-]", "_", last).strip(" .")
+    if not safe.lower().endswith(".safetensors") or safe.lower() == "safetensors":
+        raise HubError(f"{clean_text(name, 80)!r} is not the name of a .safetensors file; others are never downloaded")
+    stem = safe[:-12].encode()[:200].decode("utf-8", "ignore").rstrip(" .")
+    return ("_" if _DEVICES.match(stem) or not stem else "") + stem + ".safetensors"
+
+
+def checked_folder(folder: Path) -> Path:
+    """`folder`, when models may be put there. Raises InvalidInputError."""
+    try:
+        parts = {part.casefold() for path in (folder.absolute(), folder.resolve()) for part in path.parts}
+    except (OSError, ValueError, RuntimeError):
+        raise InvalidInputError(f"folder {str(folder)[:200]!r} is no path") from None
+    if "custom_nodes" in parts:
+        raise InvalidInputError(f"{folder} lies in custom_nodes, where ComfyUI runs code; pass another folder=")
+    return folder
+
+
 @contextmanager
-def temporary_file(folder: Path) -> Iterator[Path]:
-    """An empty file in `folder` (made where it is missing) that is gone afterwards, unless it was moved."""
+def writing(folder: Path) -> Iterator[None]:
+    """`folder`, made where it is missing; that it cannot be written to is a HubError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".download-", suffix=".part", dir=folder)
+        yield
     except OSError as error:
+        if isinstance(error, HubError):
+            raise
         raise HubError(f"cannot write to {folder}: {error.strerror or error}") from None
-    os.close(handle)
+
+
+@contextmanager
+def alone(final: Path, control: Control) -> Iterator[None]:
+    """Only one at a time, of all processes of this user, gets here for `final`; released also when killed."""
     try:
-        yield Path(name)
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise missing_hubs(error) from None
+    from platformdirs import user_cache_path
+
+    locks = user_cache_path("intelligent-generation", appauthor=False) / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{hashlib.sha256(os.fsencode(final.resolve())).hexdigest()[:32]}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=0)
+            break
+        except Timeout:
+            control.pause(_WAIT_FOR_OTHER_SECONDS)
+    try:
+        yield
     finally:
-        Path(name).unlink(missing_ok=True)
+        lock.release()
 
 
-def accept(partial: Path, final: Path, sha256: str | None) -> None:
-    """Check the finished download and move it to its final name. Raises HubError."""
-    if sha256 and (found := sha256_of(partial)) != sha256.lower():
-        raise HubError(f"{final.name}: SHA-256 {found[:12]}… is not the promised {sha256[:12].lower()}…")
+def verify(path: Path, name: str, sha256: str | None) -> None:
+    """Check a finished download. Raises HubError, naming it `name`."""
+    if sha256 and (found := sha256_of(path)) != sha256.lower():
+        raise HubError(f"{name}: SHA-256 {found[:12]}… is not the promised {sha256[:12].lower()}…")
     try:
-        read_header(partial)
+        read_header(path)
     except UnsupportedModelError as error:
-        raise HubError(f"{final.name}: what arrived is no model: {str(error).partition(': ')[2]}") from None
-    partial.chmod(0o644)
-    partial.replace(final)
+        raise HubError(f"{name}: what arrived is no model: {str(error).partition(': ')[2]}") from None
+
+
+def settle(path: Path, final: Path) -> None:
+    """Move a checked file to its final name, in one step. Raises HubError when there is one by now."""
+    if final.exists():
+        raise HubError(f"{final} already exists and is another file; pass another folder=")
+    path.chmod(0o644)
+    path.replace(final)
 
 
 def sha256_of(path: Path) -> str:
@@ -125,62 +163,140 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextmanager
-def _response(url: str, token: str | None, redirects: int) -> Iterator[Any]:
-    """The answer 200 for `url`, its body not yet read; waits and tries again where the hub asks for patience."""
-    try:
-        import httpx
-    except ImportError as error:
-        raise missing_hubs(error) from None
+@dataclass(frozen=True)
+class _Received:
+    """What an earlier try left: so many bytes of the file that has this ETag and total size."""
 
-    origin, tries = url, 0
-    try:
-        with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False) as client:
-            while True:
-                headers = {"Authorization": f"Bearer {token}"} if token and same_origin(url, origin) else {}
-                with client.stream("GET", url, headers=headers) as response:
-                    if response.status_code == 200:
-                        yield response
-                        return
-                    if response.is_redirect and redirects > 0:
-                        url, redirects = _redirected(url, response.headers.get("location", "")), redirects - 1
-                        continue
-                    tries += 1
-                    if response.status_code not in (429, 502, 503) or tries == MAX_TRIES:
-                        reason = _STATUS.get(response.status_code, f"answered {response.status_code}")
-                        raise HubError(f"{_shown(url)}: {reason}")
-                    wait = _wait(response.headers.get("retry-after", ""), tries)
-                time.sleep(wait)
-    except httpx.HTTPError as error:
-        raise HubError(f"{_shown(url)}: {type(error).__name__}: {error}") from None
+    size: int = 0
+    etag: str = ""
+    total: int | None = None
 
 
-def _redirected(url: str, location: str) -> str:
-    target = urljoin(url, location)
-    if urlsplit(target).scheme not in ("https", urlsplit(url).scheme) or (_inside(target) and not _inside(url)):
-        raise HubError(f"{_shown(url)}: redirects to {_shown(target)}, which is refused")
-    return target
+@dataclass(frozen=True)
+class _Part:
+    """The unfinished file, and beside it what it is a part of."""
+
+    path: Path
+    notes: Path
+
+    @classmethod
+    def of(cls, download: Download, folder: Path) -> _Part:
+        source = f"{download.file_name}\n{download.sha256 or download.url}"
+        name = f"{PARTIAL_PREFIX}{hashlib.sha256(source.encode()).hexdigest()[:16]}.part"
+        return cls(folder / name, folder / f"{name}.json")
+
+    def resumable(self) -> _Received:
+        """Size 0: there is nothing to continue."""
+        try:
+            notes = as_dict(parse_json(read_capped(self.notes, 4096)))
+            size = self.path.stat().st_size
+        except (OSError, ValueError):
+            return _Received()
+        etag, total = notes.get("etag"), notes.get("total")
+        if not isinstance(etag, str) or not etag or not (total is None or (type(total) is int and total >= size)):
+            return _Received()
+        return _Received(size, etag, total)
+
+    def begin(self, etag: str, total: int | None) -> None:
+        """An empty file, with the notes that let it be continued where the source can do so."""
+        self.notes.unlink(missing_ok=True)
+        self.path.write_bytes(b"")
+        if etag:
+            self.notes.write_text(json.dumps({"etag": etag, "total": total}), encoding="utf-8")
+
+    def discard(self) -> None:
+        self.notes.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
-def _inside(url: str) -> bool:
-    """Whether the host is this machine or its own network, by address or by the name localhost."""
-    host = urlsplit(url).hostname or "localhost"
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+def _receive(download: Download, part: _Part, control: Control) -> bool:
+    """Fill `part`; whether it continued what had been there. Raises TryAgainError, HubError."""
+    before = part.resumable()
+    if before.size and before.size == before.total and download.sha256:
+        return True
+    headers = {"Accept-Encoding": "identity"}
+    if before.size:
+        headers |= {"Range": f"bytes={before.size}-", "If-Range": before.etag}
+    where = f"{download.file_name} from {download.url.partition('?')[0]}"
+    with answer(
+        download.url,
+        control,
+        token=download.token,
+        headers=headers,
+        redirects=MAX_REDIRECTS,
+        statuses=(200, 206, 416),
+    ) as response:
+        etag, length = _strong_etag(response), _length(response)
+        if response.status_code != 200 and not _continues(response, before, etag):
+            part.discard()
+            raise TryAgainError(f"{where}: sent another part than was asked for")
+        done = before.size if response.status_code == 206 else 0
+        total = None if length is None else done + length
+        _refuse_other_things(response, where)
+        limit = _limit(download, total)
+        if total is not None and total > limit:
+            part.discard()
+            raise HubError(f"{where}: {total} bytes, but {download.size} were announced")
+        _refuse_without_space(part.path.parent, length, where)
+        if not done:
+            part.begin(etag, total)
+        with part.path.open("ab") as file:
+            control.report(done, total or download.size)
+            for chunk in response.iter_raw():
+                done += len(chunk)
+                if done > limit:
+                    part.discard()
+                    raise HubError(f"{where}: larger than the {limit} bytes that may be expected")
+                file.write(chunk)
+                control.report(done, total or download.size)
+            file.flush()
+            os.fsync(file.fileno())
+    return response.status_code == 206
 
 
-def _wait(retry_after: str, tries: int) -> float:
-    seconds = float(retry_after) if retry_after.isdecimal() else 2.0 ** (tries - 1)
-    return min(seconds, MAX_WAIT_SECONDS)
+def _sound(part: _Part, download: Download) -> bool:
+    """Whether what was put together from several tries is the file; if not it is gone, to start anew."""
+    if not download.sha256 or sha256_of(part.path) == download.sha256.lower():
+        return True
+    part.discard()
+    return False
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def _continues(response: Any, before: _Received, etag: str) -> bool:
+    """Whether a 206 is the rest of what is there."""
+    match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("content-range", ""))
+    if response.status_code != 206 or match is None or not before.size:
+        return False
+    same_total = match[2] == "*" or before.total is None or int(match[2]) == before.total
+    return int(match[1]) == before.size and etag == before.etag and same_total
 
 
-def _shown(url: str) -> str:
-    """Without the query, where signed addresses and tokens stand."""
-    return url.partition("?")[0]
+def _strong_etag(response: Any) -> str:
+    etag = response.headers.get("etag", "")
+    return etag if re.fullmatch(r'"[!#-~]{1,200}"', etag) else ""
+
+
+def _length(response: Any) -> int | None:
+    text = response.headers.get("content-length", "")
+    return int(text) if re.fullmatch(r"\d{1,18}", text) else None
+
+
+def _refuse_other_things(response: Any, where: str) -> None:
+    kind = response.headers.get("content-type", "").lower()
+    if kind.startswith(_NOT_A_FILE):
+        raise HubError(f"{where}: sent {kind.partition(';')[0]} instead of the file")
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HubError(f"{where}: sent compressed, which was not asked for")
+
+
+def _limit(download: Download, total: int | None) -> int:
+    """Bytes; records give sizes rounded, and a header changed since may have grown a little."""
+    if download.size is not None:
+        return download.size + download.size // 100 + 1024 * 1024
+    return MAX_UNANNOUNCED_BYTES if total is None else total
+
+
+def _refuse_without_space(folder: Path, needed: int | None, where: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed is not None and needed > free:
+        raise HubError(f"{where}: needs {needed} bytes, but only {free} are free in {folder}")
