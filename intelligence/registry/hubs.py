@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import require
-from ..errors import HubError
+from ..errors import HubError, ModelNotFoundError
 from ..records import Record
 from . import civitai, huggingface
 from .downloads import fetch
@@ -319,7 +319,11 @@ def enrich(
         for found in civitai.each_by_hashes(waiting, on_progress=on_progress, cancelled=cancelled):
             for text, facts in found.items():
                 for model_id in waiting[text]:
-                    registry.register_model(with_hub_facts(registry.get_model(model_id), facts))
+                    try:
+                        model = registry.get_model(model_id)
+                    except ModelNotFoundError:  # deleted while the hub was asked
+                        continue
+                    registry.register_model(with_hub_facts(model, facts))
                     updated.append(model_id)
     return EnrichReport(asked=len(waiting), updated=tuple(updated))
 

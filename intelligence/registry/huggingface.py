@@ -57,7 +57,8 @@ def fetch(
 ) -> Fetched:
     """One safetensors file of `repo_id`: from the hub's cache when it lies there, else downloaded into `folder`.
 
-    An interrupted download starts anew. A wish to cancel is heard while the file comes in pieces over plain HTTP.
+    An interrupted download starts anew. A wish to cancel is heard between the pieces of a file that comes over plain
+    HTTP, and after a file that comes over Xet; it never gets its final name then.
 
     Args:
         filename: path inside the repository; None where it holds one safetensors file, or one of the usual LoRA name.
@@ -222,6 +223,7 @@ def _download(api: Any, repo_id: str, file: Any, folder: Path, control: Control)
                     repo_id, file.rfilename, local_dir=staging, tqdm_class=_progress(control, file.size)
                 ),
             )
+            control.check()
             verify(Path(got), final.name, sha256)
             settle(Path(got), final)
         finally:
@@ -241,6 +243,13 @@ def _progress(control: Control, size: int | None) -> type:
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
             control.report(int(self.n), int(self.total) if self.total else size)
+
+        # Xet counts what it receives beside what it writes; having these, it keeps one bar
+        def update_transfer(self, n: float | None = 1) -> None:
+            pass
+
+        def set_transfer_postfix_str(self, text: str = "", refresh: bool = True) -> None:
+            pass
 
     return Silent
 

@@ -137,6 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
             if source.pause:
                 time.sleep(source.pause)
 
+    def end_headers(self) -> None:
+        self.send_header("Connection", "close")
+        super().end_headers()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from intelligence.errors import HubError, InvalidInputError
+from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.registry import (
     Architecture,
     Family,
@@ -284,6 +285,16 @@ def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
 def test_what_no_client_is_made_of(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         CivitAI(**wrong)
+
+
+@pytest.mark.parametrize("missing", ["httpx", "filelock"])
+def test_without_the_extra(
+    hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    ready(hub, lora)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingDependencyError, match=r"\[hubs\]"):
+        civitai.download(7, tmp_path / "l")
 
 
 def stored(registry: ModelRegistry, number: int, **fields: Any) -> ModelMetadata:

@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 
-from intelligence.errors import HubError, InvalidInputError
+from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.registry import ModelKind, ModelRegistry, TriggerSet, huggingface
 from intelligence.registry.hubs import HubCancelledError, HubNotFoundError, HuggingFace
+from intelligence.registry.web import Control
 
 from .hub_server import Answer, Hub, Source, json_answer, serving
 
@@ -128,6 +130,25 @@ def test_progress_and_cancelling(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     path = shared.download(REPO, tmp_path / "l", on_progress=lambda *both: seen.append(both))
     assert path.read_bytes() == lora
     assert seen[-1] == (len(lora), len(lora))
+
+
+def test_progress_over_xet() -> None:
+    """The library's own reporter, with bytes that come in before they are written."""
+    from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
+
+    seen: list[tuple[int, int | None]] = []
+    silent = huggingface._progress(Control(lambda *both: seen.append(both)), 100)
+    with XetDownloadProgressReporter(reconstruction_desc="x", total=100, log_level=20, tqdm_class=silent) as reporter:
+        for received, written in ((60, 0), (100, 30), (100, 100)):
+            report = SimpleNamespace(
+                total_bytes=100,
+                total_bytes_completed=written,
+                total_transfer_bytes_completed=received,
+                total_bytes_completion_rate=1.0,
+                total_transfer_bytes_completion_rate=1.0,
+            )
+            reporter.update_progress(report)
+    assert seen == [(30, 100), (100, 100)]
 
 
 def test_the_token_goes_to_the_hub_alone(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None:
@@ -328,3 +349,10 @@ def test_killed(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     hub.says(f"/{REPO}/resolve/main/a.safetensors", file)
     assert HuggingFace(endpoint=url).download(REPO, tmp_path / "l").read_bytes() == lora
     assert names(tmp_path / "l") == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("missing", ["huggingface_hub", "huggingface_hub.errors"])
+def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingDependencyError, match=r"\[hubs\]"):
+        HuggingFace().download(REPO, tmp_path / "l")
