@@ -58,8 +58,7 @@ def describe(
         source=hub.source if hub else "local",
     )
     try:
-        header = read_header(path)
-        record = replace(record, size_bytes=path.stat().st_size)
+        header, size = read_header(path), path.stat().st_size
     except UnsupportedModelError as error:
         return replace(record, problem=str(error))
     except OSError as error:
@@ -68,7 +67,7 @@ def describe(
         return replace(record, problem=f"{path.name}: holds no LoRA weights")
 
     beside, ignored = read_sidecars(sidecars)
-    said = merge([beside, *([hub] if hub else [])])
+    said = merge([beside, hub]) if hub else beside
     inside = _from_header(header)
     known = merge([said, inside])
     architecture = identify.architecture(header, kind)
@@ -116,7 +115,7 @@ def describe(
         local_path=record.local_path,
         source=record.source,
         source_id=hub.source_id if hub else known.source_id,
-        size_bytes=record.size_bytes,
+        size_bytes=size,
         architecture=Architecture(architecture.value),
         family=Family(findings["family"].value) if "family" in findings else Family.UNKNOWN,
         autov2=known.autov2 or (sha256[:10] if sha256 else None),
@@ -167,10 +166,15 @@ def _training_tags(frequencies: dict[str, Any]) -> dict[str, int]:
     """The commonest tags of all dataset folders, added up."""
     counts: dict[str, int] = {}
     for tags in frequencies.values():
-        valid = {tag: count for tag, count in as_dict(tags).items() if type(count) is int and 0 < count < 10**9}
+        valid = as_dict(tags)
+        if set(map(type, valid.values())) - {int}:
+            valid = {tag: count for tag, count in valid.items() if type(count) is int}
         counts = {tag: counts.get(tag, 0) + valid.get(tag, 0) for tag in [*counts, *valid]} if counts else valid
-    often = sorted(counts.items(), key=itemgetter(1), reverse=True)[:MAX_TRAINING_TAGS]
-    return {text: count for tag, count in often if (text := clean_text(tag, 100))}
+    least = sorted(counts.values())[-MAX_TRAINING_TAGS] if len(counts) > MAX_TRAINING_TAGS else 0
+    often = sorted([item for item in counts.items() if item[1] >= least], key=itemgetter(1), reverse=True)
+    return {
+        text: count for tag, count in often[:MAX_TRAINING_TAGS] if 0 < count < 10**9 and (text := clean_text(tag, 100))
+    }
 
 
 def _trained_triggers(header: Header, frequencies: dict[str, Any], training: dict[str, int]) -> tuple[TriggerSet, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from .metadata import ExamplePrompt, Finding, ModelMetadata, TriggerSet
@@ -103,8 +102,9 @@ def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
     if findings:
         best = max(findings, key=lambda finding: finding.confidence)
         fields |= {"base_model": best.value, "findings": {"base_model": best}}
-    return replace(
-        EMPTY,
+    return ModelMetadata(
+        model_id="",
+        name="",
         tags=dict(list(tags.items())[:MAX_TAGS]),
         trigger_sets=tuple(sets.values())[:MAX_TRIGGER_SETS],
         example_prompts=tuple(examples.values())[:MAX_EXAMPLES],

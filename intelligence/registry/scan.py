@@ -17,8 +17,8 @@ from .metadata import ModelKind, ModelMetadata
 from .store import KnownFile, RegistryStore, ScannedFile
 from .walk import PICKLED, FoundFile, encodable, walk
 
-READERS = 4
-"""Threads that read headers: enough to hide a slow disk; most of the parsing holds the interpreter's lock."""
+READERS = 2
+"""Threads that read headers: one parses, which holds the interpreter's lock, while the other waits for the disk."""
 
 CHUNK = 16
 """Files that a thread reads in one go."""
