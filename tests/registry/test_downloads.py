@@ -20,7 +20,7 @@ from intelligence.registry import downloads, web
 from intelligence.registry.downloads import Download, fetch, safe_file_name
 from intelligence.registry.web import Control, HubCancelledError, check_address, redirected
 
-from .hub_server import Answer, Hub, Source, serving
+from .hub_server import Answer, Hub, Request, Source, serving
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
 
@@ -225,6 +225,22 @@ def test_a_wrong_part_is_not_taken(hub: Hub, content: bytes, folder: Path, contr
     stopped(asks(hub, content, Source(content, ETAG)), folder, 100_000)
     download = asks(hub, content, part, Source(content, ETAG))
     assert fetch(download, folder, control).read_bytes() == content
+
+
+def test_a_part_of_another_file_is_not_taken(
+    hub: Hub, content: bytes, folder: Path, control: Control, waits: list[float]
+) -> None:
+    """A server that ignores If-Range: the ETag beside the part tells."""
+
+    def rest(request: Request) -> Answer:
+        start, size = int(request.headers["range"][6:-1]), len(content)
+        return Answer(206, b"x" * (size - start), {"Content-Range": f"bytes {start}-{size - 1}/{size}", "ETag": '"2"'})
+
+    stopped(asks(hub, content, Source(content, ETAG)), folder, 100_000)
+    download = asks(hub, content)
+    hub.says("/f", rest, Source(content, '"2"'))
+    assert fetch(download, folder, control).read_bytes() == content
+    assert waits == [1.0]
 
 
 def test_what_was_put_together_wrongly_is_fetched_anew(hub: Hub, content: bytes, folder: Path) -> None:

@@ -132,6 +132,16 @@ def test_progress_and_cancelling(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     assert seen[-1] == (len(lora), len(lora))
 
 
+def test_cancelled_at_the_last_moment(hub: Hub, lora: bytes, tmp_path: Path) -> None:
+    url = hugging(hub, {"a.safetensors": lora}, **CARD)
+    folder = tmp_path / "l"
+    with pytest.raises(HubCancelledError):
+        HuggingFace(endpoint=url).download(
+            REPO, folder, cancelled=lambda: any(folder.glob(".download-*/a.safetensors"))
+        )
+    assert names(folder) == []
+
+
 def test_progress_over_xet() -> None:
     """The library's own reporter, with bytes that come in before they are written."""
     from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
