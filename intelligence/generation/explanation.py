@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..prompt import PromptAnalysis
+from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
 from .story import Generation, GenerationExplanation, GenerationPlan, Recommendations
 
@@ -19,7 +19,7 @@ def explain(story: Story) -> GenerationExplanation:
     return GenerationExplanation(
         summary=" | ".join(_summary(analysis, recommendations, plan, generation)),
         lora_reasoning=_loras(recommendations),
-        parameter_reasoning=_parameters(recommendations),
+        parameter_reasoning=_settings(analysis, recommendations),
         performance_notes=_performance(plan, generation),
     )
 
@@ -42,9 +42,9 @@ def _summary(
     generation: Generation | None,
 ) -> list[str]:
     intent = analysis.intent
-    parts = [
-        f"Prompt: {intent.artistic_style.value} {intent.content_type.value}, {analysis.complexity_category.value}",
-    ]
+    unsaid = (ArtisticStyle.UNSPECIFIED, ContentType.UNSPECIFIED)
+    kind = " ".join(word for word in (intent.artistic_style, intent.content_type) if word not in unsaid)
+    parts = [f"Prompt: {kind or 'no particular subject'}, {analysis.complexity_category.value}"]
     if recommendations:
         chosen = ", ".join(
             f"{lora.lora_name} (α={lora.suggested_alpha:.2f})" for lora in recommendations.suggested_loras
@@ -78,12 +78,15 @@ def _loras(recommendations: Recommendations | None) -> dict[str, str]:
     return rows
 
 
-def _parameters(recommendations: Recommendations | None) -> dict[str, str]:
-    if recommendations is None:
-        return {}
-    parameters = recommendations.suggested_params
+def _settings(analysis: PromptAnalysis, recommendations: Recommendations | None) -> dict[str, str]:
+    """Decision → why: how the prompt was read, then what was made of it."""
+    parameters = recommendations.suggested_params if recommendations else None
     rows: dict[str, str] = {}
-    for reason in (*recommendations.reasons, *(parameters.reasons if parameters else ())):
+    for reason in (
+        *analysis.reasons,
+        *(recommendations.reasons if recommendations else ()),
+        *(parameters.reasons if parameters else ()),
+    ):
         rows[reason.what] = f"{rows[reason.what]}; {_sentence(reason)}" if reason.what in rows else _sentence(reason)
     return rows
 

@@ -112,8 +112,10 @@ class Library:
         self._information = {token: self._measure(token, count) for token, count in frequency.items()}
         self._bm25 = BM25([_fields(features) for features in self.features])
 
-    def __len__(self) -> int:
-        return len(self.features)
+    @property
+    def usable(self) -> int:
+        """How many of the LoRAs can be applied to some model."""
+        return sum(features.model.problem is None for features in self.features)
 
     def named(self, name: str) -> ModelMetadata | None:
         """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
@@ -251,9 +253,15 @@ class _Reader:
                 words = {token for phrase in phrases for token in phrase if token in self.asked.tokens}
                 best, best_number, best_words = value, number, words
         if best_number is not None:
-            shown = ", ".join(f"“{word}”" for word in features.model.trigger_sets[best_number].words[:3])
-            self._say("trigger words", f"the prompt speaks of its trigger words {shown}", best)
+            self._say("trigger words", self._trigger_evidence(features.trigger_sets[best_number], best_words), best)
         return best, best_number, best_words
+
+    def _trigger_evidence(self, phrases: tuple[tuple[str, ...], ...], words: set[str]) -> str:
+        """The trigger words that the prompt has, as it writes them; where it has none whole, their words."""
+        whole = [" ".join(self.asked.written.get(token, token) for token in p) for p in phrases if self.asked.has(p)]
+        if not whole:
+            return f"the prompt has a part of its trigger words, {self._quoted(words)}"
+        return f"the prompt has its trigger words {', '.join(f'“{phrase}”' for phrase in whole[:3])}"
 
     def _name(self, features: Features) -> tuple[float, set[str]]:
         whole, share = self._covered(features.name)
@@ -261,7 +269,7 @@ class _Reader:
         if value == 0:
             return 0.0, set()
         words = {token for token in features.name if token in self.asked.tokens}
-        self._say("name", f"its name meets {self._quoted(words)}", value)
+        self._say("name", f"its name fits {self._quoted(words)}", value)
         return value, words
 
     def _tags(self, features: Features) -> tuple[float, set[str], list[str]]:

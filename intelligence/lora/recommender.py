@@ -133,9 +133,9 @@ class LoRARecommender:
         return LoRAChoice((*named, *recommended), (*rejected, *others), (self._summary(named, recommended),))
 
     def _summary(self, named: Sequence[LoRARecommendation], chosen: Sequence[LoRARecommendation]) -> Reason:
-        size = len(self._library())
+        size = self._library().usable
         if not size:
-            return Reason("loras", "the library holds no LoRA")
+            return Reason("loras", "the library holds no LoRA that can be used")
         if not named and not chosen:
             return Reason("loras", f"none of the library's {size} LoRAs fits this prompt well enough")
         parts = []
@@ -250,7 +250,7 @@ def _met(model: ModelMetadata, asked: Query) -> int | None:
 
 
 def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
-    return (Reason("trigger words", f"needs {', '.join(words)}, which the prompt lacks"),) if words else ()
+    return (Reason("trigger words", f"the prompt lacks its trigger words {', '.join(words)}"),) if words else ()
 
 
 def _share(chosen: list[LoRARecommendation], named: Sequence[LoRARecommendation]) -> list[LoRARecommendation]:

@@ -37,17 +37,17 @@ def single_strength(model: ModelMetadata) -> tuple[float, tuple[float, float] | 
     elif len(used) >= 3:
         limits = (min(used), max(used))
     if model.strength is not None:
-        value, evidence = model.strength, f"{model.strength:g}: recommended for this LoRA"
+        value, evidence = model.strength, f"strength {model.strength:g}, recommended for this LoRA"
     elif model.strength_range is not None and limits is not None:
         value = (limits[0] + limits[1]) / 2
-        evidence = f"{value:g}: the middle of its recommended range, {limits[0]:g} to {limits[1]:g}"
+        evidence = f"strength {value:g}, the middle of its recommended range, {limits[0]:g} to {limits[1]:g}"
     elif used:
         value = median(used)
-        evidence = f"{value:g}: the median of {len(used)} example prompt{'s' * (len(used) != 1)}"
+        evidence = f"strength {value:g}, the median of {len(used)} example prompt{'s' * (len(used) != 1)}"
     else:
         value = DEFAULT_STRENGTH[model.lora_kind]
         kind = "LoRAs of unknown kind" if model.lora_kind is LoRAKind.UNKNOWN else f"{model.lora_kind} LoRAs"
-        evidence = f"{value:g}: the default for {kind}"
+        evidence = f"strength {value:g}, usual for {kind}"
     value = round(_bounded(value), 3)
     return value, limits, Reason("strength", evidence)
 
@@ -63,7 +63,9 @@ def stacked(strengths: list[float], named: list[float]) -> tuple[list[float], Re
     if total * share > room:
         share = room / total
     lowered = [round(strength * share, 3) for strength in strengths]
-    return lowered, Reason("strength", f"× {share:.2f}: {together} LoRAs share the picture", round(1 - share, 3))
+    return lowered, Reason(
+        "strength", f"strength lowered to {share:.0%}: {together} LoRAs share the picture", round(1 - share, 3)
+    )
 
 
 def _bounded(value: float) -> float:

@@ -288,7 +288,9 @@ def _baseline(
 def _reason(what: str, value: Any, table: Any, by_user: bool, row: Profile) -> Reason:
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     if not by_user:
-        return Reason(what, f"{shown}: {row.family.value}, {row.priority.value} ({row.source})")
+        return Reason(
+            what, f"{shown}, usual for {row.family.value} at {row.priority.value} priority (source: {row.source})"
+        )
     warning = ""
     if value != table and row.fixed and what in ("steps", "cfg"):
         warning = f"; a {row.family.value} model was distilled for {table}"

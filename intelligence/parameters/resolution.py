@@ -77,7 +77,10 @@ def choose_size(content: ContentType, aspect: str = "auto", native: str = "sdxl"
     asked = aspect.strip().lower() if isinstance(aspect, str) else aspect
     if asked == "auto":
         name = CONTENT_ASPECTS.get(content, "square")
-        text = f"{name}, for a picture of kind '{content.value}'"
+        unsaid = content is ContentType.UNSPECIFIED
+        text = (
+            f"{name}, as the prompt names no subject" if unsaid else f"{name}, for a picture of kind '{content.value}'"
+        )
     else:
         name = asked
         text = f"aspect {asked} was asked for"

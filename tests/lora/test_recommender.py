@@ -63,6 +63,26 @@ def test_every_choice_says_why():
         assert item.reasoning
 
 
+@pytest.mark.parametrize(
+    "prompt, has, lacks",
+    [
+        ("mirkwood witch, forest", "has its trigger words “mirkwood witch”", "lacks its trigger words green dress"),
+        ("mirkwood witch in a green dress", "has its trigger words “mirkwood witch”, “green dress”", None),
+        ("a witch of mirkwood", "has a part of its trigger words, “mirkwood”, “witch”", "lacks its trigger words"),
+    ],
+)
+def test_what_is_said_of_trigger_words_agrees(prompt, has, lacks):
+    (item,) = choose(prompt, *SMALL, WITCH, min_confidence=0.3).chosen
+    said = [reason.evidence for reason in item.reasons if reason.what == "trigger words"]
+    assert has in said[0]
+    assert lacks in said[1] if lacks else len(said) == 1
+
+
+def test_only_usable_loras_are_counted():
+    choice = choose("mirkwood witch", WITCH, replace(ANIME, problem="truncated"))
+    assert choice.reasons[0].evidence == "1 chosen from the library's 1"
+
+
 def test_an_empty_library_recommends_none():
     choice = choose("anime girl")
     assert choice.chosen == () and "no LoRA" in choice.reasons[0].evidence
