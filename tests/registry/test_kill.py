@@ -1,0 +1,14 @@
+"""kill -9 at random moments: whatever was acknowledged is still there, and nothing is half there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.kill import JOBS, kills
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_nothing_is_lost(job: str) -> None:
+    figures = kills(job, 10, seed=JOBS.index(job))
+    assert figures["kills"] == 10
+    assert (figures["lost_facts"], figures["half_files"], figures["broken"]) == (0, 0, 0)
