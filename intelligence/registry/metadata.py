@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from ..records import Record
 
@@ -134,14 +133,3 @@ class ModelMetadata(Record):
     """Why this file cannot be used, or None. A model with a problem is listed, never offered."""
     previous_ids: tuple[str, ...] = ()
     """Ids under which this file was known before it was moved or renamed, the latest last."""
-
-    @classmethod
-    def from_civitai(cls, record: Any, version: int | None = None) -> ModelMetadata:
-        """The model of a `/models/{id}` record of CivitAI's API, for `version` (its id) or else the newest one.
-
-        Raises:
-            HubError: no such record, a kind of model that is not kept here, or no such version.
-        """
-        from .civitai import metadata_from_record
-
-        return metadata_from_record(record, version)
