@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from threading import RLock
 from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
@@ -25,7 +25,7 @@ _GIB = 1024**3
 
 class DiffusersHost:
     """Samples with one base model. Nothing is looked up or loaded before it is needed; weights load with the first
-    `execute` and stay."""
+    `execute` and stay. Safe for threads, one at a time: LoRAs and scheduler belong to the one loaded pipeline."""
 
     name = "diffusers"
 
@@ -35,14 +35,19 @@ class DiffusersHost:
         self.base_model = base_model
         self.allow_downloads = allow_downloads
         self.memory_settings = memory_settings or MemorySettings()
+        self._turn = RLock()
+        self._model: ResolvedModel | None = None
         self._pipe: Any = None
         self._scheduler_config: Any = None
         self._placed: tuple[OffloadStrategy, str] | None = None
 
-    @cached_property
+    @property
     def model(self) -> ResolvedModel:
         """Which model `base_model` is. Raises what `resolve_base_model` raises."""
-        return resolve_base_model(self.base_model, self.allow_downloads)
+        with self._turn:
+            if self._model is None:
+                self._model = resolve_base_model(self.base_model, self.allow_downloads)
+            return self._model
 
     def evidence(self) -> ModelEvidence:
         """What is known of the base model from its name, configuration and header; loads no weights."""
@@ -63,6 +68,10 @@ class DiffusersHost:
         plan.parameters.check()
         for lora in plan.loras:
             lora.check()
+        with self._turn:
+            return self._execute(plan, seeds, on_step)
+
+    def _execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None) -> Execution:
         pipe = self._ready(plan)
         pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
         with quiet(), MemoryManager().track_usage() as usage:

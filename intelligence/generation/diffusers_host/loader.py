@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
@@ -20,6 +21,9 @@ from ..standalone import quiet, require_standalone
 
 ZERO_TERMINAL_SIGMA = 4518.8
 """Largest sigma of a schedule rescaled to zero terminal SNR, as ComfyUI has it (facts: measured)."""
+
+_LOADING = Lock()
+"""transformers and accelerate put the whole process into another mode while they build a model: one at a time."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
@@ -108,7 +112,7 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
 
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
-        with quiet():
+        with _LOADING, quiet():
             if model.kind is ModelForm.SINGLE_FILE:
                 pipe = diffusers.StableDiffusionXLPipeline.from_single_file(
                     str(model.path),
