@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config import is_number, require
 from ..records import Reason, Record
@@ -17,7 +17,7 @@ class LoRARecommendation(Record):
     """One LoRA to apply. May be edited before generating."""
 
     lora_name: str
-    lora_metadata: ModelMetadata
+    lora_metadata: ModelMetadata = field(repr=False)
     confidence_score: float
     """0 … 1."""
     suggested_alpha: float
@@ -31,7 +31,7 @@ class LoRARecommendation(Record):
     strength_range: tuple[float, float] | None = None
     trigger_words: tuple[str, ...] = ()
     """Words that the prompt lacks and that this LoRA needs."""
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = field(default=(), repr=False)
     named: bool = False
     """Whether the user named it (by a tag, a selection, a stack) rather than the pack chose it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config import is_number, require
 from ..records import Reason, Record
@@ -48,7 +48,7 @@ class OptimizedParameters(Record):
     """An explicit schedule (Align Your Steps …) of num_steps + 1 values, ending in 0."""
     max_vram_gb: float | None = None
     """The memory budget that was asked for, GiB; the memory plan keeps it too."""
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[Reason, ...] = field(default=(), repr=False)
 
     def check(self) -> None:
         """Raise InvalidInputError where an edit left a value that cannot be sampled with."""

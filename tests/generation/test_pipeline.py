@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,25 @@ def test_steps_are_reported(pipeline: IntelligentGenerationPipeline) -> None:
     seen: list[tuple[int, int]] = []
     pipeline.generate("a lake", seed=0, on_step=lambda done, total: seen.append((done, total)), **SMALL)
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_threads_share_a_pipeline(embedded_home: Path) -> None:
+    """Also its first use, which loads the model; each image is what it is alone."""
+    fresh = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"))
+    prompts = {7: PROMPT, 8: "a quiet lake", 9: "photorealistic portrait, cinematic lighting"}
+    with ThreadPoolExecutor(3) as threads:
+        together = dict(
+            zip(prompts, threads.map(lambda s: fresh.generate(prompts[s], seed=s, **SMALL), prompts), strict=True)
+        )
+    for seed, prompt in prompts.items():
+        assert (pixels(fresh.generate(prompt, seed=seed, **SMALL)) == pixels(together[seed])).all()
+
+
+def test_suggestions_print_without_their_records(pipeline: IntelligentGenerationPipeline) -> None:
+    suggestions = pipeline.analyze_and_recommend(PROMPT)
+    printed = f"{suggestions.suggested_loras} {suggestions.suggested_params}"
+    assert "lora_name='magic_effects'" in printed and "num_steps=24" in printed
+    assert "ModelMetadata(" not in printed and "Reason(" not in printed
 
 
 def test_zero_is_a_seed(pipeline: IntelligentGenerationPipeline) -> None:
