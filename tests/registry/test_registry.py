@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -8,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from intelligence.errors import InvalidInputError, ModelNotFoundError, StorageError
 from intelligence.registry import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, ModelRegistry, TriggerSet
+from intelligence.registry.schema import MIGRATIONS
 
 Make = Callable[..., Path]
 
@@ -114,6 +117,86 @@ def test_a_scan_that_is_broken_off_keeps_what_it_has_read(registry: ModelRegistr
     assert len(registry.list_models(with_problems=True)) == 5
     report = registry.scan([loras])
     assert (report.added, report.unchanged) == (1, 5)
+
+
+def test_a_scan_can_be_stopped_and_goes_on_later(registry: ModelRegistry, loras: Path) -> None:
+    seen: list[int] = []
+    report = registry.scan([loras], lambda done, total: seen.append(done), cancelled=lambda: len(seen) == 2)
+    assert (report.added, report.cancelled) == (2, True)
+    assert len(registry.list_models(with_problems=True)) == 2
+    report = registry.scan([loras])
+    assert (report.added, report.unchanged, report.cancelled) == (4, 2, False)
+
+
+def test_what_is_known_is_listed_while_the_scan_runs(
+    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelligence.registry.scan.BATCH_SECONDS", 0)
+    listed, states = [], []
+
+    def look(done: int, total: int) -> None:
+        listed.append(len(registry.list_models(with_problems=True)))
+        states.append(registry.status())
+
+    registry.scan([loras], look)
+    assert listed == [0, 1, 2, 3, 4, 5]
+    assert [(state.scanning, state.done, state.total) for state in states] == [(True, done, 6) for done in range(1, 7)]
+    after = registry.status()
+    assert (after.scanning, after.done, after.total, after.revision) == (False, 0, 0, registry.revision)
+    assert after.counts == {"checkpoint": 0, "lora": 4, "vae": 0, "embedding": 0}
+    assert (after.with_problems, after.absent, after.unhashed) == (2, 0, 4)
+    assert {Path(path).name for path in after.errors} == {"evil.pt", "evil.safetensors"}
+    (loras / "plain.safetensors").unlink()
+    registry.scan([loras])
+    assert (registry.status().counts["lora"], registry.status().absent) == (3, 1)
+
+
+def test_a_better_scanner_reads_old_rows_again(
+    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.scan([loras])
+    for module in ("scan", "store"):
+        monkeypatch.setattr(f"intelligence.registry.{module}.DESCRIBE_VERSION", 1_000)
+    assert registry.scan([loras]).changed == 6
+    assert registry.scan([loras]).unchanged == 6
+
+
+def test_a_listed_model_is_the_whole_record(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    listed = next(item for item in registry.list_models() if item.name == "Fern_v2")
+    whole = registry.get_model("Fern_v2")
+    assert type(whole) is ModelMetadata
+    assert isinstance(listed, ModelMetadata)
+    assert listed == whole
+    assert whole == listed
+    assert listed != registry.get_model("plain")
+    assert listed.to_dict() == whole.to_dict()
+    assert ModelMetadata.from_json(listed.to_json()) == whole
+    assert replace(listed, strength=2.0) == replace(whole, strength=2.0)
+    assert pickle.loads(pickle.dumps(listed)) == copy.deepcopy(listed) == whole
+    fresh = next(item for item in registry.list_models() if item.name == "plain")
+    registry.delete_model(fresh.model_id)
+    assert (fresh.architecture, fresh.rank, fresh.tags) == (Architecture.SDXL, None, {})
+
+
+def test_a_database_of_the_first_version_is_taken_over(registry: ModelRegistry, loras: Path, tmp_path: Path) -> None:
+    registry.scan([loras])
+    record = replace(registry.get_model("Fern_v2"), model_id="lora:old.safetensors", name="old", description="ancient")
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(MIGRATIONS[0])
+        db.execute(
+            """INSERT INTO models (model_id, kind, name, source, base, tags, words, usable, present, local_path, record,
+               edits) VALUES (?, 'lora', 'old', 'local', '|pony|', '|character|', 'old ancient', 1, 1, ?, ?, ?)""",
+            (record.model_id, record.local_path, record.to_json(), '{"strength": 0.3}'),
+        )
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    old = ModelRegistry(path)
+    assert old.get_model("old") == record
+    assert old.search("ancient", tags=["character"], base_model="Pony") == old.list_models() == [record]
+    assert (old.scan([loras]).added, old.get_model("old").description) == (5, "")
+    assert old.get_model("old").strength == 0.3
 
 
 def test_a_file_that_comes_back_is_not_read_again(registry: ModelRegistry, loras: Path) -> None:
