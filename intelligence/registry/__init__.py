@@ -2,8 +2,10 @@
 
 from .evidence import FamilyFinding, ModelEvidence
 from .family import identify_family
+from .hashing import HashReport
 from .metadata import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, ModelMetadata, TriggerSet
-from .registry import CleanupReport, ModelRegistry
+from .previews import Preview
+from .registry import CleanupReport, ModelRegistry, RegistryStatus
 from .scan import ScanReport
 
 __all__ = [
@@ -13,11 +15,14 @@ __all__ = [
     "Family",
     "FamilyFinding",
     "Finding",
+    "HashReport",
     "LoRAKind",
     "ModelEvidence",
     "ModelKind",
     "ModelMetadata",
     "ModelRegistry",
+    "Preview",
+    "RegistryStatus",
     "ScanReport",
     "TriggerSet",
     "identify_family",
