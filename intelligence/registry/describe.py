@@ -189,7 +189,7 @@ def _trained_triggers(header: Header, frequencies: dict[str, Any], training: dic
         return sets
     folders = {*frequencies, *as_dict(_entry(header, "ss_dataset_dirs"))}
     names = (match[1].replace("_", " ").strip() for folder in sorted(folders) if (match := _FOLDER.match(folder)))
-    said = {word for tag in training for word in tag.replace("_", " ").lower().split()}
+    said = set(" ".join(training).replace("_", " ").lower().split())
     return trigger_sets(
         [name for name in names if not _DULL.match(name.lower()) and (not said or said & set(name.lower().split()))],
         "training folder",
