@@ -64,6 +64,9 @@ def standalone() -> None:
     for library in ("torch", "diffusers", "transformers", "peft", "accelerate"):
         if importlib.util.find_spec(library) is None:
             pytest.skip(f"{library} is not installed (the standalone extra)")
+    from intelligence.generation.standalone import require_standalone
+
+    require_standalone("this test")  # before anything imports diffusers beside a torchvision that is broken
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,9 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
-def pipe():
-    if not hasattr(torch.ops.torchvision, "nms"):
-        library = torch.library.Library("torchvision", "DEF")
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    diffusers = pytest.importorskip("diffusers")
+def pipe(standalone):
+    import diffusers
+
     unet = diffusers.UNet2DModel(
         sample_size=8,
         block_out_channels=(8, 8),

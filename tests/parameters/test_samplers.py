@@ -83,9 +83,11 @@ def test_evaluations_of_twenty_steps(sampler: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
+@pytest.mark.usefixtures("standalone")
 def test_diffusers_takes_every_row_and_steps_to_zero_noise(sampler: str) -> None:
-    diffusers = pytest.importorskip("diffusers", reason="needs diffusers")
-    torch = pytest.importorskip("torch", reason="needs torch")
+    import diffusers
+    import torch
+
     sdxl = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
     for scheduler in SCHEDULER_NAMES:
         wanted = diffusers_scheduler(sampler, scheduler)
