@@ -163,7 +163,7 @@ def test_an_earlier_generation_can_be_rated_by_its_id(client: Client) -> None:
 def test_assisted(client: Client) -> None:
     prompt = example(
         client,
-        PromptAnalyze={"prompt": WITCH},
+        PromptAnalyze={"prompt": f"{WITCH}, under an oak"},  # of its own: not in the cache
         LoRARecommend={"mode": "ASSISTED"},
         IntelligentSampler={"seed": next(seeds)},
     )
@@ -172,7 +172,7 @@ def test_assisted(client: Client) -> None:
     assert refused.value.status == 400
     assert "confirm the suggestions" in refused.value.details()
 
-    suggest = changed(prompt, {"LoRARecommend": {"on_unconfirmed": "suggest_only"}, "PromptAnalyze": {"prompt": WITCH}})
+    suggest = changed(prompt, {"LoRARecommend": {"on_unconfirmed": "suggest_only"}})
     recommend, optimize = node_id(prompt, "LoRARecommend"), node_id(prompt, "ParamOptimize")
     shown = client.run(suggest, targets=[recommend, optimize])
     assert shown.status == "success", shown.error
