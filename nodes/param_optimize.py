@@ -171,7 +171,7 @@ class ParamOptimize(io.ComfyNode):
         ui = {"text": [as_text(replace(explain(chosen), lora_reasoning={}))]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
-        variants = parameter_variants(planner(), chosen, variations, quality_tags=True)
+        variants = parameter_variants(planner(), chosen, variations)
         first = chosen.suggested_params
         assert first is not None
         return io.NodeOutput(

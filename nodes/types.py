@@ -50,8 +50,3 @@ _HAS_ADVANCED = "advanced" in inspect.signature(io.Input.__init__).parameters
 def advanced() -> dict[str, bool]:
     """Keyword for inputs that are shown on request only, where this ComfyUI knows it (not in 0.8.0)."""
     return {"advanced": True} if _HAS_ADVANCED else {}
-
-
-def text_ui(text: str, **more: list[Any]) -> dict[str, list[Any]]:
-    """What a node reports to the page and to `/history`: JSON only, every value a list."""
-    return {"text": [text], **more}

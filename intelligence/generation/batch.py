@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..config import MAX_SEED, check_seed
 from ..lora import LoRARecommendation
-from .planner import Planner, with_parameters
+from .planner import Planner
 from .story import Recommendations
 
 
@@ -18,13 +18,13 @@ def seeds_from(base_seed: int | None, count: int) -> list[int]:
     return [(first + index) % (MAX_SEED + 1) for index in range(count)]
 
 
-def parameter_variants(
-    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool
-) -> list[Recommendations]:
+def parameter_variants(planner: Planner, recommendations: Recommendations, count: int) -> list[Recommendations]:
     """The recommendations as they are, then with neighbouring settings that are worth comparing: at most `count`."""
     parameters = recommendations.suggested_params
     assert parameters is not None, "parameters are chosen before they are varied"
-    return [with_parameters(recommendations, other) for other in planner.optimizer.neighbours(parameters, count)]
+    return [
+        replace(recommendations, suggested_params=other) for other in planner.optimizer.neighbours(parameters, count)
+    ]
 
 
 def lora_variants(
@@ -32,6 +32,8 @@ def lora_variants(
 ) -> list[Recommendations]:
     """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank,
     each chosen one alone, and none; at most `count`, all different. LoRAs that the user named stay in every set."""
+    if count == 1:
+        return [recommendations]
     chosen = recommendations.suggested_loras
     fixed = [lora for lora in chosen if lora.named]
     free = [lora for lora in chosen if not lora.named]

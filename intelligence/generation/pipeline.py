@@ -129,11 +129,10 @@ class IntelligentGenerationPipeline:
         if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION:
             runs = [(recommendations, seeds)]
         else:
-            vary = {
-                VariationStrategy.PARAM_VARIATION: parameter_variants,
-                VariationStrategy.LORA_VARIATION: lora_variants,
-            }[batch_config.variation_strategy]
-            variants = vary(self.planner, recommendations, count, quality_tags=self.config.quality_tags)
+            if batch_config.variation_strategy is VariationStrategy.PARAM_VARIATION:
+                variants = parameter_variants(self.planner, recommendations, count)
+            else:
+                variants = lora_variants(self.planner, recommendations, count, quality_tags=self.config.quality_tags)
             runs = [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)]
 
         results: list[GenerationResult] = []

@@ -10,7 +10,7 @@ from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, Resources
-from ..parameters import OptimizedParameters, ParameterOptimizer, profile
+from ..parameters import ParameterOptimizer, profile
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
@@ -89,17 +89,19 @@ class Planner:
                 mode=mode,
                 reasons=choice.reasons,
             ),
-            quality_tags=quality_tags and not manual,
+            quality_tags=quality_tags,
         )
 
     def weave(self, recommendations: Recommendations, *, quality_tags: bool) -> Recommendations:
         """The same recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
+        manual = recommendations.mode is OperationMode.MANUAL
+        quality_tags = quality_tags and not manual
         analysis = recommendations.prompt_analysis
         finding = recommendations.family or identify_family(recommendations.model or ModelEvidence())
         row = profile(finding.family, analysis.intent.artistic_style)
         woven = weave(
             analysis,
-            [] if recommendations.mode is OperationMode.MANUAL else recommendations.suggested_loras,
+            [] if manual else recommendations.suggested_loras,
             quality_tags=row.quality_tags if quality_tags else (),
             negative_hints=row.negative_hints if quality_tags else (),
             quality_front=row.quality_front,
@@ -198,8 +200,3 @@ def concepts_of(analysis: PromptAnalysis) -> list[str]:
         if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
         for concept in concepts
     ]
-
-
-def with_parameters(recommendations: Recommendations, parameters: OptimizedParameters) -> Recommendations:
-    """The same recommendations with other settings."""
-    return replace(recommendations, suggested_params=parameters)
