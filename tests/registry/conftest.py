@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intelligence.registry import ModelRegistry
+
+from .hub_server import Hub, serving
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -54,3 +56,26 @@ def model() -> Callable[..., Path]:
 @pytest.fixture
 def registry(tmp_path: Path) -> ModelRegistry:
     return ModelRegistry(tmp_path / "data" / "registry.db")
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A model hub on this machine."""
+    with serving() as made:
+        yield made
+
+
+other_hub = hub
+"""A second one, under another origin."""
+
+
+@pytest.fixture
+def lora(tmp_path: Path, model: Callable[..., Path]) -> bytes:
+    """A file worth downloading."""
+    return model(tmp_path / "made" / "made.safetensors").read_bytes()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """Takes the place of sleep: `waits.append`."""
+    return []

@@ -6,7 +6,7 @@ import hashlib
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,28 +28,9 @@ from intelligence.registry import (
 from intelligence.registry.civitai import metadata_from_record
 from intelligence.registry.hubs import CivitAI, HubCancelledError, HubNotFoundError, enrich, with_hub_facts
 
-from .hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, serving, version_record
+from .hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serving() as made:
-        yield made
-
-
-other_hub = hub
-
-
-@pytest.fixture
-def lora(tmp_path: Path, model: Callable[..., Path]) -> bytes:
-    return model(tmp_path / "made" / "made.safetensors").read_bytes()
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from intelligence.registry import downloads, web
 from intelligence.registry.downloads import Download, fetch, safe_file_name
 from intelligence.registry.web import Control, HubCancelledError, check_address, redirected
 
-from .hub_server import Answer, Hub, Request, Source, serving
+from .hub_server import Answer, Hub, Request, Source
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
 
@@ -34,15 +34,6 @@ print("ready", flush=True)
 fetch(Download(url, "big.safetensors", sha256), Path(folder))
 print("done", flush=True)
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serving() as made:
-        yield made
-
-
-other_hub = hub
 
 
 @pytest.fixture

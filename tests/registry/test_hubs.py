@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,9 @@ import pytest
 from intelligence.errors import HubError, InvalidInputError
 from intelligence.registry import Family, ModelRegistry
 
-from .hub_server import Answer, Hub, ready, serving
+from .hub_server import Answer, Hub, ready
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serving() as made:
-        yield made
-
-
-@pytest.fixture
-def lora(tmp_path: Path, model: Callable[..., Path]) -> bytes:
-    return model(tmp_path / "made" / "made.safetensors").read_bytes()
 
 
 def test_download_and_register(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,7 @@ from intelligence.registry import ModelKind, ModelRegistry, TriggerSet, huggingf
 from intelligence.registry.hubs import HubCancelledError, HubNotFoundError, HuggingFace
 from intelligence.registry.web import Control
 
-from .hub_server import Answer, Hub, Source, json_answer, serving
+from .hub_server import Answer, Hub, Source, json_answer
 
 library = pytest.importorskip("huggingface_hub", minversion="2", reason="the extra hubs is not installed")
 
@@ -35,25 +34,6 @@ from intelligence.registry.hubs import HuggingFace
 print("ready", flush=True)
 HuggingFace(endpoint=sys.argv[1]).download(sys.argv[2], sys.argv[3])
 """
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with serving() as made:
-        yield made
-
-
-other_hub = hub
-
-
-@pytest.fixture
-def lora(tmp_path: Path, model: Callable[..., Path]) -> bytes:
-    return model(tmp_path / "made" / "made.safetensors").read_bytes()
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
 
 
 @pytest.fixture(autouse=True)
