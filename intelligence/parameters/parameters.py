@@ -12,6 +12,44 @@ SIZE_MULTIPLE = 8
 MAX_SIDE = 8192
 MAX_STEPS = 1000
 MAX_IMAGES = 4096
+MAX_EASYCACHE = 3
+
+
+@dataclass(frozen=True)
+class Improvements:
+    """What is done beyond the plain sampler. All off: ComfyUI's KSampler at the same settings, bit for bit."""
+
+    cfg_cutoff_sigma: float = 0.0
+    """Guidance is off at this sigma and below, where a step then costs half the forward items; 0: never."""
+    cfg_start_sigma: float | None = None
+    """Guidance is off above this sigma: with the cutoff, an interval of guidance (arXiv 2404.07724); None: never."""
+    easycache: float = 0.0
+    """Reuse threshold of ComfyUI's EasyCache, up to 3; 0: off. Never beside a change of guidance."""
+
+    @property
+    def limits_guidance(self) -> bool:
+        """Whether guidance is off for a part of the steps."""
+        return self.cfg_cutoff_sigma > 0 or self.cfg_start_sigma is not None
+
+    def guides(self, sigma: float) -> bool:
+        """Whether a step at `sigma` is guided."""
+        return sigma > self.cfg_cutoff_sigma and (self.cfg_start_sigma is None or sigma <= self.cfg_start_sigma)
+
+    def check(self) -> None:
+        """Raise InvalidInputError for a value that cannot be sampled with."""
+        low, high = self.cfg_cutoff_sigma, self.cfg_start_sigma
+        reuse = 0 if self.limits_guidance else MAX_EASYCACHE
+        checks = (
+            ("cfg_cutoff_sigma", is_number(low) and low >= 0, "0 or more"),
+            ("cfg_start_sigma", high is None or (is_number(high) and high > low), "None or above cfg_cutoff_sigma"),
+            (
+                "easycache",
+                is_number(self.easycache) and 0 <= self.easycache <= reuse,
+                f"from 0 to {MAX_EASYCACHE}, and 0 where guidance is off for a part of the steps",
+            ),
+        )
+        for name, holds, expected in checks:
+            require(holds, f"{name} must be {expected}, got {getattr(self, name)!r}")
 
 
 @dataclass
@@ -49,6 +87,12 @@ class OptimizedParameters(Record):
     max_vram_gb: float | None = None
     """The memory budget that was asked for, GiB; the memory plan keeps it too."""
     reasons: tuple[Reason, ...] = field(default=(), repr=False)
+    improvements: Improvements = Improvements()
+    """What is done beyond the plain sampler (`rescale_cfg` and `sigmas` stand on their own)."""
+    forward_items: int | None = None
+    """Predicted forward items of all images: one per image and evaluation, two where guidance is on; None: unknown."""
+    max_time_seconds: float | None = None
+    """The time budget that was asked for, of all images; the sampler watches over it."""
 
     def check(self) -> None:
         """Raise InvalidInputError where an edit left a value that cannot be sampled with."""
@@ -63,6 +107,7 @@ class OptimizedParameters(Record):
         )
         for name, holds, expected in checks:
             require(holds, f"{name} must be {expected}, got {getattr(self, name)!r}")
+        self.improvements.check()
 
 
 def _is_int(value: object, low: int, high: int) -> bool:
