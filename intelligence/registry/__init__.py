@@ -3,7 +3,8 @@
 from .evidence import FamilyFinding, ModelEvidence
 from .family import identify_family
 from .hashing import HashReport
-from .metadata import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, ModelMetadata, TriggerSet
+from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from .metadata import ModelMetadata
 from .previews import Preview
 from .registry import CleanupReport, ModelRegistry, RegistryStatus
 from .scan import ScanReport

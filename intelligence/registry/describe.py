@@ -13,9 +13,11 @@ from ..errors import UnsupportedModelError
 from . import identify
 from .evidence import ModelEvidence
 from .family import identify_family, identify_lora_family
+from .fields import base_model_finding, trigger_sets
 from .headers import Header, read_header
-from .metadata import Architecture, Family, Finding, LoRAKind, ModelKind, ModelMetadata, TriggerSet
-from .partial import EMPTY, base_model_finding, merge, trigger_sets
+from .kinds import Architecture, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from .metadata import ModelMetadata
+from .partial import EMPTY, merge
 from .sidecars import read_sidecars
 from .text import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 

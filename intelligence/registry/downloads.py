@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
 from .headers import read_header
-from .text import as_dict, clean_text, parse_json, read_capped
+from .text import as_dict, parse_json, read_capped, safe_file_name
 from .web import MAX_REDIRECTS, Control, TryAgainError, answer, missing_hubs
 
 MAX_UNANNOUNCED_BYTES = 32 * 1024**3
@@ -25,7 +25,6 @@ PARTIAL_PREFIX = ".download-"
 
 _WAIT_FOR_OTHER_SECONDS = 0.5
 _NOT_A_FILE = ("text/", "application/json", "application/xml", "application/xhtml")
-_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,20 +75,6 @@ def fetch(download: Download, folder: Path, control: Control | None = None) -> P
             if not part.resumable().size:
                 part.discard()
     return final
-
-
-def safe_file_name(name: Any) -> str:
-    """The last part of a remote file name, without anything that a path or shell would read.
-
-    Raises:
-        HubError: it is not the name of a .safetensors file.
-    """
-    last = re.split(r"[\\/]", clean_text(name, 1000))[-1]
-    safe = re.sub(r"[^\w .()\[\]+-]", "_", last).strip(" .")
-    if not safe.lower().endswith(".safetensors") or safe.lower() == "safetensors":
-        raise HubError(f"{clean_text(name, 80)!r} is not the name of a .safetensors file; others are never downloaded")
-    stem = safe[:-12].encode()[:200].decode("utf-8", "ignore").rstrip(" .")
-    return ("_" if _DEVICES.match(stem) or not stem else "") + stem + ".safetensors"
 
 
 def checked_folder(folder: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..records import Record
-from .metadata import Architecture, Family
+from .kinds import Architecture, Family
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from itertools import product
 from typing import NamedTuple
 
 from .evidence import FamilyFinding, ModelEvidence
-from .metadata import Architecture, Family, Finding
+from .kinds import Architecture, Family, Finding
 from .text import words_of
 
 ZSNR_SIGMA = 100.0

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from ..errors import UnsupportedModelError
 from ..records import Record
 from .headers import read_header
-from .metadata import ModelKind, ModelMetadata
+from .kinds import ModelKind
+from .metadata import ModelMetadata
 from .store import FileHash, RegistryStore
 
 CHUNK = 1024 * 1024

@@ -12,7 +12,8 @@ from ..errors import HubError, ModelNotFoundError
 from ..records import Record
 from . import civitai, huggingface
 from .downloads import fetch
-from .metadata import Architecture, Family, Finding, LoRAKind, ModelKind, ModelMetadata
+from .kinds import Architecture, Family, Finding, LoRAKind, ModelKind
+from .metadata import ModelMetadata
 from .partial import merge
 from .registry import CIVITAI_API, CleanupReport, ModelRegistry
 from .web import Control, HubCancelledError, HubNotFoundError, checked_token
@@ -164,7 +165,7 @@ class CivitAI:
             HubNotFoundError: there is no such model.
         """
         record = civitai.fetch_record(model_id, self._base_url, self._ready())
-        return civitai.metadata_from_record(record, version)
+        return ModelMetadata.from_civitai(record, version)
 
     def download(
         self,

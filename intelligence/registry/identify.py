@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from .family import architecture_of
 from .headers import Header
-from .metadata import Architecture, Finding, LoRAKind, ModelKind
+from .kinds import Architecture, Finding, LoRAKind, ModelKind
 from .text import words_of
 
 Shapes = dict[str, tuple[int, ...]]

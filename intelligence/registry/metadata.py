@@ -3,86 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from typing import Any, Self
 
 from ..records import Record
-
-
-class Architecture(StrEnum):
-    """Shape of the network. LoRAs only fit their own architecture."""
-
-    SD1 = "sd1"
-    SD2 = "sd2"
-    SDXL = "sdxl"
-    SD3 = "sd3"
-    FLUX = "flux"
-    OTHER = "other"
-    """Recognised as something else."""
-    UNKNOWN = "unknown"
-
-
-class Family(StrEnum):
-    """What a checkpoint was trained into, within its architecture. Decides settings and quality tags."""
-
-    SDXL = "sdxl"
-    PONY = "pony"
-    ILLUSTRIOUS = "illustrious"
-    NOOBAI = "noobai"
-    NOOBAI_VPRED = "noobai_vpred"
-    TURBO = "turbo"
-    LIGHTNING = "lightning"
-    HYPER = "hyper"
-    LCM = "lcm"
-    DMD2 = "dmd2"
-    SD15 = "sd15"
-    SD2 = "sd2"
-    UNKNOWN = "unknown"
-
-
-class ModelKind(StrEnum):
-    """What the file is loaded as."""
-
-    CHECKPOINT = "checkpoint"
-    LORA = "lora"
-    VAE = "vae"
-    EMBEDDING = "embedding"
-
-
-class LoRAKind(StrEnum):
-    """What a LoRA is for."""
-
-    STYLE = "style"
-    CHARACTER = "character"
-    CONCEPT = "concept"
-    EFFECT = "effect"
-    SPEED = "speed"
-    """Few-step distillation (Lightning, Hyper, LCM, DMD2): chosen by parameters, never by words."""
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One fact about a model, where it comes from, and how sure it is."""
-
-    value: str
-    source: str
-    confidence: float
-
-
-@dataclass(frozen=True)
-class TriggerSet:
-    """Words that are used together to call a LoRA's subject or style."""
-
-    words: tuple[str, ...]
-    source: str
-
-
-@dataclass(frozen=True)
-class ExamplePrompt:
-    """A prompt that somebody used with the LoRA, and the strength used there."""
-
-    prompt: str
-    weight: float | None = None
+from .civitai_record import record_fields
+from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 
 
 @dataclass(frozen=True)
@@ -133,3 +58,17 @@ class ModelMetadata(Record):
     """Why this file cannot be used, or None. A model with a problem is listed, never offered."""
     previous_ids: tuple[str, ...] = ()
     """Ids under which this file was known before it was moved or renamed, the latest last."""
+
+    @classmethod
+    def from_civitai(cls, record: Any, version: int | None = None) -> Self:
+        """A model from its `/models/{id}` record, as CivitAI's API returns it.
+
+        Args:
+            version: the id of one of its versions; None: the newest version and its file, with the trigger sets and
+                example prompts of the others for the same architecture behind its own.
+
+        Raises:
+            HubError: the record is not what CivitAI's API returns, is of a kind that this registry does not keep,
+                or has no such version.
+        """
+        return cls(**record_fields(record, version))

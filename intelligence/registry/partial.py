@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .metadata import ExamplePrompt, Finding, ModelMetadata, TriggerSet
-from .text import clean_list, clean_number, clean_text
-
-MAX_EXAMPLES = 20
-MAX_TRIGGER_SETS = 24
-MAX_TAGS = 150
+from .fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
+from .kinds import ExamplePrompt, TriggerSet
+from .metadata import ModelMetadata
 
 _FIRST_WINS = (
     "source_id",
@@ -27,59 +23,7 @@ _FIRST_WINS = (
     "title",
 )
 
-_NUMBER = r"([01]?\.\d+|[01](?:[.,]\d+)?)(?!\d)"
-_STRENGTH = re.compile(
-    rf"\b(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:\s*(?:-|–|~|to|and|a)\s*{_NUMBER})?",
-    re.IGNORECASE,
-)
-
 EMPTY = ModelMetadata(model_id="", name="")
-
-
-def base_model_finding(value: Any, source: str, confidence: float) -> dict[str, Any]:
-    """Fields `base_model` and `findings` for a partial record; empty when nothing usable was written."""
-    text = clean_text(value, 100)
-    if not text or text.lower() in ("unknown", "other", "none"):
-        return {}
-    return {"base_model": text, "findings": {"base_model": Finding(text, source, confidence)}}
-
-
-def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
-    """One set per phrase; a phrase's words stand between commas, its `<lora:…>` tags and escapes left out."""
-    sets = []
-    for phrase in phrases:
-        text = re.sub(r"<[^<>]*>", "", clean_text(phrase, 1000)).replace("\\(", "(").replace("\\)", ")")
-        words = tuple(dict.fromkeys(word for part in text.split(",") if (word := " ".join(part.split()))))
-        if words:
-            sets.append(TriggerSet(words, source))
-    return tuple(dict.fromkeys(sets))[:MAX_TRIGGER_SETS]
-
-
-def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:
-    """Fields `strength` and `strength_range`; numbers outside −4 … 4, and a strength of 0 (unset), are left out."""
-    fields: dict[str, Any] = {}
-    value = clean_number(preferred, -4, 4)
-    bounds = clean_number(low, -4, 4), clean_number(high, -4, 4)
-    if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
-        fields["strength_range"] = (bounds[0], bounds[1])
-        value = value or round((bounds[0] + bounds[1]) / 2, 3)
-    if value:
-        fields["strength"] = value
-    return fields
-
-
-def strengths_in(text: str) -> dict[str, Any]:
-    """`strengths` from words such as `recommended weight: 0.6-0.8` in a description."""
-    match = _STRENGTH.search(text)
-    if not match:
-        return {}
-    first, second = (number.replace(",", ".") if number else None for number in match.groups())
-    return strengths(None, first, second) if second else strengths(first)
-
-
-def tag_counts(tags: Any) -> dict[str, int]:
-    """Hub tags, each counted once."""
-    return dict.fromkeys(clean_list(tags), 1)
 
 
 def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from ..config import data_folder, is_number, require
 from ..errors import InvalidInputError, ModelNotFoundError, StorageError, UnsupportedModelError
 from ..records import Record
-from . import civitai, huggingface
+from . import civitai, civitai_record, huggingface
 from .describe import describe
 from .downloads import fetch
 from .hashing import HashReport, hash_models, mismatch
-from .metadata import ModelKind, ModelMetadata
+from .kinds import ModelKind
+from .metadata import ModelMetadata
 from .previews import Preview, read_preview
 from .scan import ScanReport, scan
 from .sidecars import find_sidecars
@@ -120,7 +121,7 @@ class ModelRegistry:
             names = list(dict.fromkeys(index[other].name for other in close))[:3]
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
-        if found.source in (civitai.SOURCE, huggingface.SOURCE):
+        if found.source in (civitai_record.SOURCE, huggingface.SOURCE):
             self._store.touch_download(found.local_path, time.time())
         return self._store.get(found.model_id) or found
 
@@ -337,8 +338,9 @@ class ModelRegistry:
         """
         target = self._folder(folder)
         record = civitai.fetch_record(model_id, base_url)
-        partial = civitai.metadata_from_record(record, version)
-        download = civitai.download_of(record, version, token, base_url)
+        newest = civitai_record.version_of(record, version).get("id")
+        partial = ModelMetadata.from_civitai(record, newest)
+        download = civitai.download_of(record, newest, token, base_url)
         existed = (target / download.file_name).exists()
         path = fetch(download, target)
         return self._register_file(path, partial.kind, target, partial, downloaded=not existed)

@@ -13,7 +13,8 @@ from pathlib import Path
 from ..records import Record
 from .describe import DESCRIBE_VERSION, describe
 from .hashing import hash_file
-from .metadata import ModelKind, ModelMetadata
+from .kinds import ModelKind
+from .metadata import ModelMetadata
 from .store import KnownFile, RegistryStore, ScannedFile
 from .walk import PICKLED, FoundFile, encodable, walk
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .civitai import partial_from_version
-from .metadata import ExamplePrompt, ModelMetadata
-from .partial import base_model_finding, merge, strengths, strengths_in, tag_counts, trigger_sets
+from .civitai_record import version_fields
+from .fields import base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
+from .kinds import ExamplePrompt
+from .metadata import ModelMetadata
+from .partial import EMPTY, merge
 from .text import as_dict, clean_list, clean_text, dicts, parse_json, plain_text, read_capped, without_lora_tags
 
 PREVIEWS = tuple(f"{middle}.{extension}" for middle in (".preview", "") for extension in ("png", "jpg", "jpeg", "webp"))
@@ -23,9 +26,8 @@ _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 def _a1111(data: dict[str, Any]) -> ModelMetadata:
     """`X.json`: what the user typed in A1111's card editor."""
-    return ModelMetadata(
-        model_id="",
-        name="",
+    return replace(
+        EMPTY,
         trigger_sets=trigger_sets([data.get("activation text")], "user notes (.json)"),
         description="\n".join(
             text for text in (plain_text(data.get("description")), plain_text(data.get("notes"))) if text
@@ -37,7 +39,7 @@ def _a1111(data: dict[str, Any]) -> ModelMetadata:
 
 def _civitai_info(data: dict[str, Any]) -> ModelMetadata:
     """`X.civitai.info`: CivitAI's model-version record as it came."""
-    return partial_from_version(data, as_dict(data.get("model")), "civitai (.civitai.info)")
+    return replace(EMPTY, **version_fields(data, as_dict(data.get("model")), "civitai (.civitai.info)"))
 
 
 def _lora_manager(data: dict[str, Any]) -> ModelMetadata:
@@ -49,9 +51,8 @@ def _lora_manager(data: dict[str, Any]) -> ModelMetadata:
     except ValueError:
         tips = {}
     notes = plain_text(data.get("notes"))
-    own = ModelMetadata(
-        model_id="",
-        name="",
+    own = replace(
+        EMPTY,
         title=clean_text(data.get("model_name"), 200),
         description="\n".join(text for text in (notes, plain_text(data.get("modelDescription"))) if text),
         tags=tag_counts(data.get("tags")),
@@ -59,7 +60,7 @@ def _lora_manager(data: dict[str, Any]) -> ModelMetadata:
         **base_model_finding(data.get("base_model"), source, 0.9),
         **(strengths(tips.get("strength"), tips.get("strength_min"), tips.get("strength_max")) or strengths_in(notes)),
     )
-    return merge([own, partial_from_version(version, as_dict(version.get("model")), source)])
+    return merge([own, replace(EMPTY, **version_fields(version, as_dict(version.get("model")), source))])
 
 
 def _connected_model_info(data: dict[str, Any]) -> ModelMetadata:
@@ -68,9 +69,8 @@ def _connected_model_info(data: dict[str, Any]) -> ModelMetadata:
     hashes = as_dict(data.get("Hashes"))
     ids = [str(data[key]) for key in ("ModelId", "VersionId") if isinstance(data.get(key), int) and data[key] < 2**53]
     description = plain_text(data.get("ModelDescription")) or plain_text(data.get("VersionDescription"))
-    return ModelMetadata(
-        model_id="",
-        name="",
+    return replace(
+        EMPTY,
         source_id=":".join(ids) or None,
         title=clean_text(data.get("ModelName"), 200),
         description=description,
@@ -93,9 +93,8 @@ def _rgthree(data: dict[str, Any]) -> ModelMetadata:
         if prompt:
             examples.append(ExamplePrompt(prompt, tags[0][1] if len(tags) == 1 else None))
     note = plain_text(data.get("userNote"))
-    return ModelMetadata(
-        model_id="",
-        name="",
+    return replace(
+        EMPTY,
         title=clean_text(data.get("name"), 200),
         description=note,
         tags=tag_counts(data.get("tags")),
@@ -153,7 +152,7 @@ def read_sidecars(paths: Mapping[str, Path]) -> tuple[ModelMetadata, list[str]]:
     for suffix in (suffix for suffix in SUFFIXES if suffix in paths):
         path = paths[suffix]
         if suffix in PREVIEWS:
-            partials.append(ModelMetadata(model_id="", name="", preview_path=clean_text(str(path), 4096)))
+            partials.append(replace(EMPTY, preview_path=clean_text(str(path), 4096)))
             continue
         try:
             partials.append(_read(suffix, path))
@@ -171,6 +170,6 @@ def _read(suffix: str, path: Path) -> ModelMetadata:
         return JSON_FORMATS[suffix](parsed)
     text = data.decode("utf-8", "replace")
     if suffix == ".sha256":
-        return ModelMetadata(model_id="", name="", sha256=_sha256_in(text))
+        return replace(EMPTY, sha256=_sha256_in(text))
     note = plain_text(text)
-    return ModelMetadata(model_id="", name="", description=note, **strengths_in(note))
+    return replace(EMPTY, description=note, **strengths_in(note))

@@ -7,16 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from .metadata import (
-    Architecture,
-    ExamplePrompt,
-    Family,
-    Finding,
-    LoRAKind,
-    ModelKind,
-    ModelMetadata,
-    TriggerSet,
-)
+from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from .metadata import ModelMetadata
 
 FIELDS = tuple(field.name for field in fields(ModelMetadata))
 

@@ -8,12 +8,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..errors import HubError
+
 MAX_JSON_BYTES = 4 * 1024 * 1024
 
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _TAG = re.compile(r"<[^<>]*>")
 _BREAK = re.compile(r"<(?:/p|/li|/h\d|br ?/?)>", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 _LORA_TAG = re.compile(r"<lora:([^<>:]*)(?::(-?\d+(?:\.\d+)?))?[^<>]*>", re.IGNORECASE)
 
 
@@ -88,3 +91,17 @@ def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:
     """The prompt without its `<lora:name:weight>` tags, and those tags."""
     tags = [(name, float(weight or 1)) for name, weight in _LORA_TAG.findall(prompt)]
     return re.sub(r"\s*,\s*(?:,\s*)+", ", ", _LORA_TAG.sub("", prompt)).strip(" ,\n"), tags
+
+
+def safe_file_name(name: Any) -> str:
+    """The last part of a remote file name, without anything that a path or shell would read.
+
+    Raises:
+        HubError: it is not the name of a .safetensors file.
+    """
+    last = re.split(r"[\\/]", clean_text(name, 1000))[-1]
+    safe = re.sub(r"[^\w .()\[\]+-]", "_", last).strip(" .")
+    if not safe.lower().endswith(".safetensors") or safe.lower() == "safetensors":
+        raise HubError(f"{clean_text(name, 80)!r} is not the name of a .safetensors file; others are never downloaded")
+    stem = safe[:-12].encode()[:200].decode("utf-8", "ignore").rstrip(" .")
+    return ("_" if _DEVICES.match(stem) or not stem else "") + stem + ".safetensors"

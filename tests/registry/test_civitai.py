@@ -17,6 +17,7 @@ import pytest
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.registry import (
     Architecture,
+    ExamplePrompt,
     Family,
     Finding,
     LoRAKind,
@@ -25,7 +26,6 @@ from intelligence.registry import (
     ModelRegistry,
     TriggerSet,
 )
-from intelligence.registry.civitai import metadata_from_record
 from intelligence.registry.hubs import CivitAI, HubCancelledError, HubNotFoundError, enrich, with_hub_facts
 
 from .hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
@@ -43,7 +43,7 @@ def sha(number: int) -> str:
 
 
 def test_the_record_alone() -> None:
-    found = metadata_from_record(record("https://civitai.com", b"x" * 2048))
+    found = ModelMetadata.from_civitai(record("https://civitai.com", b"x" * 2048))
     assert (found.model_id, found.name, found.kind, found.source) == (
         "lora:fern.safetensors",
         "fern",
@@ -58,14 +58,41 @@ def test_the_record_alone() -> None:
     assert (found.strength, found.creator, found.license_notes) == (0.7, "someone", "credit required")
     assert found.trigger_sets == (TriggerSet(("fern", "purple hair"), "civitai"),)
     assert (found.size_bytes, found.source_id, found.example_prompts[0].weight) == (2048, "7:71", 0.6)
-    older = metadata_from_record(record("", b""), version=70)
+    older = ModelMetadata.from_civitai(record("", b""), version=70)
     assert (older.name, older.architecture, older.family) == ("old", Architecture.SD1, Family.SD15)
+
+
+def test_the_versions_of_a_record_in_one() -> None:
+    """The newest version and its file come first; another architecture's version adds nothing."""
+    data = record("", b"")
+    newest, other = data["modelVersions"][0], data["modelVersions"][1]
+    before = dict(
+        newest,
+        id=69,
+        trainedWords=["fern, staff", "fern, purple hair"],
+        images=[{"meta": {"prompt": "fern with a staff <lora:fern:0.9>"}}],
+        files=[dict(newest["files"][1], name="fern_v1.safetensors", hashes={})],
+    )
+    whole = ModelMetadata.from_civitai(data | {"modelVersions": [newest, other, before]})
+    assert (whole.name, whole.sha256) == ("fern", ModelMetadata.from_civitai(data).sha256)
+    assert [item.words for item in whole.trigger_sets] == [("fern", "purple hair"), ("fern", "staff")]
+    assert whole.example_prompts[-1] == ExamplePrompt("fern with a staff", 0.9)
+    alone = ModelMetadata.from_civitai(data | {"modelVersions": [newest, other, before]}, version=69)
+    assert (alone.name, len(alone.example_prompts), alone.source_id) == ("fern_v1", 1, "7:69")
+
+
+def test_a_record_whose_file_is_a_pickle() -> None:
+    data = record("", b"")
+    data["modelVersions"][0]["files"][1]["name"] = "fern.pt"
+    found = ModelMetadata.from_civitai(data)
+    assert found.problem and "fern.pt" in found.problem
+    assert (found.name, found.trigger_sets[0].words) == ("Fern", ("fern", "purple hair"))
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"type": "LORA"}, {"type": "Wildcards", "modelVersions": [{"id": 1}]}])
 def test_records_that_are_none(data: Any) -> None:
     with pytest.raises(HubError):
-        metadata_from_record(data)
+        ModelMetadata.from_civitai(data)
 
 
 def test_by_hashes(hub: Hub, civitai: CivitAI) -> None:

@@ -17,7 +17,8 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError
 from intelligence.registry import downloads, web
-from intelligence.registry.downloads import Download, fetch, safe_file_name
+from intelligence.registry.downloads import Download, fetch
+from intelligence.registry.text import safe_file_name
 from intelligence.registry.web import Control, HubCancelledError, check_address, redirected
 
 from .hub_server import Answer, Hub, Request, Source

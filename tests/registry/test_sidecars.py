@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.registry import ExamplePrompt, ModelMetadata
-from intelligence.registry.partial import strengths_in, trigger_sets
+from intelligence.registry.fields import strengths_in, trigger_sets
 from intelligence.registry.sidecars import JSON_FORMATS, find_sidecars, read_sidecars
 from intelligence.registry.text import MAX_JSON_BYTES, clean_text, words_of
 

@@ -1,0 +1,220 @@
+"""CivitAI's model and version records in this registry's terms. Nothing here goes to the network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import HubError
+from .family import architecture_of, identify_lora_family
+from .fields import (
+    MAX_EXAMPLES,
+    MAX_TRIGGER_SETS,
+    base_model_finding,
+    strengths,
+    strengths_in,
+    tag_counts,
+    trigger_sets,
+)
+from .identify import lora_kind
+from .kinds import ExamplePrompt, Family, LoRAKind, ModelKind
+from .text import (
+    as_dict,
+    clean_list,
+    clean_number,
+    clean_text,
+    dicts,
+    plain_text,
+    safe_file_name,
+    without_lora_tags,
+)
+
+SOURCE = "civitai"
+
+KINDS = {
+    "checkpoint": ModelKind.CHECKPOINT,
+    "lora": ModelKind.LORA,
+    "locon": ModelKind.LORA,
+    "dora": ModelKind.LORA,
+    "vae": ModelKind.VAE,
+    "textualinversion": ModelKind.EMBEDDING,
+}
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def version_fields(
+    version: dict[str, Any], model: dict[str, Any], source: str = SOURCE, file: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a model-version record (`/model-versions/…`, `.civitai.info`) and its model say, as fields of a record.
+
+    The hashes are those of `file`, one of the version's; None: of its first safetensors file.
+    """
+    description = "\n".join(
+        text for text in (plain_text(version.get("description")), plain_text(model.get("description"))) if text
+    )
+    file = file_of(version) if file is None else file
+    hashes = hashes_of(file)
+    settings = as_dict(version.get("settings"))
+    return {
+        "source_id": _source_id(version, model),
+        "title": clean_text(model.get("name"), 200),
+        "description": description,
+        "tags": tag_counts(model.get("tags")),
+        "trigger_sets": trigger_sets(clean_list(version.get("trainedWords")), source),
+        "example_prompts": _examples(version),
+        "creator": clean_text(as_dict(model.get("creator") or version.get("creator")).get("username"), 100) or None,
+        "license_notes": _license(model),
+        "sha256": sha256_of(file),
+        "autov2": hashes.get("autov2") or None,
+        "autov3": hashes.get("autov3") or None,
+        **base_model_finding(version.get("baseModel"), source, 0.95),
+        **(
+            strengths(settings.get("strength"), settings.get("minStrength"), settings.get("maxStrength"))
+            or strengths_in(description)
+        ),
+    }
+
+
+def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of the record of one file of a version.
+
+    A file that is no safetensors file is described too, with its `problem`.
+
+    Raises:
+        HubError: the model is of a kind that this registry does not keep.
+    """
+    kind = KINDS.get(clean_text(model.get("type")).lower())
+    if kind is None:
+        raise HubError(f"CivitAI model {model.get('id')}: type {clean_text(model.get('type'))!r} is not supported")
+    fields = version_fields(version, model, file=file)
+    try:
+        file_name, problem = safe_file_name(file.get("name")), None
+    except HubError as error:
+        file_name, problem = f"{fields['source_id'] or 'unknown'}.safetensors", str(error)
+    name = file_name.removesuffix(".safetensors") if problem is None else fields["title"]
+    architecture = architecture_of(fields.get("base_model", ""))
+    findings = fields.get("findings", {})
+    purpose = lora_kind([name, fields["title"]], fields["tags"], fields["description"])
+    family = identify_lora_family(
+        name,
+        architecture,
+        findings.get("base_model"),
+        None,
+        fields["tags"],
+        speed=kind is ModelKind.CHECKPOINT or purpose.value == LoRAKind.SPEED,
+    )
+    is_lora = kind is ModelKind.LORA
+    return fields | {
+        "model_id": f"{kind}:{file_name}",
+        "name": name,
+        "kind": kind,
+        "source": SOURCE,
+        "architecture": architecture,
+        "family": Family(family.value),
+        "lora_kind": LoRAKind(purpose.value) if is_lora else LoRAKind.UNKNOWN,
+        "size_bytes": size_of(file) or 0,
+        "findings": findings | ({"lora_kind": purpose} if is_lora else {}) | {"family": family},
+        "problem": problem,
+    }
+
+
+def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
+    """All fields of the record of a model, from its `/models/{id}` record.
+
+    For `version` (its id) alone; or, where that is None, of the newest version and its file, to which the other
+    versions for the same architecture add their trigger sets and example prompts, and a strength where it has none.
+
+    Raises:
+        HubError: the record is not what CivitAI's API returns, is of a kind that this registry does not keep,
+            or has no such version.
+    """
+    record = as_dict(record)
+    chosen = version_of(record, version)
+    fields = file_fields(chosen, record, file_of(chosen))
+    if version is not None:
+        return fields
+    for other in dicts(record.get("modelVersions"), 100):
+        if other is chosen or architecture_of(clean_text(other.get("baseModel"), 100)) is not fields["architecture"]:
+            continue
+        more = version_fields(other, record)
+        for name, limit in (("trigger_sets", MAX_TRIGGER_SETS), ("example_prompts", MAX_EXAMPLES)):
+            fields[name] = tuple(dict.fromkeys((*fields[name], *more[name])))[:limit]
+        if "strength" not in fields:
+            fields |= {name: more[name] for name in ("strength", "strength_range") if name in more}
+    return fields
+
+
+def version_of(record: dict[str, Any], version: int | None) -> dict[str, Any]:
+    versions = dicts(record.get("modelVersions"), 1000)
+    chosen = next((item for item in versions if version is None or item.get("id") == version), None)
+    if chosen is None:
+        which = "no version" if version is None else f"no version {version}"
+        raise HubError(f"CivitAI model {record.get('id')}: {which} in its record")
+    return chosen
+
+
+def file_of(version: dict[str, Any]) -> dict[str, Any]:
+    """The safetensors file of the version, its primary one first."""
+    files = [file for file in dicts(version.get("files")) if file.get("type", "Model") in ("Model", "Pruned Model")]
+    files.sort(
+        key=lambda file: (
+            not clean_text(file.get("name")).lower().endswith(".safetensors"),
+            file.get("primary") is not True,
+        )
+    )
+    return files[0] if files else {}
+
+
+def hashes_of(file: Mapping[str, Any]) -> dict[str, str]:
+    return {key.lower(): clean_text(value, 64).lower() for key, value in as_dict(file.get("hashes")).items()}
+
+
+def sha256_of(file: Mapping[str, Any]) -> str | None:
+    """The file's SHA-256, when its record gives a valid one."""
+    text = hashes_of(file).get("sha256", "")
+    return text if _SHA256.fullmatch(text) else None
+
+
+def size_of(file: Mapping[str, Any]) -> int | None:
+    """Bytes."""
+    size = clean_number(file.get("sizeKB"), 0, 1e9)
+    return round(size * 1024) if size else None
+
+
+def _source_id(version: dict[str, Any], model: dict[str, Any]) -> str | None:
+    ids = version.get("modelId") or model.get("id"), version.get("id")
+    return ":".join(str(number) for number in ids if isinstance(number, int) and 0 < number < 2**53) or None
+
+
+def _license(model: dict[str, Any]) -> str | None:
+    notes = (
+        ("allowNoCredit", False, "credit required"),
+        ("allowDerivatives", False, "no derivatives"),
+        ("allowDifferentLicense", False, "same licence"),
+    )
+    found = [text for key, value, text in notes if model.get(key) is value]
+    commercial = model.get("allowCommercialUse")
+    if commercial in ("None", "{}", "{None}", [], ["None"]):
+        found.append("no commercial use")
+    return ", ".join(found) or None
+
+
+def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
+    examples = []
+    for image in dicts(version.get("images")):
+        meta = as_dict(image.get("meta"))
+        prompt, tags = without_lora_tags(clean_text(meta.get("prompt"), 1500))
+        if not prompt:
+            continue
+        weights = [
+            resource.get("weight")
+            for key in ("civitaiResources", "resources")
+            for resource in dicts(meta.get(key))
+            if resource.get("modelVersionId", version.get("id")) == version.get("id")
+            and clean_text(resource.get("type")).lower() in ("lora", "locon", "lycoris")
+        ]
+        weights = weights if len(weights) == 1 else [weight for _, weight in tags] if len(tags) == 1 else []
+        examples.append(ExamplePrompt(prompt, clean_number(weights[0], -4, 4) if weights else None))
+    return tuple(dict.fromkeys(examples))[:MAX_EXAMPLES]
