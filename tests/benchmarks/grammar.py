@@ -1,18 +1,15 @@
-"""How fast prompts are read, at worst too, and how well intents are: python -m tests.benchmarks.grammar --json"""
+"""How fast prompts are read, at worst too: python -m tests.benchmarks.grammar --json"""
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from intelligence.prompt import PromptAnalyzer, parse
 from tests.benchmarks.report import parser, report
-
-LABELLED = Path(__file__).parents[1] / "prompt" / "data" / "labelled.jsonl"
+from tests.benchmarks.understanding import HALVES, rows
 
 WORST = {
     "open_parentheses": "(" * 100_000,
@@ -34,10 +31,9 @@ def milliseconds(action: Callable[[], object]) -> float:
 
 def main() -> None:
     arguments = parser(__doc__ or "").parse_args()
-    rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()]
     analyzer = PromptAnalyzer()
     analyzer.analyze("warm up")
-    prompts = [row["prompt"] for row in rows]
+    prompts = [row["prompt"] for half in HALVES for row in rows(f"prompts_{half}")]
     random.Random(0).shuffle(prompts)
     figures: dict[str, float | int | str | bool | None] = {}
     for name, read in (("parse", parse), ("analyze", analyzer.analyze)):
@@ -47,13 +43,6 @@ def main() -> None:
     for name, prompt in WORST.items():
         figures[f"parse_worst_{name}_ms"] = milliseconds(lambda prompt=prompt: parse(prompt))
         figures[f"analyze_worst_{name}_ms"] = milliseconds(lambda prompt=prompt: analyzer.analyze(prompt))
-    for half, name in ((0, "tuned"), (1, "untuned")):
-        part = rows[half::2]
-        intents = [analyzer.analyze(row["prompt"]).intent for row in part]
-        pairs = list(zip(intents, part, strict=True))
-        figures[f"style_accuracy_{name}"] = sum(i.artistic_style == row["style"] for i, row in pairs) / len(part)
-        figures[f"content_accuracy_{name}"] = sum(i.content_type == row["content"] for i, row in pairs) / len(part)
-    figures["labelled_prompts"] = len(rows)
     report(figures, arguments.json)
 
 

@@ -1,7 +1,6 @@
 """What is understood of a prompt."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +17,6 @@ from intelligence.prompt import (
     QualityLevel,
 )
 
-LABELLED = Path(__file__).parent / "data" / "labelled.jsonl"
 ANALYZER = PromptAnalyzer()
 
 
@@ -41,16 +39,6 @@ def test_the_storys_example():
     }
     assert analysis.tag_style > 0.9
     assert {reason.what for reason in analysis.reasons} >= {"style", "content", "quality", "complexity"}
-
-
-def test_the_labelled_prompts_are_mostly_read_right():
-    """Floors below what was measured; rules were tuned on the even lines only."""
-    rows = [json.loads(line) for line in LABELLED.read_text(encoding="utf-8").splitlines()][1::2]
-    intents = [ANALYZER.analyze(row["prompt"]).intent for row in rows]
-    style = sum(i.artistic_style == row["style"] for i, row in zip(intents, rows, strict=True)) / len(rows)
-    content = sum(i.content_type == row["content"] for i, row in zip(intents, rows, strict=True)) / len(rows)
-    assert style >= 0.92
-    assert content >= 0.85
 
 
 @pytest.mark.parametrize(
