@@ -1,0 +1,291 @@
+"""How near the meaning of a prompt is to each LoRA of a library: an optional extra, used where MiniLM is installed.
+
+Every LoRA has one embedding for its name, one for its texts, one for each of a few example prompts and one for their
+mean. They are made in the background, kept in a database, and compared with the prompt's as signed bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..database import open_database, storage_errors, transaction
+from ..errors import StorageError, UnsupportedModelError
+from ..registry import ModelMetadata
+from .minilm import REPOSITORY, WIDTH, Encoder, encoder, find_weights
+
+QUERY_TOKENS = 64
+EXAMPLE_TOKENS = 48
+TEXT_TOKENS = 128
+MAX_EXAMPLES = 4
+"""Of a LoRA: the first that differ."""
+READY = 0.9
+"""Share of the LoRAs that have embeddings before any are used: a half-read library would favour what was read first."""
+STEP_LORAS, STEP_TEXTS = 500, 64
+"""How many LoRAs are looked at, and texts embedded, between two looks at whether to go on."""
+
+COLUMNS = ("name", "text", "examples mean", "examples max")
+"""Of `DenseText.similarities`."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE embeddings (
+        model_id TEXT PRIMARY KEY,
+        content BLOB NOT NULL,
+        vectors BLOB NOT NULL
+    );
+    CREATE INDEX embeddings_by_content ON embeddings (content);
+    """,
+)
+
+Vectors = NDArray[np.int8]
+"""Shape (2, or 3 + number of examples; 384): name, text, mean of the examples, examples. Only directions count."""
+
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_.]")
+
+
+def texts_of(model: ModelMetadata) -> tuple[str, str, tuple[str, ...]]:
+    """What is embedded of a LoRA: its name, its texts, and its first example prompts."""
+    name = model.title or " ".join(_CAMEL.sub(" ", model.name).split())
+    tags = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:20]
+    words = dict.fromkeys(word for trigger in model.trigger_sets[:6] for word in trigger.words[:8])
+    parts = (name, ", ".join(tag for tag, _ in tags), ", ".join(words), " ".join(model.description[:1000].split()))
+    examples = dict.fromkeys(example.prompt[: 8 * EXAMPLE_TOKENS] for example in model.example_prompts)
+    return name, ". ".join(part for part in parts if part), tuple(text for text in examples if text)[:MAX_EXAMPLES]
+
+
+def quantized(vectors: NDArray[np.float32]) -> Vectors:
+    """`vectors`, shape (n, width), as signed bytes, each scaled by its own largest component."""
+    largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), 1e-12)
+    return np.rint(vectors * (127 / largest)).astype(np.int8)
+
+
+class Index:
+    """The embeddings of a library in one block, 384 bytes each.
+
+    Args:
+        parts: per LoRA its vectors, without rows where it has none yet.
+    """
+
+    BLOCK = 512
+    """Rows that are widened at a time, so as to stay in the processor's cache."""
+
+    def __init__(self, parts: Sequence[Vectors]) -> None:
+        self._count = np.array([len(part) for part in parts], np.int64)
+        self._first = np.cumsum(self._count) - self._count
+        self._vectors = np.concatenate([*parts, np.zeros((1, WIDTH), np.int8)])
+        """One row more than there are, so that the end of the last LoRA is a row too."""
+        self._scale = np.empty(len(self._vectors), np.float32)
+        for start, block in self._blocks():
+            length = np.sqrt(np.einsum("ij,ij->i", block, block))
+            self._scale[start : start + len(block)] = 1 / np.maximum(length, 1e-12)
+
+    def _blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        for start in range(0, len(self._vectors), self.BLOCK):
+            yield start, self._vectors[start : start + self.BLOCK].astype(np.float32)
+
+    def similarities(self, query: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `DenseText.similarities` gives them, for a query embedding of length 1."""
+        every = np.empty(len(self._vectors), np.float32)
+        for start, block in self._blocks():
+            every[start : start + len(block)] = block @ query
+        every *= self._scale
+        found = np.full((len(self._first), len(COLUMNS)), np.nan, np.float32)
+        read, shown = np.flatnonzero(self._count > 0), np.flatnonzero(self._count > 3)
+        found[read, :2] = every[self._first[read, None] + np.arange(2)]
+        found[read, 2:] = 0
+        if len(shown):
+            first, end = self._first[shown], self._first[shown] + self._count[shown]
+            found[shown, 2] = every[first + 2]
+            found[shown, 3] = np.maximum.reduceat(every, np.stack([first + 3, end], axis=1).ravel())[::2]
+        return found
+
+
+class DenseText:
+    """The likeness of meaning between prompts and the LoRAs of one library.
+
+    Args:
+        models: the LoRAs, in the order of the rows of `similarities`.
+        path: the database of embeddings, made on first use. After a restart it answers at once; LoRAs that are new or
+            changed are embedded by a thread that the first question starts and that ends when nobody holds this object.
+
+    Safe for threads.
+    """
+
+    def __init__(self, models: Sequence[ModelMetadata], path: str | Path) -> None:
+        self.models = tuple(models)
+        self.path = Path(path)
+        self.problem = ""
+        """Why the extra cannot be used although it is installed; empty: no such reason."""
+        self._lock = threading.RLock()
+        self._steps = threading.Lock()
+        self._known: dict[str, Vectors] | None = None
+        self._index: Index | None = None
+        self._looked_at = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the weights and what runs them are on this machine, and nothing went wrong with them."""
+        return not self.problem and find_weights() is not None
+
+    @property
+    def note(self) -> str:
+        """What the user should know, in a sentence; empty where the extra is not installed."""
+        if self.problem:
+            return f"likeness of meaning is not used: {self.problem}"
+        if not self.available:
+            return ""
+        have, size = len(self._read()), len(self.models)
+        if have < READY * size:
+            return f"likeness of meaning is not used yet: {have} of {size} LoRAs have been read"
+        return f"likeness of meaning ({REPOSITORY}) is used for {have} of {size} LoRAs"
+
+    def similarities(self, query: str) -> NDArray[np.float32] | None:
+        """Cosines of `query` with every LoRA, shape (models, 4), columns as in `COLUMNS`, −1 … 1.
+
+        A LoRA without example prompts has 0 for them; one that has not been read yet has NaN in all columns. None where
+        the extra is not installed or cannot be used, and until nine tenths of the library have been read: it never
+        waits for that. The first question loads the encoder (about a second where torch is not loaded yet).
+        """
+        if not self.models or not query.strip() or not self.available:
+            return None
+        known = self._read()
+        if self._looked_at < len(self.models):
+            self._start()
+        if not known or len(known) < READY * len(self.models):
+            return None
+        with self._noting():
+            return self._packed().similarities(_embedded(query))
+        return None
+
+    def build(self) -> int:
+        """Embed every LoRA that is new or changed, and return how many were (none where the extra cannot be used)."""
+        done = 0
+        while self.available and (step := self._step()) is not None:
+            done += step
+        return done
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                # no daemon: Python stops those anywhere when it ends, inside of torch too, and crashes
+                self._thread = threading.Thread(target=_keep_building, args=(weakref.ref(self),), name="LoRA texts")
+                self._thread.start()
+
+    def _read(self) -> dict[str, Vectors]:
+        """The embeddings that there are."""
+        with self._lock:
+            if self._known is None:
+                self._known = {}
+                with self._noting(), self._database() as database:
+                    rows = database.execute("SELECT model_id, vectors FROM embeddings").fetchall()
+                    mine = {model.model_id for model in self.models}
+                    self._known = {row[0]: _vectors(row[1]) for row in rows if row[0] in mine}
+            return self._known
+
+    def _packed(self) -> Index:
+        with self._lock:
+            if self._index is None:
+                known, none = self._read(), np.zeros((0, WIDTH), np.int8)
+                self._index = Index([known.get(model.model_id, none) for model in self.models])
+            return self._index
+
+    def _step(self) -> int | None:
+        """Look at the next LoRAs; how many of them were embedded, None: there are no more."""
+        with self._steps, self._noting():
+            start, known = self._looked_at, self._read()
+            running = encoder()
+            if running is None or self.problem or start >= len(self.models):
+                return None
+            todo: dict[str, tuple[bytes, _Texts]] = {}
+            found: dict[str, tuple[bytes, Vectors]] = {}
+            with self._database() as database:
+                for model in self.models[start : start + STEP_LORAS]:
+                    self._looked_at += 1
+                    texts = texts_of(model)
+                    content = hashlib.sha256(repr(texts).encode("utf-8", "replace")).digest()
+                    row = _stored(database, content, model.model_id)
+                    if row is None:
+                        todo[model.model_id] = (content, texts)
+                        if sum(2 + len(examples) for _, (_, _, examples) in todo.values()) >= STEP_TEXTS:
+                            break
+                    elif row[0] != model.model_id or model.model_id not in known:
+                        found[model.model_id] = (content, _vectors(row[1]))
+                vectors = _embed(running, [texts for _, texts in todo.values()])
+                found |= {key: (content, new) for (key, (content, _)), new in zip(todo.items(), vectors, strict=True)}
+                with transaction(database):
+                    database.executemany(
+                        "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
+                        [(model_id, content, new.tobytes()) for model_id, (content, new) in found.items()],
+                    )
+            if found:
+                with self._lock:
+                    known.update((model_id, new) for model_id, (_, new) in found.items())
+                    self._index = None
+            return len(todo)
+        return None
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        with closing(open_database(self.path, MIGRATIONS)) as database, storage_errors(self.path):
+            yield database
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What makes the extra unusable is told in `note`; the prompt goes on without it."""
+        try:
+            yield
+        except (StorageError, UnsupportedModelError, OSError) as error:
+            self.problem = str(error)
+
+
+_Texts = tuple[str, str, tuple[str, ...]]
+
+
+def _keep_building(reference: weakref.ref[DenseText]) -> None:
+    """The steps of a DenseText, for as long as somebody holds it and Python runs."""
+    while threading.main_thread().is_alive():
+        dense = reference()
+        if dense is None or dense._step() is None:
+            return
+        del dense
+
+
+@lru_cache(maxsize=32)
+def _embedded(query: str) -> NDArray[np.float32]:
+    running = encoder()
+    if running is None:
+        raise UnsupportedModelError(f"{REPOSITORY} is no longer on this machine")
+    return running.encode([query], QUERY_TOKENS)[0]
+
+
+def _embed(running: Encoder, loras: Sequence[_Texts]) -> Iterator[Vectors]:
+    texts = running.encode([text for _, text, _ in loras], TEXT_TOKENS)
+    short = iter(running.encode([part for name, _, prompts in loras for part in (name, *prompts)], EXAMPLE_TOKENS))
+    for (_, _, prompts), text in zip(loras, texts, strict=True):
+        name = next(short)
+        examples = [next(short) for _ in prompts]
+        yield quantized(np.stack([name, text, *([np.mean(examples, axis=0), *examples] if examples else [])]))
+
+
+def _stored(database: sqlite3.Connection, content: bytes, model_id: str) -> sqlite3.Row | None:
+    """Whose embeddings of this content there are, its own first (a moved or copied file has another's)."""
+    found: sqlite3.Row | None = database.execute(
+        "SELECT model_id, vectors FROM embeddings WHERE content = ? ORDER BY model_id <> ? LIMIT 1", (content, model_id)
+    ).fetchone()
+    return found
+
+
+def _vectors(data: bytes) -> Vectors:
+    return np.frombuffer(data, np.int8).reshape(-1, WIDTH)
