@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import UnsupportedModelError
 from . import identify
 from .evidence import ModelEvidence
-from .family import identify_family, identify_lora_family
+from .family import identify_family, identify_lora_family, prediction_in
 from .fields import base_model_finding, trigger_sets
 from .headers import Header, read_header
 from .kinds import Architecture, Family, Finding, LoRAKind, ModelKind, TriggerSet
@@ -95,19 +95,19 @@ def describe(
             "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
         }
     elif kind is ModelKind.CHECKPOINT:
-        v_pred = "v_pred" in header.shapes or header.metadata.get("modelspec.prediction_type") in ("v", "v_prediction")
+        prediction = prediction_in(header.shapes, header.metadata)
         found = identify_family(
             ModelEvidence(
                 name=path.name,
                 architecture=Architecture(architecture.value),
-                prediction="v_prediction" if v_pred else None,
+                prediction=prediction,
                 metadata=header.metadata,
                 base_model=known.base_model,
             )
         )
         findings["family"] = Finding(found.family, found.reason, found.confidence)
-        if v_pred:
-            findings["prediction"] = Finding("v_prediction", "header", 0.95)
+        if prediction:
+            findings["prediction"] = Finding(prediction, "header", 0.95)
     sha256 = known.sha256
     return replace(
         known,

@@ -17,7 +17,8 @@ class ModelEvidence(Record):
     path: str | None = None
     architecture: Architecture = Architecture.UNKNOWN
     prediction: str | None = None
-    """`epsilon` or `v_prediction`, as the loaded model samples; None when not loaded."""
+    """How the loaded model samples: `epsilon`, `v_prediction` or `edm` (continuous noise levels, as Playground v2.5 and
+    CosXL have them); None when not loaded."""
     sigma_max: float | None = None
     """Largest sigma of the model's schedule (14.6 for SDXL; 4518.8 with zero terminal SNR)."""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -26,6 +27,8 @@ class ModelEvidence(Record):
     """What the registry or a hub says it was made from."""
     family: Family = Family.UNKNOWN
     """Set by the user to override detection; UNKNOWN: detect."""
+    loras: tuple[str, ...] = ()
+    """File names of LoRAs that the host has on the model already, besides those that are chosen here."""
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,7 @@ class FamilyFinding(Record):
     """Zero terminal SNR: the schedule starts far above the usual 14.6."""
     few_steps: int | None = None
     """The step count that a distilled checkpoint was made for, when its name says so."""
+    base: Family = Family.UNKNOWN
+    """What a distilled checkpoint was distilled from, when its name says so: its quality tags still count."""
+    variant: str = ""
+    """`guided` for Hyper-SD that keeps CFG, `merge` for a fine-tune on Turbo: a look of their own in the table."""

@@ -20,8 +20,17 @@ ARCHITECTURES = (
 )
 """comfy.supported_models class (or base class) → architecture; the first match counts."""
 
+PREDICTIONS = (
+    (comfy.model_sampling.ModelSamplingContinuousEDM, "edm"),
+    (comfy.model_sampling.V_PREDICTION, "v_prediction"),
+)
+"""Class of the loaded model's sampling → how it predicts; the first match counts."""
+
 FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
 """Widgets of loader nodes that name the file."""
+
+LORA_INPUT = "lora_name"
+"""Widget of the core LoRA loaders that names the file."""
 
 
 def evidence(model: Any, graph: Any = None, node_id: str = "") -> ModelEvidence:
@@ -32,20 +41,20 @@ def evidence(model: Any, graph: Any = None, node_id: str = "") -> ModelEvidence:
         node_id: the node whose `model` input is meant.
     """
     path = _recorded_path(model)
-    name = Path(path).name if path else _loader_name(graph, node_id)
+    loader, loras = _upstream(graph, node_id)
+    name = Path(path).name if path else loader
     known = _registered(path, name)
     facts: dict[str, Any] = {"architecture": known.architecture} if known else {}
     if model is not None:
         sampling = model.get_model_object("model_sampling")
-        v_prediction = isinstance(sampling, comfy.model_sampling.V_PREDICTION)
         facts = {
             "architecture": _architecture(model),
-            "prediction": "v_prediction" if v_prediction else "epsilon",
+            "prediction": next((found for kind, found in PREDICTIONS if isinstance(sampling, kind)), "epsilon"),
             "sigma_max": float(sampling.sigma_max),
         }
     if known:
         facts |= {"metadata": known.metadata, "base_model": known.base_model}
-    return ModelEvidence(name=name, path=path, **facts)
+    return ModelEvidence(name=name, path=path, loras=loras, **facts)
 
 
 def _architecture(model: Any) -> Architecture:
@@ -60,19 +69,23 @@ def _recorded_path(model: Any) -> str | None:
     return path if isinstance(path, str) else None
 
 
-def _loader_name(graph: Any, node_id: str) -> str:
+def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
+    """File name in the loader that `node_id`'s model comes from, or "", and those of LoRAs that are put on between."""
     seen: set[str] = set()
+    loras: list[str] = []
     while graph is not None and node_id not in seen and graph.has_node(node_id):
         seen.add(node_id)
         inputs = graph.get_node(node_id)["inputs"]
+        if isinstance(inputs.get(LORA_INPUT), str) and inputs.get("strength_model") != 0:
+            loras.append(PureWindowsPath(inputs[LORA_INPUT]).name)
         for widget in FILE_INPUTS:
             if isinstance(inputs.get(widget), str):
-                return PureWindowsPath(inputs[widget]).name
+                return PureWindowsPath(inputs[widget]).name, tuple(loras)
         link = inputs.get("model")
         if not isinstance(link, list):
             break
         node_id = link[0]
-    return ""
+    return "", tuple(loras)
 
 
 def _registered(path: str | None, name: str) -> ModelMetadata | None:

@@ -5,7 +5,7 @@ import pytest
 from intelligence.registry import Architecture as A
 from intelligence.registry import Family as F
 from intelligence.registry import Finding, ModelEvidence, identify_family
-from intelligence.registry.family import identify_lora_family
+from intelligence.registry.family import identify_lora_family, prediction_in
 
 NAMES = [
     ("sd_xl_base_1.0.safetensors", F.SDXL, A.SDXL, None),
@@ -21,11 +21,29 @@ NAMES = [
     ("sd_xl_turbo_1.0_fp16.safetensors", F.TURBO, A.SDXL, None),
     ("dreamshaperXL_v21TurboDPMSDE.safetensors", F.TURBO, A.SDXL, None),
     ("sd_turbo.safetensors", F.TURBO, A.SD2, None),
+    ("dreamshaperXL_lightningDPMSDE.safetensors", F.LIGHTNING, A.SDXL, None),
+    ("wildcardxXLLIGHTNING_wildcardxXL.safetensors", F.LIGHTNING, A.SDXL, None),
+    ("realvisxlV50_v50LightningBakedvae.safetensors", F.LIGHTNING, A.SDXL, None),
+    ("sdxl_lightning_200steps.safetensors", F.LIGHTNING, A.SDXL, None),
+    ("Hyper-SDXL-8steps-CFG-lora.safetensors", F.HYPER, A.SDXL, 8),
+    ("epicrealismXL_vxviLastfameDMD2.safetensors", F.DMD2, A.SDXL, None),
     ("dmd2_sdxl_4step.safetensors", F.DMD2, A.SDXL, 4),
     ("LCM_SDXL.safetensors", F.LCM, A.SDXL, None),
     ("hyperrealism_xl.safetensors", F.SDXL, A.SDXL, None),
     ("v1-5-pruned-emaonly.safetensors", F.SD15, A.SD1, None),
     ("v2-1_768-ema-pruned.safetensors", F.SD2, A.SD2, None),
+    ("autismmixSDXL_autismmixPony.safetensors", F.PONY, A.SDXL, None),
+    ("cyberrealisticPony_v85.safetensors", F.PONY, A.SDXL, None),
+    ("novaAnimeXL_ilV100.safetensors", F.ILLUSTRIOUS, A.SDXL, None),
+    ("obsessionIllustrious_vPredV11.safetensors", F.ILLUSTRIOUS, A.SDXL, None),
+    ("animagineXL40_v4Opt.safetensors", F.SDXL, A.SDXL, None),
+    ("realvisxlV50_v50Bakedvae.safetensors", F.SDXL, A.SDXL, None),
+    ("sd_xl_refiner_1.0.safetensors", F.UNKNOWN, A.OTHER, None),
+    ("playground-v2.5-1024px-aesthetic.fp16.safetensors", F.UNKNOWN, A.OTHER, None),
+    ("sd3.5_large_turbo.safetensors", F.UNKNOWN, A.SD3, None),
+    ("flux1-dev-hyper-8steps.safetensors", F.UNKNOWN, A.FLUX, None),
+    ("qwen-image-lightning-8steps.safetensors", F.UNKNOWN, A.OTHER, None),
+    ("z_image_turbo.safetensors", F.UNKNOWN, A.OTHER, None),
     ("flux1-dev.safetensors", F.UNKNOWN, A.FLUX, None),
     ("pony-v7.safetensors", F.UNKNOWN, A.OTHER, None),
     ("my merge.safetensors", F.UNKNOWN, A.UNKNOWN, None),
@@ -49,6 +67,9 @@ BASES = [
     ("SDXL Lightning", F.LIGHTNING, A.SDXL),
     ("SDXL Hyper", F.HYPER, A.SDXL),
     ("SDXL Turbo", F.TURBO, A.SDXL),
+    ("SDXL 1.0 LCM", F.LCM, A.SDXL),
+    ("SD 1.5 Hyper", F.HYPER, A.SD1),
+    ("SD 2.1 768", F.SD2, A.SD2),
     ("Pony", F.PONY, A.SDXL),
     ("Illustrious", F.ILLUSTRIOUS, A.SDXL),
     ("NoobAI", F.NOOBAI, A.SDXL),
@@ -68,20 +89,35 @@ def sdxl(**fields: object) -> ModelEvidence:
     return ModelEvidence(**{"name": "merge.safetensors", "architecture": A.SDXL, **fields})  # type: ignore[arg-type]
 
 
+ZERO = {"prediction": "v_prediction", "sigma_max": 4518.8}
+
 ORDER = [
     (sdxl(family=F.PONY, name="noobai_vpred.safetensors"), F.PONY, False),
-    (sdxl(prediction="v_prediction", sigma_max=4518.8), F.NOOBAI_VPRED, True),
+    (sdxl(family=F.PONY, **ZERO), F.PONY, True),
+    (sdxl(family=F.NOOBAI_VPRED), F.NOOBAI_VPRED, True),
+    (sdxl(**ZERO), F.NOOBAI_VPRED, True),
+    (sdxl(**ZERO, name="pony_vpred.safetensors"), F.PONY, True),
+    (sdxl(**ZERO, name="noobaiXL.safetensors"), F.NOOBAI_VPRED, True),
+    (sdxl(**ZERO, name="noobai_vpred_lightning_8steps.safetensors"), F.LIGHTNING, True),
     (sdxl(prediction="v_prediction", sigma_max=14.6, base_model="Pony"), F.NOOBAI_VPRED, False),
     (sdxl(prediction="epsilon", sigma_max=14.6, name="noobai_vpred.safetensors"), F.NOOBAI, False),
     (sdxl(prediction="epsilon", sigma_max=4518.8, name="pony.safetensors"), F.PONY, True),
+    (sdxl(prediction="edm", sigma_max=80.0), F.UNKNOWN, False),
+    (sdxl(prediction="edm", sigma_max=120.0, name="cosxl.safetensors"), F.UNKNOWN, False),
     (sdxl(name="noobai_vpred.safetensors"), F.NOOBAI_VPRED, True),
+    (sdxl(metadata={"modelspec.prediction_type": "v"}), F.NOOBAI_VPRED, True),
+    (sdxl(metadata={"modelspec.prediction_type": "v"}, prediction="epsilon", sigma_max=14.6), F.SDXL, False),
     (sdxl(metadata={"modelspec.title": "Illustrious XL"}, base_model="Pony"), F.ILLUSTRIOUS, False),
+    (sdxl(metadata={"ss_sd_model_name": "ponyDiffusionV6XL.safetensors"}), F.PONY, False),
+    (sdxl(metadata={"ss_base_model_version": "sdxl_base_v1-0"}, name="my_pony.safetensors"), F.PONY, False),
     (sdxl(base_model="Pony", name="illustrious.safetensors"), F.PONY, False),
     (sdxl(base_model="Pony", name="pony_lightning_8step.safetensors"), F.LIGHTNING, False),
+    (sdxl(base_model="SDXL Hyper", name="ponyRealism.safetensors"), F.HYPER, False),
     (sdxl(architecture=A.SD1, name="pony_mix.safetensors"), F.SD15, False),
     (sdxl(architecture=A.SD2, prediction="v_prediction", sigma_max=14.6), F.SD2, False),
     (sdxl(architecture=A.UNKNOWN, metadata={"modelspec.architecture": "stable-diffusion-xl-v1-base"}), F.SDXL, False),
     (sdxl(architecture=A.FLUX, name="pony.safetensors"), F.UNKNOWN, False),
+    (sdxl(architecture=A.OTHER, name="lightning_4step.safetensors"), F.UNKNOWN, False),
     (sdxl(), F.SDXL, False),
 ]
 
@@ -89,7 +125,58 @@ ORDER = [
 @pytest.mark.parametrize("evidence, family, zsnr", ORDER)
 def test_order_of_evidence(evidence: ModelEvidence, family: F, zsnr: bool) -> None:
     found = identify_family(evidence)
-    assert (found.family, found.zsnr) == (family, zsnr)
+    assert (found.family, found.zsnr) == (family, zsnr), found.reason
+
+
+KEYS = [
+    (("edm_mean", "edm_std"), {}, "edm"),
+    (("edm_vpred.sigma_max",), {}, "edm"),
+    (("v_pred", "ztsnr"), {}, "v_prediction"),
+    (("model.diffusion_model.out.2.bias",), {"modelspec.prediction_type": "v"}, "v_prediction"),
+    (("model.diffusion_model.out.2.bias",), {"modelspec.prediction_type": "epsilon"}, None),
+]
+
+
+@pytest.mark.parametrize("keys, metadata, prediction", KEYS)
+def test_prediction_by_state_dict_keys(keys: tuple[str, ...], metadata: dict[str, str], prediction: str | None) -> None:
+    assert prediction_in(dict.fromkeys(keys), metadata) == prediction
+
+
+@pytest.mark.parametrize(
+    "name, base, variant",
+    [
+        ("ponyRealism_lightning8steps.safetensors", F.PONY, ""),
+        ("illustriousXL_dmd2.safetensors", F.ILLUSTRIOUS, ""),
+        ("sd_xl_turbo_1.0.safetensors", F.SDXL, ""),
+        ("dreamshaperXL_v21TurboDPMSDE.safetensors", F.SDXL, "merge"),
+        ("Hyper-SDXL-12steps-CFG-lora.safetensors", F.SDXL, "guided"),
+        ("Hyper-SDXL-8steps-lora.safetensors", F.SDXL, ""),
+        ("ponyDiffusionV6XL.safetensors", F.UNKNOWN, ""),
+    ],
+)
+def test_what_a_distilled_model_came_from_and_what_it_keeps(name: str, base: F, variant: str) -> None:
+    found = identify_family(ModelEvidence(name=name))
+    assert (found.base, found.variant) == (base, variant)
+
+
+SENTENCES = [
+    (sdxl(), "its weights are shaped like SDXL's, and nothing tells which fine-tune it is"),
+    (sdxl(metadata={"modelspec.title": "Random SDXL"}), "the title in its header, 'Random SDXL', names SDXL"),
+    (sdxl(**ZERO), "it predicts v, from noise level 4518.8 (zero terminal SNR), as NoobAI v-pred does"),
+    (sdxl(name="noobai_vpred"), "'noobai_vpred' says v-prediction, which NoobAI v-pred is known for"),
+    (
+        sdxl(name="noobai_vpred", prediction="epsilon"),
+        "its name, 'noobai_vpred', names NoobAI v-pred, but it predicts noise",
+    ),
+    (sdxl(family=F.PONY), "chosen by you"),
+    (ModelEvidence(), "neither its name nor its file tells what it is"),
+    (ModelEvidence(architecture=A.FLUX), "it is a FLUX model, for which no settings are known"),
+]
+
+
+@pytest.mark.parametrize("evidence, reason", SENTENCES)
+def test_the_reason_is_a_sentence_about_this_model(evidence: ModelEvidence, reason: str) -> None:
+    assert identify_family(evidence).reason == reason
 
 
 def test_the_users_word_is_certain_and_a_bare_architecture_is_not() -> None:
