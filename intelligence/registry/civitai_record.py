@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import HubError
@@ -42,6 +42,8 @@ KINDS = {
 }
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_EXTENSION = re.compile(r"\.(?:safetensors|pt|ckpt)$")
+_LORA_TYPES = ("lora", "locon", "lycoris", "dora")
 
 
 def version_fields(
@@ -202,19 +204,48 @@ def _license(model: dict[str, Any]) -> str | None:
 
 
 def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
+    """The prompts of the version's images, each with the strength that the version has there."""
+    number = version.get("id") if isinstance(version.get("id"), int) else None
+    own = {number}
+    for file in dicts(version.get("files")):
+        own.update((plain_name(file.get("name")), *hashes_of(file).values()))
+    own.discard("")
     examples = []
     for image in dicts(version.get("images")):
         meta = as_dict(image.get("meta"))
         prompt, tags = without_lora_tags(clean_text(meta.get("prompt"), 1500))
-        if not prompt:
-            continue
-        weights = [
-            resource.get("weight")
-            for key in ("civitaiResources", "resources")
-            for resource in dicts(meta.get(key))
-            if resource.get("modelVersionId", version.get("id")) == version.get("id")
-            and clean_text(resource.get("type")).lower() in ("lora", "locon", "lycoris")
-        ]
-        weights = weights if len(weights) == 1 else [weight for _, weight in tags] if len(tags) == 1 else []
-        examples.append(ExamplePrompt(prompt, clean_number(weights[0], -4, 4) if weights else None))
+        if prompt:
+            weights = _uses(meta, tags)
+            mine = next((keys for keys in weights if keys & own), None)
+            if mine is None and len(weights) == 1 and not any(isinstance(key, int) for key in next(iter(weights))):
+                mine = next(iter(weights))  # renamed, but the only one
+            weight = clean_number(weights[mine], -4, 4) if mine else None
+            examples.append(ExamplePrompt(prompt, weight, len(weights) > 1 if weights else None, number))
     return tuple(dict.fromkeys(examples))[:MAX_EXAMPLES]
+
+
+def _uses(meta: dict[str, Any], tags: Sequence[tuple[str, float]]) -> dict[frozenset[Any], Any]:
+    """Every LoRA of an image, by all that it is called there (name, hash, version id), with its strength."""
+    uses: dict[frozenset[Any], Any] = {}
+    for resource in (item for key in ("civitaiResources", "resources") for item in dicts(meta.get(key))):
+        if clean_text(resource.get("type")).lower() not in _LORA_TYPES:
+            continue
+        number = resource.get("modelVersionId")
+        named = (plain_name(resource.get("name")), clean_text(resource.get("hash")).lower())
+        keys = frozenset(key for key in (*named, number if isinstance(number, int) else None) if key) or frozenset(
+            {"unnamed"}
+        )
+        if not any(keys & other for other in uses):
+            uses[keys] = resource.get("weight")
+    for name, weight in tags:
+        keys = frozenset({plain_name(name)} - {""})
+        known = next((other for other in uses if keys & other), keys)
+        if known:
+            uses[known] = weight if uses.get(known) is None else uses[known]
+    return uses
+
+
+def plain_name(name: Any) -> str:
+    """A model's file name as it is compared: lower case, without its folder and extension."""
+    text = clean_text(name, 200).replace("\\", "/").lower().rpartition("/")[2]
+    return _EXTENSION.sub("", text).strip()

@@ -21,7 +21,7 @@ from .partial import EMPTY, merge
 from .sidecars import read_sidecars
 from .text import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 
-DESCRIBE_VERSION = 2
+DESCRIBE_VERSION = 3
 """Counted up whenever `describe` finds out more than before; files that an older one read are read again."""
 
 MAX_TRAINING_TAGS = 64

@@ -81,3 +81,7 @@ class ExamplePrompt:
 
     prompt: str
     weight: float | None = None
+    stacked: bool | None = None
+    """Whether other LoRAs were used beside it; None: not known."""
+    version: int | None = None
+    """The hub's number of the version that was used; None: not known."""

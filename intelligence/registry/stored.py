@@ -35,7 +35,7 @@ _BUILD: dict[str, Callable[[Any], Any]] = {
     "lora_kind": {str(item): item for item in LoRAKind}.__getitem__,
     "trigger_sets": lambda items: tuple(TriggerSet(tuple(item["words"]), item["source"]) for item in items),
     "strength_range": lambda bounds: tuple(bounds) if bounds else None,
-    "example_prompts": lambda items: tuple(ExamplePrompt(item["prompt"], item["weight"]) for item in items),
+    "example_prompts": lambda items: tuple(ExamplePrompt(**item) for item in items),
     "findings": lambda items: {name: Finding(**item) for name, item in items.items()},
     "previous_ids": tuple,
 }

@@ -76,7 +76,7 @@ def test_the_versions_of_a_record_in_one() -> None:
     whole = ModelMetadata.from_civitai(data | {"modelVersions": [newest, other, before]})
     assert (whole.name, whole.sha256) == ("fern", ModelMetadata.from_civitai(data).sha256)
     assert [item.words for item in whole.trigger_sets] == [("fern", "purple hair"), ("fern", "staff")]
-    assert whole.example_prompts[-1] == ExamplePrompt("fern with a staff", 0.9)
+    assert whole.example_prompts[-1] == ExamplePrompt("fern with a staff", 0.9, stacked=False, version=69)
     alone = ModelMetadata.from_civitai(data | {"modelVersions": [newest, other, before]}, version=69)
     assert (alone.name, len(alone.example_prompts), alone.source_id) == ("fern_v1", 1, "7:69")
 
@@ -412,3 +412,34 @@ def test_facts_and_the_files_own_words() -> None:
 def test_what_stays_as_it_was(own: dict[str, Any], kept: dict[str, Any]) -> None:
     found = with_hub_facts(replace(OWN, **own), FACTS)
     assert {name: getattr(found, name) for name in kept} == kept
+
+
+@pytest.mark.parametrize(
+    "meta, weight, stacked",
+    [
+        ({"prompt": "fern <lora:fern:0.6>"}, 0.6, False),
+        ({"prompt": "fern <lora:Renamed:0.6>"}, 0.6, False),
+        ({"prompt": "fern <lora:add_detail:0.3> <lora:sub/FERN:0.6:0.2>"}, 0.6, True),
+        ({"prompt": "fern <lora:one:0.3> <lora:two:0.6>"}, None, True),
+        ({"prompt": "fern"}, None, None),
+        ({"prompt": "fern", "resources": [{"type": "lora", "name": "fern", "weight": 0.4}]}, 0.4, False),
+        (
+            {"prompt": "fern <lora:fern:0.5>", "resources": [{"type": "lora", "name": "fern", "weight": 0.5}]},
+            0.5,
+            False,
+        ),
+        (
+            {"prompt": "fern", "resources": [{"type": "model", "name": "base"}, {"type": "lora", "hash": "AABB"}]},
+            None,
+            0,
+        ),
+        ({"prompt": "fern", "civitaiResources": [{"type": "lora", "modelVersionId": 71, "weight": 0.9}]}, 0.9, False),
+        ({"prompt": "fern", "civitaiResources": [{"type": "lora", "modelVersionId": 5, "weight": 0.9}]}, None, False),
+        ({"prompt": "fern", "civitaiResources": [{"type": "lora", "modelVersionId": [5], "weight": "x"}]}, None, False),
+    ],
+)
+def test_how_strongly_an_example_uses_it(meta, weight, stacked) -> None:
+    data = record("", b"")
+    data["modelVersions"][0]["images"] = [{"meta": meta}]
+    (example,) = ModelMetadata.from_civitai(data, version=71).example_prompts
+    assert example == ExamplePrompt("fern", weight, stacked if stacked is None else bool(stacked), 71)

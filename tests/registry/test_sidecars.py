@@ -41,7 +41,7 @@ FORMATS: dict[str, tuple[Any, dict[str, Any]]] = {
             "autov3": "ccdd",
             "creator": "someone",
             "tags": {"character": 1, "anime": 1},
-            "example_prompts": (ExamplePrompt("fern, coat", 0.7),),
+            "example_prompts": (ExamplePrompt("fern, coat", 0.7, stacked=False, version=22),),
         },
     ),
     ".metadata.json": (
