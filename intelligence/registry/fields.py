@@ -13,11 +13,25 @@ MAX_EXAMPLES = 20
 MAX_TRIGGER_SETS = 24
 MAX_TAGS = 150
 
-_NUMBER = r"([01]?\.\d+|[01](?:[.,]\d+)?)(?!\d)"
-_STRENGTH = re.compile(
-    rf"\b(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:\s*(?:-|–|~|to|and|a)\s*{_NUMBER})?",
-    re.IGNORECASE,
+MAX_STRENGTH = 10.0
+
+_NUMBER = r"(?<![\d.])([01]?\.\d++|[01](?:[.,]\d++)?+)(?![\d.]*\d)"
+_TO = r"\s*(?:-|–|~|to|and|a)\s*"
+_STRENGTHS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?<![\d.])(-\d+(?:\.\d+)?)\s*(?:-|–|~|/|\.\.+|…|to|and|a)\s*\+?(\d+(?:\.\d+)?)(?![\d.]*\d)",
+        r"<lora:[^<>:]*:(\d*\.?\d+)",
+        rf"{_NUMBER}\s*(?:-|–|~|to)\s*{_NUMBER}",
+        rf"\b(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:{_TO}{_NUMBER})?",
+        rf"{_NUMBER}(?:{_TO}{_NUMBER})?\s*(?:lora\s*)?(?:strength|weight)\b",
+    )
 )
+"""How descriptions write a strength, the surest first: a slider's range, a tag to copy, a range, words and a number."""
+_OTHER_NUMBER = re.compile(
+    r"\b(?:denois\w*|cfg|hi-?res\w*|upscal\w*|clip|controlnet|eta|steps|v|ver|version)\b[^.\n]{0,25}$", re.IGNORECASE
+)
+"""What stands before a number that is no strength."""
 
 
 def base_model_finding(value: Any, source: str, confidence: float) -> dict[str, Any]:
@@ -40,10 +54,9 @@ def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
 
 
 def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:
-    """Fields `strength` and `strength_range`; numbers outside −4 … 4, and a strength of 0 (unset), are left out."""
+    """Fields `strength` and `strength_range`; numbers outside ±10, and a strength of 0 (unset), are left out."""
     fields: dict[str, Any] = {}
-    value = clean_number(preferred, -4, 4)
-    bounds = clean_number(low, -4, 4), clean_number(high, -4, 4)
+    value, *bounds = (clean_number(number, -MAX_STRENGTH, MAX_STRENGTH) for number in (preferred, low, high))
     if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
         fields["strength_range"] = (bounds[0], bounds[1])
         value = value or round((bounds[0] + bounds[1]) / 2, 3)
@@ -53,12 +66,14 @@ def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[
 
 
 def strengths_in(text: str) -> dict[str, Any]:
-    """`strengths` from words such as `recommended weight: 0.6-0.8` in a description."""
-    match = _STRENGTH.search(text)
-    if not match:
-        return {}
-    first, second = (number.replace(",", ".") if number else None for number in match.groups())
-    return strengths(None, first, second) if second else strengths(first)
+    """`strengths` from words such as `recommended weight: 0.6-0.8` or `<lora:x:0.7>` in a description."""
+    for pattern in _STRENGTHS:
+        for match in pattern.finditer(text):
+            if not _OTHER_NUMBER.search(text, max(0, match.start() - 40), match.start(1)):
+                numbers = [number.replace(",", ".") for number in match.groups() if number]
+                if found := strengths(None, *numbers) if len(numbers) == 2 else strengths(*numbers):
+                    return found
+    return {}
 
 
 def tag_counts(tags: Any) -> dict[str, int]:
