@@ -168,9 +168,16 @@ def lora_kind(names: Iterable[str], hub_tags: Iterable[str], description: str) -
     for tag in hub_tags:
         if kind := KIND_TAGS.get(tag.lower()):
             return Finding(kind, f"tag {tag}", 0.9)
-    for source, texts, confidence in (("name", names, 0.7), ("description", [words_of(description[:500])], 0.5)):
-        for pattern, kind in KIND_WORDS:
-            for text in texts:
-                if match := pattern.search(text):
-                    return Finding(kind, f"{source}: {match[0]}", confidence)
-    return Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
+    return (
+        _kind_said("name", names, 0.7)
+        or _kind_said("description", [words_of(description[:500])], 0.5)
+        or Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
+    )
+
+
+def _kind_said(source: str, texts: Iterable[str], confidence: float) -> Finding | None:
+    for pattern, kind in KIND_WORDS:
+        for text in texts:
+            if match := pattern.search(text):
+                return Finding(kind, f"{source}: {match[0]}", confidence)
+    return None

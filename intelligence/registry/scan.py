@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..records import Record
-from .describe import DESCRIBE_VERSION, describe
+from .describe import DESCRIBE_VERSION
 from .hashing import hash_file
 from .kinds import ModelKind
 from .metadata import ModelMetadata
+from .reading import describe_file, read_all
 from .store import KnownFile, RegistryStore, ScannedFile
-from .walk import PICKLED, FoundFile, encodable, walk
-
-READERS = 2
-"""Threads that read headers: one parses, which holds the interpreter's lock, while the other waits for the disk."""
-
-CHUNK = 16
-"""Files that a thread reads in one go."""
+from .walk import FoundFile, walk
 
 BATCH_SECONDS = 0.5
 """How often what was read is stored, and listed from then on."""
@@ -88,13 +80,13 @@ def scan(
     added, changed, done = len(back), 0, 0
     batch: list[ScannedFile] = []
     stored = time.monotonic()
-    read = _read(fresh, hub, cancelled)
+    read = read_all(fresh, hub, cancelled)
     try:
         for file, record in read:
             before = known.get(file.model_id)
             previous = absent.match(file, record) if before is None else None
             if previous and (partial := hub.get(known[previous].local_path)):
-                record = _describe(file, partial)
+                record = describe_file(file, partial)
             batch.append(ScannedFile(record, file.root, file.stamp, previous))
             done += 1
             if before and before.present:
@@ -164,54 +156,6 @@ def _same(old: ModelMetadata, new: ModelMetadata, old_mtime_ns: int, file: Found
     except OSError:
         return False
     return found is not None and (found.sha256 == old.sha256 or (not old.sha256 and found.autov3 == old.autov3))
-
-
-def _read(
-    files: Sequence[FoundFile], hub: Mapping[str, ModelMetadata], cancelled: Cancelled | None
-) -> Generator[tuple[FoundFile, ModelMetadata]]:
-    """`files` in their order, each with its record as soon as it is read, until `cancelled`."""
-    stop = threading.Event()
-
-    def read(chunk: Sequence[FoundFile]) -> list[tuple[FoundFile, ModelMetadata]]:
-        return [(file, _describe(file, hub.get(file.path))) for file in chunk if not stop.is_set()]
-
-    chunks = (files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-    running: deque[Future[list[tuple[FoundFile, ModelMetadata]]]] = deque()
-    with ThreadPoolExecutor(READERS, thread_name_prefix="registry-scan") as pool:
-        try:
-            while True:
-                while len(running) < 2 * READERS and (chunk := next(chunks, None)):
-                    running.append(pool.submit(read, chunk))
-                if not running:
-                    return
-                for item in running.popleft().result():
-                    if cancelled and cancelled():
-                        return
-                    yield item
-        finally:
-            stop.set()
-
-
-def _describe(file: FoundFile, partial: ModelMetadata | None) -> ModelMetadata:
-    path = Path(file.path)
-    if path.suffix.lower() in PICKLED:
-        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
-        return _unusable(file, path, reason)
-    if encodable(file.path) != file.path:
-        return _unusable(file, path, "its name is not valid UTF-8; rename it")
-    sidecars = {suffix: Path(beside) for suffix, beside in file.sidecars.items()}
-    return describe(path, file.model_id, file.kind, sidecars, partial)
-
-
-def _unusable(file: FoundFile, path: Path, reason: str) -> ModelMetadata:
-    return ModelMetadata(
-        model_id=file.model_id,
-        name=encodable(path.stem),
-        kind=file.kind,
-        local_path=encodable(file.path),
-        size_bytes=file.stamp[0],
-        problem=f"{encodable(path.name)}: {reason}",
-    )
 
 
 def _vanished(row: KnownFile) -> bool:

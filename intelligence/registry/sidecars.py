@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .civitai_record import version_fields
-from .fields import base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
+from .fields import MAX_EXAMPLES, base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
 from .kinds import ExamplePrompt
 from .metadata import ModelMetadata
 from .partial import EMPTY, merge
@@ -99,7 +99,7 @@ def _rgthree(data: dict[str, Any]) -> ModelMetadata:
         description=note,
         tags=tag_counts(data.get("tags")),
         trigger_sets=trigger_sets(words, source),
-        example_prompts=tuple(dict.fromkeys(examples)),
+        example_prompts=tuple(dict.fromkeys(examples))[:MAX_EXAMPLES],
         sha256=_sha256_in(data.get("sha256")),
         **base_model_finding(data.get("baseModel"), source, 0.9),
         **(strengths(None, data.get("strengthMin"), data.get("strengthMax")) or strengths_in(note)),

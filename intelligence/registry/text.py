@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,7 @@ def parse_json(text: str | bytes) -> Any:
 def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     """The whole file. Raises ValueError when it has more than `limit` bytes, OSError when it cannot be read."""
     with path.open("rb") as file:
-        data = file.read(limit + 1)
+        data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     if len(data) > limit:
         raise ValueError(f"larger than {limit // 1024 // 1024} MB")
     return data
@@ -82,6 +84,7 @@ def plain_text(value: Any, limit: int = 4000) -> str:
     return clean_text(html.unescape(_TAG.sub("", _BREAK.sub("\n", text))), limit)
 
 
+@lru_cache(maxsize=4096)
 def words_of(name: str) -> str:
     """A file name or base model as lower-case words: `ponyDiffusionV6XL_v6` → `pony diffusion v6 xl v6`."""
     return " ".join(re.sub(r"[^0-9a-z]+", " ", _CAMEL.sub(" ", name).lower()).split())
