@@ -42,6 +42,7 @@ KINDS = {
 }
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_STRENGTH = ("strength", "strength_range", "strength_from_text")
 _EXTENSION = re.compile(r"\.(?:safetensors|pt|ckpt)$")
 _LORA_TYPES = ("lora", "locon", "lycoris", "dora")
 
@@ -143,8 +144,8 @@ def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
         more = version_fields(other, record)
         for name, limit in (("trigger_sets", MAX_TRIGGER_SETS), ("example_prompts", MAX_EXAMPLES)):
             fields[name] = tuple(dict.fromkeys((*fields[name], *more[name])))[:limit]
-        if "strength" not in fields:
-            fields |= {name: more[name] for name in ("strength", "strength_range") if name in more}
+        if fields.keys().isdisjoint(_STRENGTH):
+            fields |= {name: more[name] for name in _STRENGTH if name in more}
     return fields
 
 

@@ -72,7 +72,7 @@ def strengths_in(text: str) -> dict[str, Any]:
             if not _OTHER_NUMBER.search(text, max(0, match.start() - 40), match.start(1)):
                 numbers = [number.replace(",", ".") for number in match.groups() if number]
                 if found := strengths(None, *numbers) if len(numbers) == 2 else strengths(*numbers):
-                    return found
+                    return found | {"strength_from_text": True}
     return {}
 
 

@@ -58,6 +58,8 @@ class ModelMetadata(Record):
     """Why this file cannot be used, or None. A model with a problem is listed, never offered."""
     previous_ids: tuple[str, ...] = ()
     """Ids under which this file was known before it was moved or renamed, the latest last."""
+    strength_from_text: bool = False
+    """Whether the strength (or its range) was read out of a description, where nobody set one."""
 
     @classmethod
     def from_civitai(cls, record: Any, version: int | None = None) -> Self:

@@ -45,6 +45,9 @@ def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
     findings = [finding for part in partials if (finding := part.findings.get("base_model"))]
     if findings:
         best = max(findings, key=lambda finding: finding.confidence)
+    fields["strength_from_text"] = next(
+        (p.strength_from_text for p in partials if p.strength or p.strength_range), False
+    )
         fields |= {"base_model": best.value, "findings": {"base_model": best}}
     return ModelMetadata(
         model_id="",

@@ -216,7 +216,7 @@ def test_any_content_makes_a_record_that_can_be_stored(suffix: str, data: dict[s
     ],
 )
 def test_strengths_in_descriptions(text: str, expected: dict[str, Any]) -> None:
-    assert strengths_in(text) == expected
+    assert strengths_in(text) == (expected and expected | {"strength_from_text": True})
 
 
 @given(st.text())
