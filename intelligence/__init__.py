@@ -22,6 +22,7 @@ _HOMES = {
         "VariationStrategy",
     ),
     ".errors": (
+        "BrokenImageError",
         "ConfirmationRequiredError",
         "HubError",
         "IntelligentGenerationError",
@@ -38,7 +39,7 @@ _HOMES = {
     ".learning": ("Feedback", "LearningEngine", "Preferences"),
     ".lora": ("LoRARecommendation", "LoRARecommender"),
     ".memory": ("EvictionPolicy", "MemoryManager", "MemoryPlan", "ModelOffloader", "ModelPool", "Resources"),
-    ".parameters": ("OptimizedParameters", "ParameterOptimizer"),
+    ".parameters": ("Improvements", "OptimizedParameters", "ParameterOptimizer"),
     ".prompt": ("PromptAnalysis", "PromptAnalyzer"),
     ".records": ("Reason",),
     ".registry": ("Architecture", "Family", "ModelEvidence", "ModelKind", "ModelMetadata", "ModelRegistry"),

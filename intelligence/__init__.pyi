@@ -10,6 +10,7 @@ from .config import OperationMode as OperationMode
 from .config import PipelineConfig as PipelineConfig
 from .config import Priority as Priority
 from .config import VariationStrategy as VariationStrategy
+from .errors import BrokenImageError as BrokenImageError
 from .errors import ConfirmationRequiredError as ConfirmationRequiredError
 from .errors import HubError as HubError
 from .errors import IntelligentGenerationError as IntelligentGenerationError
@@ -39,6 +40,7 @@ from .memory import MemoryPlan as MemoryPlan
 from .memory import ModelOffloader as ModelOffloader
 from .memory import ModelPool as ModelPool
 from .memory import Resources as Resources
+from .parameters import Improvements as Improvements
 from .parameters import OptimizedParameters as OptimizedParameters
 from .parameters import ParameterOptimizer as ParameterOptimizer
 from .prompt import PromptAnalysis as PromptAnalysis

@@ -37,3 +37,7 @@ class MissingDependencyError(IntelligentGenerationError, ImportError):
 
 class HubError(IntelligentGenerationError, OSError):
     """A model hub did not deliver: refused, unreachable, or a file that is not what was promised."""
+
+
+class BrokenImageError(IntelligentGenerationError, ArithmeticError):
+    """Sampling or decoding gave not-a-number instead of a picture."""

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
+from server import PromptServer
 
-from ..intelligence.config import MAX_SEED
+from ..intelligence.config import MAX_SEED, require
 from .host.library import planner
 from .types import CATEGORY, GenerationType, PlanType, advanced, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import GenerationPlan
+    from .host.sampling import ComfyHost
+
+AS_PLANNED = -1.0
+
+SWITCHES = (
+    ("cfg_cutoff", 1000.0, "Guidance is off at this sigma and below, which halves the work there; 0: never off."),
+    ("cfg_start", 1000.0, "Guidance is off above this sigma; 0: on from the start."),
+    ("rescale_cfg", 1.0, "RescaleCFG multiplier, for v-prediction models; 0: off."),
+    ("easycache", 3.0, "Reuse threshold of ComfyUI's EasyCache, which skips steps that change little; 0: off."),
+)
+"""Widgets that override the plan's improvements: name, highest value, what it does."""
+
+
+def _switch(name: str, highest: float, what: str) -> Any:
+    return io.Float.Input(
+        name,
+        default=AS_PLANNED,
+        min=AS_PLANNED,
+        max=highest,
+        step=0.01,
+        optional=True,
+        tooltip=f"{what} -1: as planned.",
+        **advanced(),
+    )
 
 
 class IntelligentSampler(io.ComfyNode):
@@ -44,7 +71,7 @@ class IntelligentSampler(io.ComfyNode):
                     "seeds_per_image",
                     default=True,
                     tooltip="On: image 2 is what seed + 1 gives alone, and so on. Off: the whole batch's noise comes "
-                    "from one seed, as in KSampler.",
+                    "from one seed, as in KSampler. A `latent` always does as in KSampler.",
                     **advanced(),
                 ),
                 io.Latent.Input(
@@ -58,6 +85,33 @@ class IntelligentSampler(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     tooltip="How much of `latent` is made anew; 1: all of it.",
+                ),
+                *(_switch(*row) for row in SWITCHES),
+                io.Boolean.Input(
+                    "one_pass",
+                    default=False,
+                    optional=True,
+                    tooltip="Several images share a forward pass: faster on a graphics card. They equal their single "
+                    "runs but for rounding, and only with samplers that draw no noise; others still run one by one.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "scout",
+                    default=0,
+                    min=0,
+                    max=64,
+                    optional=True,
+                    tooltip="Try this many seeds for a quarter of the steps and show them; then set `pick`. 0: off.",
+                    **advanced(),
+                ),
+                io.Int.Input(
+                    "pick",
+                    default=0,
+                    min=0,
+                    max=64,
+                    optional=True,
+                    tooltip="Which scouted seed goes on, from 1; steps already made are not repeated. 0: only look.",
+                    **advanced(),
                 ),
             ],
             outputs=[
@@ -79,24 +133,96 @@ class IntelligentSampler(io.ComfyNode):
         seeds_per_image: bool,
         latent: dict[str, Any] | None = None,
         denoise: float = 1.0,
+        cfg_cutoff: float = AS_PLANNED,
+        cfg_start: float = AS_PLANNED,
+        rescale_cfg: float = AS_PLANNED,
+        easycache: float = AS_PLANNED,
+        one_pass: bool = False,
+        scout: int = 0,
+        pick: int = 0,
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import seeds_from
         from ..intelligence.generation.run import carry_out
-        from .host.sampling import ComfyHost
+        from .host.sampling import ComfyHost, forward_items
 
+        require(pick <= scout, f"`pick` is {pick}, but only {scout} seeds are scouted")
         images = plan.parameters.batch_size
+        planned = plan
         if latent is not None:
             images = latent["samples"].shape[0]
+            require(images == 1 or not scout, f"one latent can be scouted at a time, not a batch of {images}")
             height, width = (side * vae.spacial_compression_decode() for side in latent["samples"].shape[-2:])
-            plan = plan.sized(width, height)
+            plan = plan.changed(width=width, height=height)
+        plan = _switched(plan, cfg_cutoff, cfg_start, rescale_cfg, easycache)
+        if plan is not planned or plan.parameters.forward_items is None:
+            plan = plan.changed(forward_items=forward_items(model, plan.parameters, denoise, images))
         context = get_executing_context()
-        host = ComfyHost(model, positive, negative, vae, latent, denoise, None if seeds_per_image else seed)
+        node_id = context.node_id if context else ""
+        host = ComfyHost(
+            *(model, positive, negative, vae, latent, denoise),
+            batch_seed=None if seeds_per_image and latent is None else seed,
+            one_pass=one_pass,
+            tell=lambda text: PromptServer.instance.send_progress_text(text, node_id),
+        )
+        seeds = seeds_from(seed, images) if host.batch_seed is None else [seed] * images
+        if scout:
+            tried = seeds_from(seed, scout)
+            if not pick:
+                return _look(host, plan, tried)
+            seeds = [tried[pick - 1]]
+            host = _going_on(host, plan, seeds[0])
         execution, generation = carry_out(
             host,
             plan,
-            seeds_from(seed, images) if seeds_per_image else [seed] * images,
+            seeds,
             planner().learning,
             run_id=context.prompt_id if context else "",
             denoise=denoise,
         )
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
+
+
+def _switched(
+    plan: GenerationPlan, cfg_cutoff: float, cfg_start: float, rescale_cfg: float, easycache: float
+) -> GenerationPlan:
+    """The plan with its improvements as the widgets have them; the plan itself when they leave all as planned."""
+    parameters = plan.parameters
+    planned = parameters.improvements
+    wanted = replace(
+        planned,
+        cfg_cutoff_sigma=cfg_cutoff if cfg_cutoff >= 0 else planned.cfg_cutoff_sigma,
+        cfg_start_sigma=(cfg_start or None) if cfg_start >= 0 else planned.cfg_start_sigma,
+        easycache=easycache if easycache >= 0 else planned.easycache,
+    )
+    rescale_cfg = rescale_cfg if rescale_cfg >= 0 else parameters.rescale_cfg
+    if wanted == planned and rescale_cfg == parameters.rescale_cfg:
+        return plan
+    return plan.changed(improvements=wanted, rescale_cfg=rescale_cfg)
+
+
+def _look(host: ComfyHost, plan: GenerationPlan, seeds: list[int]) -> io.NodeOutput:
+    """Scout, and show what was found; nothing goes on to the other nodes."""
+    images, scouted = host.scout(plan, seeds)
+    text = f"{len(seeds)} seeds, {scouted.steps} steps each, {scouted.forward_items} forward items. Set `pick`."
+    shown = {
+        **ui.PreviewImage(images).as_dict(),
+        "text": [text],
+        "scouted": [{"pick": number, "seed": seed} for number, seed in enumerate(seeds, 1)],
+        "forward_items": [scouted.forward_items],
+    }
+    return io.NodeOutput(*[ExecutionBlocker(None)] * 3, ui=shown)
+
+
+def _going_on(host: ComfyHost, plan: GenerationPlan, seed: int) -> ComfyHost:
+    """`host`, to go on with the picked seed from where it was scouted, if that is still there."""
+    scouted = host.scouted(plan)
+    recording = scouted.recordings.get(seed) if scouted else None
+    if scouted is None or recording is None:
+        return replace(
+            host, batch_seed=None, notes=("nothing scouted is kept for these inputs: sampled from the start",)
+        )
+    note = (
+        f"picked from {len(scouted.recordings)} scouted seeds, which took {scouted.forward_items} forward items; "
+        f"went on after step {scouted.steps}: {recording.items} of them are not repeated here"
+    )
+    return replace(host, batch_seed=None, recording=recording, notes=(note,))

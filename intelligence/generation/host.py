@@ -24,6 +24,10 @@ class Execution:
     """Median over the steps from the second on, per forward batch; None with fewer than two steps."""
     peak_vram_gb: float = 0.0
     notes: tuple[str, ...] = ()
+    forward_items: int | None = None
+    """Images × conditionings that went through the diffusion model; None: not counted."""
+    seconds_per_item: float | None = None
+    """Median over the same steps as `seconds_per_step`, per forward item computed."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What only this host's own callers use (ComfyUI: the latent)."""
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..errors import StorageError
-from ..learning import LearningEngine
-from ..parameters import step_tflop, throughput_key
+from ..learning import LearningEngine, Timing
+from ..parameters.samplers import evaluations
 from ..registry import ModelMetadata
 from .host import Execution, Host, OnStep
 from .planner import concepts_of
@@ -46,11 +46,15 @@ def carry_out(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         denoise=denoise,
         notes=tuple(execution.notes),
+        forward_items=execution.forward_items,
     )
     try:
         remember(generation, learning)
-        if (rate := throughput_of(plan, execution)) is not None:
-            learning.record_throughput(throughput_key(plan.memory.device, model), rate)
+        key = plan.parameters.timing_key
+        # Recommendations may come from another machine's image.
+        here = key.partition(":")[0] == plan.memory.device
+        if here and (timing := timing_of(plan, execution, len(seeds))):
+            learning.record_timing(key, timing)
     except StorageError as error:
         generation = replace(generation, notes=(*generation.notes, f"Not stored, so it cannot be rated: {error}"))
     return execution, generation
@@ -69,11 +73,21 @@ def remember(generation: Generation, learning: LearningEngine) -> None:
     )
 
 
-def throughput_of(plan: GenerationPlan, execution: Execution) -> float | None:
-    """TFLOP/s that the sampling steps of a run achieved, or None when it had too few steps to tell."""
-    if not execution.seconds_per_step:
+def timing_of(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
+    """How long a run took, to learn from; None when it had too few steps to tell."""
+    if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
         return None
-    return step_tflop(plan.parameters, plan.memory.batch_size) / execution.seconds_per_step
+    parameters = plan.parameters
+    passes = evaluations(parameters.sampler_name, parameters.num_steps) / parameters.num_steps
+    return Timing(
+        width=parameters.width,
+        height=parameters.height,
+        images=images,
+        items=execution.forward_items,
+        pass_items=max(1, round(execution.seconds_per_step / execution.seconds_per_item / passes)),
+        item_seconds=execution.seconds_per_item,
+        seconds=execution.seconds,
+    )
 
 
 def portable(plan: GenerationPlan) -> GenerationPlan:

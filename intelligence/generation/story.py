@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..config import OperationMode
 from ..lora import LoRARecommendation, RejectedLoRA
@@ -63,9 +64,9 @@ class GenerationPlan(Record):
         assert parameters is not None, "a plan is made from recommendations with parameters"
         return parameters
 
-    def sized(self, width: int, height: int) -> GenerationPlan:
-        """The same plan for images of another size, in pixels: what a given latent dictates."""
-        parameters = replace(self.parameters, width=width, height=height)
+    def changed(self, **settings: Any) -> GenerationPlan:
+        """The same plan with other values of `parameters`' fields."""
+        parameters = replace(self.parameters, **settings)
         return replace(self, recommendations=replace(self.recommendations, suggested_params=parameters))
 
     @property
@@ -96,3 +97,5 @@ class Generation(Record):
     """ISO 8601, UTC."""
     denoise: float = 1.0
     notes: tuple[str, ...] = ()
+    forward_items: int | None = None
+    """Counted at the model, all images; beside the plan's prediction. None: not counted."""

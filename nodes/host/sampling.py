@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,19 +12,64 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
+from comfy.model_management import intermediate_device
 
+from ...intelligence.config import require
 from ...intelligence.generation.host import Execution, OnStep
+from ...intelligence.generation.pace import Pace, decoding_items, planned_items
 from ...intelligence.generation.story import GenerationPlan
 from ...intelligence.memory import MemoryManager
 from ...intelligence.parameters import OptimizedParameters
+from . import scout
+from .decoding import decode
+from .forward import prepared
+
+NOISELESS = frozenset(
+    (
+        "euler",
+        "euler_cfg_pp",
+        "heun",
+        "heunpp2",
+        "exp_heun_2_x0",
+        "dpm_2",
+        "lms",
+        "dpm_fast",
+        "dpmpp_2m",
+        "dpmpp_2m_cfg_pp",
+        "ipndm",
+        "ipndm_v",
+        "deis",
+        "res_multistep",
+        "res_multistep_cfg_pp",
+        "gradient_estimation",
+        "gradient_estimation_cfg_pp",
+        "ddim",
+        "uni_pc",
+        "uni_pc_bh2",
+    )
+)
+"""Samplers that draw no noise on the way, each image apart from the others in the batch: only with these does an image
+come out the same (but for the last bits) in one pass with others."""
+
+RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+"""Keys of an empty LATENT that say what it was made for; not of a sampled one."""
 
 
 def sigmas(model: Any, parameters: OptimizedParameters, denoise: float = 1.0) -> torch.Tensor:
-    """The schedule that will be sampled: float32 on the CPU, descending to 0."""
+    """The schedule that will be sampled: float32 on the CPU, descending to 0; empty where nothing is to be done.
+
+    Less denoise: of a core scheduler the last `num_steps` of a longer schedule, as in KSampler; of an explicit schedule
+    its last `num_steps` × denoise, as in the core node AlignYourStepsScheduler.
+    """
     if parameters.sigmas is None:
         return _sampler(model, parameters, denoise).sigmas.cpu()
     steps = round(parameters.num_steps * denoise)
-    return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :]
+    return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :] if steps else torch.empty(0)
+
+
+def forward_items(model: Any, parameters: OptimizedParameters, denoise: float, images: int) -> int:
+    """Forward items that a run will take, predicted from its true schedule."""
+    return planned_items(parameters, sigmas(model, parameters, denoise).tolist(), images)
 
 
 def _sampler(model: Any, parameters: OptimizedParameters, denoise: float) -> Any:
@@ -52,109 +96,173 @@ class ComfyHost:
     """LATENT to start from; None: an empty one of the plan's size."""
     denoise: float = 1.0
     batch_seed: int | None = None
-    """Draw the whole batch's noise from this one seed, as KSampler does; None: each image's from its own seed."""
+    """Draw the whole batch's noise from this one seed, in one pass, as KSampler does; None: from each image's own."""
+    one_pass: bool = False
+    """Images with seeds of their own share forward batches of the plan's size, where the sampler draws no noise."""
+    recording: scout.Recording | None = None
+    """Go on with the one image from where it was scouted."""
+    notes: tuple[str, ...] = ()
+    """What the caller wants kept with the run."""
+    tell: Callable[[str], None] = logging.warning
+    """Shows a text to the user while it runs."""
 
     name = "comfyui"
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
-        """See `Host`. `extra["latent"]` is the LATENT of all images; `images` is an IMAGE tensor."""
-        parameters = plan.parameters
-        latent = self.latent or self._empty(parameters, len(seeds))
-        samples = comfy.sample.fix_empty_latent_channels(
-            self.model,
-            latent["samples"],
-            *(latent[key] for key in ("downscale_ratio_spacial", "downscale_ratio_temporal") if key in latent),
-        )
-        model = self._rescaled(parameters)
-        started = time.perf_counter()
-        step_times: list[float] = []
-        sampled = []
-        noise = self._noise(latent, samples, seeds)
-        size = max(1, plan.memory.batch_size)
+        """See `Host`. `extra["latent"]` is the LATENT of all images; `images` is an IMAGE tensor.
+
+        Raises InvalidInputError, BrokenImageError.
+        """
         with MemoryManager().track_usage() as usage:
-            for first in range(0, len(seeds), size):
-                chunk = slice(first, first + size)
-                callback = self._callback(parameters, first // size, -(-len(seeds) // size), step_times, on_step)
-                sampled.append(
-                    comfy.sample.sample(
-                        model,
-                        noise[chunk],
-                        parameters.num_steps,
-                        parameters.guidance_scale,
-                        parameters.sampler_name,
-                        parameters.scheduler,
-                        self.positive,
-                        self.negative,
-                        samples[chunk],
-                        denoise=self.denoise,
-                        sigmas=None if parameters.sigmas is None else sigmas(model, parameters, self.denoise),
-                        noise_mask=_rows(latent.get("noise_mask"), chunk),
-                        callback=callback,
-                        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-                        seed=seeds[first],
-                    )
-                )
-            result = {**latent, "samples": torch.cat(sampled)}
-            for key in ("downscale_ratio_spacial", "downscale_ratio_temporal"):
-                result.pop(key, None)
-            images = self._decode(result, plan.memory.tile_size)
+            size, notes = self._pass_size(plan, len(seeds))
+            run = _Run(self, plan.parameters, seeds, size, self.recording.items if self.recording else 0)
+            wrapper = self.recording.replay() if self.recording else None
+            sampled = [run.sample(slice(first, first + size), on_step, wrapper) for first in range(0, len(seeds), size)]
+            latent = {key: value for key, value in run.latent.items() if key not in RATIOS}
+            latent["samples"] = torch.cat(sampled)
+            images, seen = decode(self.vae, latent["samples"], plan.memory.tile_size, size)
+        pace = run.pace
         return Execution(
             images=images,
-            seconds=time.perf_counter() - started,
-            seconds_per_step=statistics.median(step_times) if step_times else None,
+            seconds=pace.seconds,
+            seconds_per_step=pace.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
-            extra={"latent": result},
+            notes=(*self.notes, *notes, *((pace.warning,) if pace.warning else ()), *seen),
+            forward_items=run.forward.items,
+            seconds_per_item=pace.seconds_per_item,
+            extra={"latent": latent},
         )
 
-    def _empty(self, parameters: OptimizedParameters, count: int) -> dict[str, Any]:
-        import nodes as core
+    def scout(self, plan: GenerationPlan, seeds: Sequence[int]) -> tuple[torch.Tensor, scout.Scouted]:
+        """Sample a quarter of the steps with each seed: what each promises, as IMAGE, and what to go on from.
 
-        return core.EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]
+        Raises InvalidInputError, BrokenImageError.
+        """
+        require(not plan.parameters.improvements.easycache, "scouting cannot go on beside EasyCache: switch one off")
+        run = _Run(self, plan.parameters, seeds, 1)
+        steps = max(1, -(-(len(run.sigmas) - 1) // scout.SHARE))
+        recordings = {seed: scout.Recording() for seed in seeds}
+        promised = []
+        for index, recording in enumerate(recordings.values()):
+            before = run.forward.items
+            promised.append(run.sample(slice(index, index + 1), None, recording.record, steps))
+            recording.items = run.forward.items - before
+        images, _ = decode(self.vae, torch.cat(promised), plan.memory.tile_size, 1)
+        scouted = scout.Scouted(*self._start(plan), recordings, steps)
+        scout.keep(self.model, scouted)
+        return images, scouted
 
-    def _noise(self, latent: dict[str, Any], samples: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-        if self.batch_seed is not None or "batch_index" in latent:
-            seed = seeds[0] if self.batch_seed is None else self.batch_seed
-            return comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
-        each = [comfy.sample.prepare_noise(samples[i : i + 1], seed) for i, seed in enumerate(seeds)]
-        return torch.cat(each)
+    def scouted(self, plan: GenerationPlan) -> scout.Scouted | None:
+        """What was scouted last with this MODEL, if this plan goes on from it."""
+        return scout.kept(self.model, *self._start(plan))
 
-    def _rescaled(self, parameters: OptimizedParameters) -> Any:
-        if not parameters.rescale_cfg:
-            return self.model
-        from comfy_extras.nodes_model_advanced import RescaleCFG
+    def _start(self, plan: GenerationPlan) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
+        """All that the first steps depend on, but for the seed."""
+        return (self.positive, self.negative, self.latent), (plan.parameters, self.denoise)
 
-        return RescaleCFG().patch(self.model, parameters.rescale_cfg)[0]
+    def _pass_size(self, plan: GenerationPlan, images: int) -> tuple[int, tuple[str, ...]]:
+        """(images per forward batch, notes)."""
+        fits, sampler = max(1, min(images, plan.memory.batch_size)), plan.parameters.sampler_name
+        if self.batch_seed is not None:
+            split = f"sampled {fits} at a time to fit into memory: not what KSampler gives for the whole batch at once"
+            return fits, (split,) if fits < images else ()
+        if self.one_pass and fits > 1 and sampler not in NOISELESS:
+            return 1, (f"sampled one by one: {sampler} draws noise on the way, which would differ in one pass",)
+        return fits if self.one_pass else 1, ()
 
-    def _callback(
-        self,
-        parameters: OptimizedParameters,
-        batch: int,
-        batches: int,
-        step_times: list[float],
-        on_step: OnStep | None,
-    ) -> Any:
-        preview = latent_preview.prepare_callback(self.model, parameters.num_steps)
-        last: list[float] = []
+
+class _Run:
+    """One run of the sampler, forward batch by forward batch."""
+
+    def __init__(
+        self, host: ComfyHost, parameters: OptimizedParameters, seeds: Sequence[int], size: int, done: int = 0
+    ) -> None:
+        """`size` images a forward batch; `done` forward items need not be computed again."""
+        parameters.check()
+        self.size = size
+        self.host = host
+        self.parameters = parameters
+        self.seeds = seeds
+        self.latent = host.latent or _empty(parameters, len(seeds))
+        samples = comfy.sample.fix_empty_latent_channels(
+            host.model, self.latent["samples"], *(self.latent[key] for key in RATIOS if key in self.latent)
+        )
+        self.samples = comfy.utils.repeat_to_batch_size(samples, len(seeds))
+        self.noise = self._noise()
+        self.sigmas = sigmas(host.model, parameters, host.denoise)
+        self.model, self.forward = prepared(host.model, parameters)
+        self.steps_done = 0
+        self.pace = Pace(
+            planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done,
+            decoding_items(parameters, len(seeds)),
+            parameters.max_time_seconds,
+        )
+
+    def _noise(self) -> torch.Tensor:
+        drawn = self.latent.get("batch_index")
+        if self.host.batch_seed is not None:
+            return comfy.sample.prepare_noise(self.samples, self.host.batch_seed, drawn)
+        rows = zip(self.samples.split(1), self.seeds, strict=True)
+        return torch.cat([comfy.sample.prepare_noise(row, seed, drawn) for row, seed in rows])
+
+    def sample(
+        self, rows: slice, on_step: OnStep | None, wrapper: Any = None, steps: int | None = None
+    ) -> torch.Tensor:
+        """Latents of a forward batch; after `steps` steps, when given, as the model expects them to become.
+
+        `wrapper` goes around the model's predictions.
+        """
+        model = self.model
+        if wrapper is not None:
+            model = model.clone()
+            scout.attach(model, wrapper)
+        self.pace.pause()
+        try:
+            return comfy.sample.sample(
+                model,
+                self.noise[rows],
+                self.parameters.num_steps,
+                self.parameters.guidance_scale,
+                self.parameters.sampler_name,
+                self.parameters.scheduler,
+                self.host.positive,
+                self.host.negative,
+                self.samples[rows],
+                denoise=self.host.denoise,
+                sigmas=None if self.parameters.sigmas is None else self.sigmas,
+                noise_mask=self._mask(rows),
+                callback=self._callback(on_step, steps),
+                disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+                seed=self.seeds[rows.start],
+            )
+        except scout.Paused as paused:
+            return model.model.process_latent_out(paused.promise.to(torch.float32)).to(intermediate_device())
+
+    def _mask(self, rows: slice) -> torch.Tensor | None:
+        mask, count = self.latent.get("noise_mask"), len(self.seeds)
+        if mask is None or rows.stop - rows.start >= count:
+            return mask
+        return comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), count)[rows]
+
+    def _callback(self, on_step: OnStep | None, steps: int | None) -> Any:
+        preview = latent_preview.prepare_callback(self.model, self.parameters.num_steps)
+        before = self.steps_done
+        batches = -(-len(self.seeds) // self.size)
 
         def callback(step: int, x0: Any, x: Any, total_steps: int) -> None:
-            now = time.perf_counter()
-            if last:
-                step_times.append(now - last[0])
-            last[:] = [now]
+            if warning := self.pace.step(self.forward.items):
+                self.host.tell(warning)
             preview(step, x0, x, total_steps)
+            self.steps_done = before + step + 1
             if on_step:
-                on_step(batch * total_steps + step + 1, batches * total_steps)
+                on_step(self.steps_done, batches * total_steps)
+            if step + 1 == steps:
+                raise scout.Paused(x0)
 
         return callback
 
-    def _decode(self, latent: dict[str, Any], tile_size: int) -> torch.Tensor:
-        import nodes as core
 
-        if tile_size:
-            return core.VAEDecodeTiled().decode(self.vae, latent, tile_size)[0]
-        return core.VAEDecode().decode(self.vae, latent)[0]
+def _empty(parameters: OptimizedParameters, count: int) -> dict[str, Any]:
+    import nodes as core
 
-
-def _rows(mask: torch.Tensor | None, chunk: slice) -> torch.Tensor | None:
-    """The mask's rows for a chunk of the batch; a mask of one row serves all images."""
-    return mask if mask is None or mask.shape[0] == 1 else mask[chunk]
+    return core.EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]

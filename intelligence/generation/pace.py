@@ -1,0 +1,93 @@
+"""The pace of a run, from the forward items counted at the model: what it learns, and whether its time will do."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+
+from ..parameters import OptimizedParameters
+from ..parameters.samplers import evaluations
+from ..parameters.timing import MEGAPIXEL, VAE_TFLOP, forward_tflop
+
+MEASURED_STEPS = 1
+"""Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
+
+
+def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1) -> int:
+    """Forward items that `images` images need on a schedule of steps + 1 `sigmas`.
+
+    A sampler that evaluates the model more than once a step is taken to do so at the sigma where the step starts.
+    EasyCache's skips depend on the picture and are not counted.
+    """
+    steps = len(sigmas) - 1
+    if steps < 1:
+        return 0
+    guided = parameters.guidance_scale > 1
+    never_saves = parameters.sampler_name.endswith("_cfg_pp")
+    items = sum(2 if guided and (never_saves or parameters.improvements.guides(sigma)) else 1 for sigma in sigmas[:-1])
+    return round(items * evaluations(parameters.sampler_name, steps) / steps) * images
+
+
+def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
+    """What decoding `images` images takes, in forward items that take as long on the same device."""
+    pixels = parameters.width, parameters.height
+    return images * VAE_TFLOP * pixels[0] * pixels[1] / MEGAPIXEL / forward_tflop(*pixels)
+
+
+class Pace:
+    """Seconds per step and per forward item while a run goes on, held against its time limit.
+
+    Args:
+        items: forward items that the run will take.
+        after: what follows the sampling (decoding), in forward items that take as long.
+        limit: seconds for everything, or None.
+    """
+
+    def __init__(self, items: int, after: float = 0.0, limit: float | None = None) -> None:
+        self._items = items
+        self._after = after
+        self._limit = limit
+        self._started = time.perf_counter()
+        self._last: tuple[float, int] | None = None
+        self._steps: list[float] = []
+        self._rates: list[float] = []
+        self.warning: str | None = None
+        """That the limit will not be held, once that is clear."""
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self._started
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """Median over the steps from the second on, where the model computed; None with fewer than two steps."""
+        return statistics.median(self._steps) if self._steps else None
+
+    @property
+    def seconds_per_item(self) -> float | None:
+        """Median over the same steps, per forward item that the model computed."""
+        return statistics.median(self._rates) if self._rates else None
+
+    def pause(self) -> None:
+        """What comes next is no step (another forward batch starts)."""
+        self._last = None
+
+    def step(self, items: int) -> str | None:
+        """After a step, with the `items` computed so far in the run. The warning, the moment it becomes clear."""
+        now = time.perf_counter()
+        if self._last is not None:
+            seconds, computed = now - self._last[0], items - self._last[1]
+            if computed:
+                self._steps.append(seconds)
+                self._rates.append(seconds / computed)
+        self._last = now, items
+        if self._limit is None or self.warning is not None or len(self._rates) < MEASURED_STEPS:
+            return None
+        rest = max(0, self._items - items) + self._after
+        expected = now - self._started + rest * statistics.median(self._rates)
+        if expected <= self._limit:
+            return None
+        self.warning = f"the limit of {self._limit:g} s will not be held: about {expected:.0f} s in all at this speed"
+        return self.warning

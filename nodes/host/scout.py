@@ -1,0 +1,115 @@
+"""Scouting: seeds are sampled for a few steps and looked at; the picked one goes on from there.
+
+No sampler's inner state is kept. The model's answers of the first steps are recorded, and when a seed goes on, the
+sampler starts anew and is given them again: it builds up the same state (history, random generators) to the last bit,
+whatever sampler it is, and no forward pass is repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from ...intelligence.parameters import OptimizedParameters
+from .forward import KEY
+
+MEMO = "_intelligent_generation_scouts"
+"""Attribute of the input MODEL that keeps what was scouted with it last; it goes when the MODEL goes."""
+
+SHARE = 4
+"""A quarter of the steps is scouted."""
+
+
+class Paused(Exception):
+    """Ends a sampler's loop when enough steps were scouted."""
+
+    def __init__(self, promise: torch.Tensor) -> None:
+        super().__init__()
+        self.promise = promise
+        """The image as the model expects it to become, in its own scale of latents."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One call for the model's predictions: what it was asked and what it said, on the CPU."""
+
+    x: torch.Tensor
+    sigma: torch.Tensor
+    predictions: tuple[torch.Tensor, ...]
+
+
+@dataclass
+class Recording:
+    """The model's answers of one seed's first steps, in order."""
+
+    answers: list[Answer] = field(default_factory=list)
+    items: int = 0
+    """Forward items that they took."""
+
+    def record(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
+        """Wrapper around the prediction for all conditionings: keeps what comes."""
+        predictions = executor(model, conds, x, timestep, options)
+        self.answers.append(Answer(_kept(x), _kept(timestep), tuple(_kept(each) for each in predictions)))
+        return predictions
+
+    def replay(self) -> Any:
+        """A wrapper that gives the recorded answers while the questions are the same, then asks the model."""
+        left = iter(self.answers)
+
+        def replayed(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
+            nonlocal left
+            answer = next(left, None)
+            if answer is not None and torch.equal(answer.x, x.cpu()) and torch.equal(answer.sigma, timestep.cpu()):
+                return [each.to(x.device, copy=True) for each in answer.predictions]
+            left = iter(())
+            return executor(model, conds, x, timestep, options)
+
+        return replayed
+
+
+@dataclass(frozen=True)
+class Scouted:
+    """What was scouted last with a MODEL."""
+
+    inputs: tuple[Any, ...]
+    """The very objects that the answers depend on: conditionings and latent."""
+    settings: tuple[OptimizedParameters, float]
+    """Parameters and denoise."""
+    recordings: dict[int, Recording]
+    """By seed."""
+    steps: int
+    """How many steps were sampled with each seed."""
+
+    @property
+    def forward_items(self) -> int:
+        """Computed while scouting, all seeds."""
+        return sum(recording.items for recording in self.recordings.values())
+
+    def holds_for(self, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> bool:
+        """Whether a run with these would begin the same way."""
+        return self.settings == settings and all(
+            mine is theirs for mine, theirs in zip(self.inputs, inputs, strict=True)
+        )
+
+
+def keep(model: Any, scouted: Scouted) -> None:
+    """Remember what was scouted with MODEL, in place of what was scouted before."""
+    model.__dict__[MEMO] = scouted
+
+
+def kept(model: Any, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> Scouted | None:
+    """What was scouted last with MODEL, if a run with these inputs goes on from it."""
+    found: Scouted | None = model.__dict__.get(MEMO)
+    return found if found is not None and found.holds_for(inputs, settings) else None
+
+
+def attach(model: Any, wrapper: Any) -> None:
+    """Put `record` or what `replay` gives around the predictions of a cloned MODEL."""
+    model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, wrapper)
+
+
+def _kept(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True)
