@@ -78,4 +78,4 @@ def strengths_in(text: str) -> dict[str, Any]:
 
 def tag_counts(tags: Any) -> dict[str, int]:
     """Hub tags, each counted once."""
-    return dict.fromkeys(clean_list(tags), 1)
+    return dict.fromkeys(clean_list(tags, MAX_TAGS), 1)

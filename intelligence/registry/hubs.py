@@ -30,6 +30,9 @@ __all__ = [
     "with_hub_facts",
 ]
 
+ASK_AGAIN_DAYS = 30
+"""How long a hash that CivitAI does not know is not asked about."""
+
 Progress = Callable[[int, int | None], None]
 Cancelled = Callable[[], bool]
 
@@ -106,13 +109,13 @@ class CivitAI:
         """
         found: dict[str, ModelMetadata] = {}
         for answer in self.each_by_hashes(hashes, on_progress=on_progress, cancelled=cancelled):
-            found |= answer
+            found |= {text: facts for text, facts in answer.items() if facts is not None}
         return found
 
     def each_by_hashes(
         self, hashes: Iterable[str], *, on_progress: Progress | None = None, cancelled: Cancelled | None = None
-    ) -> Iterator[dict[str, ModelMetadata]]:
-        """`by_hashes`, one answer of the hub after the other."""
+    ) -> Iterator[dict[str, ModelMetadata | None]]:
+        """`by_hashes`, one answer of the hub after the other, with None for the hashes that it does not know."""
         given = list(dict.fromkeys(hashes))
         for text in given:
             require(civitai.is_hash(text), f"{text!r} is not the hash of a file")
@@ -126,7 +129,7 @@ class CivitAI:
                 found = civitai.fetch_by_sha256(batch, self._base_url, control)
             else:
                 found = civitai.fetch_by_hash(batch[0], self._base_url, control)
-            yield {text: found[text.lower()] for text in batch if text.lower() in found}
+            yield {text: found.get(text.lower()) for text in batch}
             done += len(batch)
             control.report(done, len(given))
 
@@ -300,6 +303,8 @@ def enrich(
 ) -> EnrichReport:
     """Ask CivitAI, by hash only, about every model of a known hash that no hub has said anything of; store the facts.
 
+    Hashes that it does not know are not asked about again within `ASK_AGAIN_DAYS`.
+
     Each answer is stored as it comes: what was found before a failure, or before the caller cancelled, stays. What
     the model's own files and the user said is kept; see `with_hub_facts`.
 
@@ -310,21 +315,26 @@ def enrich(
         HubError: as CivitAI's methods.
         HubCancelledError: `cancelled` said so.
     """
+    now = civitai._control.now()
+    unknown = registry.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
     waiting: dict[str, list[str]] = {}
     for model in registry.list_models():
         text = model.sha256 or model.autov3 or model.autov2
-        if text and model.source_id is None and model.source != "embedded":
+        if text and text.lower() not in unknown and model.source_id is None and model.source != "embedded":
             waiting.setdefault(text.lower(), []).append(model.model_id)
     updated: list[str] = []
     if waiting:
         for found in civitai.each_by_hashes(waiting, on_progress=on_progress, cancelled=cancelled):
+            registry.remember_unknown([text for text, facts in found.items() if facts is None], now)
             for text, facts in found.items():
+                if facts is None:
+                    continue
                 for model_id in waiting[text]:
                     try:
                         model = registry.get_model(model_id)
                     except ModelNotFoundError:  # deleted while the hub was asked
                         continue
-                    registry.register_model(with_hub_facts(model, facts))
+                    registry.add_facts(with_hub_facts(model, facts), facts)
                     updated.append(model_id)
     return EnrichReport(asked=len(waiting), updated=tuple(updated))
 

@@ -28,6 +28,9 @@ EMPTY = ModelMetadata(model_id="", name="")
 
 def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
     """All of them in one: lists and tags joined, the surest base model, and else the first that says anything."""
+    partials = [part for part in partials if part is not EMPTY]
+    if len(partials) <= 1:
+        return partials[0] if partials else EMPTY
     fields: dict[str, Any] = {
         name: next((value for part in partials if (value := getattr(part, name))), getattr(EMPTY, name))
         for name in _FIRST_WINS
@@ -42,12 +45,12 @@ def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
             sets.setdefault(tuple(word.casefold() for word in item.words), item)
         for example in part.example_prompts:
             examples.setdefault(example.prompt, example)
-    findings = [finding for part in partials if (finding := part.findings.get("base_model"))]
-    if findings:
-        best = max(findings, key=lambda finding: finding.confidence)
     fields["strength_from_text"] = next(
         (p.strength_from_text for p in partials if p.strength or p.strength_range), False
     )
+    findings = [finding for part in partials if (finding := part.findings.get("base_model"))]
+    if findings:
+        best = max(findings, key=lambda finding: finding.confidence)
         fields |= {"base_model": best.value, "findings": {"base_model": best}}
     return ModelMetadata(
         model_id="",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,6 +101,18 @@ class ModelRegistry:
         require(bool(metadata.model_id and metadata.name), "a model needs a model_id and a name")
         self._store.put(metadata)
         return metadata
+
+    def add_facts(self, model: ModelMetadata, facts: ModelMetadata) -> None:
+        """Store `model`, to which a hub's `facts` were added; they are added again whenever its file is read anew."""
+        self._store.put_facts(model, replace(facts, source=model.source))
+
+    def unknown_hashes(self, since: float) -> set[str]:
+        """Hashes that a hub was asked about, at `since` (seconds since 1970) or later, and did not know."""
+        return self._store.unknown_hashes(since)
+
+    def remember_unknown(self, hashes: Iterable[str], asked_at: float) -> None:
+        """Remember that a hub does not know these hashes."""
+        self._store.put_unknown_hashes(hashes, asked_at)
 
     def get_model(self, name: str) -> ModelMetadata:
         """The present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).

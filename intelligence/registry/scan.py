@@ -75,8 +75,10 @@ def scan(
     }
     store.apply_scan((), back, gone)
 
-    absent = _Absent(store, {key: row for key, row in known.items() if key in gone or not row.present}, found.files)
-    hub = store.hub_partials() if fresh else {}
+    away = {key: row for key, row in known.items() if key in gone or not row.present}
+    absent = _Absent(store, away, found.files)
+    sizes = {row.local_path: row.stamp[0] for row in away.values()} | {file.path: file.stamp[0] for file in fresh}
+    hub = store.hub_partials(sizes) if fresh else {}
     added, changed, done = len(back), 0, 0
     batch: list[ScannedFile] = []
     stored = time.monotonic()

@@ -99,5 +99,11 @@ MIGRATIONS = (
         INSERT INTO word_index (rowid, words) VALUES (new.id, new.words);
     END;
     """,
+    """
+    CREATE TABLE unknown_hashes (
+        hash TEXT PRIMARY KEY,
+        asked_at REAL NOT NULL
+    );
+    """,
 )
 """The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -245,10 +245,12 @@ class RegistryStore:
                 record = _hashed(load(row[1]), found.sha256, found.autov3)
                 db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
 
-    def hub_partials(self) -> dict[str, ModelMetadata]:
-        """Path → what a hub said of the file there."""
-        rows = self._rows("SELECT local_path, partial FROM downloads")
-        return {path: ModelMetadata.from_json(partial) for path, partial in rows}
+    def hub_partials(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
+        """Path → what a hub said of the file there, for those of `sizes` (path → bytes) that are as large as then."""
+        sql = """SELECT local_path, size, partial FROM downloads
+                 WHERE local_path IN (SELECT value FROM json_each(?))"""
+        rows = self._rows(sql, json.dumps(list(sizes)))
+        return {path: load(partial) for path, size, partial in rows if sizes[path] == size}
 
     def put_download(self, row: DownloadRow, partial: ModelMetadata) -> None:
         """Remember that a file came from a hub; what was once downloaded stays the registry's own."""
@@ -259,6 +261,27 @@ class RegistryStore:
                    used_at = excluded.used_at, owned = max(owned, excluded.owned), partial = excluded.partial""",
                 (row.local_path, row.size, row.mtime_ns, row.used_at, row.owned, partial.to_json()),
             )
+
+    def put_facts(self, record: ModelMetadata, facts: ModelMetadata) -> None:
+        """Store a record to which a hub's `facts` were added, and these themselves, for when its file is read again."""
+        with self._transaction() as db:
+            db.execute(
+                """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
+                   SELECT local_path, size, mtime_ns, 0, 0, ? FROM models WHERE model_id = ? AND local_path != ''
+                   ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, partial = excluded.partial""",
+                (facts.to_json(), record.model_id),
+            )
+            _upsert(db, record)
+            _bump(db)
+
+    def unknown_hashes(self, since: float) -> set[str]:
+        """Hashes that the hub did not know when it was asked, at `since` or later."""
+        return {text for (text,) in self._rows("SELECT hash FROM unknown_hashes WHERE asked_at >= ?", since)}
+
+    def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
+        """Remember that the hub does not know these."""
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
     def downloads(self) -> list[DownloadRow]:
         """Files from hubs, the most recently used first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from intelligence.registry import (
 )
 from intelligence.registry.hubs import CivitAI, HubCancelledError, HubNotFoundError, enrich, with_hub_facts
 
+from .conftest import SDXL_LORA
 from .hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
@@ -336,7 +338,7 @@ def test_enrich(registry: ModelRegistry, hub: Hub, civitai: CivitAI) -> None:
     assert registry.get_model("9").sha256 is None
     sent = [json.loads(request.body) if request.body else request.path for request in hub.requests]
     assert sent == [[sha(1).upper(), sha(4).upper()], f"/model-versions/by-hash/{sha(9)[10:22].upper()}"]
-    assert enrich(registry, civitai).asked == 1
+    assert enrich(registry, civitai).asked == 0
 
 
 def test_enrich_keeps_what_it_has_when_it_ends_early(registry: ModelRegistry, hub: Hub, civitai: CivitAI) -> None:
@@ -352,6 +354,46 @@ def test_enrich_keeps_what_it_has_when_it_ends_early(registry: ModelRegistry, hu
     with pytest.raises(HubError, match="offline"):
         enrich(registry, CivitAI(offline=True))
     assert sum(model.source_id is not None for model in registry.list_models()) == 100
+
+
+def test_what_a_hub_said_stays_when_the_file_is_touched_or_moved(
+    registry: ModelRegistry, hub: Hub, civitai: CivitAI, model: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "loras"
+    path = model(root / "a.safetensors")
+    registry.scan([root])
+    registry.hash_models()
+    text = registry.get_model("a").sha256
+    assert text
+    hub.says("/model-versions/by-hash", by_hash({text: version_record(1, text)}))
+    assert enrich(registry, civitai).updated == ("lora:a.safetensors",)
+    os.utime(path, ns=(1, 1))
+    registry.scan([root])
+    touched = registry.get_model("a")
+    assert (touched.title, touched.base_model, touched.source_id, touched.source) == (
+        "Model 1",
+        "Pony",
+        "1:1001",
+        "local",
+    )
+    path.rename(root / "b.safetensors")
+    registry.scan([root])
+    moved = registry.get_model("b")
+    assert (moved.title, moved.source, moved.previous_ids) == ("Model 1", "local", ("lora:a.safetensors",))
+    model(root / "b.safetensors", {**SDXL_LORA, "lora_unet_input_blocks_4_1.alpha": ()})
+    registry.scan([root])
+    assert registry.get_model("b").title == "", "another file under that name"
+    assert registry.cleanup_cache().removed == ()
+
+
+def test_what_a_hub_does_not_know_is_not_asked_again_for_a_month(registry: ModelRegistry, hub: Hub) -> None:
+    clock = [1e9]
+    civitai = CivitAI(base_url=hub.url, now=lambda: clock[0])
+    hub.says("/model-versions/by-hash", by_hash({}))
+    stored(registry, 1)
+    assert [enrich(registry, civitai).asked for _ in range(2)] == [1, 0]
+    clock[0] += 31 * 86_400
+    assert enrich(registry, civitai).asked == 1
 
 
 FACTS = ModelMetadata(

@@ -54,7 +54,7 @@ def test_the_second_reader_reads_all(files: list[FoundFile], hub: dict[str, Mode
     waiting = deque([files])
     second = reading.SecondReader(waiting, hub)
     found: dict[str, ModelMetadata] = {}
-    while second._thread.is_alive() or second.working() and not waiting:
+    while second._thread.is_alive() or (second.working() and not waiting):
         found |= {file.model_id: record for file, record in second.results(wait=True)}
     second.stop()
     assert found == records(files, hub)
