@@ -23,6 +23,7 @@ from ..prompt import vocabulary as prompt_vocabulary
 from ..prompt.words import terms
 from ..records import Reason
 from ..registry import Architecture, Family, FamilyFinding, LoRAKind, ModelMetadata
+from .strength import Strengths
 from .text import BM25, Query, is_common, is_everyday, is_meta, query, tokens
 
 WORTH = {"trigger": 0.85, "name": 0.75, "text": 0.25, "style": 0.35}
@@ -111,6 +112,7 @@ class Library:
         frequency = Counter(token for features in self.features for token in features.tokens)
         self._information = {token: self._measure(token, count) for token, count in frequency.items()}
         self._bm25 = BM25([_fields(features) for features in self.features])
+        self.strengths = Strengths(models)
 
     @property
     def usable(self) -> int:

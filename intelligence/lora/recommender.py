@@ -13,8 +13,8 @@ from ..records import Reason
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from .ranking import Evidence, Library, Shift, base_factor, prompt_query, unusable
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
-from .selection import Selection
-from .strength import single_strength, stacked
+from .selection import Candidate, select
+from .strength import Strength, Strengths
 from .text import Query
 from .triggers import missing_words
 
@@ -79,7 +79,8 @@ class LoRARecommender:
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
         allowed, _ = self._found(prompt_analysis, base)
-        return [_recommendation(evidence, asked) for evidence in allowed[:top_k]]
+        strengths = self._strengths()
+        return [_recommendation(e, strengths.alone(e.features.model, asked), asked) for e in allowed[:top_k]]
 
     def recommend(
         self,
@@ -118,15 +119,20 @@ class LoRARecommender:
         asked = prompt_query(prompt_analysis)
         named, rejected = self._tagged(prompt_analysis.lora_tags, asked, base)
         allowed, blocked = self._found(prompt_analysis, base)
-        selection = Selection(self._library(), limits, {lora.lora_metadata.model_id for lora in named}, len(named))
-        for lora in named:
-            selection.occupy(lora.lora_metadata)
-        chosen, turned_down = selection.choose(allowed)
-        recommended = _share([_recommendation(evidence, asked) for evidence in chosen], named)
+        put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
+        candidates = [Candidate(e.features.model, e.confidence, e.words) for e in allowed]
+        chosen, turned_down = select(candidates, put_in, asked, limits)
+        strengths = self._strengths().together([candidate.model for candidate in chosen], put_in, asked)
+        found = {e.features.model.model_id: e for e in allowed}
+        recommended = [
+            _recommendation(found[candidate.model.model_id], strength, asked)
+            for candidate, strength in zip(chosen, strengths, strict=True)
+        ]
         refused = [
             RejectedLoRA(e.features.model.name, Reason("lora", reason, round(e.relevance, 3)))
             for e, reason in blocked
-            if e.relevance >= min(limits.min_confidence, 0.5) and e.features.model.model_id not in selection.named
+            if e.relevance >= min(limits.min_confidence, 0.5)
+            and e.features.model.model_id not in {model.model_id for model, _ in put_in}
         ]
         near = [item for item in turned_down if item.reason.weight >= NEAR_MISS]
         others = (refused[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
@@ -152,6 +158,9 @@ class LoRARecommender:
             known = (revision, Library(self.registry.list_models(ModelKind.LORA, with_problems=True)))
             _LIBRARIES[self.registry] = known
         return known[1]
+
+    def _strengths(self) -> Strengths:
+        return self._library().strengths
 
     def _found(
         self, analysis: PromptAnalysis, base: FamilyFinding
@@ -186,7 +195,7 @@ class LoRARecommender:
             if model is None or reason is not None:
                 rejected.setdefault(tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by you, but {reason}")))
             elif model.model_id not in named:
-                named[model.model_id] = _obeyed(tag, model, asked)
+                named[model.model_id] = _obeyed(tag, model, self._strengths().alone(model, asked), asked)
         return list(named.values()), list(rejected.values())
 
 
@@ -206,24 +215,23 @@ def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:
     return (-round(evidence.confidence, 6), -evidence.score, model.name, model.model_id)
 
 
-def _recommendation(evidence: Evidence, asked: Query) -> LoRARecommendation:
+def _recommendation(evidence: Evidence, strength: Strength, asked: Query) -> LoRARecommendation:
     model = evidence.features.model
-    strength, limits, why = single_strength(model)
     words = missing_words(model, asked, evidence.trigger_set)
-    reasons = (*evidence.reasons, why, *_trigger_reason(words))
+    reasons = (*evidence.reasons, strength.reason, *_trigger_reason(words))
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
         confidence_score=round(evidence.confidence, 3),
-        suggested_alpha=strength,
+        suggested_alpha=strength.value,
         matching_concepts=evidence.matching,
-        strength_range=limits,
+        strength_range=strength.limits,
         trigger_words=words,
         reasons=reasons,
     )
 
 
-def _obeyed(tag: LoRATag, model: ModelMetadata, asked: Query) -> LoRARecommendation:
+def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, asked: Query) -> LoRARecommendation:
     clip = f" (text encoders {tag.strength_clip:g})" if tag.strength_clip is not None else ""
     reasons = [Reason("lora", f"named by you, with strength {tag.strength_model:g}{clip}")]
     if model.architecture is Architecture.UNKNOWN:
@@ -235,7 +243,7 @@ def _obeyed(tag: LoRATag, model: ModelMetadata, asked: Query) -> LoRARecommendat
         confidence_score=1.0,
         suggested_alpha=tag.strength_model,
         suggested_alpha_clip=tag.strength_clip,
-        strength_range=single_strength(model)[1],
+        strength_range=usual.limits,
         trigger_words=words,
         reasons=(*reasons, *_trigger_reason(words)),
         named=True,
@@ -251,14 +259,3 @@ def _met(model: ModelMetadata, asked: Query) -> int | None:
 
 def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
     return (Reason("trigger words", f"the prompt lacks its trigger words {', '.join(words)}"),) if words else ()
-
-
-def _share(chosen: list[LoRARecommendation], named: Sequence[LoRARecommendation]) -> list[LoRARecommendation]:
-    """The chosen LoRAs at the strengths that they get together."""
-    strengths, why = stacked([lora.suggested_alpha for lora in chosen], [lora.suggested_alpha for lora in named])
-    if why is None:
-        return chosen
-    return [
-        replace(lora, suggested_alpha=strength, reasons=(*lora.reasons, why), reasoning="")
-        for lora, strength in zip(chosen, strengths, strict=True)
-    ]

@@ -2,85 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ..config import LoRAPreferences
 from ..records import Reason
-from ..registry import ModelMetadata
-from .ranking import Evidence, Library
+from ..registry import LoRAKind, ModelMetadata
 from .recommendation import RejectedLoRA
-from .text import tokens
+from .strength import LEAST_SHARE, bound, hub_numbers, shares
+from .text import Query, is_common, is_everyday, is_meta, tokens
 
 SAME_NAME = 0.75
 """Overlap of the telling name words (Jaccard) from which two LoRAs count as versions of one."""
+AS_SURE = 0.05
+"""How much less sure a newer version may be and still be taken in place of an older one."""
+
+_STYLE = frozenset(("style", "estilo"))
+_VERSION = re.compile(r"(?<![a-z])v\.?\s?(\d+(?:[._]\d+)*)(?![\d])|(?<=[a-z_\- ])(\d+(?:\.\d+)*)$", re.IGNORECASE)
+
+_Phrases = frozenset[tuple[str, ...]]
 
 
-class Selection:
-    """Takes LoRAs one by one, best first.
+@dataclass(frozen=True)
+class Candidate:
+    """One LoRA of a ranking."""
+
+    model: ModelMetadata
+    confidence: float
+    words: frozenset[str]
+    """Telling tokens of the prompt that speak for it."""
+
+
+def select(
+    ranked: Sequence[Candidate],
+    named: Sequence[tuple[ModelMetadata, float]],
+    asked: Query,
+    limits: LoRAPreferences,
+) -> tuple[list[Candidate], list[RejectedLoRA]]:
+    """Those to apply, best first, and those that are not, each with the reason.
 
     Args:
-        library: for how much a word tells.
-        limits: how many, how sure, whether styles may mix.
-        named: model ids of those that the prompt's tags already put in.
-        taken: how many of `limits.max_loras` are used up by those.
+        ranked: LoRAs that may be applied, best first.
+        named: the LoRAs that the user put in, with their strengths: they stay, and count towards `limits.max_loras`.
+        asked: the prompt's words.
     """
+    chosen: list[Candidate] = []
+    rejected: list[RejectedLoRA] = []
+    put_in = {model.model_id for model, _ in named}
+    taken = [_Taken(model, _named_words(model, asked)) for model, _ in named]
+    strengths = [abs(strength) for model, strength in named if shares(model)]
+    for candidate in newest([item for item in ranked if item.model.model_id not in put_in]):
+        reason = _objection(candidate, taken, limits) or _no_room(candidate.model, chosen, strengths)
+        if reason is None:
+            chosen.append(candidate)
+            taken.append(_Taken(candidate.model, candidate.words))
+        else:
+            rejected.append(RejectedLoRA(candidate.model.name, Reason("lora", reason, round(candidate.confidence, 3))))
+    return chosen, rejected
 
-    def __init__(self, library: Library, limits: LoRAPreferences, named: set[str], taken: int) -> None:
-        self.library = library
-        self.limits = limits
-        self.named = named
-        self.taken = taken
-        self._features = {features.model.model_id: features for features in library.features}
-        self._inside: list[tuple[str, frozenset[str], frozenset[tuple[str, ...]]]] = []
-        self._words: dict[str, str] = {}
-        self._style: str | None = None
 
-    def occupy(self, model: ModelMetadata) -> None:
-        """Take note of a LoRA that is applied in any case."""
-        features = self._features[model.model_id]
-        self._inside.append((model.name, frozenset(features.name), _triggers(model)))
-        if features.is_style and self._style is None:
-            self._style = model.name
+def newest(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """`ranked`, where the newest of a LoRA's versions takes the place of one that is hardly surer."""
+    rest, ordered = list(ranked), []
+    while rest:
+        best = rest[0]
+        versions = [item for item in rest if item.confidence >= best.confidence - AS_SURE]
+        for other in versions:
+            if is_version(other.model, best.model) and _newer(other.model, best.model):
+                best = other
+        ordered.append(best)
+        rest.remove(best)
+    return ordered
 
-    def choose(self, ranked: Iterable[Evidence]) -> tuple[list[Evidence], list[RejectedLoRA]]:
-        """Those to apply, best first, and those that are not, with the reason."""
-        chosen: list[Evidence] = []
-        rejected: list[RejectedLoRA] = []
-        for evidence in ranked:
-            model = evidence.features.model
-            if model.model_id in self.named:
-                continue
-            reason = self._objection(evidence)
-            if reason is not None:
-                rejected.append(RejectedLoRA(model.name, Reason("lora", reason, round(evidence.confidence, 3))))
-                continue
-            chosen.append(evidence)
-            self.taken += 1
-            self.occupy(model)
-            for word in evidence.words:
-                self._words.setdefault(word, model.name)
-        return chosen, rejected
 
-    def _objection(self, evidence: Evidence) -> str | None:
-        features, limits = evidence.features, self.limits
-        if evidence.confidence < limits.min_confidence:
-            return f"not sure enough: confidence {evidence.confidence:.2f}, {limits.min_confidence:g} is asked for"
-        triggers = _triggers(features.model)
-        for name, words, others in self._inside:
-            union = words | set(features.name)
-            overlap = len(words & set(features.name)) / len(union) if union else 0.0
-            if overlap >= SAME_NAME or (triggers and triggers == others):
-                return f"a version of {name}, which is applied already"
-        if features.is_style and self._style is not None and not limits.allow_style_mixing:
-            return f"a second style beside {self._style}; styles are not mixed unless that is allowed"
-        both_styles = features.is_style and self._style is not None
-        if evidence.words and not both_styles and evidence.words <= self._words.keys():
-            serving = sorted({self._words[word] for word in evidence.words})
-            return f"what the prompt says of it is served by {', '.join(serving)}"
-        if self.taken >= limits.max_loras:
-            return f"the limit of {limits.max_loras} LoRA{'s' * (limits.max_loras != 1)} is reached"
+def is_version(one: ModelMetadata, other: ModelMetadata) -> bool:
+    """Whether two files are the same LoRA, or versions of one."""
+    if one.sha256 is not None and one.sha256 == other.sha256:
+        return True
+    number, its = hub_numbers(one)[0], hub_numbers(other)[0]
+    if number is not None and its is not None:
+        return number == its
+    names = _name(one), _name(other)
+    overlap = len(names[0] & names[1]) / len(names[0] | names[1]) if names[0] | names[1] else 0.0
+    if overlap >= SAME_NAME:
+        return True
+    triggers = _triggers(one)
+    telling = any(not is_meta(word) and not is_everyday(word) for phrase in triggers for word in phrase)
+    related = overlap > 0 or (one.creator is not None and one.creator == other.creator)
+    return telling and related and triggers == _triggers(other)
+
+
+def is_style(model: ModelMetadata) -> bool:
+    """Whether the LoRA is there for a look."""
+    if model.lora_kind is not LoRAKind.UNKNOWN:
+        return model.lora_kind is LoRAKind.STYLE
+    return any(_STYLE & set(tokens(text)) for text in (model.name, *(w for s in model.trigger_sets for w in s.words)))
+
+
+class _Taken:
+    """A LoRA of the set, and what the prompt says of it."""
+
+    def __init__(self, model: ModelMetadata, words: Iterable[str]) -> None:
+        self.model = model
+        self.words = frozenset(words)
+        self.is_style = is_style(model)
+
+
+def _objection(candidate: Candidate, taken: Sequence[_Taken], limits: LoRAPreferences) -> str | None:
+    model = candidate.model
+    if candidate.confidence < limits.min_confidence:
+        return f"not sure enough: confidence {candidate.confidence:.2f}, {limits.min_confidence:g} is asked for"
+    for other in taken:
+        if is_version(model, other.model):
+            return f"a version of {other.model.name}, which is applied already"
+    style = next((other.model.name for other in taken if other.is_style), None) if is_style(model) else None
+    if style is not None and not limits.allow_style_mixing:
+        return f"a second style beside {style}; styles are not mixed unless that is allowed"
+    if style is None and (serving := _serving(candidate, taken)):
+        return f"what the prompt says of it is served by {', '.join(serving)}"
+    if len(taken) >= limits.max_loras:
+        return f"the limit of {limits.max_loras} LoRA{'s' * (limits.max_loras != 1)} is reached"
+    return None
+
+
+def _serving(candidate: Candidate, taken: Sequence[_Taken]) -> list[str]:
+    """The LoRAs that show what the prompt has of this one; a second character needs words of its own that name it."""
+    words = candidate.words
+    if candidate.model.lora_kind is LoRAKind.CHARACTER:
+        characters = [other for other in taken if other.model.lora_kind is LoRAKind.CHARACTER]
+        own = words & _identity(candidate.model)
+        if characters and own <= frozenset().union(*(other.words for other in characters)):
+            return sorted(other.model.name for other in characters)
+    if not words or not words <= frozenset().union(*(other.words for other in taken)):
+        return []
+    return sorted(other.model.name for other in taken if words & other.words)
+
+
+def _no_room(model: ModelMetadata, chosen: Sequence[Candidate], named: Sequence[float]) -> str | None:
+    if not named or not shares(model):
         return None
+    sharing = 1 + sum(shares(candidate.model) for candidate in chosen)
+    if bound(len(named) + sharing) - sum(named) >= LEAST_SHARE * sharing:
+        return None
+    return f"the strengths that you gave, {sum(named):g} together, leave no room for it"
 
 
-def _triggers(model: ModelMetadata) -> frozenset[tuple[str, ...]]:
+def _named_words(model: ModelMetadata, asked: Query) -> set[str]:
+    """What the prompt says of a LoRA that it names by a tag."""
+    known = _identity(model) | {word for phrase in _triggers(model) for word in phrase}
+    return {word for word in known & asked.tokens if not is_common(word)}
+
+
+def _identity(model: ModelMetadata) -> frozenset[str]:
+    """The words that name what a LoRA shows: its name, its title, and the first phrase of each trigger set."""
+    first = (trigger.words[0] for trigger in model.trigger_sets if trigger.words)
+    return frozenset(word for text in (model.name, model.title, *first) for word in tokens(text) if not is_meta(word))
+
+
+def _name(model: ModelMetadata) -> frozenset[str]:
+    return frozenset(word for word in tokens(model.name) if not is_meta(word))
+
+
+def _triggers(model: ModelMetadata) -> _Phrases:
     return frozenset(key for trigger in model.trigger_sets for word in trigger.words if (key := tokens(word)))
+
+
+def _newer(one: ModelMetadata, other: ModelMetadata) -> bool:
+    number, its = hub_numbers(one)[1], hub_numbers(other)[1]
+    if number is not None and its is not None:
+        return number > its
+    return _version(one.name) > _version(other.name)
+
+
+def _version(name: str) -> tuple[int, ...]:
+    """`witch_v1.5` → (1, 5); a name without a number is the first version."""
+    found = _VERSION.search(name)
+    return tuple(int(part) for part in re.split(r"[._]", found[1] or found[2])) if found else (1,)

@@ -217,7 +217,7 @@ def test_ratings_shift_the_order_and_the_threshold():
 @pytest.mark.parametrize(
     "more, strength",
     [
-        ({}, 0.8),
+        ({}, 0.9),
         ({"strength": 0.55}, 0.55),
         ({"strength_range": (0.4, 0.8)}, 0.6),
         ({"example_prompts": tuple(ExamplePrompt("x", weight) for weight in (0.3, 0.5, 0.9))}, 0.5),
@@ -233,7 +233,7 @@ def test_strengths_are_lowered_when_stacked_and_bounded_together():
     strong = [replace(model, strength=2.0) for model in (ANIME, MAGIC, WITCH)]
     choice = choose("anime style mirkwood witch, magical effects", *strong)
     assert len(choice.chosen) == 3
-    assert sum(item.suggested_alpha for item in choice.chosen) == pytest.approx(2.4, abs=0.01)
+    assert sum(item.suggested_alpha for item in choice.chosen) == pytest.approx(2.6, abs=0.01)
 
 
 @pytest.mark.parametrize(
