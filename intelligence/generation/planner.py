@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
 from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, Resources
-from ..parameters import ParameterOptimizer, profile
+from ..parameters import ParameterOptimizer, profile_for
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
@@ -34,9 +35,11 @@ class Planner:
     registry: ModelRegistry
     learning: LearningEngine
     memory: MemoryManager = field(default_factory=MemoryManager)
+    families: Path | None = None
+    """The user's table of families; None: the one in the data folder."""
 
     def __post_init__(self) -> None:
-        self.optimizer = ParameterOptimizer(self.memory, throughput=self.learning.throughput)
+        self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
 
     def unusable(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
         """Those of the named LoRAs that this machine lacks or cannot use, whatever the base model."""
@@ -98,7 +101,7 @@ class Planner:
         quality_tags = quality_tags and not manual
         analysis = recommendations.prompt_analysis
         finding = recommendations.family or identify_family(recommendations.model or ModelEvidence())
-        row = profile(finding.family, analysis.intent.artistic_style)
+        row = profile_for(finding, analysis.intent.artistic_style, path=self.optimizer.table)
         woven = weave(
             analysis,
             [] if manual else recommendations.suggested_loras,
@@ -144,11 +147,10 @@ class Planner:
             overrides=overrides,
             resources=resources,
             weights_gb=weights_gb,
+            improve=recommendations.mode is not OperationMode.MANUAL,
         )
         if recommendations.mode is OperationMode.MANUAL:
-            parameters = replace(
-                parameters, rescale_cfg=0.0, sigmas=None, optimization_strategy="MANUAL", reasons=tuple(reasons)
-            )
+            parameters = replace(parameters, optimization_strategy="MANUAL", reasons=tuple(reasons))
         return replace(recommendations, suggested_params=parameters)
 
     def identified(self, recommendations: Recommendations, model: ModelEvidence) -> Recommendations:

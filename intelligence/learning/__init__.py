@@ -2,6 +2,6 @@
 
 from .engine import LearningEngine
 from .preferences import Preference, Preferences
-from .store import Feedback, StoredGeneration
+from .store import Feedback, StoredGeneration, Timing
 
-__all__ = ["Feedback", "LearningEngine", "Preference", "Preferences", "StoredGeneration"]
+__all__ = ["Feedback", "LearningEngine", "Preference", "Preferences", "StoredGeneration", "Timing"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import data_folder, require
 from .preferences import Preferences
-from .store import MAX_COMMENT, Feedback, LearningStore, StoredGeneration
+from .store import MAX_COMMENT, Feedback, LearningStore, StoredGeneration, Timing
 
 
 class LearningEngine:
@@ -95,13 +95,13 @@ class LearningEngine:
         """What the ratings say now."""
         return Preferences(self._store.observations())
 
-    def record_throughput(self, device: str, tflops: float) -> None:
-        """Remember how fast `device` (a key of the caller's) was, in TFLOP/s."""
-        self._store.add_throughput(device, tflops)
+    def record_timing(self, key: str, timing: Timing) -> None:
+        """Remember how long a run took; `key` (the caller's) names the device and the kind of model."""
+        self._store.add_timing(key, timing)
 
-    def throughput(self, device: str) -> float | None:
-        """Median of the last 16 measurements of `device` in TFLOP/s; None without any."""
-        return self._store.throughput(device)
+    def timings(self, key: str) -> list[Timing]:
+        """The last 48 runs remembered under `key`, oldest first."""
+        return self._store.timings(key)
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""

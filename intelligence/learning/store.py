@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from threading import RLock
 from typing import Any
 
@@ -21,7 +20,8 @@ from .preferences import Observation
 
 MAX_COMMENT = 10_000
 MAX_ID = 200
-THROUGHPUT_SAMPLES = 16
+TIMINGS_KEPT = 48
+"""Of one device and kind of model: enough for several sizes, few enough to follow a machine that changes."""
 
 MIGRATIONS = (
     """
@@ -57,6 +57,21 @@ MIGRATIONS = (
     CREATE TABLE decisions (revision INTEGER NOT NULL);
     INSERT INTO decisions VALUES (0);
     """,
+    """
+    DROP TABLE throughput;
+    CREATE TABLE timings (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        images INTEGER NOT NULL,
+        items INTEGER NOT NULL,
+        pass_items INTEGER NOT NULL,
+        item_seconds REAL NOT NULL,
+        seconds REAL NOT NULL
+    );
+    CREATE INDEX timings_by_key ON timings (key, id);
+    """,
 )
 
 
@@ -72,6 +87,28 @@ class Feedback(Record):
     comments: str = ""
     rated_at: str = ""
     """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Timing(Record):
+    """How long one run took."""
+
+    width: int
+    height: int
+    images: int
+    items: int
+    """Forward items that the model computed in all."""
+    pass_items: int
+    """Forward items in one pass of the model."""
+    item_seconds: float
+    """Seconds of a forward item, the median from the second step on."""
+    seconds: float
+    """The whole run, decoding included."""
+
+    def check(self) -> None:
+        """Raise InvalidInputError unless every value is above 0."""
+        for name, value in vars(self).items():
+            require(is_number(value) and value > 0, f"{name} must be a number above 0, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -228,26 +265,32 @@ class LearningStore:
             for row in rows
         ]
 
-    def add_throughput(self, device: str, tflops: float) -> None:
-        """Remember one measurement; the last 16 of a device are kept."""
-        _check_id(device)
-        require(is_number(tflops) and tflops > 0, f"tflops must be a number above 0, got {tflops!r}")
+    def add_timing(self, key: str, timing: Timing) -> None:
+        """Remember one run; the last 48 of a key are kept."""
+        _check_id(key)
+        timing.check()
         with self._writing() as db:
-            db.execute("INSERT INTO throughput (device, tflops) VALUES (?, ?)", (device, float(tflops)))
             db.execute(
-                "DELETE FROM throughput WHERE device = ? AND id NOT IN "
-                "(SELECT id FROM throughput WHERE device = ? ORDER BY id DESC LIMIT ?)",
-                (device, device, THROUGHPUT_SAMPLES),
+                "INSERT INTO timings (key, width, height, images, items, pass_items, item_seconds, seconds) "
+                "VALUES (:key, :width, :height, :images, :items, :pass_items, :item_seconds, :seconds)",
+                {"key": key, **vars(timing)},
+            )
+            db.execute(
+                "DELETE FROM timings WHERE key = ?1 AND id NOT IN "
+                "(SELECT id FROM timings WHERE key = ?1 ORDER BY id DESC LIMIT ?2)",
+                (key, TIMINGS_KEPT),
             )
 
-    def throughput(self, device: str) -> float | None:
-        """Median of the device's last 16 measurements in TFLOP/s; None without any."""
-        _check_id(device)
+    def timings(self, key: str) -> list[Timing]:
+        """The runs remembered under `key`, oldest first."""
+        _check_id(key)
+        query = (
+            "SELECT width, height, images, items, pass_items, item_seconds, seconds "
+            "FROM timings WHERE key = ? ORDER BY id"
+        )
         with self._reading() as db:
-            rows = (
-                [] if db is None else db.execute("SELECT tflops FROM throughput WHERE device = ?", (device,)).fetchall()
-            )
-        return median(row[0] for row in rows) if rows else None
+            rows = [] if db is None else db.execute(query, (key,)).fetchall()
+        return [Timing(**dict(row)) for row in rows]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:

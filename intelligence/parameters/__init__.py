@@ -2,17 +2,17 @@
 
 from .optimizer import ParameterOptimizer
 from .parameters import Improvements, OptimizedParameters
-from .profiles import Profile, profile
+from .profiles import Profile, profile, profile_for
 from .samplers import a1111_name
-from .timing import step_tflop, throughput_key
+from .speed import TimeEstimate
 
 __all__ = [
     "Improvements",
     "OptimizedParameters",
     "ParameterOptimizer",
     "Profile",
+    "TimeEstimate",
     "a1111_name",
     "profile",
-    "step_tflop",
-    "throughput_key",
+    "profile_for",
 ]

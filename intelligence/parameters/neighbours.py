@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from ..config import require
 from ..records import Reason
 from ..registry import Family
 from .parameters import OptimizedParameters
-from .profiles import Profile, profile, schedule_sigmas
-from .timing import step_tflop
+from .profiles import Profile, profile
+from .schedules import schedule_sigmas
+from .speed import TimeEstimate
+from .timing import forward_items
 
 AXES = {"cfg": "guidance_scale", "sampler": "sampler_name", "steps": "num_steps", "scheduler": "scheduler"}
 """What is varied, in the order in which it is tried, and its field."""
 
+Estimate = Callable[[OptimizedParameters, int], TimeEstimate]
+"""Settings and forward items of all images → how long they take."""
 
-def neighbours(parameters: OptimizedParameters, count: int, kept: Collection[str] = ()) -> list[OptimizedParameters]:
+
+def neighbours(
+    parameters: OptimizedParameters,
+    count: int,
+    kept: Collection[str],
+    estimate: Estimate,
+    table: Path,
+) -> list[OptimizedParameters]:
     """`parameters`, then at most `count` − 1 others: one value changed, then two, and so on; axes in `kept` stay.
 
     All lie within the family's range (`families.json`). Raises InvalidInputError for a count below 1.
@@ -26,7 +38,7 @@ def neighbours(parameters: OptimizedParameters, count: int, kept: Collection[str
     require(
         isinstance(count, int) and not isinstance(count, bool) and count >= 1, f"count must be 1 or more, got {count!r}"
     )
-    row = profile(parameters.family, zsnr=parameters.rescale_cfg > 0)
+    row = profile(parameters.family, zsnr=parameters.rescale_cfg > 0, path=table)
     options = [[None, *(_options(axis, parameters, row) if axis not in kept else ())] for axis in AXES]
     combinations = sorted(
         (tuple(enumerate(combination)) for combination in product(*(range(len(values)) for values in options))),
@@ -41,7 +53,7 @@ def neighbours(parameters: OptimizedParameters, count: int, kept: Collection[str
         changed = {
             axis: options[position][index] for (position, index), axis in zip(indexed, AXES, strict=True) if index
         }
-        found.append(_changed(parameters, changed) if changed else parameters)
+        found.append(_changed(parameters, changed, kept, estimate) if changed else parameters)
     return found
 
 
@@ -87,18 +99,32 @@ def _schedulers(parameters: OptimizedParameters, row: Profile) -> list[str]:
     return [name for name in row.schedulers if name != current]
 
 
-def _changed(parameters: OptimizedParameters, changed: Mapping[str, Any]) -> OptimizedParameters:
-    other = replace(parameters, **{AXES[axis]: value for axis, value in changed.items()})
-    if other.sigmas is not None:
-        sigmas = None if "scheduler" in changed else schedule_sigmas(_schedule_of(parameters), other.num_steps)
-        other = replace(other, sigmas=sigmas)
+def _changed(
+    parameters: OptimizedParameters, changed: dict[str, Any], kept: Collection[str], estimate: Estimate
+) -> OptimizedParameters:
     old = {axis: getattr(parameters, field) for axis, field in AXES.items()}
+    schedule = None if parameters.sigmas is None else _schedule_of(parameters)
+    if schedule:
+        old["scheduler"] = "Align Your Steps"
+    if schedule and "scheduler" in changed:
+        schedule = None
+        if not {"steps"} & {*changed, *kept}:
+            # Align Your Steps is what let so few steps do.
+            changed = {**changed, "steps": 2 * parameters.num_steps}
+    other = replace(parameters, **{AXES[axis]: value for axis, value in changed.items()})
+    items = parameters.batch_size * forward_items(
+        other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
+    )
+    took = estimate(other, items)
     text = ", ".join(f"{axis} {value} instead of {old[axis]}" for axis, value in changed.items())
-    seconds = parameters.estimated_time_seconds
-    if seconds is not None:
-        seconds *= step_tflop(other) * other.num_steps / (step_tflop(parameters) * parameters.num_steps)
-    reasons = (*parameters.reasons, Reason("variation", f"a neighbour worth comparing: {text}"))
-    return replace(other, estimated_time_seconds=seconds, reasons=reasons)
+    return replace(
+        other,
+        sigmas=schedule_sigmas(schedule, other.num_steps) if schedule else None,
+        forward_items=items,
+        estimated_time_seconds=took.seconds,
+        time_interval_seconds=(took.low, took.high) if took.learned else None,
+        reasons=(*parameters.reasons, Reason("variation", f"a neighbour worth comparing: {text}")),
+    )
 
 
 def _schedule_of(parameters: OptimizedParameters) -> str:

@@ -38,18 +38,22 @@ class Improvements:
     def check(self) -> None:
         """Raise InvalidInputError for a value that cannot be sampled with."""
         low, high = self.cfg_cutoff_sigma, self.cfg_start_sigma
-        reuse = 0 if self.limits_guidance else MAX_EASYCACHE
-        checks = (
+        _require_all(
+            self,
             ("cfg_cutoff_sigma", is_number(low) and low >= 0, "0 or more"),
-            ("cfg_start_sigma", high is None or (is_number(high) and high > low), "None or above cfg_cutoff_sigma"),
+            ("cfg_start_sigma", high is None or is_number(high), "None or above cfg_cutoff_sigma"),
+            ("easycache", is_number(self.easycache), f"from 0 to {MAX_EASYCACHE}"),
+        )
+        reuse = 0 if self.limits_guidance else MAX_EASYCACHE
+        _require_all(
+            self,
+            ("cfg_start_sigma", high is None or high > low, "None or above cfg_cutoff_sigma"),
             (
                 "easycache",
-                is_number(self.easycache) and 0 <= self.easycache <= reuse,
+                0 <= self.easycache <= reuse,
                 f"from 0 to {MAX_EASYCACHE}, and 0 where guidance is off for a part of the steps",
             ),
         )
-        for name, holds, expected in checks:
-            require(holds, f"{name} must be {expected}, got {getattr(self, name)!r}")
 
 
 @dataclass
@@ -93,10 +97,15 @@ class OptimizedParameters(Record):
     """Predicted forward items of all images: one per image and evaluation, two where guidance is on; None: unknown."""
     max_time_seconds: float | None = None
     """The time budget that was asked for, of all images; the sampler watches over it."""
+    time_interval_seconds: tuple[float, float] | None = None
+    """From … to, holding `estimated_time_seconds` with 90 %; None: nothing is known of this device yet."""
+    timing_key: str = ""
+    """What this run's time is remembered under: device and kind of model."""
 
     def check(self) -> None:
         """Raise InvalidInputError where an edit left a value that cannot be sampled with."""
-        checks = (
+        _require_all(
+            self,
             ("num_steps", _is_int(self.num_steps, 1, MAX_STEPS), f"an integer from 1 to {MAX_STEPS}"),
             ("guidance_scale", is_number(self.guidance_scale) and 0 <= self.guidance_scale <= 100, "from 0 to 100"),
             ("width", _is_side(self.width), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
@@ -105,9 +114,13 @@ class OptimizedParameters(Record):
             ("clip_skip", self.clip_skip is None or _is_int(self.clip_skip, -12, -1), "None or from -12 to -1"),
             ("rescale_cfg", is_number(self.rescale_cfg) and 0 <= self.rescale_cfg <= 1, "from 0 to 1"),
         )
-        for name, holds, expected in checks:
-            require(holds, f"{name} must be {expected}, got {getattr(self, name)!r}")
         self.improvements.check()
+
+
+def _require_all(record: object, *checks: tuple[str, bool, str]) -> None:
+    """Raise InvalidInputError for the first (field, whether it holds, what is expected) that does not hold."""
+    for name, holds, expected in checks:
+        require(holds, f"{name} must be {expected}, got {getattr(record, name)!r}")
 
 
 def _is_int(value: object, low: int, high: int) -> bool:

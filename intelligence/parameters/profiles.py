@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,10 @@ from typing import Any
 from ..config import Priority, is_number, require
 from ..errors import InvalidInputError
 from ..prompt import ArtisticStyle
-from ..registry import Family
+from ..registry import Architecture, Family, FamilyFinding
+from .resolution import NATIVE_SIDES
+from .samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+from .schedules import AYS_TABLES
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
 """The row whose sampling is used for any undistilled model with zero terminal SNR."""
@@ -28,12 +30,11 @@ LOOKS = {
     ArtisticStyle.ANIME: "anime",
     ArtisticStyle.CARTOON: "anime",
 }
+VARIANTS = ("guided", "merge")
+"""Looks that `FamilyFinding.variant` asks for, whatever the style."""
 
-AYS_TABLES: dict[str, tuple[float, ...]] = {
-    "ays": (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.029),
-    "ays_sd1": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
-}
-"""Align Your Steps (arXiv 2404.14507), 10 steps, before the last sigma is put to 0: SDXL and SD 1.5."""
+_BASES = {Architecture.SD1: Family.SD15, Architecture.SD2: Family.SD15}
+"""What a distilled model of an older architecture takes its size from: SD Turbo and LCM for SD 1.5 both paint 512²."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,13 @@ class Profile:
     """ComfyUI's name; where `schedule` is set, the core scheduler that comes nearest to it."""
     source: str
     """Where the row comes from."""
+    complex_steps: int | None = None
+    """Steps for a prompt that the picture has much to hold of; None: the same."""
     schedule: str | None = None
     """Name of an explicit schedule (`AYS_TABLES`), or None."""
     rescale_cfg: float = 0.0
+    cfg_cutoff_sigma: float = 0.0
+    """Sigma from which on guidance is left out; 0: never."""
     native: str = "sdxl"
     """`sdxl` (buckets around 1024²), `768` or `512`."""
     quality_tags: tuple[str, ...] = ()
@@ -77,53 +82,66 @@ def profile(
     few_steps: int | None = None,
     zsnr: bool = False,
     path: str | Path | None = None,
+    variant: str = "",
 ) -> Profile:
     """The row of the table for a family, the look of a prompt and a priority.
 
     Args:
         few_steps: the step count that a distilled checkpoint was made for.
         zsnr: zero terminal SNR; an undistilled model then takes the v-prediction row's sampling.
-        path: a JSON file like `families.json` whose families are used before the built-in ones.
+        path: a JSON file like `families.json` whose families stand in place of the built-in ones; one that does not
+            exist changes nothing.
+        variant: see `FamilyFinding.variant`.
 
     Raises:
         InvalidInputError: `path` cannot be read or lacks a value.
     """
-    families = _families() if path is None else {**_families(), **_read(Path(path))}
-    found = _row(family, style, priority, families)
+    families = _table(path)
+    found = _row(family, variant or LOOKS.get(style, "default") if style else variant, priority, families)
     if found.fixed:
-        return replace(found, steps=few_steps or found.steps, step_range=None if few_steps else found.step_range)
+        scheduler = "sgm_uniform" if zsnr and found.scheduler not in ZSNR_SCHEDULERS else found.scheduler
+        only = None if few_steps else found.step_range
+        return replace(found, steps=few_steps or found.steps, step_range=only, scheduler=scheduler, zsnr=zsnr)
     if not zsnr and family is not ZSNR_STAND_IN:
         return found
-    sampling = _row(ZSNR_STAND_IN, style, priority, families)
+    sampling = replace(_row(ZSNR_STAND_IN, "", priority, families), family=family, zsnr=True)
+    return _dressed(replace(sampling, native=found.native), found)
+
+
+def profile_for(
+    finding: FamilyFinding,
+    style: ArtisticStyle | None = None,
+    priority: Priority = Priority.BALANCED,
+    path: str | Path | None = None,
+) -> Profile:
+    """The row for what is known of a model. A distilled one keeps the tags of the family that it came from.
+
+    Raises like `profile`.
+    """
+    row = profile(finding.family, style, priority, finding.few_steps, finding.zsnr, path, finding.variant)
+    if not row.fixed:
+        return row
+    if base := _BASES.get(finding.architecture):
+        return replace(row, native=profile(base, path=path).native)
+    return row if finding.base is Family.UNKNOWN else _dressed(row, profile(finding.base, path=path))
+
+
+def _dressed(row: Profile, base: Profile) -> Profile:
+    """`row` with the prompt's words of `base`."""
     return replace(
-        sampling,
-        family=family,
-        zsnr=True,
-        native=found.native,
-        quality_tags=found.quality_tags,
-        quality_front=found.quality_front,
-        negative_hints=found.negative_hints,
+        row,
+        quality_tags=base.quality_tags,
+        quality_front=base.quality_front,
+        negative_hints=base.negative_hints,
     )
 
 
-def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
-    """`steps` + 1 sigmas of an explicit schedule, ending in 0; log-linearly interpolated for other counts than 10."""
-    table = AYS_TABLES[schedule]
-    logs = [math.log(sigma) for sigma in table]
-    positions = [index * (len(table) - 1) / steps for index in range(steps)]
-    sigmas = []
-    for position in positions:
-        low = int(position)
-        sigmas.append(math.exp(logs[low] + (logs[low + 1] - logs[low]) * (position - low)))
-    return (*(round(sigma, 6) for sigma in sigmas), 0.0)
-
-
-def _row(family: Family, style: ArtisticStyle | None, priority: Priority, families: Mapping[str, Any]) -> Profile:
+def _row(family: Family, look: str, priority: Priority, families: Mapping[str, Any]) -> Profile:
     entry = families[family.value]
     looks = entry["looks"]
-    look = looks.get(LOOKS.get(style, "default") if style else "default", looks["default"])
-    row = look.get(priority.value, look["BALANCED"])
-    span = entry.get("range", {})
+    rows = looks.get(look, looks["default"])
+    row = rows.get(priority.value, rows["BALANCED"])
+    span = rows.get("range", entry.get("range", {}))
     return Profile(
         family=family,
         priority=priority,
@@ -132,9 +150,11 @@ def _row(family: Family, style: ArtisticStyle | None, priority: Priority, famili
         sampler=row["sampler"],
         scheduler=row["scheduler"],
         source=row["source"],
+        complex_steps=row.get("complex_steps"),
         schedule=row.get("schedule"),
         rescale_cfg=row.get("rescale_cfg", 0.0),
-        native=entry["native"],
+        cfg_cutoff_sigma=row.get("cfg_cutoff_sigma", 0.0),
+        native=row.get("native", entry["native"]),
         quality_tags=tuple(entry.get("quality_tags", ())),
         quality_front=entry.get("quality_front", False),
         negative_hints=tuple(entry.get("negative_hints", ())),
@@ -146,20 +166,21 @@ def _row(family: Family, style: ArtisticStyle | None, priority: Priority, famili
     )
 
 
-@cache
-def _families() -> Mapping[str, Any]:
-    return _parse((files(__package__) / "families.json").read_text(encoding="utf-8"), "families.json")
-
-
-def _read(path: Path) -> Mapping[str, Any]:
+def _table(path: str | Path | None) -> Mapping[str, Any]:
+    built_in = _parsed((files(__package__) / "families.json").read_text(encoding="utf-8"), "families.json")
+    if path is None:
+        return built_in
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return built_in
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"cannot read the table of families {path}: {error}") from None
-    return _parse(text, str(path))
+    return {**built_in, **_parsed(text, str(path))}
 
 
-def _parse(text: str, name: str) -> Mapping[str, Any]:
+@lru_cache(maxsize=8)
+def _parsed(text: str, name: str) -> Mapping[str, Any]:
     """The families of a table, each checked. Raises InvalidInputError that names file, family and value."""
     try:
         families = json.loads(text)["families"]
@@ -169,26 +190,80 @@ def _parse(text: str, name: str) -> Mapping[str, Any]:
     for family, entry in families.items():
         where = f"{name}: {family}"
         require(family in list(Family), f"{where}: no such family; known: {', '.join(Family)}")
-        require(isinstance(entry, dict) and entry.get("native") in ("sdxl", "768", "512"), f"{where}: needs `native`")
-        looks = entry.get("looks")
-        require(isinstance(looks, dict) and "default" in looks, f"{where}: needs `looks` with a `default`")
-        for look, rows in looks.items():
+        _check(entry, _ENTRY, where)
+        require("default" in entry["looks"], f"{where}: needs `looks` with a `default`")
+        for look, rows in entry["looks"].items():
+            require(look in _LOOK_NAMES, f"{where}: {look}: no such look; known: {', '.join(_LOOK_NAMES)}")
             require(isinstance(rows, dict) and "BALANCED" in rows, f"{where}: {look}: needs a row BALANCED")
             for priority, row in rows.items():
-                _check_row(row, f"{where}: {look}: {priority}")
+                known = ", ".join((*Priority, "range"))
+                require(priority in (*Priority, "range"), f"{where}: {look}: {priority} is none of {known}")
+                _check(row, _RANGE if priority == "range" else _ROW, f"{where}: {look}: {priority}")
+        _check(entry.get("range", {}), _RANGE, f"{where}: range")
     return families
 
 
-def _check_row(row: Any, where: str) -> None:
-    require(isinstance(row, dict), f"{where}: must be an object")
-    checks = {
-        "steps": isinstance(row.get("steps"), int) and row["steps"] >= 1,
-        "cfg": is_number(row.get("cfg")) and row["cfg"] >= 0,
-        "sampler": isinstance(row.get("sampler"), str),
-        "scheduler": isinstance(row.get("scheduler"), str),
-        "source": isinstance(row.get("source"), str),
-        "schedule": row.get("schedule") in (None, *AYS_TABLES),
-        "rescale_cfg": is_number(row.get("rescale_cfg", 0)),
-    }
-    for key, holds in checks.items():
-        require(holds, f"{where}: `{key}` is missing or wrong: {row.get(key)!r}")
+_LOOK_NAMES = ("default", *dict.fromkeys(LOOKS.values()), *VARIANTS)
+
+Rules = Mapping[str, tuple[bool, Callable[[Any], bool]]]
+"""Key → (whether it is needed, what its value must be)."""
+
+
+def _check(values: Any, rules: Rules, where: str) -> None:
+    """Raise InvalidInputError that names `where` and the key, unless `values` is an object that keeps the rules."""
+    require(isinstance(values, dict), f"{where}: must be an object")
+    for key in values:
+        require(key in rules, f"{where}: `{key}` is not known; known: {', '.join(rules)}")
+    for key, (needed, fits) in rules.items():
+        holds = fits(values[key]) if key in values else not needed
+        require(holds, f"{where}: `{key}` is missing or wrong: {values.get(key)!r}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_steps(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000
+
+
+def _is_span(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(fits, value)) and value[0] <= value[1]
+
+
+def _is_cfg(value: Any) -> bool:
+    return is_number(value) and 0 <= value <= 100
+
+
+_ENTRY: Rules = {
+    "native": (True, lambda value: isinstance(value, str) and value in NATIVE_SIDES),
+    "looks": (True, lambda value: isinstance(value, dict)),
+    "fixed": (False, lambda value: isinstance(value, bool)),
+    "quality_tags": (False, _is_texts),
+    "quality_front": (False, lambda value: isinstance(value, bool)),
+    "negative_hints": (False, _is_texts),
+    "tags_source": (False, _is_text),
+    "range": (False, lambda value: isinstance(value, dict)),
+}
+_RANGE: Rules = {
+    "steps": (False, lambda value: _is_span(value, _is_steps)),
+    "cfg": (False, lambda value: _is_span(value, _is_cfg)),
+    "samplers": (False, lambda value: _is_texts(value) and set(value) <= set(SAMPLER_NAMES)),
+    "schedulers": (False, lambda value: _is_texts(value) and set(value) <= set(SCHEDULER_NAMES)),
+}
+_ROW: Rules = {
+    "steps": (True, _is_steps),
+    "complex_steps": (False, _is_steps),
+    "cfg": (True, _is_cfg),
+    "sampler": (True, lambda value: value in SAMPLER_NAMES),
+    "scheduler": (True, lambda value: value in SCHEDULER_NAMES),
+    "source": (True, _is_text),
+    "schedule": (False, lambda value: value in (None, *AYS_TABLES)),
+    "rescale_cfg": (False, lambda value: is_number(value) and 0 <= value <= 1),
+    "cfg_cutoff_sigma": (False, lambda value: is_number(value) and value >= 0),
+    "native": (False, lambda value: isinstance(value, str) and value in NATIVE_SIDES),
+}

@@ -6,13 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from intelligence.database import open_database
 from intelligence.errors import InvalidInputError, StorageError, UnknownGenerationError
-from intelligence.learning import Feedback, LearningEngine, StoredGeneration
+from intelligence.learning import Feedback, LearningEngine, StoredGeneration, Timing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,7 +139,7 @@ def test_the_revision_follows_ratings_alone(rated):
 
     assert rated.revision == 0
     assert step(lambda: rated.record_generation("new", ["new-0"], {})) == 0
-    assert step(lambda: rated.record_throughput("cuda", 50.0)) == 0
+    assert step(lambda: rated.record_timing("cuda", Timing(512, 512, 1, 40, 2, 0.1, 5.0))) == 0
     assert step(lambda: rated.record_feedback("g-0", 4)) == 1
     assert step(lambda: rated.record_feedback("g-0", 4)) == 0
     assert step(lambda: rated.record_feedback("g-0", 4, "only words")) == 0
@@ -155,22 +156,25 @@ def test_another_process_sees_the_revision(rated, tmp_path):
     other.close()
 
 
-def test_throughput_is_the_median_of_the_last_sixteen(engine):
-    assert engine.throughput("cuda") is None
-    for value in [1000.0] * 5 + [float(value) for value in range(1, 17)]:
-        engine.record_throughput("cuda", value)
-    engine.record_throughput("cpu", 0.2)
-    assert (engine.throughput("cuda"), engine.throughput("cpu"), engine.throughput("mps")) == (8.5, 0.2, None)
+def test_the_last_48_timings_of_a_key_are_kept_in_their_order(engine):
+    timings = [Timing(512, 512, 1, 40, 2, 0.1 + index, 5.0) for index in range(50)]
+    for timing in timings:
+        engine.record_timing("cuda:sdxl", timing)
+    engine.record_timing("cpu", timings[0])
+    assert engine.timings("cuda:sdxl") == timings[2:]
+    assert engine.timings("cpu") == timings[:1]
+    assert engine.timings("mps") == []
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1", True])
-def test_a_wrong_throughput_is_refused(engine, value):
-    with pytest.raises(InvalidInputError, match="tflops"):
-        engine.record_throughput("cuda", value)
+@pytest.mark.parametrize("name", ["width", "items", "item_seconds", "seconds"])
+def test_a_wrong_timing_is_refused(engine, name, value):
+    with pytest.raises(InvalidInputError, match=name):
+        engine.record_timing("cuda", replace(Timing(512, 512, 1, 40, 2, 0.1, 5.0), **{name: value}))
 
 
 def test_reading_makes_no_file(engine, tmp_path):
-    assert (engine.revision, engine.list_generations(), engine.throughput("cpu")) == (0, [], None)
+    assert (engine.revision, engine.list_generations(), engine.timings("cpu")) == (0, [], [])
     assert dict(engine.preferences().for_prompt(["cat"])) == {}
     assert not (tmp_path / "data").exists()
 

@@ -7,12 +7,18 @@ import pytest
 
 from intelligence.config import Priority
 from intelligence.errors import InvalidInputError
-from intelligence.parameters import profile
-from intelligence.parameters.profiles import ZSNR_SCHEDULERS, schedule_sigmas
+from intelligence.parameters import profile, profile_for
+from intelligence.parameters.profiles import ZSNR_SCHEDULERS
 from intelligence.parameters.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
+from intelligence.parameters.schedules import schedule_sigmas
 from intelligence.prompt import ArtisticStyle
-from intelligence.registry import Family
+from intelligence.registry import Architecture, Family, FamilyFinding
 from intelligence.registry.family import DISTILLED
+
+
+def found(family, architecture=Architecture.SDXL, **values):
+    return FamilyFinding(family, architecture, 1.0, "", **values)
+
 
 PHOTO, ANIME = ArtisticStyle.PHOTOREALISTIC, ArtisticStyle.ANIME
 
@@ -49,6 +55,7 @@ def test_every_row_can_be_sampled_with(family, priority, style):
     assert set(row.schedulers) <= set(SCHEDULER_NAMES)
     assert row.source
     assert row.fixed == (family in DISTILLED)
+    assert row.cfg_cutoff_sigma == 0 or not row.fixed
 
 
 @pytest.mark.parametrize(("family", "priority"), sorted(itertools.product(set(Family) - DISTILLED, Priority)))
@@ -120,6 +127,56 @@ def test_what_is_no_table_is_refused(tmp_path, text):
         profile(Family.SDXL, path=path)
 
 
-def test_a_missing_table_is_refused(tmp_path):
+def test_a_table_that_is_not_there_changes_nothing(tmp_path):
+    assert profile(Family.SDXL, path=tmp_path / "none.json") == profile(Family.SDXL)
+
+
+def test_a_table_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="cannot read"):
-        profile(Family.SDXL, path=tmp_path / "none.json")
+        profile(Family.SDXL, path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"native": "2048"}, "pony: `native`"),
+        ({"quality_tags": "score_9"}, "pony: `quality_tags`"),
+        ({"qualitytags": []}, "pony: `qualitytags` is not known"),
+        ({"range": {"steps": [30, 10]}}, "pony: range: `steps`"),
+        ({"range": {"samplers": ["eular"]}}, "pony: range: `samplers`"),
+        ({"looks": {"photo": {}}}, "pony: needs `looks` with a `default`"),
+        ({"looks": {"default": {}}}, "pony: default: needs a row BALANCED"),
+        ({"looks": {"default": {"BALANCED": []}}}, "pony: default: BALANCED: must be an object"),
+        ({"looks": {"default": {"balanced": {}}}}, "pony: default: needs a row BALANCED"),
+    ],
+)
+def test_what_is_wrong_in_a_users_entry_is_named(tmp_path, change, text):
+    path = user_table(tmp_path)
+    table = json.loads(path.read_text())
+    table["families"]["pony"] |= change
+    path.write_text(json.dumps(table))
+    with pytest.raises(InvalidInputError, match=rf"mine\.json: {text}"):
+        profile(Family.PONY, path=path)
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (found(Family.TURBO), (2, 1.0, "512", ())),
+        (found(Family.TURBO, variant="merge"), (6, 2.0, "sdxl", ())),
+        (found(Family.HYPER, few_steps=12, variant="guided"), (12, 5.0, "sdxl", ())),
+        (found(Family.LCM, architecture=Architecture.SD1), (8, 1.5, "512", ())),
+        (
+            found(Family.LIGHTNING, base=Family.PONY, few_steps=8),
+            (8, 1.0, "sdxl", ("score_9", "score_8_up", "score_7_up")),
+        ),
+    ],
+)
+def test_what_is_known_of_a_distilled_model_decides_its_row(finding, expected):
+    row = profile_for(finding)
+    assert (row.steps, row.cfg, row.native, row.quality_tags) == expected
+    assert row.fixed
+
+
+def test_no_distilled_row_breaks_zero_terminal_snr():
+    assert profile_for(found(Family.TURBO, variant="merge", zsnr=True)).scheduler in ZSNR_SCHEDULERS

@@ -1,0 +1,141 @@
+"""Noise levels (sigmas) that a run steps through: explicit schedules, and what ComfyUI's own ones come to.
+
+The core schedules are followed here for predictions only, on the noise levels that SD and SDXL were trained with;
+while sampling the host asks the loaded model.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect
+from collections.abc import Callable
+from functools import cache
+from itertools import accumulate
+
+AYS_TABLES: dict[str, tuple[float, ...]] = {
+    "ays": (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.029),
+    "ays_sd1": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+}
+"""Align Your Steps (arXiv 2404.14507), 10 steps, before the last sigma is put to 0: SDXL and SD 1.5."""
+
+TRAINED_STEPS = 1000
+BETA_ENDS = (0.00085, 0.012)
+"""SD and SDXL: 1000 betas, evenly spaced in their square roots."""
+
+
+def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
+    """`steps` + 1 sigmas of an explicit schedule, ending in 0; log-linearly interpolated for other counts than 10."""
+    table = AYS_TABLES[schedule]
+    logs = [math.log(sigma) for sigma in table]
+    positions = [index * (len(table) - 1) / steps for index in range(steps)]
+    sigmas = []
+    for position in positions:
+        low = int(position)
+        sigmas.append(math.exp(logs[low] + (logs[low + 1] - logs[low]) * (position - low)))
+    return (*(round(sigma, 6) for sigma in sigmas), 0.0)
+
+
+@cache
+def core_sigmas(scheduler: str, steps: int) -> tuple[float, ...]:
+    """The sigmas of ComfyUI's `scheduler` [comfy/samplers.py] before the final 0, for an epsilon model of SD's or
+    SDXL's usual training. A scheduler that core does not have is taken for `normal`."""
+    return tuple(_SCHEDULES.get(scheduler, _normal)(steps))
+
+
+@cache
+def _trained() -> tuple[float, ...]:
+    """The sigmas of the training steps, rising: 0.0292 to 14.6146."""
+    low, high = (math.sqrt(beta) for beta in BETA_ENDS)
+    product, sigmas = 1.0, []
+    for index in range(TRAINED_STEPS):
+        product *= 1 - (low + (high - low) * index / (TRAINED_STEPS - 1)) ** 2
+        sigmas.append(math.sqrt((1 - product) / product))
+    return tuple(sigmas)
+
+
+def _at(step: float) -> float:
+    """Sigma between two training steps, log-linearly."""
+    low = min(int(step), TRAINED_STEPS - 2)
+    first, second = math.log(_trained()[low]), math.log(_trained()[low + 1])
+    return math.exp(first + (second - first) * (step - low))
+
+
+def _between(start: float, end: float, count: int) -> list[float]:
+    return [start + (end - start) * index / max(1, count - 1) for index in range(count)]
+
+
+def _normal(steps: int) -> list[float]:
+    return [_at(step) for step in _between(TRAINED_STEPS - 1, 0, steps)]
+
+
+def _sgm_uniform(steps: int) -> list[float]:
+    return [_at(step) for step in _between(TRAINED_STEPS - 1, 0, steps + 1)[:-1]]
+
+
+def _simple(steps: int) -> list[float]:
+    return [_trained()[-1 - int(index * TRAINED_STEPS / steps)] for index in range(steps)]
+
+
+def _ddim_uniform(steps: int) -> list[float]:
+    return list(_trained()[1 :: max(TRAINED_STEPS // steps, 1)])[::-1]
+
+
+def _karras(steps: int) -> list[float]:
+    high, low = _trained()[-1] ** (1 / 7), _trained()[0] ** (1 / 7)
+    return [root**7 for root in _between(high, low, steps)]
+
+
+def _exponential(steps: int) -> list[float]:
+    return [math.exp(log) for log in _between(math.log(_trained()[-1]), math.log(_trained()[0]), steps)]
+
+
+def _kl_optimal(steps: int) -> list[float]:
+    return [math.tan(angle) for angle in _between(math.atan(_trained()[-1]), math.atan(_trained()[0]), steps)]
+
+
+def _beta(steps: int) -> list[float]:
+    positions = [round(_beta_quantile(1 - index / steps) * (TRAINED_STEPS - 1)) for index in range(steps)]
+    return [_trained()[position] for position in dict.fromkeys(positions)]
+
+
+def _linear_quadratic(steps: int) -> list[float]:
+    if steps == 1:
+        return [_trained()[-1]]
+    threshold, linear = 0.025, steps // 2
+    rest, excess = steps - linear, linear - threshold * steps
+    square = excess / (linear * rest**2)
+    slope = threshold / linear - 2 * excess / rest**2
+    gone = [index * threshold / linear for index in range(linear)]
+    gone += [square * index**2 + slope * index + square * linear**2 for index in range(linear, steps)]
+    return [(1 - part) * _trained()[-1] for part in gone]
+
+
+_SCHEDULES: dict[str, Callable[[int], list[float]]] = {
+    "normal": _normal,
+    "sgm_uniform": _sgm_uniform,
+    "simple": _simple,
+    "ddim_uniform": _ddim_uniform,
+    "karras": _karras,
+    "exponential": _exponential,
+    "kl_optimal": _kl_optimal,
+    "beta": _beta,
+    "linear_quadratic": _linear_quadratic,
+}
+
+
+BETA_SHAPE = 0.6
+BETA_PARTS = 4000
+
+
+def _beta_quantile(probability: float) -> float:
+    """Quantile of the beta distribution with both shapes 0.6."""
+    cumulative = _beta_cumulative()
+    part = bisect(cumulative, probability * cumulative[-1])
+    return math.sin(min(part + 0.5, BETA_PARTS) * math.pi / 2 / BETA_PARTS) ** 2
+
+
+@cache
+def _beta_cumulative() -> tuple[float, ...]:
+    """Its integral up to a rising angle u, with x = sin²(u): without the poles that the density has at 0 and 1."""
+    angles = ((part + 0.5) * math.pi / 2 / BETA_PARTS for part in range(BETA_PARTS))
+    return tuple(accumulate((math.sin(angle) * math.cos(angle)) ** (2 * BETA_SHAPE - 1) for angle in angles))

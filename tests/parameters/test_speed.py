@@ -1,0 +1,136 @@
+"""How fast a device is, learned from runs of made-up devices."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intelligence.config import EMBEDDED_MODEL
+from intelligence.learning import Timing
+from intelligence.parameters.speed import PRIOR_TFLOPS, learn, timing_key
+from intelligence.parameters.timing import MEGAPIXEL, VAE_TFLOP, Work, forward_tflop
+from intelligence.registry import Architecture, ModelEvidence
+
+A100 = 122.6
+SIZES = [(512, 512), (768, 768), (832, 1216), (1024, 1024)]
+
+
+def run(width, height, items, tflops, *, images=1, fixed=0.3, each_pass=0.0, noise=0.0, rng=None):
+    """What a device that does `tflops` takes."""
+    spread = 1 + noise * rng.gauss(0, 1) if rng else 1.0
+    item = (forward_tflop(width, height) / tflops + each_pass / 2) * spread
+    decode = images * VAE_TFLOP * width * height / MEGAPIXEL / tflops * spread
+    return Timing(width, height, images, items, 2, item, item * items + decode + fixed)
+
+
+def work(width, height, items, images=1):
+    return Work(width, height, items, 2, images)
+
+
+@pytest.mark.parametrize(
+    "key", ["cuda", "mps:sdxl:4.8", "cpu", f"cpu:{EMBEDDED_MODEL}", f"cuda:{EMBEDDED_MODEL}", "xpu"]
+)
+def test_without_runs_there_is_a_cautious_estimate(key):
+    device, _, model = key.partition(":")
+    tflops = PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"])
+    found = learn([], key).estimate(work(1024, 1024, 40))
+    assert not found.learned
+    assert found.seconds == pytest.approx((40 * 6.761 + VAE_TFLOP) / tflops + 0.3, rel=1e-3)
+
+
+def test_an_a100_needs_what_was_published():
+    found = learn([run(1024, 1024, 60, A100)], "cuda:sdxl").estimate(work(1024, 1024, 60))
+    assert found.learned
+    assert found.seconds == pytest.approx(3.31 + 0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("tflops", [0.02, 0.2, 5.0, 120.0])
+def test_one_run_tells_the_speed_at_other_sizes_within_its_interval(tflops):
+    speed = learn([run(512, 512, 20, tflops)], "cpu:sdxl")
+    for width, height in SIZES:
+        truth = run(width, height, 40, tflops).seconds
+        found = speed.estimate(work(width, height, 40))
+        assert found.low <= truth <= found.high
+        assert found.seconds == pytest.approx(truth, rel=0.25)
+
+
+def test_runs_of_other_sizes_tell_the_proportions_of_a_smaller_model():
+    def small(width, height, items):
+        p = width * height / MEGAPIXEL
+        item = (0.0043 + 0.5401 * p + 0.3 * p * p) / 0.2 + 0.02
+        return Timing(width, height, 1, items, 2, item, item * items + 12 * p + 0.1)
+
+    speed = learn([small(256, 256, 16), small(512, 512, 16), small(768, 768, 16)], "cpu:sdxl:0.2")
+    for width, height, items in [(384, 384, 10), (512, 768, 30), (896, 640, 40)]:
+        truth = small(width, height, items).seconds
+        assert speed.estimate(work(width, height, items)).seconds == pytest.approx(truth, rel=0.06)
+
+
+def test_a_run_that_loaded_the_model_hardly_counts():
+    steady = [run(*size, 40, 50.0) for size in SIZES * 2]
+    loaded = run(1024, 1024, 40, 50.0, fixed=12.0)
+    before, after = (learn(runs, "cuda:sdxl").estimate(work(1024, 1024, 40)) for runs in (steady, [loaded, *steady]))
+    assert after.seconds == pytest.approx(before.seconds, rel=0.03)
+
+
+def test_a_machine_that_becomes_slower_is_followed():
+    runs = [run(1024, 1024, 40, 50.0) for _ in range(10)] + [run(1024, 1024, 40, 25.0) for _ in range(30)]
+    found = learn(runs, "cuda:sdxl").estimate(work(1024, 1024, 40))
+    assert found.seconds == pytest.approx(run(1024, 1024, 40, 25.0).seconds, rel=0.1)
+
+
+def test_the_interval_holds_what_it_promises():
+    rng = random.Random(0)
+    held = total = 0
+    errors = []
+    for _ in range(60):
+        tflops, each_pass = rng.uniform(0.05, 50), rng.uniform(0, 0.05)
+        make = {"tflops": tflops, "each_pass": each_pass, "noise": 0.06, "rng": rng}
+        speed = learn([run(*size, 20, **make) for size in (SIZES[0], SIZES[1], SIZES[3])], "cpu:sdxl")
+        for _ in range(8):
+            size, items, images = rng.choice(SIZES), rng.randint(4, 80), rng.randint(1, 3)
+            truth = run(*size, items * images, images=images, **make).seconds
+            found = speed.estimate(work(*size, items * images, images))
+            held += found.low <= truth <= found.high
+            total += 1
+            errors.append(abs(found.seconds / truth - 1))
+    assert held / total >= 0.85
+    assert sorted(errors)[len(errors) // 2] <= 0.08
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    runs=st.lists(
+        st.builds(
+            Timing,
+            width=st.integers(8, 256).map(lambda side: 8 * side),
+            height=st.integers(8, 256).map(lambda side: 8 * side),
+            images=st.integers(1, 9),
+            items=st.integers(1, 500),
+            pass_items=st.integers(1, 8),
+            item_seconds=st.floats(1e-4, 1e3),
+            seconds=st.floats(1e-3, 1e6),
+        ),
+        max_size=12,
+    ),
+    width=st.integers(8, 1024).map(lambda side: 8 * side),
+    items=st.integers(1, 2000),
+)
+def test_any_history_gives_a_positive_estimate_in_its_interval(runs, width, items):
+    found = learn(runs, "cpu:sdxl").estimate(work(width, width, items))
+    assert 0 <= found.low <= found.seconds <= found.high < float("inf")
+    assert found.seconds > 0
+    assert found.learned == bool(runs)
+
+
+@pytest.mark.parametrize(
+    ("model", "unet_gb", "key"),
+    [
+        (None, None, "cuda:sdxl"),
+        (ModelEvidence(name="x.safetensors"), 4.782, "cuda:sdxl:4.8"),
+        (ModelEvidence(name=EMBEDDED_MODEL), 0.01, "cuda:embedded"),
+    ],
+)
+def test_runs_are_remembered_by_device_and_kind_of_model(model, unet_gb, key):
+    assert timing_key("cuda", Architecture.SDXL, model, unet_gb) == key
