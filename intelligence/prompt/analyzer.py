@@ -68,7 +68,7 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
     segments, notes = _finite(parsed)
     phrases = read_phrases(segments, words)
     avoided = read_phrases(parse(negative_prompt).segments, words)
-    intent, reasons = read_intent(phrases, avoided)
+    intent, reasons = read_intent(phrases, avoided, words)
     complexity, category, reason = _complexity(phrases)
     family, family_reasons = _family(words, phrases)
     language = Reason("language", "read as Spanish: its words and function words are", 1.0, "read as English")

@@ -7,8 +7,10 @@ from itertools import pairwise
 from typing import TypeVar
 
 from ..records import Reason
-from .analysis import ArtisticStyle, ContentType, Intent, QualityLevel
+from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, QualityLevel
 from .phrases import Mention, Phrases
+from .vocabulary import Vocabulary
+from .words import fold
 
 T = TypeVar("T", ArtisticStyle, ContentType)
 
@@ -20,7 +22,12 @@ _MORE = 0.2
 """What further mentions add to the strongest one, of their own weight."""
 _MORE_AT_MOST = 0.3
 _ADJUNCT = 0.4
+_MODIFIER = 0.25
+_WEAK = 0.4
 _LATER = 0.12
+"""What each earlier mention takes from the later ones."""
+_ATTRIBUTE, _FURTHER_ATTRIBUTE = 0.35, 0.12
+"""What hair, clothes, poses or `she` say for a person whom nothing else names: the first of them, and each other."""
 _CONTENT_WEIGHT = {
     ContentType.CHARACTER: 1.0,
     ContentType.PORTRAIT: 1.3,
@@ -34,12 +41,13 @@ _CONTENT_WEIGHT = {
     ContentType.VEHICLE: 0.95,
     ContentType.ABSTRACT: 0.9,
 }
+"""Who is in a picture is its content, wherever they are."""
 
 
-def read_intent(phrases: Phrases, avoided: Phrases) -> tuple[Intent, tuple[Reason, ...]]:
+def read_intent(phrases: Phrases, avoided: Phrases, words: Vocabulary) -> tuple[Intent, tuple[Reason, ...]]:
     """The intent behind `phrases`, given what the negative prompt avoids, with its reasons."""
     style, style_sure, style_words = _style(phrases, avoided)
-    content, content_sure, content_words = _content(phrases)
+    content, content_sure, content_words = _content(phrases, words)
     if style is ArtisticStyle.ABSTRACT and content is ContentType.UNSPECIFIED:
         content, content_sure, content_words = ContentType.ABSTRACT, style_sure, style_words
     quality, quality_words = _quality(phrases)
@@ -61,28 +69,54 @@ def _quoted(words: Iterable[str], most: int = 4) -> str:
 def _style(phrases: Phrases, avoided: Phrases) -> tuple[ArtisticStyle, float, list[str]]:
     votes: dict[ArtisticStyle, list[tuple[float, str]]] = {}
     for mention in phrases.mentions:
+        aside = mention.modifier or (mention.adjunct and mention.meaning.content)
+        stressed = max(0.0, mention.weight) * (_ADJUNCT if aside else 1.0)
         for style, weight in mention.meaning.styles:
-            votes.setdefault(style, []).append((weight * max(0.0, mention.weight), mention.meaning.phrase))
+            votes.setdefault(style, []).append((weight * stressed, mention.meaning.phrase))
     unwanted = {style for mention in avoided.mentions for style, weight in mention.meaning.styles if weight == 1.0}
     return _best(
         votes, ArtisticStyle.UNSPECIFIED, _STYLE_THRESHOLD, lambda style: _AVOIDED if style in unwanted else 0.0
     )
 
 
-def _content(phrases: Phrases) -> tuple[ContentType, float, list[str]]:
+def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, list[str]]:
     votes: dict[ContentType, list[tuple[float, str]]] = {}
+
+    def vote(content: ContentType, weight: float, phrase: str) -> None:
+        votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], phrase))
+
     order = 0
+    attributes: list[str] = ["somebody"] if phrases.persons else []
     for mention in phrases.mentions:
-        if not mention.meaning.content:
-            continue
-        weight = max(0.0, mention.weight) / (1 + _LATER * order) * (_ADJUNCT if mention.adjunct else 1.0)
-        for content in _contents(mention):
-            votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], mention.meaning.phrase))
-        order += 1
+        meaning = mention.meaning
+        stressed = max(0.0, mention.weight)
+        if meaning.content:
+            weight = stressed / (1 + _LATER * order)
+            weight *= (_ADJUNCT if mention.adjunct else 1.0) * (_WEAK if meaning.weak else 1.0)
+            for content in _contents(mention):
+                vote(content, weight * (_MODIFIER if mention.modifier else 1.0), meaning.phrase)
+            order += 1
+        elif meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views:
+            attributes.append(meaning.phrase)
+    if attributes:
+        weight = min(1.0, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(set(attributes)) - 1))
+        votes.setdefault(ContentType.CHARACTER, []).extend((weight, phrase) for phrase in attributes[:1])
     people = _people_together(phrases.mentions)
     if people:
-        votes.setdefault(ContentType.GROUP, []).append((_CONTENT_WEIGHT[ContentType.GROUP], " and ".join(people)))
-    return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
+        vote(ContentType.GROUP, 1.0, " and ".join(people))
+    best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
+    views = {mention.meaning.phrase for mention in phrases.mentions}
+    near, far = views & words.close_ups, views & words.full_figures
+    if best is ContentType.CHARACTER and near and not far:
+        return ContentType.PORTRAIT, sure, [*near, *said]
+    if best is ContentType.PORTRAIT and (far or _of_animals(votes)):
+        votes.pop(best)
+        return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
+    return best, sure, said
+
+
+def _of_animals(votes: dict[ContentType, list[tuple[float, str]]]) -> bool:
+    return ContentType.ANIMAL in votes and not {ContentType.CHARACTER, ContentType.GROUP} & set(votes)
 
 
 def _contents(mention: Mention) -> tuple[ContentType, ...]:

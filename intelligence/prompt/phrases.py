@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .analysis import ConceptCategory, Segment
+from .analysis import ArtisticStyle, ConceptCategory, ContentType, Segment
+from .concepts import noun_phrases
 from .vocabulary import Match, Meaning, Vocabulary
 from .words import fold, singular
 
@@ -15,10 +16,11 @@ _TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<embedding>embedding:\S*)|(?P<stop>[,
 _EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:\S*")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SEPARATORS = frozenset(("AND", "BREAK"))
-_MAX_CONCEPT_WORDS = 5
+_TAG_WORDS = 3
+"""Longest piece that is one tag."""
 _MAX_CONCEPTS = 300
-_ALONE = (ConceptCategory.QUALITY, ConceptCategory.STYLE, ConceptCategory.TECHNICAL)
-"""Phrases of these categories take no unknown words into themselves: in `magical anime girl` the girl is magical."""
+_PEOPLE = {ContentType.CHARACTER, ContentType.GROUP}
+_REALISTIC = ArtisticStyle.PHOTOREALISTIC
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Mention:
     """Attention weight."""
     adjunct: bool
     """Whether it only accompanies another thing: `in a forest`, `… background`."""
+    modifier: bool
+    """Whether it only tells more of the thing named right after it: the coffee of `coffee cup`."""
     plural: bool
     joined: bool
     """Whether `and` stands between it and an earlier phrase of its piece."""
@@ -45,6 +49,8 @@ class Phrases:
     """The texts between commas and full stops, in lower case."""
     mentions: tuple[Mention, ...]
     concepts: dict[ConceptCategory, tuple[str, ...]]
+    persons: bool
+    """Whether somebody is spoken of as he or she."""
     word_count: int
     function_count: int
 
@@ -67,9 +73,9 @@ def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
     for index, piece in enumerate(pieces):
         terms = [singular(word) for word in piece.words]
         matches = {match.start: match for match in vocabulary.find(terms, language)}
-        mentions += _mentions(piece, index, matches, vocabulary)
+        mentions += _mentions(piece, index, matches, vocabulary, language)
         if count < _MAX_CONCEPTS:
-            for category, phrase in _concepts(piece.words, matches, function_words, vocabulary.negating_words):
+            for category, phrase in noun_phrases(piece.words, matches, vocabulary, language):
                 found.setdefault(category, {})[phrase] = None
                 count += 1
     return Phrases(
@@ -77,6 +83,7 @@ def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
         pieces=tuple(" ".join(piece.words) for piece in pieces),
         mentions=tuple(mentions),
         concepts={category: tuple(found[category]) for category in ConceptCategory if category in found},
+        persons=any(word in vocabulary.person_words for piece in pieces for word in piece.words),
         word_count=sum(len(piece.words) for piece in pieces),
         function_count=sum(word in function_words for piece in pieces for word in piece.words),
     )
@@ -104,88 +111,88 @@ def _language(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> str:
     for piece in pieces:
         for word in piece.words:
             term = (singular(word),)
-            is_spanish = word in es or term in vocabulary.spanish
+            is_spanish = word in es or term in vocabulary.spanish or term[0] in vocabulary.spanish_adjectives
             is_english = word in en or term in vocabulary.english
             spanish += is_spanish and not is_english
             english += is_english and not is_spanish
     return "es" if spanish > english else "en"
 
 
-def _mentions(piece: _Piece, index: int, matches: dict[int, Match], vocabulary: Vocabulary) -> Iterator[Mention]:
-    adjunct = negated = joined = False
+def _mentions(
+    piece: _Piece, index: int, matches: dict[int, Match], words: Vocabulary, language: str
+) -> Iterator[Mention]:
     background = any(match.meaning.phrase.endswith("background") for match in matches.values())
+    adjunct = negated = joined = leading = False
+    last: Match | None = None  # the last phrase that says what is shown
     position = 0
     while position < len(piece.words):
         match = matches.get(position)
         if match is None:
             word = piece.words[position]
-            adjunct = adjunct or (word in vocabulary.adjunct_words and position > 0)
-            negated = negated or word in vocabulary.negating_words
-            joined = joined or word in vocabulary.joining_words
+            leading = leading or (index == position == 0 and word in words.adjunct_words)
+            adjunct = adjunct or _turns_aside(word, last, words) or (word in words.adjunct_words and not leading)
+            negated = negated or word in words.negating_words
+            joined = joined or word in words.joining_words
             position += 1
             continue
-        if not negated:
-            last = piece.words[match.end - 1]
-            plural = singular(last) != last
-            weight = max(piece.weights[match.start : match.end])
-            yield Mention(match.meaning, index, weight, adjunct or background, plural, joined)
         position = match.end
-
-
-def _concepts(
-    words: Sequence[str], matches: dict[int, Match], function_words: frozenset[str], negating: frozenset[str]
-) -> Iterator[tuple[ConceptCategory, str]]:
-    """The noun phrases of one piece: runs between function words, split where the category changes."""
-    run: list[tuple[str, ConceptCategory | None]] = []
-    position, negated = 0, False
-    while position < len(words):
-        match = matches.get(position)
-        if match is not None:
-            as_written = " ".join(words[match.start : match.end])
-            known = match.meaning.phrase
-            same = fold(known) == as_written or singular(as_written) == singular(fold(known))
-            run.append((as_written if same else fold(known).replace("_", " "), match.meaning.category))
-            position = match.end
+        content = match.meaning.content
+        if negated or (content and _gives_way(match, last, piece.words, matches, words)):
             continue
-        word = words[position]
-        position += 1
-        if word in function_words:
-            if not negated:
-                yield from _noun_phrases(run)
-            negated = word in negating or (negated and not run)
-            run = []
-        else:
-            run.append((word, None))
-    if not negated:
-        yield from _noun_phrases(run)
+        following = matches.get(match.end)
+        last_word = piece.words[match.end - 1]
+        yield Mention(
+            meaning=match.meaning,
+            piece=index,
+            weight=max(piece.weights[match.start : match.end]),
+            adjunct=adjunct or background or leading,
+            modifier=language == "en" and following is not None and _tells_of(match, following, len(piece.words)),
+            plural=singular(last_word) != last_word,
+            joined=joined,
+        )
+        if content:
+            last, leading = match, False
+        elif match.meaning.styles:
+            last = None
 
 
-def _noun_phrases(run: Sequence[tuple[str, ConceptCategory | None]]) -> Iterator[tuple[ConceptCategory, str]]:
-    phrases: list[tuple[ConceptCategory, str]] = []
-    pending: list[str] = []
-    open_phrase = False  # whether the next word may still join the last phrase
-    for text, category in run:
-        if category is None:
-            pending.append(text)
-            continue
-        if category in _ALONE:
-            phrases.append((category, text))
-            open_phrase = False
-            continue
-        if open_phrase and not pending and phrases[-1][0] is category and _short(phrases[-1][1], text):
-            phrases[-1] = (category, f"{phrases[-1][1]} {text}")
-        else:
-            phrases.append((category, " ".join((*pending[-_MAX_CONCEPT_WORDS + 1 :], text))))
-        pending = []
-        open_phrase = True
-    if pending:
-        tail = " ".join(pending[:_MAX_CONCEPT_WORDS])
-        if phrases and phrases[-1][0] not in _ALONE and _short(phrases[-1][1], tail):
-            phrases[-1] = (phrases[-1][0], f"{phrases[-1][1]} {tail}")
-        else:
-            phrases.append((ConceptCategory.CONTENT, tail))
-    yield from phrases
+def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
+    """Whether what follows `word` belongs to the phrase before it: `queen of …`, `girl reading …`, `gato leyendo …`.
+
+    What a portrait, a group or a sticker is of, is what is shown.
+    """
+    if last is None:
+        return False
+    if word in words.of_words:
+        return not (last.meaning.styles or {ContentType.PORTRAIT, ContentType.GROUP} & set(last.meaning.content))
+    return len(word) > 4 and word.endswith(("ing", "ando", "iendo"))
 
 
-def _short(*texts: str) -> bool:
-    return sum(text.count(" ") + 1 for text in texts) <= _MAX_CONCEPT_WORDS
+def _tells_of(match: Match, following: Match, piece_length: int) -> bool:
+    """Whether a phrase only describes the one right after it: `coffee cup`, `realistic painting`, the tag `cat tail`.
+
+    Animals are what their `herd` or `family` is about.
+    """
+    first, second = match.meaning, following.meaning
+    if first.content and second.content:
+        return not (ContentType.ANIMAL in first.content and ContentType.GROUP in second.content)
+    if second.category is ConceptCategory.CHARACTER and not second.content and piece_length <= _TAG_WORDS:
+        return True
+    styles = {style for style, _ in first.styles}
+    return bool(second.styles) and styles == {_REALISTIC} and second.styles[0][0] is not _REALISTIC
+
+
+def _gives_way(
+    match: Match, last: Match | None, piece: Sequence[str], matches: dict[int, Match], words: Vocabulary
+) -> bool:
+    """Whether the phrase only counts or holds what is named beside it: `bowl of fruit`, `bear family`."""
+    group = ContentType.GROUP in match.meaning.content
+    if group and last is not None and last.end == match.start and ContentType.ANIMAL in last.meaning.content:
+        return True
+    if match.end >= len(piece) or piece[match.end] not in words.of_words:
+        return False
+    if piece[match.end - 1] in words.containers:
+        return True
+    after = (matches[i] for i in range(match.end + 1, len(piece)) if i in matches)
+    held = next((match for match in after if match.meaning.content), None)
+    return group and held is not None and not _PEOPLE & set(held.meaning.content)

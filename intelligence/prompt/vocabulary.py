@@ -1,8 +1,17 @@
 """Which words mean what: `vocabulary.json`, and a user's own file of the same form on top of it.
 
-The file's parts: `styles` (per style, `words` that say it and `hints` that suggest it), `content` (per content type),
-`concepts` (per category, whatever is neither), `quality` (per level), `families` (per family, quality tags with their
-weight), `spanish` (Spanish phrase → English phrase), and the function words that separate phrases.
+The file's parts:
+
+- `styles`: per style, `words` that say it and `hints` that suggest it.
+- `content`: per content type, what a picture may show; `weak_content`: what is mostly an accessory of something else;
+  `names`: well-known figures.
+- `concepts`: per category, whatever is neither style nor content. `quality`: per level.
+- `families`: per model family, its quality tags with their weight.
+- `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
+- Lists of words with a part in grammar: `function_words` (per language) separate phrases; things after `adjunct_words`
+  only accompany others; `containers` give way to what they hold when one of `of_words` follows; `negating_words`,
+  `joining_words` and `person_words` say so; unknown words with one of the `person_endings` are people; `close_ups` of
+  a person are portraits unless one of `full_figures` stands beside them; `person_views` hint at a person.
 """
 
 from __future__ import annotations
@@ -10,19 +19,33 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import InvalidInputError
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
-from .words import fold, terms
+from .words import fold, singular, terms
 
 BUILT_IN = Path(__file__).with_name("vocabulary.json")
 
 HINT = 0.4
 """How much a word that only suggests a style counts, against 1 for one that says it."""
 
+_CONTENT_PARTS = ("content", "weak_content", "names")
+_WORD_LISTS = (
+    "adjunct_words",
+    "of_words",
+    "negating_words",
+    "joining_words",
+    "person_words",
+    "person_endings",
+    "containers",
+    "close_ups",
+    "full_figures",
+    "person_views",
+)
+_PERSON = (ContentType.CHARACTER,)
 _CONTENT_CATEGORY = {
     ContentType.CHARACTER: ConceptCategory.CHARACTER,
     ContentType.PORTRAIT: ConceptCategory.CAMERA,
@@ -43,6 +66,8 @@ class Meaning:
     category: ConceptCategory
     styles: tuple[tuple[ArtisticStyle, float], ...] = ()
     content: tuple[ContentType, ...] = ()
+    weak: bool = False
+    """Whether it is mostly an accessory of the picture's content."""
     quality: QualityLevel | None = None
 
 
@@ -55,122 +80,201 @@ class Match:
     meaning: Meaning
 
 
+Phrasebook = dict[tuple[str, ...], Meaning]
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Phrases by their terms (folded, singular), ready to be looked up."""
 
-    english: dict[tuple[str, ...], Meaning]
-    spanish: dict[tuple[str, ...], Meaning]
+    english: Phrasebook
+    names: Phrasebook = field(default_factory=dict)
+    spanish: Phrasebook = field(default_factory=dict)
+    spanish_adjectives: dict[str, str] = field(default_factory=dict)
     families: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
     function_words: dict[str, frozenset[str]] = field(default_factory=dict)
     adjunct_words: frozenset[str] = frozenset()
+    of_words: frozenset[str] = frozenset()
     negating_words: frozenset[str] = frozenset()
     joining_words: frozenset[str] = frozenset()
+    person_words: frozenset[str] = frozenset()
+    person_endings: frozenset[str] = frozenset()
+    containers: frozenset[str] = frozenset()
+    close_ups: frozenset[str] = frozenset()
+    full_figures: frozenset[str] = frozenset()
+    person_views: frozenset[str] = frozenset()
     longest: int = 1
 
     def find(self, words: Sequence[str], language: str = "en") -> list[Match]:
         """The phrases in `words` (terms), longest first, none overlapping another; Spanish ones where it is Spanish."""
-        tables = (self.spanish, self.english) if language == "es" else (self.english,)
+        books = (self.spanish, self.english, self.names) if language == "es" else (self.english, self.names)
         found: list[Match] = []
         position = 0
         while position < len(words):
-            match = self._at(words, position, tables)
+            match = self._at(words, position, books)
             if match:
                 found.append(match)
             position = match.end if match else position + 1
         return found
 
-    def _at(
-        self, words: Sequence[str], position: int, tables: Sequence[dict[tuple[str, ...], Meaning]]
-    ) -> Match | None:
+    def _at(self, words: Sequence[str], position: int, books: Sequence[Phrasebook]) -> Match | None:
         for length in range(min(self.longest, len(words) - position), 0, -1):
             key = tuple(words[position : position + length])
-            for table in tables:
-                if key in table:
-                    return Match(position, position + length, table[key])
+            for book in books:
+                if key in book:
+                    return Match(position, position + length, book[key])
+        word = words[position]
+        if any(word.endswith(ending) and len(word) > len(ending) + 3 for ending in self.person_endings):
+            return Match(position, position + 1, Meaning(word, ConceptCategory.CHARACTER, content=_PERSON))
         return None
 
 
-@cache
 def load(path: Path | None = None) -> Vocabulary:
-    """The built-in vocabulary, extended by the file at `path`. Read once per path.
+    """The built-in vocabulary, extended by the file at `path` where there is one. Read again when the file changes.
 
     Raises:
         InvalidInputError: the file is not readable as a vocabulary.
     """
-    data = json.loads(BUILT_IN.read_text(encoding="utf-8"))
     if path is None:
-        return _build(data)
+        return _built_in()
     try:
-        own = json.loads(path.read_text(encoding="utf-8"))
-        return _build(_merged(data, own))
-    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise InvalidInputError(
-            f"{path}: not a vocabulary ({error}); it must have the form of "
-            "the built-in vocabulary.json, with any of its parts"
-        ) from None
+        status = path.stat()
+    except FileNotFoundError:
+        return _built_in()
+    return _extended(path, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _built_in() -> Vocabulary:
+    return _build(json.loads(BUILT_IN.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=4)
+def _extended(path: Path, modified: int, size: int) -> Vocabulary:
+    """`modified` and `size` only tell one state of the file from another."""
+    return _build(_merged(json.loads(BUILT_IN.read_text(encoding="utf-8")), _own(path)))
+
+
+def _own(path: Path) -> Any:
+    """The user's entries. Raises InvalidInputError."""
+    from pydantic import ValidationError
+
+    remedy = f"it extends {BUILT_IN.name} of this package and must have its form, with any of its parts"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        return _file_type().model_validate(data).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the whole"
+        raise InvalidInputError(f"{path}: {where}: {first['msg']}; {remedy}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path}: not a vocabulary ({error}); {remedy}") from None
+
+
+@cache
+def _file_type() -> Any:
+    """The vocabulary file's pydantic type."""
+    from pydantic import ConfigDict, create_model
+
+    form = ConfigDict(extra="forbid", allow_inf_nan=False)
+    style: Any = create_model("Style", __config__=form, words=(list[str], []), hints=(list[str], []))
+    parts: dict[str, Any] = {
+        "function_words": dict[Literal["en", "es"], list[str]],
+        "styles": dict[ArtisticStyle, style],
+        **dict.fromkeys(_CONTENT_PARTS, dict[ContentType, list[str]]),
+        "concepts": dict[ConceptCategory, list[str]],
+        "quality": dict[QualityLevel, list[str]],
+        "families": dict[str, dict[str, float]],
+        **dict.fromkeys(("spanish", "spanish_adjectives"), dict[str, str]),
+        **dict.fromkeys(_WORD_LISTS, list[str]),
+    }
+    fields: dict[str, Any] = {name: (kind, None) for name, kind in parts.items()}
+    return create_model("Vocabulary", __config__=form, **fields)
 
 
 def _merged(base: Any, own: Any) -> Any:
-    """`base` with the entries of `own` added; where both have a word, the user's stands."""
+    """`base` with the entries of `own` added; where both translate or weigh a word, the user's stands."""
     if isinstance(base, dict):
-        if not isinstance(own, dict):
-            raise TypeError(f"expected an object, got {own!r:.60}")
-        return {**base, **{key: _merged(base[key], value) if key in base else value for key, value in own.items()}}
-    if isinstance(base, list):
-        if not isinstance(own, list) or not all(isinstance(word, str) for word in own):
-            raise TypeError(f"expected a list of phrases, got {own!r:.60}")
-        return base + own
-    return own
+        return base | {key: _merged(base[key], value) if key in base else value for key, value in own.items()}
+    return base + own if isinstance(base, list) else own
 
 
 def _build(data: dict[str, Any]) -> Vocabulary:
-    english: dict[tuple[str, ...], Meaning] = {}
+    english: Phrasebook = {}
+    names: Phrasebook = {}
 
-    def add(phrase: str, category: ConceptCategory, **more: Any) -> None:
+    def add(book: Phrasebook, phrase: str, category: ConceptCategory, **more: Any) -> None:
         key = terms(phrase)
-        known = english.get(key, Meaning(phrase, category))
-        content = tuple(dict.fromkeys((*known.content, *more.get("content", ()))))
-        english[key] = replace(
+        known = book.get(key) or Meaning(phrase, category, weak=more.get("weak", False))
+        book[key] = replace(
             known,
             styles=(*known.styles, *more.get("styles", ())),
-            content=content,
+            content=tuple(dict.fromkeys((*known.content, *more.get("content", ())))),
             quality=more.get("quality") or known.quality,
         )
 
     for level, phrases in data["quality"].items():
         for phrase in phrases:
-            add(phrase, ConceptCategory.QUALITY, quality=QualityLevel(level))
-    for kind, phrases in data["content"].items():
-        content = ContentType(kind)
-        for phrase in phrases:
-            add(phrase, _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT), content=(content,))
+            add(english, phrase, ConceptCategory.QUALITY, quality=QualityLevel(level))
+    for part in _CONTENT_PARTS:
+        book = names if part == "names" else english
+        for kind, phrases in data[part].items():
+            content = ContentType(kind)
+            category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
+            for phrase in phrases:
+                add(book, phrase, category, content=(content,), weak=part == "weak_content")
     for category, phrases in data["concepts"].items():
         for phrase in phrases:
-            add(phrase, ConceptCategory(category))
+            add(english, phrase, ConceptCategory(category))
     for name, lists in data["styles"].items():
-        style = ArtisticStyle(name)
-        for phrase in lists.get("words", ()):
-            add(phrase, ConceptCategory.STYLE, styles=((style, 1.0),))
-        for phrase in lists.get("hints", ()):
-            add(phrase, ConceptCategory.STYLE, styles=((style, HINT),))
-    english.pop((), None)
-    plain = Vocabulary(english, {}, longest=max(map(len, english)))
-    spanish = {terms(phrase): _translated(plain, meaning) for phrase, meaning in data["spanish"].items()}
-    spanish.pop((), None)
+        for kind, weight in (("words", 1.0), ("hints", HINT)):
+            for phrase in lists.get(kind, ()):
+                add(english, phrase, ConceptCategory.STYLE, styles=((ArtisticStyle(name), weight),))
+    plain = Vocabulary(english, names, longest=max(map(len, (*english, *names))))
+    spanish: Phrasebook = {}
+    for phrase, meaning in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
+        for form in _forms(phrase):
+            spanish.setdefault(terms(form), _translated(plain, meaning))
+    for book in (english, names, spanish):
+        book.pop((), None)
     return Vocabulary(
-        english,
-        spanish,
-        {family: {terms(tag): float(w) for tag, w in tags.items()} for family, tags in data["families"].items()},
-        {language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
-        frozenset(data["adjunct_words"]),
-        frozenset(data["negating_words"]),
-        frozenset(data["joining_words"]),
-        max(map(len, (*english, *spanish))),
+        english=english,
+        names=names,
+        spanish=spanish,
+        spanish_adjectives={
+            singular(fold(form)): english_word
+            for word, english_word in data["spanish_adjectives"].items()
+            for gender in _genders(word)
+            for form in _forms(gender)
+        },
+        families={
+            family: {terms(tag): float(w) for tag, w in tags.items()} for family, tags in data["families"].items()
+        },
+        function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
+        **{name: frozenset(map(fold, data[name])) for name in _WORD_LISTS},
+        longest=max(map(len, (*english, *names, *spanish))),
     )
 
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
-    """What an English phrase means: the phrase itself, or the last one that it contains."""
-    found = vocabulary.find(terms(phrase))
-    return replace(found[-1].meaning, phrase=phrase) if found else Meaning(phrase, ConceptCategory.CONTENT)
+    """What an English phrase means: what its last part with a content shows, in the style of any of its parts."""
+    found = [match.meaning for match in vocabulary.find(terms(phrase))]
+    if not found:
+        return Meaning(phrase, ConceptCategory.CONTENT)
+    said = max(reversed(found), key=lambda meaning: (bool(meaning.content), bool(meaning.styles)))
+    styled = max(found, key=lambda meaning: bool(meaning.styles))
+    return replace(said, phrase=phrase, styles=styled.styles)
+
+
+def _forms(phrase: str) -> tuple[str, ...]:
+    """A Spanish phrase and the plural that `singular` does not undo: `flor` → `flores`, `luz` → `luces`."""
+    if phrase.endswith("z"):
+        return phrase, f"{phrase[:-1]}ces"
+    return (phrase, f"{phrase}es") if phrase.endswith(("d", "j", "l", "n", "r")) else (phrase,)
+
+
+def _genders(adjective: str) -> tuple[str, ...]:
+    """A Spanish adjective in both genders: `rojo`, `roja`; `japones`, `japonesa`."""
+    if adjective.endswith("o"):
+        return adjective, f"{adjective[:-1]}a"
+    return (adjective, f"{adjective}a") if adjective.endswith(("or", "es", "an")) else (adjective,)

@@ -9,6 +9,38 @@ from functools import lru_cache
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
+_IRREGULAR = {
+    "men": "man",
+    "gentlemen": "gentleman",
+    "firemen": "fireman",
+    "policemen": "policeman",
+    "businessmen": "businessman",
+    "swordsmen": "swordsman",
+    "fishermen": "fisherman",
+    "horsemen": "horseman",
+    "snowmen": "snowman",
+    "children": "child",
+    "wolves": "wolf",
+    "elves": "elf",
+    "knives": "knife",
+    "leaves": "leaf",
+    "shelves": "shelf",
+    "thieves": "thief",
+    "wives": "wife",
+    "mice": "mouse",
+    "geese": "goose",
+    "feet": "foot",
+    "teeth": "tooth",
+    "oxen": "ox",
+    "buses": "bus",
+    "lenses": "lens",
+    "cacti": "cactus",
+    "potatoes": "potato",
+    "tomatoes": "tomato",
+    "heroes": "hero",
+    "mangoes": "mango",
+    "volcanoes": "volcano",
+}
 
 
 def fold(text: str) -> str:
@@ -22,6 +54,10 @@ def fold(text: str) -> str:
 @lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
     """`word` without an English plural ending; words of up to three letters stay as they are."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith("women"):
+        return f"{word[:-2]}an"
     if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies") and len(word) > 4:

@@ -50,7 +50,7 @@ def test_the_storys_example():
         ("two CASTLES", ConceptCategory.SETTING, "two castles"),
         ("shallow depth of field", ConceptCategory.CAMERA, "shallow depth of field"),
         ("una bruja en un bosque", ConceptCategory.CHARACTER, "witch"),
-        ("DRAGÓN azul sobre el mar", ConceptCategory.CONTENT, "dragon azul"),
+        ("DRAGÓN azul sobre el mar", ConceptCategory.CONTENT, "blue dragon"),
     ],
 )
 def test_concepts(prompt, category, concept):

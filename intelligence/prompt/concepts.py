@@ -1,0 +1,100 @@
+"""The noun phrases of a prompt, sorted into categories; in English where the prompt is Spanish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .analysis import ConceptCategory
+from .vocabulary import Match, Vocabulary
+from .words import fold, singular
+
+_MAX_CONCEPT_WORDS = 5
+_ALONE = (ConceptCategory.QUALITY, ConceptCategory.STYLE, ConceptCategory.TECHNICAL)
+"""Phrases of these categories take no unknown words into themselves: in `magical anime girl` the girl is magical."""
+_THINGS = (ConceptCategory.CHARACTER, ConceptCategory.CONTENT, ConceptCategory.SETTING)
+_Word = tuple[str, ConceptCategory | None]
+
+
+def noun_phrases(
+    piece: Sequence[str], matches: dict[int, Match], words: Vocabulary, language: str
+) -> Iterator[tuple[ConceptCategory, str]]:
+    """The noun phrases of one piece: runs between function words, split where the category changes."""
+    spanish = language == "es"
+    function_words = words.function_words[language]
+    run: list[_Word] = []
+    noun = 0  # where the last noun of a Spanish run begins, with all that was put before it
+    position, negated = 0, False
+    while position < len(piece):
+        match = matches.get(position)
+        word = piece[position]
+        adjective = words.spanish_adjectives.get(singular(word)) if spanish else None
+        if match is not None and not (adjective and match.end == position + 1 and _qualifies(match, run)):
+            run.append((_as_written(match, piece), match.meaning.category))
+            noun = len(run) - 1
+            position = match.end
+        elif adjective:
+            run.insert(noun if run else 0, (adjective, None))
+            position += 1
+        elif spanish and word == "de" and _joins(run, matches.get(position + 1)):
+            run.insert(noun, (_as_written(matches[position + 1], piece), None))
+            position = matches[position + 1].end
+        elif word in function_words:
+            if not negated:
+                yield from _by_category(run)
+            negated = word in words.negating_words or (negated and not run)
+            run, noun = [], 0
+            position += 1
+        else:
+            run.append((word, None))
+            noun = len(run) - 1
+            position += 1
+    if not negated:
+        yield from _by_category(run)
+
+
+def _as_written(match: Match, piece: Sequence[str]) -> str:
+    """The phrase as the prompt has it (plurals kept); in English where it is Spanish."""
+    written = " ".join(piece[match.start : match.end])
+    known = fold(match.meaning.phrase)
+    return written if known == written or singular(written) == singular(known) else known.replace("_", " ")
+
+
+def _qualifies(match: Match, run: Sequence[_Word]) -> bool:
+    """Whether a Spanish word that could also stand alone tells of the noun before it: `robot gigante`."""
+    return bool(run) and run[-1][1] is not None and match.meaning.category not in _ALONE
+
+
+def _joins(run: Sequence[_Word], match: Match | None) -> bool:
+    """Whether Spanish `de` makes one thing of two: `reina de hielo` is an ice queen."""
+    return bool(run) and run[-1][1] in _THINGS and match is not None and match.meaning.category in _THINGS
+
+
+def _by_category(run: Sequence[_Word]) -> Iterator[tuple[ConceptCategory, str]]:
+    phrases: list[tuple[ConceptCategory, str]] = []
+    pending: list[str] = []
+    open_phrase = False  # whether the next word may still join the last phrase
+    for text, category in run:
+        if category is None:
+            pending.append(text)
+            continue
+        if category in _ALONE:
+            phrases.append((category, text))
+            open_phrase = False
+            continue
+        if open_phrase and not pending and phrases[-1][0] is category and _short(phrases[-1][1], text):
+            phrases[-1] = (category, f"{phrases[-1][1]} {text}")
+        else:
+            phrases.append((category, " ".join((*pending[-_MAX_CONCEPT_WORDS + 1 :], text))))
+        pending = []
+        open_phrase = True
+    if pending:
+        tail = " ".join(pending[:_MAX_CONCEPT_WORDS])
+        if phrases and phrases[-1][0] not in _ALONE and _short(phrases[-1][1], tail):
+            phrases[-1] = (phrases[-1][0], f"{phrases[-1][1]} {tail}")
+        else:
+            phrases.append((ConceptCategory.CONTENT, tail))
+    yield from phrases
+
+
+def _short(*texts: str) -> bool:
+    return sum(text.count(" ") + 1 for text in texts) <= _MAX_CONCEPT_WORDS

@@ -1,0 +1,43 @@
+"""How well prompts are understood, on labelled ones: `tests/benchmarks/data/README.md` tells of the two halves."""
+
+import hashlib
+import json
+
+import pytest
+
+from intelligence.prompt import ArtisticStyle, ContentType, PromptAnalyzer
+from tests.benchmarks.understanding import HALVES, accuracy, rows, twin_overlap
+
+ANALYZER = PromptAnalyzer()
+FLOORS = {"style": 0.92, "content": 0.90, "language": 0.97, "tag_list": 0.95}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_the_labelled_prompts_are_read_right(half):
+    figures = accuracy(ANALYZER, rows(f"prompts_{half}"))
+    assert {what: figures[what] for what, floor in FLOORS.items() if figures[what] < floor} == {}
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_a_spanish_prompt_says_what_its_english_twin_says(half):
+    overlap = twin_overlap(ANALYZER, rows(f"twins_{half}"))
+    assert sum(overlap) / len(overlap) >= 0.9
+    assert sum(value == 1 for value in overlap) / len(overlap) >= 0.8
+
+
+def test_the_held_out_half_is_held_out_by_its_rule():
+    def held_out(text):
+        return int(hashlib.sha256(text.encode()).hexdigest()[-1], 16) % 2 == 1
+
+    tuned, held = ([row["prompt"] for row in rows(f"prompts_{half}")] for half in HALVES)
+    assert len(tuned) + len(held) >= 300 and len(set(tuned + held)) == len(tuned + held)
+    assert all(map(held_out, held)) and not any(map(held_out, tuned[110:]))
+    assert all(held_out(row["es"]) for row in rows("twins_held_out"))
+    assert not any(held_out(row["es"]) for row in rows("twins_tuned"))
+
+
+def test_labels_are_what_an_analysis_may_say():
+    styles, contents = set(ArtisticStyle), set(ContentType)
+    for half in HALVES:
+        for row in rows(f"prompts_{half}"):
+            assert set(row["style"]) <= styles and set(row["content"]) <= contents, json.dumps(row)
