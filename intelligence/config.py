@@ -123,6 +123,8 @@ class LoRAPreferences(Record):
     max_loras: int = 3
     min_confidence: float = 0.5
     allow_style_mixing: bool = False
+    dense_text: bool = True
+    """Whether likeness of meaning (MiniLM, the extra `dense`) is used where it is installed."""
 
     def __post_init__(self) -> None:
         require(
@@ -133,6 +135,7 @@ class LoRAPreferences(Record):
             is_number(self.min_confidence) and 0 <= self.min_confidence <= 1,
             f"min_confidence must be a number from 0 to 1, got {self.min_confidence!r}",
         )
+        require(isinstance(self.dense_text, bool), f"dense_text must be True or False, got {self.dense_text!r}")
 
 
 @dataclass

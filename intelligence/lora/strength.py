@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from ..records import Reason
 from ..registry import ExamplePrompt, LoRAKind, ModelMetadata
+from .recommendation import MAX_STRENGTH
 from .text import Query, is_meta, tokens
 
 KIND_STRENGTH = {
@@ -48,6 +49,8 @@ TOTALS = (2.0, 2.6, 2.6, 3.3)
 """Bound of the summed strengths of two, three, four, and five LoRAs or more; what is chosen gives way to what is named.
 
 Nine of ten example prompts with so many LoRAs stay within it (even numbers, as above)."""
+BOTH_WAYS = 0.2
+"""Share of example prompts with a negative strength from which a LoRA counts as a slider."""
 LEAST_SHARE = 0.3
 """Room that a chosen LoRA needs below the bound."""
 
@@ -209,10 +212,14 @@ def bound(count: int) -> float:
 
 
 def is_slider(model: ModelMetadata) -> bool:
-    """Whether the LoRA is made to be applied at either sign, at any strength of its range."""
+    """Whether the LoRA is one to be applied at either sign: called a slider, with such a range set, or so used."""
     texts = chain((model.name, model.title), model.tags)
-    low = model.strength_range[0] if model.strength_range else 0.0
-    return low < 0 or any({"slider", "sliders"} & set(tokens(text)) for text in texts if "slider" in text.lower())
+    if any({"slider", "sliders"} & set(tokens(text)) for text in texts if "slider" in text.lower()):
+        return True
+    if not model.strength_from_text and model.strength_range is not None and min(model.strength_range) < 0:
+        return True
+    used = [weight for _, weight in _used(model, MAX_STRENGTH)]
+    return bool(used) and sum(weight < 0 for weight in used) >= BOTH_WAYS * len(used)
 
 
 def shares(model: ModelMetadata) -> bool:
@@ -229,9 +236,10 @@ def hub_numbers(model: ModelMetadata) -> tuple[int | None, int | None]:
 def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     """The value on the side that is asked for: what prompts use there, else half of the range's end."""
     limits = model.strength_range
-    most = max(map(abs, limits)) if limits else MAX_CHOSEN_STRENGTH
-    sign, why = _direction(model, asked)
-    used = [Observation(abs(w), 1.0) for _, w in _used(model, most) if w * sign > 0]
+    every = [weight for _, weight in _used(model, MAX_STRENGTH)]
+    most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
+    sign, why = _direction(model, every, asked)
+    used = [Observation(abs(weight), 1.0) for weight in every if weight * sign > 0]
     end = abs(limits[1] if sign > 0 else limits[0]) if limits else 0.0
     if model.strength is not None and not model.strength_from_text:
         sign, value, evidence, why = 1.0, model.strength, "set for this LoRA", "whatever the prompt says"
@@ -245,10 +253,13 @@ def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     return Strength(value, limits, Reason("strength", f"a slider at {value:g}, {evidence}; {why}"))
 
 
-def _direction(model: ModelMetadata, asked: Query | None) -> tuple[float, str]:
-    """Sign of the side of a slider that the prompt speaks of, and why."""
+def _direction(model: ModelMetadata, used: Sequence[float], asked: Query | None) -> tuple[float, str]:
+    """Sign of the side of a slider that the prompt speaks of, else that is used more, and why."""
+    usual = (1.0, "upwards, as it is called")
+    if 2 * sum(weight < 0 for weight in used) > len(used):
+        usual = (-1.0, "downwards, as in most of its example prompts")
     if asked is None:
-        return 1.0, "upwards"
+        return usual
     for clause in _CLAUSE.split(model.description):
         signs = [sign for sign, pattern in _SIGNED if pattern.search(clause)]
         met = {token for token in tokens(clause) if not is_meta(token)} & asked.tokens - {"negative", "positive"}
@@ -259,7 +270,7 @@ def _direction(model: ModelMetadata, asked: Query | None) -> tuple[float, str]:
         less = sorted(term for term in _LESS if asked.has((term, word)))
         if less:
             return -1.0, f"downwards, for “{less[0]} {asked.written.get(word, word)}”"
-    return 1.0, "upwards, as it is called"
+    return usual
 
 
 def _preset(model: ModelMetadata) -> float | None:
