@@ -12,11 +12,11 @@ from . import vocabulary
 from .analysis import ComplexityCategory, ConceptCategory, PromptAnalysis, Segment
 from .grammar import Parsed, parse
 from .intent import read_intent
-from .phrases import Phrases, read_phrases
+from .phrases import MAX_WORDS, Phrases, read_phrases
 from .vocabulary import Vocabulary
 from .words import terms
 
-MAX_PROMPT_CHARACTERS = 100_000
+MAX_PROMPT_CHARACTERS = 50_000
 
 _FAMILY_THRESHOLD = 0.5
 _MODERATE_FROM, _COMPLEX_FROM = 0.25, 0.6
@@ -38,7 +38,7 @@ class PromptAnalyzer:
         """What `prompt` asks for.
 
         Raises:
-            InvalidInputError: the prompt is empty, no text, or longer than 100,000 characters.
+            InvalidInputError: the prompt is empty, no text, or longer than 50,000 characters.
         """
         _check_text("prompt", prompt)
         _check_text("negative_prompt", negative_prompt)
@@ -88,7 +88,7 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
         tag_style=_tag_style(phrases),
         language=phrases.language,
         reasons=(*reasons, reason, *family_reasons, *((language,) if phrases.language == "es" else ())),
-        notes=notes,
+        notes=(*notes, f"Only the first {MAX_WORDS:,} words were read for what they mean") if phrases.cut else notes,
     )
 
 

@@ -18,7 +18,8 @@ _POSSESSIVE = re.compile(r"['’]s\b")
 _SEPARATORS = frozenset(("AND", "BREAK"))
 _TAG_WORDS = 3
 """Longest piece that is one tag."""
-_MAX_CONCEPTS = 300
+MAX_WORDS = 2_000
+"""How many words of a prompt are read for their meaning; no text encoder sees as many."""
 _PEOPLE = {ContentType.CHARACTER, ContentType.GROUP}
 _REALISTIC = ArtisticStyle.PHOTOREALISTIC
 
@@ -53,6 +54,8 @@ class Phrases:
     """Whether somebody is spoken of as he or she."""
     word_count: int
     function_count: int
+    cut: bool
+    """Whether the prompt has more than MAX_WORDS words."""
 
 
 @dataclass
@@ -64,20 +67,17 @@ class _Piece:
 
 def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases:
     """The phrases of a parsed prompt."""
-    pieces = [piece for piece in _pieces(segments) if piece.words]
+    pieces, cut = _pieces(segments)
     language = _language(pieces, vocabulary)
     function_words = vocabulary.function_words[language]
     mentions: list[Mention] = []
     found: dict[ConceptCategory, dict[str, None]] = {}
-    count = 0
     for index, piece in enumerate(pieces):
         terms = [singular(word) for word in piece.words]
         matches = {match.start: match for match in vocabulary.find(terms, language)}
         mentions += _mentions(piece, index, matches, vocabulary, language)
-        if count < _MAX_CONCEPTS:
-            for category, phrase in noun_phrases(piece.words, matches, vocabulary, language):
-                found.setdefault(category, {})[phrase] = None
-                count += 1
+        for category, phrase in noun_phrases(piece.words, matches, vocabulary, language):
+            found.setdefault(category, {})[phrase] = None
     return Phrases(
         language=language,
         pieces=tuple(" ".join(piece.words) for piece in pieces),
@@ -86,22 +86,34 @@ def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
         persons=any(word in vocabulary.person_words for piece in pieces for word in piece.words),
         word_count=sum(len(piece.words) for piece in pieces),
         function_count=sum(word in function_words for piece in pieces for word in piece.words),
+        cut=cut,
     )
 
 
-def _pieces(segments: Sequence[Segment]) -> Iterator[_Piece]:
-    piece = _Piece()
+def _pieces(segments: Sequence[Segment]) -> tuple[list[_Piece], bool]:
+    """The pieces that hold words, up to MAX_WORDS of them, and whether there are more."""
+    pieces = [_Piece()]
+    count, cut = 0, False
+    for match, weight in _tokens(segments):
+        word = match.group("word")
+        if word is None or word in _SEPARATORS:
+            if pieces[-1].words:
+                pieces.append(_Piece())
+            continue
+        cut = count == MAX_WORDS
+        if cut:
+            break
+        pieces[-1].words.append(fold(word))
+        pieces[-1].weights.append(weight)
+        count += 1
+    return [piece for piece in pieces if piece.words], cut
+
+
+def _tokens(segments: Sequence[Segment]) -> Iterator[tuple[re.Match[str], float]]:
     for segment in segments:
         text = _EMBEDDING.sub(",", unicodedata.normalize("NFC", segment.text))
         for match in _TOKEN.finditer(_POSSESSIVE.sub("", text)):
-            word = match.group("word")
-            if word is None or word in _SEPARATORS:
-                yield piece
-                piece = _Piece()
-            else:
-                piece.words.append(fold(word))
-                piece.weights.append(segment.weight)
-    yield piece
+            yield match, segment.weight
 
 
 def _language(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> str:

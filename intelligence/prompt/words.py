@@ -9,6 +9,7 @@ from functools import lru_cache
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
+_LONGEST_WORD = 50
 _IRREGULAR = {
     "men": "man",
     "gentlemen": "gentleman",
@@ -51,9 +52,13 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", bare).casefold()
 
 
-@lru_cache(maxsize=50_000)
 def singular(word: str) -> str:
-    """`word` without an English plural ending; words of up to three letters stay as they are."""
+    """`word` without an English plural ending; words of up to three letters, or absurdly many, stay."""
+    return _singular(word) if len(word) <= _LONGEST_WORD else word
+
+
+@lru_cache(maxsize=50_000)
+def _singular(word: str) -> str:
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if word.endswith("women"):

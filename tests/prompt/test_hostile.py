@@ -1,0 +1,66 @@
+"""Two thousand hostile prompts: nothing but InvalidInputError comes out, and the work stays in proportion."""
+
+import sys
+
+import pytest
+
+from intelligence.errors import InvalidInputError
+from intelligence.prompt import PromptAnalysis, PromptAnalyzer
+from intelligence.prompt.analyzer import MAX_PROMPT_CHARACTERS
+from intelligence.prompt.phrases import MAX_WORDS
+from tests.benchmarks.grammar import HOSTILE, PIECES, hostile, refused
+
+ANALYZER = PromptAnalyzer()
+NO_TEXT = ("\0", "\ud800")
+
+
+def test_hostile_prompts_are_analyzed_or_refused():
+    tried = 0
+    for prompt in hostile():
+        unusable = not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
+        assert refused(ANALYZER, prompt) == unusable, ascii(prompt[:80])
+        tried += 1
+    assert tried == HOSTILE
+
+
+@pytest.mark.parametrize(
+    "prompt", [p for p in list(hostile())[::40] if not any(c in p for c in NO_TEXT)], ids=lambda p: ascii(p[:20])
+)
+def test_what_is_made_of_a_hostile_prompt_is_bounded_and_travels(prompt):
+    try:
+        analysis = ANALYZER.analyze(prompt)
+    except InvalidInputError:
+        return
+    assert PromptAnalysis.from_json(analysis.to_json()) == analysis
+    assert sum(map(len, analysis.concepts.values())) <= MAX_WORDS
+    assert 0 <= analysis.complexity <= 1 and 0 <= analysis.tag_style <= 1 and 0 <= analysis.intent.confidence <= 1
+
+
+def calls(prompt):
+    """How many functions are called to read `prompt`: work, counted instead of timed."""
+    count = 0
+
+    def profile(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profile)
+    try:
+        refused(ANALYZER, prompt)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=ascii)
+def test_twice_the_prompt_is_at_most_twice_the_work(piece):
+    short, long = (piece * (length // len(piece)) for length in (6_000, 12_000))
+    calls(long)
+    assert calls(long) <= 2.2 * calls(short) + 200
+
+
+def test_what_goes_unread_is_noted():
+    assert ANALYZER.analyze("girl " * (MAX_WORDS + 1)).notes == (
+        "Only the first 2,000 words were read for what they mean",
+    )
+    assert ANALYZER.analyze("girl " * MAX_WORDS).notes == ()
