@@ -16,7 +16,7 @@ from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .selection import Candidate, select
 from .strength import Strength, Strengths
 from .text import Query
-from .triggers import missing_words
+from .triggers import Written, missing_words
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
@@ -80,7 +80,8 @@ class LoRARecommender:
         asked = prompt_query(prompt_analysis)
         allowed, _ = self._found(prompt_analysis, base)
         strengths = self._strengths()
-        return [_recommendation(e, strengths.alone(e.features.model, asked), asked) for e in allowed[:top_k]]
+        written = Written(prompt_analysis.text)
+        return [_recommendation(e, strengths.alone(e.features.model, asked), written) for e in allowed[:top_k]]
 
     def recommend(
         self,
@@ -117,7 +118,8 @@ class LoRARecommender:
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
-        named, rejected = self._tagged(prompt_analysis.lora_tags, asked, base)
+        written = Written(prompt_analysis.text)
+        named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
         allowed, blocked = self._found(prompt_analysis, base)
         put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
         candidates = [Candidate(e.features.model, e.confidence, e.words) for e in allowed]
@@ -125,7 +127,7 @@ class LoRARecommender:
         strengths = self._strengths().together([candidate.model for candidate in chosen], put_in, asked)
         found = {e.features.model.model_id: e for e in allowed}
         recommended = [
-            _recommendation(found[candidate.model.model_id], strength, asked)
+            _recommendation(found[candidate.model.model_id], strength, written)
             for candidate, strength in zip(chosen, strengths, strict=True)
         ]
         refused = [
@@ -183,7 +185,7 @@ class LoRARecommender:
         return allowed, blocked
 
     def _tagged(
-        self, tags: Sequence[LoRATag], asked: Query, base: FamilyFinding
+        self, tags: Sequence[LoRATag], asked: Query, written: Written, base: FamilyFinding
     ) -> tuple[list[LoRARecommendation], list[RejectedLoRA]]:
         """The LoRAs that the prompt's tags name; and the tags that cannot be obeyed."""
         named: dict[str, LoRARecommendation] = {}
@@ -195,7 +197,7 @@ class LoRARecommender:
             if model is None or reason is not None:
                 rejected.setdefault(tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by you, but {reason}")))
             elif model.model_id not in named:
-                named[model.model_id] = _obeyed(tag, model, self._strengths().alone(model, asked), asked)
+                named[model.model_id] = _obeyed(tag, model, self._strengths().alone(model, asked), written)
         return list(named.values()), list(rejected.values())
 
 
@@ -215,9 +217,9 @@ def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:
     return (-round(evidence.confidence, 6), -evidence.score, model.name, model.model_id)
 
 
-def _recommendation(evidence: Evidence, strength: Strength, asked: Query) -> LoRARecommendation:
+def _recommendation(evidence: Evidence, strength: Strength, written: Written) -> LoRARecommendation:
     model = evidence.features.model
-    words = missing_words(model, asked, evidence.trigger_set)
+    words = missing_words(model, written)
     reasons = (*evidence.reasons, strength.reason, *_trigger_reason(words))
     return LoRARecommendation(
         lora_name=model.name,
@@ -231,12 +233,12 @@ def _recommendation(evidence: Evidence, strength: Strength, asked: Query) -> LoR
     )
 
 
-def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, asked: Query) -> LoRARecommendation:
+def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, written: Written) -> LoRARecommendation:
     clip = f" (text encoders {tag.strength_clip:g})" if tag.strength_clip is not None else ""
     reasons = [Reason("lora", f"named by you, with strength {tag.strength_model:g}{clip}")]
     if model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason("base model", "which architecture it was made for is not known", 0.5))
-    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, asked, _met(model, asked))
+    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, written)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -248,13 +250,6 @@ def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, asked: Query) -
         reasons=(*reasons, *_trigger_reason(words)),
         named=True,
     )
-
-
-def _met(model: ModelMetadata, asked: Query) -> int | None:
-    """The trigger set that needs the fewest words added, where the prompt has some of one; None: it has none."""
-    missing = [len(missing_words(model, asked, n)) for n in range(len(model.trigger_sets))]
-    met = [n for n, trigger in enumerate(model.trigger_sets) if missing[n] < len(trigger.words)]
-    return min(met, key=lambda n: missing[n], default=None)
 
 
 def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:

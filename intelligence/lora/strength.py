@@ -235,7 +235,7 @@ def hub_numbers(model: ModelMetadata) -> tuple[int | None, int | None]:
 
 def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     """The value on the side that is asked for: what prompts use there, else half of the range's end."""
-    limits = model.strength_range
+    limits = (min(model.strength_range), max(model.strength_range)) if model.strength_range else None
     every = [weight for _, weight in _used(model, MAX_STRENGTH)]
     most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
     sign, why = _direction(model, every, asked)
@@ -246,7 +246,7 @@ def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     elif used:
         value, evidence = weighted_median(used), f"the median of {len(used)} example prompt{'s' * (len(used) != 1)}"
     elif end:
-        value, evidence = end / 2, f"half of what its range, {min(limits or ()):g} to {max(limits or ()):g}, allows"
+        value, evidence = end / 2, "half of what its range allows"
     else:
         value, evidence = SLIDER_STRENGTH, "a slider's unit"
     value = _bounded(sign * value, most)

@@ -3,42 +3,96 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from ..prompt import strip_lora_tags
+from ..prompt import parse, strip_lora_tags
 from ..registry import ModelMetadata
-from .text import Query, tokens
+from .text import is_everyday, is_meta, query, tokens
 
 MAX_WORDS = 8
 """Of one trigger set: more would drown the prompt."""
 MAX_CHARACTERS = 200
 """Of one trigger phrase."""
+MAX_WEIGHT = 1.5
+"""The most attention that a trigger phrase may ask for by itself."""
 
-_WEIGHTED = re.compile(r"\(+[^()]+:\s*\d*\.?\d+\s*\)+")
+_WEIGHTED = re.compile(r"\(+([^()]+?):\s*(\d*\.?\d+)\s*\)+")
 _PARENTHESIS = re.compile(r"(?<!\\)([()])")
+_PART_END = re.compile(r"[,.;:!?\n|\"()\[\]{}\\]+")
 
 
-def missing_words(model: ModelMetadata, asked: Query, trigger_set: int | None = None) -> tuple[str, ...]:
-    """The phrases of one trigger set that the prompt does not have, ready to be written into it.
+class Written:
+    """What stands in a prompt, word for word.
 
     Args:
-        trigger_set: which set; None: the first that has words.
+        text: a prompt as it is encoded, without LoRA tags.
     """
-    if trigger_set is None:
-        trigger_set = next((n for n, trigger in enumerate(model.trigger_sets) if trigger.words), None)
-        if trigger_set is None:
-            return ()
-    phrases = (safe_phrase(word) for word in model.trigger_sets[trigger_set].words)
-    missing: dict[tuple[str, ...], str] = {}
-    for phrase in phrases:
-        key = tokens(phrase)
-        if key and not asked.has(key):
-            missing.setdefault(key, phrase)
-    return tuple(missing.values())[:MAX_WORDS]
+
+    def __init__(self, text: str) -> None:
+        plain = [segment.text for segment in parse(text).segments]
+        self._text = "".join(plain).casefold()
+        self._query = query(["".join(plain)])
+
+    def has(self, phrase: str) -> bool:
+        """Whether the phrase is there: letter for letter, or by its words but for case, underscores and plurals."""
+        plain = phrase.replace("\\(", "(").replace("\\)", ")").casefold()
+        if plain and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
+            return True
+        parts = [key for part in _PART_END.split(phrase) if (key := tokens(part))]
+        return bool(parts) and all(self._query.has(part) for part in parts)
+
+
+def missing_words(model: ModelMetadata, written: Written) -> tuple[str, ...]:
+    """The phrases that this LoRA needs and the prompt does not have, ready to be written into it.
+
+    Of several trigger sets, the one whose own phrases the prompt has; where it has none of their own, what all sets
+    share (no outfit that nobody asked for); where they share nothing, the first set that tells.
+    """
+    missing = [phrase for phrase in _needed(model, written) if not written.has(phrase)]
+    return tuple(missing[:MAX_WORDS])
+
+
+def _needed(model: ModelMetadata, written: Written) -> Sequence[str]:
+    sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
+    if not sets:
+        return ()
+    core = {key for key in sets[0] if len(sets) > 1 and all(key in phrases for phrases in sets)}
+    met = [{key for key in phrases if key not in core and written.has(phrases[key])} for phrases in sets]
+    telling = [sum(map(_tells, keys)) for keys in met]
+    best = max(range(len(sets)), key=lambda number: (telling[number], len(met[number]), -number))
+    if len(sets) > 1 and not telling[best]:
+        if core and not met[best]:
+            return [phrase for key, phrase in sets[0].items() if key in core]
+        if not core:
+            best = next((number for number, phrases in enumerate(sets) if any(map(_tells, phrases))), best)
+    return list(sets[best].values())
+
+
+def _phrases(words: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """Tokens → phrase as it is written into a prompt; what differs in case or plural only counts once."""
+    found: dict[tuple[str, ...], str] = {}
+    for word in words:
+        if key := tokens(phrase := safe_phrase(word)):
+            found.setdefault(key, phrase)
+    return found
+
+
+def _tells(phrase: tuple[str, ...]) -> bool:
+    """Whether a phrase is more than what any picture may have."""
+    return any(not is_meta(token) and not is_everyday(token) for token in phrase)
 
 
 def safe_phrase(word: str) -> str:
-    """A trigger phrase as prompt text: LoRA tags out, on one line, parentheses escaped unless they set a weight."""
-    text = " ".join(strip_lora_tags("".join(c if c.isprintable() else " " for c in word)).split()).strip(" ,")
+    """A trigger phrase as prompt text: LoRA tags out, on one line, parentheses escaped unless they set a weight.
+
+    A weight above 1.5, or of nothing, is left out; a phrase that is too long becomes empty.
+    """
+    text = "".join(c if c.isprintable() else " " for c in word[: 4 * MAX_CHARACTERS])
+    while (stripped := strip_lora_tags(text)) != text:  # a tag within a tag leaves a tag
+        text = stripped
+    text = " ".join(text.split()).strip(" ,\\")
     if len(text) > MAX_CHARACTERS:
         return ""
-    return text if _WEIGHTED.fullmatch(text) else _PARENTHESIS.sub(r"\\\1", text)
+    if (weighted := _WEIGHTED.fullmatch(text)) is None:
+        return _PARENTHESIS.sub(r"\\\1", text)
+    return text if 0 < float(weighted[2]) <= MAX_WEIGHT else weighted[1].strip()
