@@ -37,6 +37,8 @@ class Planner:
     memory: MemoryManager = field(default_factory=MemoryManager)
     families: Path | None = None
     """The user's table of families; None: the one in the data folder."""
+    vocabulary: Path | None = None
+    """The user's own vocabulary; None: the one in the data folder."""
 
     def __post_init__(self) -> None:
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
@@ -47,7 +49,7 @@ class Planner:
 
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
         """Read the prompt. Raises InvalidInputError for an empty one."""
-        return PromptAnalyzer(ollama).analyze(prompt, negative_prompt)
+        return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
     def recommender(self) -> LoRARecommender:
         """The LoRA recommender over the library and the ratings as they are now."""

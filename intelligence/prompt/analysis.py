@@ -97,7 +97,7 @@ class Intent:
     content_type: ContentType = ContentType.UNSPECIFIED
     quality_level: QualityLevel = QualityLevel.STANDARD
     confidence: float = 0.0
-    """0 … 1."""
+    """0 … 1: how clearly the prompt says style and content; the half that it does not say counts 0."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class PromptAnalysis(Record):
     tag_style: float = 0.5
     """Probability that this is a tag list rather than natural language."""
     language: str = "en"
-    """ISO 639-1 code."""
+    """ISO 639-1 code: `es` where more of its words are Spanish than English, else `en`."""
     analyzer: str = "rules"
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
@@ -9,6 +10,7 @@ from .vocabulary import Match, Vocabulary
 from .words import fold, singular
 
 _MAX_CONCEPT_WORDS = 5
+_LETTER = re.compile(r"[^\W\d]")
 _ALONE = (ConceptCategory.QUALITY, ConceptCategory.STYLE, ConceptCategory.TECHNICAL)
 """Phrases of these categories take no unknown words into themselves: in `magical anime girl` the girl is magical."""
 _THINGS = (ConceptCategory.CHARACTER, ConceptCategory.CONTENT, ConceptCategory.SETTING)
@@ -53,10 +55,10 @@ def noun_phrases(
 
 
 def _as_written(match: Match, piece: Sequence[str]) -> str:
-    """The phrase as the prompt has it (plurals kept); in English where it is Spanish."""
+    """The phrase as the prompt has it (plurals kept); in English where it is Spanish; tags with their underscores."""
     written = " ".join(piece[match.start : match.end])
     known = fold(match.meaning.phrase)
-    return written if known == written or singular(written) == singular(known) else known.replace("_", " ")
+    return written if known == written or singular(written) == singular(known) else known
 
 
 def _qualifies(match: Match, run: Sequence[_Word]) -> bool:
@@ -93,7 +95,7 @@ def _by_category(run: Sequence[_Word]) -> Iterator[tuple[ConceptCategory, str]]:
             phrases[-1] = (phrases[-1][0], f"{phrases[-1][1]} {tail}")
         else:
             phrases.append((ConceptCategory.CONTENT, tail))
-    yield from phrases
+    yield from (phrase for phrase in phrases if _LETTER.search(phrase[1]))
 
 
 def _short(*texts: str) -> bool:

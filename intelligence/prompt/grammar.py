@@ -34,6 +34,7 @@ _LITERAL = (
     (re.compile(r"\bBREAK\b"), "BREAK"),
     (re.compile(r"\bAND\b"), "AND"),
     (re.compile(r"(?:^|(?<=\s))(?://|#(?=\s)|/\*)", re.MULTILINE), "comments"),
+    (re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?(?=\s|$)"), "Midjourney's --parameters"),
     (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
 )
 """Syntax of other programs, which ComfyUI encodes as words: (pattern, how to call it)."""

@@ -12,8 +12,9 @@ from .concepts import noun_phrases
 from .vocabulary import Match, Meaning, Vocabulary
 from .words import fold, singular
 
-_TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<embedding>embedding:\S*)|(?P<stop>[,.;:!?\n|()\[\]{}\"“”—/]+)")
-_EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:\S*")
+_TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]|\.(?!\w)|[:/](?!\d))")
+_NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
+"""Names of files, Midjourney's parameters, tags."""
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SEPARATORS = frozenset(("AND", "BREAK"))
 _TAG_WORDS = 3
@@ -111,7 +112,7 @@ def _pieces(segments: Sequence[Segment]) -> tuple[list[_Piece], bool]:
 
 def _tokens(segments: Sequence[Segment]) -> Iterator[tuple[re.Match[str], float]]:
     for segment in segments:
-        text = _EMBEDDING.sub(",", unicodedata.normalize("NFC", segment.text))
+        text = _NO_WORDS.sub(",", unicodedata.normalize("NFC", segment.text))
         for match in _TOKEN.finditer(_POSSESSIVE.sub("", text)):
             yield match, segment.weight
 

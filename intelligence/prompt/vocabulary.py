@@ -91,7 +91,8 @@ class Vocabulary:
     names: Phrasebook = field(default_factory=dict)
     spanish: Phrasebook = field(default_factory=dict)
     spanish_adjectives: dict[str, str] = field(default_factory=dict)
-    families: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
+    families: dict[str, dict[tuple[str, ...], tuple[str, float]]] = field(default_factory=dict)
+    """Per family, terms → the tag and its weight."""
     function_words: dict[str, frozenset[str]] = field(default_factory=dict)
     adjunct_words: frozenset[str] = frozenset()
     of_words: frozenset[str] = frozenset()
@@ -248,7 +249,8 @@ def _build(data: dict[str, Any]) -> Vocabulary:
             for form in _forms(gender)
         },
         families={
-            family: {terms(tag): float(w) for tag, w in tags.items()} for family, tags in data["families"].items()
+            family: {terms(tag): (tag, weight) for tag, weight in tags.items()}
+            for family, tags in data["families"].items()
         },
         function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
         **{name: frozenset(map(fold, data[name])) for name in _WORD_LISTS},

@@ -1,11 +1,15 @@
 """How well prompts are understood, and how fast: python -m tests.benchmarks.understanding --json
 
-`data/README.md` tells where the labelled prompts come from and what their two halves are.
+`data/README.md` tells where the labelled prompts come from and what their two halves are. With `--records` (a folder of
+CivitAI model records) and `--captions` (a CSV file with a column `caption`) it also tells how well tag lists and plain
+speech are told apart on prompts that others wrote: the first image of each odd model id, the captions of odd rows.
 """
 
 from __future__ import annotations
 
+import csv
 import json
+import random
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +56,26 @@ def twin_overlap(analyzer: PromptAnalyzer, twins: Sequence[Mapping[str, str]]) -
     return [len(spanish & english) / len(spanish | english) for spanish, english in pairs]
 
 
+def tag_or_caption(analyzer: PromptAnalyzer, records: Path, captions: Path) -> dict[str, float | int]:
+    """How well `tag_style` tells image prompts of CivitAI from captions, on equal shares of both."""
+    from tests.benchmarks.civitai import load_records
+
+    tags = [lora.images[0].prompt for lora in load_records(records, "odd") if lora.images and lora.images[0].prompt]
+    with captions.open(newline="", encoding="utf-8") as file:
+        natural = [row["caption"] for row in csv.DictReader(file)][1::2]
+    both = [(random.Random(0).sample(prompts, min(len(tags), len(natural)))) for prompts in (tags, natural)]
+    read = [
+        (analyzer.analyze(prompt).tag_style, right)
+        for prompts, right in zip(both, (1, 0), strict=True)
+        for prompt in prompts
+    ]
+    return {
+        "outside_prompts": len(read),
+        "outside_tag_list": share((probability > 0.5) == right for probability, right in read),
+        "outside_tag_list_brier": statistics.fmean((probability - right) ** 2 for probability, right in read),
+    }
+
+
 def milliseconds(analyzer: PromptAnalyzer, prompt: str) -> float:
     start = time.perf_counter()
     analyzer.analyze(prompt)
@@ -59,7 +83,10 @@ def milliseconds(analyzer: PromptAnalyzer, prompt: str) -> float:
 
 
 def main() -> None:
-    arguments = parser(__doc__ or "").parse_args()
+    options = parser(__doc__ or "")
+    options.add_argument("--records", type=Path, help="a folder of CivitAI model records (JSON)")
+    options.add_argument("--captions", type=Path, help="a CSV file with a column `caption`")
+    arguments = options.parse_args()
     analyzer = PromptAnalyzer()
     figures: dict[str, float | int | str | bool | None] = {}
     prompts = []
@@ -70,6 +97,8 @@ def main() -> None:
         figures |= {f"{half}_{what}": value for what, value in accuracy(analyzer, labelled).items()}
         figures[f"{half}_twins"] = len(twins)
         figures[f"{half}_twin_overlap"] = statistics.fmean(twin_overlap(analyzer, twins))
+    if arguments.records and arguments.captions:
+        figures |= tag_or_caption(analyzer, arguments.records, arguments.captions)
     times = [milliseconds(analyzer, prompt) for prompt in prompts * 5]
     figures["analyze_median_ms"] = statistics.median(times)
     figures["analyze_p95_ms"] = statistics.quantiles(times, n=20)[-1]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intelligence.config import HOME_VARIABLE
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import (
     ArtisticStyle,
@@ -16,6 +17,7 @@ from intelligence.prompt import (
     PromptAnalyzer,
     QualityLevel,
 )
+from intelligence.prompt.vocabulary import BUILT_IN
 
 ANALYZER = PromptAnalyzer()
 
@@ -138,20 +140,47 @@ def test_weights_that_cannot_be_written_down_are_noted(prompt):
     assert "weight" in analysis.notes[0]
 
 
-def test_a_users_vocabulary_extends_the_built_in_one(tmp_path):
+def test_a_users_vocabulary_extends_the_built_in_one(tmp_path, monkeypatch):
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     path = tmp_path / "vocabulary.json"
+    own = PromptAnalyzer()
+    assert own.analyze("zorblax girl").intent.artistic_style is ArtisticStyle.UNSPECIFIED
     path.write_text(json.dumps({"styles": {"anime": {"words": ["zorblax"]}}, "spanish": {"zorblo": "castle"}}))
-    own = PromptAnalyzer(vocabulary_path=path)
     assert own.analyze("zorblax girl").intent.artistic_style is ArtisticStyle.ANIME
     assert own.analyze("oil painting of a girl").intent.artistic_style is ArtisticStyle.PAINTING
     assert own.analyze("un zorblo").concepts == {ConceptCategory.SETTING: ("castle",)}
+    path.write_text(json.dumps({"styles": {"drawing": {"words": ["zorblax"]}}, "families": {"zorbl": {"zorb_9": 1}}}))
+    analysis = own.analyze("zorblax girl, zorb_9")
+    assert analysis.intent.artistic_style is ArtisticStyle.DRAWING
+    assert analysis.quality_family == "zorbl"
+
+
+def test_every_part_of_the_vocabulary_may_be_in_a_users_file(tmp_path):
+    path = tmp_path / "vocabulary.json"
+    path.write_text(BUILT_IN.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert PromptAnalyzer(vocabulary_path=path).analyze("a cat").intent == ANALYZER.analyze("a cat").intent
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"styles": 3}', '{"styles": {"nonsense": {"words": ["a"]}}}', "[" * 99_999]
+    "text, where",
+    [
+        ("{", "not a vocabulary"),
+        ("[" * 99_999, "not a vocabulary"),
+        ("[]", "the whole"),
+        ('{"styles": 3}', "styles"),
+        ('{"style": {}}', "style"),
+        ('{"styles": {"nonsense": {"words": ["a"]}}}', "styles.nonsense"),
+        ('{"styles": {"anime": ["a"]}}', "styles.anime"),
+        ('{"styles": {"anime": {"words": "a"}}}', "styles.anime.words"),
+        ('{"content": {"animal": [7]}}', "content.animal.0"),
+        ('{"families": {"pony": {"score_9": "high"}}}', "families.pony.score_9"),
+        ('{"function_words": {"de": ["der"]}}', "function_words.de"),
+        ('{"spanish": ["gata"]}', "spanish"),
+    ],
 )
-def test_a_broken_vocabulary_is_named(tmp_path, text):
+def test_a_broken_vocabulary_is_named_with_the_place(tmp_path, text, where):
     path = tmp_path / "vocabulary.json"
     path.write_text(text)
-    with pytest.raises(InvalidInputError, match=r"vocabulary\.json"):
+    with pytest.raises(InvalidInputError) as caught:
         PromptAnalyzer(vocabulary_path=path).analyze("cat")
+    assert str(caught.value).startswith(f"{path}: {where}")
