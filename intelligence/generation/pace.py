@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.timing import MEGAPIXEL, VAE_TFLOP, forward_tflop
+from ..parameters.timing import MEGAPIXEL, VAE_TFLOP, architecture_of, evaluation_items, forward_tflop
 
 MEASURED_STEPS = 1
 """Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
@@ -17,22 +17,22 @@ MEASURED_STEPS = 1
 def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1) -> int:
     """Forward items that `images` images need on a schedule of steps + 1 `sigmas`.
 
-    A sampler that evaluates the model more than once a step is taken to do so at the sigma where the step starts.
     EasyCache's skips depend on the picture and are not counted.
     """
     steps = len(sigmas) - 1
     if steps < 1:
         return 0
-    guided = parameters.guidance_scale > 1
-    never_saves = parameters.sampler_name.endswith("_cfg_pp")
-    items = sum(2 if guided and (never_saves or parameters.improvements.guides(sigma)) else 1 for sigma in sigmas[:-1])
-    return round(items * evaluations(parameters.sampler_name, steps) / steps) * images
+    count = evaluations(parameters.sampler_name, steps)
+    return images * evaluation_items(
+        count, parameters.sampler_name, sigmas[:-1], parameters.guidance_scale, parameters.improvements
+    )
 
 
 def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
     """What decoding `images` images takes, in forward items that take as long on the same device."""
-    pixels = parameters.width, parameters.height
-    return images * VAE_TFLOP * pixels[0] * pixels[1] / MEGAPIXEL / forward_tflop(*pixels)
+    width, height = parameters.width, parameters.height
+    one = VAE_TFLOP * width * height / MEGAPIXEL / forward_tflop(width, height, architecture_of(parameters))
+    return images * one
 
 
 class Pace:

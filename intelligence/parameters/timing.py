@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..registry import Architecture, Family
@@ -56,16 +57,23 @@ def forward_items(
     schedule: str | None = None,
     improvements: Improvements | None = None,
 ) -> int:
-    """Forward items of one image: an evaluation is two where it is guided, one where it is not.
+    """Forward items of one image on the schedule that these names come to."""
+    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule else core_sigmas(scheduler, steps)
+    return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements)
+
+
+def evaluation_items(
+    count: int, sampler: str, sigmas: Sequence[float], cfg: float, improvements: Improvements | None = None
+) -> int:
+    """Forward items of `count` evaluations of the model over steps that start at `sigmas`: an evaluation is two where
+    it is guided, one where it is not.
 
     A sampler that evaluates the model more than once a step is taken to do so at the sigma where the step starts.
     """
-    count = evaluations(sampler, steps)
     if cfg <= 1:
         return count
     if improvements is None or not improvements.limits_guidance or sampler.endswith(UNSAVED):
         return 2 * count
-    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule else core_sigmas(scheduler, steps)
     share = sum(improvements.guides(sigma) for sigma in sigmas) / len(sigmas)
     return round(count * (1 + share))
 
