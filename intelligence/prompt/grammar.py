@@ -21,7 +21,9 @@ MAX_TAG_STRENGTH = 10.0
 _ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
 _PARENTHESIS = re.compile(r"(?<!\\)[()]")
 _LORA_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
-_EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:([^\s<\[]*)")
+_EMBEDDING = "embedding:"
+_EMBEDDINGS = re.compile(rf"(?<=\s)(?={_EMBEDDING})")
+_NAME_END = re.compile(r"[<\[]")
 _BRACKETS = re.compile(r"(?<!\\)\[([^\[\]]*)\]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _BLANKS = " \t"
@@ -35,6 +37,7 @@ _LITERAL = (
     (re.compile(r"\bAND\b"), "AND"),
     (re.compile(r"(?:^|(?<=\s))(?://|#(?=\s)|/\*)", re.MULTILINE), "comments"),
     (re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?(?=\s|$)"), "Midjourney's --parameters"),
+    (re.compile(r"(?<!\w)__[\w*/-]+__(?!\w)"), "__wildcards__"),
     (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
 )
 """Syntax of other programs, which ComfyUI encodes as words: (pattern, how to call it)."""
@@ -61,8 +64,8 @@ def parse(prompt: str) -> Parsed:
     segments = token_weights(text)
     if dropped:
         segments = _respan(segments, pieces)
-    embeddings = _embeddings(segments)
-    return Parsed(text, segments, tags, embeddings, (*notes, *_literal_notes(text)))
+    embeddings, nameless = _embeddings(segments)
+    return Parsed(text, segments, tags, embeddings, (*notes, *nameless, *_literal_notes(text)))
 
 
 def strip_lora_tags(prompt: str) -> str:
@@ -234,10 +237,18 @@ def _respan(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tup
     )
 
 
-def _embeddings(segments: tuple[Segment, ...]) -> tuple[str, ...]:
-    """Names after `embedding:`, where ComfyUI looks for them: at the start of a segment or after white space."""
-    names = (match.group(1).strip(",") for segment in segments for match in _EMBEDDING.finditer(segment.text))
-    return tuple(dict.fromkeys(name for name in names if name))
+def _embeddings(segments: tuple[Segment, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """Names after `embedding:` as ComfyUI's tokenizer finds them, and a note where there is none."""
+    names: dict[str, None] = {}
+    nameless = False
+    for segment in segments:
+        for part in _EMBEDDINGS.split(segment.text) if _EMBEDDING in segment.text else ():
+            if part.startswith(_EMBEDDING):
+                words = part[len(_EMBEDDING) :].split(maxsplit=1)
+                nameless = nameless or not words
+                names |= {_NAME_END.split(word, maxsplit=1)[0].strip(","): None for word in words[:1]}
+    names.pop("", None)
+    return tuple(names), ["ComfyUI cannot encode “embedding:” without a name; remove it"] if nameless else []
 
 
 def _literal_notes(text: str) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -13,6 +16,7 @@ from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, Promp
 MAX_PROMPT_CHARACTERS = 8_000
 """What is sent of a longer prompt."""
 MAX_ANSWER_TOKENS = 768
+MAX_ANSWER_BYTES = 1_000_000
 MAX_CONCEPTS = 12
 """Per category."""
 MAX_CONCEPT_CHARACTERS = 60
@@ -44,7 +48,11 @@ def enrich(analysis: PromptAnalysis, config: OllamaConfig) -> PromptAnalysis:
         reasons.append(Reason("concepts", f"{config.model} (Ollama) added {', '.join(added)}", _CONFIDENCE))
     if intent != analysis.intent:
         reasons.append(
-            Reason("intent", f"{config.model} (Ollama) reads it as {intent.artistic_style}, {intent.content_type}", 0.6)
+            Reason(
+                "intent",
+                f"{config.model} (Ollama) reads it as {intent.artistic_style}, {intent.content_type}",
+                _CONFIDENCE,
+            )
         )
     return replace(
         analysis, concepts=concepts, intent=intent, reasons=tuple(reasons), analyzer=f"rules + ollama:{config.model}"
@@ -80,20 +88,24 @@ def _ask(text: str, config: OllamaConfig) -> Any:
 
     schema = _answer_type().model_json_schema()
     try:
-        client = ollama.Client(
-            host=config.base_url, timeout=config.timeout_seconds, follow_redirects=False, trust_env=False
-        )
-        response = client.chat(
-            model=config.model,
-            messages=[
-                {"role": "system", "content": f"{_INSTRUCTIONS}{schema}"},
-                {"role": "user", "content": text[:MAX_PROMPT_CHARACTERS]},
-            ],
-            format=schema,
-            options={"temperature": 0, "seed": 0, "num_predict": MAX_ANSWER_TOKENS},
-            think=False,
-            keep_alive=0,
-        )
+        with ollama.Client(
+            host=config.base_url,
+            timeout=config.timeout_seconds,
+            follow_redirects=False,
+            trust_env=False,
+            transport=_patient_for(config.timeout_seconds),
+        ) as client:
+            response = client.chat(
+                model=config.model,
+                messages=[
+                    {"role": "system", "content": f"{_INSTRUCTIONS}{json.dumps(schema)}"},
+                    {"role": "user", "content": text[:MAX_PROMPT_CHARACTERS]},
+                ],
+                format=schema,
+                options={"temperature": 0, "seed": 0, "num_predict": MAX_ANSWER_TOKENS},
+                think=False,
+                keep_alive=0,  # the memory is needed for sampling
+            )
         if response.done_reason == "length":
             raise _Unusable("its answer was cut off")
         return _answer_type().model_validate_json(response.message.content or "")
@@ -108,6 +120,38 @@ def _ask(text: str, config: OllamaConfig) -> Any:
         raise _Unusable(f"{config.base_url} cannot be reached ({type(error).__name__})") from None
     except (ValueError, TypeError):
         raise _Unusable(f"{config.base_url} did not answer like Ollama") from None
+
+
+def _patient_for(seconds: float) -> Any:
+    """An HTTP transport for one answer: all of it within `seconds`, where a timeout alone is per read, and bounded."""
+    import httpx
+
+    deadline = time.monotonic() + seconds
+
+    class Body(httpx.SyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for chunk in self.stream:
+                size += len(chunk)
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer trickles in")
+                if size > MAX_ANSWER_BYTES:
+                    raise httpx.ReadError("the answer does not end")
+                yield chunk
+
+        def close(self) -> None:
+            self.stream.close()
+
+    class Transport(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = super().handle_request(request)
+            response.stream = Body(response.stream)
+            return response
+
+    return Transport()
 
 
 def _more_concepts(

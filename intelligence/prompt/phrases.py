@@ -13,7 +13,7 @@ from .vocabulary import Match, Meaning, Vocabulary
 from .words import fold, singular
 
 _TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]|\.(?!\w)|[:/](?!\d))")
-_NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
+_NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\s*\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
 """Names of files, Midjourney's parameters, tags."""
 _POSSESSIVE = re.compile(r"['’]s\b")
 _SEPARATORS = frozenset(("AND", "BREAK"))

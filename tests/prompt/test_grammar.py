@@ -81,32 +81,18 @@ def comfyui() -> Path | None:
     return next((Path(place) for place in places if place and (Path(place) / "comfy" / "sd1_clip.py").is_file()), None)
 
 
+PIECES = (
+    *"(()):,\\[]{}|<>-. \n\t\r\0\1\2\u00a0\u2028é（）猫👩",
+    *("1.2", "0.5", "1e3", "e3", "_1", "a", "b c", "\\(", "\\)", "\0\1", "\0\2", "embedding:x", "BREAK", "inf", "٣"),
+)
+
+
 def random_prompts(count: int) -> list[str]:
+    """Of all pieces, of few of them, and of parentheses, colons and numbers above all."""
     draw = random.Random(0)
-    pieces = [
-        "(",
-        "(",
-        ")",
-        ")",
-        ":",
-        "1.2",
-        "0.5",
-        "a",
-        "b c",
-        ",",
-        " ",
-        "\\",
-        "\\(",
-        "\\)",
-        "\n",
-        "-",
-        ".",
-        "[",
-        "]",
-        "é",
-        "e3",
-    ]
-    return ["".join(draw.choice(pieces) for _ in range(draw.randint(0, 30))) for _ in range(count)]
+    few = ("(", "(", ")", ")", ":", "1.2", "a", "\\")
+    kinds = (PIECES, few, (*few * 3, *PIECES))
+    return ["".join(draw.choices(draw.choice(kinds), k=draw.randint(0, 40))) for _ in range(count)]
 
 
 def test_attention_is_comfyuis():
@@ -215,11 +201,17 @@ def test_a_huge_strength_is_bounded_with_a_note():
         ("x, (embedding:bad.pt:1.2)", ("bad.pt",)),
         ("x embedding:a embedding:b embedding:a", ("a", "b")),
         ("notembedding:a", ()),
-        ("embedding:", ()),
+        ("x embedding: a, b", ("a",)),
+        ("embedding:a<b embedding:[c] (embedding:d,e:1.2)", ("a", "d,e")),
     ],
 )
 def test_embeddings(prompt, names):
     assert parse(prompt).embeddings == names
+
+
+@pytest.mark.parametrize("prompt", ["embedding:", "a (embedding: :1.2) b", "embedding: embedding:x"])
+def test_an_embedding_without_a_name_is_noted(prompt):
+    assert "without a name" in parse(prompt).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -232,6 +224,8 @@ def test_embeddings(prompt, names):
         ("[cat] [dog]", "[brackets]"),
         ("a // later", "comments"),
         ("<lyco:x:1>", "<lyco"),
+        ("a __color__ dress, __hair/long*__", "__wildcards__"),
+        ("a cat --ar 16:9 --v 5 --tile", "Midjourney"),
     ],
 )
 def test_what_comfyui_reads_literally_stays_and_is_noted_once(prompt, name):
@@ -241,7 +235,17 @@ def test_what_comfyui_reads_literally_stays_and_is_noted_once(prompt, name):
     assert len(parsed.notes) == 1
 
 
-@pytest.mark.parametrize("prompt", ["a band and a breakwater", "see https://example.org/x", r"\[x\]", "{x}"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a band and a breakwater",
+        "long__hair, __init",
+        "a well--known cat -- a fox",
+        "see https://example.org/x",
+        r"\[x\]",
+        "{x}",
+    ],
+)
 def test_plain_words_are_not_taken_for_syntax(prompt):
     assert parse(prompt).notes == ()
 

@@ -1,6 +1,8 @@
 """The Ollama client against a local HTTP server that answers well, badly, late, or not at all."""
 
 import json
+import os
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ import pytest
 
 from intelligence.config import OllamaConfig
 from intelligence.prompt import ArtisticStyle, ConceptCategory, PromptAnalyzer
-from intelligence.prompt.ollama import MAX_CONCEPTS
+from intelligence.prompt.ollama import MAX_ANSWER_BYTES, MAX_CONCEPTS, MAX_PROMPT_CHARACTERS
 
 pytest.importorskip("ollama", reason="the ollama client is not installed (extra `ollama`)")
 
@@ -23,8 +25,11 @@ GOOD = {
 
 
 @contextmanager
-def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(), raw=None):
-    """A stand-in for Ollama. Yields its configuration and the requests that it got."""
+def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(), raw=None, missing=0, trickle=0.0):
+    """A stand-in for Ollama. Yields its configuration and the requests that it got.
+
+    It answers after `delay` seconds, leaves out the last `missing` bytes, and waits `trickle` seconds between bytes.
+    """
     requests = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -40,7 +45,9 @@ def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(),
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            for start in range(0, len(data) - missing, 1 if trickle else len(data)):
+                self.wfile.write(data[start : start + 1] if trickle else data[: len(data) - missing])
+                time.sleep(trickle)
 
         def log_message(self, *args):
             pass
@@ -55,7 +62,7 @@ def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(),
     threading.Thread(target=running.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{running.server_port}"
-        yield OllamaConfig(base_url=address, model="m", timeout_seconds=0.5 if delay else 10), requests
+        yield OllamaConfig(base_url=address, model="m", timeout_seconds=0.5 if delay or trickle else 10), requests
     finally:
         running.shutdown()
         running.server_close()
@@ -92,9 +99,18 @@ def test_a_good_answer_only_adds():
         ({"status": 404, "raw": b'{"error": "model not found"}'}, "not there"),
         ({"status": 500, "raw": b"{}"}, "status 500"),
         ({"status": 302, "headers": [("Location", "http://127.0.0.1:9/")], "raw": b""}, "status 302"),
-        ({"raw": b"<html>"}, "left out"),
-        ({"raw": b"[]"}, "left out"),
+        ({"status": 401, "raw": b"who are you?"}, "status 401"),
+        ({"content": json.dumps(GOOD)[:-9]}, "schema"),
+        ({"content": json.dumps(GOOD), "missing": 9}, "cannot be reached"),
+        ({"content": " " * MAX_ANSWER_BYTES}, "cannot be reached"),
+        ({"content": "[" * 100_000}, "schema"),
+        ({"content": ""}, "schema"),
+        ({"raw": b""}, "did not answer like Ollama"),
+        ({"raw": b"\xff\xfe"}, "did not answer like Ollama"),
+        ({"raw": b"<html>"}, "did not answer like Ollama"),
+        ({"raw": b"[]"}, "did not answer like Ollama"),
         ({"delay": 2.0}, "within 0.5 s"),
+        ({"content": json.dumps(GOOD), "trickle": 0.05}, "within 0.5 s"),
     ],
 )
 def test_anything_wrong_leaves_the_rules_with_a_note(answer, note):
@@ -119,3 +135,41 @@ def test_what_it_adds_is_bounded_and_clean():
     things = [phrase for phrase in analysis.concepts[ConceptCategory.CONTENT] if phrase.startswith("thing")]
     assert len(things) == MAX_CONCEPTS
     assert analysis.concepts[ConceptCategory.STYLE] == ("a b c",)
+
+
+def test_redirects_are_not_followed():
+    with server(json.dumps(GOOD)) as (other, elsewhere):
+        there = [("Location", f"{other.base_url}/api/chat")]
+        with server(status=307, headers=there, raw=b"") as (config, requests):
+            analysis = PromptAnalyzer(config).analyze("cat")
+    assert len(requests) == 1 and elsewhere == []
+    assert "status 307" in analysis.notes[0]
+
+
+def test_without_the_client_the_rules_stand(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ollama", None)
+    analysis = PromptAnalyzer(OllamaConfig()).analyze("anime cat")
+    assert "pip install" in analysis.notes[0]
+    assert analysis.intent == PromptAnalyzer().analyze("anime cat").intent
+
+
+def test_a_long_prompt_is_sent_in_part():
+    with server(json.dumps(GOOD)) as (config, requests):
+        PromptAnalyzer(config).analyze("<lora:x:1> " + "cat, " * 9_000)
+    ((_, body),) = requests
+    sent = body["messages"][1]["content"]
+    assert len(sent) == MAX_PROMPT_CHARACTERS and sent.startswith("cat, ")
+
+
+LIVE = os.environ.get("INTELLIGENT_GENERATION_TEST_OLLAMA")
+
+
+@pytest.mark.skipif(
+    not LIVE, reason="set INTELLIGENT_GENERATION_TEST_OLLAMA to a model that Ollama has on this machine"
+)
+def test_a_real_ollama_adds_to_the_rules():
+    prompt = "portrait of a woman in the style of Vermeer, pearl earring, light from the left"
+    rules = PromptAnalyzer().analyze(prompt)
+    analysis = PromptAnalyzer(OllamaConfig(model=LIVE, timeout_seconds=300)).analyze(prompt)
+    assert analysis.notes == () and analysis.analyzer == f"rules + ollama:{LIVE}"
+    assert all(set(phrases) <= set(analysis.concepts[category]) for category, phrases in rules.concepts.items())
