@@ -13,10 +13,17 @@ from functools import cache
 from itertools import accumulate
 
 AYS_TABLES: dict[str, tuple[float, ...]] = {
-    "ays": (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.029),
-    "ays_sd1": (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029),
+    "ays": (
+        *(14.6146412293, 6.3184485287, 3.7681790315, 2.1811480769, 1.3405244945),
+        *(0.8620721141, 0.5550693289, 0.3798540708, 0.2332364134, 0.1114188177, 0.0291671582),
+    ),
+    "ays_sd1": (
+        *(14.6146412293, 6.4745760956, 3.8636745985, 2.6946151520, 1.8841921177),
+        *(1.3943805092, 0.9642583904, 0.6523686016, 0.3977456272, 0.1515232662, 0.0291671582),
+    ),
 }
-"""Align Your Steps (arXiv 2404.14507), 10 steps, before the last sigma is put to 0: SDXL and SD 1.5."""
+"""Align Your Steps (arXiv 2404.14507), 10 steps, before the last sigma is put to 0: SDXL and SD 1.5, with the digits of
+ComfyUI's AlignYourStepsScheduler, so that both step through the same sigmas."""
 
 TRAINED_STEPS = 1000
 BETA_ENDS = (0.00085, 0.012)
@@ -32,7 +39,7 @@ def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
     for position in positions:
         low = int(position)
         sigmas.append(math.exp(logs[low] + (logs[low + 1] - logs[low]) * (position - low)))
-    return (*(round(sigma, 6) for sigma in sigmas), 0.0)
+    return (*sigmas, 0.0)
 
 
 @cache
