@@ -101,7 +101,7 @@ def token_weights(text: str) -> tuple[Segment, ...]:
         while (match := _PARENTHESIS.search(text, position, end)) is not None:
             here = match.start()
             position = here + 1
-            if match.group() == ")":
+            if text[here] == ")":
                 depth -= 1
             elif depth < 0:
                 depth += 1
@@ -109,7 +109,8 @@ def token_weights(text: str) -> tuple[Segment, ...]:
                 add(start, here, weight)
                 start = _group_end(here, end, closing)
                 if text[start - 1] == ")" and start - 1 in before and start - 1 > here:
-                    todo.append((start, end, weight))
+                    if start < end:
+                        todo.append((start, end, weight))
                     todo.append(_group(text, here, start - 1, weight, before))
                 else:
                     add(here, start, weight)
@@ -129,7 +130,7 @@ def _match_parentheses(text: str) -> tuple[dict[int, int], dict[int, int]]:
         here = match.start()
         before[here] = last
         last = here
-        if match.group() == "(":
+        if text[here] == "(":
             stack.append(here)
         elif stack:
             closing[stack.pop()] = here

@@ -12,7 +12,7 @@ from .concepts import noun_phrases
 from .vocabulary import Match, Meaning, Vocabulary
 from .words import fold, singular
 
-_TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]|\.(?!\w)|[:/](?!\d))")
+_TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]+|\.(?!\w)|[:/](?!\d))")
 _NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\s*\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
 """Names of files, Midjourney's parameters, tags."""
 _POSSESSIVE = re.compile(r"['’]s\b")

@@ -18,7 +18,7 @@ def test_hostile_prompts_are_analyzed_or_refused():
     tried = 0
     for prompt in hostile():
         unusable = not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
-        assert refused(ANALYZER, prompt) == unusable, ascii(prompt[:80])
+        assert refused(ANALYZER, prompt, prompt) == unusable, ascii(prompt[:80])
         tried += 1
     assert tried == HOSTILE
 
