@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-import statistics
-import time
+import logging
 from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
+from ...errors import BrokenImageError
 from ...memory import MemoryManager, ModelOffloader
 from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
 from ..host import Execution, OnStep
+from ..pace import Pace, decoding_items
 from ..standalone import quiet
 from ..story import GenerationPlan
 from .conditioning import encode, same_length
+from .forward import Forward, watched
 from .loader import ResolvedModel, load_pipeline, parameter_counts, resolve_base_model
 from .loras import apply_loras
 from .scheduling import make_scheduler
 
+FLAT = 1 / 255
+"""Values of a flat picture differ by less than one level of 8 bits."""
+
+NO_PICTURE = "not a picture"
+
 _GIB = 1024**3
+_log = logging.getLogger(__name__)
 
 
 class DiffusersHost:
@@ -73,17 +81,32 @@ class DiffusersHost:
 
     def _execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None) -> Execution:
         pipe = self._ready(plan)
-        pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
-        with quiet(), MemoryManager().track_usage() as usage:
+        parameters = plan.parameters
+        pipe.scheduler, notes = make_scheduler(self._scheduler_config, parameters)
+        with quiet(), MemoryManager().track_usage() as usage, watched(pipe, parameters) as forward:
             arguments = _arguments(pipe, plan)
-            clock = _StepClock(plan, len(seeds), on_step)
+            progress = _Progress(plan, len(seeds), forward, on_step)
             images: list[Any] = []
-            start = time.perf_counter()
+            seen: list[str] = []
             size = max(1, plan.memory.batch_size)
             for first in range(0, len(seeds), size):
-                images += _sample(pipe, arguments, seeds[first : first + size], clock)
-            seconds = time.perf_counter() - start
-        return Execution(images, seconds, clock.seconds_per_step, usage.peak_vram_gb, notes)
+                pictures = _sample(pipe, arguments, seeds[first : first + size], progress)
+                seen += _look(pictures, first + 1)
+                images += pipe.image_processor.numpy_to_pil(pictures)
+        pace = progress.pace
+        if len(images) == sum(note.endswith(NO_PICTURE) for note in seen):
+            raise BrokenImageError(
+                "sampling gave not-a-number instead of a picture: the model overflows in its precision"
+            )
+        return Execution(
+            images,
+            pace.seconds,
+            pace.seconds_per_step,
+            usage.peak_vram_gb,
+            (*notes, *((pace.warning,) if pace.warning else ()), *seen),
+            forward_items=forward.items,
+            seconds_per_item=pace.seconds_per_item,
+        )
 
     def _ready(self, plan: GenerationPlan) -> Any:
         """The pipeline, loaded, with the plan's LoRAs, where the plan's strategy wants it, and its VAE set up."""
@@ -125,14 +148,13 @@ def _arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
     return arguments
 
 
-def _sample(pipe: Any, arguments: dict[str, Any], seeds: Sequence[int], clock: _StepClock) -> list[Any]:
-    """PIL images, one per seed, from one forward batch; each has its own noise, so the batch does not matter."""
+def _sample(pipe: Any, arguments: dict[str, Any], seeds: Sequence[int], progress: _Progress) -> Any:
+    """Pictures, one per seed, as an array (image, height, width, RGB) from 0 to 1, from one forward batch; each has its
+    own noise, so the batch does not matter."""
     import torch
 
-    clock.start_batch()
-
     def after_step(pipe: Any, index: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
-        clock.tick(index + 1, pipe.num_timesteps)
+        progress.tick(index + 1, pipe.num_timesteps)
         return {}
 
     result = pipe(
@@ -140,10 +162,24 @@ def _sample(pipe: Any, arguments: dict[str, Any], seeds: Sequence[int], clock: _
         num_images_per_prompt=len(seeds),
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         callback_on_step_end=after_step,
-        output_type="pil",
+        output_type="np",
     )
-    clock.end_batch()
-    return list(result.images)
+    progress.end_batch()
+    return result.images
+
+
+def _look(pictures: Any, number: int) -> list[str]:
+    """Notes on pictures that are none, counted from `number`; what is not-a-number in them becomes black."""
+    import numpy as np
+
+    notes = []
+    for index, picture in enumerate(pictures):
+        if not np.isfinite(picture).all():
+            notes.append(f"image {number + index}: sampling gave not-a-number; {NO_PICTURE}")
+            picture[:] = 0.0
+        elif (np.ptp(picture, axis=(0, 1)) < FLAT).all():
+            notes.append(f"image {number + index}: of one colour only")
+    return notes
 
 
 def _tile(vae: Any, tile_size: int) -> None:
@@ -157,40 +193,34 @@ def _tile(vae: Any, tile_size: int) -> None:
     vae.tile_latent_min_size = max(1, tile_size // factor)
 
 
-class _StepClock:
-    """Counts the steps of a run over its forward batches, and times them."""
+class _Progress:
+    """Counts the steps of a run over its forward batches, and holds them against its time."""
 
-    def __init__(self, plan: GenerationPlan, images: int, on_step: OnStep | None) -> None:
-        self._steps = plan.parameters.num_steps
+    def __init__(self, plan: GenerationPlan, images: int, forward: Forward, on_step: OnStep | None) -> None:
+        parameters = plan.parameters
+        self._steps = parameters.num_steps
         self._batches = -(-images // max(1, plan.memory.batch_size))
+        self._forward = forward
         self._on_step = on_step
         self._done_batches = 0
         self._reported = 0
-        self._last: float | None = None
-        self._durations: list[float] = []
-
-    def start_batch(self) -> None:
-        self._last = None
+        self.pace = Pace(parameters.forward_items or 0, decoding_items(parameters, images), parameters.max_time_seconds)
 
     def tick(self, evaluation: int, evaluations: int) -> None:
         """After model evaluation `evaluation` of `evaluations` (second-order methods have about two a step)."""
-        _synchronize()
-        now = time.perf_counter()
-        if self._last is not None:
-            self._durations.append((now - self._last) * evaluations / self._steps)
-        self._last = now
         done = self._done_batches * self._steps + evaluation * self._steps // evaluations
-        if self._on_step is not None and done > self._reported:
-            self._reported = done
+        if done <= self._reported:
+            return
+        _synchronize()
+        if warning := self.pace.step(self._forward.items):
+            _log.warning(warning)
+        self._reported = done
+        if self._on_step is not None:
             self._on_step(done, self._batches * self._steps)
 
     def end_batch(self) -> None:
         self._done_batches += 1
-
-    @property
-    def seconds_per_step(self) -> float | None:
-        """Median over the steps from the second on; None with fewer than two steps."""
-        return statistics.median(self._durations) if self._durations else None
+        self.pace.pause()
 
 
 def _synchronize() -> None:

@@ -22,6 +22,8 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     if sigmas is not None and not row.takes_sigmas:
         sigmas, row = None, diffusers_scheduler(parameters.sampler_name, parameters.scheduler)
         notes.append(f"{row.class_name} takes no explicit schedule; {parameters.scheduler} was used instead")
+    if parameters.improvements.easycache:
+        notes.append("diffusers has no EasyCache; every step is computed")
     if row.stands_for and sigmas is None:
         notes.append(f"diffusers has no equal of {row.stands_for}")
     with quiet():

@@ -1,0 +1,91 @@
+"""Guidance left out for a part of the steps, counted at the UNet; time and broken pictures told while it runs."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intelligence.config import OffloadStrategy
+from intelligence.errors import BrokenImageError
+from intelligence.generation.diffusers_host import DiffusersHost
+from intelligence.generation.embedded import ensure_embedded
+from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.memory import MemoryPlan
+from intelligence.parameters import Improvements, OptimizedParameters
+from intelligence.prompt import PromptAnalysis
+
+
+@pytest.fixture(scope="module")
+def host(embedded_home: Path) -> DiffusersHost:
+    ensure_embedded()
+    return DiffusersHost("embedded")
+
+
+def plan(**settings: Any) -> GenerationPlan:
+    common = {"num_steps": 6, "guidance_scale": 6.0, "width": 64, "height": 64, "sampler_name": "euler"}
+    parameters = OptimizedParameters(**{**common, "scheduler": "normal", **settings})
+    recommendations = Recommendations(
+        PromptAnalysis("a red cat"), [], parameters, prompt="a red cat", negative_prompt="dog"
+    )
+    return GenerationPlan(recommendations, MemoryPlan(OffloadStrategy.FULL_GPU, "cpu", 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "improvements", "items"),
+    [
+        ("euler", Improvements(), 12),
+        ("euler", Improvements(cfg_cutoff_sigma=1.0), 10),
+        ("dpmpp_2m", Improvements(cfg_cutoff_sigma=1.0), 10),
+        ("euler", Improvements(cfg_cutoff_sigma=1.0, cfg_start_sigma=7.0), 9),
+        ("euler_cfg_pp", Improvements(cfg_cutoff_sigma=1.0), 12),
+        ("heun", Improvements(), 22),
+    ],
+)
+def test_forward_items(host: DiffusersHost, sampler: str, improvements: Improvements, items: int) -> None:
+    """Six steps of normal lie at sigmas 14.6, 5.09, 2.28, 1.16, 0.57 and 0.03."""
+    done = host.execute(plan(sampler_name=sampler, improvements=improvements), [1])
+    assert done.forward_items == items
+
+
+def test_without_guidance_everywhere_it_is_the_picture_of_cfg_1(host: DiffusersHost) -> None:
+    (none,) = host.execute(plan(improvements=Improvements(cfg_cutoff_sigma=1000.0)), [1]).images
+    (one,) = host.execute(plan(guidance_scale=1.0), [1]).images
+    (all_along,) = host.execute(plan(), [1]).images
+    assert none.tobytes() == one.tobytes()
+    assert none.tobytes() != all_along.tobytes()
+
+
+def test_a_limit_that_will_not_be_held_is_told_at_once(host: DiffusersHost, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[int] = []
+    with caplog.at_level(logging.WARNING):
+        done = host.execute(
+            plan(max_time_seconds=0.01, forward_items=12), [1], lambda step, _: told.append(len(caplog.records))
+        )
+    assert told[0] == 0
+    assert told[1] == 1
+    assert any("will not be held" in note for note in done.notes)
+    assert host.execute(plan(max_time_seconds=1000.0, forward_items=12), [1]).notes == ()
+
+
+def test_what_is_not_a_number_is_no_picture(host: DiffusersHost) -> None:
+    host.execute(plan(), [1])
+    calls = iter(range(1000))
+
+    def breaks(_unet: Any, _args: Any, output: tuple[Any, ...]) -> Any:
+        return (output[0] * np.nan,) if next(calls) < 6 else None
+
+    hook = host._pipe.unet.register_forward_hook(breaks)
+    try:
+        done = host.execute(plan(), [1, 2])
+        assert done.notes == ("image 1: sampling gave not-a-number; not a picture",)
+        assert np.asarray(done.images[0]).max() == 0
+        assert np.asarray(done.images[1]).std() > 5
+        calls = iter(range(1000))
+        with pytest.raises(BrokenImageError):
+            host.execute(plan(), [1])
+    finally:
+        hook.remove()
