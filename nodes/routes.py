@@ -14,16 +14,27 @@ from typing import Any
 
 from aiohttp import web
 
+from ..intelligence.config import require
 from ..intelligence.errors import (
     IntelligentGenerationError,
     InvalidInputError,
     ModelNotFoundError,
     UnknownGenerationError,
 )
+from ..intelligence.registry import ModelKind
 from .host.library import library_scan, planner, settings
 
 PREFIX = "/intelligent_generation"
 MAX_BODY = 64 * 1024
+
+MAX_SEARCH = 200
+"""Characters of a search that are read."""
+
+FOUND = 50
+"""Models that a search answers with at most."""
+
+LISTED = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
+"""What a search tells of each model."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -79,6 +90,14 @@ async def cancel_scan(request: web.Request) -> web.Response:
     return web.json_response({"scanning": library_scan.running})
 
 
+async def models(request: web.Request) -> web.Response:
+    """The usable models that hold every word of `?text=`, of `?kind=` (lora, checkpoint, vae, embedding), by name."""
+    text, kind = request.query.get("text", "")[:MAX_SEARCH], request.query.get("kind", "lora")
+    require(kind in set(ModelKind), f"kind must be one of {', '.join(ModelKind)}, got {kind[:40]!r}")
+    found = await asyncio.to_thread(planner().registry.search, text, kind=ModelKind(kind), limit=FOUND)
+    return web.json_response([{name: getattr(model, name) for name in LISTED} for model in found])
+
+
 async def model(request: web.Request) -> web.Response:
     """All that is known of one model: `?name=` takes its id, ComfyUI's name or its file name."""
     found = await asyncio.to_thread(planner().registry.get_model, request.query.get("name", ""))
@@ -108,6 +127,7 @@ READING: dict[str, Handler] = {
     "/generations/{id}": generation,
     "/library": library,
     "/model": model,
+    "/models": models,
     "/preview": preview,
 }
 CHANGING: dict[str, Handler] = {"/feedback": feedback, "/library/rescan": rescan, "/library/cancel": cancel_scan}

@@ -48,20 +48,22 @@ def hash_file(
 ) -> Hashes | None:
     """The hashes of the safetensors file at `path`; None when `cancelled` said so. Raises OSError."""
     whole, payload = hashlib.sha256(), hashlib.sha256()
-    started, done = time.monotonic(), 0
+    done = 0
     with Path(path).open("rb") as file:
         start = file.read(8)
         whole.update(start)
         header = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        while chunk := file.read(CHUNK):
+        while not (cancelled and cancelled()):
+            started = time.monotonic()
+            chunk = file.read(CHUNK)
+            if not chunk:
+                return Hashes(whole.hexdigest(), payload.hexdigest()[:12])
             whole.update(chunk)
             payload.update(memoryview(chunk)[max(0, header - done) :])
             done += len(chunk)
-            if cancelled and cancelled():
-                return None
             if max_bytes_per_second:
-                time.sleep(max(0.0, done / max_bytes_per_second - (time.monotonic() - started)))
-    return Hashes(whole.hexdigest(), payload.hexdigest()[:12])
+                time.sleep(max(0.0, len(chunk) / max_bytes_per_second - (time.monotonic() - started)))
+    return None
 
 
 def hash_models(

@@ -271,7 +271,7 @@ class ModelRegistry:
 
         Args:
             on_progress: called with (files done, files to do).
-            cancelled: asked after every megabyte; True stops.
+            cancelled: asked before every megabyte; True stops, and while it does not answer nothing is read.
             max_bytes_per_second: how fast files are read at most; None: as fast as the disk gives them.
             kinds: only these; None: all.
         """

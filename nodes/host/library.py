@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
+from server import PromptServer
 
-from ...intelligence.config import HOME_VARIABLE, OllamaConfig, data_folder
+from ...intelligence.config import HOME_VARIABLE, OllamaConfig, data_folder, is_number, require
 from ...intelligence.errors import IntelligentGenerationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embeddin
 
 PATIENCE_SECONDS = 2.0
 """How long a prompt waits for a scan; what takes longer goes on behind it, and the choice says so."""
+
+HASH_MEGABYTES_PER_SECOND = 30
+"""How fast files are read for their hashes, unless config.json says otherwise: little, even for a spinning disk."""
+
+IDLE_SECONDS = 0.5
+"""How often hashing looks whether the prompt that it waits for is done."""
 
 
 def home() -> Path:
@@ -41,11 +48,19 @@ def planner() -> Planner:
     from ...intelligence.registry import ModelRegistry
 
     folder = home()
-    return Planner(ModelRegistry(folder / "registry.db"), LearningEngine(folder / "learning.db"))
+    return Planner(
+        ModelRegistry(folder / "registry.db"),
+        LearningEngine(folder / "learning.db"),
+        families=folder / "families.json",
+        vocabulary=folder / "vocabulary.json",
+    )
 
 
 class LibraryScan:
-    """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop."""
+    """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop.
+
+    After each, the files whose hash nobody has told are hashed in another thread: slowly, while no prompt runs.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,6 +68,7 @@ class LibraryScan:
         self._cancelled = threading.Event()
         self._error: IntelligentGenerationError | None = None
         self._started = 0.0
+        self._hashing: threading.Thread | None = None
 
     @property
     def running(self) -> bool:
@@ -90,11 +106,29 @@ class LibraryScan:
                 kind: [path for path in folder_paths.get_folder_paths(name) if Path(path).is_dir()]
                 for kind, name in FOLDERS.items()
             }
-            planner().registry.scan(folders, cancelled=self._cancelled.is_set)
+            report = planner().registry.scan(folders, cancelled=self._cancelled.is_set)
             self._error = None
+            if not report.cancelled and (self._hashing is None or not self._hashing.is_alive()):
+                self._hashing = threading.Thread(target=self._hash, name="intelligent-generation-hash", daemon=True)
+                self._hashing.start()
         except IntelligentGenerationError as error:
             logging.warning("Intelligent Generation: the library cannot be scanned: %s", error)
             self._error = error
+
+    def _hash(self) -> None:
+        def stopped() -> bool:
+            """Waits while a prompt runs."""
+            while not self._cancelled.is_set() and PromptServer.instance.prompt_queue.get_tasks_remaining():
+                time.sleep(IDLE_SECONDS)
+            return self._cancelled.is_set()
+
+        try:
+            rate = settings().get("hash_megabytes_per_second", HASH_MEGABYTES_PER_SECOND)
+            require(is_number(rate) and rate >= 0, f"hash_megabytes_per_second must be 0 or more, got {rate!r}")
+            if rate:
+                planner().registry.hash_models(cancelled=stopped, max_bytes_per_second=rate * 1e6)
+        except IntelligentGenerationError as error:
+            logging.warning("Intelligent Generation: the library cannot be hashed: %s", error)
 
 
 library_scan = LibraryScan()
@@ -119,8 +153,9 @@ def decision_revision() -> str:
 
 
 def settings() -> dict[str, Any]:
-    """`config.json` of the data folder, or nothing: `ollama` (`base_url`, `model`) and `allowed_hosts` (a list of
-    host names under which the pack's routes answer). Never taken from a workflow.
+    """`config.json` of the data folder, or nothing: `ollama` (`base_url`, `model`), `allowed_hosts` (a list of host
+    names under which the pack's routes answer) and `hash_megabytes_per_second` (0: files are not hashed by themselves).
+    Never taken from a workflow.
 
     Raises InvalidInputError for a file that is no JSON object.
     """

@@ -26,5 +26,13 @@ def test_the_library_is_shown(server: Server) -> None:
             assert page.tab.get_by_text("5 × lora").is_visible()
             assert page.tab.evaluate("window.injected") is None
             assert page.tab.locator("img[src=x]").count() == 0
+            page.tab.get_by_label("Find a LoRA").fill("witch antler")
+            page.tab.get_by_role("button", name="mirkwood").click()
+            page.tab.get_by_text("antler crown").first.wait_for()
+            assert page.tab.get_by_text("How it is known").is_visible()
+            page.tab.get_by_role("button", name="Back").click()
+            page.tab.get_by_text("5 × lora").wait_for()
+            page.tab.get_by_label("Find a LoRA").fill("nothing holds this")
+            page.tab.get_by_text("No LoRA holds all of these words.").wait_for()
     finally:
         Path(markup).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import urllib.error
@@ -51,6 +52,30 @@ def test_a_loras_details(client: Client) -> None:
         with pytest.raises(Refused) as refused:
             client.get("/intelligent_generation/model", name=name)
         assert refused.value.status == 404
+
+
+def test_a_search(client: Client) -> None:
+    settled(client)
+    (found,) = client.get("/intelligent_generation/models", text="witch antler")
+    assert found["model_id"] == "lora:characters/mirkwood_witch.safetensors"
+    assert len(client.get("/intelligent_generation/models")) == 5
+    for text in ("%", "' OR 1=1 --", '"', "NEAR(", "x" * 5_000, "\u202e"):
+        assert client.get("/intelligent_generation/models", text=text) == []
+    assert len(client.get("/intelligent_generation/models", kind="checkpoint")) == 1
+    with pytest.raises(Refused) as refused:
+        client.get("/intelligent_generation/models", kind="workflow")
+    assert refused.value.status == 400
+
+
+def test_files_are_hashed_while_nothing_runs(client: Client, server: Server) -> None:
+    path = server.base / "models" / "loras" / "magic_effects.safetensors"
+    client.post(f"{LIBRARY}/rescan")
+    expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    end = time.monotonic() + 60
+    while (found := client.get("/intelligent_generation/model", name=path.name))["sha256"] != expected:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert found["autov2"] == expected[:10]
 
 
 def test_previews_are_pictures_only(server: Server) -> None:

@@ -1,9 +1,15 @@
-// The library in a sidebar tab: what the registry holds, how far a scan is, what could not be read.
+// The library in a sidebar tab: what the registry holds, how far a scan is, what could not be read, and what is known
+// of each LoRA. Names, notes and prompts of strangers reach the page as text, never as markup.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 
-const PREFIX = "/intelligent_generation/library";
+const PREFIX = "/intelligent_generation";
 const POLL_MS = 1000;
+const TYPING_MS = 250;
+const FINE = "font-size:12px;opacity:.85";
+const ROW =
+  "display:block;width:100%;text-align:left;padding:4px 2px;cursor:pointer;background:none;border:0;color:inherit";
+const HEAD = "margin-top:10px;font-weight:600";
 
 async function call(path, method = "GET") {
   const options = method === "POST" ? { method, headers: { "Content-Type": "application/json" }, body: "{}" } : {};
@@ -13,71 +19,155 @@ async function call(path, method = "GET") {
   return answer;
 }
 
+function element(tag, style = "", properties = {}) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.style.cssText = style;
+  return made;
+}
+
 function line(text, style = "") {
-  const element = document.createElement("div");
-  element.textContent = text;
-  element.style.cssText = `padding:2px 0;${style}`;
-  return element;
+  return element("div", `padding:2px 0;overflow-wrap:anywhere;user-select:text;${style}`, { textContent: text });
 }
 
 function button(text, action) {
-  const element = document.createElement("button");
-  element.textContent = text;
-  element.className = "comfy-btn";
-  element.style.cssText = "margin:4px 6px 4px 0;padding:4px 10px;cursor:pointer";
-  element.addEventListener("click", action);
-  return element;
+  const made = element("button", "margin:4px 6px 4px 0;padding:4px 10px;cursor:pointer", { textContent: text });
+  made.className = "comfy-btn";
+  made.addEventListener("click", action);
+  return made;
 }
 
-function show(box, status) {
-  const counts = Object.entries(status.counts).map(([kind, count]) => line(`${count} × ${kind}`));
-  const rows = [...counts];
+function statusRows(status) {
+  const rows = Object.entries(status.counts).map(([kind, count]) => line(`${count} × ${kind}`));
   if (status.scanning) {
-    const bar = document.createElement("progress");
-    bar.style.width = "100%";
+    const bar = element("progress", "width:100%");
     if (status.total) Object.assign(bar, { max: status.total, value: status.done });
     rows.push(line(`Reading the library: ${status.done} of ${status.total} files`), bar);
   }
+  if (status.unhashed) rows.push(line(`${status.unhashed} files will be hashed while nothing is generated`, FINE));
   const problems = Object.entries(status.errors);
   if (problems.length) {
-    rows.push(line(`${problems.length} files were left out`, "margin-top:10px;font-weight:600"));
-    rows.push(...problems.map(([path, reason]) => line(`${path}: ${reason}`, "font-size:12px;opacity:.85")));
+    rows.push(line(`${problems.length} files were left out`, HEAD));
+    rows.push(...problems.map(([path, reason]) => line(`${path}: ${reason}`, FINE)));
   }
-  box.replaceChildren(...rows);
+  return rows;
+}
+
+function strengthText({ strength, strength_range: range }) {
+  const single = strength == null ? "" : `${strength}`;
+  return [single, range && `from ${range[0]} to ${range[1]}`].filter(Boolean).join(", ");
+}
+
+/** Label → what a model's record says of it; empty values are left out. */
+const DETAILS = {
+  "Base model": (m) => m.base_model,
+  Architecture: (m) => [...new Set([m.architecture, m.family])].filter((text) => text !== "unknown").join(", "),
+  Kind: (m) => [m.lora_kind, m.lora_type, m.rank && `rank ${m.rank}`].filter((x) => x && x !== "unknown").join(", "),
+  Strength: strengthText,
+  "Trigger words": (m) => m.trigger_sets.map(({ words, source }) => `${words.join(", ")} (${source})`).join("\n"),
+  Tags: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
+  Creator: (m) => m.creator,
+  Licence: (m) => m.license_notes,
+  Description: (m) => m.description,
+  "Example prompts": (m) =>
+    m.example_prompts
+      .slice(0, 5)
+      .map(({ prompt, weight }) => (weight == null ? prompt : `${weight}: ${prompt}`))
+      .join("\n"),
+  "How it is known": (m) =>
+    Object.entries(m.findings)
+      .map(([what, found]) => [what.replace("_", " "), found, Math.round(100 * found.confidence)])
+      .map(([what, { value, source }, percent]) => `${what} ${value}: ${source} (${percent} %)`)
+      .join("\n"),
+  "Earlier names": (m) => m.previous_ids.join("\n"),
+  "SHA-256": (m) => m.sha256,
+  File: (m) => m.local_path,
+};
+
+function detailRows(model, back) {
+  const picture = element("img", "max-width:100%;max-height:320px;display:block;margin:6px 0", { alt: "" });
+  picture.addEventListener("error", () => picture.remove());
+  picture.src = api.apiURL(`${PREFIX}/preview?name=${encodeURIComponent(model.model_id)}`);
+  const rows = [button("Back", back), line(model.title || model.name, HEAD), picture];
+  for (const [label, read] of Object.entries(DETAILS)) {
+    const text = read(model);
+    if (text) rows.push(line(label, "margin-top:6px;opacity:.7"), line(text, "white-space:pre-wrap"));
+  }
+  return rows;
+}
+
+function resultRow(model, open) {
+  const row = element("button", ROW);
+  const about = [model.base_model, model.lora_kind].filter((text) => text && text !== "unknown").join(", ");
+  row.append(line(model.title || model.name), line(about, FINE));
+  row.addEventListener("click", () => open(model.model_id));
+  return row;
 }
 
 function render(root) {
   root.style.cssText = "padding:12px;overflow:auto;height:100%";
-  const box = document.createElement("div");
   const message = line("", "color:var(--error-text, #f66)");
-  let timer;
-  const refresh = async () => {
-    clearTimeout(timer);
-    if (!root.isConnected) return;
+  const status = element("div");
+  const results = element("div", "margin:6px 0");
+  const details = element("div");
+  const search = element("input", "width:100%;padding:4px", { placeholder: "Find a LoRA: name, trigger word …" });
+  search.setAttribute("aria-label", "Find a LoRA");
+  const overview = element("div");
+  let polling;
+  let typing;
+
+  const tell = async (work) => {
     try {
-      const status = await call("");
-      show(box, status);
+      await work();
       message.textContent = "";
-      if (status.scanning) timer = setTimeout(refresh, POLL_MS);
     } catch (error) {
       message.textContent = error.message;
     }
   };
+  const refresh = () =>
+    tell(async () => {
+      clearTimeout(polling);
+      if (!root.isConnected) return;
+      const found = await call("/library");
+      status.replaceChildren(...statusRows(found));
+      if (found.scanning) polling = setTimeout(refresh, POLL_MS);
+    });
   const act = (path) => async () => {
-    try {
-      await call(path, "POST");
-    } catch (error) {
-      message.textContent = error.message;
-    }
-    await refresh();
+    await tell(() => call(path, "POST"));
+    if (!message.textContent) await refresh();
   };
-  root.replaceChildren(
-    line("Intelligent Generation library", "font-weight:600;margin-bottom:6px"),
-    button("Rescan", act("/rescan")),
-    button("Cancel", act("/cancel")),
-    box,
-    message,
+  const show = (inside) => {
+    overview.hidden = inside;
+    details.hidden = !inside;
+  };
+  const open = (id) =>
+    tell(async () => {
+      const model = await call(`/model?name=${encodeURIComponent(id)}`);
+      details.replaceChildren(...detailRows(model, () => show(false)));
+      show(true);
+    });
+  const find = () =>
+    tell(async () => {
+      const text = search.value.trim();
+      const found = text ? await call(`/models?text=${encodeURIComponent(text)}`) : [];
+      if (search.value.trim() !== text) return;
+      const none = text && !found.length ? [line("No LoRA holds all of these words.", FINE)] : [];
+      results.replaceChildren(...found.map((model) => resultRow(model, open)), ...none);
+    });
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(find, TYPING_MS);
+  });
+
+  overview.append(
+    button("Rescan", act("/library/rescan")),
+    button("Cancel", act("/library/cancel")),
+    search,
+    results,
+    status,
   );
+  const title = line("Intelligent Generation library", "font-weight:600;margin-bottom:6px");
+  root.replaceChildren(title, message, overview, details);
+  show(false);
   setTimeout(refresh, 0);
 }
 
