@@ -104,6 +104,10 @@ def _performance(plan: GenerationPlan | None, generation: Generation | None) -> 
     took = f", took {generation.generation_time_seconds:.1f} s" if generation else ""
     if predicted_time is not None or generation:
         notes.append(f"Time: predicted {_amount(predicted_time, 's')}{took}")
+    counted = generation.forward_items if generation else None
+    if parameters.forward_items is not None or counted is not None:
+        known = "unknown" if parameters.forward_items is None else str(parameters.forward_items)
+        notes.append(f"Forward passes: predicted {known}" + (f", computed {counted}" if counted is not None else ""))
     peak = f", measured {generation.peak_vram_gb:.2f} GiB" if generation and generation.peak_vram_gb else ""
     notes.append(f"Memory peak: predicted {_amount(memory.predicted_peak_gb, 'GiB')}{peak}")
     notes += plan.recommendations.prompt_analysis.notes

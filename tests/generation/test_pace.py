@@ -1,0 +1,103 @@
+"""The pace of a run: what is foretold, and when it is said that the time will not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
+import pytest
+
+from intelligence.generation import pace
+from intelligence.generation.pace import Pace, decoding_items, planned_items
+from intelligence.parameters import Improvements, OptimizedParameters
+
+SIGMAS = (14.6, 5.0, 2.0, 1.0, 0.5, 0.1, 0.0)
+
+
+def parameters(**settings: Any) -> OptimizedParameters:
+    usual = {"num_steps": 6, "guidance_scale": 7.0, "width": 1024, "height": 1024, "sampler_name": "euler"}
+    return OptimizedParameters(**{**usual, "scheduler": "normal", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "items"),
+    [
+        ({}, 12),
+        ({"guidance_scale": 1.0}, 6),
+        ({"sampler_name": "heun"}, 22),
+        ({"improvements": Improvements(cfg_cutoff_sigma=0.5)}, 10),
+        ({"improvements": Improvements(cfg_cutoff_sigma=0.5, cfg_start_sigma=6.0)}, 9),
+        ({"improvements": Improvements(cfg_cutoff_sigma=0.5), "sampler_name": "euler_cfg_pp"}, 12),
+        ({"improvements": Improvements(cfg_cutoff_sigma=0.5), "guidance_scale": 1.0}, 6),
+    ],
+)
+def test_planned_items(settings: dict[str, Any], items: int) -> None:
+    assert planned_items(parameters(**settings), SIGMAS) == items
+    assert planned_items(parameters(**settings), SIGMAS, 3) == 3 * items
+
+
+@pytest.mark.parametrize("sigmas", [(), (0.0,)])
+def test_nothing_to_sample(sigmas: tuple[float, ...]) -> None:
+    assert planned_items(parameters(), sigmas) == 0
+
+
+def test_decoding_an_image_takes_as_long_as_one_or_two_forward_items() -> None:
+    assert 1 < decoding_items(parameters()) < 2
+    assert decoding_items(parameters(), 4) == pytest.approx(4 * decoding_items(parameters()))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The time, to be moved by hand."""
+    now = [0.0]
+    monkeypatch.setattr(pace.time, "perf_counter", lambda: now[0])
+    yield now
+
+
+def go(clock: list[float], run: Pace, durations: list[float], items: list[int]) -> list[str | None]:
+    said = []
+    for seconds, done in zip(durations, accumulate(items), strict=True):
+        clock[0] += seconds
+        said.append(run.step(done))
+    return said
+
+
+def test_what_cannot_be_held_is_said_once_after_the_second_step(clock: list[float]) -> None:
+    """5 s for the first step, 2 s for each other; 10 steps and a decode that takes as long as one."""
+    said = go(clock, run := Pace(20, after=2, limit=20), [5, 2, 2, 2], [2, 2, 2, 2])
+    assert said == [None, run.warning, None, None]
+    assert run.warning == "the limit of 20 s will not be held: about 25 s in all at this speed"
+
+
+def test_what_can_be_held_is_not_said(clock: list[float]) -> None:
+    assert go(clock, Pace(20, after=2, limit=25), [5] + [2] * 9, [2] * 10) == [None] * 10
+
+
+def test_steps_without_guidance_count_half(clock: list[float]) -> None:
+    """Ten guided steps would take 20 s, but half of them are not guided: 15 s will do."""
+    assert go(clock, Pace(15, limit=16), [2] * 5 + [1] * 5, [2] * 5 + [1] * 5) == [None] * 10
+
+
+def test_it_is_said_later_when_it_becomes_slower(clock: list[float]) -> None:
+    said = go(clock, Pace(20, limit=22), [2, 2, 2, 6, 6, 6], [2] * 6)
+    assert [text is not None for text in said].index(True) == 3
+
+
+def test_medians(clock: list[float]) -> None:
+    run = Pace(20)
+    assert (run.seconds_per_step, run.seconds_per_item) == (None, None)
+    go(clock, run, [9, 2, 4, 2], [2, 2, 2, 1])
+    assert (run.seconds_per_step, run.seconds_per_item) == (2, 2)
+
+
+def test_neither_pauses_nor_steps_without_work_are_measured(clock: list[float]) -> None:
+    run = Pace(20)
+    go(clock, run, [1, 2], [2, 2])
+    run.pause()
+    clock[0] += 100
+    run.step(6)
+    clock[0] += 50
+    run.step(6)
+    assert run.seconds_per_step == 2
+    assert run.seconds == 153
