@@ -163,6 +163,7 @@ def _config(options: argparse.Namespace) -> PipelineConfig:
         constraints=GenerationConstraints(options.max_time, options.max_vram, Priority(options.priority)),
         lora_preferences=LoRAPreferences(options.max_loras, options.min_confidence, options.mix_styles),
         allow_downloads=options.allow_downloads,
+        model_family=options.model_family,
     )
 
 
@@ -241,6 +242,9 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         "--base-model",
         default=DEFAULT_BASE_MODEL,
         help="a Hugging Face id, a diffusers folder, a .safetensors checkpoint, or embedded (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model-family", metavar="FAMILY", help="what kind of model it is, such as pony (default: told from it)"
     )
     parser.add_argument("--allow-downloads", action="store_true", help="fetch a missing base model from the hub")
     parser.add_argument("--mode", default="AUTO", type=str.upper, choices=["AUTO", "MANUAL"])

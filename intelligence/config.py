@@ -183,6 +183,8 @@ class PipelineConfig(Record):
     """Whether a base model that is not on this machine may be fetched from the Hugging Face hub."""
     quality_tags: bool = True
     """Whether the family's quality tags are added to the prompt where they are missing."""
+    model_family: str | None = None
+    """What kind of model `base_model` is (`pony`, `noobai_vpred` …: a `registry.Family`); None: told from the model."""
 
     def __post_init__(self) -> None:
         require(

@@ -11,6 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
 from ..intelligence.errors import InvalidInputError
+from ..intelligence.registry import Family, ModelEvidence
 from .host.library import planner
 from .types import (
     CATEGORY,
@@ -105,6 +106,14 @@ class ParamOptimize(io.ComfyNode):
                     tooltip="Try this many neighbouring settings: what hangs on `parameters` runs once for each.",
                     **advanced(),
                 ),
+                io.Combo.Input(
+                    "model_family",
+                    options=[AUTO, *(family.value for family in Family if family is not Family.UNKNOWN)],
+                    default=AUTO,
+                    optional=True,
+                    tooltip="What kind of checkpoint this is. auto: told from how it samples, its header and its name.",
+                    **advanced(),
+                ),
             ],
             outputs=[
                 ParametersType.Output("parameters", is_output_list=True, tooltip="For Memory Plan."),
@@ -135,6 +144,7 @@ class ParamOptimize(io.ComfyNode):
         width: int,
         height: int,
         variations: int,
+        model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import parameter_variants
         from ..intelligence.generation.explanation import as_text, explain
@@ -148,9 +158,12 @@ class ParamOptimize(io.ComfyNode):
             )
         if variations > 1 and recommendations.variants > 1:
             raise InvalidInputError(NOT_CROSSED.format(sets=recommendations.variants))
+        evidence = recommendations.model or ModelEvidence()
         if model is not None:
             evidence = models.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
-            recommendations = planner().identified(recommendations, evidence)
+        if model_family != AUTO:
+            evidence = replace(evidence, family=Family(model_family))
+        recommendations = planner().identified(recommendations, evidence)
         widgets = {
             "num_steps": steps,
             "guidance_scale": cfg,

@@ -57,6 +57,15 @@ def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["explanation"]["summary"]  # type: ignore[index]
 
 
+def test_the_family_can_be_named(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["recommend", "a lake", "--base-model", "embedded", "--model-family"]
+    found = as_json(capsys, *asked, "pony")
+    assert found["suggested_params"]["family"] == "pony"  # type: ignore[index]
+    assert found["prompt"].startswith("score_9")  # type: ignore[index]
+    assert main([*asked, "ponny"]) == 1
+    assert "model_family must be one of" in capsys.readouterr().err
+
+
 def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str], home: Path) -> None:
     loras = embedded_home / "embedded" / "v1" / "loras"
     assert as_json(capsys, "scan", str(loras))["added"] == 4  # type: ignore[index]

@@ -12,12 +12,13 @@ from ..config import (
     OperationMode,
     PipelineConfig,
     VariationStrategy,
+    require,
 )
 from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
 from ..memory import MemoryManager
-from ..registry import ModelEvidence, ModelKind, ModelRegistry
+from ..registry import Family, ModelEvidence, ModelKind, ModelRegistry
 from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
@@ -51,6 +52,11 @@ class IntelligentGenerationPipeline:
 
     def __init__(self, config: PipelineConfig | None = None, model_registry: ModelRegistry | None = None) -> None:
         self.config = config or PipelineConfig()
+        family = self.config.model_family
+        require(
+            family is None or family in list(Family),
+            f"model_family must be one of {', '.join(Family)}, or None, got {family!r}",
+        )
         self.registry = model_registry or self._own_registry()
         self.learning = LearningEngine()
         self.memory_manager = MemoryManager()
@@ -162,7 +168,7 @@ class IntelligentGenerationPipeline:
         return registry
 
     def _evidence(self) -> ModelEvidence:
-        return self.host.evidence()
+        return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
 
     def _recommend(
         self, prompt: str, negative_prompt: str, overrides: Mapping[str, Any], images: int = 1
