@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..config import LoRAPreferences
+from ..prompt import vocabulary
 from ..records import Reason
 from ..registry import LoRAKind, ModelMetadata
 from .recommendation import RejectedLoRA
 from .strength import LEAST_SHARE, bound, hub_numbers, shares
-from .text import Query, is_common, is_everyday, is_meta, tokens
+from .text import Query, is_common, is_meta, tokens
 
 SAME_NAME = 0.75
 """Overlap of the telling name words (Jaccard) from which two LoRAs count as versions of one."""
@@ -87,8 +88,8 @@ def is_version(one: ModelMetadata, other: ModelMetadata) -> bool:
     overlap = len(names[0] & names[1]) / len(names[0] | names[1]) if names[0] | names[1] else 0.0
     if overlap >= SAME_NAME:
         return True
-    triggers = _triggers(one)
-    telling = any(not is_meta(word) and not is_everyday(word) for phrase in triggers for word in phrase)
+    triggers, known = _triggers(one), vocabulary.load(None).english
+    telling = any(not is_meta(word) and (word,) not in known for phrase in triggers for word in phrase)
     related = overlap > 0 or (one.creator is not None and one.creator == other.creator)
     return telling and related and triggers == _triggers(other)
 

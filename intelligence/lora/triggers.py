@@ -29,17 +29,22 @@ class Written:
     """
 
     def __init__(self, text: str) -> None:
-        plain = [segment.text for segment in parse(text).segments]
-        self._text = "".join(plain).casefold()
-        self._query = query(["".join(plain)])
+        plain = plain_text(text)
+        self._text = plain.casefold()
+        self._query = query([plain])
 
     def has(self, phrase: str) -> bool:
         """Whether the phrase is there: letter for letter, or by its words but for case, underscores and plurals."""
-        plain = phrase.replace("\\(", "(").replace("\\)", ")").casefold()
+        plain = plain_text(phrase).casefold()
         if plain and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
             return True
-        parts = [key for part in _PART_END.split(phrase) if (key := tokens(part))]
+        parts = [key for part in _PART_END.split(plain) if (key := tokens(part))]
         return bool(parts) and all(self._query.has(part) for part in parts)
+
+
+def plain_text(text: str) -> str:
+    """`text` without its attention weights and escapes."""
+    return "".join(segment.text for segment in parse(text).segments)
 
 
 def missing_words(model: ModelMetadata, written: Written) -> tuple[str, ...]:
@@ -72,7 +77,7 @@ def _phrases(words: Sequence[str]) -> dict[tuple[str, ...], str]:
     """Tokens → phrase as it is written into a prompt; what differs in case or plural only counts once."""
     found: dict[tuple[str, ...], str] = {}
     for word in words:
-        if key := tokens(phrase := safe_phrase(word)):
+        if key := tokens(plain_text(phrase := safe_phrase(word))):
             found.setdefault(key, phrase)
     return found
 

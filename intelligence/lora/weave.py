@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..prompt import PromptAnalysis, parse, strip_lora_tags
+from ..prompt import ConceptCategory, PromptAnalysis, parse, strip_lora_tags
 from ..records import Reason, Record
 from ..registry import LoRAKind
 from .recommendation import LoRARecommendation
-from .text import is_common, is_meta, tokens
-from .triggers import Written, safe_phrase
+from .text import tokens
+from .triggers import Written, plain_text, safe_phrase
 
+OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
+"""What a list of tags opens with: `masterpiece, 1girl, solo`."""
 SUBJECTS = (LoRAKind.CHARACTER, LoRAKind.CONCEPT)
 """Kinds whose trigger words stand where a list of tags names its subject; those of others go to the end."""
 
@@ -46,21 +48,22 @@ def weave(
     """
     text = _without_tags(prompt_analysis.text or prompt_analysis.prompt)
     listed = prompt_analysis.tag_style >= 0.5
+    opening = {tokens(phrase) for category in OPENING for phrase in prompt_analysis.concepts.get(category, ())}
     reasons: list[Reason] = []
     for lora in loras:
         written, missing = Written(text), dict[tuple[str, ...], str]()
         for word in lora.trigger_words:
             phrase = safe_phrase(word)
-            if (key := tokens(phrase)) and not written.has(phrase):
+            if (key := tokens(plain_text(phrase))) and not written.has(phrase):
                 missing.setdefault(key, phrase)
         if missing:
             early = listed and lora.lora_metadata.lora_kind in SUBJECTS
-            text = _insert(text, list(missing.values()), early)
+            text = _insert(text, list(missing.values()), opening if early else None)
             said = ", ".join(missing.values())
             reasons.append(Reason("prompt", f"added {said}: trigger words of {lora.lora_name}"))
     tags = _missing(quality_tags, text)
     if tags:
-        text = f"{', '.join(tags)}, {text}" if quality_front and text.strip() else _insert(text, tags, False)
+        text = f"{', '.join(tags)}, {text}" if quality_front and text.strip() else _insert(text, tags)
         where = "before" if quality_front else "after"
         reasons.append(
             Reason("prompt", f"added {', '.join(tags)} {where} the prompt: quality tags of the model family")
@@ -68,7 +71,7 @@ def weave(
     negative = _without_tags(prompt_analysis.negative_prompt)
     hints = _missing(negative_hints, negative)
     if hints:
-        negative = _insert(negative, hints, False)
+        negative = _insert(negative, hints)
         reasons.append(Reason("negative prompt", f"added {', '.join(hints)}: usual for the model family"))
     return Woven(text, negative, tuple(reasons))
 
@@ -87,30 +90,21 @@ def _missing(tags: Iterable[str], text: str) -> list[str]:
     return list({key: tag for tag in tags if (key := tokens(tag)) and key not in had}.values())
 
 
-def _insert(text: str, more: Sequence[str], early: bool) -> str:
-    """`text` with `more` as comma tags: after the tags that open it, or at its end; a sentence keeps its full stop."""
-    end, closed = _opening(text)
-    words = ", ".join(more)
-    if not early and closed:
+def _insert(text: str, more: Sequence[str], opening: Collection[tuple[str, ...]] | None = None) -> str:
+    """`text` with `more` as comma tags: behind the pieces of `opening` that it begins with, or (None) at its end.
+
+    A sentence keeps its full stop. What opens a parenthesis that is never closed would take in all that follows.
+    """
+    end, depth, words = 0, 0, ", ".join(more)
+    start, still = 0, True
+    for match in _PIECE.finditer(text):
+        depth += {"(": 1, ")": -1, ",": 0}[match[0]]
+        still = still and depth == 0 and match[0] == "," and tokens(text[start : match.start()]) in (opening or ())
+        if still:
+            start = end = match.end()
+    if opening is None and depth == 0:
         kept = text.rstrip(" ,\n\t")
         joiner = " " if kept.endswith((".", "!", "?")) else ", "
         return f"{kept}{joiner if kept else ''}{words}"
     rest = text[end:].lstrip(" ,")
-    return f"{text[:end]}{words}{', ' if rest else ''}{rest}"
-
-
-def _opening(text: str) -> tuple[int, bool]:
-    """Where the tags end that open a prompt (`masterpiece, 1girl, solo, `), and whether all parentheses are closed."""
-    end = start = depth = 0
-    opening = True
-    for match in _PIECE.finditer(text):
-        depth += {"(": 1, ")": -1, ",": 0}[match[0]]
-        opening = opening and depth == 0 and match[0] == ","
-        if opening:
-            piece = tokens(text[start : match.start()])
-            opening = all(is_common(token) or is_meta(token) for token in piece)
-            start = match.end()
-            end = match.end() if opening else end
-    while text[end : end + 1] == " ":
-        end += 1
-    return end, depth == 0
+    return f"{text[:end]}{' ' if end else ''}{words}{', ' if rest else ''}{rest}"

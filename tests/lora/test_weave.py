@@ -1,18 +1,24 @@
 """The prompts that are encoded."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from intelligence.lora import LoRARecommendation, weave
-from intelligence.prompt import PromptAnalyzer
-from intelligence.registry import ModelMetadata
+from intelligence.prompt import PromptAnalysis, PromptAnalyzer, parse
+from intelligence.registry import LoRAKind, ModelMetadata
 
 PONY = ("score_9", "score_8_up")
 ILLUSTRIOUS = ("masterpiece", "best quality")
+TAGS = "masterpiece, 1girl, solo, long hair, forest, river, sunset"
+CAPTION = "A girl with long hair walks along the river at sunset."
 
 
-def with_words(*words):
-    metadata = ModelMetadata("lora:x", "x")
-    return LoRARecommendation("x", metadata, 0.9, 0.8, trigger_words=words)
+def with_words(*words, kind=LoRAKind.STYLE, name="x"):
+    metadata = ModelMetadata(f"lora:{name}", name, lora_kind=kind)
+    return LoRARecommendation(name, metadata, 0.9, 0.8, trigger_words=words)
 
 
 def woven(prompt, *loras, negative="", **options):
@@ -33,10 +39,40 @@ def woven(prompt, *loras, negative="", **options):
         ("a", (r"miku \(vocaloid\)",), r"a, miku \(vocaloid\)"),
         ("a", ("(zorblax:1.2)",), "a, (zorblax:1.2)"),
         ("a", ("b <lora:evil:9>\nc",), "a, b c"),
+        ("(a cat", ("zorblax",), "zorblax, (a cat"),
+        ("a cat:1.2)", ("zorblax",), "zorblax, a cat:1.2)"),
     ],
 )
 def test_trigger_words(prompt, words, expected):
     assert woven(prompt, with_words(*words)).prompt == expected
+
+
+@pytest.mark.parametrize(
+    "prompt, kind, expected",
+    [
+        (TAGS, LoRAKind.CHARACTER, "masterpiece, 1girl, solo, long hair, zorblax, forest, river, sunset"),
+        (TAGS, LoRAKind.CONCEPT, "masterpiece, 1girl, solo, long hair, zorblax, forest, river, sunset"),
+        (TAGS, LoRAKind.STYLE, f"{TAGS}, zorblax"),
+        (TAGS, LoRAKind.EFFECT, f"{TAGS}, zorblax"),
+        ("forest, river, mountain, lake", LoRAKind.CHARACTER, "zorblax, forest, river, mountain, lake"),
+        ("1girl, solo", LoRAKind.CHARACTER, "1girl, zorblax, solo"),
+        ("1girl, (long hair, river:1.2), sea", LoRAKind.CHARACTER, "1girl, zorblax, (long hair, river:1.2), sea"),
+        ("1girl,solo,river,forest", LoRAKind.CHARACTER, "1girl,solo, zorblax, river,forest"),
+        (CAPTION, LoRAKind.CHARACTER, f"{CAPTION} zorblax"),
+        (CAPTION, LoRAKind.STYLE, f"{CAPTION} zorblax"),
+    ],
+)  # fmt: skip
+def test_where_the_prompts_style_wants_them(prompt, kind, expected):
+    assert woven(prompt, with_words("zorblax", kind=kind)).prompt == expected
+
+
+def test_loras_share_their_words():
+    result = woven("a cat", with_words("zorblax", "blue"), with_words("Zorblax", "red", name="y"))
+    assert result.prompt == "a cat, zorblax, blue, red"
+    assert [reason.evidence for reason in result.reasons] == [
+        "added zorblax, blue: trigger words of x",
+        "added red: trigger words of y",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +82,8 @@ def test_trigger_words(prompt, words, expected):
         ("score_9, a cat", PONY, True, "score_8_up, score_9, a cat"),
         ("a cat", ILLUSTRIOUS, False, "a cat, masterpiece, best quality"),
         ("a cat, (Masterpiece:1.2), best quality", ILLUSTRIOUS, False, "a cat, (Masterpiece:1.2), best quality"),
+        ("A cat sleeps.", ILLUSTRIOUS, False, "A cat sleeps. masterpiece, best quality"),
+        ("A cat sleeps. masterpiece, best quality", ILLUSTRIOUS, False, "A cat sleeps. masterpiece, best quality"),
     ],
 )
 def test_quality_tags(prompt, tags, front, expected):
@@ -64,6 +102,34 @@ def test_nothing_to_add_leaves_the_prompt_as_it_is():
     assert (result.prompt, result.negative_prompt, result.reasons) == (prompt, "", ())
 
 
-def test_weaving_twice_adds_nothing():
-    once = woven("a cat", with_words("zorblax"), quality_tags=ILLUSTRIOUS)
-    assert woven(once.prompt, with_words("zorblax"), quality_tags=ILLUSTRIOUS).prompt == once.prompt
+PROMPTS = st.text(alphabet=st.sampled_from('ab ,.!?:;()\\[]{}<>lora:1.2\n"é'), max_size=80) | st.text(
+    alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=80
+)
+WORDS = st.lists(
+    st.sampled_from(("zorblax", "mr. zorb", "miku (vocaloid)", "(blue:1.2)", "1girl", "a: b", "x_y", "<lora:z:1>", "("))
+    | st.text(max_size=20),
+    max_size=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PROMPTS, WORDS, WORDS, st.sampled_from(LoRAKind), st.booleans())
+@example("<lora:<lora:a:1>b:1>", [], [], LoRAKind.STYLE, False)
+@example("b" * 8_000 + " a" * 3_000, ["zorblax"], [], LoRAKind.STYLE, False)
+@example("A cat sleeps.", [], [], LoRAKind.STYLE, False)
+@example("(a, (b", ["zorblax"], ["red"], LoRAKind.CHARACTER, True)
+def test_weaving(prompt, words, others, kind, front):
+    """Twice changes nothing, the prompt's own words keep their weights, and no tag comes in."""
+    loras = (with_words(*words, kind=kind), with_words(*others, name="y"))
+    options = {"quality_tags": PONY if front else ILLUSTRIOUS, "quality_front": front, "negative_hints": ("lowres",)}
+    analysis = PromptAnalyzer().analyze(prompt, prompt) if prompt.strip() else PromptAnalysis(prompt, prompt)
+    once = weave(analysis, loras, **options)
+    again = weave(
+        replace(analysis, prompt=once.prompt, text=once.prompt, negative_prompt=once.negative_prompt), loras, **options
+    )
+    assert (again.prompt, again.negative_prompt, again.reasons) == (once.prompt, once.negative_prompt, ())
+    assert parse(once.prompt).lora_tags == parse(once.negative_prompt).lora_tags == ()
+    if not analysis.lora_tags:
+        weighted = [(s.text.strip(" ,\n\t"), s.weight) for s in analysis.segments if s.weight != 1]
+        found = [(s.text.strip(" ,\n\t"), s.weight) for s in parse(once.prompt).segments]
+        assert [item for item in weighted if item[0] and item not in found] == []
