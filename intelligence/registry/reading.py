@@ -22,7 +22,7 @@ from .describe import describe
 from .kinds import ModelKind
 from .metadata import ModelMetadata
 from .sidecars import PREVIEWS
-from .stored import dump, load
+from .stored import Row, row_of
 from .walk import PICKLED, FoundFile, encodable
 
 CHUNK = 16
@@ -38,13 +38,13 @@ SECOND_READER_FROM = 500
 """Files from which a second process is worth its start."""
 
 Chunk = Sequence[FoundFile]
-Read = tuple[FoundFile, ModelMetadata]
+Read = tuple[FoundFile, Row]
 
 
 def read_all(
     files: Chunk, hub: Mapping[str, ModelMetadata], cancelled: Callable[[], bool] | None = None
 ) -> Generator[Read]:
-    """Each of `files` with its record as soon as it is read, until `cancelled`; in any order.
+    """Each of `files` with its row as soon as it is read, until `cancelled`; in any order.
 
     Args:
         hub: path → what a hub said of the file there.
@@ -72,7 +72,7 @@ def read_all(
             for file in chunk:
                 if cancelled and cancelled():
                     return
-                yield file, describe_file(file, hub.get(file.path))
+                yield file, row_of(describe_file(file, hub.get(file.path)))
             for read in second.results(wait=not chunk) if second else ():
                 if cancelled and cancelled():
                     return
@@ -161,16 +161,22 @@ class SecondReader:
         asked = [(file, self._hub.get(file.path)) for file in chunk]
         process.stdin.write(json.dumps([(*file, partial and partial.to_json()) for file, partial in asked]) + "\n")
         process.stdin.flush()
-        return [(file, load(process.stdout.readline())) for file in chunk]
+        return [(file, _row(process.stdout.readline())) for file in chunk]
 
 
 def serve() -> None:
-    """What the second process does: chunks as lines of JSON in, one record as a line of JSON out for each file."""
+    """What the second process does: chunks as lines of JSON in, one row as a line of JSON out for each file."""
     for line in sys.stdin:
         for model_id, kind, root, path, stamp, sidecars, partial in json.loads(line):
             file = FoundFile(model_id, ModelKind(kind), root, path, tuple(stamp), sidecars)
-            sys.stdout.write(dump(describe_file(file, ModelMetadata.from_json(partial) if partial else None)) + "\n")
+            row = row_of(describe_file(file, ModelMetadata.from_json(partial) if partial else None))
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         sys.stdout.flush()
+
+
+def _row(line: str) -> Row:
+    columns, *texts = json.loads(line)
+    return Row(tuple(columns), *texts)
 
 
 def _first(chunks: Iterable[Chunk], count: int) -> list[Chunk]:

@@ -23,6 +23,7 @@ from .previews import Preview, read_preview
 from .scan import ScanReport, scan
 from .sidecars import find_sidecars
 from .store import SORTS, DownloadRow, RegistryStore, ScannedFile
+from .stored import row_of
 from .walk import Stamp
 
 CIVITAI_API = "https://civitai.com/api/v1"
@@ -429,7 +430,7 @@ class ModelRegistry:
             DownloadRow(str(path), stat.st_size, stat.st_mtime_ns, time.time(), downloaded), partial
         )
         stamp: Stamp = (stat.st_size, stat.st_mtime_ns, "")
-        self._store.apply_scan([ScannedFile(record, str(root) if root else None, stamp)])
+        self._store.apply_scan([ScannedFile(record.model_id, row_of(record), str(root) if root else None, stamp)])
         return self._store.get(record.model_id) or record
 
 

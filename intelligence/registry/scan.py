@@ -14,6 +14,7 @@ from .kinds import ModelKind
 from .metadata import ModelMetadata
 from .reading import describe_file, read_all
 from .store import KnownFile, RegistryStore, ScannedFile
+from .stored import Row, load, row_of
 from .walk import FoundFile, walk
 
 BATCH_SECONDS = 0.5
@@ -84,19 +85,19 @@ def scan(
     stored = time.monotonic()
     read = read_all(fresh, hub, cancelled)
     try:
-        for file, record in read:
+        for file, row in read:
             before = known.get(file.model_id)
-            previous = absent.match(file, record) if before is None else None
+            previous = absent.match(file, row) if before is None else None
             if previous and (partial := hub.get(known[previous].local_path)):
-                record = describe_file(file, partial)
-            batch.append(ScannedFile(record, file.root, file.stamp, previous))
+                row = row_of(describe_file(file, partial))
+            batch.append(ScannedFile(file.model_id, row, file.root, file.stamp, previous))
             done += 1
             if before and before.present:
                 changed += 1
             else:
                 added += 1
-            if record.problem:
-                problems[record.local_path] = record.problem
+            if row.problem:
+                problems[row.local_path] = row.problem
             if on_progress:
                 on_progress(done, len(fresh))
             if time.monotonic() - stored > BATCH_SECONDS:
@@ -129,12 +130,15 @@ class _Absent:
             if row.stamp[0] and model_id not in present:
                 self.by_size.setdefault((model_id.partition(":")[0], row.stamp[0]), []).append(model_id)
 
-    def match(self, file: FoundFile, record: ModelMetadata) -> str | None:
+    def match(self, file: FoundFile, row: Row) -> str | None:
         """The id of the absent file that this new one is, and which is not absent any more then; or None.
 
         Equal size and header entries, and then equal hashes, or, where neither is known, an equal time of change.
         """
         candidates = self.by_size.get((str(file.kind), file.stamp[0]), [])
+        if not candidates:
+            return None
+        record = load(row.record)
         name = file.model_id.rpartition("/")[2]
         for model_id in sorted(candidates, key=lambda model_id: (not model_id.endswith(name), model_id)):
             old = self.store.get(model_id)

@@ -17,8 +17,7 @@ from ..database import open_database, storage_errors, transaction
 from .describe import DESCRIBE_VERSION
 from .metadata import ModelMetadata
 from .schema import MIGRATIONS
-from .stored import COLUMNS, dump, load, revive, stored_model
-from .text import words_of
+from .stored import COLUMNS, Row, dump, load, revive, row_of, stored_model
 from .walk import Stamp
 
 SORTS = {
@@ -45,12 +44,13 @@ class KnownFile(NamedTuple):
 class ScannedFile(NamedTuple):
     """A file that a scan has read."""
 
-    record: ModelMetadata
+    model_id: str
+    row: Row
     root: str | None
     """None: outside all scanned folders."""
     stamp: Stamp
     moved_from: str | None = None
-    """Id of the row whose file this was before it was moved; its history becomes that of `record`."""
+    """Id of the row whose file this was before it was moved; its history becomes that of this one."""
 
 
 class UnhashedFile(NamedTuple):
@@ -185,13 +185,13 @@ class RegistryStore:
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
         with self._transaction() as db:
-            _upsert(db, record)
+            _upsert(db, row_of(record))
             _bump(db)
 
     def edit(self, record: ModelMetadata, edits: dict[str, Any]) -> None:
         """Replace `record` and remember `edits`, which later scans of the file keep."""
         with self._transaction() as db:
-            row = _upsert(db, record)
+            row = _upsert(db, row_of(record))
             (old,) = db.execute("SELECT edits FROM details WHERE id = ?", (row,)).fetchone()
             text = json.dumps({**json.loads(old), **edits})
             db.execute("UPDATE details SET edits = ? WHERE id = ?", (text, row))
@@ -271,7 +271,7 @@ class RegistryStore:
                    ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, partial = excluded.partial""",
                 (facts.to_json(), record.model_id),
             )
-            _upsert(db, record)
+            _upsert(db, row_of(record))
             _bump(db)
 
     def unknown_hashes(self, since: float) -> set[str]:
@@ -325,7 +325,7 @@ def _like(text: str) -> str:
 
 def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
     """Give the row of a moved file its new id; the old one is remembered, in the row's edits too."""
-    new, old = file.record.model_id, file.moved_from
+    new, old = file.model_id, file.moved_from
     row, text, path = db.execute(
         "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ?", (old,)
     ).fetchone()
@@ -338,32 +338,33 @@ def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
     db.execute("UPDATE moves SET model_id = ? WHERE model_id = ?", (new, old))
     db.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (old, new))
     db.execute(
-        "UPDATE OR REPLACE downloads SET local_path = ?, owned = 0 WHERE local_path = ?", (file.record.local_path, path)
+        "UPDATE OR REPLACE downloads SET local_path = ?, owned = 0 WHERE local_path = ?", (file.row.local_path, path)
     )
 
 
-def _with_history(db: sqlite3.Connection, file: ScannedFile) -> ModelMetadata:
-    """The record of a file that was read, with the hashes computed for it and what the user changed by hand."""
+def _with_history(db: sqlite3.Connection, file: ScannedFile) -> Row:
+    """The row of a file that was read, with the hashes computed for it and what the user changed by hand."""
     row = db.execute(
         """SELECT edits, hashes.size, hashes.mtime_ns, sha256, autov3 FROM models JOIN details USING (id)
            LEFT JOIN hashes USING (id) WHERE model_id = ?""",
-        (file.record.model_id,),
+        (file.model_id,),
     ).fetchone()
     if row is None:
-        return file.record
+        return file.row
     edits, size, mtime, sha256, autov3 = row
-    record = _hashed(file.record, sha256, autov3) if (size, mtime) == file.stamp[:2] else file.record
-    return replace(record, **revive(json.loads(edits))) if edits != "{}" else record
+    record = load(file.row.record)
+    if (size, mtime) == file.stamp[:2]:
+        record = _hashed(record, sha256, autov3)
+    return row_of(replace(record, **revive(json.loads(edits))))
 
 
 def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMetadata:
     return replace(record, sha256=sha256, autov2=sha256[:10], autov3=autov3 or record.autov3)
 
 
-def _upsert(db: sqlite3.Connection, record: ModelMetadata, file: ScannedFile | None = None) -> int:
+def _upsert(db: sqlite3.Connection, record: Row, file: ScannedFile | None = None) -> int:
     """The row's number. Without a file (a record that the user gave) what is known of the file stays as it was."""
-    row: dict[str, Any] = {name: getattr(record, name) for name in COLUMNS}
-    row["present"] = True
+    row: dict[str, Any] = {**dict(zip(COLUMNS, record.columns, strict=True)), "present": True}
     if file is not None:
         size, mtime, sidecars = file.stamp
         row |= {
@@ -373,7 +374,7 @@ def _upsert(db: sqlite3.Connection, record: ModelMetadata, file: ScannedFile | N
             "mtime_ns": mtime,
             "sidecars": sidecars,
         }
-    found = db.execute("SELECT id FROM models WHERE model_id = ?", (record.model_id,)).fetchone()
+    found = db.execute("SELECT id FROM models WHERE model_id = ?", (row["model_id"],)).fetchone()
     if found:
         number = int(found[0])
         settings = ", ".join(f"{name} = ?" for name in row)
@@ -381,25 +382,14 @@ def _upsert(db: sqlite3.Connection, record: ModelMetadata, file: ScannedFile | N
     else:
         names, marks = ", ".join(row), ", ".join("?" * len(row))
         number = int(db.execute(f"INSERT INTO models ({names}) VALUES ({marks})", tuple(row.values())).lastrowid or 0)
-    path = record.model_id.partition(":")[2]
-    words = (
-        path,
-        words_of(path),
-        record.title,
-        record.base_model or "",
-        record.creator or "",
-        *(word for item in record.trigger_sets for word in item.words),
-        *record.tags,
-        record.description[:2000],
-    )
     db.execute(
         """INSERT INTO details (id, record) VALUES (?, ?)
            ON CONFLICT (id) DO UPDATE SET record = excluded.record""",
-        (number, dump(record)),
+        (number, record.record),
     )
     db.execute(
         """INSERT INTO texts (id, tags, words) VALUES (?, ?, ?)
            ON CONFLICT (id) DO UPDATE SET tags = excluded.tags, words = excluded.words""",
-        (number, f"|{'|'.join(record.tags)}|".casefold(), "\n".join(words).casefold()),
+        (number, record.tags, record.words),
     )
     return number

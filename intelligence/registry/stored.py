@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 from .metadata import ModelMetadata
+from .text import words_of
 
 FIELDS = tuple(field.name for field in fields(ModelMetadata))
 
@@ -61,6 +62,56 @@ _FIELD_SET = frozenset(FIELDS)
 def load(text: str) -> ModelMetadata:
     """The record that `dump` (or, in older databases, `to_json`) wrote."""
     return ModelMetadata(**revive(json.loads(text)))
+
+
+class Row(NamedTuple):
+    """A record as text, ready for the database and for the way between processes.
+
+    Hardly anything in it is a container: what a scan holds of thousands of files must not wake Python's garbage
+    collector, whose full collection stops every thread of the program that scans.
+    """
+
+    columns: tuple[str | None, ...]
+    """The values of `COLUMNS`."""
+    record: str
+    """`dump` of the record."""
+    tags: str
+    words: str
+    """What a search for tags and for words looks at."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why the file cannot be used, or None."""
+        return self.columns[_PROBLEM]
+
+    @property
+    def local_path(self) -> str:
+        """Absolute path of the file."""
+        return self.columns[_LOCAL_PATH] or ""
+
+
+_PROBLEM, _LOCAL_PATH = COLUMNS.index("problem"), COLUMNS.index("local_path")
+
+
+def row_of(record: ModelMetadata) -> Row:
+    """The row of a record."""
+    path = record.model_id.partition(":")[2]
+    words = (
+        path,
+        words_of(path),
+        record.title,
+        record.base_model or "",
+        record.creator or "",
+        *(word for item in record.trigger_sets for word in item.words),
+        *record.tags,
+        record.description[:2000],
+    )
+    return Row(
+        tuple(getattr(record, name) for name in COLUMNS),
+        dump(record),
+        f"|{'|'.join(record.tags)}|".casefold(),
+        "\n".join(words).casefold(),
+    )
 
 
 class _Waiting:

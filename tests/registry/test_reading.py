@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.registry import ModelKind, ModelMetadata, reading
+from intelligence.registry.stored import Row
 from intelligence.registry.walk import FoundFile, walk
 
 Make = Callable[..., Path]
@@ -31,8 +32,8 @@ def files(tmp_path: Path, model: Make, raw: Make) -> list[FoundFile]:
     return list(walk({ModelKind.LORA: [root]}).files.values())
 
 
-def records(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, ModelMetadata]:
-    return {file.model_id: record for file, record in reading.read_all(files, hub)}
+def records(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, Row]:
+    return {file.model_id: row for file, row in reading.read_all(files, hub)}
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def test_the_same_records(
 def test_the_second_reader_reads_all(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
     waiting = deque([files])
     second = reading.SecondReader(waiting, hub)
-    found: dict[str, ModelMetadata] = {}
+    found: dict[str, Row] = {}
     while second._thread.is_alive() or (second.working() and not waiting):
-        found |= {file.model_id: record for file, record in second.results(wait=True)}
+        found |= {file.model_id: row for file, row in second.results(wait=True)}
     second.stop()
     assert found == records(files, hub)
 
