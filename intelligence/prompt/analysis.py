@@ -128,3 +128,5 @@ class PromptAnalysis(Record):
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
     """What the user should know: syntax that was dropped, an analyzer that did not answer."""
+    complexity_parts: dict[str, float] = field(default_factory=dict)
+    """What `concepts`, `kinds` of concepts and `subjects` each add to `complexity`."""

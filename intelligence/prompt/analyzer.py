@@ -73,7 +73,7 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
     phrases = read_phrases(segments, words)
     avoided = read_phrases(parse(negative_prompt).segments, words)
     intent, reasons = read_intent(phrases, avoided, words)
-    complexity, category, reason = _complexity(phrases)
+    parts, category, reason = _complexity(phrases)
     family, family_reasons = _family(words, phrases)
     language = Reason("language", "Spanish: most words that tell the languages apart are", 1.0, "read as English")
     return PromptAnalysis(
@@ -83,7 +83,8 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
         segments=segments,
         concepts=phrases.concepts,
         intent=intent,
-        complexity=complexity,
+        complexity=reason.weight,
+        complexity_parts=parts,
         complexity_category=category,
         emphasis=_emphasis(segments),
         lora_tags=parsed.lora_tags,
@@ -110,8 +111,8 @@ def _emphasis(segments: tuple[Segment, ...]) -> dict[str, float]:
     }
 
 
-def _complexity(phrases: Phrases) -> tuple[float, ComplexityCategory, Reason]:
-    """0 … 1: how many things, of how many kinds, with how many subjects (quality tags do not count)."""
+def _complexity(phrases: Phrases) -> tuple[dict[str, float], ComplexityCategory, Reason]:
+    """0 … 1 in parts: how many things, of how many kinds, with how many subjects (quality tags do not count)."""
     counted = {
         category: len(found)
         for category, found in phrases.concepts.items()
@@ -119,14 +120,21 @@ def _complexity(phrases: Phrases) -> tuple[float, ComplexityCategory, Reason]:
     }
     things, kinds = sum(counted.values()), len(counted)
     subjects = counted.get(ConceptCategory.CHARACTER, 0)
-    value = 0.6 * min(1.0, things / 14) + 0.2 * kinds / 6 + 0.2 * min(1.0, max(0, subjects - 1) / 3)
-    value = round(min(1.0, value), 3)
+    parts = {
+        "concepts": round(0.6 * min(1.0, things / 14), 3),
+        "kinds": round(0.2 * kinds / 6, 3),
+        "subjects": round(0.2 * min(1.0, max(0, subjects - 1) / 3), 3),
+    }
+    value = sum(parts.values())
     if value < _MODERATE_FROM:
         category = ComplexityCategory.SIMPLE
     else:
         category = ComplexityCategory.MODERATE if value < _COMPLEX_FROM else ComplexityCategory.COMPLEX
-    evidence = f"{category.value}: {things} concept{'s' * (things != 1)} of {kinds} kind{'s' * (kinds != 1)}"
-    return value, category, Reason("complexity", evidence, value)
+    evidence = (
+        f"{category.value}: {things} concept{'s' * (things != 1)} of {kinds} kind{'s' * (kinds != 1)}, "
+        f"{subjects} of them about who is in the picture"
+    )
+    return parts, category, Reason("complexity", evidence, round(value, 3))
 
 
 def _family(words: Vocabulary, phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:

@@ -20,13 +20,13 @@ _AVOIDED = 0.5
 """What a style loses when the negative prompt names it."""
 _MORE = 0.2
 """What further mentions add to the strongest one, of their own weight."""
-_MORE_AT_MOST = 0.3
+_MORE_AT_MOST = 0.2
 _ADJUNCT = 0.4
 _MODIFIER = 0.25
 _WEAK = 0.4
 _LATER = 0.12
 """What each earlier mention takes from the later ones."""
-_ATTRIBUTE, _FURTHER_ATTRIBUTE = 0.35, 0.12
+_ATTRIBUTE, _FURTHER_ATTRIBUTE, _ATTRIBUTES_AT_MOST = 0.35, 0.2, 0.95
 """What hair, clothes, poses or `she` say for a person whom nothing else names: the first of them, and each other."""
 _CONTENT_WEIGHT = {
     ContentType.CHARACTER: 1.0,
@@ -99,13 +99,18 @@ def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, l
         elif meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views:
             attributes.append(meaning.phrase)
     if attributes:
-        weight = min(1.0, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(set(attributes)) - 1))
+        weight = min(_ATTRIBUTES_AT_MOST, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(set(attributes)) - 1))
         votes.setdefault(ContentType.CHARACTER, []).extend((weight, phrase) for phrase in attributes[:1])
     people = _people_together(phrases.mentions)
     if people:
         vote(ContentType.GROUP, 1.0, " and ".join(people))
+    for mention in () if people else phrases.mentions:
+        if fold(mention.meaning.phrase) in words.solo_words:
+            votes.pop(ContentType.GROUP, None)
+            if mention.meaning.content:
+                vote(ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
     best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
-    views = {mention.meaning.phrase for mention in phrases.mentions}
+    views = {fold(mention.meaning.phrase) for mention in phrases.mentions}
     near, far = views & words.close_ups, views & words.full_figures
     if best is ContentType.CHARACTER and near and not far:
         return ContentType.PORTRAIT, sure, [*near, *said]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Segment
 from .concepts import noun_phrases
-from .vocabulary import Match, Meaning, Vocabulary
+from .vocabulary import Match, Meaning, Vocabulary, somebody
 from .words import fold, singular
 
 _TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]+|\.(?!\w)|[:/](?!\d))")
@@ -142,6 +142,10 @@ def _mentions(
         match = matches.get(position)
         if match is None:
             word = piece.words[position]
+            if not (last or adjunct or negated) and _acts(position, piece, matches, words):
+                meaning = somebody(piece.words[position - 1])
+                yield Mention(meaning, index, piece.weights[position - 1], leading, False, False, joined)
+                adjunct = True
             leading = leading or (index == position == 0 and word in words.adjunct_words)
             adjunct = adjunct or _turns_aside(word, last, words) or (word in words.adjunct_words and not leading)
             negated = negated or word in words.negating_words
@@ -169,6 +173,18 @@ def _mentions(
             last = None
 
 
+def _acts(position: int, piece: _Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
+    """Whether a word of which the vocabulary knows nothing does what people do: `roustabout smoking`."""
+    before = position - 1
+    if (
+        before < 0
+        or piece.words[position] not in words.person_acts
+        or piece.words[before] in words.function_words["en"]
+    ):
+        return False
+    return all(not match.start <= before < match.end for match in matches.values())
+
+
 def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
     """Whether what follows `word` belongs to the phrase before it: `queen of …`, `girl reading …`, `gato leyendo …`.
 
@@ -188,7 +204,8 @@ def _tells_of(match: Match, following: Match, piece_length: int) -> bool:
     """
     first, second = match.meaning, following.meaning
     if first.content and second.content:
-        return not (ContentType.ANIMAL in first.content and ContentType.GROUP in second.content)
+        herd = ContentType.ANIMAL in first.content and ContentType.GROUP in second.content
+        return not herd and first.content != (ContentType.ABSTRACT,)
     if second.category is ConceptCategory.CHARACTER and not second.content and piece_length <= _TAG_WORDS:
         return True
     styles = {style for style, _ in first.styles}

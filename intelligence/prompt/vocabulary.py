@@ -10,8 +10,9 @@ The file's parts:
 - `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
 - Lists of words with a part in grammar: `function_words` (per language) separate phrases; things after `adjunct_words`
   only accompany others; `containers` give way to what they hold when one of `of_words` follows; `negating_words`,
-  `joining_words` and `person_words` say so; unknown words with one of the `person_endings` are people; `close_ups` of
-  a person are portraits unless one of `full_figures` stands beside them; `person_views` hint at a person.
+  `joining_words` and `person_words` say so; unknown words with one of the `person_endings`, or before one of
+  `person_acts`, are people; `close_ups` of a person are portraits unless one of `full_figures` stands beside them;
+  `person_views` hint at a person, and `solo_words` say that there is no other.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ _WORD_LISTS = (
     "joining_words",
     "person_words",
     "person_endings",
+    "person_acts",
+    "solo_words",
     "containers",
     "close_ups",
     "full_figures",
     "person_views",
 )
-_PERSON = (ContentType.CHARACTER,)
 _CONTENT_CATEGORY = {
     ContentType.CHARACTER: ConceptCategory.CHARACTER,
     ContentType.PORTRAIT: ConceptCategory.CAMERA,
@@ -69,6 +71,11 @@ class Meaning:
     weak: bool = False
     """Whether it is mostly an accessory of the picture's content."""
     quality: QualityLevel | None = None
+
+
+def somebody(word: str) -> Meaning:
+    """The meaning of a word that must be a person."""
+    return Meaning(word, ConceptCategory.CHARACTER, content=(ContentType.CHARACTER,))
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,9 @@ class Vocabulary:
     joining_words: frozenset[str] = frozenset()
     person_words: frozenset[str] = frozenset()
     person_endings: frozenset[str] = frozenset()
+    person_acts: frozenset[str] = frozenset()
     containers: frozenset[str] = frozenset()
+    solo_words: frozenset[str] = frozenset()
     close_ups: frozenset[str] = frozenset()
     full_figures: frozenset[str] = frozenset()
     person_views: frozenset[str] = frozenset()
@@ -126,7 +135,7 @@ class Vocabulary:
                     return Match(position, position + length, book[key])
         word = words[position]
         if any(word.endswith(ending) and len(word) > len(ending) + 3 for ending in self.person_endings):
-            return Match(position, position + 1, Meaning(word, ConceptCategory.CHARACTER, content=_PERSON))
+            return Match(position, position + 1, somebody(word))
         return None
 
 

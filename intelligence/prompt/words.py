@@ -10,38 +10,21 @@ _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
 _LONGEST_WORD = 50
-_IRREGULAR = {
-    "men": "man",
-    "gentlemen": "gentleman",
-    "firemen": "fireman",
-    "policemen": "policeman",
-    "businessmen": "businessman",
-    "swordsmen": "swordsman",
-    "fishermen": "fisherman",
-    "horsemen": "horseman",
-    "snowmen": "snowman",
-    "children": "child",
-    "wolves": "wolf",
-    "elves": "elf",
-    "knives": "knife",
-    "leaves": "leaf",
-    "shelves": "shelf",
-    "thieves": "thief",
-    "wives": "wife",
-    "mice": "mouse",
-    "geese": "goose",
-    "feet": "foot",
-    "teeth": "tooth",
-    "oxen": "ox",
-    "buses": "bus",
-    "lenses": "lens",
-    "cacti": "cactus",
-    "potatoes": "potato",
-    "tomatoes": "tomato",
-    "heroes": "hero",
-    "mangoes": "mango",
-    "volcanoes": "volcano",
-}
+_IN_IE = (
+    *("zombie", "cookie", "brownie", "magpie", "selfie", "genie", "pixie", "hoodie", "movie", "smoothie", "hippie"),
+    *("cutie", "veggie", "pantie", "rookie", "collie", "pinkie", "faerie", "birdie", "goalie", "calorie", "prairie"),
+)
+_IN_MAN = ("man", "gentleman", "fireman", "policeman", "businessman", "swordsman", "fisherman", "horseman", "snowman")
+_IN_F = ("wolf", "elf", "leaf", "shelf", "thief")
+_IN_O = ("potato", "tomato", "hero", "mango", "volcano")
+_IRREGULAR = (
+    {f"{word}s": word for word in _IN_IE}
+    | {f"{word[:-2]}en": word for word in _IN_MAN}
+    | {f"{word[:-1]}ves": word for word in _IN_F}
+    | {f"{word}es": word for word in _IN_O}
+    | {"children": "child", "knives": "knife", "wives": "wife", "mice": "mouse", "geese": "goose", "feet": "foot"}
+    | {"teeth": "tooth", "oxen": "ox", "buses": "bus", "lenses": "lens", "cacti": "cactus"}
+)
 
 
 def fold(text: str) -> str:

@@ -31,6 +31,7 @@ def test_the_storys_example():
     assert analysis.intent.content_type is ContentType.CHARACTER
     assert analysis.intent.quality_level is QualityLevel.HIGH
     assert analysis.complexity_category is ComplexityCategory.MODERATE
+    assert sum(analysis.complexity_parts.values()) == pytest.approx(analysis.complexity)
     assert analysis.concepts == {
         ConceptCategory.CHARACTER: ("1girl",),
         ConceptCategory.STYLE: ("anime style",),

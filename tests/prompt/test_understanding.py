@@ -30,8 +30,8 @@ def test_the_held_out_half_is_held_out_by_its_rule():
         return int(hashlib.sha256(text.encode()).hexdigest()[-1], 16) % 2 == 1
 
     tuned, held = ([row["prompt"] for row in rows(f"prompts_{half}")] for half in HALVES)
-    assert len(tuned) + len(held) >= 300 and len(set(tuned + held)) == len(tuned + held)
-    assert all(map(held_out, held)) and not any(map(held_out, tuned[110:]))
+    assert len(set(tuned + held)) == len(tuned + held) >= 300
+    assert all(map(held_out, held)) and not any(map(held_out, tuned[110:-116]))
     assert all(held_out(row["es"]) for row in rows("twins_held_out"))
     assert not any(held_out(row["es"]) for row in rows("twins_tuned"))
 
