@@ -77,14 +77,16 @@ def timing_of(plan: GenerationPlan, execution: Execution, images: int) -> Timing
     """How long a run took, to learn from; None when it had too few steps to tell."""
     if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
         return None
-    parameters = plan.parameters
-    passes = evaluations(parameters.sampler_name, parameters.num_steps) / parameters.num_steps
+    parameters, items = plan.parameters, execution.forward_items
+    # Steps are timed per forward batch, items one by one: their ratio tells how many images shared a pass.
+    items_a_step = items / parameters.num_steps / images
+    together = min(images, max(1, round(execution.seconds_per_step / execution.seconds_per_item / items_a_step)))
     return Timing(
         width=parameters.width,
         height=parameters.height,
         images=images,
-        items=execution.forward_items,
-        pass_items=max(1, round(execution.seconds_per_step / execution.seconds_per_item / passes)),
+        items=items,
+        passes=max(1, evaluations(parameters.sampler_name, parameters.num_steps) * images // together),
         item_seconds=execution.seconds_per_item,
         seconds=execution.seconds,
     )

@@ -66,7 +66,7 @@ MIGRATIONS = (
         height INTEGER NOT NULL,
         images INTEGER NOT NULL,
         items INTEGER NOT NULL,
-        pass_items INTEGER NOT NULL,
+        passes INTEGER NOT NULL,
         item_seconds REAL NOT NULL,
         seconds REAL NOT NULL
     );
@@ -98,8 +98,8 @@ class Timing(Record):
     images: int
     items: int
     """Forward items that the model computed in all."""
-    pass_items: int
-    """Forward items in one pass of the model."""
+    passes: int
+    """How often the model was called: with guidance, two items a pass for each image in it."""
     item_seconds: float
     """Seconds of a forward item, the median from the second step on."""
     seconds: float
@@ -271,8 +271,8 @@ class LearningStore:
         timing.check()
         with self._writing() as db:
             db.execute(
-                "INSERT INTO timings (key, width, height, images, items, pass_items, item_seconds, seconds) "
-                "VALUES (:key, :width, :height, :images, :items, :pass_items, :item_seconds, :seconds)",
+                "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
+                "VALUES (:key, :width, :height, :images, :items, :passes, :item_seconds, :seconds)",
                 {"key": key, **vars(timing)},
             )
             db.execute(
@@ -285,8 +285,7 @@ class LearningStore:
         """The runs remembered under `key`, oldest first."""
         _check_id(key)
         query = (
-            "SELECT width, height, images, items, pass_items, item_seconds, seconds "
-            "FROM timings WHERE key = ? ORDER BY id"
+            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings WHERE key = ? ORDER BY id"
         )
         with self._reading() as db:
             rows = [] if db is None else db.execute(query, (key,)).fetchall()

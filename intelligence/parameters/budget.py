@@ -10,8 +10,9 @@ from ..records import Reason
 from ..registry import Architecture
 from .parameters import Improvements
 from .resolution import smaller_sizes
+from .samplers import evaluations
 from .speed import TimeEstimate
-from .timing import Work, forward_items, pass_items
+from .timing import Work, forward_items
 
 STEP_FLOOR = 8
 SCHEDULE_FLOOR = 10
@@ -42,7 +43,8 @@ class Choice:
 
     def work(self, images: int, architecture: Architecture) -> Work:
         """What these settings make the device compute."""
-        return Work(self.width, self.height, self.items * images, pass_items(self.cfg), images, architecture)
+        passes = evaluations(self.sampler, self.steps) * images
+        return Work(self.width, self.height, self.items * images, passes, images, architecture)
 
 
 @dataclass(frozen=True)

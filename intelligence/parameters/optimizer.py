@@ -21,9 +21,10 @@ from .parameters import MAX_IMAGES, Improvements, OptimizedParameters
 from .profiles import ZSNR_SCHEDULERS, Profile, profile
 from .resolution import choose_size
 from .row import LoRALike, row_for
+from .samplers import evaluations
 from .schedules import schedule_sigmas
 from .speed import TimeEstimate, learn, timing_key
-from .timing import Work, architecture_of, pass_items
+from .timing import Work, architecture_of
 
 SET_BY_USER = "set by the user"
 
@@ -220,7 +221,7 @@ class ParameterOptimizer:
             parameters.width,
             parameters.height,
             items,
-            pass_items(parameters.guidance_scale),
+            evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size,
             parameters.batch_size,
             architecture_of(parameters),
         )

@@ -118,8 +118,7 @@ def _tflop(work: Work) -> float:
 def _parts(work: Work) -> tuple[float, ...]:
     c, a, b = FORWARD_TFLOP.get(work.architecture, FORWARD_TFLOP[Architecture.SDXL])
     p = work.width * work.height / MEGAPIXEL
-    passes = work.items / work.pass_items
-    return (work.items * (c + a * p), work.items * b * p * p, passes, 1.0, work.images * VAE_TFLOP * p)
+    return (work.items * (c + a * p), work.items * b * p * p, work.passes, 1.0, work.images * VAE_TFLOP * p)
 
 
 def _fit(timings: Sequence[Timing], architecture: Architecture, each: float) -> Speed:
@@ -128,8 +127,8 @@ def _fit(timings: Sequence[Timing], architecture: Architecture, each: float) -> 
 
     rows, ages = [], []
     for age, timing in enumerate(reversed(timings)):
-        item = Work(timing.width, timing.height, 1, timing.pass_items, 0, architecture)
-        whole = Work(timing.width, timing.height, timing.items, timing.pass_items, timing.images, architecture)
+        item = Work(timing.width, timing.height, 1, timing.passes / timing.items, 0, architecture)
+        whole = Work(timing.width, timing.height, timing.items, timing.passes, timing.images, architecture)
         one = (*_parts(item)[:3], 0.0, 0.0)
         rows += [[part / timing.item_seconds for part in one], [part / timing.seconds for part in _parts(whole)]]
         ages += [FORGETTING**age] * 2

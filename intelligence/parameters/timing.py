@@ -36,8 +36,8 @@ class Work:
     height: int
     items: int
     """Forward items of all images."""
-    pass_items: int = 2
-    """Forward items in one pass of the model."""
+    passes: float
+    """How often the model is called."""
     images: int = 1
     architecture: Architecture = Architecture.SDXL
 
@@ -58,7 +58,12 @@ def forward_items(
     improvements: Improvements | None = None,
 ) -> int:
     """Forward items of one image on the schedule that these names come to."""
-    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule else core_sigmas(scheduler, steps)
+    if schedule:
+        sigmas = schedule_sigmas(schedule, steps)[:-1]
+    elif sampler in DROP_PENULTIMATE:
+        sigmas = core_sigmas(scheduler, steps + 1)[:-1]
+    else:
+        sigmas = core_sigmas(scheduler, steps)
     return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements)
 
 
@@ -81,10 +86,8 @@ def evaluation_items(
 UNSAVED = "_cfg_pp"
 """End of the names of samplers that need the negative prompt in every step: nothing is saved there."""
 
-
-def pass_items(cfg: float, images_per_pass: int = 1) -> int:
-    """Forward items in one guided pass of the model."""
-    return images_per_pass * (2 if cfg > 1 else 1)
+DROP_PENULTIMATE = frozenset(("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"))
+"""Samplers that ComfyUI gives one step more of a core schedule, without its last noise level."""
 
 
 def architecture_of(parameters: OptimizedParameters) -> Architecture:

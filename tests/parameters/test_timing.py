@@ -35,6 +35,7 @@ def test_forward(side, architecture, tflop):
         ("euler", "beta", 20, 7.0, None, 0.28, 38),
         ("euler", "sgm_uniform", 20, 7.0, None, 0.28, 39),
         ("euler", "ddim_uniform", 30, 7.0, None, 0.28, 57),
+        ("uni_pc_bh2", "karras", 5, 7.0, None, 0.28, 9),
         ("heun", "karras", 20, 7.0, None, 0.28, 66),
         ("heun", "karras", 20, 7.0, None, 0.0, 78),
         ("euler_cfg_pp", "karras", 20, 7.0, None, 0.28, 40),
