@@ -31,7 +31,7 @@ MAX_EXAMPLES = 4
 """Of a LoRA: the first that differ."""
 READY = 0.9
 """Share of the LoRAs that have embeddings before any are used: a half-read library would favour what was read first."""
-STEP_LORAS, STEP_TEXTS = 500, 64
+STEP_LORAS, STEP_TEXTS = 500, 24
 """How many LoRAs are looked at, and texts embedded, between two looks at whether to go on."""
 
 COLUMNS = ("name", "text", "examples mean", "examples max")
@@ -70,7 +70,7 @@ def quantized(vectors: NDArray[np.float32]) -> Vectors:
     return np.rint(vectors * (127 / largest)).astype(np.int8)
 
 
-class Index:
+class Embeddings:
     """The embeddings of a library in one block, 384 bytes each.
 
     Args:
@@ -130,7 +130,7 @@ class DenseText:
         self._lock = threading.RLock()
         self._steps = threading.Lock()
         self._known: dict[str, Vectors] | None = None
-        self._index: Index | None = None
+        self._embeddings: Embeddings | None = None
         self._looked_at = 0
         self._thread: threading.Thread | None = None
 
@@ -194,12 +194,12 @@ class DenseText:
                     self._known = {row[0]: _vectors(row[1]) for row in rows if row[0] in mine}
             return self._known
 
-    def _packed(self) -> Index:
+    def _packed(self) -> Embeddings:
         with self._lock:
-            if self._index is None:
+            if self._embeddings is None:
                 known, none = self._read(), np.zeros((0, WIDTH), np.int8)
-                self._index = Index([known.get(model.model_id, none) for model in self.models])
-            return self._index
+                self._embeddings = Embeddings([known.get(model.model_id, none) for model in self.models])
+            return self._embeddings
 
     def _step(self) -> int | None:
         """Look at the next LoRAs; how many of them were embedded, None: there are no more."""
@@ -232,7 +232,7 @@ class DenseText:
             if found:
                 with self._lock:
                     known.update((model_id, new) for model_id, (_, new) in found.items())
-                    self._index = None
+                    self._embeddings = None
             return len(todo)
         return None
 
