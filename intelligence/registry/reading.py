@@ -1,7 +1,7 @@
-"""Reading the files that a scan found: here, and for large libraries in a second process beside it.
+"""Reading the files that a scan found: here, and for large libraries in processes of their own.
 
-Describing a file is work for the processor that holds Python's lock from start to end. A second interpreter halves the
-time of a first scan, and leaves the lock of the program that scans to its other threads.
+Describing a file is work for the processor, during which Python's lock is held. Readers in other processes share it
+between them, and leave lock and memory of the program that scans to its other threads.
 """
 
 from __future__ import annotations
@@ -13,29 +13,23 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from .describe import describe
 from .kinds import ModelKind
 from .metadata import ModelMetadata
-from .sidecars import PREVIEWS
 from .stored import Row, row_of
 from .walk import PICKLED, FoundFile, encodable
 
 CHUNK = 16
 """Files that are read in one go."""
 
-AHEAD = 4
-"""Chunks that are read ahead, side by side, so that the describing finds files in memory; it helps on slow disks."""
+MAX_READERS = 4
+"""Processes; each takes some 40 MB while it reads."""
 
-PRELOADED = 128 * 1024
-"""Bytes; headers of LoRAs and most sidecars are smaller."""
-
-SECOND_READER_FROM = 500
-"""Files from which a second process is worth its start."""
+FILES_PER_READER = 250
+"""From which on a process is worth its start of a third of a second."""
 
 Chunk = Sequence[FoundFile]
 Read = tuple[FoundFile, Row]
@@ -50,33 +44,31 @@ def read_all(
         hub: path → what a hub said of the file there.
     """
     waiting = deque(files[start : start + CHUNK] for start in range(0, len(files), CHUNK))
-    with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(AHEAD, thread_name_prefix="registry-read-ahead"))
-        stack.callback(pool.shutdown, cancel_futures=True)
-        second = None
-        if len(files) >= SECOND_READER_FROM and (os.cpu_count() or 1) > 1 and sys.executable:
-            second = SecondReader(waiting, hub)
-            stack.callback(second.stop)
-        ahead = iter(list(waiting))
-        for chunk in _first(ahead, AHEAD):
-            pool.submit(_preload, chunk)
-        while True:
-            try:
-                chunk = waiting.popleft()
-            except IndexError:
-                if second is None or not second.working():
-                    break
-                chunk = ()
-            for following in _first(ahead, 2):
-                pool.submit(_preload, following)
-            for file in chunk:
-                if cancelled and cancelled():
-                    return
-                yield file, row_of(describe_file(file, hub.get(file.path)))
-            for read in second.results(wait=not chunk) if second else ():
+    done: queue.SimpleQueue[list[Read]] = queue.SimpleQueue()
+    count = min(MAX_READERS, os.cpu_count() or 1, len(files) // FILES_PER_READER) if sys.executable else 0
+    readers = [Reader(waiting, hub, done) for _ in range(count)]
+    try:
+        while waiting or not done.empty() or any(reader.working for reader in readers):
+            if cancelled and cancelled():
+                return
+            for read in _next(waiting, hub, done, any(reader.working for reader in readers)):
                 if cancelled and cancelled():
                     return
                 yield read
+    finally:
+        for reader in readers:
+            reader.stop()
+
+
+def _next(
+    waiting: deque[Chunk], hub: Mapping[str, ModelMetadata], done: queue.SimpleQueue[list[Read]], helped: bool
+) -> Generator[Read]:
+    """What the readers have read; where there are none, the next chunk, read here."""
+    try:
+        yield from done.get(timeout=0.1) if helped else done.get_nowait()
+    except queue.Empty:
+        for file in waiting.popleft() if waiting and not helped else ():
+            yield file, row_of(describe_file(file, hub.get(file.path)))
 
 
 def describe_file(file: FoundFile, partial: ModelMetadata | None = None) -> ModelMetadata:
@@ -95,35 +87,31 @@ def describe_file(file: FoundFile, partial: ModelMetadata | None = None) -> Mode
     return describe(path, file.model_id, file.kind, sidecars, partial)
 
 
-class SecondReader:
+class Reader:
     """A process that describes chunks of files for this one.
 
-    It takes its chunks from `waiting`, as this process does; when it ends before its time, for whatever reason, the
-    chunk that it had goes back there.
+    It takes them from `waiting` and puts their rows into `done`; when it ends before its time, for whatever reason, the
+    chunk that it had goes back.
     """
 
-    def __init__(self, waiting: deque[Chunk], hub: Mapping[str, ModelMetadata]) -> None:
+    def __init__(
+        self, waiting: deque[Chunk], hub: Mapping[str, ModelMetadata], done: queue.SimpleQueue[list[Read]]
+    ) -> None:
         self._waiting = waiting
         self._hub = hub
-        self._done: queue.SimpleQueue[list[Read]] = queue.SimpleQueue()
+        self._done = done
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="registry-second-reader", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="registry-reader", daemon=True)
         self._thread.start()
 
+    @property
     def working(self) -> bool:
-        """Whether more results may come."""
-        return self._thread.is_alive() or not self._done.empty() or bool(self._waiting)
-
-    def results(self, wait: bool = False) -> Generator[Read]:
-        """What it has read; with `wait`, of at least one chunk, unless it takes longer than a moment."""
-        with suppress(queue.Empty):
-            while True:
-                yield from self._done.get(timeout=0.05) if wait else self._done.get_nowait()
-                wait = False
+        """Whether it may still put something into `done`, or back into `waiting`."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
-        """End the process; chunks that it has not finished are lost."""
+        """End the process; a chunk that it has not finished is lost."""
         self._stopped = True
         if self._process is not None:
             self._process.kill()
@@ -165,7 +153,7 @@ class SecondReader:
 
 
 def serve() -> None:
-    """What the second process does: chunks as lines of JSON in, one row as a line of JSON out for each file."""
+    """What a reader's process does: chunks as lines of JSON in, one row as a line of JSON out for each file."""
     for line in sys.stdin:
         for model_id, kind, root, path, stamp, sidecars, partial in json.loads(line):
             file = FoundFile(model_id, ModelKind(kind), root, path, tuple(stamp), sidecars)
@@ -177,18 +165,6 @@ def serve() -> None:
 def _row(line: str) -> Row:
     columns, *texts = json.loads(line)
     return Row(tuple(columns), *texts)
-
-
-def _first(chunks: Iterable[Chunk], count: int) -> list[Chunk]:
-    return [chunk for _, chunk in zip(range(count), chunks, strict=False)]
-
-
-def _preload(chunk: Chunk) -> None:
-    """Have the system read the start of each file, where a model's header is; `describe` tells what cannot be read."""
-    for file in chunk:
-        for path in (file.path, *(beside for suffix, beside in file.sidecars.items() if suffix not in PREVIEWS)):
-            with suppress(OSError), Path(path).open("rb", buffering=0) as opened:
-                opened.read(PRELOADED)
 
 
 def _unusable(file: FoundFile, path: Path, reason: str) -> ModelMetadata:

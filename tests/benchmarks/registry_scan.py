@@ -98,7 +98,7 @@ def main() -> None:
         figures["cold_scan_s"] = _seconds(lambda: registry.scan([root]))
         figures["cold_scan_cpu_s"] = _cpu_seconds() - cpu
         figures["cold_rss_added_mb"] = _rss_mb() - before
-        figures["second_reader_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        figures["reader_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         registry.close()
         registry = ModelRegistry(database)
         cpu = _cpu_seconds()

@@ -1,8 +1,9 @@
-"""Two processes read what one would: the same records, whatever becomes of the second."""
+"""Readers in other processes read what this one would: the same rows, whatever becomes of them."""
 
 from __future__ import annotations
 
 import os
+import queue
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -32,7 +33,7 @@ def files(tmp_path: Path, model: Make, raw: Make) -> list[FoundFile]:
     return list(walk({ModelKind.LORA: [root]}).files.values())
 
 
-def records(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, Row]:
+def rows(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, Row]:
     return {file.model_id: row for file, row in reading.read_all(files, hub)}
 
 
@@ -42,46 +43,45 @@ def hub(files: list[FoundFile]) -> dict[str, ModelMetadata]:
     return {file.path: replace(said, source_id=str(number)) for number, file in enumerate(files[:150])}
 
 
-def test_the_same_records(
-    files: list[FoundFile], hub: dict[str, ModelMetadata], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = records(files, hub)
+def test_the_same_rows(files: list[FoundFile], hub: dict[str, ModelMetadata], monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = rows(files, hub)
     assert len(alone) == len(files)
-    monkeypatch.setattr(reading, "SECOND_READER_FROM", 1)
-    assert records(files, hub) == alone
+    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
+    assert rows(files, hub) == alone
 
 
-def test_the_second_reader_reads_all(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
-    waiting = deque([files])
-    second = reading.SecondReader(waiting, hub)
-    found: dict[str, Row] = {}
-    while second._thread.is_alive() or (second.working() and not waiting):
-        found |= {file.model_id: row for file, row in second.results(wait=True)}
-    second.stop()
-    assert found == records(files, hub)
+def test_a_reader_reads_all_by_itself(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
+    waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[list[reading.Read]]()
+    reader = reading.Reader(waiting, hub, done)
+    reader._thread.join(60)
+    reader.stop()
+    found = {file.model_id: row for _ in range(2) for file, row in done.get_nowait()}
+    assert found == rows(files, hub)
+    assert not waiting
 
 
 @pytest.mark.parametrize("executable", ["/no/such/python", sys.executable])
-def test_what_the_second_reader_leaves_is_read_here(
+def test_what_readers_leave_is_read_here(
     files: list[FoundFile], executable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Python that cannot be started, and one whose `serve` fails at once."""
-    alone = records(files, {})
-    monkeypatch.setattr(reading, "SECOND_READER_FROM", 1)
+    alone = rows(files, {})
+    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setenv("PYTHONHOME", "/no/such/home")
-    assert records(files, {}) == alone
+    assert rows(files, {}) == alone
 
 
 def test_a_cancelled_reading_leaves_no_process(files: list[FoundFile], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SECOND_READER_FROM", 1)
-    started: list[reading.SecondReader] = []
-    start = reading.SecondReader.stop
-    monkeypatch.setattr(reading.SecondReader, "stop", lambda self: (started.append(self), start(self))[1])
+    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
+    stopped: list[reading.Reader] = []
+    stop = reading.Reader.stop
+    monkeypatch.setattr(reading.Reader, "stop", lambda self: (stopped.append(self), stop(self))[1])
     read: list[FoundFile] = []
     for file, _ in reading.read_all(files, {}, cancelled=lambda: len(read) >= 20):
         read.append(file)
     assert len(read) == 20
-    (second,) = started
-    assert not second._thread.is_alive()
-    assert second._process is None or second._process.returncode is not None
+    assert stopped
+    for reader in stopped:
+        assert not reader.working
+        assert reader._process is None or reader._process.returncode is not None
