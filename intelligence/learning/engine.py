@@ -100,7 +100,7 @@ class LearningEngine:
         self._store.add_timing(key, timing)
 
     def timings(self, key: str) -> list[Timing]:
-        """The last 48 runs remembered under `key`, oldest first."""
+        """The last 48 runs remembered under `key`, and under keys that go on from it after a `:`, oldest first."""
         return self._store.timings(key)
 
     def close(self) -> None:

@@ -282,10 +282,11 @@ class LearningStore:
             )
 
     def timings(self, key: str) -> list[Timing]:
-        """The runs remembered under `key`, oldest first."""
+        """The runs remembered under `key` or one that is narrower by a `:`, oldest first."""
         _check_id(key)
         query = (
-            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings WHERE key = ? ORDER BY id"
+            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
+            "WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || ':' ORDER BY id"
         )
         with self._reading() as db:
             rows = [] if db is None else db.execute(query, (key,)).fetchall()

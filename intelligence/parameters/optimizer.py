@@ -336,8 +336,11 @@ def _reason(what: str, value: Any, table: Any, by_user: bool, row: Profile, othe
         text = f"{shown}, usual for {TITLES[row.family]} at {row.priority.value} priority (source: {row.source})"
         return Reason(what, text, otherwise=_elsewhere(what, value, others))
     warning = ""
-    if value != table and row.fixed and what in ("steps", "cfg"):
-        warning = f"; a {TITLES[row.family]} model was distilled for {table}"
+    if row.fixed and what in ("steps", "cfg"):
+        low, high = (row.step_range if what == "steps" else row.cfg_range) or (table, table)
+        if not low <= value <= high:
+            span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            warning = f"; a {TITLES[row.family]} model was distilled for {span}"
     elif row.zsnr and what == "scheduler" and value not in ZSNR_SCHEDULERS:
         warning = "; with zero terminal SNR it spends most steps at useless noise levels"
     return Reason(what, f"{SET_BY_USER}: {shown}{warning}", otherwise=None if value == table else str(table))

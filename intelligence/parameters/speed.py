@@ -99,7 +99,7 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
 
 def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
     """What runs are remembered under: device, architecture, and the size of the UNet, which tells SDXL from its smaller
-    relatives and fp16 from fp8; the embedded model apart."""
+    relatives and fp16 from fp8; the embedded model apart. Without the size, the runs of every size are found."""
     if model is not None and model.name == EMBEDDED_MODEL:
         return f"{device}:{EMBEDDED_MODEL}"
     size = f":{unet_gb:.1f}" if unet_gb else ""

@@ -164,6 +164,10 @@ def test_the_last_48_timings_of_a_key_are_kept_in_their_order(engine):
     assert engine.timings("cuda:sdxl") == timings[2:]
     assert engine.timings("cpu") == timings[:1]
     assert engine.timings("mps") == []
+    engine.record_timing("cuda:sdxl:4.8", timings[7])
+    assert engine.timings("cuda:sdxl:4.8") == timings[7:8]
+    assert engine.timings("cuda:sdxl") == [*timings[2:], timings[7]]
+    assert engine.timings("cuda:sd") == []
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1", True])

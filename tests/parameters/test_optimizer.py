@@ -308,11 +308,17 @@ def test_zero_terminal_snr_keeps_its_schedule_and_rescale(limit, priority):
     [
         (LIGHTNING, {"steps": 30}, "steps", "distilled for 8"),
         (LIGHTNING, {"cfg": 7}, "cfg", "distilled for 1"),
+        (ModelEvidence(name="lcm_sdxl"), {"cfg": 3}, "cfg", "distilled for 1 to 1.8"),
         (VPRED, {"scheduler": "karras"}, "scheduler", "useless noise levels"),
     ],
 )
 def test_a_users_value_against_the_models_need_wins_with_a_warning(model, overrides, what, text):
     assert text in reason(choose(model=model, overrides=overrides), what).evidence
+
+
+def test_a_users_value_that_a_distilled_model_allows_is_no_matter():
+    allowed = choose(model=ModelEvidence(name="lcm_sdxl"), overrides={"cfg": 1.3, "steps": 7})
+    assert all("distilled" not in item.evidence for item in allowed.reasons)
 
 
 def test_a_few_step_lora_decides_the_settings_but_not_the_size():
