@@ -1,17 +1,23 @@
 """What the machine has, what a job needs, and the plan that fits one onto the other."""
 
+from .bars import budget_bars
 from .manager import MemoryManager, Usage
 from .offload import ModelOffloader, OffloadConfig
-from .plan import MemoryPlan, Resources
+from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
 from .pool import EvictionPolicy, ModelPool
 
 __all__ = [
+    "COMFYUI",
+    "DIFFUSERS",
     "EvictionPolicy",
+    "HostTraits",
     "MemoryManager",
     "MemoryPlan",
     "ModelOffloader",
     "ModelPool",
     "OffloadConfig",
+    "Option",
     "Resources",
     "Usage",
+    "budget_bars",
 ]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
+from typing import Any
 
-from ..config import MemorySettings, OffloadStrategy, require
-from ..records import Reason
+from ..config import MemorySettings, OffloadStrategy, is_number, require
 from ..registry import Architecture
-from . import figures
-from .plan import MemoryPlan, Resources
+from . import footprints, prediction, reasons
+from .choice import Choices, Way, fastest, largest_size, neighbours, smallest, way, ways
+from .corrections import Corrections
+from .plan import DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
+from .prediction import BYTES, MIB, Decoding, Denoising, Job, Placement
 from .resources import PeakCounter, detect_resources, peak_counter
 
-TILE = 512
-"""Pixels a side. diffusers' own default, the sample size of 1024, saves nothing at 1024²."""
+TILES = (1024, 768, 512, 256)
+"""Sides of VAE tiles in pixels that are considered; smaller ones show their seams."""
 
 FASTEST_FIRST = (OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL)
 
-MEANING = {
-    OffloadStrategy.FULL_GPU: "all weights stay on the device",
-    OffloadStrategy.CPU_OFFLOAD: "one whole model at a time is on the device",
-    OffloadStrategy.SEQUENTIAL: "weights stream to the device module by module, which is slow",
-}
+OWN_MEMORY = ("cuda", "xpu")
+"""Devices whose memory is not the computer's, so that keeping weights elsewhere saves some."""
+
+STEPS = 20
+"""Model evaluations of an image where nobody says how many: usual for SDXL."""
 
 
 @dataclass
@@ -37,11 +41,13 @@ class Usage:
 class MemoryManager:
     """What the machine has, what a job needs, and the plan that fits one onto the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, corrections: Path | None = None) -> None:
+        """`corrections`: where measurements are kept (a database, made on first use); None: nothing is learned."""
         self._lock = RLock()
         self._counter: PeakCounter | None = None
         self._active: list[Usage] = []
         self._last = Usage()
+        self._corrections = None if corrections is None else Corrections(corrections)
 
     def detect_resources(self) -> Resources:
         """The device that will sample and the memory at hand now (GiB)."""
@@ -76,6 +82,24 @@ class MemoryManager:
         for usage in self._active:
             usage.peak_vram_gb = max(usage.peak_vram_gb, peak)
 
+    def correct(self, plan: MemoryPlan, measured_gb: float, device_name: str) -> None:
+        """Let later plans for this device learn from what `plan` took, as `track_usage` measured it.
+
+        The highest stage is taken to be the predicted one; what it took beside the weights is set against the
+        prediction. A measurement below the weights tells nothing, because they were not all there.
+
+        Raises:
+            StorageError: the measurement cannot be kept.
+        """
+        stage = plan.peak_stage
+        if self._corrections is None or not measured_gb or not stage:
+            return
+        resident = plan.resident[stage]
+        predicted = plan.stages[stage] - plan.context_gb - resident
+        if predicted > 0 and measured_gb > resident:
+            before = self._corrections.of(device_name).get(stage, 1.0)
+            self._corrections.add(device_name, stage, before * (measured_gb - resident) / predicted)
+
     def predict(
         self,
         width: int,
@@ -89,29 +113,49 @@ class MemoryManager:
         weights_gb: Mapping[str, float] | None = None,
         device: str = "cuda",
         vae_dtype: str = "float32",
+        weight_dtype: str = "float16",
+        cfg_split: bool = False,
+        attention: str = "flash",
+        host: HostTraits = DIFFUSERS,
+        lora_gb: float = 0.0,
+        configs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, float]:
-        """Peak of each stage (`text`, `unet`, `vae`) in GiB.
+        """Peak of each stage in GiB with the context: `text`, `lora` (where LoRAs are patched in), `unet`, `vae`.
 
         Args:
             tile_size: side of a VAE tile in pixels; 0: decode whole.
             weights_gb: true sizes by stage where the host knows them.
             vae_dtype: on a GPU `float32` (diffusers decodes SDXL so), `float16` or `bfloat16` (ComfyUI on recent GPUs).
+            weight_dtype: `float16` (as loaded), `float8`, `int8` or `int4`, of the UNet's weights.
+            attention: `flash` (also memory-efficient) or `math`.
+            lora_gb, configs: see `plan`.
+
+        Raises:
+            InvalidInputError: a size or count that cannot be, an unknown name.
         """
+        require(weight_dtype in prediction.WEIGHT_SHRINK, f"weight_dtype is unknown: {weight_dtype!r}")
+        require(attention in ("flash", "math"), f"attention must be flash or math, got {attention!r}")
         _check(width, height, batch_size, weights_gb, vae_dtype)
-        if device == "cpu":
-            vae_dtype = "float32"
-        return figures.predict(
+        vae_dtype = "float32" if device == "cpu" else vae_dtype
+        known = _footprints(architecture, configs)
+        job = Job(
             width,
             height,
             batch_size,
-            architecture=architecture,
-            cfg=cfg,
-            strategy=strategy,
-            tile_size=tile_size,
-            weights_gb=figures.weights(architecture, device, vae_dtype, weights_gb),
-            device=device,
-            vae_dtype=vae_dtype,
+            cfg,
+            STEPS,
+            known,
+            _weights(known, device, vae_dtype, host, weights_gb),
+            attention=attention,
+            weight_bytes=_weight_bytes(device),
+            decoder=host.decoder,
+            lora_gb=0.0 if host.patches_loras else lora_gb,
+            patches_loras=host.patches_loras and lora_gb > 0,
+            context_gb=prediction.UNKNOWN_CONTEXT.get(device, 0.0),
         )
+        placement = Placement(strategy, weight_dtype)
+        taken = way(job, placement, Denoising(batch_size, cfg_split), Decoding(tile_size, vae_dtype))
+        return {stage: demand.peak for stage, demand in taken.stages.items()}
 
     def plan(
         self,
@@ -128,85 +172,109 @@ class MemoryManager:
         resources: Resources | None = None,
         parallel: bool = True,
         vae_dtype: str = "float32",
+        host: HostTraits = DIFFUSERS,
+        steps: int = STEPS,
+        lora_gb: float = 0.0,
+        configs: Mapping[str, Mapping[str, Any]] | None = None,
+        activation_gb: Mapping[str, float] | None = None,
+        tflops: float | None = None,
     ) -> MemoryPlan:
         """The fastest plan that fits the smallest of `max_vram_gb`, the settings' limit and what is free.
 
-        Tried in this order: everything on the device, the VAE decoded in tiles of 512, smaller forward batches, then
-        the same with whole models offloaded, then with modules streamed. On a CPU or MPS the memory is shared, so
-        there is nothing to offload; a CPU's budget is the free RAM, whatever the limits on VRAM say. A job that
-        nothing fits comes back with `fits=False` as the plan that comes nearest.
+        Weighed against each other: everything on the device, whole models offloaded, modules streamed; the UNet's
+        weights as loaded or as 8 bit floats; the VAE decoded whole or in tiles; smaller forward batches; prompt and
+        negative prompt apart; sliced attention where the device has no better. On a CPU or MPS the memory is shared,
+        so there is nothing to offload; a CPU's budget is the free RAM, whatever the limits on VRAM say. A job that
+        nothing fits comes back with `fits=False` as the plan that needs least, with the largest size that would fit.
 
         Args:
             tile_size: side of a VAE tile in pixels, 0 to decode whole; None: decided here.
+            weights_gb: true sizes by stage, in the precision that they are loaded in.
             parallel: whether several images may share a forward batch.
+            vae_dtype: see `predict`.
+            host: what the host can carry out.
+            steps: model evaluations an image, for the predicted time.
+            lora_gb: weights of the LoRAs that will be applied.
+            configs: the `config.json` of `unet`, `vae` and text encoders where the model may be another than the
+                architecture's usual one; simulated once, which takes 1–2 s and needs diffusers and transformers.
+            activation_gb: the host's own figures at this size, for a model of another architecture than SDXL, SD1 and
+                SD2: `unet` for one forward item, `vae` for one image.
+            tflops: speed of the device (TFLOP/s) where it was measured.
 
         Raises:
-            InvalidInputError: a size, count or limit that cannot be.
+            InvalidInputError: a size, count, name or limit that cannot be.
+            StorageError: what was learned of this device cannot be read.
         """
         _check(width, height, images, weights_gb, vae_dtype)
         settings = settings or MemorySettings()
         resources = resources or self.detect_resources()
-        budget, budget_reason = _budget(resources, settings, max_vram_gb)
-        candidates = [
-            self._candidate(width, height, batch, architecture, cfg, strategy, tile, weights_gb, resources, vae_dtype)
-            for strategy in _strategies(settings.offload_strategy, resources.device)
-            for batch in _batches(images if parallel else 1)
-            for tile in ([tile_size] if tile_size is not None else [0, TILE] if width * height > TILE**2 else [0])
-        ]
-        fitting = [plan for plan in candidates if budget is None or plan.predicted_peak_gb <= budget]
-        chosen = fitting[0] if fitting else min(candidates, key=lambda plan: plan.predicted_peak_gb)
-        reasons = [budget_reason, *_reasons(chosen, candidates, settings.offload_strategy, images)]
-        if not fitting:
-            reasons.append(
-                Reason(
-                    "fits",
-                    f"even the smallest plan ({chosen.strategy.value}, batch {chosen.batch_size}) needs about "
-                    f"{chosen.predicted_peak_gb:.1f} GiB of {budget:.1f}: choose a smaller size, free memory, "
-                    + (
-                        "or let AUTO offload"
-                        if settings.offload_strategy is not OffloadStrategy.AUTO
-                        else "or a limit above it"
-                    ),
-                )
-            )
-        return MemoryPlan(
-            strategy=chosen.strategy,
-            device=resources.device,
-            tile_size=chosen.tile_size,
-            batch_size=chosen.batch_size,
-            predicted_peak_gb=chosen.predicted_peak_gb,
-            budget_gb=budget,
-            fits=bool(fitting),
-            stages=chosen.stages,
-            reasons=tuple(reasons),
-        )
-
-    def _candidate(
-        self,
-        width: int,
-        height: int,
-        batch: int,
-        architecture: Architecture,
-        cfg: bool,
-        strategy: OffloadStrategy,
-        tile: int,
-        weights_gb: Mapping[str, float] | None,
-        resources: Resources,
-        vae_dtype: str,
-    ) -> MemoryPlan:
-        stages = self.predict(
+        asked = settings.offload_strategy
+        device = resources.device
+        vae_dtype = "float32" if device == "cpu" else vae_dtype
+        budget, budget_reason = reasons.budget(resources, settings, max_vram_gb)
+        known = _footprints(architecture, configs)
+        measured = resources.context_gb
+        job = Job(
             width,
             height,
-            batch,
-            architecture=architecture,
-            cfg=cfg,
-            strategy=strategy,
-            tile_size=tile,
-            weights_gb=weights_gb,
-            device=resources.device,
-            vae_dtype=vae_dtype,
+            images,
+            cfg,
+            steps,
+            known,
+            _weights(known, device, vae_dtype, host, weights_gb),
+            attention=resources.attention,
+            weight_bytes=_weight_bytes(device),
+            decoder=host.decoder,
+            lora_gb=0.0 if host.patches_loras else lora_gb,
+            patches_loras=host.patches_loras and lora_gb > 0,
+            context_gb=prediction.UNKNOWN_CONTEXT.get(device, 0.0) if measured is None else measured,
+            pages_weights=resources.dynamic_vram,
+            activation_gb=activation_gb if footprints.of_architecture(architecture) is None and not configs else None,
+            corrections=self._corrections.of(resources.name) if self._corrections else {},
+            tflops=tflops or prediction.DEFAULT_TFLOPS,
         )
-        return MemoryPlan(strategy, resources.device, tile, batch, max(stages.values()), stages=stages)
+        choices = Choices(
+            strategies=_strategies(asked, resources),
+            weight_dtypes=_weight_dtypes(host, resources),
+            batches=_batches(images if parallel else 1),
+            cfg_split=(False, True) if cfg and host.cfg_split else (False,),
+            attention_slicing=(False, True) if host.attention_slicing and job.attention == "math" else (False,),
+            tiles=[0, *(tile for tile in TILES if tile < max(width, height))] if tile_size is None else [tile_size],
+            vae_dtypes=[vae_dtype, *(dtype for dtype in host.vae_dtypes if dtype in resources.dtypes)],
+        )
+        found = ways(job, choices)
+        fitting = fastest(found, budget)
+        chosen = fitting or smallest(found)
+        better, smaller = neighbours(found, chosen)
+        said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
+        largest = None
+        if fitting is None:
+            assert budget is not None
+            largest = largest_size(job, choices, budget)
+            said.append(reasons.refusal(chosen, budget, largest, asked, images))
+        return MemoryPlan(
+            strategy=chosen.placement.strategy,
+            device=device,
+            tile_size=chosen.decoding.tile,
+            batch_size=chosen.denoising.batch,
+            predicted_peak_gb=chosen.peak,
+            budget_gb=budget,
+            fits=fitting is not None,
+            stages={stage: demand.peak for stage, demand in chosen.stages.items()},
+            reasons=tuple(said),
+            weight_dtype=chosen.placement.weight_dtype,
+            vae_dtype=chosen.decoding.dtype,
+            cfg_split=chosen.denoising.cfg_split,
+            attention_slicing=chosen.denoising.attention_slicing,
+            context_gb=job.context_gb,
+            resident={stage: chosen.placement.resident(job, stage, chosen.decoding.dtype) for stage in chosen.stages},
+            needed_gb=chosen.need,
+            comfort={stage: demand.comfort for stage, demand in chosen.stages.items()},
+            seconds=chosen.seconds,
+            better=better and _option(better),
+            smaller=smaller and _option(smaller),
+            largest_size=largest,
+        )
 
 
 def _check(width: int, height: int, images: int, weights_gb: Mapping[str, float] | None, vae_dtype: str) -> None:
@@ -215,64 +283,71 @@ def _check(width: int, height: int, images: int, weights_gb: Mapping[str, float]
             isinstance(value, int) and not isinstance(value, bool) and value >= 1,
             f"{name} must be an integer of 1 or more, got {value!r}",
         )
-    unknown = set(weights_gb or {}) - set(figures.STAGES)
-    require(not unknown, f"weights_gb knows {', '.join(figures.STAGES)}, not {', '.join(sorted(unknown))}")
-    known = figures.VAE_PER_MEGAPIXEL
-    require(vae_dtype in known, f"vae_dtype must be one of {', '.join(known)}, got {vae_dtype!r}")
+    stages = ("text", "unet", "vae")
+    unknown = set(weights_gb or {}) - set(stages)
+    require(not unknown, f"weights_gb knows {', '.join(stages)}, not {', '.join(sorted(unknown))}")
+    for stage, size in (weights_gb or {}).items():
+        require(is_number(size) and size >= 0, f"weights_gb: {stage} must be a number of 0 or more, got {size!r}")
+    require(vae_dtype in BYTES, f"vae_dtype must be one of {', '.join(BYTES)}, got {vae_dtype!r}")
 
 
-def _budget(resources: Resources, settings: MemorySettings, max_vram_gb: float | None) -> tuple[float | None, Reason]:
-    if resources.device == "cpu":
-        free = resources.ram_free_gb or None
-        text = f"{free:.1f} GiB of RAM are free" if free else "free RAM could not be read, so no limit is known"
-        return free, Reason("budget", f"{text}; the CPU samples, so limits on VRAM do not apply")
-    named = {
-        f"{resources.free_gb:.1f} GiB are free on {resources.name}": resources.free_gb,
-        "limit of the memory settings": settings.max_vram_gb,
-        "limit of this generation": max_vram_gb,
-    }
-    text, budget = min(((text, gb) for text, gb in named.items() if gb is not None), key=lambda item: item[1])
-    others = f"{resources.free_gb:.1f} GiB, what is free" if budget != resources.free_gb else None
-    return budget, Reason("budget", f"{budget:.1f} GiB: {text}", otherwise=others)
+def _footprints(architecture: Architecture, configs: Mapping[str, Mapping[str, Any]] | None) -> footprints.Footprints:
+    if configs:
+        return footprints.of_configs(configs)
+    usual = footprints.of_architecture(architecture) or footprints.of_architecture(Architecture.SDXL)
+    assert usual is not None
+    return usual
 
 
-def _strategies(asked: OffloadStrategy, device: str) -> tuple[OffloadStrategy, ...]:
-    if device != "cuda":
+def _weight_bytes(device: str) -> int:
+    """Of a number in the UNet: models are loaded in half precision for every device but the CPU."""
+    return 4 if device == "cpu" else 2
+
+
+def _weights(
+    known: footprints.Footprints, device: str, vae_dtype: str, host: HostTraits, given: Mapping[str, float] | None
+) -> dict[str, float]:
+    """GiB of weights by stage: what the host measured where `given` has it, the table otherwise."""
+    factor = _weight_bytes(device) / 2
+    sizes = {stage: size * MIB * factor for stage, size in known.weights.items()}
+    if host.decoder == "comfyui":
+        sizes["vae"] = known.weights["vae"] * MIB * BYTES[vae_dtype] / 2
+    return sizes | dict(given or {})
+
+
+def _strategies(asked: OffloadStrategy, resources: Resources) -> tuple[OffloadStrategy, ...]:
+    if resources.device not in OWN_MEMORY:
         return (OffloadStrategy.FULL_GPU,)
-    return FASTEST_FIRST if asked is OffloadStrategy.AUTO else (asked,)
+    if asked is not OffloadStrategy.AUTO:
+        return (asked,)
+    return FASTEST_FIRST[:1] if resources.dynamic_vram else FASTEST_FIRST
 
 
-def _batches(images: int) -> list[int]:
+def _weight_dtypes(host: HostTraits, resources: Resources) -> list[str]:
+    """What the host offers and the device can hold."""
+    needed = {"float8": "float8_e4m3fn"}
+    possible = resources.device in OWN_MEMORY and not resources.dynamic_vram
+    return [
+        dtype
+        for dtype in host.weight_dtypes
+        if dtype == "float16" or (possible and (dtype not in needed or needed[dtype] in resources.dtypes))
+    ]
+
+
+def _batches(images: int) -> Sequence[int]:
     """Forward batch sizes worth trying, largest first: the even splits of `images`."""
     return sorted({-(-images // parts) for parts in range(1, images + 1)}, reverse=True)
 
 
-def _reasons(chosen: MemoryPlan, candidates: list[MemoryPlan], asked: OffloadStrategy, images: int) -> list[Reason]:
-    first = candidates[0]
-    faster = f"{first.strategy.value}, needing about {first.predicted_peak_gb:.1f} GiB" if chosen != first else None
-    text = f"{MEANING[chosen.strategy]}; predicted peak {chosen.predicted_peak_gb:.1f} GiB"
-    if asked is not OffloadStrategy.AUTO:
-        text += f"; {asked.value} was asked for"
-        if asked is not chosen.strategy:
-            text += f", but on {chosen.device} there is no separate memory to offload to"
-    reasons = [Reason("strategy", text, otherwise=faster)]
-    whole = [
-        c for c in candidates if c.tile_size == 0 and (c.strategy, c.batch_size) == (chosen.strategy, chosen.batch_size)
-    ]
-    if chosen.tile_size:
-        reasons.append(
-            Reason(
-                "tile_size",
-                f"the VAE decodes in tiles of {chosen.tile_size} pixels: {chosen.stages['vae']:.1f} GiB in that stage",
-                otherwise=f"decoded whole, about {whole[0].stages['vae']:.1f} GiB" if whole else None,
-            )
-        )
-    if chosen.batch_size < first.batch_size:
-        reasons.append(
-            Reason(
-                "batch_size",
-                f"{chosen.batch_size} of {images} images per forward batch, to stay within the budget",
-                otherwise=f"{first.batch_size} per forward batch",
-            )
-        )
-    return reasons
+def _option(way: Way) -> Option:
+    return Option(
+        strategy=way.placement.strategy,
+        weight_dtype=way.placement.weight_dtype,
+        batch_size=way.denoising.batch,
+        cfg_split=way.denoising.cfg_split,
+        attention_slicing=way.denoising.attention_slicing,
+        tile_size=way.decoding.tile,
+        vae_dtype=way.decoding.dtype,
+        needed_gb=way.need,
+        seconds=way.seconds,
+    )

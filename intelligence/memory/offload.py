@@ -1,17 +1,22 @@
-"""Carries out an offload strategy on a diffusers pipeline."""
+"""Carries a memory plan out on a diffusers pipeline: where weights lie, how they are stored, how the VAE decodes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from ..config import MemorySettings, OffloadStrategy
+from ..config import MemorySettings, OffloadStrategy, require
 from ..records import Reason
 from .manager import MemoryManager
+from .plan import DIFFUSERS, MemoryPlan
 from .resources import GIB
 
 _STAGES = (("text_encoder", "text"), ("vae", "vae"))
 """Component name prefix → stage; everything else samples."""
+
+_GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
+"""Names under which diffusers registers what `apply_group_offloading` adds."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class OffloadConfig:
     """Component → the device its weights rest on between calls (`cpu` for offloaded ones)."""
     execution_device: str = "cpu"
     reasons: tuple[Reason, ...] = ()
+    weight_dtype: str = "float16"
+    """How the sampling model's weights lie: as loaded (`float16`) or `float8`."""
 
 
 class ModelOffloader:
@@ -35,24 +42,58 @@ class ModelOffloader:
         """`max_vram_gb`: GiB, None for what is free. Raises InvalidInputError."""
         self.settings = MemorySettings(cast(OffloadStrategy, strategy), max_vram_gb)
 
-    def distribute_pipeline(self, pipe: Any) -> OffloadConfig:
-        """Move `pipe` (a diffusers pipeline) where the strategy wants it; hooks of an earlier distribution are removed.
+    def distribute_pipeline(self, pipe: Any, plan: MemoryPlan | None = None) -> OffloadConfig:
+        """Set `pipe` (a diffusers pipeline) up as `plan` says; what an earlier distribution did is undone.
 
-        AUTO plans for one image of the pipeline's native size with CFG and the VAE decoded whole. On a machine without
-        CUDA every strategy comes to FULL_GPU on its only device.
+        Without a plan one is made for one image of the pipeline's native size with CFG, which keeps the weights'
+        precision; on a machine whose device has no memory of its own every strategy then comes to FULL_GPU.
+
+        FULL_GPU moves all models to the device; CPU_OFFLOAD moves one model at a time there and back; SEQUENTIAL
+        fetches each module's weights while the one before computes (CUDA, XPU), or when it is called.
+
+        Raises:
+            InvalidInputError: the weights were stored as 8 bit floats before, and the plan wants them as loaded: load
+                the model anew.
         """
         modules = _modules(pipe)
-        side = _native_side(pipe)
-        plan = MemoryManager().plan(side, side, settings=self.settings, weights_gb=_stage_weights(modules), tile_size=0)
-        pipe.remove_all_hooks()
-        if plan.strategy is OffloadStrategy.FULL_GPU:
-            pipe.to(plan.device)
-        elif plan.strategy is OffloadStrategy.CPU_OFFLOAD:
-            pipe.enable_model_cpu_offload(device=plan.device)
-        else:
-            pipe.enable_sequential_cpu_offload(device=plan.device)
+        plan = plan or self._plan(pipe, modules)
+        sampler = _sampler(modules)
+        _undo(pipe, modules)
+        _store(sampler, plan.weight_dtype)
+        if "vae" in modules and hasattr(modules["vae"], "enable_tiling"):
+            set_tiling(modules["vae"], plan.tile_size)
+        if hasattr(sampler, "set_attention_slice"):
+            sampler.set_attention_slice("max" if plan.attention_slicing else None)
+        _PLACE[plan.strategy](pipe, modules, plan.device)
+        if plan.cfg_split:
+            sampler.forward = _Halves(sampler.forward)
         rest = plan.device if plan.strategy is OffloadStrategy.FULL_GPU else "cpu"
-        return OffloadConfig(plan.strategy, dict.fromkeys(modules, rest), plan.device, plan.reasons)
+        return OffloadConfig(
+            plan.strategy, dict.fromkeys(modules, rest), plan.device, plan.reasons, weight_dtype=plan.weight_dtype
+        )
+
+    def _plan(self, pipe: Any, modules: dict[str, Any]) -> MemoryPlan:
+        side = _native_side(pipe)
+        return MemoryManager().plan(
+            side,
+            side,
+            settings=self.settings,
+            weights_gb=_stage_weights(modules),
+            host=replace(DIFFUSERS, weight_dtypes=("float16",), cfg_split=False),
+        )
+
+
+def set_tiling(vae: Any, tile: int) -> None:
+    """Make a diffusers AutoencoderKL decode in tiles of `tile` pixels a side; 0: whole.
+
+    diffusers' own default tile is the sample size, 1024 for SDXL, which would save nothing at 1024².
+    """
+    if tile <= 0:
+        vae.disable_tiling()
+        return
+    vae.enable_tiling()
+    vae.tile_sample_min_size = tile
+    vae.tile_latent_min_size = max(1, tile // 2 ** (len(vae.config.block_out_channels) - 1))
 
 
 def weights_gb(model: Any) -> float | None:
@@ -66,17 +107,121 @@ def weights_gb(model: Any) -> float | None:
     return sum(weights_gb(module) or 0.0 for module in modules.values()) if modules else None
 
 
+def _on_device(pipe: Any, _modules: dict[str, Any], device: str) -> None:
+    pipe.to(device)
+
+
+def _one_at_a_time(pipe: Any, _modules: dict[str, Any], device: str) -> None:
+    pipe.enable_model_cpu_offload(device=device)
+
+
+def _streamed(pipe: Any, modules: dict[str, Any], device: str) -> None:
+    """Leaf by leaf. Streams need a second, pinned copy in RAM; where it has no room, each leaf is pinned as it goes."""
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    pipe.to("cpu")
+    streams = device in ("cuda", "xpu")
+    resources = MemoryManager().detect_resources()
+    roomy = resources.ram_free_gb > sum(_stage_weights(modules).values())
+    for module in modules.values():
+        apply_group_offloading(
+            module,
+            onload_device=torch.device(device),
+            offload_device=torch.device("cpu"),
+            offload_type="leaf_level",
+            use_stream=streams,
+            record_stream=streams,
+            low_cpu_mem_usage=not roomy,
+        )
+
+
+_PLACE: dict[OffloadStrategy, Callable[[Any, dict[str, Any], str], None]] = {
+    OffloadStrategy.FULL_GPU: _on_device,
+    OffloadStrategy.CPU_OFFLOAD: _one_at_a_time,
+    OffloadStrategy.SEQUENTIAL: _streamed,
+}
+
+
+def _undo(pipe: Any, modules: dict[str, Any]) -> None:
+    """Take away what an earlier distribution added, but for the casting of weights, which cannot be."""
+    for module in modules.values():
+        if isinstance(vars(module).get("forward"), _Halves):
+            module.forward = module.forward.whole
+    pipe.remove_all_hooks()
+    for module in modules.values():
+        for part in module.modules():
+            if (registry := getattr(part, "_diffusers_hook", None)) is not None:
+                for name in _GROUP_HOOKS:
+                    registry.remove_hook(name, recurse=False)
+
+
+def _store(sampler: Any, weight_dtype: str) -> None:
+    import torch
+
+    stored = any(parameter.dtype == torch.float8_e4m3fn for parameter in sampler.parameters())
+    require(
+        weight_dtype == "float8" or not stored,
+        "the weights were rounded to 8 bit floats by an earlier distribution: load the model anew",
+    )
+    if weight_dtype == "float8" and not stored:
+        sampler.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=sampler.dtype)
+
+
+class _Halves:
+    """A forward that computes a batch in two halves: with CFG batched, the negative prompts and then the prompts."""
+
+    def __init__(self, whole: Callable[..., Any]) -> None:
+        self.whole = whole
+
+    def __call__(self, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        if sample.shape[0] % 2:
+            return self.whole(sample, *args, **kwargs)
+        given = (sample, args, kwargs)
+        first, second = (self.whole(part[0], *part[1], **part[2]) for part in _halved(given, sample.shape[0]))
+        if isinstance(first, tuple):
+            return tuple(torch.cat(pair) for pair in zip(first, second, strict=True))
+        return type(first)(*(torch.cat(pair) for pair in zip(first.to_tuple(), second.to_tuple(), strict=True)))
+
+
+def _halved(value: Any, batch: int) -> Iterator[Any]:
+    """Both halves of `value`: tensors of the batch's length are cut, in containers too; the rest goes to both."""
+    import torch
+
+    for half in (0, 1):
+
+        def cut(value: Any, half: int = half) -> Any:
+            if isinstance(value, torch.Tensor):
+                whole = value.ndim == 0 or value.shape[0] != batch
+                return value if whole else value.chunk(2)[half]
+            if isinstance(value, dict):
+                return {key: cut(item) for key, item in value.items()}
+            return type(value)(cut(item) for item in value) if isinstance(value, (tuple, list)) else value
+
+        yield cut(value)
+
+
 def _modules(pipe: Any) -> dict[str, Any]:
     import torch
 
     return {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
 
 
+def _sampler(modules: dict[str, Any]) -> Any:
+    """The model that the steps call."""
+    return next(module for name, module in modules.items() if _stage(name) == "unet")
+
+
+def _stage(component: str) -> str:
+    return next((stage for prefix, stage in _STAGES if component.startswith(prefix)), "unet")
+
+
 def _stage_weights(modules: dict[str, Any]) -> dict[str, float]:
     sizes = {"text": 0.0, "unet": 0.0, "vae": 0.0}
     for name, module in modules.items():
-        stage = next((stage for prefix, stage in _STAGES if name.startswith(prefix)), "unet")
-        sizes[stage] += weights_gb(module) or 0.0
+        sizes[_stage(name)] += weights_gb(module) or 0.0
     return sizes
 
 

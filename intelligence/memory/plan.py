@@ -13,12 +13,60 @@ class Resources(Record):
     """The device that will sample and the memory at hand now."""
 
     device: str
-    """`cuda`, `mps` or `cpu`."""
+    """`cuda` (ROCm too), `xpu`, `mps` or `cpu`."""
     name: str
     total_gb: float
     free_gb: float
+    """What one run of this process may still take, what torch holds already counted in."""
     ram_total_gb: float
     ram_free_gb: float
+    backend: str = ""
+    """`cuda`, `rocm`, `xpu`, `mps` or `cpu`; empty: not told."""
+    context_gb: float | None = None
+    """What the driver holds for this process beside torch's tensors, not part of `free_gb`; None: not known yet."""
+    others_gb: float | None = None
+    """What other processes hold on the device; None: cannot be told."""
+    dtypes: tuple[str, ...] = ()
+    """Of float16, bfloat16, float8_e4m3fn: what the device converts from and to; empty: not told."""
+    attention: str = "flash"
+    """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
+    dynamic_vram: bool = False
+    """ComfyUI pages weights in and out by itself: weights never stand in the way of a plan."""
+
+
+@dataclass(frozen=True)
+class Option(Record):
+    """One way to run a job, and what it is predicted to take."""
+
+    strategy: OffloadStrategy
+    weight_dtype: str = "float16"
+    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8` or `int4`."""
+    batch_size: int = 1
+    cfg_split: bool = False
+    attention_slicing: bool = False
+    tile_size: int = 0
+    vae_dtype: str = "float32"
+    needed_gb: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class HostTraits:
+    """What a host can carry out, and how it does it."""
+
+    decoder: str
+    """Whose VAE code runs: `diffusers` or `comfyui`."""
+    weight_dtypes: tuple[str, ...] = ("float16",)
+    vae_dtypes: tuple[str, ...] = ()
+    """Precisions that the plan may choose for the decode; empty: only the one it is told."""
+    cfg_split: bool = False
+    attention_slicing: bool = False
+    patches_loras: bool = False
+    """LoRAs are computed into the weights rather than kept beside them."""
+
+
+DIFFUSERS = HostTraits("diffusers", weight_dtypes=("float16", "float8"), cfg_split=True, attention_slicing=True)
+COMFYUI = HostTraits("comfyui", patches_loras=True)
 
 
 @dataclass(frozen=True)
@@ -33,9 +81,38 @@ class MemoryPlan(Record):
     batch_size: int = 1
     """Images per forward batch; larger requests are split into several."""
     predicted_peak_gb: float = 0.0
+    """Of this process on the device, the driver's context counted in: what is measured afterwards."""
     budget_gb: float | None = None
     """What may be used; None: no limit is known."""
     fits: bool = True
     stages: dict[str, float] = field(default_factory=dict)
-    """Predicted peak by stage: `text`, `unet`, `vae`."""
+    """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`."""
     reasons: tuple[Reason, ...] = ()
+    weight_dtype: str = "float16"
+    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8` or `int4`."""
+    vae_dtype: str = ""
+    """What the VAE decodes in; empty: as the host does."""
+    cfg_split: bool = False
+    """Whether prompt and negative prompt go through the UNet one after the other."""
+    attention_slicing: bool = False
+    context_gb: float = 0.0
+    """The part of every peak that torch does not count."""
+    resident: dict[str, float] = field(default_factory=dict)
+    """Weights on the device by stage: what a measurement is corrected by."""
+    needed_gb: float = 0.0
+    """The least budget within which this plan fits: a little above the peak, since the allocator leaves gaps."""
+    comfort: dict[str, float] = field(default_factory=dict)
+    """By stage, what torch would reserve if nothing limited it."""
+    seconds: float = 0.0
+    """Predicted time of the whole job, where the device computes at the throughput that the plan was made with."""
+    better: Option | None = None
+    """The least of what would be faster but does not fit."""
+    smaller: Option | None = None
+    """The fastest of what takes less."""
+    largest_size: tuple[int, int] | None = None
+    """Where nothing fits: width and height of the largest picture of this shape that would."""
+
+    @property
+    def peak_stage(self) -> str:
+        """The stage that takes the most."""
+        return max(self.stages, key=lambda stage: self.stages[stage], default="")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
@@ -30,6 +31,8 @@ class _Entry:
     size_gb: float
     uses: int
     used_at: int
+    pins: int = 0
+    """Blocks that hold it in use."""
 
 
 _FIRST_TO_GO: dict[EvictionPolicy, Callable[[_Entry], tuple[float, ...]]] = {
@@ -42,7 +45,7 @@ _FIRST_TO_GO: dict[EvictionPolicy, Callable[[_Entry], tuple[float, ...]]] = {
 class ModelPool:
     """Models by key, at most `max_size_gb` GiB in all. Safe for threads: one load at a time, each key loaded once.
 
-    A model larger than the whole pool is handed out but not kept.
+    What is in use (`use`) is never put out. A model that finds no room is handed out but not kept.
     """
 
     def __init__(self, max_size_gb: float, eviction_policy: EvictionPolicy | str = EvictionPolicy.LRU) -> None:
@@ -76,8 +79,23 @@ class ModelPool:
             self.put(key, model, size_gb)
             return model
 
+    @contextmanager
+    def use(self, key: Hashable, loader: Callable[[], Any], size_gb: float | None = None) -> Iterator[Any]:
+        """The model of `key`, as `get` finds it, which stays in the pool as long as the block runs."""
+        with self._lock:
+            model = self.get(key, loader, size_gb)
+            entry = self._entries.get(key)
+            if entry is not None:
+                entry.pins += 1
+        try:
+            yield model
+        finally:
+            with self._lock:
+                if entry is not None:
+                    entry.pins -= 1
+
     def put(self, key: Hashable, model: Any, size_gb: float | None = None) -> bool:
-        """Keep `model` under `key`, replacing what was there; False when it is larger than the pool and was not kept.
+        """Keep `model` under `key`, replacing what was there; False when there is no room for it.
 
         Raises:
             InvalidInputError: `size_gb` is missing for something that is no torch module or pipeline.
@@ -85,21 +103,25 @@ class ModelPool:
         size = _checked(weights_gb(model) if size_gb is None else size_gb)
         with self._lock:
             self._entries.pop(key, None)
-            if size > self.max_size_gb:
+            if not self._make_room(size):
                 return False
-            self._make_room(size)
             self._entries[key] = _Entry(model, size, 1, next(self._clock))
             return True
 
     def evict(self, key: Hashable) -> bool:
-        """Drop the model of `key`; False when it was not there."""
+        """Drop the model of `key`; False when it was not there or is in use."""
         with self._lock:
-            return self._entries.pop(key, None) is not None
+            entry = self._entries.get(key)
+            if entry is None or entry.pins:
+                return False
+            del self._entries[key]
+            return True
 
     def clear(self) -> None:
-        """Drop all models."""
+        """Drop all models that are not in use."""
         with self._lock:
-            self._entries.clear()
+            for key in list(self._entries):
+                self.evict(key)
 
     @property
     def size_gb(self) -> float:
@@ -115,12 +137,16 @@ class ModelPool:
         with self._lock:
             return len(self._entries)
 
-    def _make_room(self, size_gb: float) -> None:
-        if size_gb > self.max_size_gb:
-            return
+    def _make_room(self, size_gb: float) -> bool:
+        """Whether `size_gb` has room, once as little as possible was put out; nothing is, where it never would have."""
+        pinned = sum(entry.size_gb for entry in self._entries.values() if entry.pins)
+        if pinned + size_gb > self.max_size_gb:
+            return False
         first = _FIRST_TO_GO[self.eviction_policy]
         while self._entries and self.size_gb + size_gb > self.max_size_gb:
-            del self._entries[min(self._entries, key=lambda key: first(self._entries[key]))]
+            idle = (key for key, entry in self._entries.items() if not entry.pins)
+            del self._entries[min(idle, key=lambda key: first(self._entries[key]))]
+        return True
 
 
 def _checked(size_gb: float | None) -> float:

@@ -103,3 +103,72 @@ def test_the_limit_is_never_passed_and_the_last_stays(policy, jobs):
         assert pool.put(key, key, size)
         assert pool.size_gb <= 5
         assert key in pool
+
+
+def test_what_is_in_use_stays():
+    pool = ModelPool(2)
+    with pool.use("a", lambda: "A", 2) as model:
+        assert model == "A"
+        assert pool.get("b", lambda: "B", 1) == "B"
+        assert ("a" in pool, "b" in pool) == (True, False)
+        assert not pool.evict("a")
+        pool.clear()
+        with pool.use("a", lambda: pytest.fail("is there")):
+            pass
+        assert not pool.evict("a")
+    assert pool.get("b", lambda: "B", 1) == "B"
+    assert ("a" in pool, "b" in pool) == (False, True)
+
+
+def test_a_pin_ends_with_an_error():
+    pool = ModelPool(2)
+    with pytest.raises(OSError, match="stop"), pool.use("a", lambda: "A", 2):
+        raise OSError("stop")
+    assert pool.evict("a")
+
+
+@pytest.mark.parametrize("policy", EvictionPolicy)
+def test_a_hundred_loads_leave_nothing_behind(policy):
+    import gc
+    import weakref
+
+    import torch
+
+    pool = ModelPool(3 / 1024, policy)
+    made = []
+
+    def load():
+        layer = torch.nn.Linear(512, 512, bias=False)  # 1 MiB
+        made.append(weakref.ref(layer))
+        return layer
+
+    for key in range(100):
+        with pool.use(key, load, 1 / 1024) as layer:
+            assert layer.weight.shape == (512, 512)
+        del layer
+        assert pool.size_gb <= 3 / 1024
+    gc.collect()
+    assert sum(ref() is not None for ref in made) == len(pool) == 3
+    pool.clear()
+    assert all(ref() is None for ref in made)
+
+
+@given(
+    st.sampled_from(EvictionPolicy),
+    st.lists(st.tuples(st.integers(0, 6), st.floats(0, 4), st.booleans()), max_size=40),
+)
+def test_pinned_models_are_never_put_out(policy, jobs):
+    from contextlib import ExitStack
+
+    pool = ModelPool(5, policy)
+    held = {}
+    with ExitStack() as stack:
+        for key, size, pin in jobs:
+            before = {name: pool.get(name, lambda: pytest.fail("was put out")) for name in held}
+            assert before == held
+            if pin:
+                model = stack.enter_context(pool.use(key, lambda key=key: key, size))
+                held |= {key: model} if key in pool else {}
+            else:
+                pool.get(key, lambda key=key: key, size)
+            assert pool.size_gb <= 5

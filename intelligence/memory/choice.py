@@ -1,0 +1,154 @@
+"""Which way to run a job: every combination of placement, forward and decode, and the fastest of those that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, NamedTuple, TypeVar
+
+from ..config import OffloadStrategy
+from .prediction import Decoding, Demand, Denoising, Job, Placement, lora_demand, stage_demand, text_demand
+
+SIZE_STEP = 64
+"""Pixels of the longer side by which the largest size that fits is searched."""
+
+How = TypeVar("How", Denoising, Decoding)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What may be chosen from; among equals the first is taken."""
+
+    strategies: Sequence[OffloadStrategy]
+    weight_dtypes: Sequence[str]
+    batches: Sequence[int]
+    cfg_split: Sequence[bool]
+    attention_slicing: Sequence[bool]
+    tiles: Sequence[int]
+    vae_dtypes: Sequence[str]
+
+
+class Way(NamedTuple):
+    """One combination, and what it takes."""
+
+    placement: Placement
+    denoising: Denoising
+    decoding: Decoding
+    stages: dict[str, Demand]
+    seconds: float
+
+    @property
+    def peak(self) -> float:
+        """GiB, of the stage that takes the most."""
+        return max(demand.peak for demand in self.stages.values())
+
+    @property
+    def need(self) -> float:
+        """GiB that must be free."""
+        return max(demand.need for demand in self.stages.values())
+
+
+@dataclass(frozen=True)
+class _Part(Generic[How]):
+    how: How
+    demand: Demand
+    seconds: float
+
+
+def way(job: Job, placement: Placement, denoising: Denoising, decoding: Decoding) -> Way:
+    """What one combination takes."""
+    first, last = _denoising(job, placement, denoising), _decoding(job, placement, decoding, denoising.batch)
+    return _joined(_shared(job, placement), placement, first, last)
+
+
+def ways(job: Job, choices: Choices) -> list[Way]:
+    """Every combination, but for those that another with the same placement beats in time and memory both."""
+    return [
+        found
+        for strategy in choices.strategies
+        for weight_dtype in choices.weight_dtypes
+        for found in _placed(job, Placement(strategy, weight_dtype), choices)
+    ]
+
+
+def fastest(found: Iterable[Way], budget: float | None) -> Way | None:
+    """The fastest that fits; None when none does."""
+    fitting = (way for way in found if budget is None or way.need <= budget)
+    return min(fitting, key=lambda way: way.seconds, default=None)
+
+
+def smallest(found: Iterable[Way]) -> Way:
+    """The one that needs the least."""
+    return min(found, key=lambda way: (way.need, way.seconds))
+
+
+def neighbours(found: Sequence[Way], chosen: Way) -> tuple[Way | None, Way | None]:
+    """Of what is faster than `chosen` the one that needs the least, and of what needs less the fastest."""
+    faster = (way for way in found if way.seconds < chosen.seconds and way.need > chosen.need)
+    less = (way for way in found if way.need < chosen.need)
+    return (
+        min(faster, key=lambda way: (way.need, way.seconds), default=None),
+        min(less, key=lambda way: (way.seconds, way.need), default=None),
+    )
+
+
+def largest_size(job: Job, choices: Choices, budget: float) -> tuple[int, int] | None:
+    """Width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits."""
+    longest = max(job.width, job.height)
+
+    def scaled(steps: int) -> tuple[int, int]:
+        width, height = (max(1, side * steps // longest) * SIZE_STEP for side in (job.width, job.height))
+        return width, height
+
+    def fits(steps: int) -> bool:
+        width, height = scaled(steps)
+        return fastest(ways(replace(job, width=width, height=height), choices), budget) is not None
+
+    low, high = 0, -(-longest // SIZE_STEP)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return scaled(low) if low else None
+
+
+def _placed(job: Job, placement: Placement, choices: Choices) -> Iterator[Way]:
+    shared = _shared(job, placement)
+    forwards = (
+        Denoising(batch, split, slicing)
+        for slicing in choices.attention_slicing
+        for split in choices.cfg_split
+        for batch in choices.batches
+    )
+    for first in _unbeaten(_denoising(job, placement, how) for how in forwards):
+        decodes = (Decoding(tile, dtype) for dtype in choices.vae_dtypes for tile in choices.tiles)
+        for last in _unbeaten(_decoding(job, placement, how, first.how.batch) for how in decodes):
+            yield _joined(shared, placement, first, last)
+
+
+def _shared(job: Job, placement: Placement) -> dict[str, Demand]:
+    """The stages that only the placement decides."""
+    stages = {"text": text_demand(job, placement)}
+    return stages | {"lora": lora_demand(job, placement)} if job.patches_loras else stages
+
+
+def _denoising(job: Job, placement: Placement, how: Denoising) -> _Part[Denoising]:
+    return _Part(how, stage_demand(job, placement, "unet", how.footprint(job)), how.seconds(job, placement))
+
+
+def _decoding(job: Job, placement: Placement, how: Decoding, images: int) -> _Part[Decoding]:
+    demand = stage_demand(job, placement, "vae", how.footprint(job, images), how.dtype)
+    return _Part(how, demand, how.seconds(job))
+
+
+def _joined(shared: dict[str, Demand], placement: Placement, first: _Part[Denoising], last: _Part[Decoding]) -> Way:
+    stages = {**shared, "unet": first.demand, "vae": last.demand}
+    return Way(placement, first.how, last.how, stages, first.seconds + last.seconds)
+
+
+def _unbeaten(parts: Iterable[_Part[How]]) -> list[_Part[How]]:
+    """By time, only those that need less than every faster one."""
+    kept: list[_Part[How]] = []
+    for part in sorted(parts, key=lambda part: (part.seconds, part.demand.need)):
+        if not kept or part.demand.need < kept[-1].demand.need:
+            kept.append(part)
+    return kept
