@@ -53,7 +53,9 @@ def select(
     put_in = {model.model_id for model, _ in named}
     taken = [_Taken(model, _named_words(model, asked)) for model, _ in named]
     strengths = [abs(strength) for model, strength in named if shares(model)]
-    for candidate in newest([item for item in ranked if item.model.model_id not in put_in]):
+    others = [item for item in ranked if item.model.model_id not in put_in]
+    sure = [item for item in others if item.confidence >= limits.min_confidence]
+    for candidate in (*newest(sure), *(item for item in others if item.confidence < limits.min_confidence)):
         reason = _objection(candidate, taken, limits) or _no_room(candidate.model, chosen, strengths)
         if reason is None:
             chosen.append(candidate)
@@ -65,33 +67,20 @@ def select(
 
 def newest(ranked: Sequence[Candidate]) -> list[Candidate]:
     """`ranked`, where the newest of a LoRA's versions takes the place of one that is hardly surer."""
-    rest, ordered = list(ranked), []
+    rest = [(item, _Identity(item.model)) for item in ranked]
+    ordered = []
     while rest:
-        best = rest[0]
-        versions = [item for item in rest if item.confidence >= best.confidence - AS_SURE]
-        for other in versions:
-            if is_version(other.model, best.model) and _newer(other.model, best.model):
-                best = other
-        ordered.append(best)
-        rest.remove(best)
+        best, least = 0, rest[0][0].confidence - AS_SURE
+        for number, (item, identity) in enumerate(rest):
+            if item.confidence >= least and identity.is_version_of(rest[best][1]):
+                best = number if identity.is_newer_than(rest[best][1]) else best
+        ordered.append(rest.pop(best)[0])
     return ordered
 
 
 def is_version(one: ModelMetadata, other: ModelMetadata) -> bool:
     """Whether two files are the same LoRA, or versions of one."""
-    if one.sha256 is not None and one.sha256 == other.sha256:
-        return True
-    number, its = hub_numbers(one)[0], hub_numbers(other)[0]
-    if number is not None and its is not None:
-        return number == its
-    names = _name(one), _name(other)
-    overlap = len(names[0] & names[1]) / len(names[0] | names[1]) if names[0] | names[1] else 0.0
-    if overlap >= SAME_NAME:
-        return True
-    triggers, known = _triggers(one), vocabulary.load(None).english
-    telling = any(not is_meta(word) and (word,) not in known for phrase in triggers for word in phrase)
-    related = overlap > 0 or (one.creator is not None and one.creator == other.creator)
-    return telling and related and triggers == _triggers(other)
+    return _Identity(one).is_version_of(_Identity(other))
 
 
 def is_style(model: ModelMetadata) -> bool:
@@ -101,6 +90,37 @@ def is_style(model: ModelMetadata) -> bool:
     return any(_STYLE & set(tokens(text)) for text in (model.name, *(w for s in model.trigger_sets for w in s.words)))
 
 
+class _Identity:
+    """What tells whether two files are one LoRA."""
+
+    def __init__(self, model: ModelMetadata) -> None:
+        self.sha256, self.creator = model.sha256, model.creator
+        self.number, self.version = hub_numbers(model)
+        self.written_version = _version(model.name)
+        self.name = frozenset(word for word in tokens(model.name) if not is_meta(word))
+        self.triggers = _triggers(model)
+        known = vocabulary.load(None).english
+        self.telling = any(not is_meta(w) and (w,) not in known for phrase in self.triggers for w in phrase)
+        """Whether its trigger words are more than a dictionary has: names, invented words."""
+
+    def is_version_of(self, other: _Identity) -> bool:
+        if self.sha256 is not None and self.sha256 == other.sha256:
+            return True
+        if self.number is not None and other.number is not None:
+            return self.number == other.number
+        together = self.name | other.name
+        overlap = len(self.name & other.name) / len(together) if together else 0.0
+        if overlap >= SAME_NAME:
+            return True
+        related = overlap > 0 or (self.creator is not None and self.creator == other.creator)
+        return self.telling and related and self.triggers == other.triggers
+
+    def is_newer_than(self, other: _Identity) -> bool:
+        if self.version is not None and other.version is not None:
+            return self.version > other.version
+        return self.written_version > other.written_version
+
+
 class _Taken:
     """A LoRA of the set, and what the prompt says of it."""
 
@@ -108,14 +128,16 @@ class _Taken:
         self.model = model
         self.words = frozenset(words)
         self.is_style = is_style(model)
+        self.identity = _Identity(model)
 
 
 def _objection(candidate: Candidate, taken: Sequence[_Taken], limits: LoRAPreferences) -> str | None:
     model = candidate.model
     if candidate.confidence < limits.min_confidence:
         return f"not sure enough: confidence {candidate.confidence:.2f}, {limits.min_confidence:g} is asked for"
+    identity = _Identity(model)
     for other in taken:
-        if is_version(model, other.model):
+        if identity.is_version_of(other.identity):
             return f"a version of {other.model.name}, which is applied already"
     style = next((other.model.name for other in taken if other.is_style), None) if is_style(model) else None
     if style is not None and not limits.allow_style_mixing:
@@ -132,7 +154,7 @@ def _serving(candidate: Candidate, taken: Sequence[_Taken]) -> list[str]:
     words = candidate.words
     if candidate.model.lora_kind is LoRAKind.CHARACTER:
         characters = [other for other in taken if other.model.lora_kind is LoRAKind.CHARACTER]
-        own = words & _identity(candidate.model)
+        own = words & _naming(candidate.model)
         if characters and own <= frozenset().union(*(other.words for other in characters)):
             return sorted(other.model.name for other in characters)
     if not words or not words <= frozenset().union(*(other.words for other in taken)):
@@ -151,29 +173,18 @@ def _no_room(model: ModelMetadata, chosen: Sequence[Candidate], named: Sequence[
 
 def _named_words(model: ModelMetadata, asked: Query) -> set[str]:
     """What the prompt says of a LoRA that it names by a tag."""
-    known = _identity(model) | {word for phrase in _triggers(model) for word in phrase}
+    known = _naming(model) | {word for phrase in _triggers(model) for word in phrase}
     return {word for word in known & asked.tokens if not is_common(word)}
 
 
-def _identity(model: ModelMetadata) -> frozenset[str]:
+def _naming(model: ModelMetadata) -> frozenset[str]:
     """The words that name what a LoRA shows: its name, its title, and the first phrase of each trigger set."""
     first = (trigger.words[0] for trigger in model.trigger_sets if trigger.words)
     return frozenset(word for text in (model.name, model.title, *first) for word in tokens(text) if not is_meta(word))
 
 
-def _name(model: ModelMetadata) -> frozenset[str]:
-    return frozenset(word for word in tokens(model.name) if not is_meta(word))
-
-
 def _triggers(model: ModelMetadata) -> _Phrases:
     return frozenset(key for trigger in model.trigger_sets for word in trigger.words if (key := tokens(word)))
-
-
-def _newer(one: ModelMetadata, other: ModelMetadata) -> bool:
-    number, its = hub_numbers(one)[1], hub_numbers(other)[1]
-    if number is not None and its is not None:
-        return number > its
-    return _version(one.name) > _version(other.name)
 
 
 def _version(name: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ encoders: of 71,528 `<lora:…>` tags in the example prompts of 7,955 CivitAI re
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,13 +71,14 @@ class Observation(NamedTuple):
 
 
 class _Use(NamedTuple):
-    """One example prompt of a creator's LoRA."""
+    """Example prompts of a creator's LoRA that use it alike."""
 
     model_id: str
     number: int | None
     kind: LoRAKind
     strength: float
     stacked: bool | None
+    times: int
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ class Strengths:
         for model in self._models:
             if model.creator and not is_slider(model):
                 number = hub_numbers(model)[0]
+                counts = Counter((weight, example.stacked) for example, weight in _used(model, MAX_CHOSEN_STRENGTH))
                 found.setdefault(model.creator, []).extend(
-                    _Use(model.model_id, number, model.lora_kind, weight, example.stacked)
-                    for example, weight in _used(model, MAX_CHOSEN_STRENGTH)
+                    _Use(model.model_id, number, model.lora_kind, weight, stacked, count)
+                    for (weight, stacked), count in counts.items()
                 )
         return found
 
@@ -182,7 +185,7 @@ class Strengths:
                     SAME_KIND if use.kind is model.lora_kind else 1
                 )
                 apart = abs(use.number - number) if use.number is not None and number is not None else NEARBY
-                known.append(Observation(use.strength, weight / (1 + apart / NEARBY)))
+                known.append(Observation(use.strength, use.times * weight / (1 + apart / NEARBY)))
         return weighted_median(known) if known else None
 
 
