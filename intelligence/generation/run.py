@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from ..errors import StorageError
 from ..learning import LearningEngine, Timing
+from ..memory import MemoryManager
 from ..parameters.samplers import evaluations
 from ..registry import ModelMetadata
 from .host import Execution, Host, OnStep
@@ -25,6 +26,7 @@ def carry_out(
     run_id: str = "",
     denoise: float = 1.0,
     on_step: OnStep | None = None,
+    memory: MemoryManager | None = None,
 ) -> tuple[Execution, Generation]:
     """Sample `len(seeds)` images by `plan` on `host` and store the generation, so that it can be rated.
 
@@ -55,6 +57,8 @@ def carry_out(
         here = key.partition(":")[0] == plan.memory.device
         if here and (timing := timing_of(plan, execution, len(seeds))):
             learning.record_timing(key, timing)
+        if memory is not None:
+            memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
         generation = replace(generation, notes=(*generation.notes, f"Not stored, so it cannot be rated: {error}"))
     return execution, generation
@@ -70,6 +74,7 @@ def remember(generation: Generation, learning: LearningEngine) -> None:
         loras=[lora.lora_metadata.model_id for lora in plan.loras],
         concepts=concepts_of(plan.recommendations.prompt_analysis),
         run_id=generation.run_id,
+        strengths=[lora.suggested_alpha for lora in plan.loras],
     )
 
 

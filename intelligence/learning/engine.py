@@ -30,6 +30,7 @@ class LearningEngine:
         loras: Sequence[str] = (),
         concepts: Sequence[str] = (),
         run_id: str = "",
+        strengths: Sequence[float] = (),
     ) -> None:
         """Store a generation, so that it can be shown and rated. A second call with the same id changes nothing.
 
@@ -38,8 +39,9 @@ class LearningEngine:
             data: JSON of the `Generation`.
             loras: model ids of the LoRAs that were applied.
             concepts: what the prompt is about.
+            strengths: of `loras`, in their order.
         """
-        self._store.add_generation(generation_id, image_ids, data, loras, concepts, run_id)
+        self._store.add_generation(generation_id, image_ids, data, loras, concepts, run_id, strengths)
 
     def get_generation(self, generation_id: str) -> StoredGeneration:
         """The generation with this id, or that made the image with this id. Raises UnknownGenerationError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ class Observation(NamedTuple):
     """What its prompt was about."""
     rating: int
     weight: float = 1.0
+    strengths: tuple[float, ...] = ()
+    """Of `loras`, in their order; empty where they were not recorded."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Preference:
     """As a sentence for people."""
     count: int
     """Rated images behind it."""
+    liked_strengths: tuple[tuple[float, float], ...] = ()
+    """Strengths of the images that were rated above the middle, each with how far above: 0.5 for 4 stars, 1 for 5."""
 
 
 class Preferences:
@@ -55,14 +59,14 @@ class Preferences:
     def for_prompt(self, concepts: Collection[str]) -> Mapping[str, Preference]:
         """Preference by LoRA model id, for a prompt about `concepts`; LoRAs without ratings are absent."""
         wanted = _normal(concepts)
-        return {lora: _preference(seen, wanted) for lora, seen in self._by_lora.items()}
+        return {lora: _preference(lora, seen, wanted) for lora, seen in self._by_lora.items()}
 
     def __len__(self) -> int:
         """How many LoRAs have ratings."""
         return len(self._by_lora)
 
 
-def _preference(seen: list[Observation], wanted: frozenset[str]) -> Preference:
+def _preference(lora: str, seen: list[Observation], wanted: frozenset[str]) -> Preference:
     near_sum = near_weight = all_sum = all_weight = 0.0
     for observation in seen:
         weight = observation.weight / len(set(observation.loras))
@@ -76,7 +80,15 @@ def _preference(seen: list[Observation], wanted: frozenset[str]) -> Preference:
     advantage = (near_sum + SHRINK_CONCEPTS * overall) / (near_weight + SHRINK_CONCEPTS)
     mean = sum(observation.rating for observation in seen) / len(seen)
     images = "image" if len(seen) == 1 else "images"
-    return Preference(advantage, f"rated {mean:.1f} stars on average over {len(seen)} {images}", len(seen))
+    evidence = f"rated {mean:.1f} stars on average over {len(seen)} {images}"
+    return Preference(advantage, evidence, len(seen), tuple(_liked(lora, seen)))
+
+
+def _liked(lora: str, seen: Iterable[Observation]) -> Iterator[tuple[float, float]]:
+    for observation in seen:
+        if observation.rating > NEUTRAL and observation.strengths:
+            strength = observation.strengths[observation.loras.index(lora)]
+            yield strength, observation.weight * (observation.rating - NEUTRAL) / 2
 
 
 def _normal(concepts: Collection[str]) -> frozenset[str]:

@@ -72,6 +72,9 @@ MIGRATIONS = (
     );
     CREATE INDEX timings_by_key ON timings (key, id);
     """,
+    """
+    ALTER TABLE generations ADD COLUMN strengths TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 
 
@@ -153,13 +156,15 @@ class LearningStore:
         loras: Sequence[str],
         concepts: Sequence[str],
         run_id: str,
+        strengths: Sequence[float] = (),
     ) -> None:
         """Store one generation; one that is stored already stays as it is."""
+        require(len(strengths) in (0, len(loras)), "strengths must be as many as loras, or none")
         require(bool(image_ids), "image_ids must name at least one image")
         require(len(set(image_ids)) == len(image_ids), "image_ids must differ from each other")
         for identifier in (generation_id, *image_ids):
             _check_id(identifier)
-        row = (generation_id, _now(), run_id, _json(dict(data)), _json(list(loras)), _json(list(concepts)))
+        values = [_json(value) for value in (dict(data), list(loras), list(concepts), list(strengths))]
         with self._writing() as db:
             known = db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone()
             if known is not None:
@@ -167,7 +172,11 @@ class LearningStore:
             for image_id in image_ids:
                 other = db.execute("SELECT generation_id FROM images WHERE id = ?", (image_id,)).fetchone()
                 require(other is None, f"image id {image_id!r} already belongs to another generation")
-            db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?)", row)
+            db.execute(
+                "INSERT INTO generations (id, created_at, run_id, data, loras, concepts, strengths) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (generation_id, _now(), run_id, *values),
+            )
             db.executemany(
                 "INSERT INTO images VALUES (?, ?, ?)",
                 [(image_id, generation_id, position) for position, image_id in enumerate(image_ids)],
@@ -245,7 +254,8 @@ class LearningStore:
         An image without a rating of its own takes its generation's, which then counts once in all.
         """
         query = """
-            SELECT generations.loras, generations.concepts, coalesce(own.rating, whole.rating) AS rating,
+            SELECT generations.loras, generations.concepts, generations.strengths,
+                   coalesce(own.rating, whole.rating) AS rating,
                    CASE WHEN own.rating IS NULL THEN
                        1.0 / (SELECT count(*) FROM images AS other WHERE other.generation_id = generations.id)
                    ELSE 1.0 END AS weight
@@ -260,7 +270,11 @@ class LearningStore:
             rows = [] if db is None else db.execute(query).fetchall()
         return [
             Observation(
-                tuple(json.loads(row["loras"])), frozenset(json.loads(row["concepts"])), row["rating"], row["weight"]
+                tuple(json.loads(row["loras"])),
+                frozenset(json.loads(row["concepts"])),
+                row["rating"],
+                row["weight"],
+                tuple(json.loads(row["strengths"])),
             )
             for row in rows
         ]

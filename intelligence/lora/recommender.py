@@ -14,7 +14,7 @@ from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, Mod
 from .ranking import Evidence, Library, Shift, base_factor, prompt_query, unusable
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .selection import Candidate, select
-from .strength import Strength, Strengths
+from .strength import Liked, Strength, Strengths
 from .text import Query
 from .triggers import Written, missing_words
 
@@ -45,6 +45,10 @@ class RatedLoRA(Protocol):
     @property
     def evidence(self) -> str:
         """As a sentence for people."""
+
+    @property
+    def liked_strengths(self) -> Sequence[tuple[float, float]]:
+        """Strengths of images that were rated well, each with how well, up to 1."""
 
 
 class Ratings(Protocol):
@@ -78,10 +82,16 @@ class LoRARecommender:
         """
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
-        allowed, _ = self._found(prompt_analysis, base)
+        rated = self._rated(prompt_analysis)
+        allowed, _ = self._found(prompt_analysis, base, rated)
         strengths = self._strengths()
         written = Written(prompt_analysis.text)
-        return [_recommendation(e, strengths.alone(e.features.model, asked), written) for e in allowed[:top_k]]
+        liked = _liked(rated)
+        return [
+            _recommendation(e, strengths.alone(model, asked, liked.get(model.model_id, ())), written)
+            for e in allowed[:top_k]
+            for model in (e.features.model,)
+        ]
 
     def recommend(
         self,
@@ -120,11 +130,13 @@ class LoRARecommender:
         asked = prompt_query(prompt_analysis)
         written = Written(prompt_analysis.text)
         named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
-        allowed, blocked = self._found(prompt_analysis, base)
+        rated = self._rated(prompt_analysis)
+        allowed, blocked = self._found(prompt_analysis, base, rated)
         put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
         candidates = [Candidate(e.features.model, e.confidence, e.words) for e in allowed]
         chosen, turned_down = select(candidates, put_in, asked, limits)
-        strengths = self._strengths().together([candidate.model for candidate in chosen], put_in, asked)
+        models = [candidate.model for candidate in chosen]
+        strengths = self._strengths().together(models, put_in, asked, _liked(rated))
         found = {e.features.model.model_id: e for e in allowed}
         recommended = [
             _recommendation(found[candidate.model.model_id], strength, written)
@@ -161,15 +173,17 @@ class LoRARecommender:
             _LIBRARIES[self.registry] = known
         return known[1]
 
+    def _rated(self, analysis: PromptAnalysis) -> Mapping[str, Any]:
+        concepts = {phrase for phrases in analysis.concepts.values() for phrase in phrases}
+        return self.preferences.for_prompt(concepts) if self.preferences else {}
+
     def _strengths(self) -> Strengths:
         return self._library().strengths
 
     def _found(
-        self, analysis: PromptAnalysis, base: FamilyFinding
+        self, analysis: PromptAnalysis, base: FamilyFinding, rated: Mapping[str, Any]
     ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
         """The LoRAs with any evidence, best first: those that fit the base model, and those that do not, with why."""
-        concepts = {phrase for phrases in analysis.concepts.values() for phrase in phrases}
-        rated = self.preferences.for_prompt(concepts) if self.preferences else {}
         shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
         allowed: list[Evidence] = []
         blocked: list[tuple[Evidence, str]] = []
@@ -210,6 +224,10 @@ def _base(base_model: str | ModelEvidence | None) -> FamilyFinding:
         return identify_family(base_model)
     architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
     return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
+
+
+def _liked(rated: Mapping[str, Any]) -> dict[str, Liked]:
+    return {model: preference.liked_strengths for model, preference in rated.items()}
 
 
 def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:

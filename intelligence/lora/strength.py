@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -37,6 +37,8 @@ SLIDER_STRENGTH = 1.0
 
 KIND, CREATOR, TEXT = 0.25, 0.6, 0.5
 """What each source counts beside an example prompt, which counts 1 …"""
+LIKED = 6.0
+"""… as an image of the user's own that was rated five stars: as much as an example of the same version and state …"""
 SAME_VERSION, SAME_STATE, SAME_KIND = 2.0, 3.0, 2.0
 """… or more: of the same version, as alone or stacked as asked; of a creator's LoRAs, of the same kind."""
 NEARBY = 2000.0
@@ -68,6 +70,10 @@ class Observation(NamedTuple):
 
     strength: float
     weight: float
+
+
+Liked = Sequence[tuple[float, float]]
+"""(strength, 0.5 for four stars, 1 for five) of the user's own images."""
 
 
 class _Use(NamedTuple):
@@ -113,27 +119,36 @@ class Strengths:
                 )
         return found
 
-    def alone(self, model: ModelMetadata, asked: Query | None = None) -> Strength:
+    def alone(self, model: ModelMetadata, asked: Query | None = None, liked: Liked = ()) -> Strength:
         """The strength of a LoRA that is applied alone.
 
         Args:
             asked: the prompt's words, which say in which direction a slider is moved.
+            liked: strengths of the user's own images with it that were rated well.
         """
-        return self._strength(model, False, asked)
+        return self._strength(model, False, asked, liked)
 
     def together(
         self,
         models: Sequence[ModelMetadata],
         named: Sequence[tuple[ModelMetadata, float]] = (),
         asked: Query | None = None,
+        liked: Mapping[str, Liked] | None = None,
     ) -> list[Strength]:
         """The strengths of LoRAs that are applied with each other and with those that the user named.
 
         The strengths of all, sliders and speed LoRAs aside, sum to no more than `bound` of their number, and to no more
         than the named ones' sum where that is larger.
+
+        Args:
+            liked: model id → as for `alone`.
         """
+        liked = liked or {}
         sharing = [name for name, _ in named if shares(name)] + [model for model in models if shares(model)]
-        found = [self._strength(model, len(sharing) > 1 and shares(model), asked) for model in models]
+        found = [
+            self._strength(model, len(sharing) > 1 and shares(model), asked, liked.get(model.model_id, ()))
+            for model in models
+        ]
         lowering = [number for number, model in enumerate(models) if shares(model)]
         room = max(0.0, bound(len(sharing)) - sum(abs(strength) for model, strength in named if shares(model)))
         total = sum(abs(found[number].value) for number in lowering)
@@ -147,7 +162,7 @@ class Strengths:
             found[number] = Strength(value, old.limits, reason)
         return found
 
-    def _strength(self, model: ModelMetadata, stacked: bool, asked: Query | None) -> Strength:
+    def _strength(self, model: ModelMetadata, stacked: bool, asked: Query | None, liked: Liked) -> Strength:
         if model.lora_kind is LoRAKind.SPEED and model.strength is None:
             reason = Reason("strength", f"strength {SPEED_STRENGTH:g}, at which makers of speed LoRAs apply them")
             return Strength(SPEED_STRENGTH, None, reason)
@@ -160,6 +175,9 @@ class Strengths:
             return Strength(value, limits, Reason("strength", f"strength {value:g}, set for this LoRA"))
         known = [*used, Observation(KIND_STRENGTH.get(model.lora_kind, (0.9, 0.8))[stacked], KIND)]
         parts = []
+        if mine := [Observation(strength, LIKED * weight) for strength, weight in liked]:
+            known += mine
+            parts.append(f"images of yours that you rated well have {weighted_median(mine):g}")
         if used:
             low, high = min(used).strength, max(used).strength
             span = f"{low:g}" if low == high else f"{low:g} to {high:g}"

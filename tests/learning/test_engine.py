@@ -14,6 +14,7 @@ import pytest
 from intelligence.database import open_database
 from intelligence.errors import InvalidInputError, StorageError, UnknownGenerationError
 from intelligence.learning import Feedback, LearningEngine, StoredGeneration, Timing
+from intelligence.learning.store import MIGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -308,3 +309,24 @@ def test_a_kill_loses_no_acknowledged_rating(tmp_path):
     assert len(acknowledged) >= 75
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_strengths_are_kept_with_the_ratings(tmp_path):
+    engine = LearningEngine(tmp_path / "learning.db")
+    engine.record_generation("g", ["g-0"], {}, loras=["lora:a", "lora:b"], strengths=[0.6, 0.8])
+    engine.record_feedback("g-0", 5)
+    assert engine.preferences().for_prompt(())["lora:b"].liked_strengths == ((0.8, 1.0),)
+    with pytest.raises(InvalidInputError, match="as many as loras"):
+        engine.record_generation("h", ["h-0"], {}, loras=["lora:a"], strengths=[0.6, 0.8])
+
+
+def test_generations_from_before_strengths_were_kept(tmp_path):
+    path = tmp_path / "learning.db"
+    old = open_database(path, MIGRATIONS[:2])
+    old.execute("INSERT INTO generations VALUES ('g', '2026', '', '{}', '[\"lora:a\"]', '[]')")
+    old.execute("INSERT INTO images VALUES ('g-0', 'g', 0)")
+    old.close()
+    engine = LearningEngine(path)
+    engine.record_feedback("g-0", 5)
+    found = engine.preferences().for_prompt(())["lora:a"]
+    assert (found.count, found.liked_strengths) == (1, ())

@@ -115,3 +115,18 @@ def test_a_removed_rating_is_forgotten(engine):
     engine.record_feedback("g-0", 1)
     engine.remove_feedback("g-0")
     assert dict(engine.preferences().for_prompt(["cat"])) == {}
+
+
+def test_strengths_of_what_was_liked():
+    """Each counts by how far above the middle it was rated; what was rated before strengths were kept says nothing."""
+    loras = ("a", "b")
+    observations = [
+        Observation(loras, frozenset(), 5, 1.0, (0.4, 0.9)),
+        Observation(loras, frozenset(), 4, 0.5, (0.6, 1.0)),
+        Observation(loras, frozenset(), 3, 1.0, (2.0, 2.0)),
+        Observation(loras, frozenset(), 1, 1.0, (2.0, 2.0)),
+        Observation(loras, frozenset(), 5),
+    ]
+    found = Preferences(observations).for_prompt(())
+    assert found["a"].liked_strengths == ((0.4, 1.0), (0.6, 0.25))
+    assert found["b"].liked_strengths == ((0.9, 1.0), (1.0, 0.25))

@@ -193,6 +193,7 @@ def test_a_tag_takes_a_lora_of_unknown_architecture():
 class Opinion:
     advantage: float
     evidence: str = "rated"
+    liked_strengths: tuple[tuple[float, float], ...] = ()
 
 
 class Opinions(dict):
@@ -212,6 +213,15 @@ def test_ratings_shift_the_order_and_the_threshold():
     (flat,) = [item for item in after if item.lora_name == "cel_flat"]
     assert flat.confidence_score > before["cel_flat"].confidence_score
     assert any("5.0 stars" in reason.evidence for reason in flat.reasons)
+
+
+def test_strengths_of_images_that_were_rated_well_count():
+    liked = Opinions({ANIME.model_id: Opinion(0.0, liked_strengths=((0.4, 0.5), (0.4, 1.0)))})
+    (item,) = choose("anime style girl", ANIME, preferences=liked).chosen
+    assert item.suggested_alpha == 0.4
+    assert "images of yours that you rated well have 0.4" in item.reasoning
+    (ranked,) = LoRARecommender(Library(ANIME), liked).rank(PromptAnalyzer().analyze("anime style girl"), SDXL)
+    assert ranked.suggested_alpha == 0.4
 
 
 @pytest.mark.parametrize(
