@@ -251,7 +251,7 @@ class ModelRegistry:
             counts=counts,
             with_problems=with_problems,
             absent=absent,
-            unhashed=len(self._store.unhashed()),
+            unhashed=self._store.count_unhashed(),
             scanning=self._scans > 0,
             done=done,
             total=total,

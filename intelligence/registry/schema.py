@@ -100,6 +100,8 @@ MIGRATIONS = (
     END;
     """,
     """
+    ALTER TABLE models ADD COLUMN sha256 TEXT;
+    UPDATE models SET sha256 = (SELECT json_extract(record, '$.sha256') FROM details WHERE details.id = models.id);
     CREATE TABLE unknown_hashes (
         hash TEXT PRIMARY KEY,
         asked_at REAL NOT NULL

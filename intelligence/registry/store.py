@@ -27,6 +27,7 @@ SORTS = {
 }
 
 _LISTED = ", ".join(f"models.{name}" for name in COLUMNS)
+_UNHASHED = "present = 1 AND problem IS NULL AND local_path != '' AND mtime_ns != 0 AND sha256 IS NULL"
 _ASCII_WORD = re.compile(r"[0-9a-z]+")
 
 
@@ -227,10 +228,12 @@ class RegistryStore:
 
     def unhashed(self) -> list[UnhashedFile]:
         """Present files that are to be hashed, the small ones first."""
-        sql = """SELECT model_id, kind, local_path, size, mtime_ns FROM models JOIN details USING (id)
-                 WHERE present = 1 AND problem IS NULL AND local_path != '' AND mtime_ns != 0
-                 AND json_extract(record, '$.sha256') IS NULL ORDER BY size, model_id"""
+        sql = f"SELECT model_id, kind, local_path, size, mtime_ns FROM models WHERE {_UNHASHED} ORDER BY size, model_id"
         return [UnhashedFile(*row) for row in self._rows(sql)]
+
+    def count_unhashed(self) -> int:
+        """How many files `unhashed` names."""
+        return int(self._rows(f"SELECT count(*) FROM models WHERE {_UNHASHED}")[0][0])
 
     def put_hash(self, found: FileHash) -> None:
         """Remember what hashing a file gave, unless another file has taken its place since. No choice hangs on it."""
@@ -244,6 +247,7 @@ class RegistryStore:
                 db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", (row[0], *found[1:]))
                 record = _hashed(load(row[1]), found.sha256, found.autov3)
                 db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
+                db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (found.sha256, row[0]))
 
     def hub_partials(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
         """Path → what a hub said of the file there, for those of `sizes` (path → bytes) that are as large as then."""
@@ -345,7 +349,7 @@ def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
 def _with_history(db: sqlite3.Connection, file: ScannedFile) -> Row:
     """The row of a file that was read, with the hashes computed for it and what the user changed by hand."""
     row = db.execute(
-        """SELECT edits, hashes.size, hashes.mtime_ns, sha256, autov3 FROM models JOIN details USING (id)
+        """SELECT edits, hashes.size, hashes.mtime_ns, hashes.sha256, hashes.autov3 FROM models JOIN details USING (id)
            LEFT JOIN hashes USING (id) WHERE model_id = ?""",
         (file.model_id,),
     ).fetchone()

@@ -24,6 +24,7 @@ COLUMNS = (
     "base_model",
     "lora_kind",
     "problem",
+    "sha256",
 )
 """Fields that have a column of their own: enough to list, filter and name models."""
 
@@ -153,7 +154,7 @@ for _name in FIELDS:
 def stored_model(row: Any, read: Callable[[str], dict[str, Any]]) -> StoredModel:
     """The record of a row of `COLUMNS`; `read` gives all fields of a model id."""
     record = object.__new__(StoredModel)
-    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, problem = row
+    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, problem, sha256 = row
     vars(record).update(
         model_id=model_id,
         name=name,
@@ -165,6 +166,7 @@ def stored_model(row: Any, read: Callable[[str], dict[str, Any]]) -> StoredModel
         base_model=base_model,
         lora_kind=_BUILD["lora_kind"](lora_kind),
         problem=problem,
+        sha256=sha256,
         _read=read,
     )
     return record
