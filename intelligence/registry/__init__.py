@@ -3,6 +3,7 @@
 from .evidence import FamilyFinding, ModelEvidence
 from .family import identify_family
 from .hashing import HashReport
+from .hubs import CachedRepo, CivitAI, EnrichReport, HuggingFace, SearchPage, enrich
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 from .metadata import ModelMetadata
 from .previews import Preview
@@ -11,12 +12,16 @@ from .scan import ScanReport
 
 __all__ = [
     "Architecture",
+    "CachedRepo",
+    "CivitAI",
     "CleanupReport",
+    "EnrichReport",
     "ExamplePrompt",
     "Family",
     "FamilyFinding",
     "Finding",
     "HashReport",
+    "HuggingFace",
     "LoRAKind",
     "ModelEvidence",
     "ModelKind",
@@ -25,6 +30,8 @@ __all__ = [
     "Preview",
     "RegistryStatus",
     "ScanReport",
+    "SearchPage",
     "TriggerSet",
+    "enrich",
     "identify_family",
 ]
