@@ -143,18 +143,19 @@ class IntelligentSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import seeds_from
         from ..intelligence.generation.run import carry_out
+        from .host.forward import has_easycache
         from .host.sampling import ComfyHost, forward_items
 
         require(pick <= scout, f"`pick` is {pick}, but only {scout} seeds are scouted")
-        images = plan.parameters.batch_size
+        images = 1 if scout else plan.parameters.batch_size
         planned = plan
         if latent is not None:
             images = latent["samples"].shape[0]
             require(images == 1 or not scout, f"one latent can be scouted at a time, not a batch of {images}")
             height, width = (side * vae.spacial_compression_decode() for side in latent["samples"].shape[-2:])
             plan = plan.changed(width=width, height=height)
-        plan = _switched(plan, cfg_cutoff, cfg_start, rescale_cfg, easycache)
-        if plan is not planned or plan.parameters.forward_items is None:
+        plan = _switched(plan, has_easycache(model), cfg_cutoff, cfg_start, rescale_cfg, easycache)
+        if plan is not planned or scout or plan.parameters.forward_items is None:
             plan = plan.changed(forward_items=forward_items(model, plan.parameters, denoise, images))
         context = get_executing_context()
         node_id = context.node_id if context else ""
@@ -183,19 +184,25 @@ class IntelligentSampler(io.ComfyNode):
 
 
 def _switched(
-    plan: GenerationPlan, cfg_cutoff: float, cfg_start: float, rescale_cfg: float, easycache: float
+    plan: GenerationPlan, cached: bool, cfg_cutoff: float, cfg_start: float, rescale_cfg: float, easycache: float
 ) -> GenerationPlan:
-    """The plan with its improvements as the widgets have them; the plan itself when they leave all as planned."""
+    """The plan with its improvements as the widgets have them; the plan itself when they leave all as planned.
+
+    `cached`: EasyCache is on the MODEL already.
+    """
+    from ..intelligence.parameters import Improvements
+
     parameters = plan.parameters
     planned = parameters.improvements
-    wanted = replace(
-        planned,
+    if cached or easycache > 0:  # asked for by name: what the plan does to guidance gives way
+        planned = Improvements()
+    wanted = Improvements(
         cfg_cutoff_sigma=cfg_cutoff if cfg_cutoff >= 0 else planned.cfg_cutoff_sigma,
         cfg_start_sigma=(cfg_start or None) if cfg_start >= 0 else planned.cfg_start_sigma,
         easycache=easycache if easycache >= 0 else planned.easycache,
     )
     rescale_cfg = rescale_cfg if rescale_cfg >= 0 else parameters.rescale_cfg
-    if wanted == planned and rescale_cfg == parameters.rescale_cfg:
+    if wanted == parameters.improvements and rescale_cfg == parameters.rescale_cfg:
         return plan
     return plan.changed(improvements=wanted, rescale_cfg=rescale_cfg)
 

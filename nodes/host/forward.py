@@ -31,6 +31,11 @@ class Forward:
         return executor(x, *args, **kwargs)
 
 
+def has_easycache(model: Any) -> bool:
+    """Whether a node before ours put EasyCache or LazyCache on MODEL."""
+    return "easycache" in model.model_options.get("transformer_options", {})
+
+
 def prepared(model: Any, parameters: OptimizedParameters) -> tuple[Any, Forward]:
     """A clone of MODEL with the plan's improvements, and the counter of what it computes."""
     improvements = parameters.improvements

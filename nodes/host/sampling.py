@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.sample
@@ -22,7 +22,7 @@ from ...intelligence.memory import MemoryManager
 from ...intelligence.parameters import OptimizedParameters
 from . import scout
 from .decoding import decode
-from .forward import prepared
+from .forward import has_easycache, prepared
 
 NOISELESS = frozenset(
     (
@@ -138,8 +138,9 @@ class ComfyHost:
 
         Raises InvalidInputError, BrokenImageError.
         """
-        require(not plan.parameters.improvements.easycache, "scouting cannot go on beside EasyCache: switch one off")
-        run = _Run(self, plan.parameters, seeds, 1)
+        cached = plan.parameters.improvements.easycache or has_easycache(self.model)
+        require(not cached, "a scouted seed cannot go on beside EasyCache: switch one of them off")
+        run = _Run(self, replace(plan.parameters, max_time_seconds=None), seeds, 1)
         steps = max(1, -(-(len(run.sigmas) - 1) // scout.SHARE))
         recordings = {seed: scout.Recording() for seed in seeds}
         promised = []
@@ -162,7 +163,9 @@ class ComfyHost:
 
     def _pass_size(self, plan: GenerationPlan, images: int) -> tuple[int, tuple[str, ...]]:
         """(images per forward batch, notes)."""
-        fits, sampler = max(1, min(images, plan.memory.batch_size)), plan.parameters.sampler_name
+        sampler, fits = plan.parameters.sampler_name, min(images, max(1, plan.memory.batch_size))
+        if plan.memory.batch_size >= plan.parameters.batch_size:  # nothing had to be split for memory
+            fits = images
         if self.batch_seed is not None:
             split = f"sampled {fits} at a time to fit into memory: not what KSampler gives for the whole batch at once"
             return fits, (split,) if fits < images else ()

@@ -16,6 +16,9 @@ from typing import Any
 import aiohttp
 
 Prompt = dict[str, dict[str, Any]]
+PREVIEWS, TEXT = (1, 4), 3
+"""First four bytes of the websocket's binary messages: preview pictures without and with metadata, progress texts."""
+
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -49,6 +52,8 @@ class Run:
     """How many preview pictures were sent while it ran."""
     progress: tuple[dict[str, Any], ...]
     """The `progress` events: node, value, max."""
+    texts: tuple[tuple[int, str], ...] = ()
+    """Texts sent to the nodes while it ran, each with the number of `progress` events before it."""
     node_errors: dict[str, Any] = field(default_factory=dict)
     """Validation errors of outputs that were dropped, while others ran."""
 
@@ -148,6 +153,7 @@ class Client:
         client_id = uuid.uuid4().hex
         executed: dict[str, None] = {}
         progress: list[dict[str, Any]] = []
+        texts: list[tuple[int, str]] = []
         previews = 0
         async with (
             asyncio.timeout(timeout),
@@ -158,7 +164,10 @@ class Client:
             prompt_id = queued["prompt_id"]
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.BINARY:
-                    previews += 1
+                    kind = int.from_bytes(message.data[:4], "big")
+                    previews += kind in PREVIEWS
+                    if kind == TEXT:
+                        texts.append((len(progress), _text(message.data[4:])))
                     continue
                 event = json.loads(message.data)
                 data = event["data"]
@@ -171,7 +180,7 @@ class Client:
                 elif event["type"] in ENDINGS:
                     break
         history = await asyncio.to_thread(self.wait, prompt_id)  # written shortly after the last event
-        return Run(prompt_id, history, tuple(executed), previews, tuple(progress), queued["node_errors"])
+        return Run(prompt_id, history, tuple(executed), previews, tuple(progress), tuple(texts), queued["node_errors"])
 
     def _bytes(self, path: str, data: bytes | None = None) -> bytes:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"} if data else {})
@@ -185,3 +194,9 @@ class Client:
             except ValueError:
                 body = text.decode(errors="replace")
             raise Refused(error.code, body) from error
+
+
+def _text(message: bytes) -> str:
+    """The text of a progress text, which follows the length and name of its node."""
+    length = int.from_bytes(message[:4], "big")
+    return message[4 + length :].decode()

@@ -8,6 +8,8 @@ import weakref
 
 from comfy_api.latest import ComfyExtension, io
 
+from . import sampling
+
 AnyType = io.Custom("*")
 MADE = []
 """Weak references to the MODELs that came by."""
@@ -86,7 +88,7 @@ class ProbeAlive(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [ProbeModel, ProbeStack, ProbeStacker, ProbeSplit, ProbeAlive]
+        return [ProbeModel, ProbeStack, ProbeStacker, ProbeSplit, ProbeAlive, *sampling.NODES]
 
 
 def comfy_entrypoint():

@@ -1,0 +1,333 @@
+"""Probes around the sampler: other plans, broken parts, and what came of a run."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import resource
+import threading
+import time
+from pathlib import Path
+
+import comfy.k_diffusion.sampling
+import comfy.model_management
+import comfy.samplers
+import comfy.sd
+import torch
+from comfy_api.latest import io
+
+import nodes
+
+PlanType = io.Custom("MEMORY_PLAN")
+GenerationType = io.Custom("GENERATION")
+
+
+class ProbePlan(io.ComfyNode):
+    """The plan with other parameters: a JSON object of their fields."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [PlanType.Input("plan"), io.String.Input("changes")]
+        return io.Schema(node_id="ProbePlan", category="test", inputs=inputs, outputs=[PlanType.Output("plan")])
+
+    @classmethod
+    def execute(cls, plan, changes):
+        changes = json.loads(changes)
+        improvements = type(plan.parameters.improvements)(**changes.pop("improvements", {}))
+        if changes.get("sigmas"):
+            changes["sigmas"] = tuple(changes["sigmas"])
+        return io.NodeOutput(plan.changed(forward_items=None, improvements=improvements, **changes))
+
+
+class ProbeGeneration(io.ComfyNode):
+    """Shows the stored form of a GENERATION."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [GenerationType.Input("generation")]
+        return io.Schema(node_id="ProbeGeneration", category="test", inputs=inputs, outputs=[], is_output_node=True)
+
+    @classmethod
+    def execute(cls, generation):
+        return io.NodeOutput(ui={"generation": [generation.to_dict()]})
+
+
+class ProbeEqual(io.ComfyNode):
+    """Whether two LATENTs are equal to the last bit, and how far apart they are."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.Latent.Input("one"), io.Latent.Input("other")]
+        return io.Schema(node_id="ProbeEqual", category="test", inputs=inputs, outputs=[], is_output_node=True)
+
+    @classmethod
+    def execute(cls, one, other):
+        one, other = one["samples"].contiguous(), other["samples"].contiguous()
+        equal = one.shape == other.shape and one.numpy().tobytes() == other.numpy().tobytes()
+        apart = float((one - other).abs().max()) if one.shape == other.shape else None
+        finite = bool(torch.isfinite(one).all())
+        return io.NodeOutput(ui={"equal": [equal], "apart": [apart], "shape": [list(one.shape)], "finite": [finite]})
+
+
+class ProbeVAE(io.ComfyNode):
+    """A VAE that calls itself float16 and whose inner values overflow that (`half`): a CPU is slow in float16, so only
+    they pass through it, the norms behind them make their size harmless. Or one with broken weights (`broken`), or one
+    that costs nothing and paints what the latent's first channels hold (`cheap`)."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.Vae.Input("vae"), io.Combo.Input("how", options=["half", "broken", "cheap"])]
+        return io.Schema(node_id="ProbeVAE", category="test", inputs=inputs, outputs=[io.Vae.Output("vae")])
+
+    @classmethod
+    def execute(cls, vae, how):
+        if how == "cheap":
+            return io.NodeOutput(Cheap())
+        weights = {name: weight.clone().float() for name, weight in vae.get_sd().items()}
+        if how == "broken":
+            weights["decoder.conv_out.weight"].fill_(torch.nan)
+            return io.NodeOutput(comfy.sd.VAE(sd=weights, dtype=torch.float32))
+        weights["post_quant_conv.weight"] *= 500
+        weights["decoder.conv_in.weight"] *= 500
+        half = comfy.sd.VAE(sd=weights, dtype=torch.float32)
+        half.vae_dtype = torch.float16
+        model = half.first_stage_model
+        decode = model.decode
+        model.decode = lambda samples, **options: decode(samples.float(), **options)
+        model.decoder.conv_in.register_forward_hook(lambda _, __, values: values.half().float())
+        return io.NodeOutput(half)
+
+
+class Cheap:
+    """Stands where a VAE stands when only the latents count."""
+
+    vae_dtype = torch.float32
+
+    def spacial_compression_decode(self):
+        return 8
+
+    def decode(self, samples):
+        return torch.nn.functional.interpolate(samples[:, :3], scale_factor=8).movedim(1, -1).sigmoid()
+
+
+class ProbeBreaks(io.ComfyNode):
+    """A MODEL whose predictions are not-a-number (`nan`) or nothing (`flat`) from one call up to another, or that asks
+    for an interrupt in a call (`interrupt`)."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ProbeBreaks",
+            category="test",
+            inputs=[
+                io.Model.Input("model"),
+                io.Combo.Input("how", options=["nan", "flat", "interrupt"]),
+                io.Int.Input("first", default=0),
+                io.Int.Input("end", default=1_000_000),
+                io.Int.Input("again", default=0),
+            ],
+            outputs=[io.Model.Output("model")],
+        )
+
+    @classmethod
+    def execute(cls, model, how, first, end, again):
+        calls = iter(range(1_000_000_000))
+
+        def wrapper(apply_model, arguments):
+            denoised = apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
+            if not first <= next(calls) < end:
+                return denoised
+            if how == "interrupt":
+                comfy.model_management.interrupt_current_processing()
+                return denoised
+            return torch.full_like(denoised, torch.nan if how == "nan" else 0.0)
+
+        model = model.clone()
+        model.set_model_unet_function_wrapper(wrapper)
+        return io.NodeOutput(model)
+
+
+class ProbeInterrupts(io.ComfyNode):
+    """Runs IntelligentSampler `runs` times, each interrupted in its second step, then once to the end; shows what has
+    piled up after a tenth of the runs and after all."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ProbeInterrupts",
+            category="test",
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("vae"),
+                PlanType.Input("plan"),
+                io.Int.Input("runs"),
+            ],
+            outputs=[io.Latent.Output("latent")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, vae, plan, runs):
+        sampler = nodes.NODE_CLASS_MAPPINGS["IntelligentSampler"]
+        arguments = {
+            "model": model,
+            "positive": positive,
+            "negative": negative,
+            "vae": vae,
+            "plan": plan,
+            "seeds_per_image": True,
+            "cfg_cutoff": 0.28,
+        }
+        calls = 0
+
+        def wrapper(apply_model, inputs):
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                comfy.model_management.interrupt_current_processing()
+            return apply_model(inputs["input"], inputs["timestep"], **inputs["c"])
+
+        interrupting = model.clone()
+        interrupting.set_model_unet_function_wrapper(wrapper)
+        interrupted, most_calls, seen = 0, 0, []
+        for run in range(runs):
+            calls = 0
+            try:
+                sampler.execute(**{**arguments, "model": interrupting}, seed=run)
+            except comfy.model_management.InterruptProcessingException:
+                interrupted += 1
+            most_calls = max(most_calls, calls)
+            if run + 1 in (runs // 10, runs):
+                seen.append(piled_up())
+        latent = sampler.execute(**arguments, seed=7)[1]
+        early, late = seen
+        shown = {"interrupted": [interrupted], "most_calls": [most_calls], "early": [early], "late": [late]}
+        return io.NodeOutput(latent, ui=shown)
+
+
+class ProbeOverhead(io.ComfyNode):
+    """Runs core's KSampler and VAEDecode, and IntelligentSampler, in turns; shows the wall and CPU seconds of each."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ProbeOverhead",
+            category="test",
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("vae"),
+                PlanType.Input("plan"),
+                io.Int.Input("runs"),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, vae, plan, runs):
+        settings = plan.parameters
+        sampler = nodes.NODE_CLASS_MAPPINGS["IntelligentSampler"]
+        names = settings.num_steps, settings.guidance_scale, settings.sampler_name, settings.scheduler
+
+        def core(seed):
+            latent = nodes.EmptyLatentImage().generate(settings.width, settings.height, 1)[0]
+            (latent,) = nodes.KSampler().sample(model, seed, *names, positive, negative, latent)
+            return nodes.VAEDecode().decode(vae, latent)[0]
+
+        def ours(seed):
+            return sampler.execute(model, positive, negative, vae, plan, seed, True)[0]
+
+        taken = {f"{who.__name__}_{clock}": [] for who in (core, ours) for clock in ("wall", "cpu")}
+        same = True
+        for run in range(runs + 1):
+            images = []
+            for who in (core, ours) if run % 2 else (ours, core):
+                wall, cpu = time.perf_counter(), time.process_time()
+                images.append(who(run))
+                if run:  # the first round loads and warms up
+                    taken[f"{who.__name__}_wall"].append(time.perf_counter() - wall)
+                    taken[f"{who.__name__}_cpu"].append(time.process_time() - cpu)
+            same = same and torch.equal(*images)
+        return io.NodeOutput(ui={**taken, "equal": [same]})
+
+
+class ProbeMixture(io.ComfyNode):
+    """How far a plan's solver ends from the true solution where that is known: a mixture of Gaussians. `others` is a
+    JSON list of [sampler, scheduler, steps] to measure beside it."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.Model.Input("model"), PlanType.Input("plan"), io.String.Input("others")]
+        return io.Schema(node_id="ProbeMixture", category="test", inputs=inputs, outputs=[], is_output_node=True)
+
+    @classmethod
+    def execute(cls, model, plan, others):
+        settings = plan.parameters
+        start = torch.randn(2048, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        truth = solve("euler", start, exponential(4000))
+
+        def error(sampler, sigmas):
+            return float((solve(sampler, start, sigmas) - truth).square().mean().sqrt())
+
+        def schedule(sampler, scheduler, steps):
+            return comfy.samplers.KSampler(model, steps, torch.device("cpu"), sampler, scheduler, 1.0).sigmas
+
+        planned = (
+            torch.tensor(settings.sigmas)
+            if settings.sigmas
+            else schedule(settings.sampler_name, settings.scheduler, settings.num_steps)
+        )
+        errors = [
+            error(sampler, schedule(sampler, scheduler, steps)) for sampler, scheduler, steps in json.loads(others)
+        ]
+        return io.NodeOutput(ui={"plan": [error(settings.sampler_name, planned)], "others": errors})
+
+
+SIGMA_MAX, SIGMA_MIN = 14.614643, 0.0291671
+MODES = torch.tensor([[1.2, 0.0], [-0.3, 1.1], [-1.0, -0.4], [0.4, -1.2], [0.0, 0.1]], dtype=torch.float64)
+WIDTHS = torch.tensor([0.05, 0.15, 0.3, 0.1, 0.2], dtype=torch.float64)
+WEIGHTS = torch.tensor([0.3, 0.2, 0.2, 0.2, 0.1], dtype=torch.float64)
+"""Five Gaussians in the plane; together they spread about as far as SDXL's latents (1)."""
+
+
+def exponential(steps):
+    return torch.cat([torch.linspace(math.log(SIGMA_MAX), math.log(SIGMA_MIN), steps).exp(), torch.zeros(1)]).double()
+
+
+def solve(sampler, start, sigmas):
+    """Where core's `sampler` takes pure noise along `sigmas`, with the exact denoiser."""
+    step = getattr(comfy.k_diffusion.sampling, f"sample_{sampler}")
+    sigmas = sigmas.double()
+    return step(denoised, start * SIGMA_MAX, sigmas, extra_args={}, disable=True)
+
+
+def denoised(x, sigma, **_):
+    """E[x0 | x] at `sigma`."""
+    spread = WIDTHS**2 + sigma.reshape(-1, 1) ** 2
+    offsets = x[:, None] - MODES
+    share = (WEIGHTS.log() - spread.log() - offsets.square().sum(2) / (2 * spread)).softmax(1)
+    means = MODES + offsets * (WIDTHS**2 / spread)[..., None]
+    return (share[..., None] * means).sum(1)
+
+
+def piled_up():
+    """Counts of what a leak would leave behind."""
+    gc.collect()
+    objects = gc.get_objects()
+    return {
+        "objects": len(objects),
+        "tensors": sum(issubclass(type(each), torch.Tensor) for each in objects),
+        "models": sum(type(each).__name__.startswith("ModelPatcher") for each in objects),
+        "loaded_models": len(comfy.model_management.current_loaded_models),
+        "threads": threading.active_count(),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rss_mb": int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20,
+    }
+
+
+NODES = [ProbePlan, ProbeGeneration, ProbeEqual, ProbeVAE, ProbeBreaks, ProbeInterrupts, ProbeOverhead, ProbeMixture]

@@ -1,0 +1,108 @@
+"""Prompts that put IntelligentSampler beside core nodes, on one checkpoint and the same conditionings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from . import checkpoint
+from .client import Client, Prompt
+
+PROBE = Path(__file__).with_name("probe")
+MOST_IMAGES = 8
+SETTINGS = {"num_steps": 3, "guidance_scale": 6.0}
+"""Of every run, unless it says otherwise."""
+
+PLAIN = {"cfg_cutoff": 0.0, "cfg_start": 0.0, "rescale_cfg": 0.0, "easycache": 0.0}
+"""IntelligentSampler without improvements."""
+
+AS_PLANNED = dict.fromkeys(PLAIN, -1.0)
+"""IntelligentSampler with the improvements of its plan."""
+
+
+class Bench:
+    """A prompt that grows: the loaded checkpoint, two conditionings and a plan that every sampler of it shares."""
+
+    def __init__(self, client: Client, text: str = "a lighthouse at dusk", side: int = 64) -> None:
+        self.client = client
+        self.size = {"width": side, "height": side}
+        self._info = client.object_info()
+        self.prompt: Prompt = {}
+        self.model, self.clip, self.vae = (
+            [self.add("checkpoint", "CheckpointLoaderSimple"), slot] for slot in range(3)
+        )
+        self.prompt["checkpoint"]["inputs"]["ckpt_name"] = checkpoint.NAME
+        self.positive = [self.add("positive", "CLIPTextEncode", clip=self.clip, text=text), 0]
+        self.negative = [self.add("negative", "CLIPTextEncode", clip=self.clip, text="blurry"), 0]
+        analysis = self.add("analysis", "PromptAnalyze", prompt=text)
+        parameters = self.add(
+            "parameters",
+            "ParamOptimize",
+            recommendations=[analysis, 0],
+            model=self.model,
+            images=MOST_IMAGES,
+            **self.size,
+        )
+        self.plan = [
+            self.add(
+                "plan", "MemoryPlan", model=self.model, vae=self.vae, parameters=[parameters, 0], tile_size="whole"
+            ),
+            1,
+        ]
+
+    def add(self, key: str, kind: str, **inputs: Any) -> str:
+        """Add a node under `key`, its required widgets at their defaults."""
+        required = self._info[kind]["input"].get("required", {})
+        defaults = {name: spec[1]["default"] for name, spec in required.items() if "default" in (spec[1:] or [{}])[0]}
+        self.prompt[key] = {"class_type": kind, "inputs": {**defaults, **inputs}}
+        return key
+
+    @property
+    def cheap(self) -> list[Any]:
+        """A VAE that costs nothing, where only latents count."""
+        return [self.add("cheap", "ProbeVAE", vae=self.vae, how="cheap"), 0]
+
+    def empty(self, count: int = 1) -> list[Any]:
+        """An empty LATENT."""
+        return [self.add(f"empty_{count}", "EmptyLatentImage", batch_size=count, **self.size), 0]
+
+    def core(self, key: str, sampler: str, scheduler: str, latent: list[Any], **inputs: Any) -> list[Any]:
+        """KSampler: its LATENT."""
+        settings = {
+            "model": self.model,
+            "positive": self.positive,
+            "negative": self.negative,
+            "latent_image": latent,
+            "steps": SETTINGS["num_steps"],
+            "cfg": SETTINGS["guidance_scale"],
+            "seed": 1,
+            "denoise": 1.0,
+            "sampler_name": sampler,
+            "scheduler": scheduler,
+        }
+        return [self.add(key, "KSampler", **{**settings, **inputs}), 0]
+
+    def ours(self, key: str, changes: dict[str, Any] | None = None, images: int = 1, **inputs: Any) -> str:
+        """IntelligentSampler by the plan with `changes` to its parameters, decoding cheaply: the node."""
+        wanted = {"batch_size": images, "sigmas": None, "rescale_cfg": 0.0, **SETTINGS, **self.size, **(changes or {})}
+        plan = [self.add(f"{key}_plan", "ProbePlan", plan=self.plan, changes=json.dumps(wanted)), 0]
+        settings = {
+            "model": self.model,
+            "positive": self.positive,
+            "negative": self.negative,
+            "vae": self.cheap,
+            "plan": plan,
+            "seed": 1,
+            "seeds_per_image": True,
+            **PLAIN,
+        }
+        return self.add(key, "IntelligentSampler", **{**settings, **inputs})
+
+    def told(self, key: str) -> str:
+        """A probe of what the sampler at `key` puts into its GENERATION."""
+        return self.add(f"{key}_told", "ProbeGeneration", generation=[key, 2])
+
+    def equal(self, key: str, one: list[Any], other: list[Any]) -> str:
+        """A probe whether two LATENTs are equal."""
+        return self.add(key, "ProbeEqual", one=one, other=other)
