@@ -93,9 +93,9 @@ class LearningEngine:
         """Changes with every new, changed or removed rating, never with a saved generation or a timing."""
         return self._store.revision()
 
-    def preferences(self) -> Preferences:
-        """What the ratings say now."""
-        return Preferences(self._store.observations())
+    def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
+        """What the ratings say now. `moves` (see `ModelRegistry.moves`): ratings follow a LoRA to its new id."""
+        return Preferences(self._store.observations(), moves)
 
     def record_timing(self, key: str, timing: Timing) -> None:
         """Remember how long a run took; `key` (the caller's) names the device and the kind of model."""

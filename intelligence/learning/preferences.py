@@ -50,11 +50,14 @@ class Preferences:
     beats per-LoRA Thompson sampling by far [toy simulation, 40 LoRAs, 200 ratings: regret 94 against 177].
     """
 
-    def __init__(self, observations: Iterable[Observation] = ()) -> None:
+    def __init__(self, observations: Iterable[Observation] = (), moves: Mapping[str, str] | None = None) -> None:
+        """`moves`: earlier model id → the id that the same file has now."""
+        moves = moves or {}
         self._by_lora: dict[str, list[Observation]] = defaultdict(list)
         for observation in observations:
-            for lora in dict.fromkeys(observation.loras):
-                self._by_lora[lora].append(observation)
+            loras = tuple(moves.get(lora, lora) for lora in observation.loras)
+            for lora in dict.fromkeys(loras):
+                self._by_lora[lora].append(observation._replace(loras=loras))
 
     def for_prompt(self, concepts: Collection[str]) -> Mapping[str, Preference]:
         """Preference by LoRA model id, for a prompt about `concepts`; LoRAs without ratings are absent."""

@@ -138,6 +138,10 @@ class ModelRegistry:
             self._store.touch_download(found.local_path, time.time())
         return self._store.get(found.model_id) or found
 
+    def moves(self) -> dict[str, str]:
+        """Earlier id → present id, of every model that was moved or renamed."""
+        return self._store.moves()
+
     def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
         """Change fields of one model by hand; later scans keep these changes.
 

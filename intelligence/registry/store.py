@@ -131,6 +131,10 @@ class RegistryStore:
         rows = self._rows("SELECT model_id FROM moves WHERE previous_id = ?", previous_id)
         return rows[0][0] if rows else None
 
+    def moves(self) -> dict[str, str]:
+        """Earlier id → present id, of every model that was moved or renamed."""
+        return dict(self._rows("SELECT previous_id, model_id FROM moves"))
+
     def search(
         self, words: Sequence[str], filters: Sequence[tuple[str, str]], tags: Sequence[str], sort: str, limit: int
     ) -> list[ModelMetadata]:

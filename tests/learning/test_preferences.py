@@ -130,3 +130,10 @@ def test_strengths_of_what_was_liked():
     found = Preferences(observations).for_prompt(())
     assert found["a"].liked_strengths == ((0.4, 1.0), (0.6, 0.25))
     assert found["b"].liked_strengths == ((0.9, 1.0), (1.0, 0.25))
+
+
+def test_ratings_follow_a_lora_that_was_moved() -> None:
+    seen = [Observation(("lora:old",), frozenset({"cat"}), 5), Observation(("lora:new", "lora:b"), frozenset(), 4)]
+    found = Preferences(seen, {"lora:old": "lora:new"}).for_prompt(["cat"])
+    assert found.keys() == {"lora:new", "lora:b"}
+    assert found["lora:new"].count == 2
