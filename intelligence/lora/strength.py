@@ -20,18 +20,19 @@ from ..registry import ExamplePrompt, LoRAKind, ModelMetadata
 from .recommendation import MAX_STRENGTH
 from .text import Query, is_meta, tokens
 
+SPEED_STRENGTH = 1.0
+"""What the makers of LCM-LoRA, SDXL-Lightning, Hyper-SD and DMD2 apply their LoRAs at (their model cards)."""
 KIND_STRENGTH = {
     LoRAKind.CHARACTER: (0.8, 0.8),
     LoRAKind.STYLE: (0.9, 0.8),
     LoRAKind.CONCEPT: (0.9, 0.8),
     LoRAKind.EFFECT: (0.75, 0.6),
+    LoRAKind.SPEED: (SPEED_STRENGTH, SPEED_STRENGTH),
     LoRAKind.UNKNOWN: (0.9, 0.8),
 }
 """Median strength of a LoRA used alone, and of one used beside others.
 
 From 23,213 example prompts of CivitAI's LoRAs with even numbers (dfanr/CivitaiModelList, 2023, SD 1.5)."""
-SPEED_STRENGTH = 1.0
-"""What the makers of LCM-LoRA, SDXL-Lightning, Hyper-SD and DMD2 apply their LoRAs at (their model cards)."""
 SLIDER_STRENGTH = 1.0
 """A slider's unit of training (Gandikota et al., Concept Sliders, arXiv 2311.12092), where nothing else is known."""
 
@@ -62,6 +63,7 @@ _SIGNED = (
     (-1.0, re.compile(r"\bnegative\b|\bminus\b|(?<!\w)-\s?\d", re.IGNORECASE)),
     (1.0, re.compile(r"\bpositive\b|\bplus\b|(?<!\w)\+\s?\d", re.IGNORECASE)),
 )
+_NUMBERS = re.compile(r"(\d{1,16}):(\d{1,16})")
 _CLAUSE = re.compile(r"[\n.;,()]+(?!\d)")
 
 
@@ -173,7 +175,7 @@ class Strengths:
         if (preset := _preset(model)) is not None:
             value = _bounded(preset, MAX_CHOSEN_STRENGTH)
             return Strength(value, limits, Reason("strength", f"strength {value:g}, set for this LoRA"))
-        known = [*used, Observation(KIND_STRENGTH.get(model.lora_kind, (0.9, 0.8))[stacked], KIND)]
+        known = [*used, Observation(KIND_STRENGTH[model.lora_kind][stacked], KIND)]
         parts = []
         if mine := [Observation(strength, LIKED * weight) for strength, weight in liked]:
             known += mine
@@ -250,8 +252,8 @@ def shares(model: ModelMetadata) -> bool:
 
 def hub_numbers(model: ModelMetadata) -> tuple[int | None, int | None]:
     """The hub's numbers of the model and of its version, None where they are not known."""
-    parts = (model.source_id or "").split(":")
-    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(map(str.isdecimal, parts)) else (None, None)
+    found = _NUMBERS.fullmatch(model.source_id or "")
+    return (int(found[1]), int(found[2])) if found else (None, None)
 
 
 def _slider(model: ModelMetadata, asked: Query | None) -> Strength:

@@ -129,6 +129,7 @@ def test_sliders_take_no_room():
         (lora("a", source_id="5:1"), lora("b", source_id="5:2"), True),
         (lora("witch", source_id="5:1"), lora("witch", source_id="6:2"), False),
         (lora("witch", source_id="5"), lora("witch"), True),
+        (lora("witch", source_id=f"{'9' * 9999}:1"), lora("knight", source_id=f"{'9' * 9999}:1"), False),
         (lora("elder_witch", "mirkwood witch"), lora("young_witch", "mirkwood witch"), True),
         (lora("elder", "mirkwood witch", creator="x"), lora("young", "mirkwood witch", creator="x"), True),
         (lora("elder", "mirkwood witch"), lora("young", "mirkwood witch"), False),
