@@ -15,10 +15,13 @@ from .config import (
     BatchConfig,
     GenerationConstraints,
     LoRAPreferences,
+    MemorySettings,
+    OffloadStrategy,
     OperationMode,
     PipelineConfig,
     Priority,
     VariationStrategy,
+    data_folder,
 )
 from .errors import IntelligentGenerationError, InvalidInputError, UnknownGenerationError
 
@@ -92,6 +95,28 @@ def _recommend(options: argparse.Namespace) -> Answer:
 
     recommendations = IntelligentGenerationPipeline(_config(options)).analyze_and_recommend(options.prompt)
     return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+
+
+def _plan(options: argparse.Namespace) -> Answer:
+    from .memory import MemoryManager, card
+    from .memory.text import plan_lines
+
+    width, height = _size(options.size)
+    manager = MemoryManager(data_folder() / "memory.db")
+    resources = manager.detect_resources()
+    if options.vram is not None:
+        resources = card(options.vram, resources)
+    plan = manager.plan(
+        width,
+        height,
+        options.batch,
+        cfg=not options.no_cfg,
+        settings=MemorySettings(OffloadStrategy(options.strategy)),
+        tile_size=options.tile,
+        resources=resources,
+        steps=options.steps,
+    )
+    return plan.to_dict(), "\n".join(plan_lines(plan))
 
 
 def _scan(options: argparse.Namespace) -> Answer:
@@ -177,11 +202,15 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
         "loras": options.lora,
     }
     if options.size:
-        width, _, height = options.size.lower().partition("x")
-        if not (width.isdecimal() and height.isdecimal()):
-            raise InvalidInputError(f"--size must look like 1024x1024, got {options.size!r}")
-        given |= {"width": int(width), "height": int(height)}
+        given |= dict(zip(("width", "height"), _size(options.size), strict=True))
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise InvalidInputError(f"--size must look like 1024x1024, got {text!r}")
+    return int(width), int(height)
 
 
 @contextmanager
@@ -213,6 +242,17 @@ def _parser() -> argparse.ArgumentParser:
     for choosing in (generate, recommend):
         _add_choices(choosing)
     _add_settings(generate)
+
+    plan = command("plan", _plan, "Show how SDXL would be fitted onto this machine, or onto a card of another size.")
+    plan.add_argument("--vram", type=float, metavar="GIB", help="a card with so much memory (default: this machine)")
+    plan.add_argument("--size", metavar="WxH", default="1024x1024")
+    plan.add_argument("--batch", type=int, default=1, help="images of one run")
+    plan.add_argument("--steps", type=int, default=20)
+    plan.add_argument("--no-cfg", action="store_true", help="without a negative prompt, as distilled models sample")
+    plan.add_argument("--strategy", default="AUTO", type=str.upper, choices=list(OffloadStrategy))
+    plan.add_argument(
+        "--tile", type=int, metavar="PIXELS", help="side of a VAE tile, 0: decode whole (default: chosen)"
+    )
 
     scan = command("scan", _scan, "Read folders of models into the registry.")
     scan.add_argument("folders", nargs="+", metavar="FOLDER")

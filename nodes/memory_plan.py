@@ -62,6 +62,7 @@ class MemoryPlan(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.generation.explanation import explain
+        from ..intelligence.memory import budget_bars
         from .host import memory
 
         settings = parameters.suggested_params
@@ -73,6 +74,7 @@ class MemoryPlan(io.ComfyNode):
             tile_size=TILE_SIZES[tile_size],
             weights_gb=memory.weights_gb(model, vae),
             vae_dtype=memory.vae_dtype(vae),
-            resources=memory.resources(),
+            resources=memory.resources(model),
+            activation_gb=memory.activation_gb(model, vae, settings.width, settings.height),
         )
-        return io.NodeOutput(model, plan, ui={"text": explain(plan).performance_notes})
+        return io.NodeOutput(model, plan, ui={"text": budget_bars(plan.memory) + explain(plan).performance_notes})

@@ -12,6 +12,7 @@ from ..config import (
     OperationMode,
     PipelineConfig,
     VariationStrategy,
+    data_folder,
     require,
 )
 from ..errors import ConfirmationRequiredError, InvalidInputError
@@ -59,7 +60,7 @@ class IntelligentGenerationPipeline:
         )
         self.registry = model_registry or self._own_registry()
         self.learning = LearningEngine()
-        self.memory_manager = MemoryManager()
+        self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
         self.host = DiffusersHost(
             self.config.base_model,
@@ -235,6 +236,9 @@ class IntelligentGenerationPipeline:
             images=len(seeds),
             weights_gb=self.host.weights_gb(),
             parallel=parallel,
+            configs=self.host.configs(),
         )
-        execution, generation = carry_out(self.host, plan, seeds, self.learning, on_step=on_step)
+        execution, generation = carry_out(
+            self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
+        )
         return results_of(generation, execution.images)

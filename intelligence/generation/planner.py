@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
 from ..errors import IntelligentGenerationError
@@ -12,6 +13,7 @@ from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, Resources
 from ..parameters import ParameterOptimizer, profile_for
+from ..parameters.samplers import evaluations
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
@@ -53,7 +55,7 @@ class Planner:
 
     def recommender(self) -> LoRARecommender:
         """The LoRA recommender over the library and the ratings as they are now."""
-        return LoRARecommender(self.registry, self.learning.preferences())
+        return LoRARecommender(self.registry, self.learning.preferences(self.registry.moves()))
 
     def recommend(
         self,
@@ -170,8 +172,11 @@ class Planner:
         vae_dtype: str = "float32",
         resources: Resources | None = None,
         parallel: bool = True,
+        configs: Mapping[str, Mapping[str, Any]] | None = None,
+        activation_gb: Mapping[str, float] | None = None,
     ) -> GenerationPlan:
-        """Fit the job onto the device. Raises InvalidInputError where an edit left a setting that cannot be used."""
+        """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
+        that cannot be used."""
         parameters = recommendations.suggested_params
         if parameters is None:
             raise IntelligentGenerationError("plan: choose the parameters first")
@@ -192,6 +197,10 @@ class Planner:
             vae_dtype=vae_dtype,
             resources=resources,
             parallel=parallel,
+            steps=evaluations(parameters.sampler_name, parameters.num_steps),
+            lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
+            configs=configs,
+            activation_gb=activation_gb,
         )
         return GenerationPlan(recommendations, memory)
 

@@ -1,10 +1,11 @@
 """What the machine has, what a job needs, and the plan that fits one onto the other."""
 
-from .bars import budget_bars
 from .manager import MemoryManager, Usage
 from .offload import ModelOffloader, OffloadConfig
 from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
 from .pool import EvictionPolicy, ModelPool
+from .resources import card
+from .text import budget_bars
 
 __all__ = [
     "COMFYUI",
@@ -20,4 +21,5 @@ __all__ = [
     "Resources",
     "Usage",
     "budget_bars",
+    "card",
 ]

@@ -7,10 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from ..config import OffloadStrategy
+from .plan import Option
 from .prediction import Decoding, Demand, Denoising, Job, Placement, lora_demand, stage_demand, text_demand
 
 SIZE_STEP = 64
 """Pixels of the longer side by which the largest size that fits is searched."""
+
+SMALLER = 0.95
+"""Of what a plan needs, what is worth calling smaller."""
 
 How = TypeVar("How", Denoising, Decoding)
 
@@ -46,6 +50,20 @@ class Way(NamedTuple):
     def need(self) -> float:
         """GiB that must be free."""
         return max(demand.need for demand in self.stages.values())
+
+    def option(self) -> Option:
+        """This way as a record."""
+        return Option(
+            strategy=self.placement.strategy,
+            weight_dtype=self.placement.weight_dtype,
+            batch_size=self.denoising.batch,
+            cfg_split=self.denoising.cfg_split,
+            attention_slicing=self.denoising.attention_slicing,
+            tile_size=self.decoding.tile,
+            vae_dtype=self.decoding.dtype,
+            needed_gb=self.need,
+            seconds=self.seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -83,9 +101,9 @@ def smallest(found: Iterable[Way]) -> Way:
 
 
 def neighbours(found: Sequence[Way], chosen: Way) -> tuple[Way | None, Way | None]:
-    """Of what is faster than `chosen` the one that needs the least, and of what needs less the fastest."""
+    """Of what is faster than `chosen` the one that needs the least, and of what needs clearly less the fastest."""
     faster = (way for way in found if way.seconds < chosen.seconds and way.need > chosen.need)
-    less = (way for way in found if way.need < chosen.need)
+    less = (way for way in found if way.need < chosen.need * SMALLER)
     return (
         min(faster, key=lambda way: (way.need, way.seconds), default=None),
         min(less, key=lambda way: (way.seconds, way.need), default=None),

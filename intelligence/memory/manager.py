@@ -12,9 +12,9 @@ from typing import Any
 from ..config import MemorySettings, OffloadStrategy, is_number, require
 from ..registry import Architecture
 from . import footprints, prediction, reasons
-from .choice import Choices, Way, fastest, largest_size, neighbours, smallest, way, ways
+from .choice import Choices, fastest, largest_size, neighbours, smallest, way, ways
 from .corrections import Corrections
-from .plan import DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
+from .plan import DIFFUSERS, HostTraits, MemoryPlan, Resources
 from .prediction import BYTES, MIB, Decoding, Denoising, Job, Placement
 from .resources import PeakCounter, detect_resources, peak_counter
 
@@ -25,6 +25,9 @@ FASTEST_FIRST = (OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadS
 
 OWN_MEMORY = ("cuda", "xpu")
 """Devices whose memory is not the computer's, so that keeping weights elsewhere saves some."""
+
+SAME_MODEL = 0.02
+"""Relative difference of the UNet's weights below which a model is its architecture's usual one."""
 
 STEPS = 20
 """Model evaluations of an image where nobody says how many: usual for SDXL."""
@@ -41,13 +44,15 @@ class Usage:
 class MemoryManager:
     """What the machine has, what a job needs, and the plan that fits one onto the other."""
 
-    def __init__(self, corrections: Path | None = None) -> None:
-        """`corrections`: where measurements are kept (a database, made on first use); None: nothing is learned."""
+    def __init__(self, corrections: Path | None = None, host: HostTraits = DIFFUSERS) -> None:
+        """`corrections`: where measurements are kept (a database, made on first use); None: nothing is learned.
+        `host`: what can be carried out, where a call does not say otherwise."""
         self._lock = RLock()
         self._counter: PeakCounter | None = None
         self._active: list[Usage] = []
         self._last = Usage()
         self._corrections = None if corrections is None else Corrections(corrections)
+        self._host = host
 
     def detect_resources(self) -> Resources:
         """The device that will sample and the memory at hand now (GiB)."""
@@ -82,23 +87,25 @@ class MemoryManager:
         for usage in self._active:
             usage.peak_vram_gb = max(usage.peak_vram_gb, peak)
 
-    def correct(self, plan: MemoryPlan, measured_gb: float, device_name: str) -> None:
+    def correct(self, plan: MemoryPlan, measured_gb: float, resources: Resources | None = None) -> None:
         """Let later plans for this device learn from what `plan` took, as `track_usage` measured it.
 
         The highest stage is taken to be the predicted one; what it took beside the weights is set against the
-        prediction. A measurement below the weights tells nothing, because they were not all there.
+        prediction. Nothing is learned from a measurement below the weights, because they were not all there, nor on a
+        host that places weights as it likes.
 
         Raises:
             StorageError: the measurement cannot be kept.
         """
         stage = plan.peak_stage
-        if self._corrections is None or not measured_gb or not stage:
+        if self._corrections is None or not self._host.places_weights or not measured_gb or not stage:
             return
         resident = plan.resident[stage]
         predicted = plan.stages[stage] - plan.context_gb - resident
         if predicted > 0 and measured_gb > resident:
-            before = self._corrections.of(device_name).get(stage, 1.0)
-            self._corrections.add(device_name, stage, before * (measured_gb - resident) / predicted)
+            name = (resources or self.detect_resources()).name
+            before = self._corrections.of(name).get(stage, 1.0)
+            self._corrections.add(name, stage, before * (measured_gb - resident) / predicted)
 
     def predict(
         self,
@@ -116,7 +123,7 @@ class MemoryManager:
         weight_dtype: str = "float16",
         cfg_split: bool = False,
         attention: str = "flash",
-        host: HostTraits = DIFFUSERS,
+        host: HostTraits | None = None,
         lora_gb: float = 0.0,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, float]:
@@ -137,7 +144,8 @@ class MemoryManager:
         require(attention in ("flash", "math"), f"attention must be flash or math, got {attention!r}")
         _check(width, height, batch_size, weights_gb, vae_dtype)
         vae_dtype = "float32" if device == "cpu" else vae_dtype
-        known = _footprints(architecture, configs)
+        host = host or self._host
+        known = _footprints(architecture, configs, weights_gb, device)
         job = Job(
             width,
             height,
@@ -172,7 +180,7 @@ class MemoryManager:
         resources: Resources | None = None,
         parallel: bool = True,
         vae_dtype: str = "float32",
-        host: HostTraits = DIFFUSERS,
+        host: HostTraits | None = None,
         steps: int = STEPS,
         lora_gb: float = 0.0,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
@@ -195,8 +203,8 @@ class MemoryManager:
             host: what the host can carry out.
             steps: model evaluations an image, for the predicted time.
             lora_gb: weights of the LoRAs that will be applied.
-            configs: the `config.json` of `unet`, `vae` and text encoders where the model may be another than the
-                architecture's usual one; simulated once, which takes 1–2 s and needs diffusers and transformers.
+            configs: the `config.json` of `unet`, `vae` and text encoders. Where `weights_gb` tells that the UNet is not
+                its architecture's usual one, it is simulated once: 1–2 s, with diffusers and transformers.
             activation_gb: the host's own figures at this size, for a model of another architecture than SDXL, SD1 and
                 SD2: `unet` for one forward item, `vae` for one image.
             tflops: speed of the device (TFLOP/s) where it was measured.
@@ -212,7 +220,8 @@ class MemoryManager:
         device = resources.device
         vae_dtype = "float32" if device == "cpu" else vae_dtype
         budget, budget_reason = reasons.budget(resources, settings, max_vram_gb)
-        known = _footprints(architecture, configs)
+        host = host or self._host
+        known = _footprints(architecture, configs, weights_gb, device)
         measured = resources.context_gb
         job = Job(
             width,
@@ -229,7 +238,7 @@ class MemoryManager:
             patches_loras=host.patches_loras and lora_gb > 0,
             context_gb=prediction.UNKNOWN_CONTEXT.get(device, 0.0) if measured is None else measured,
             pages_weights=resources.dynamic_vram,
-            activation_gb=activation_gb if footprints.of_architecture(architecture) is None and not configs else None,
+            activation_gb=activation_gb if footprints.of_architecture(architecture) is None else None,
             corrections=self._corrections.of(resources.name) if self._corrections else {},
             tflops=tflops or prediction.DEFAULT_TFLOPS,
         )
@@ -271,8 +280,8 @@ class MemoryManager:
             needed_gb=chosen.need,
             comfort={stage: demand.comfort for stage, demand in chosen.stages.items()},
             seconds=chosen.seconds,
-            better=better and _option(better),
-            smaller=smaller and _option(smaller),
+            better=better and better.option(),
+            smaller=smaller and smaller.option(),
             largest_size=largest,
         )
 
@@ -291,12 +300,17 @@ def _check(width: int, height: int, images: int, weights_gb: Mapping[str, float]
     require(vae_dtype in BYTES, f"vae_dtype must be one of {', '.join(BYTES)}, got {vae_dtype!r}")
 
 
-def _footprints(architecture: Architecture, configs: Mapping[str, Mapping[str, Any]] | None) -> footprints.Footprints:
-    if configs:
-        return footprints.of_configs(configs)
+def _footprints(
+    architecture: Architecture,
+    configs: Mapping[str, Mapping[str, Any]] | None,
+    weights_gb: Mapping[str, float] | None,
+    device: str,
+) -> footprints.Footprints:
     usual = footprints.of_architecture(architecture) or footprints.of_architecture(Architecture.SDXL)
     assert usual is not None
-    return usual
+    expected = usual.weights["unet"] * MIB * _weight_bytes(device) / 2
+    same = abs((weights_gb or {}).get("unet", expected) / expected - 1) < SAME_MODEL
+    return usual if same or not configs else footprints.of_configs(configs)
 
 
 def _weight_bytes(device: str) -> int:
@@ -337,17 +351,3 @@ def _weight_dtypes(host: HostTraits, resources: Resources) -> list[str]:
 def _batches(images: int) -> Sequence[int]:
     """Forward batch sizes worth trying, largest first: the even splits of `images`."""
     return sorted({-(-images // parts) for parts in range(1, images + 1)}, reverse=True)
-
-
-def _option(way: Way) -> Option:
-    return Option(
-        strategy=way.placement.strategy,
-        weight_dtype=way.placement.weight_dtype,
-        batch_size=way.denoising.batch,
-        cfg_split=way.denoising.cfg_split,
-        attention_slicing=way.denoising.attention_slicing,
-        tile_size=way.decoding.tile,
-        vae_dtype=way.decoding.dtype,
-        needed_gb=way.need,
-        seconds=way.seconds,
-    )

@@ -63,10 +63,12 @@ class HostTraits:
     attention_slicing: bool = False
     patches_loras: bool = False
     """LoRAs are computed into the weights rather than kept beside them."""
+    places_weights: bool = True
+    """Weights lie where the plan says, so that a measured peak tells what the rest took."""
 
 
 DIFFUSERS = HostTraits("diffusers", weight_dtypes=("float16", "float8"), cfg_split=True, attention_slicing=True)
-COMFYUI = HostTraits("comfyui", patches_loras=True)
+COMFYUI = HostTraits("comfyui", patches_loras=True, places_weights=False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,18 @@ class MemoryPlan(Record):
     """The fastest of what takes less."""
     largest_size: tuple[int, int] | None = None
     """Where nothing fits: width and height of the largest picture of this shape that would."""
+
+    @property
+    def setup(self) -> tuple[object, ...]:
+        """What a host sets up before it runs: plans alike in this need nothing done between them."""
+        return (
+            self.strategy,
+            self.device,
+            self.weight_dtype,
+            self.tile_size,
+            self.cfg_split,
+            self.attention_slicing,
+        )
 
     @property
     def peak_stage(self) -> str:

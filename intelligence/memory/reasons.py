@@ -8,6 +8,7 @@ from ..config import MemorySettings, OffloadStrategy
 from ..records import Reason
 from .choice import Way
 from .plan import Resources
+from .text import describe
 
 MEANING = {
     OffloadStrategy.FULL_GPU: "all weights stay on the device",
@@ -43,20 +44,6 @@ def budget(resources: Resources, settings: MemorySettings, max_vram_gb: float | 
     return smallest, Reason("budget", f"{smallest:.1f} GiB: {text}", otherwise=free_instead)
 
 
-def describe(way: Way, images: int = 1) -> str:
-    """The way in a few words, without its figures."""
-    placement, denoising, decoding = way.placement, way.denoising, way.decoding
-    parts = [
-        placement.strategy.value,
-        {"float8": "8 bit float weights", "int8": "8 bit weights", "int4": "4 bit weights"}.get(placement.weight_dtype),
-        f"{denoising.batch} of {images} images at a time" if denoising.batch < images else None,
-        "CFG split" if denoising.cfg_split else None,
-        "attention sliced" if denoising.attention_slicing else None,
-        f"VAE tiles of {decoding.tile}" if decoding.tile else None,
-    ]
-    return ", ".join(part for part in parts if part)
-
-
 def for_way(
     chosen: Way, found: Sequence[Way], asked: OffloadStrategy, resources: Resources, images: int
 ) -> list[Reason]:
@@ -70,7 +57,9 @@ def for_way(
         text += f"; {asked.value} was asked for"
         if asked is not placement.strategy:
             text += f", but on {resources.device} there is no separate memory to offload to"
-    faster = f"{describe(fastest, images)}, needing about {fastest.need:.1f} GiB" if fastest != chosen else None
+    faster = (
+        f"{describe(fastest.option(), images)}, needing about {fastest.need:.1f} GiB" if fastest != chosen else None
+    )
     made = [Reason("strategy", text, otherwise=faster)]
     if placement.weight_dtype in WEIGHT_MEANING:
         made.append(
@@ -105,13 +94,10 @@ def refusal(
     smallest: Way, budget_gb: float, largest: tuple[int, int] | None, asked: OffloadStrategy, images: int
 ) -> Reason:
     """Why nothing fits, and what would."""
-    remedies = [
-        f"{largest[0]}x{largest[1]} would fit" if largest else "no smaller size fits",
-        "free memory",
-        "let AUTO offload" if asked is not OffloadStrategy.AUTO else "raise the limit",
-    ]
+    size = f"{largest[0]}x{largest[1]} would fit" if largest else "no smaller size would fit"
+    remedy = "let AUTO offload" if asked is not OffloadStrategy.AUTO else "raise the limit"
     return Reason(
         "fits",
-        f"even the smallest plan ({describe(smallest, images)}) needs about {smallest.need:.1f} GiB of "
-        f"{budget_gb:.1f}: {', or '.join(remedies)}",
+        f"even the smallest plan ({describe(smallest.option(), images)}) needs about {smallest.need:.1f} GiB of "
+        f"{budget_gb:.1f}: {size}; or free memory, or {remedy}",
     )

@@ -7,6 +7,7 @@ import platform
 from types import ModuleType
 from typing import Any
 
+from ..config import is_number, require
 from .plan import Resources
 
 GIB = 2**30
@@ -42,6 +43,21 @@ def detect_resources() -> Resources:
             "mps", name, total, free, ram_total, ram_free, "mps", 0.0, dtypes=dtypes("mps"), attention="math"
         )
     return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, "cpu", 0.0, dtypes=dtypes("cpu"))
+
+
+def card(vram_gb: float, machine: Resources) -> Resources:
+    """`machine` with an idle CUDA card of `vram_gb` GiB of its own, to see what would fit there."""
+    require(is_number(vram_gb) and vram_gb > 0, f"vram must be a number above 0, got {vram_gb!r}")
+    return Resources(
+        "cuda",
+        f"a card of {vram_gb:g} GiB",
+        vram_gb,
+        vram_gb,
+        machine.ram_total_gb,
+        machine.ram_free_gb,
+        backend="cuda",
+        dtypes=DTYPES,
+    )
 
 
 def _card(device: str, backend: ModuleType | Any, ram_total: float, ram_free: float) -> Resources:

@@ -45,12 +45,14 @@ def planner() -> Planner:
     """The stages over this server's library and ratings."""
     from ...intelligence.generation.planner import Planner
     from ...intelligence.learning import LearningEngine
+    from ...intelligence.memory import COMFYUI, MemoryManager
     from ...intelligence.registry import ModelRegistry
 
     folder = home()
     return Planner(
         ModelRegistry(folder / "registry.db"),
         LearningEngine(folder / "learning.db"),
+        MemoryManager(host=COMFYUI),
         families=folder / "families.json",
         vocabulary=folder / "vocabulary.json",
     )

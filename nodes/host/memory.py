@@ -1,38 +1,67 @@
-"""What ComfyUI knows of the device, in the planner's terms."""
+"""What ComfyUI knows of the device and the model, in the planner's terms."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_management
 
 from ...intelligence.memory import Resources
+from ...intelligence.memory.resources import detect_resources
 
 GIB = 2**30
 
 
-def resources() -> Resources:
-    """The device that ComfyUI samples on and the memory it would hand out now, loaded models counted as free."""
-    import psutil
+def resources(model: Any = None) -> Resources:
+    """The device that ComfyUI samples on and the memory it would hand out now, loaded models counted as free.
 
+    `model`: the MODEL that will sample; it tells whether dynamic VRAM pages its weights, and what is free then.
+    """
     management = comfy.model_management
     device = management.get_torch_device()
-    ram = psutil.virtual_memory()
-    loaded = sum(model.model_loaded_memory() for model in management.current_loaded_models if model.device == device)
-    return Resources(
-        device=device.type,
+    found = detect_resources()
+    if found.device != device.type:  # --cpu beside a card, DirectML and the like
+        ram = found.ram_total_gb, found.ram_free_gb
+        found = Resources(device.type, "", 0.0, 0.0, *ram, backend=device.type, dtypes=("float16",))
+    dynamic = is_dynamic(model)
+    if dynamic:
+        free = model.get_free_memory(device)
+    else:
+        loaded = (one.model_loaded_memory() for one in management.current_loaded_models if one.device == device)
+        free = management.get_free_memory(device) + sum(loaded)
+    total = management.get_total_memory(device)
+    return replace(
+        found,
         name=management.get_torch_device_name(device),
-        total_gb=management.get_total_memory(device) / GIB,
-        free_gb=(management.get_free_memory(device) + loaded) / GIB,
-        ram_total_gb=ram.total / GIB,
-        ram_free_gb=ram.available / GIB,
+        total_gb=total / GIB,
+        free_gb=min(free, total) / GIB,
+        context_gb=None if dynamic else found.context_gb,  # paged weights lie outside torch too
+        attention="flash",  # where ComfyUI has no fused attention, its own cuts itself to what is free
+        dynamic_vram=dynamic,
     )
+
+
+def is_dynamic(model: Any) -> bool:
+    """Whether ComfyUI's dynamic VRAM pages this MODEL's weights (0.8.0 has none)."""
+    asked = getattr(model, "is_dynamic", None)
+    return bool(asked and asked())
 
 
 def weights_gb(model: Any, vae: Any = None) -> dict[str, float]:
     """True sizes of the weights in hand by stage, GiB; the usual ones hold for the rest."""
     sizes = {"unet": model.model_size() / GIB}
     return sizes if vae is None else {**sizes, "vae": vae.patcher.model_size() / GIB}
+
+
+def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, float] | None:
+    """Core's own figures for one forward item and one decoded image of this size, GiB; None for a VAE of videos."""
+    if getattr(vae, "latent_dim", 2) != 2:
+        return None
+    side = vae.spacial_compression_decode()
+    latent = [1, vae.latent_channels, height // side, width // side]
+    unet = model.model.memory_required(latent)
+    return {"unet": unet / GIB, "vae": vae.memory_used_decode(latent, vae.vae_dtype) / GIB}
 
 
 def vae_dtype(vae: Any) -> str:

@@ -221,7 +221,7 @@ def test_every_strategy_gives_the_same_picture(host: DiffusersHost, strategy: Of
     (plain,) = make(host, plan(), 0)
     wanted = plan()
     offloaded = GenerationPlan(wanted.recommendations, MemoryPlan(strategy, "cpu"))
-    assert np.array_equal(make(host, offloaded, 0)[0], plain)
+    assert np.abs(make(host, offloaded, 0)[0] - plain).max() <= 1  # moved weights lie elsewhere, and round otherwise
 
 
 @pytest.mark.parametrize("seeds", [[], [-1], [2**64], [True], [0.5]])

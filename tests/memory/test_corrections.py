@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from intelligence.memory import MemoryManager, Resources
+from intelligence.memory import COMFYUI, MemoryManager, Resources
 from intelligence.memory.corrections import BOUNDS, KEPT, Corrections
 
 CARD = Resources("cuda", "Card A", 24, 24, 64, 48)
@@ -22,13 +22,13 @@ def test_a_measurement_corrects_the_next_plan(tmp_path: Path):
     assert not file.exists()
     stage = first.peak_stage
     measured = first.resident[stage] + 1.2 * activation(first)
-    manager.correct(first, measured, CARD.name)
+    manager.correct(first, measured, CARD)
     second = MemoryManager(file).plan(1024, 1024, resources=CARD)
     assert activation(second) == pytest.approx(1.2 * activation(first))
     other = Resources("cuda", "Card B", 24, 24, 64, 48)
     assert MemoryManager(file).plan(1024, 1024, resources=other).stages == first.stages
     # What is measured again is set against the uncorrected prediction: it does not creep.
-    manager.correct(second, measured, CARD.name)
+    manager.correct(second, measured, CARD)
     assert manager.plan(1024, 1024, resources=CARD).stages == pytest.approx(second.stages)
 
 
@@ -36,9 +36,11 @@ def test_what_tells_nothing_is_not_kept(tmp_path: Path):
     manager = MemoryManager(tmp_path / "memory.db")
     plan = manager.plan(1024, 1024, resources=CARD)
     for measured in (0.0, plan.resident[plan.peak_stage] * 0.9):
-        manager.correct(plan, measured, CARD.name)
+        manager.correct(plan, measured, CARD)
     assert not (tmp_path / "memory.db").exists()
-    MemoryManager().correct(plan, 20.0, CARD.name)  # learns nothing, and needs no file
+    MemoryManager().correct(plan, 20.0, CARD)  # learns nothing, and needs no file
+    MemoryManager(tmp_path / "memory.db", COMFYUI).correct(plan, 20.0, CARD)  # moves weights as it likes
+    assert not (tmp_path / "memory.db").exists()
 
 
 def test_the_median_of_the_last_counts(tmp_path: Path):

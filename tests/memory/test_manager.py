@@ -139,6 +139,12 @@ def test_its_neighbours(free):
     assert plan.better or plan.smaller
 
 
+def test_the_managers_host_is_the_default():
+    comfyui = MemoryManager(host=COMFYUI)
+    assert comfyui.plan(1024, 1024, resources=card(6)) == manager.plan(1024, 1024, resources=card(6), host=COMFYUI)
+    assert comfyui.predict(1024, 1024) == manager.predict(1024, 1024, host=COMFYUI)
+
+
 def test_unfused_attention_is_sliced_last():
     enough, short = (manager.plan(1024, 1024, resources=card(free, attention="math"), host=EXACT) for free in (24, 3))
     assert not enough.attention_slicing
@@ -177,7 +183,7 @@ def test_what_nothing_fits_is_refused_with_the_largest_size_that_does():
     assert not manager.plan(width + 128, height + 128, 2, resources=resources).fits
     hopeless = manager.plan(1024, 1024, settings=MemorySettings(FULL), resources=resources)
     assert hopeless.largest_size is None
-    assert "no smaller size fits, or free memory, or let AUTO offload" in hopeless.reasons[-1].evidence
+    assert "no smaller size would fit; or free memory, or let AUTO offload" in hopeless.reasons[-1].evidence
 
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
-from ...config import MemorySettings, OffloadStrategy, check_seed, require
+from ...config import MemorySettings, check_seed, require
 from ...errors import BrokenImageError
 from ...memory import MemoryManager, ModelOffloader
 from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
 from ..host import Execution, OnStep
 from ..pace import Pace, decoding_items
-from ..standalone import quiet
+from ..standalone import quiet, require_standalone
 from ..story import GenerationPlan
 from .conditioning import encode, same_length
 from .forward import Forward, watched
-from .loader import ResolvedModel, load_pipeline, parameter_counts, resolve_base_model
+from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .loras import apply_loras
 from .scheduling import make_scheduler
 
@@ -47,7 +47,7 @@ class DiffusersHost:
         self._model: ResolvedModel | None = None
         self._pipe: Any = None
         self._scheduler_config: Any = None
-        self._placed: tuple[OffloadStrategy, str] | None = None
+        self._placed: tuple[object, ...] | None = None
 
     @property
     def model(self) -> ResolvedModel:
@@ -65,6 +65,11 @@ class DiffusersHost:
         """GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""
         width = 4 if MemoryManager().detect_resources().device == "cpu" else 2
         return {stage: count * width / _GIB for stage, count in parameter_counts(self.model).items()}
+
+    def configs(self) -> dict[str, dict[str, Any]] | None:
+        """The networks' `config.json` by component; None for a single file, which is loaded as SDXL."""
+        require_standalone("the diffusers host")
+        return component_configs(self.model)
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         """Sample and decode `len(seeds)` images; see `Host.execute`. An interrupt or error leaves the host usable.
@@ -110,19 +115,20 @@ class DiffusersHost:
 
     def _ready(self, plan: GenerationPlan) -> Any:
         """The pipeline, loaded, with the plan's LoRAs, where the plan's strategy wants it, and its VAE set up."""
+        memory = plan.memory
+        if self._placed and "float8" in self._placed and memory.weight_dtype != "float8":
+            self._pipe = self._placed = None  # what was rounded cannot be had back
         if self._pipe is None:
-            pipe = load_pipeline(self.model, plan.memory.device)
+            pipe = load_pipeline(self.model, memory.device)
             pipe.vae.enable_slicing()
             self._scheduler_config = pipe.scheduler.config
             self._pipe = pipe
         pipe = self._pipe
         apply_loras(pipe, plan.loras)
-        place = (plan.memory.strategy, plan.memory.device)
-        if self._placed != place:
+        if self._placed != memory.setup:
             self._placed = None
-            ModelOffloader(plan.memory.strategy, self.memory_settings.max_vram_gb).distribute_pipeline(pipe)
-            self._placed = place
-        _tile(pipe.vae, plan.memory.tile_size)
+            ModelOffloader(memory.strategy, self.memory_settings.max_vram_gb).distribute_pipeline(pipe, memory)
+            self._placed = memory.setup
         return pipe
 
 
@@ -180,17 +186,6 @@ def _look(pictures: Any, number: int) -> list[str]:
         elif (np.ptp(picture, axis=(0, 1)) < FLAT).all():
             notes.append(f"image {number + index}: of one colour only")
     return notes
-
-
-def _tile(vae: Any, tile_size: int) -> None:
-    """Decode in tiles of `tile_size` pixels (diffusers' own default, the sample size, would save nothing); 0: whole."""
-    if tile_size <= 0:
-        vae.disable_tiling()
-        return
-    vae.enable_tiling()
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    vae.tile_sample_min_size = tile_size
-    vae.tile_latent_min_size = max(1, tile_size // factor)
 
 
 class _Progress:

@@ -152,6 +152,14 @@ def parameter_counts(model: ResolvedModel) -> dict[str, int]:
     return counts
 
 
+def component_configs(model: ResolvedModel) -> dict[str, dict[str, Any]] | None:
+    """The `config.json` of each network by component; None for a single file, which has none."""
+    if model.kind is ModelForm.SINGLE_FILE:
+        return None
+    files = {component: model.path / component / "config.json" for component in _STAGES}
+    return {component: _json(file) for component, file in files.items() if file.is_file()}
+
+
 def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
     try:
         from huggingface_hub import HfApi

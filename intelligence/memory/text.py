@@ -1,0 +1,61 @@
+"""A memory plan for people: one bar a stage, filled as far as the stage takes of the budget, and what else there is."""
+
+from __future__ import annotations
+
+from .plan import MemoryPlan, Option
+
+WIDTH = 24
+"""Characters of a bar."""
+
+NAMES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
+
+WEIGHTS = {"float8": "8 bit float weights", "int8": "8 bit weights", "int4": "4 bit weights"}
+
+
+def budget_bars(plan: MemoryPlan, measured_gb: float | None = None) -> list[str]:
+    """The budget, each stage's predicted peak beside it, and what was measured.
+
+    Args:
+        measured_gb: what `track_usage` measured of the whole run; None or 0: nothing was.
+    """
+    scale = plan.budget_gb or max(plan.stages.values(), default=0.0) or 1.0
+    lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {plan.budget_gb:.2f} GiB"]
+    for stage, peak in plan.stages.items():
+        filled = min(WIDTH, round(peak / scale * WIDTH))
+        held = min(filled, round((plan.context_gb + plan.resident.get(stage, 0.0)) / scale * WIDTH))
+        bar = ("█" * held + "▒" * (filled - held)).ljust(WIDTH, "·")
+        over = " (over the budget)" if plan.budget_gb is not None and peak > plan.budget_gb else ""
+        lines.append(f"{NAMES.get(stage, stage):<6} {bar} {peak:5.2f} GiB{over}")
+    lines.append("█ weights and driver, ▒ activations, · free")
+    if measured_gb:
+        predicted = plan.predicted_peak_gb - plan.context_gb
+        lines.append(f"Peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB")
+    return lines
+
+
+def plan_lines(plan: MemoryPlan) -> list[str]:
+    """The whole plan: bars, reasons, and the ways next to it."""
+    reasons = [
+        f"{reason.what}: {reason.evidence}" + (f" (otherwise {reason.otherwise})" if reason.otherwise else "")
+        for reason in plan.reasons
+    ]
+    nearby = [
+        f"{title}: {describe(option)}, {option.needed_gb:.1f} GiB, about {option.seconds:.0f} s"
+        for title, option in (("Next faster", plan.better), ("Next smaller", plan.smaller))
+        if option is not None
+    ]
+    return [*budget_bars(plan), "", *reasons, *nearby]
+
+
+def describe(option: Option, images: int | None = None) -> str:
+    """One way to run a job in a few words; `images`: of how many a forward batch is a part."""
+    batch = option.batch_size
+    parts = [
+        option.strategy.value,
+        WEIGHTS.get(option.weight_dtype),
+        None if batch == (images or 1) else f"{batch}{f' of {images}' if images else ''} images at a time",
+        "CFG split" if option.cfg_split else None,
+        "attention sliced" if option.attention_slicing else None,
+        f"VAE tiles of {option.tile_size}" if option.tile_size else None,
+    ]
+    return ", ".join(part for part in parts if part)
