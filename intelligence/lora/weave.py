@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..prompt import ConceptCategory, PromptAnalysis, parse, strip_lora_tags
+from ..prompt import ConceptCategory, PromptAnalysis, parse
 from ..records import Reason, Record
 from ..registry import LoRAKind
 from .recommendation import LoRARecommendation
 from .text import tokens
-from .triggers import Written, plain_text, safe_phrase
+from .triggers import Written, plain_text, safe_phrase, without_tags
 
 OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
 """What a list of tags opens with: `masterpiece, 1girl, solo`."""
@@ -46,7 +46,7 @@ def weave(
         negative_hints: likewise for the negative prompt.
         quality_front: whether quality tags stand before the prompt (Pony's `score_9`) or after it.
     """
-    text = _without_tags(prompt_analysis.text or prompt_analysis.prompt)
+    text = without_tags(prompt_analysis.text or prompt_analysis.prompt)
     listed = prompt_analysis.tag_style >= 0.5
     opening = {tokens(phrase) for category in OPENING for phrase in prompt_analysis.concepts.get(category, ())}
     reasons: list[Reason] = []
@@ -68,19 +68,12 @@ def weave(
         reasons.append(
             Reason("prompt", f"added {', '.join(tags)} {where} the prompt: quality tags of the model family")
         )
-    negative = _without_tags(prompt_analysis.negative_prompt)
+    negative = without_tags(prompt_analysis.negative_prompt)
     hints = _missing(negative_hints, negative)
     if hints:
         negative = _insert(negative, hints)
         reasons.append(Reason("negative prompt", f"added {', '.join(hints)}: usual for the model family"))
     return Woven(text, negative, tuple(reasons))
-
-
-def _without_tags(prompt: str) -> str:
-    """`prompt` without LoRA tags; a tag within a tag leaves a tag, which goes too."""
-    while (stripped := strip_lora_tags(prompt)) != prompt:
-        prompt = stripped
-    return prompt
 
 
 def _missing(tags: Iterable[str], text: str) -> list[str]:

@@ -83,7 +83,7 @@ def test_few_words_of_a_long_set():
         ("(zorblax", r"\(zorblax"),
         ("zorblax\\", "zorblax"),
         ("a <lora:evil:9> b", "a b"),
-        ("<lora:<lora:a:1>b:1>c", "c"),
+        ("<lora:<lora:a:1>b:1>c", "lora:b:1>c"),
         ("zor\u202eblax\x00", "zor blax"),
         ("x" * (MAX_CHARACTERS + 1), ""),
     ],

@@ -115,6 +115,7 @@ WORDS = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(PROMPTS, WORDS, WORDS, st.sampled_from(LoRAKind), st.booleans())
 @example("<lora:<lora:a:1>b:1>", [], [], LoRAKind.STYLE, False)
+@example("<<<lora:" * 100 + ":1>" * 100, ["<lo<lora:x>ra:y>"], [], LoRAKind.STYLE, False)
 @example("b" * 8_000 + " a" * 3_000, ["zorblax"], [], LoRAKind.STYLE, False)
 @example("A cat sleeps.", [], [], LoRAKind.STYLE, False)
 @example("(a, (b", ["zorblax"], ["red"], LoRAKind.CHARACTER, True)
