@@ -38,6 +38,6 @@ class Host(Protocol):
     name: str
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
-        """Sample and decode `len(seeds)` images, image i from noise seeded with `seeds[i]`, in forward batches of
-        `plan.memory.batch_size`, with all of `plan.loras` applied together at their strengths."""
+        """Sample and decode `len(seeds)` images, image i from noise seeded with `seeds[i]`, at most
+        `plan.memory.batch_size` in a forward batch, with all of `plan.loras` applied together at their strengths."""
         ...
