@@ -31,7 +31,7 @@ _ATTRIBUTE, _FURTHER_ATTRIBUTE, _ATTRIBUTES_AT_MOST = 0.35, 0.2, 0.95
 _CONTENT_WEIGHT = {
     ContentType.CHARACTER: 1.0,
     ContentType.PORTRAIT: 1.3,
-    ContentType.GROUP: 1.4,
+    ContentType.GROUP: 1.1,
     ContentType.ANIMAL: 1.0,
     ContentType.LANDSCAPE: 0.8,
     ContentType.ARCHITECTURE: 0.9,

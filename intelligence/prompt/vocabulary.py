@@ -240,6 +240,7 @@ def _build(data: dict[str, Any]) -> Vocabulary:
         for kind, weight in (("words", 1.0), ("hints", HINT)):
             for phrase in lists.get(kind, ()):
                 add(english, phrase, ConceptCategory.STYLE, styles=((ArtisticStyle(name), weight),))
+    _inherit(english)
     plain = Vocabulary(english, names, longest=max(map(len, (*english, *names))))
     spanish: Phrasebook = {}
     for phrase, meaning in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
@@ -265,6 +266,18 @@ def _build(data: dict[str, Any]) -> Vocabulary:
         **{name: frozenset(map(fold, data[name])) for name in _WORD_LISTS},
         longest=max(map(len, (*english, *names, *spanish))),
     )
+
+
+def _inherit(english: Phrasebook) -> None:
+    """What a phrase's last word says, the phrase says too: a `quick sketch` is a drawing, a `vector logo` an object."""
+    for key, meaning in english.items():
+        last = english.get(key[-1:]) if len(key) > 1 else None
+        if last and not meaning.styles and any(weight == 1.0 for _, weight in last.styles):
+            english[key] = replace(meaning, styles=last.styles)
+        elif (
+            last and not meaning.content and meaning.styles and last.content == (ContentType.OBJECT,) and not last.weak
+        ):
+            english[key] = replace(meaning, content=last.content)
 
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:

@@ -15,7 +15,7 @@ _IN_IE = (
     *("cutie", "veggie", "pantie", "rookie", "collie", "pinkie", "faerie", "birdie", "goalie", "calorie", "prairie"),
 )
 _IN_MAN = ("man", "gentleman", "fireman", "policeman", "businessman", "swordsman", "fisherman", "horseman", "snowman")
-_IN_F = ("wolf", "elf", "leaf", "shelf", "thief")
+_IN_F = ("wolf", "elf", "leaf", "shelf", "thief", "dwarf", "scarf", "calf", "loaf", "half", "hoof", "wharf")
 _IN_O = ("potato", "tomato", "hero", "mango", "volcano")
 _IRREGULAR = (
     {f"{word}s": word for word in _IN_IE}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import PromptAnalyzer, parse
 from tests.benchmarks.report import parser, report
-from tests.benchmarks.understanding import HALVES, rows
+from tests.benchmarks.understanding import HALVES, labelled
 
 HOSTILE = 2_000
 LONG = 48_000
@@ -104,7 +104,7 @@ def main() -> None:
     arguments = parser(__doc__ or "").parse_args()
     analyzer = PromptAnalyzer()
     analyzer.analyze("warm up")
-    prompts = [row["prompt"] for half in HALVES for row in rows(f"prompts_{half}")]
+    prompts = [row["prompt"] for half in HALVES for row in labelled(half)]
     random.Random(0).shuffle(prompts)
     figures: dict[str, float | int | str | bool | None] = {}
     for name, read in (("parse", parse), ("analyze", analyzer.analyze)):

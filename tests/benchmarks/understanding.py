@@ -29,14 +29,19 @@ def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def labelled(half: str) -> list[dict[str, Any]]:
+    """The labelled prompts of a half; those that had been looked at count with the tuned one."""
+    return rows(f"prompts_{half}") + (rows("prompts_seen") if half == "tuned" else [])
+
+
 def share(right: Iterable[bool]) -> float:
     """How many of `right` are true."""
     return statistics.fmean(map(float, right))
 
 
-def accuracy(analyzer: PromptAnalyzer, labelled: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def accuracy(analyzer: PromptAnalyzer, prompts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The shares of labelled prompts whose parts are read as a person labelled them."""
-    read = [(analyzer.analyze(row["prompt"]), row) for row in labelled]
+    read = [(analyzer.analyze(row["prompt"]), row) for row in prompts]
     return {
         "style": share(analysis.intent.artistic_style in row["style"] for analysis, row in read),
         "content": share(analysis.intent.content_type in row["content"] for analysis, row in read),
@@ -91,10 +96,10 @@ def main() -> None:
     figures: dict[str, float | int | str | bool | None] = {}
     prompts = []
     for half in HALVES:
-        labelled, twins = rows(f"prompts_{half}"), rows(f"twins_{half}")
-        prompts += [row["prompt"] for row in labelled]
-        figures[f"{half}_prompts"] = len(labelled)
-        figures |= {f"{half}_{what}": value for what, value in accuracy(analyzer, labelled).items()}
+        part, twins = labelled(half), rows(f"twins_{half}")
+        prompts += [row["prompt"] for row in part]
+        figures[f"{half}_prompts"] = len(part)
+        figures |= {f"{half}_{what}": value for what, value in accuracy(analyzer, part).items()}
         figures[f"{half}_twins"] = len(twins)
         figures[f"{half}_twin_overlap"] = statistics.fmean(twin_overlap(analyzer, twins))
     if arguments.records and arguments.captions:
