@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -11,15 +11,17 @@ from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
-from .ranking import Evidence, Library, Shift, base_factor, prompt_query, unusable
+from .library import Library, unusable
+from .ranking import Evidence, Shift, prompt_query, search
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .selection import Candidate, select
 from .strength import Liked, Strength, Strengths
 from .text import Query
-from .triggers import Written, missing_words
+from .triggers import Written, missing_words, without_tags
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
+MAX_RANKED = 100
 NEAR_MISS = 0.25
 """Confidence from which a LoRA below the threshold is worth a word."""
 
@@ -67,30 +69,34 @@ class LoRARecommender:
     Args:
         registry: where the LoRAs are listed.
         preferences: what ratings say; None: nothing.
+        dense_text: whether likeness of meaning is used where MiniLM is installed.
+
+    A registry with a `folder` has the index of a large library, and its embeddings, kept there.
     """
 
-    def __init__(self, registry: Registry, preferences: Ratings | None = None) -> None:
+    def __init__(self, registry: Registry, preferences: Ratings | None = None, *, dense_text: bool = True) -> None:
         self.registry = registry
         self.preferences = preferences
+        self.dense_text = dense_text
 
     def rank(
-        self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = 100
+        self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = MAX_RANKED
     ) -> list[LoRARecommendation]:
         """The LoRAs that fit the base model and that the prompt speaks for at all, best first.
 
-        At most `top_k`, and no more than the 100 that the text search puts first.
+        At most `top_k`, and no more than `MAX_RANKED`.
         """
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
         rated = self._rated(prompt_analysis)
-        allowed, _ = self._found(prompt_analysis, base, rated)
+        allowed, _ = self._found(prompt_analysis, base, rated, 0.0, top_k)
         strengths = self._strengths()
-        written = Written(prompt_analysis.text)
+        written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
         liked = _liked(rated)
         return [
             _recommendation(e, strengths.alone(model, asked, liked.get(model.model_id, ())), written)
-            for e in allowed[:top_k]
-            for model in (e.features.model,)
+            for e in allowed
+            for model in (e.model,)
         ]
 
     def recommend(
@@ -128,25 +134,25 @@ class LoRARecommender:
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
-        written = Written(prompt_analysis.text)
+        written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
         named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
         rated = self._rated(prompt_analysis)
-        allowed, blocked = self._found(prompt_analysis, base, rated)
+        allowed, blocked = self._found(prompt_analysis, base, rated, min(min_confidence, NEAR_MISS))
         put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
-        candidates = [Candidate(e.features.model, e.confidence, e.words) for e in allowed]
+        candidates = [Candidate(e.model, e.confidence, e.words) for e in allowed]
         chosen, turned_down = select(candidates, put_in, asked, limits)
         models = [candidate.model for candidate in chosen]
         strengths = self._strengths().together(models, put_in, asked, _liked(rated))
-        found = {e.features.model.model_id: e for e in allowed}
+        found = {e.model.model_id: e for e in allowed}
         recommended = [
             _recommendation(found[candidate.model.model_id], strength, written)
             for candidate, strength in zip(chosen, strengths, strict=True)
         ]
         refused = [
-            RejectedLoRA(e.features.model.name, Reason("lora", reason, round(e.relevance, 3)))
+            RejectedLoRA(e.model.name, Reason("lora", reason, round(e.relevance, 3)))
             for e, reason in blocked
             if e.relevance >= min(limits.min_confidence, 0.5)
-            and e.features.model.model_id not in {model.model_id for model, _ in put_in}
+            and e.model.model_id not in {model.model_id for model, _ in put_in}
         ]
         near = [item for item in turned_down if item.reason.weight >= NEAR_MISS]
         others = (refused[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
@@ -169,7 +175,9 @@ class LoRARecommender:
         revision = self.registry.revision
         known = _LIBRARIES.get(self.registry)
         if known is None or known[0] != revision:
-            known = (revision, Library(self.registry.list_models(ModelKind.LORA, with_problems=True)))
+            models = self.registry.list_models(ModelKind.LORA, with_problems=True)
+            folder: Path | None = getattr(self.registry, "folder", None)
+            known = (revision, Library(models, folder, revision))
             _LIBRARIES[self.registry] = known
         return known[1]
 
@@ -181,22 +189,18 @@ class LoRARecommender:
         return self._library().strengths
 
     def _found(
-        self, analysis: PromptAnalysis, base: FamilyFinding, rated: Mapping[str, Any]
+        self,
+        analysis: PromptAnalysis,
+        base: FamilyFinding,
+        rated: Mapping[str, Any],
+        least: float,
+        top_k: int = MAX_RANKED,
     ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
-        """The LoRAs with any evidence, best first: those that fit the base model, and those that do not, with why."""
+        """Those of `search`, with what ratings and, where that is installed, likeness of meaning say."""
+        library = self._library()
         shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
-        allowed: list[Evidence] = []
-        blocked: list[tuple[Evidence, str]] = []
-        for evidence, reason in self._library().search(analysis, base, shifts):
-            if reason is not None:
-                blocked.append((evidence, reason))
-                continue
-            factor, against = base_factor(evidence.features.model, base)
-            reasons = evidence.reasons if against is None else (*evidence.reasons, against)
-            allowed.append(replace(evidence, confidence=evidence.confidence * factor, reasons=reasons))
-        allowed.sort(key=_best_first)
-        blocked.sort(key=lambda item: _best_first(item[0]))
-        return allowed, blocked
+        likeness = library.likeness(analysis) if self.dense_text else None
+        return search(library, analysis, base, shifts, least, top_k, likeness)
 
     def _tagged(
         self, tags: Sequence[LoRATag], asked: Query, written: Written, base: FamilyFinding
@@ -230,13 +234,8 @@ def _liked(rated: Mapping[str, Any]) -> dict[str, Liked]:
     return {model: preference.liked_strengths for model, preference in rated.items()}
 
 
-def _best_first(evidence: Evidence) -> tuple[float, float, str, str]:
-    model = evidence.features.model
-    return (-round(evidence.confidence, 6), -evidence.score, model.name, model.model_id)
-
-
 def _recommendation(evidence: Evidence, strength: Strength, written: Written) -> LoRARecommendation:
-    model = evidence.features.model
+    model = evidence.model
     words = missing_words(model, written)
     reasons = (*evidence.reasons, strength.reason, *_trigger_reason(words))
     return LoRARecommendation(

@@ -1,18 +1,13 @@
-"""Text as the ranking compares it: tokens, phrases of a prompt, and BM25 over a library."""
+"""Text as the ranking compares it: tokens, and the phrases of a prompt."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..prompt import ConceptCategory, vocabulary
 from ..prompt.words import terms
@@ -24,7 +19,8 @@ MAX_PHRASE = 6
 _SHORT = 80
 """Characters up to which a text's tokens are remembered."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_PIECE_END = re.compile(r"[,.;:!?\n|()\[\]{}\"]+")
+_PIECE_END = re.compile(r"[,.;:!?\n|\"]+")
+_ATTENTION = re.compile(r":\s*\d*\.?\d+\s*(?=[)\]])")
 _VERSION = re.compile(r"v?\d+(?:[a-z]|k|st|nd|ep)?\d*")
 
 
@@ -48,6 +44,11 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 _phrase_tokens = lru_cache(maxsize=20_000)(_tokens)
+
+
+def pieces(text: str) -> list[tuple[str, ...]]:
+    """The tokens of every comma piece or clause of `text` that has some; attention weights left out."""
+    return [found for piece in _PIECE_END.split(_ATTENTION.sub("", text)) if (found := tokens(piece))]
 
 
 @cache
@@ -93,6 +94,11 @@ class Query:
     written: Mapping[str, str] = field(default_factory=dict)
     """Token → the word as the prompt has it."""
 
+    @cached_property
+    def keys(self) -> dict[str, bool]:
+        """Every word and phrase without its spaces, and whether it is a word."""
+        return {**{"".join(phrase): False for phrase in self.phrases}, **dict.fromkeys(self.tokens, True)}
+
     def has(self, phrase: tuple[str, ...]) -> bool:
         """Whether the phrase stands in the prompt as a whole."""
         return phrase in self.phrases if len(phrase) <= MAX_PHRASE else all(token in self.tokens for token in phrase)
@@ -114,45 +120,3 @@ def query(texts: Iterable[str]) -> Query:
                 for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
                     found.add(stems[start:end])
     return Query(frozenset(written), frozenset(found), written)
-
-
-class BM25:
-    """Okapi BM25 over weighted fields (BM25F with one saturation), as flat postings.
-
-    Robertson & Zaragoza, *The Probabilistic Relevance Framework: BM25 and Beyond* (2009); k1 = 1.2, b = 0.5.
-    """
-
-    K1, B = 1.2, 0.5
-
-    def __init__(self, documents: Sequence[Sequence[tuple[float, Sequence[str]]]]) -> None:
-        """Args: documents: per document, its fields as (weight, tokens)."""
-        counts: list[Counter[str]] = []
-        for fields in documents:
-            count: Counter[str] = Counter()
-            for weight, words in fields:
-                for word in words:
-                    count[word] += weight  # type: ignore[assignment]
-            counts.append(count)
-        lengths = np.array([sum(count.values()) for count in counts], dtype=np.float32)
-        mean = float(lengths.mean()) if len(lengths) and lengths.any() else 1.0
-        postings: dict[str, tuple[list[int], list[float]]] = {}
-        for number, count in enumerate(counts):
-            norm = self.K1 * (1 - self.B + self.B * float(lengths[number]) / mean)
-            for word, frequency in count.items():
-                numbers, impacts = postings.setdefault(word, ([], []))
-                numbers.append(number)
-                impacts.append(frequency * (self.K1 + 1) / (frequency + norm))
-        self.size = len(counts)
-        self._postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-        for word, (numbers, impacts) in postings.items():
-            idf = math.log(1 + (self.size - len(numbers) + 0.5) / (len(numbers) + 0.5))
-            self._postings[word] = (np.array(numbers, np.int32), np.array(impacts, np.float32) * np.float32(idf))
-
-    def scores(self, words: Iterable[str]) -> NDArray[np.float32]:
-        """The score of every document for these words, shape (documents,)."""
-        total = np.zeros(self.size, np.float32)
-        for word in sorted(set(words)):
-            if word in self._postings:
-                numbers, impacts = self._postings[word]
-                total[numbers] += impacts
-        return total

@@ -79,6 +79,13 @@ class PromptQuery:
 
     prompt: str
     records: tuple[int, ...]
+    written: str = ""
+    """The prompt as the person wrote it, where that is another."""
+
+    @property
+    def known_as(self) -> str:
+        """What must not be among the LoRAs' example prompts."""
+        return self.written or self.prompt
 
 
 def in_ids(number: int, ids: str) -> bool:
@@ -133,7 +140,7 @@ def without_names(query: PromptQuery, loras: Mapping[int, CivitaiLoRA]) -> Promp
         for text in (model.name, model.title, *phrases):
             taken.update(words(text), words(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)))
     kept = re.sub(r"[^\W_]+", lambda match: "" if set(words(match[0])) & taken else match[0], query.prompt)
-    return PromptQuery(kept, query.records) if words(kept) else None
+    return PromptQuery(kept, query.records, query.prompt) if words(kept) else None
 
 
 def load_captions(path: str | Path, known: Collection[int], *, even_rows: bool) -> list[PromptQuery]:

@@ -1,16 +1,33 @@
-"""How well and how fast LoRAs are found in a made library: python -m tests.benchmarks.retrieval --count 1000 --json
+"""How well and how fast LoRAs are found: python -m tests.benchmarks.retrieval --records DIR --captions CSV --json
 
-The library is drawn at random (invented subjects, shared everyday tags), so that these figures watch for setbacks; they
-say nothing of how a person's library fares.
+Queries (see tests/benchmarks/civitai.py), each asked of all records' LoRAs, without its own prompt and near-duplicates
+among what they know:
+  a         prompts with one LoRA, whole
+  b         the same without any word of the LoRA's trigger words, file name and title
+  c         prompts with two LoRAs or more: share of them among the first five
+  captions  sentences, labelled by a language model (incompletely): share of the labelled among the first ten
+  a bare    a, where no LoRA has example prompts
+The table of confidences asks every prompt with its LoRAs in the library and without, and counts what `recommend` would
+take, best first and at most three, from a confidence on. Without --records a made library is asked, of invented
+subjects: its figures watch for setbacks and say nothing of how a person's library fares.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
+import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from intelligence.lora import LoRARecommender
+import numpy as np
+
+from intelligence.lora import LoRARecommender, ranker
+from intelligence.lora.dense import DenseText
+from intelligence.lora.index import build, load, save
+from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import (
     Architecture,
@@ -21,7 +38,27 @@ from intelligence.registry import (
     ModelMetadata,
     TriggerSet,
 )
+from tests.benchmarks.civitai import (
+    SD1,
+    CivitaiLoRA,
+    PromptQuery,
+    in_ids,
+    load_captions,
+    load_records,
+    multi_queries,
+    tag_queries,
+    without_names,
+)
+from tests.benchmarks.corpus import Corpus, bare
 from tests.benchmarks.report import parser, report
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+MOST = 3
+"""LoRAs that are taken for one prompt."""
+LIBRARIES = ((50, 40), (200, 10), (1000, 2))
+"""Size of a random library, and how many are drawn."""
+SCALES = (7_230, 30_000, 100_000)
+ANALYZER = PromptAnalyzer()
 
 EVERYDAY = [
     *("1girl", "solo", "smile", "dress", "armor", "sword", "forest", "castle", "night", "city", "street", "portrait"),
@@ -32,15 +69,170 @@ SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", 
 SDXL = ModelEvidence(name="made", architecture=Architecture.SDXL)
 
 
-class MadeLibrary:
+class Shelf:
     """Stands where the registry stands."""
 
-    def __init__(self, count: int, rng: random.Random) -> None:
+    def __init__(self, models: Sequence[ModelMetadata]) -> None:
         self.revision = 1
-        self.models = [made(number, rng) for number in range(count)]
+        self.models = list(models)
 
     def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
         return self.models
+
+
+Meaning = Callable[[str], np.ndarray | None]
+
+
+def unknown(prompt: str) -> None:
+    """Likeness of meaning where it is not asked."""
+
+
+def ranked(
+    corpus: Corpus, query: PromptQuery, allowed: np.ndarray | None = None, meaning: Meaning = unknown
+) -> tuple[list[int], list[float]]:
+    """Record numbers, best first, and their probabilities."""
+    analysis = ANALYZER.analyze(query.prompt)
+    met = corpus.meet(prompt_query(analysis), query.known_as, query.records)
+    found = ranker.rank(corpus.index, met, analysis.tag_style, allowed, likeness=meaning(query.prompt))
+    return [corpus.numbers[place] for place in found.loras], found.probabilities.tolist()
+
+
+def found_share(
+    corpus: Corpus, queries: Sequence[PromptQuery], depths: Sequence[int], meaning: Meaning = unknown
+) -> dict[int, float]:
+    """Depth → mean share of a query's LoRAs among the first so many."""
+    total = dict.fromkeys(depths, 0.0)
+    for query in queries:
+        numbers, _ = ranked(corpus, query, None, meaning)
+        for depth in depths:
+            total[depth] += len(set(query.records) & set(numbers[:depth])) / len(query.records)
+    return {depth: value / len(queries) if queries else 0.0 for depth, value in total.items()}
+
+
+def confidence(
+    corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning = unknown
+) -> dict[str, float]:
+    """Per threshold: share of the picks that are right, and picks a prompt, LoRA present or not by turns."""
+    asked = []
+    for turn, query in enumerate(queries):
+        allowed = None
+        if turn % 2:
+            allowed = np.ones(corpus.index.size, bool)
+            allowed[[corpus.place[number] for number in query.records if number in corpus.place]] = False
+        numbers, probabilities = ranked(corpus, query, allowed, meaning)
+        right = set() if turn % 2 else set(query.records)
+        asked.append([(p, number in right) for number, p in zip(numbers[:MOST], probabilities[:MOST], strict=True)])
+    figures = {}
+    for threshold in THRESHOLDS:
+        picks = [right for found in asked for p, right in found if p >= threshold]
+        figures[f"{name}_precision_at_{threshold:g}"] = sum(picks) / len(picks) if picks else float("nan")
+        figures[f"{name}_picks_per_prompt_at_{threshold:g}"] = len(picks) / len(asked)
+    every = [item for found in asked for item in found]
+    for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01)):
+        inside = [(p, right) for p, right in every if low <= p < high]
+        if inside:
+            figures[f"{name}_told_{low:g}_to_{min(high, 1):g}"] = statistics.fmean(p for p, _ in inside)
+            figures[f"{name}_true_{low:g}_to_{min(high, 1):g}"] = statistics.fmean(right for _, right in inside)
+    return figures
+
+
+def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
+    """Prompts of kind a in random libraries that hold their LoRA."""
+    figures = {}
+    for size, count in LIBRARIES:
+        rng = random.Random(size)
+        shares: dict[int, list[float]] = {1: [], 5: []}
+        for _ in range(count):
+            inside = rng.sample(list(loras), min(size, len(loras)))
+            corpus = Corpus(inside, ranker.background())
+            queries = tag_queries([lora for lora in inside if in_ids(lora.number, ids)], 1)
+            for query in rng.sample(queries, min(100, len(queries))):
+                numbers, _ = ranked(corpus, query)
+                for depth, hits in shares.items():
+                    hits.append(float(query.records[0] in numbers[:depth]))
+        figures |= {f"library_{size}_recall_at_{d}": statistics.fmean(hits) for d, hits in shares.items() if hits}
+    return figures
+
+
+def times(models: Sequence[ModelMetadata], prompts: Sequence[str], base: ModelEvidence) -> dict[str, float]:
+    """Milliseconds of analyse + recommend, one after the other, warm."""
+    recommender = LoRARecommender(Shelf(models))
+    taken = []
+    for prompt in (*prompts[:20], *prompts):
+        start = time.perf_counter()
+        recommender.recommend(ANALYZER.analyze(prompt), base)
+        taken.append((time.perf_counter() - start) * 1000)
+    return {"median_ms": statistics.median(taken[20:]), "p95_ms": statistics.quantiles(taken[20:], n=20)[-1]}
+
+
+def enlarged(models: Sequence[ModelMetadata], count: int) -> list[ModelMetadata]:
+    """As many LoRAs: copies with names and trigger words of their own."""
+    copies = [*models]
+    for number in range(len(models), count):
+        model, mark = models[number % len(models)], f"q{number}"
+        sets = tuple(TriggerSet((*item.words, f"{item.words[0]} {mark}"), "copy") for item in model.trigger_sets)
+        copies.append(
+            replace(model, model_id=f"lora:{mark}.safetensors", name=f"{model.name} {mark}", trigger_sets=sets)
+        )
+    return copies[:count]
+
+
+def index_figures(models: Sequence[ModelMetadata]) -> dict[str, float]:
+    """Seconds to build and to load the index, and its size."""
+    start = time.perf_counter()
+    index = build(models, ranker.background())
+    built = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "index.npz"
+        save(index, path, "made")
+        start = time.perf_counter()
+        load(path, "made")
+        loaded = time.perf_counter() - start
+    size = sum(array.nbytes for array in vars(index).values())
+    return {"index_mb": size / 1e6, "index_build_seconds": built, "index_load_seconds": loaded}
+
+
+def of_records(
+    folder: str, captions: str | None, embeddings: str | None, ids: str, most: int, scales: Sequence[int]
+) -> dict[str, float]:
+    """Every figure of real records."""
+    loras = load_records(folder)
+    chosen = [lora for lora in loras if in_ids(lora.number, ids)]
+    by_number = {lora.number: lora for lora in loras}
+    rng = random.Random(0)
+    whole = rng.sample(found := tag_queries(chosen), min(most, len(found)))
+    stripped = [query for one in whole if (query := without_names(one, by_number))]
+    several = multi_queries(chosen, 4)
+    corpus = Corpus(loras, ranker.background())
+    figures: dict[str, float] = {"loras": len(loras), "queries": len(whole), "queries_c": len(several)}
+    for name, queries, depths in (("a", whole, (1, 5, 10)), ("b", stripped, (1, 10)), ("c", several, (5, 10))):
+        figures |= {f"{name}_recall_at_{d}": v for d, v in found_share(corpus, queries, depths).items()}
+    figures |= confidence(corpus, whole, "tags")
+    if captions:
+        sentences = load_captions(captions, {lora.number for lora in chosen}, even_rows=ids != "even")
+        figures["queries_captions"] = len(sentences)
+        figures |= {f"captions_recall_at_{d}": v for d, v in found_share(corpus, sentences, (1, 10)).items()}
+        figures |= confidence(corpus, sentences, "captions")
+        if embeddings:
+            dense = DenseText(corpus.models, embeddings)
+            dense.build()
+
+            def meaning(prompt: str) -> np.ndarray | None:
+                return np.nan_to_num(dense.similarities(prompt))
+
+            share = found_share(corpus, sentences, (1, 10), meaning)
+            figures |= {f"dense_captions_recall_at_{d}": v for d, v in share.items()}
+            figures |= confidence(corpus, sentences, "dense_captions", meaning)
+    without = Corpus(loras, ranker.background(), [bare(lora.model, "examples") for lora in loras])
+    share = found_share(without, whole[: most // 2], (1, 10))
+    figures |= {f"a_bare_recall_at_{d}": v for d, v in share.items()}
+    figures |= libraries(loras, ids)
+    models = [lora.model for lora in loras]
+    figures |= index_figures(models)
+    prompts = [query.prompt for query in whole[:300]]
+    for scale in scales:
+        figures |= {f"at_{scale}_{n}": v for n, v in times(enlarged(models, scale), prompts, SD1).items()}
+    return figures
 
 
 def word(rng: random.Random) -> str:
@@ -48,6 +240,7 @@ def word(rng: random.Random) -> str:
 
 
 def made(number: int, rng: random.Random) -> ModelMetadata:
+    """An invented LoRA."""
     subject = f"{word(rng)} {word(rng)}"
     outfit = f"{rng.choice(EVERYDAY)} {word(rng)}"
     everyday = rng.sample(EVERYDAY, 10)
@@ -67,52 +260,58 @@ def made(number: int, rng: random.Random) -> ModelMetadata:
     )
 
 
-def main() -> None:
-    arguments = parser(__doc__ or "")
-    arguments.add_argument("--count", type=int, default=1000)
-    arguments.add_argument("--queries", type=int, default=200)
-    options = arguments.parse_args()
+def of_made(count: int, queries: int) -> dict[str, float]:
+    """The figures of a made library."""
     rng = random.Random(0)
-    library = MadeLibrary(options.count, rng)
-    analyzer, recommender = PromptAnalyzer(), LoRARecommender(library)
-    start = time.perf_counter()
-    recommender.rank(analyzer.analyze("warm up"), SDXL)
-    build = time.perf_counter() - start
+    models = [made(number, rng) for number in range(count)]
+    recommender = LoRARecommender(Shelf(models))
     first = tenth = right = picked = silent = 0
-    times = []
-    for _ in range(options.queries):
-        everyday = rng.sample(EVERYDAY, 8)
-        target = rng.choice(library.models)
-        called = [rng.choice((target.trigger_sets[0].words[0], target.name)), *everyday]
+    prompts = []
+    for _ in range(queries):
+        target = rng.choice(models)
+        called = [rng.choice((target.trigger_sets[0].words[0], target.name)), *rng.sample(EVERYDAY, 8)]
         rng.shuffle(called)
-        start = time.perf_counter()
-        analysis = analyzer.analyze(", ".join(called))
-        chosen = recommender.recommend(analysis, SDXL)
-        times.append((time.perf_counter() - start) * 1000)
+        prompts.append(", ".join(called))
+        analysis = ANALYZER.analyze(prompts[-1])
+        chosen = [lora.lora_name for lora in recommender.recommend(analysis, SDXL)]
         names = [found.lora_name for found in recommender.rank(analysis, SDXL, 10)]
         first += names[:1] == [target.name]
         tenth += target.name in names
         picked += len(chosen)
-        right += sum(lora.lora_name == target.name for lora in chosen)
-        idle = recommender.recommend(analyzer.analyze(", ".join(rng.sample(EVERYDAY, 8))), SDXL)
+        right += target.name in chosen
+        idle = recommender.recommend(ANALYZER.analyze(", ".join(rng.sample(EVERYDAY, 8))), SDXL)
         picked += len(idle)
         silent += not idle
-    queries = options.queries
-    report(
-        {
-            "loras": options.count,
-            "queries": queries,
-            "recall_at_1": first / queries,
-            "recall_at_10": tenth / queries,
-            "precision_of_picks_half_present": right / picked if picked else None,
-            "picks_per_query": picked / (2 * queries),
-            "silent_when_none_fits": silent / queries,
-            "build_seconds": build,
-            "analyze_and_recommend_median_ms": statistics.median(times),
-            "analyze_and_recommend_p95_ms": statistics.quantiles(times, n=20)[-1],
-        },
-        options.json,
-    )
+    return {
+        "loras": count,
+        "queries": queries,
+        "recall_at_1": first / queries,
+        "recall_at_10": tenth / queries,
+        "precision_of_picks_half_present": right / picked if picked else float("nan"),
+        "picks_per_query": picked / (2 * queries),
+        "silent_when_none_fits": silent / queries,
+        **index_figures(models),
+        **times(models, prompts, SDXL),
+    }
+
+
+def main() -> None:
+    arguments = parser((__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--records", help="folder of CivitAI model records")
+    arguments.add_argument("--captions", help="coco_rank.csv")
+    arguments.add_argument("--embeddings", help="database of MiniLM embeddings, made where it is missing")
+    arguments.add_argument("--ids", choices=("even", "odd", "all"), default="odd")
+    arguments.add_argument("--queries", type=int, default=2000, help="prompts of kind a that are drawn")
+    arguments.add_argument("--scales", type=int, nargs="*", default=SCALES, help="LoRAs at which time is taken")
+    arguments.add_argument("--count", type=int, default=1000, help="LoRAs of the made library")
+    options = arguments.parse_args()
+    if options.records:
+        figures = of_records(
+            options.records, options.captions, options.embeddings, options.ids, options.queries, options.scales
+        )
+    else:
+        figures = of_made(options.count, min(200, options.queries))
+    report(figures, options.json)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,336 @@
+"""Train the LoRA ranker's numbers: python -m tests.benchmarks.train_ranker --records DIR --captions CSV --embeddings DB
+
+Reads records of even numbers and captions of odd rows alone as queries (see tests/benchmarks/civitai.py; all records
+stand in the library, as LoRAs that might be chosen), and writes intelligence/lora/ranker.json. Takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import intelligence.lora
+from intelligence.lora import ranker
+from intelligence.lora.dense import DenseText
+from intelligence.lora.features import FIRST, features, first_scores
+from intelligence.lora.index import EXAMPLES, Background, document
+from intelligence.lora.ranking import prompt_query
+from intelligence.prompt import PromptAnalyzer
+from tests.benchmarks.civitai import (
+    CivitaiLoRA,
+    PromptQuery,
+    in_ids,
+    load_captions,
+    load_records,
+    multi_queries,
+    tag_queries,
+    without_names,
+)
+from tests.benchmarks.corpus import Corpus, bare
+
+COMMON = 0.003
+"""Share of the LoRAs from which a word is general knowledge …"""
+CREATORS = 20
+"""… when so many creators use it."""
+CAPTIONS = {"rate": 0.05, "decay": 1e-2}
+SECOND = {"hidden": 24, "steps": 1500, "decay": 3e-4, "rate": 0.01}
+CALIBRATOR = {"hidden": 12, "listwise": False, "steps": 2500, "decay": 3e-4, "rate": 0.01}
+"""How each part is fitted; see `fit`."""
+FOLDS = 3
+"""Parts of the queries, by record: the calibrator sees scores of models that have not seen the query's LoRA."""
+JUDGED = 5
+"""LoRAs of a ranking that the calibrator learns from."""
+SIZES = ((5, 30), (20, 20), (50, 12), (200, 6), (1000, 2))
+"""Size of a random library, and how many of them are drawn."""
+
+ANALYZER = PromptAnalyzer()
+
+
+def background(loras: Sequence[CivitaiLoRA]) -> dict[str, Background]:
+    """Words that many creators use: the share of LoRAs, and of example prompts, that have them."""
+    having: Counter[str] = Counter()
+    shares: defaultdict[str, float] = defaultdict(float)
+    creators: defaultdict[str, set[str | None]] = defaultdict(set)
+    with_examples = 0
+    for lora in loras:
+        read = document(lora.model)
+        with_examples += read.examples > 0
+        for key, columns in read.postings.items():
+            having[key] += 1
+            shares[key] += columns[EXAMPLES]
+            creators[key].add(lora.model.creator)
+    common = sorted(key for key, n in having.items() if n >= COMMON * len(loras) and len(creators[key]) >= CREATORS)
+    return {
+        key: Background(round(having[key] / len(loras), 4), round(shares[key] / with_examples, 5)) for key in common
+    }
+
+
+@dataclass
+class Task:
+    """A query against a library."""
+
+    corpus: Corpus
+    query: PromptQuery
+    allowed: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        analysis = ANALYZER.analyze(self.query.prompt)
+        self.tag_style = analysis.tag_style
+        self.asked = prompt_query(analysis)
+        places = [self.corpus.place.get(number, -1) for number in self.query.records]
+        self.right = [p for p in places if p >= 0 and (self.allowed is None or self.allowed[p])]
+
+    @property
+    def fold(self) -> int:
+        return self.query.records[0] // 2 % FOLDS
+
+    def met(self) -> Any:
+        return self.corpus.meet(self.asked, self.query.known_as, self.query.records)
+
+
+def fit(
+    inputs: Sequence[np.ndarray],
+    right: Sequence[np.ndarray],
+    *,
+    hidden: int = 0,
+    base: Sequence[np.ndarray] | None = None,
+    listwise: bool = True,
+    steps: int = 600,
+    decay: float = 1e-3,
+    rate: float = 0.03,
+) -> dict[str, np.ndarray]:
+    """Weights of `ranker.network` (without `hidden` units: its linear part), by softmax over lists or by logistic loss.
+
+    Args:
+        inputs: per list, shape (items, n).
+        right: per list, which items are right.
+        base: per list, scores that the network adds to.
+    """
+    keep = [i for i, found in enumerate(right) if len(found) and (found.any() or not listwise)]
+    longest, width = max(len(inputs[i]) for i in keep), inputs[keep[0]].shape[1]
+    x, mask = torch.zeros(len(keep), longest, width), torch.full((len(keep), longest), -1e9)
+    gold, added = torch.zeros(len(keep), longest), torch.zeros(len(keep), longest)
+    for row, i in enumerate(keep):
+        x[row, : len(inputs[i])] = torch.from_numpy(inputs[i].astype(np.float32))
+        mask[row, : len(inputs[i])] = 0
+        gold[row, : len(inputs[i])] = torch.from_numpy(right[i].astype(np.float32))
+        if base is not None:
+            added[row, : len(inputs[i])] = torch.from_numpy(base[i].astype(np.float32))
+    torch.manual_seed(0)
+    direct = torch.zeros(width, requires_grad=True)
+    constant = torch.zeros(1, requires_grad=True)
+    first = (torch.randn(width, hidden) / width**0.5).requires_grad_()
+    bias = torch.zeros(hidden, requires_grad=True)
+    last = (torch.randn(hidden) * 0.1).requires_grad_()
+    learned = [direct, constant, first, bias, last]
+    optimizer = torch.optim.Adam(learned, lr=rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=steps)
+    for _ in range(steps):
+        batch = torch.randint(len(keep), (96,))
+        score = x[batch] @ direct + torch.relu(x[batch] @ first + bias) @ last + constant + added[batch]
+        if listwise:
+            chances = torch.log_softmax(score + mask[batch], 1)
+            loss = -((chances * gold[batch]).sum(1) / gold[batch].sum(1)).mean()
+        else:
+            there = mask[batch] == 0
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(score[there], gold[batch][there])
+        loss = loss + decay * sum((weight**2).sum() for weight in (direct, first, last))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    found = {"direct": direct, "constant": constant[0], "hidden": first, "bias": bias, "output": last}
+    return {name: weight.detach().numpy() for name, weight in found.items()}
+
+
+def fit_without(fold: int, tasks: Sequence[Task], *lists: Sequence[np.ndarray], **options: Any) -> Any:
+    """`fit` of the tasks outside a fold. Args: lists: `inputs`, `right` and, where there are, `base`."""
+    kept = [number for number, task in enumerate(tasks) if task.fold != fold]
+    inputs, right, *base = ([one[number] for number in kept] for one in lists)
+    return fit(inputs, right, base=base[0] if base else None, **options)
+
+
+def first_weights(tasks: Sequence[Task]) -> np.ndarray:
+    """Weights of the pass over all LoRAs."""
+    inputs = []
+    for task in tasks:
+        met = task.met()
+        each = [first_scores(task.corpus.index, met, unit) for unit in np.eye(len(FIRST), dtype=np.float32)]
+        inputs.append(np.stack(each, axis=1))
+    scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
+    right = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
+    return fit([one / scale for one in inputs], right, steps=200, decay=0, rate=0.15)["direct"] / scale
+
+
+def _marked(task: Task, loras: np.ndarray) -> np.ndarray:
+    return np.isin(loras, task.right)
+
+
+def stages(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Stage]:
+    """The linear stage of every task."""
+    found = []
+    for task in tasks:
+        met, index = task.met(), task.corpus.index
+        scored = first_scores(index, met, ranker.mixed(numbers["first"], task.tag_style))
+        found.append(ranker.linear_stage(index, met, task.tag_style, task.allowed, numbers, scored))
+    return found
+
+
+def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers: ranker.Numbers) -> dict[str, Any]:
+    """The numbers of captions where likeness of meaning is known: 4 columns a LoRA, per task."""
+    width = likeness[0].shape[1]
+    everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
+    mets = [task.met() for task in tasks]
+    index = tasks[0].corpus.index
+    plain = [first_scores(index, met, numbers["first"][1]) for met in mets]
+    first = fit(likeness, everywhere, base=plain, steps=150, decay=0, rate=0.3)["direct"]
+    inputs, right = [], []
+    for met, alike, marked, scores in zip(mets, likeness, everywhere, plain, strict=True):
+        found = ranker.candidates(scores + alike @ first, None, ranker.FIRST)
+        own = ranker.relative(features(index, met, found), numbers["scale"])
+        inputs.append(np.concatenate((own, ranker.relative(alike[found], np.ones(width, np.float32))), axis=1))
+        right.append(marked[found])
+
+    def split(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {"first": first, "linear": weights[: -2 * width], "likeness": weights[-2 * width :]}
+
+    cases, answers = [], []
+    for fold in range(FOLDS):
+        blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
+        for task, met, alike, scores in zip(tasks, mets, likeness, plain, strict=True):
+            for allowed in (None, _absent(task)) if task.fold == fold else ():
+                stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, likeness=alike)
+                cases.append(np.concatenate((second_inputs(stage), alike[stage.loras]), axis=1)[:JUDGED])
+                answers.append(_marked(task, stage.loras[:JUDGED]) & (allowed is None))
+    calibrator = fit(cases, answers, listwise=False, steps=1000, decay=1e-3)
+    return {**split(fit(inputs, right, **CAPTIONS)["direct"]), "calibrator": calibrator}
+
+
+def second_inputs(stage: ranker.Stage) -> np.ndarray:
+    return np.concatenate((stage.inputs, ranker.compared(stage.raw, stage.scores, stage.known)), axis=1)
+
+
+def libraries(loras: Sequence[CivitaiLoRA], known: dict[str, Background], rng: random.Random) -> list[Task]:
+    """Queries of even records in random libraries, half of them without the LoRA that the person used."""
+    tasks = []
+    even = [lora for lora in loras if lora.even and tag_queries([lora], 1)]
+    for size, count in SIZES:
+        for _ in range(count):
+            inside = rng.sample(loras, size)
+            how = [rng.choice(("whole", "whole", "examples", "captions", "name"))] * size
+            if rng.random() < 0.3:
+                how = [rng.choice(("whole", "examples", "captions", "name")) for _ in inside]
+            models = [lora.model if h == "whole" else bare(lora.model, h) for lora, h in zip(inside, how, strict=True)]
+            corpus = Corpus(inside, known, models)
+            present = [lora for lora in inside if lora.even]
+            most = max(4, min(40, size // 2))
+            for lora in (*rng.sample(present, min(most, len(present))), *rng.sample(even, most)):
+                tasks += [Task(corpus, query) for query in tag_queries([lora], 1)]
+    return tasks
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, Background):
+        return list(value)
+    return np.vectorize(lambda x: float(f"{x:.4g}"))(value).tolist() if np.size(value) else value.tolist()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--records", required=True)
+    arguments.add_argument("--captions", required=True)
+    arguments.add_argument(
+        "--embeddings", required=True, help="database of MiniLM embeddings, made where it is missing"
+    )
+    options = arguments.parse_args()
+    torch.set_num_threads(1)
+    rng = random.Random(0)
+    loras = load_records(options.records)
+    even = [lora for lora in loras if in_ids(lora.number, "even")]
+    by_number = {lora.number: lora for lora in loras}
+    known = background(even)
+    corpus = Corpus(loras, known)
+    whole = tag_queries(even)
+    stripped = [query for one in whole if (query := without_names(one, by_number))]
+    rng.shuffle(whole)
+    rng.shuffle(stripped)
+    captions = [Task(corpus, q) for q in load_captions(options.captions, {x.number for x in even}, even_rows=False)]
+    several = [Task(corpus, query) for query in multi_queries(even, 4)]
+    tags = [Task(corpus, query) for query in (*whole[:3000], *stripped[:1800])] + several
+    rng.shuffle(tags)
+    numbers: dict[str, Any] = {
+        "first": np.stack((first_weights(tags[:800]), first_weights(captions))),
+    }
+    print("first", flush=True)
+    raws = []
+    for task in (*tags, *captions):
+        met = task.met()
+        rough = first_scores(corpus.index, met, ranker.mixed(numbers["first"], task.tag_style))
+        found = ranker.candidates(rough, None, ranker.FIRST)
+        raws.append((features(corpus.index, met, found), _marked(task, found)))
+    numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
+    lists = [ranker.relative(raw, numbers["scale"]) for raw, _ in raws]
+    right = [marked for _, marked in raws]
+    split = len(tags)
+    numbers["linear"] = np.stack(
+        (
+            fit(lists[:split], right[:split], rate=0.05)["direct"],
+            fit(lists[split:], right[split:], **CAPTIONS)["direct"],
+        )
+    )
+    blind = [{**numbers} for _ in range(FOLDS)]
+    for fold, known_by in enumerate(blind):
+        without = fit_without(fold, captions, lists[split:], right[split:], **CAPTIONS)["direct"]
+        known_by["linear"] = np.stack((numbers["linear"][0], without))
+    del raws, lists
+    print("linear", flush=True)
+    small = libraries(loras, known, rng)
+    tasks = [*tags, *small]
+    found = stages(tasks, numbers)
+    marks = [_marked(task, stage.loras) for task, stage in zip(tasks, found, strict=True)]
+    inputs = [second_inputs(stage) for stage in found]
+    base = [stage.scores for stage in found]
+    numbers["second"] = fit(inputs, marks, base=base, **SECOND)
+    for fold, known_by in enumerate(blind):
+        known_by["second"] = fit_without(fold, tasks, inputs, marks, base, **SECOND)
+    print("second", flush=True)
+    judged = [Task(corpus, task.query, _absent(task) if rng.random() < 0.5 else None) for task in (*tags, *captions)]
+    judged += small
+    cases, answers = [], []
+    for fold, known_by in enumerate(blind):
+        inside = [task for task in judged if task.fold == fold]
+        for task, stage in zip(inside, stages(inside, known_by), strict=True):
+            if len(stage.loras):
+                ahead = task.tag_style * ranker.network(second_inputs(stage), known_by["second"])
+                best = stage.by(stage.scores + ahead, ranker.SECOND)
+                cases.append(second_inputs(best)[:JUDGED])
+                answers.append(_marked(task, best.loras[:JUDGED]))
+    numbers["calibrator"] = fit(cases, answers, **CALIBRATOR)
+    meaning = DenseText([lora.model for lora in loras], options.embeddings)
+    meaning.build()
+    likeness = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
+    numbers["dense"] = dense_numbers(captions, likeness, numbers)
+    text = json.dumps({**rounded(numbers), "background": rounded(known)}, ensure_ascii=False, separators=(",", ":"))
+    path = Path(intelligence.lora.__file__).with_name("ranker.json")
+    path.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")
+
+
+def _absent(task: Task) -> np.ndarray:
+    allowed = np.ones(task.corpus.index.size, bool)
+    allowed[task.right] = False
+    return allowed
+
+
+if __name__ == "__main__":
+    main()
