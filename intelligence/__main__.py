@@ -98,8 +98,7 @@ def _recommend(options: argparse.Namespace) -> Answer:
 
 
 def _plan(options: argparse.Namespace) -> Answer:
-    from .memory import MemoryManager, card
-    from .memory.text import plan_lines
+    from .memory import MemoryManager, card, plan_lines
 
     width, height = _size(options.size)
     manager = MemoryManager(data_folder() / "memory.db")

@@ -61,8 +61,7 @@ class MemoryPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
-        from ..intelligence.generation.explanation import explain
-        from ..intelligence.memory import budget_bars
+        from ..intelligence.memory import plan_lines
         from .host import memory
 
         settings = parameters.suggested_params
@@ -77,4 +76,4 @@ class MemoryPlan(io.ComfyNode):
             resources=memory.resources(model),
             activation_gb=memory.activation_gb(model, vae, settings.width, settings.height),
         )
-        return io.NodeOutput(model, plan, ui={"text": budget_bars(plan.memory) + explain(plan).performance_notes})
+        return io.NodeOutput(model, plan, ui={"text": plan_lines(plan.memory)})

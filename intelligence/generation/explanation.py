@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..memory import peak_line
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
 from .story import Generation, GenerationExplanation, GenerationPlan, Recommendations
@@ -108,8 +109,7 @@ def _performance(plan: GenerationPlan | None, generation: Generation | None) -> 
     if parameters.forward_items is not None or counted is not None:
         known = "unknown" if parameters.forward_items is None else str(parameters.forward_items)
         notes.append(f"Forward passes: predicted {known}" + (f", computed {counted}" if counted is not None else ""))
-    peak = f", measured {generation.peak_vram_gb:.2f} GiB" if generation and generation.peak_vram_gb else ""
-    notes.append(f"Memory peak: predicted {_amount(memory.predicted_peak_gb, 'GiB')}{peak}")
+    notes.append(peak_line(memory, generation.peak_vram_gb if generation else 0.0))
     notes += plan.recommendations.prompt_analysis.notes
     return notes + list(generation.notes if generation else ())
 

@@ -5,7 +5,7 @@ from .offload import ModelOffloader, OffloadConfig
 from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
 from .pool import EvictionPolicy, ModelPool
 from .resources import card
-from .text import budget_bars
+from .text import peak_line, plan_lines
 
 __all__ = [
     "COMFYUI",
@@ -20,6 +20,7 @@ __all__ = [
     "Option",
     "Resources",
     "Usage",
-    "budget_bars",
     "card",
+    "peak_line",
+    "plan_lines",
 ]

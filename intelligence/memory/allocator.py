@@ -51,9 +51,9 @@ def replay(events: Sequence[Event], limit: int | None = None) -> Peak | None:
 
 def least_limit(events: Sequence[Event]) -> int:
     """The smallest number of reserved bytes, to 1 %, within which `events` can be met."""
-    peak = replay(events)
-    assert peak is not None
-    low, high = 0, peak.reserved
+    everything, needed = replay(events), replay([event for event in events if not event.optional])
+    assert everything is not None and needed is not None
+    low, high = needed.allocated - 1, everything.reserved
     while high - low > high / 100:
         middle = (low + high) // 2
         if replay(events, middle) is None:

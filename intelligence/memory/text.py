@@ -12,12 +12,8 @@ NAMES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
 WEIGHTS = {"float8": "8 bit float weights", "int8": "8 bit weights", "int4": "4 bit weights"}
 
 
-def budget_bars(plan: MemoryPlan, measured_gb: float | None = None) -> list[str]:
-    """The budget, each stage's predicted peak beside it, and what was measured.
-
-    Args:
-        measured_gb: what `track_usage` measured of the whole run; None or 0: nothing was.
-    """
+def budget_bars(plan: MemoryPlan) -> list[str]:
+    """The budget, and each stage's predicted peak beside it."""
     scale = plan.budget_gb or max(plan.stages.values(), default=0.0) or 1.0
     lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {plan.budget_gb:.2f} GiB"]
     for stage, peak in plan.stages.items():
@@ -26,11 +22,15 @@ def budget_bars(plan: MemoryPlan, measured_gb: float | None = None) -> list[str]
         bar = ("█" * held + "▒" * (filled - held)).ljust(WIDTH, "·")
         over = " (over the budget)" if plan.budget_gb is not None and peak > plan.budget_gb else ""
         lines.append(f"{NAMES.get(stage, stage):<6} {bar} {peak:5.2f} GiB{over}")
-    lines.append("█ weights and driver, ▒ activations, · free")
-    if measured_gb:
-        predicted = plan.predicted_peak_gb - plan.context_gb
-        lines.append(f"Peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB")
-    return lines
+    return [*lines, "█ weights and driver, ▒ activations, · free"]
+
+
+def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
+    """The predicted peak, beside what `track_usage` measured of the run (GiB; 0: nothing), which lacks the driver's."""
+    if not measured_gb:
+        return f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
+    predicted = plan.predicted_peak_gb - plan.context_gb
+    return f"Memory peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB"
 
 
 def plan_lines(plan: MemoryPlan) -> list[str]:

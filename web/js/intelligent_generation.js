@@ -12,6 +12,7 @@ const MIN_WIDTH = 320;
 const VIEWS = {
   LoRARecommend: reportView,
   ParamOptimize: reportView,
+  MemoryPlan: barView,
   Explain: reportView,
   Feedback: starView,
 };
@@ -38,6 +39,15 @@ function reportView(node) {
   report.style.cssText = "resize:none; padding:4px 6px";
   addView(node, "report", report, 110);
   return ({ text = [] }) => (report.value = text.join("\n"));
+}
+
+/** A report whose bars line up. */
+function barView(node) {
+  const show = reportView(node);
+  const report = node.widgets.at(-1).element;
+  report.style.fontFamily = "monospace";
+  report.style.whiteSpace = "pre-wrap";
+  return show;
 }
 
 function starView(node) {
