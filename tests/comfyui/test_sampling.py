@@ -196,7 +196,7 @@ def test_easycache_is_refused_beside_a_cutoff(bench: Bench) -> None:
     assert "easycache must be" in found.error
 
 
-@pytest.mark.parametrize(("steps", "denoise"), [(10, 1.0), (10, 0.5)])
+@pytest.mark.parametrize(("steps", "denoise"), [(10, 1.0), (12, 1.0), (10, 0.5)])
 def test_align_your_steps_is_cores(bench: Bench, steps: int, denoise: float) -> None:
     changes = {"sampler_name": "dpmpp_2m", "num_steps": steps, "sigmas": schedule_sigmas("ays", steps)}
     start = bench.core("start", "euler", "normal", bench.empty(), seed=5)

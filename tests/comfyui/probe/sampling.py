@@ -66,8 +66,9 @@ class ProbeEqual(io.ComfyNode):
         one, other = one["samples"].contiguous(), other["samples"].contiguous()
         equal = one.shape == other.shape and one.numpy().tobytes() == other.numpy().tobytes()
         apart = float((one - other).abs().max()) if one.shape == other.shape else None
-        finite = bool(torch.isfinite(one).all())
-        return io.NodeOutput(ui={"equal": [equal], "apart": [apart], "shape": [list(one.shape)], "finite": [finite]})
+        finite, largest = bool(torch.isfinite(one).all()), float(one.abs().max())
+        shown = {"equal": equal, "apart": apart, "largest": largest, "shape": list(one.shape), "finite": finite}
+        return io.NodeOutput(ui={name: [value] for name, value in shown.items()})
 
 
 class ProbeVAE(io.ComfyNode):

@@ -1,0 +1,143 @@
+"""IntelligentSampler without improvements against the core KSampler, side by side in one real server: equal bytes?
+
+Every core sampler, each with another core scheduler, runs in both, from nothing and from an image, one latent and
+three. Then both run at equal settings in turns, which tells what ours costs on top.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from ..comfyui import locate
+from ..comfyui.sampling import PROBE, Bench
+from ..comfyui.server import Server
+from .report import parser, report
+
+ENDLESS = {"dpm_adaptive"}
+"""Chooses its own steps, as many as it takes: on random weights that has no end."""
+
+CASES = tuple((denoise, count) for denoise in (1.0, 0.5) for count in (1, 3))
+SIDE = 128
+NOISELESS = ("euler", "heun", "dpmpp_2m", "ddim", "uni_pc_bh2", "deis")
+AT_ONCE = 11
+"""Pairs per prompt."""
+
+TIMED = {"num_steps": 20, "width": 256, "height": 256, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+
+
+def pairs(info: dict) -> list[tuple[str, str]]:
+    """Every core sampler that ends, each with the next core scheduler in turn."""
+    required = info["KSampler"]["input"]["required"]
+    samplers, schedulers = (_options(required[name]) for name in ("sampler_name", "scheduler"))
+    ending = [sampler for sampler in samplers if sampler not in ENDLESS]
+    return [(sampler, schedulers[index % len(schedulers)]) for index, sampler in enumerate(ending)]
+
+
+def _options(combo: list) -> list[str]:
+    return combo[1]["options"] if combo[0] == "COMBO" else combo[0]
+
+
+def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, float, int], bool]:
+    """Whether both samplers give equal latents, by sampler, scheduler, denoise and batch."""
+    found = {}
+    for index, (sampler, scheduler) in enumerate(some):
+        for denoise, count in CASES:
+            key = f"{index}_{denoise}_{count}"
+            latent = bench.empty(count)
+            if denoise < 1:
+                latent = bench.core(f"start_{count}", "euler", "normal", latent, seed=5)
+            core = bench.core(f"core_{key}", sampler, scheduler, latent, denoise=denoise)
+            ours = bench.ours(
+                f"ours_{key}",
+                {"sampler_name": sampler, "scheduler": scheduler},
+                count,
+                latent=latent,
+                denoise=denoise,
+            )
+            found[(sampler, scheduler, denoise, count)] = bench.equal(f"equal_{key}", core, [ours, 1])
+    run = bench.client.run(bench.prompt)
+    if run.status != "success":
+        raise RuntimeError(run.error)
+    return {case: run.outputs[key]["equal"][0] and run.outputs[key]["finite"][0] for case, key in found.items()}
+
+
+def together(bench: Bench) -> dict[str, float]:
+    """How far three images in one pass lie from the same images one by one: the largest difference of their latents,
+    over samplers that draw no noise, and the largest value of a latent beside it."""
+    for sampler in NOISELESS:
+        changes = {"sampler_name": sampler, "scheduler": "karras"}
+        bench.ours(f"alone_{sampler}", changes, 3)
+        bench.ours(f"together_{sampler}", changes, 3, one_pass=True)
+        bench.equal(f"equal_{sampler}", [f"alone_{sampler}", 1], [f"together_{sampler}", 1])
+    run = bench.client.run(bench.prompt)
+    if run.status != "success":
+        raise RuntimeError(run.error)
+    found = [run.outputs[f"equal_{sampler}"] for sampler in NOISELESS]
+    return {
+        "one_pass_apart": max(each["apart"][0] for each in found),
+        "one_pass_largest": max(each["largest"][0] for each in found),
+    }
+
+
+def overhead(bench: Bench, runs: int) -> dict[str, float | bool]:
+    """What ours costs beyond KSampler and VAEDecode at equal settings: medians over pairs of runs in one process."""
+    bench.ours("ours", TIMED, vae=bench.vae)
+    inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
+    del bench.prompt["ours"]
+    bench.add("overhead", "ProbeOverhead", **inputs, runs=runs)
+    run = bench.client.run(bench.prompt)
+    if run.status != "success":
+        raise RuntimeError(run.error)
+    found = run.outputs["overhead"]
+    figures: dict[str, float | bool] = {"images_equal": found["equal"][0]}
+    for clock in ("wall", "cpu"):
+        core, ours = found[f"core_{clock}"], found[f"ours_{clock}"]
+        figures[f"core_{clock}_seconds"] = statistics.median(core)
+        figures[f"overhead_{clock}_percent"] = 100 * (
+            statistics.median(mine / theirs for mine, theirs in zip(ours, core, strict=True)) - 1
+        )
+    return figures
+
+
+def main() -> None:
+    arguments = parser(__doc__ or "")
+    arguments.add_argument("--runs", type=int, default=11, help="pairs of timed runs; 0: time nothing")
+    arguments.add_argument("--pairs", type=int, default=1000, help="compare no more pairs than this")
+    options = arguments.parse_args()
+    try:
+        installation = locate.installation(locate.checkout())
+    except locate.Unavailable as reason:
+        sys.exit(f"sampler_identity: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        packs = {"intelligent-generation": locate.PACK, "probe": PROBE}
+        server = Server(Path(folder) / "server", installation, packs)
+        server.start()
+        try:
+            client = server.client
+            every = pairs(client.object_info())[: options.pairs]
+            found: dict[tuple[str, str, float, int], bool] = {}
+            for first in range(0, len(every), AT_ONCE):
+                found |= compare(Bench(client, side=SIDE), every[first : first + AT_ONCE])
+            apart = together(Bench(client, side=SIDE)) if every else {}
+            timed = overhead(Bench(client, side=SIDE), options.runs) if options.runs else {}
+        finally:
+            server.stop()
+    different = [" ".join(map(str, case)) for case, same in found.items() if not same]
+    report(
+        {
+            "pairs": len(every),
+            "comparisons": len(found),
+            "equal": sum(found.values()),
+            "different": "; ".join(different),
+            **apart,
+            **timed,
+        },
+        options.json,
+    )
+
+
+if __name__ == "__main__":
+    main()
