@@ -58,8 +58,8 @@ class ModelOffloader:
         modules = _modules(pipe)
         plan = plan or self._plan(pipe, modules)
         sampler = _sampler(modules)
-        _undo(pipe, modules)
-        _store(sampler, plan.weight_dtype)
+        release_pipeline(pipe)
+        _store(pipe, sampler, plan.weight_dtype)
         if "vae" in modules and hasattr(modules["vae"], "enable_tiling"):
             set_tiling(modules["vae"], plan.tile_size)
         if hasattr(sampler, "set_attention_slice"):
@@ -107,6 +107,27 @@ def weights_gb(model: Any) -> float | None:
     return sum(weights_gb(module) or 0.0 for module in modules.values()) if modules else None
 
 
+def release_pipeline(pipe: Any) -> None:
+    """Take away what a distribution added: all hooks, but for the rounding of weights, which cannot be undone."""
+    modules = _modules(pipe)
+    for module in modules.values():
+        if isinstance(vars(module).get("forward"), _Halves):
+            module.forward = module.forward.whole
+    pipe.remove_all_hooks()
+    for module in modules.values():
+        for part in module.modules():
+            if (registry := getattr(part, "_diffusers_hook", None)) is not None:
+                for name in _GROUP_HOOKS:
+                    registry.remove_hook(name, recurse=False)
+
+
+def is_rounded(pipe: Any) -> bool:
+    """Whether the sampling model's weights were rounded to 8 bit floats."""
+    import torch
+
+    return any(parameter.dtype == torch.float8_e4m3fn for parameter in _sampler(_modules(pipe)).parameters())
+
+
 def _on_device(pipe: Any, _modules: dict[str, Any], device: str) -> None:
     pipe.to(device)
 
@@ -143,23 +164,10 @@ _PLACE: dict[OffloadStrategy, Callable[[Any, dict[str, Any], str], None]] = {
 }
 
 
-def _undo(pipe: Any, modules: dict[str, Any]) -> None:
-    """Take away what an earlier distribution added, but for the casting of weights, which cannot be."""
-    for module in modules.values():
-        if isinstance(vars(module).get("forward"), _Halves):
-            module.forward = module.forward.whole
-    pipe.remove_all_hooks()
-    for module in modules.values():
-        for part in module.modules():
-            if (registry := getattr(part, "_diffusers_hook", None)) is not None:
-                for name in _GROUP_HOOKS:
-                    registry.remove_hook(name, recurse=False)
-
-
-def _store(sampler: Any, weight_dtype: str) -> None:
+def _store(pipe: Any, sampler: Any, weight_dtype: str) -> None:
     import torch
 
-    stored = any(parameter.dtype == torch.float8_e4m3fn for parameter in sampler.parameters())
+    stored = is_rounded(pipe)
     require(
         weight_dtype == "float8" or not stored,
         "the weights were rounded to 8 bit floats by an earlier distribution: load the model anew",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Any
 
-from ...config import MemorySettings, check_seed, require
+from ...config import MemorySettings, OffloadStrategy, check_seed, require
 from ...errors import BrokenImageError
-from ...memory import MemoryManager, ModelOffloader
+from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
 from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
 from ..host import Execution, OnStep
@@ -19,7 +19,7 @@ from ..story import GenerationPlan
 from .conditioning import encode, same_length
 from .forward import Forward, watched
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
-from .loras import apply_loras
+from .loras import apply_loras, needs_loading
 from .scheduling import make_scheduler
 
 FLAT = 1 / 255
@@ -116,14 +116,19 @@ class DiffusersHost:
     def _ready(self, plan: GenerationPlan) -> Any:
         """The pipeline, loaded, with the plan's LoRAs, where the plan's strategy wants it, and its VAE set up."""
         memory = plan.memory
-        if self._placed and "float8" in self._placed and memory.weight_dtype != "float8":
-            self._pipe = self._placed = None  # what was rounded cannot be had back
+        rounded = self._pipe is not None and is_rounded(self._pipe)
+        if rounded and (memory.weight_dtype != "float8" or needs_loading(self._pipe, plan.loras)):
+            # The weights as loaded cannot be had back, and LoRAs that load onto rounded ones are rounded too.
+            self._pipe = self._placed = None
         if self._pipe is None:
             pipe = load_pipeline(self.model, memory.device)
             pipe.vae.enable_slicing()
             self._scheduler_config = pipe.scheduler.config
             self._pipe = pipe
         pipe = self._pipe
+        if self._placed and OffloadStrategy.CPU_OFFLOAD in self._placed:
+            release_pipeline(pipe)  # while it loads LoRAs diffusers would set these hooks anew, for its own device
+            self._placed = None
         apply_loras(pipe, plan.loras)
         if self._placed != memory.setup:
             self._placed = None

@@ -47,6 +47,12 @@ def apply_loras(pipe: Any, loras: Sequence[LoRARecommendation]) -> None:
         pipe.set_adapters(list(wanted), [_by_component(components, *strengths[name]) for name in wanted])
 
 
+def needs_loading(pipe: Any, loras: Sequence[LoRARecommendation]) -> bool:
+    """Whether `apply_loras` would read a file. Raises ModelNotFoundError."""
+    loaded = _loaded(pipe)
+    return any(adapter_name(lora) not in loaded for lora in loras)
+
+
 def adapter_name(lora: LoRARecommendation) -> str:
     """A name that peft accepts and that changes with the file. Raises ModelNotFoundError when there is no file."""
     path = Path(lora.lora_metadata.local_path)
