@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .index import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER, Floats, Index
+from .index import DESCRIPTION, EXAMPLES, NAME, RARE_IDF, TELLING, TITLE, TRIGGER, Floats, Index
 from .text import Query
 
 SUMS = (
@@ -32,7 +33,7 @@ PART = 0.95
 """What a phrase whose words all stand apart in the prompt counts of a whole one."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Met:
     """The postings of a prompt's keys."""
 
@@ -43,11 +44,49 @@ class Met:
     key: NDArray[np.int64]
     """Per posting, its place in `keys`."""
     lora: NDArray[np.int32]
+    impact: NDArray[np.float16]
+    row: NDArray[np.int64]
+    """Per posting, its place in `columns`."""
     columns: NDArray[np.uint8]
     own: Floats
     """Per LoRA of the index: the sum of share² · rarity over all of its keys."""
     examples: NDArray[np.uint8]
     """Per LoRA of the index: how many example prompts it has."""
+
+    def rough(self, tag_style: float) -> Floats:
+        """The first pass: a score of every LoRA, shape (LoRAs,)."""
+        mix = np.array((tag_style, 1 - tag_style), np.float32)
+        return np.bincount(self.lora, self.impact.astype(np.float32) @ mix, len(self.own)).astype(np.float32)
+
+    def only(self, loras: NDArray[np.int64]) -> Rows:
+        """The postings of some LoRAs."""
+        place = np.full(len(self.own), -1, np.int32)
+        place[loras] = np.arange(len(loras), dtype=np.int32)
+        at = place[self.lora]
+        rows = np.flatnonzero(at >= 0)
+        return Rows(
+            at[rows], self.key[rows], np.multiply(self.columns[self.row[rows]], 1 / 255, dtype=np.float32), len(loras)
+        )
+
+
+class Rows(NamedTuple):
+    """Postings of some LoRAs."""
+
+    at: NDArray[np.int32]
+    """Per posting: which of the LoRAs."""
+    key: NDArray[np.int64]
+    columns: Floats
+    """0 … 1."""
+    size: int
+    """How many LoRAs there are."""
+
+    def among(self, chosen: NDArray[np.int64]) -> Rows:
+        """The postings of some of these LoRAs, in another order."""
+        place = np.full(self.size, -1, np.int32)
+        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        at = place[self.at]
+        rows = at >= 0
+        return Rows(at[rows], self.key[rows], self.columns[rows], len(chosen))
 
 
 def meet(index: Index, asked: Query) -> Met:
@@ -58,9 +97,9 @@ def meet(index: Index, asked: Query) -> Met:
     keys = found[known]
     is_word = np.array(list(texts.values()), bool)[known]
     starts, counts = index.starts[keys], index.starts[keys + 1] - index.starts[keys]
-    rows = ranges(starts, counts)
+    row = ranges(starts, counts)
     key = np.repeat(np.arange(len(keys)), counts)
-    return Met(keys, is_word, key, index.loras[rows], index.columns[rows], index.own, index.examples)
+    return Met(keys, is_word, key, index.loras[row], index.impact[row], row, index.columns, index.own, index.examples)
 
 
 def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,45 +108,9 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
-FIRST = (
-    "name",
-    "title",
-    "trigger",
-    "tag",
-    "description",
-    "rare_trigger",
-    "example",
-    "telling",
-    "likelihood",
-    "covered",
-)
-"""What the first pass over all LoRAs weighs."""
-RARE_IDF = 5.0
-
-
-def first_scores(index: Index, met: Met, weights: Floats) -> Floats:
-    """A rough score of every LoRA, shape (LoRAs,). Args: weights: those of `FIRST`."""
-    idf, rarity = index.idf[met.keys], index.rarity[met.keys]
-    share = met.columns[:, EXAMPLES] * np.float32(1 / 255)
-    of_rarity = rarity[met.key] * share
-    telling = of_rarity * share * (met.columns[:, TELLING] * np.float32(1 / 255))
-    text = met.columns[:, :EXAMPLES] @ (weights[:EXAMPLES] / 255)
-    text *= idf[met.key]
-    text += met.columns[:, TRIGGER] * (weights[5] / 255 * np.where(idf > RARE_IDF, idf, 0))[met.key]
-    text += weights[6] * of_rarity + weights[7] * telling
-    text += weights[8] * np.log1p(share * np.exp(rarity)[met.key])
-    score = np.bincount(met.lora, text, index.size)
-    return (score + weights[9] * np.bincount(met.lora, telling, index.size) / (met.own + 1)).astype(np.float32)
-
-
-def features(index: Index, met: Met, candidates: NDArray[np.int64]) -> Floats:
-    """The raw features of some LoRAs, shape (candidates, len(FEATURES))."""
-    place = np.full(index.size, -1, np.int32)
-    place[candidates] = np.arange(len(candidates), dtype=np.int32)
-    at = place[met.lora]
-    rows = at >= 0
-    at, key = at[rows], met.key[rows]
-    columns = met.columns[rows].astype(np.float32) / 255
+def features(index: Index, met: Met, rows: Rows, candidates: NDArray[np.int64]) -> Floats:
+    """The raw features of some LoRAs, shape (candidates, len(FEATURES)). Args: rows: their postings."""
+    at, key, columns, count = rows
     word = met.is_word[key]
     idf, rarity = index.idf[met.keys][key], index.rarity[met.keys][key]
     share, telling = columns[:, EXAMPLES], columns[:, TELLING]
@@ -125,7 +128,6 @@ def features(index: Index, met: Met, candidates: NDArray[np.int64]) -> Floats:
         word * idf * whole * telling,
         columns[:, TRIGGER] * idf * (idf > RARE_IDF),
     ]
-    count = len(candidates)
     out = np.zeros((count, len(FEATURES)), np.float32)
     for number, values in enumerate(sums):
         out[:, number] = np.bincount(at, values, count)
@@ -137,26 +139,21 @@ def features(index: Index, met: Met, candidates: NDArray[np.int64]) -> Floats:
     return out
 
 
-def distinct(index: Index, met: Met, candidates: NDArray[np.int64], scores: Floats) -> Floats:
-    """What the prompt has of each LoRA and hardly of the others, shape (candidates, 2): by example prompts, by names.
+def distinct(index: Index, met: Met, rows: Rows, scores: Floats) -> Floats:
+    """What the prompt has of each LoRA and hardly of the others, shape (LoRAs, 2): by example prompts, by names.
 
-    A key counts by its rarity among the candidates, each as probable as its score says, instead of that among all.
+    A key counts by its rarity among these LoRAs, each as probable as its score says, instead of that among all.
     """
-    place = np.full(index.size, -1, np.int32)
-    place[candidates] = np.arange(len(candidates), dtype=np.int32)
-    at = place[met.lora]
-    rows = at >= 0
-    at, key = at[rows], met.key[rows]
-    columns = met.columns[rows].astype(np.float32) / 255
+    at, key, columns, count = rows
     odds = np.exp(scores - scores.max(initial=0.0))
     probable = (odds / max(odds.sum(), 1e-6))[at]
-    out = np.zeros((len(candidates), 2), np.float32)
+    out = np.zeros((count, 2), np.float32)
     called = (columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0).astype(np.float32)
     for number, (strong, general) in enumerate(((columns[:, EXAMPLES], index.rarity), (called, index.idf))):
         of_all = np.bincount(key, strong * probable, len(met.keys))[key]
         others = np.maximum(0, of_all - strong * probable) / np.maximum(1 - probable, 1e-3)
         rare = -np.log(np.minimum(1, others + np.exp(-general[met.keys])[key]))
-        out[:, number] = np.bincount(at, strong**2 * rare, len(candidates)) / 10
+        out[:, number] = np.bincount(at, strong**2 * rare, count) / 10
     return out
 
 

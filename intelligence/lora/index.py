@@ -171,6 +171,8 @@ class Index:
     """The LoRA of every posting."""
     columns: NDArray[np.uint8]
     """Shape (postings, 7)."""
+    impact: NDArray[np.float16]
+    """What a posting counts in the ranker's first pass, shape (postings, 2): for tags and for sentences."""
     idf: Floats
     """Per key: log of the inverse share of LoRAs that have it, general knowledge included."""
     rarity: Floats
@@ -210,8 +212,38 @@ class Index:
         return np.where(self.keys[places] == asked, places, -1) if len(self.keys) else np.full(len(asked), -1)
 
 
-def build(models: Sequence[ModelMetadata], background: Mapping[str, Background]) -> Index:
-    """The index of `models`, which keep their order."""
+FIRST = (
+    *("name", "title", "trigger", "tag", "description", "rare_trigger", "example", "telling", "likelihood"),
+    "covered",
+)
+"""What the first pass over all LoRAs weighs."""
+RARE_IDF = 5.0
+_CHUNK = 1 << 20
+
+
+def first_values(columns: NDArray[np.uint8], idf: Floats, rarity: Floats, own: Floats) -> Floats:
+    """`FIRST` of some postings, shape (postings, 10). Args: idf, rarity, own: per posting."""
+    shares = columns.astype(np.float32) / 255
+    share = shares[:, EXAMPLES]
+    telling = share**2 * rarity * shares[:, TELLING]
+    return np.column_stack(
+        (
+            shares[:, :EXAMPLES] * idf[:, None],
+            shares[:, TRIGGER] * np.where(idf > RARE_IDF, idf, 0),
+            share * rarity,
+            telling,
+            np.log1p(share * np.exp(rarity)),
+            telling / (own + 1),
+        )
+    ).astype(np.float32)
+
+
+def build(models: Sequence[ModelMetadata], background: Mapping[str, Background], first: Floats) -> Index:
+    """The index of `models`, which keep their order.
+
+    Args:
+        first: weights of `FIRST` for tags and for sentences, shape (2, 10).
+    """
     numbers: dict[str, int] = {}
     found_keys: list[int] = []
     found_columns: list[NDArray[np.uint8]] = []
@@ -253,17 +285,26 @@ def build(models: Sequence[ModelMetadata], background: Mapping[str, Background])
     others = _creator_shares(creators, by_lora, key, share)
     rarity = -np.log(prompts)
     telling = np.maximum(0, -np.log(np.minimum(1, prompts[key] + others))) / np.maximum(rarity[key], 1e-3)
+    idf = np.log((loras + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32)
+    rarity = rarity.astype(np.float32)
+    own = np.bincount(by_lora, share**2 * rarity[key], len(models)).astype(np.float32)
+    columns = np.column_stack((columns, np.round(telling * 255).clip(0, 255).astype(np.uint8)))
+    impact = np.empty((len(columns), 2), np.float16)
+    for start in range(0, len(columns), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        impact[part] = first_values(columns[part], idf[key[part]], rarity[key[part]], own[by_lora[part]]) @ first.T
     return Index(
         keys=hashes[order],
         starts=np.concatenate(([0], np.cumsum(frequency))).astype(np.int64),
         loras=by_lora,
-        columns=np.column_stack((columns, np.round(telling * 255).clip(0, 255).astype(np.uint8))),
-        idf=np.log((loras + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32),
-        rarity=rarity.astype(np.float32),
+        columns=columns,
+        impact=impact,
+        idf=idf,
+        rarity=rarity,
         examples=np.array(examples, np.uint8),
         creators=creators,
         styles=np.array([STYLES.index(_style_of(model)) for model in models], np.uint8),
-        own=np.bincount(by_lora, share**2 * rarity[key], len(models)).astype(np.float32),
+        own=own,
         group_starts=_starts(group_counts),
         group_column=np.array([group.column for group in groups], np.uint8),
         phrase_starts=_starts([len(group.phrases) for group in groups]),

@@ -15,7 +15,7 @@ from ..prompt import PromptAnalysis
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from . import ranker
 from .dense import DenseText
-from .index import Floats, Index, build, load, save
+from .index import Floats, Index, load, save
 from .strength import Strengths
 
 INDEX_FILE = "lora-index.npz"
@@ -49,12 +49,12 @@ class Library:
 
     def _index(self, path: Path | None, revision: object) -> Index:
         if path is None:
-            return build(self.models, ranker.background())
+            return ranker.build_index(self.models)
         ids = blake2b("\0".join(model.model_id for model in self.models).encode("utf-8", "replace"), digest_size=16)
         mark = f"{ranker.mark()} {revision} {ids.hexdigest()}"
         index = load(path, mark)
         if index is None:
-            index = build(self.models, ranker.background())
+            index = ranker.build_index(self.models)
             save(index, path, mark)
         return index
 

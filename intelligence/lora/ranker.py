@@ -9,6 +9,7 @@ numbers lie in ranker.json; README.md beside it says what they were trained on.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .features import FEATURES, Met, distinct, features, first_scores
-from .index import Background, Floats, Index
+from ..registry import ModelMetadata
+from .features import FEATURES, Met, distinct, features
+from .index import Background, Floats, Index, build
 
 INDEX_VERSION = 1
 """Counts up when what an index holds changes, so that kept ones are made anew."""
@@ -86,6 +88,11 @@ def as_arrays(data: Any) -> Any:
 def background() -> dict[str, Background]:
     """What is generally known of words: those of ranker.json."""
     return {word: Background(*shares) for word, shares in json.loads(_text())["background"].items()}
+
+
+def build_index(models: Sequence[ModelMetadata]) -> Index:
+    """The index of `models` for these numbers."""
+    return build(models, background(), numbers()["first"])
 
 
 def mixed(weights: Floats, tag_style: float) -> Floats:
@@ -176,11 +183,10 @@ class Stage(NamedTuple):
         return Stage(self.loras[order], self.raw[order], self.inputs[order], scores[order], kept)
 
 
-def rough(index: Index, met: Met, tag_style: float, likeness: Floats | None = None) -> Floats:
+def rough(met: Met, tag_style: float, likeness: Floats | None = None) -> Floats:
     """The first pass: a score of every LoRA."""
-    n = numbers()
-    scores = first_scores(index, met, mixed(n["first"], tag_style))
-    return scores if likeness is None else scores + (1 - tag_style) * (likeness @ n["dense"]["first"])
+    scores = met.rough(tag_style)
+    return scores if likeness is None else scores + (1 - tag_style) * (likeness @ numbers()["dense"]["first"])
 
 
 def linear_stage(
@@ -195,7 +201,8 @@ def linear_stage(
 ) -> Stage:
     """The second pass: the linear model over the `count` LoRAs that are `scored` best."""
     found = candidates(scored, allowed, count)
-    raw = features(index, met, found)
+    rows = met.only(found)
+    raw = features(index, met, rows, found)
     inputs = relative(raw, n["scale"])
     if likeness is None:
         scores = inputs @ mixed(n["linear"], tag_style)
@@ -207,7 +214,7 @@ def linear_stage(
     found, scores = found[order], scores[order]
     words = int(np.count_nonzero(met.is_word))
     size = index.size if allowed is None else int(np.count_nonzero(allowed))
-    distinctness = distinct(index, met, found, scores)
+    distinctness = distinct(index, met, rows.among(order), scores)
     known = Known(index.creators[found], distinctness, met.examples[found], tag_style, words, size)
     return Stage(found, raw[order], inputs[order], scores, known)
 
@@ -231,7 +238,7 @@ def rank(
         likeness: `DenseText.similarities`, without NaN; None: not known.
     """
     n = numbers()
-    scored = rough(index, met, tag_style, likeness) if scored is None else scored
+    scored = rough(met, tag_style, likeness) if scored is None else scored
     stage = linear_stage(index, met, tag_style, allowed, n, scored, count, likeness)
     if not len(stage.loras):
         return Ranked(stage.loras, stage.scores, stage.scores)

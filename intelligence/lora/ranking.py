@@ -84,13 +84,16 @@ def search(
     asked = prompt_query(analysis)
     met = meet(library.index, asked)
     obstacles, fitting = library.obstacles(base)
-    rough = ranker.rough(library.index, met, analysis.tag_style, likeness)
+    rough = ranker.rough(met, analysis.tag_style, likeness)
     ask = partial(ranker.rank, library.index, met, analysis.tag_style, scored=rough, likeness=likeness)
     reader = _Reader(library, analysis, asked, met, fitting)
     allowed = []
     ranked = _found(ask(fitting))
     named = reader.named(ranked, int(np.count_nonzero(fitting)))
+    gain = max(named.values(), default=0.0) + reader.style_worth + (MAX_SHIFT if shifts else 0.0)
     for found in ranked:
+        if found.probability + gain < least:
+            break
         judged = reader.judge(found, base, shifts, named.get(found.place, 0.0))
         if judged.confidence >= least:
             allowed.append(judged)
@@ -101,7 +104,9 @@ def search(
             judged, obstacle = reader.judge(found, None, {}), obstacles[found.place]
             if judged.confidence >= least and obstacle is not None:
                 blocked.append((judged, obstacle))
-    return [reader.explain(one) for one in allowed[:top_k]], [(reader.explain(one), why) for one, why in blocked]
+    allowed = allowed[:top_k]
+    reader.look_up([one.found.place for one in allowed] + [one.found.place for one, _ in blocked])
+    return [reader.explain(one) for one in allowed], [(reader.explain(one), why) for one, why in blocked]
 
 
 class _Found(NamedTuple):
@@ -201,6 +206,13 @@ class _Reader:
         evidence = f"its style is {style}, the prompt asks for {self.wanted}"
         return found.probability * OTHER_STYLE, [_reason("style", evidence, 1 - OTHER_STYLE)]
 
+    def look_up(self, places: list[int]) -> None:
+        """Find which words stand in the descriptions and example prompts of some LoRAs; to be done before `explain`."""
+        rows = self.met.only(np.array(places, np.int64))
+        told = rows.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
+        keys = self.met.keys[rows.key]
+        self.mentioned = {place: set(keys[told & (rows.at == n)].tolist()) for n, place in enumerate(places)}
+
     def explain(self, judged: _Judged) -> Evidence:
         """Which words of the prompt met which words of the LoRA."""
         model = self.library.models[judged.found.place]
@@ -265,8 +277,7 @@ class _Reader:
         return met
 
     def _text(self, place: int, met: set[str], reasons: list[Reason]) -> None:
-        mine = (self.met.lora == place) & self.met.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
-        known = set(self.met.keys[self.met.key[mine]].tolist())
+        known = self.mentioned[place]
         shared = {word for word, idf in self.idf.items() if idf > TELLING_IDF and self.number[word] in known} - met
         if shared:
             evidence = f"its description and examples mention {self._quoted(shared)}"

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from intelligence.lora import ranker
 from intelligence.lora.features import Met, meet
-from intelligence.lora.index import EXAMPLES, TELLING, Background, Index, build, document
+from intelligence.lora.index import EXAMPLES, TELLING, Background, Floats, Index, build, document, first_values
 from intelligence.lora.text import Query
 from intelligence.registry import ModelMetadata
 from tests.benchmarks.civitai import CivitaiLoRA, without_duplicates
@@ -19,18 +20,29 @@ class Corpus:
 
     Args:
         models: the LoRAs as the index knows them, where they are not those of `loras` (see `bare`).
+        background: general knowledge; None: the trained one.
+        first: weights of the first pass; None: the trained ones.
     """
 
     def __init__(
         self,
         loras: Sequence[CivitaiLoRA],
-        background: Mapping[str, Background],
         models: Sequence[ModelMetadata] | None = None,
+        background: Mapping[str, Background] | None = None,
+        first: Floats | None = None,
     ) -> None:
         self.models = [lora.model for lora in loras] if models is None else list(models)
         self.numbers = [lora.number for lora in loras]
         self.place = {number: place for place, number in enumerate(self.numbers)}
-        self.index: Index = build(self.models, background)
+        self.weigh(
+            ranker.numbers()["first"] if first is None else first,
+            ranker.background() if background is None else background,
+        )
+
+    def weigh(self, first: Floats, background: Mapping[str, Background]) -> None:
+        """Make the index with these numbers."""
+        self.first = first
+        self.index: Index = build(self.models, background, first)
 
     def meet(self, asked: Query, prompt: str, records: Iterable[int]) -> Met:
         """The postings of a prompt, those of its own LoRAs as they are without this prompt and its near-duplicates."""
@@ -50,19 +62,24 @@ class Corpus:
         ids = ids[ids >= 0]
         mine = met.lora == place
         telling = np.full(len(met.keys), 255, np.uint8)
-        telling[met.key[mine]] = met.columns[mine, TELLING]
-        where = np.full(len(self.index.keys), -1)
-        where[met.keys] = np.arange(len(met.keys))
-        key = where[ids]
-        rows, key = columns[key >= 0], key[key >= 0]
+        telling[met.key[mine]] = met.columns[met.row[mine], TELLING]
         own, examples = met.own.copy(), met.examples.copy()
         own[place] = float(((columns[:, EXAMPLES] / 255) ** 2 * self.index.rarity[ids]).sum())
         examples[place] = read.examples
+        where = np.full(len(self.index.keys), -1)
+        where[met.keys] = np.arange(len(met.keys))
+        key = where[ids]
+        columns, ids, key = columns[key >= 0], ids[key >= 0], key[key >= 0]
+        columns = np.column_stack((columns, telling[key]))
+        idf, rarity = self.index.idf[ids], self.index.rarity[ids]
+        impact = first_values(columns, idf, rarity, np.full(len(ids), own[place])) @ self.first.T
         return replace(
             met,
             key=np.concatenate((met.key[~mine], key)),
             lora=np.concatenate((met.lora[~mine], np.full(len(key), place, np.int32))),
-            columns=np.concatenate((met.columns[~mine], np.column_stack((rows, telling[key])))),
+            impact=np.concatenate((met.impact[~mine], impact.astype(np.float16))),
+            row=np.concatenate((met.row[~mine], len(met.columns) + np.arange(len(key)))),
+            columns=np.concatenate((met.columns, columns)),
             own=own,
             examples=examples,
         )

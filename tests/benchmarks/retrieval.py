@@ -26,7 +26,7 @@ import numpy as np
 
 from intelligence.lora import LoRARecommender, ranker
 from intelligence.lora.dense import DenseText
-from intelligence.lora.index import build, load, save
+from intelligence.lora.index import load, save
 from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import (
@@ -144,7 +144,7 @@ def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
         shares: dict[int, list[float]] = {1: [], 5: []}
         for _ in range(count):
             inside = rng.sample(list(loras), min(size, len(loras)))
-            corpus = Corpus(inside, ranker.background())
+            corpus = Corpus(inside)
             queries = tag_queries([lora for lora in inside if in_ids(lora.number, ids)], 1)
             for query in rng.sample(queries, min(100, len(queries))):
                 numbers, _ = ranked(corpus, query)
@@ -180,7 +180,7 @@ def enlarged(models: Sequence[ModelMetadata], count: int) -> list[ModelMetadata]
 def index_figures(models: Sequence[ModelMetadata]) -> dict[str, float]:
     """Seconds to build and to load the index, and its size."""
     start = time.perf_counter()
-    index = build(models, ranker.background())
+    index = ranker.build_index(models)
     built = time.perf_counter() - start
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.npz"
@@ -203,7 +203,7 @@ def of_records(
     whole = rng.sample(found := tag_queries(chosen), min(most, len(found)))
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     several = multi_queries(chosen, 4)
-    corpus = Corpus(loras, ranker.background())
+    corpus = Corpus(loras)
     figures: dict[str, float] = {"loras": len(loras), "queries": len(whole), "queries_c": len(several)}
     for name, queries, depths in (("a", whole, (1, 5, 10)), ("b", stripped, (1, 10)), ("c", several, (5, 10))):
         figures |= {f"{name}_recall_at_{d}": v for d, v in found_share(corpus, queries, depths).items()}
@@ -223,7 +223,7 @@ def of_records(
             share = found_share(corpus, sentences, (1, 10), meaning)
             figures |= {f"dense_captions_recall_at_{d}": v for d, v in share.items()}
             figures |= confidence(corpus, sentences, "dense_captions", meaning)
-    without = Corpus(loras, ranker.background(), [bare(lora.model, "examples") for lora in loras])
+    without = Corpus(loras, [bare(lora.model, "examples") for lora in loras])
     share = found_share(without, whole[: most // 2], (1, 10))
     figures |= {f"a_bare_recall_at_{d}": v for d, v in share.items()}
     figures |= libraries(loras, ids)

@@ -21,8 +21,8 @@ import torch
 import intelligence.lora
 from intelligence.lora import ranker
 from intelligence.lora.dense import DenseText
-from intelligence.lora.features import FIRST, features, first_scores
-from intelligence.lora.index import EXAMPLES, Background, document
+from intelligence.lora.features import features
+from intelligence.lora.index import EXAMPLES, FIRST, Background, document, first_values
 from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (
@@ -163,12 +163,14 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
     """Weights of the pass over all LoRAs."""
     inputs = []
     for task in tasks:
-        met = task.met()
-        each = [first_scores(task.corpus.index, met, unit) for unit in np.eye(len(FIRST), dtype=np.float32)]
-        inputs.append(np.stack(each, axis=1))
+        index, met = task.corpus.index, task.met()
+        key = met.keys[met.key]
+        values = first_values(met.columns[met.row], index.idf[key], index.rarity[key], met.own[met.lora])
+        inputs.append(np.stack([np.bincount(met.lora, value, index.size) for value in values.T], axis=1))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
     right = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
-    return fit([one / scale for one in inputs], right, steps=200, decay=0, rate=0.15)["direct"] / scale
+    weights = fit([one / scale for one in inputs], right, steps=200, decay=0, rate=0.15)["direct"] / scale
+    return weights.astype(np.float32)
 
 
 def _marked(task: Task, loras: np.ndarray) -> np.ndarray:
@@ -179,9 +181,9 @@ def stages(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Stage]
     """The linear stage of every task."""
     found = []
     for task in tasks:
-        met, index = task.met(), task.corpus.index
-        scored = first_scores(index, met, ranker.mixed(numbers["first"], task.tag_style))
-        found.append(ranker.linear_stage(index, met, task.tag_style, task.allowed, numbers, scored))
+        met = task.met()
+        scored = met.rough(task.tag_style)
+        found.append(ranker.linear_stage(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
     return found
 
 
@@ -191,12 +193,12 @@ def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers
     everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
     mets = [task.met() for task in tasks]
     index = tasks[0].corpus.index
-    plain = [first_scores(index, met, numbers["first"][1]) for met in mets]
+    plain = [met.rough(0.0) for met in mets]
     first = fit(likeness, everywhere, base=plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
     for met, alike, marked, scores in zip(mets, likeness, everywhere, plain, strict=True):
         found = ranker.candidates(scores + alike @ first, None, ranker.FIRST)
-        own = ranker.relative(features(index, met, found), numbers["scale"])
+        own = ranker.relative(features(index, met, met.only(found), found), numbers["scale"])
         inputs.append(np.concatenate((own, ranker.relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
@@ -219,7 +221,9 @@ def second_inputs(stage: ranker.Stage) -> np.ndarray:
     return np.concatenate((stage.inputs, ranker.compared(stage.raw, stage.scores, stage.known)), axis=1)
 
 
-def libraries(loras: Sequence[CivitaiLoRA], known: dict[str, Background], rng: random.Random) -> list[Task]:
+def libraries(
+    loras: Sequence[CivitaiLoRA], known: dict[str, Background], first: np.ndarray, rng: random.Random
+) -> list[Task]:
     """Queries of even records in random libraries, half of them without the LoRA that the person used."""
     tasks = []
     even = [lora for lora in loras if lora.even and tag_queries([lora], 1)]
@@ -230,7 +234,7 @@ def libraries(loras: Sequence[CivitaiLoRA], known: dict[str, Background], rng: r
             if rng.random() < 0.3:
                 how = [rng.choice(("whole", "examples", "captions", "name")) for _ in inside]
             models = [lora.model if h == "whole" else bare(lora.model, h) for lora, h in zip(inside, how, strict=True)]
-            corpus = Corpus(inside, known, models)
+            corpus = Corpus(inside, models, known, first)
             present = [lora for lora in inside if lora.even]
             most = max(4, min(40, size // 2))
             for lora in (*rng.sample(present, min(most, len(present))), *rng.sample(even, most)):
@@ -260,7 +264,7 @@ def main() -> None:
     even = [lora for lora in loras if in_ids(lora.number, "even")]
     by_number = {lora.number: lora for lora in loras}
     known = background(even)
-    corpus = Corpus(loras, known)
+    corpus = Corpus(loras, background=known, first=np.zeros((2, len(FIRST)), np.float32))
     whole = tag_queries(even)
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     rng.shuffle(whole)
@@ -269,16 +273,15 @@ def main() -> None:
     several = [Task(corpus, query) for query in multi_queries(even, 4)]
     tags = [Task(corpus, query) for query in (*whole[:3000], *stripped[:1800])] + several
     rng.shuffle(tags)
-    numbers: dict[str, Any] = {
-        "first": np.stack((first_weights(tags[:800]), first_weights(captions))),
-    }
+    first = np.stack((first_weights(tags[:800]), first_weights(captions)))
+    numbers: dict[str, Any] = {"first": first}
+    corpus.weigh(first, known)
     print("first", flush=True)
     raws = []
     for task in (*tags, *captions):
         met = task.met()
-        rough = first_scores(corpus.index, met, ranker.mixed(numbers["first"], task.tag_style))
-        found = ranker.candidates(rough, None, ranker.FIRST)
-        raws.append((features(corpus.index, met, found), _marked(task, found)))
+        found = ranker.candidates(met.rough(task.tag_style), None, ranker.FIRST)
+        raws.append((features(corpus.index, met, met.only(found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [ranker.relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]
@@ -295,7 +298,7 @@ def main() -> None:
         known_by["linear"] = np.stack((numbers["linear"][0], without))
     del raws, lists
     print("linear", flush=True)
-    small = libraries(loras, known, rng)
+    small = libraries(loras, known, first, rng)
     tasks = [*tags, *small]
     found = stages(tasks, numbers)
     marks = [_marked(task, stage.loras) for task, stage in zip(tasks, found, strict=True)]
