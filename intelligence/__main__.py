@@ -151,6 +151,17 @@ def _verify(options: argparse.Namespace) -> Answer:
     return wrong, "\n".join(lines) or "nothing wrong"
 
 
+def _enrich(options: argparse.Namespace) -> Answer:
+    from .registry import CivitAI, ModelRegistry, enrich
+
+    registry = ModelRegistry()
+    with _progress(options, "file") as step:
+        registry.hash_models(step)
+    with _progress(options, "hash") as step:
+        found = enrich(registry, CivitAI(), lambda done, total: step(done, total or done))
+    return found.to_dict(), f"{found.asked} hashes asked about, {len(found.updated)} models known there"
+
+
 def _feedback(options: argparse.Namespace) -> Answer:
     from .learning import LearningEngine
 
@@ -264,6 +275,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = command("verify", _verify, "Read models again, whole, and compare them with what is on record.")
     verify.add_argument("name", nargs="?", help="one model; all without it")
     verify.add_argument("--hash", action="store_true", help="first hash what no sidecar or hub told the hash of")
+
+    command("enrich", _enrich, "Ask CivitAI what it knows of your models. Only their hashes are sent.")
 
     feedback = command("feedback", _feedback, "Rate a generation with 1 to 5 stars.")
     feedback.add_argument("id", help="the id that generate printed")

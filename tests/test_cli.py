@@ -113,3 +113,9 @@ def test_unusable_arguments_exit_with_2(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit) as stopped:
         main(["generate"])
     assert stopped.value.code == 2
+
+
+def test_enrich_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_json(capsys, "enrich")["asked"] == 0  # type: ignore[index]
+    assert main(["enrich"]) == 0
+    assert "0 hashes asked about" in capsys.readouterr().out
