@@ -25,7 +25,7 @@ NOISELESS = ("euler", "heun", "dpmpp_2m", "ddim", "uni_pc_bh2", "deis")
 AT_ONCE = 11
 """Pairs per prompt."""
 
-TIMED = {"num_steps": 20, "width": 256, "height": 256, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
+TIMED = {"num_steps": 10, "width": 256, "height": 256, "sampler_name": "dpmpp_2m", "scheduler": "karras"}
 
 
 def pairs(info: dict) -> list[tuple[str, str]]:
