@@ -89,7 +89,7 @@ def _by_category(run: Sequence[_Word]) -> Iterator[tuple[ConceptCategory, str]]:
             phrases.append((category, " ".join((*pending[-_MAX_CONCEPT_WORDS + 1 :], text))))
         pending = []
         open_phrase = True
-    if pending:
+    if _LETTER.search("".join(pending)):
         tail = " ".join(pending[:_MAX_CONCEPT_WORDS])
         if phrases and phrases[-1][0] not in _ALONE and _short(phrases[-1][1], tail):
             phrases[-1] = (phrases[-1][0], f"{phrases[-1][1]} {tail}")

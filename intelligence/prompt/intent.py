@@ -104,6 +104,7 @@ def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, l
     people = _people_together(phrases.mentions)
     if people:
         vote(ContentType.GROUP, 1.0, " and ".join(people))
+        votes[ContentType.GROUP] += votes.pop(ContentType.CHARACTER, [])
     for mention in () if people else phrases.mentions:
         if fold(mention.meaning.phrase) in words.solo_words:
             votes.pop(ContentType.GROUP, None)

@@ -66,6 +66,72 @@ def test_what_the_prompt_excludes_is_no_concept():
 
 
 @pytest.mark.parametrize(
+    "prompt, content",
+    [
+        ("coffee cup on a desk", ContentType.OBJECT),
+        ("queen of the bees", ContentType.CHARACTER),
+        ("bowl of cherries", ContentType.FOOD),
+        ("a family of otters", ContentType.ANIMAL),
+        ("bear family", ContentType.ANIMAL),
+        ("a family of four", ContentType.GROUP),
+        ("portrait of a cat", ContentType.ANIMAL),
+        ("close-up of a woman", ContentType.PORTRAIT),
+        ("portrait, full body, knight", ContentType.CHARACTER),
+        ("1girl, solo, crowd", ContentType.CHARACTER),
+        ("1girl, 1boy", ContentType.GROUP),
+        ("two nurses", ContentType.GROUP),
+        ("a knight and a wizard", ContentType.GROUP),
+        ("in a dark forest stands a witch", ContentType.CHARACTER),
+        ("a cat sitting in a train", ContentType.ANIMAL),
+        ("(mountain:0.3), (castle:1.4)", ContentType.ARCHITECTURE),
+        ("long hair, red dress, smile, night sky", ContentType.CHARACTER),
+        ("a zorblax smoking beside a horse", ContentType.CHARACTER),
+        ("an old fisherwoman", ContentType.CHARACTER),
+        ("taza de té", ContentType.FOOD),
+        ("zorblax", ContentType.UNSPECIFIED),
+    ],
+)
+def test_what_the_picture_mainly_shows(prompt, content):
+    assert ANALYZER.analyze(prompt).intent.content_type is content
+
+
+@pytest.mark.parametrize(
+    "prompt, style",
+    [
+        ("realistic painting of a horse", ArtisticStyle.PAINTING),
+        ("quick sketch of a horse", ArtisticStyle.DRAWING),
+        ("photo of a suitcase with stickers", ArtisticStyle.PHOTOREALISTIC),
+        ("sticker of a suitcase", ArtisticStyle.CARTOON),
+        ("dibujo a lápiz de un caballo", ArtisticStyle.DRAWING),
+        ("(anime:0.2), (watercolor:1.2)", ArtisticStyle.PAINTING),
+    ],
+)
+def test_the_look_that_is_asked_for(prompt, style):
+    assert ANALYZER.analyze(prompt).intent.artistic_style is style
+
+
+@pytest.mark.parametrize(
+    "prompt, concepts",
+    [
+        ("chica con vestido azul largo", {"girl", "long blue dress"}),
+        ("reina de hielo", {"ice queen"}),
+        ("robot gigante", {"giant robot"}),
+        ("flores rojas", {"red flower"}),
+        ("luces de neón", {"neon lights"}),
+        ("corona de oro de la princesa", {"gold crown", "princess"}),
+    ],
+)
+def test_spanish_concepts_are_english_phrases(prompt, concepts):
+    found = ANALYZER.analyze(prompt).concepts
+    assert {phrase for phrases in found.values() for phrase in phrases} == concepts
+
+
+@pytest.mark.parametrize("prompt", ["cat --ar 2:3 --v 5", "cat, <hypernet:x y:1>", "cat, embedding:bad_cat", "cat 0.5"])
+def test_what_is_no_word_is_no_concept(prompt):
+    assert ANALYZER.analyze(prompt).concepts == {ConceptCategory.CONTENT: ("cat",)}
+
+
+@pytest.mark.parametrize(
     "prompt, family",
     [
         ("score_9, score_8_up, 1girl", "pony"),
