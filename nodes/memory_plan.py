@@ -76,4 +76,4 @@ class MemoryPlan(io.ComfyNode):
             resources=memory.resources(model),
             activation_gb=memory.activation_gb(model, vae, settings.width, settings.height),
         )
-        return io.NodeOutput(model, plan, ui={"text": plan_lines(plan.memory)})
+        return io.NodeOutput(model, plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})

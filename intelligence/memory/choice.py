@@ -29,7 +29,7 @@ class Choices:
     cfg_split: Sequence[bool]
     attention_slicing: Sequence[bool]
     tiles: Sequence[int]
-    vae_dtypes: Sequence[str]
+    vae_dtype: str
 
 
 class Way(NamedTuple):
@@ -138,7 +138,7 @@ def _placed(job: Job, placement: Placement, choices: Choices) -> Iterator[Way]:
         for batch in choices.batches
     )
     for first in _unbeaten(_denoising(job, placement, how) for how in forwards):
-        decodes = (Decoding(tile, dtype) for dtype in choices.vae_dtypes for tile in choices.tiles)
+        decodes = (Decoding(tile, choices.vae_dtype) for tile in choices.tiles)
         for last in _unbeaten(_decoding(job, placement, how, first.how.batch) for how in decodes):
             yield _joined(shared, placement, first, last)
 

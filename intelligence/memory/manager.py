@@ -249,7 +249,7 @@ class MemoryManager:
             cfg_split=(False, True) if cfg and host.cfg_split else (False,),
             attention_slicing=(False, True) if host.attention_slicing and job.attention == "math" else (False,),
             tiles=[0, *(tile for tile in TILES if tile < max(width, height))] if tile_size is None else [tile_size],
-            vae_dtypes=[vae_dtype, *(dtype for dtype in host.vae_dtypes if dtype in resources.dtypes)],
+            vae_dtype=vae_dtype,
         )
         found = ways(job, choices)
         fitting = fastest(found, budget)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..config import MemorySettings, OffloadStrategy, require
 from ..records import Reason
-from .manager import MemoryManager
+from .manager import OWN_MEMORY, MemoryManager
 from .plan import DIFFUSERS, MemoryPlan
 from .resources import GIB
 
@@ -137,15 +137,18 @@ def _one_at_a_time(pipe: Any, _modules: dict[str, Any], device: str) -> None:
 
 
 def _streamed(pipe: Any, modules: dict[str, Any], device: str) -> None:
-    """Leaf by leaf. Streams need a second, pinned copy in RAM; where it has no room, each leaf is pinned as it goes."""
+    """Leaf by leaf. Streams need a second, pinned copy in RAM; where it has no room, each leaf is pinned as it goes.
+
+    The VAE goes without: the pipeline casts it to float32 and back for the decode, which such a copy would not follow.
+    """
     import torch
     from diffusers.hooks import apply_group_offloading
 
     pipe.to("cpu")
-    streams = device in ("cuda", "xpu")
     resources = MemoryManager().detect_resources()
     roomy = resources.ram_free_gb > sum(_stage_weights(modules).values())
-    for module in modules.values():
+    for name, module in modules.items():
+        streams = device in OWN_MEMORY and _stage(name) != "vae"
         apply_group_offloading(
             module,
             onload_device=torch.device(device),

@@ -57,8 +57,6 @@ class HostTraits:
     decoder: str
     """Whose VAE code runs: `diffusers` or `comfyui`."""
     weight_dtypes: tuple[str, ...] = ("float16",)
-    vae_dtypes: tuple[str, ...] = ()
-    """Precisions that the plan may choose for the decode; empty: only the one it is told."""
     cfg_split: bool = False
     attention_slicing: bool = False
     patches_loras: bool = False

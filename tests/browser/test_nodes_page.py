@@ -119,7 +119,7 @@ def test_a_run_shows_its_reports(page: Page, server: Server) -> None:
     load(page)
     before = page.prompt()
     outputs, _ = run(page, server)
-    for kind in ("LoRARecommend", "ParamOptimize", "Explain"):
+    for kind in ("LoRARecommend", "ParamOptimize", "MemoryPlan", "Explain"):
         assert page.tab.evaluate(REPORTS, kind) == outputs[kind]["text"]
     assert "mirkwood_witch" in page.tab.evaluate(REPORTS, "Explain")[0]
     assert page.prompt() == before

@@ -85,6 +85,19 @@ def test_streaming_moves_every_leaf_for_every_forward(fresh, monkeypatch):
     assert {moved[way, id(leaf)] for leaf in leaves for way in ("onload_", "offload_")} == {2}  # one each step
 
 
+def test_on_a_card_all_but_the_vae_stream(pipe, monkeypatch):
+    """The VAE is cast for the decode, which a pinned copy of its weights would not follow."""
+    import diffusers.hooks
+
+    calls = []
+    monkeypatch.setattr(diffusers.hooks, "apply_group_offloading", lambda module, **how: calls.append((module, how)))
+    ModelOffloader(STREAMED).distribute_pipeline(pipe, MemoryPlan(STREAMED, "cuda"))
+    assert {how["onload_device"].type for _, how in calls} == {"cuda"}
+    streamed = {id(module) for module, how in calls if how["use_stream"]}
+    assert streamed == {id(module) for module in (pipe.unet, pipe.text_encoder, pipe.text_encoder_2)}
+    assert len(calls) == 4
+
+
 def test_whole_models_take_turns(fresh, monkeypatch):
     from accelerate.hooks import CpuOffload
 
