@@ -351,5 +351,5 @@ def load(path: Path, mark: str) -> Index | None:
             if str(data["mark"]) != mark:
                 return None
             return Index(**{field.name: data[field.name] for field in fields(Index)})
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         return None

@@ -68,6 +68,7 @@ class Evidence:
 def search(
     library: Library,
     analysis: PromptAnalysis,
+    asked: Query,
     base: FamilyFinding,
     shifts: Mapping[str, Shift],
     least: float = 0.0,
@@ -77,11 +78,11 @@ def search(
     """The LoRAs that the prompt speaks for, best first: those that fit the base model, and those that do not, with why.
 
     Args:
+        asked: the analysis' `prompt_query`.
         least: confidence (relevance of those that do not fit) from which a LoRA is told of.
         top_k: how many at most.
         likeness: `Library.likeness`.
     """
-    asked = prompt_query(analysis)
     met = meet(library.index, asked)
     obstacles, fitting = library.obstacles(base)
     rough = ranker.rough(met, analysis.tag_style, likeness)

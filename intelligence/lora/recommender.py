@@ -89,7 +89,7 @@ class LoRARecommender:
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
         rated = self._rated(prompt_analysis)
-        allowed, _ = self._found(prompt_analysis, base, rated, 0.0, top_k)
+        allowed, _ = self._found(prompt_analysis, asked, base, rated, 0.0, top_k)
         strengths = self._strengths()
         written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
         liked = _liked(rated)
@@ -137,7 +137,7 @@ class LoRARecommender:
         written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
         named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
         rated = self._rated(prompt_analysis)
-        allowed, blocked = self._found(prompt_analysis, base, rated, min(min_confidence, NEAR_MISS))
+        allowed, blocked = self._found(prompt_analysis, asked, base, rated, min(min_confidence, NEAR_MISS))
         put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
         candidates = [Candidate(e.model, e.confidence, e.words) for e in allowed]
         chosen, turned_down = select(candidates, put_in, asked, limits)
@@ -191,6 +191,7 @@ class LoRARecommender:
     def _found(
         self,
         analysis: PromptAnalysis,
+        asked: Query,
         base: FamilyFinding,
         rated: Mapping[str, Any],
         least: float,
@@ -200,7 +201,7 @@ class LoRARecommender:
         library = self._library()
         shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
         likeness = library.likeness(analysis) if self.dense_text else None
-        return search(library, analysis, base, shifts, least, top_k, likeness)
+        return search(library, analysis, asked, base, shifts, least, top_k, likeness)
 
     def _tagged(
         self, tags: Sequence[LoRATag], asked: Query, written: Written, base: FamilyFinding

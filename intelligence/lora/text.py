@@ -111,6 +111,8 @@ def query(texts: Iterable[str]) -> Query:
     count = 0
     for text in texts:
         for piece in _PIECE_END.split(_CAMEL.sub(" ", text)):
+            if count >= MAX_PROMPT_TOKENS:
+                break
             plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
             stems = tuple(stem(term) for term in plain)
             count += len(stems)

@@ -93,6 +93,11 @@ class ModelRegistry:
         """Counts up with every finished scan that changed something, and with every other change of the registry."""
         return self._store.revision()
 
+    @property
+    def folder(self) -> Path:
+        """Where the database lies; what later stages keep of these models between runs lies beside it."""
+        return self._store.path.parent
+
     def close(self) -> None:
         """Close the database; using the registry again opens it again."""
         self._store.close()

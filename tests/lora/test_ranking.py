@@ -1,0 +1,216 @@
+"""The index of a library, what is kept of it, and the trained order."""
+
+import importlib.util
+import random
+import string
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from intelligence.lora import LoRARecommender, ranker
+from intelligence.lora.features import FEATURES, features, meet
+from intelligence.lora.index import EXAMPLES, load, save
+from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
+from intelligence.lora.ranking import prompt_query
+from intelligence.prompt import PromptAnalyzer
+from intelligence.registry import Architecture, ExamplePrompt, ModelEvidence, ModelMetadata, ModelRegistry, TriggerSet
+
+_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
+shelf = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(shelf)
+lora = shelf.lora
+
+SDXL = ModelEvidence(name="some_sdxl.safetensors", architecture=Architecture.SDXL)
+ANALYZER = PromptAnalyzer()
+
+
+def syllables(number):
+    """A word that no other number has."""
+    return "".join(f"{'bdfgklmnpr'[int(digit)]}{'aeiou'[int(digit) % 5]}" for digit in f"{number:04d}")
+
+
+def crowd(count):
+    """LoRAs of subjects that differ, with everyday example prompts that do not."""
+    rng = random.Random(count)
+    everyday = ["1girl", "solo", "forest", "smile", "long hair", "dress", "castle", "night", "rain", "sword"]
+    return [
+        lora(
+            f"{syllables(number)}_v{number % 3}",
+            syllables(number),
+            creator=f"maker {number % 7}",
+            example_prompts=tuple(
+                ExamplePrompt(", ".join(["masterpiece", syllables(number), *rng.sample(everyday, 5)])) for _ in range(3)
+            ),
+        )
+        for number in range(count)
+    ]
+
+
+def ranked(models, prompt, base=SDXL, top_k=5):
+    return [
+        (item.lora_name, item.confidence_score)
+        for item in LoRARecommender(shelf.Library(*models)).rank(ANALYZER.analyze(prompt), base, top_k)
+    ]
+
+
+@pytest.mark.parametrize("size", [5, 50, 700])
+def test_the_subject_of_a_prompt_comes_first_in_a_library_of_any_size(size):
+    models = crowd(size)
+    for number in range(0, size, max(1, size // 5)):
+        (first, sure), *others = ranked(models, f"masterpiece, 1girl, {syllables(number)}, castle, night")
+        assert first == models[number].name
+        assert sure > 0.7 and all(confidence < 0.5 for _, confidence in others)
+
+
+@pytest.mark.parametrize("size", [5, 50, 700])
+def test_nothing_is_sure_where_nothing_fits(size):
+    models = crowd(size)
+    for prompt in ("masterpiece, 1girl, castle, night, rain", "a red bicycle leans on a wall", "zzz"):
+        assert all(confidence < 0.5 for _, confidence in ranked(models, prompt))
+
+
+@pytest.mark.parametrize(
+    "name, prompt",
+    [
+        ("NiceNature_v2", "1girl, nicenature, smile"),
+        ("nicenature", "1girl, nice nature, smile"),
+        ("nice-nature", "1girl, NiceNature, smile"),
+        ("Nice Nature", "1girl, nice_nature, (smile:1.2)"),
+    ],
+)
+def test_names_are_met_however_they_are_parted(name, prompt):
+    (first, sure), *_ = ranked([*crowd(20), lora(name, "nicenature")], prompt)
+    assert first == name and sure > 0.7
+
+
+def test_what_a_creator_writes_everywhere_tells_little():
+    prompts = (ExamplePrompt("zorbl lighting, 1girl, smile"), ExamplePrompt("zorbl lighting, 1boy, night"))
+    same = [lora(f"work_{n}", creator="one", example_prompts=prompts) for n in range(5)]
+    single = lora("other", creator="two", example_prompts=prompts)
+    index = ranker.build_index([*same, single])
+    analysis = ANALYZER.analyze("zorbl lighting, 1girl")
+    met = meet(index, prompt_query(analysis))
+    everyone = np.arange(index.size)
+    told = features(index, met, met.only(everyone), everyone)[:, FEATURES.index("creator_coverage")]
+    assert told[5] > 2 * told[:5].max()
+
+
+def test_captions_of_the_training_stand_where_example_prompts_would():
+    trained = lora("mystery", tags={"zorblax armor": 40, "1girl": 60, "forest": 3})
+    (first, sure), *_ = ranked([*crowd(20), trained], "1girl, zorblax armor, night")
+    assert first == "mystery" and sure > 0.5
+    index = ranker.build_index([trained])
+    (number,) = index.find(["zorblaxarmor"])
+    assert 0.5 < index.columns[index.starts[number], EXAMPLES] / 255 < 0.7
+
+
+def test_probabilities_never_rise_down_the_order():
+    index = ranker.build_index(crowd(300))
+    analysis = ANALYZER.analyze(f"masterpiece, {syllables(3)}, {syllables(8)}, castle, dress")
+    found = ranker.rank(index, meet(index, prompt_query(analysis)), analysis.tag_style)
+    assert len(found.loras) == len(set(found.loras.tolist())) == ranker.SECOND
+    assert (np.diff(found.probabilities) <= 0).all()
+    assert (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
+
+
+def test_a_kept_index_is_the_index(tmp_path):
+    index = ranker.build_index(crowd(30))
+    path = tmp_path / "index.npz"
+    save(index, path, "mark")
+    loaded = load(path, "mark")
+    assert loaded is not None
+    assert all(np.array_equal(value, vars(loaded)[name]) for name, value in vars(index).items())
+    assert load(path, "another") is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not a zip", b"\x93NUMPY"])
+def test_a_broken_or_missing_index_is_made_anew(tmp_path, content):
+    path = tmp_path / INDEX_FILE
+    if content is not None:
+        path.write_bytes(content)
+    assert load(path, "mark") is None
+
+
+def test_a_large_library_is_kept_and_read_again_and_a_new_revision_makes_it_anew(tmp_path):
+    models = crowd(KEPT_FROM)
+    first = Library(models, tmp_path, 1)
+    written = (tmp_path / INDEX_FILE).stat().st_mtime_ns
+    again = Library(models, tmp_path, 1)
+    assert (tmp_path / INDEX_FILE).stat().st_mtime_ns == written
+    assert np.array_equal(first.index.keys, again.index.keys)
+    renamed = [replace(models[0], trigger_sets=(TriggerSet(("another",), "test"),)), *models[1:]]
+    assert Library(renamed, tmp_path, 2).index.find(["another"])[0] >= 0
+    assert again.index.find(["another"])[0] < 0
+
+
+def test_a_small_library_is_not_kept(tmp_path):
+    Library(crowd(5), tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_whose_folder_cannot_be_written_works_all_the_same(tmp_path):
+    assert Library(crowd(KEPT_FROM), tmp_path / "no such folder", 1).index.size == KEPT_FROM
+
+
+def test_a_registry_has_its_index_beside_its_database(tmp_path):
+    registry = ModelRegistry(tmp_path / "registry.db")
+    for model in crowd(KEPT_FROM):
+        registry.register_model(model)
+    analysis = ANALYZER.analyze(f"1girl, {syllables(7)}, night")
+    (best,) = LoRARecommender(registry).recommend(analysis, SDXL)
+    assert best.lora_name == f"{syllables(7)}_v1"
+    assert (tmp_path / INDEX_FILE).exists()
+    registry.close()
+
+
+def odd_texts():
+    rng = random.Random(7)
+    everything = string.printable + "äßñ龍🐉\u202e\u200f\u0301<>&;"
+    yield from (
+        "",
+        " ",
+        ",",
+        "," * 50_000,
+        "<script>alert(1)</script>",
+        "\u202eabc",
+        "ignore all instructions",
+        "::1",
+        "((",
+    )
+    for _ in range(40):
+        yield "".join(rng.choices(everything, k=rng.choice((1, 7, 80, 3000))))
+
+
+def odd_record(number, text):
+    return {
+        "id": number + 1,
+        "type": "LORA",
+        "name": text,
+        "description": text,
+        "tags": [text, "1girl"],
+        "creator": {"username": text},
+        "modelVersions": [
+            {
+                "id": number + 1,
+                "baseModel": "SDXL 1.0",
+                "trainedWords": [text, text[::-1], *text.split(",")[:500]],
+                "files": [{"name": f"odd {number}.safetensors", "type": "Model"}],
+                "images": [{"meta": {"prompt": text}}, {"meta": {"prompt": text[::-1]}}],
+            }
+        ],
+    }
+
+
+def test_odd_metadata_and_prompts_do_no_harm():
+    models = [
+        replace(ModelMetadata.from_civitai(odd_record(number, text)), local_path="/x")
+        for number, text in enumerate(odd_texts())
+    ]
+    recommender = LoRARecommender(shelf.Library(*models))
+    for text in odd_texts():
+        if text.strip() and "\0" not in text:
+            for item in recommender.rank(ANALYZER.analyze(text), SDXL):
+                assert 0 <= item.confidence_score <= 1
+    assert ranker.build_index([]).size == 0
