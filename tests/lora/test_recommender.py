@@ -140,7 +140,7 @@ def test_one_lora_per_subject_and_several_where_the_prompt_names_several():
     knight = lora("zorblax_knight", "zorblax knight", kind=LoRAKind.CHARACTER)
     both = choose("mirkwood witch and zorblax knight", WITCH, rival, knight)
     assert set(names(both)) == {"mirkwood_witch_xl", "zorblax_knight"}
-    one = choose("mirkwood witch", WITCH, rival, knight)
+    one = choose("mirkwood witch", WITCH, rival, knight, min_confidence=0.2)
     assert len(one.chosen) == 1 and {*names(one)} < {"mirkwood_witch_xl", "elder_witch_of_mirkwood"}
     assert "served by" in one.rejected[0].reason.evidence
 
