@@ -178,7 +178,7 @@ class ParamOptimize(io.ComfyNode):
             overrides={name: value for name, value in widgets.items() if value not in (0, AUTO)},
             images=images,
             aspect=aspect,
-            resources=memory.resources(),
+            resources=memory.resources(model),
             weights_gb=None if model is None else memory.weights_gb(model),
         )
         ui = {"text": [as_text(replace(explain(chosen), lora_reasoning={}))]}

@@ -129,16 +129,16 @@ class Placement:
         """Weights on the device while `stage` runs."""
         stage = "unet" if stage == "lora" else stage
         weights = self.weights(job)
-        grows = stage == "vae" and job.decoder == "diffusers" and job.weight_bytes < BYTES[vae_dtype]
-        upcast = weights["vae"] if grows else 0.0
+        largest = job.footprints.largest[stage] * MIB
         if job.pages_weights:
-            return min(job.footprints.largest[stage] * MIB, weights[stage])
-        cast = 0.0 if self.weight_dtype == "float16" or stage != "unet" else job.footprints.largest["unet"] * MIB
-        if self.strategy is OffloadStrategy.FULL_GPU:
-            return sum(weights.values()) + upcast + cast
-        if self.strategy is OffloadStrategy.CPU_OFFLOAD:
-            return weights[stage] + upcast + cast
-        return min(STREAMED_LEAVES * job.footprints.largest[stage] * MIB, weights[stage]) + upcast + cast
+            return min(largest, weights[stage])
+        cast = 0.0 if self.weight_dtype == "float16" or stage != "unet" else largest
+        upcast = stage == "vae" and job.decoder == "diffusers" and job.weight_bytes < BYTES[vae_dtype]
+        own = min(STREAMED_LEAVES * largest, weights[stage])
+        if self.strategy is not OffloadStrategy.SEQUENTIAL:
+            own = weights[stage]
+        others = sum(weights.values()) - weights[stage] if self.strategy is OffloadStrategy.FULL_GPU else 0.0
+        return own * (2 if upcast else 1) + others + cast
 
     def seconds(self, job: Job, forwards: int, batches: int, computing: float) -> float:
         """Time that the weights take beside the computing: read and converted for every forward, and moved."""
