@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import TypeVar
 
@@ -74,19 +74,30 @@ def _style(phrases: Phrases, avoided: Phrases) -> tuple[ArtisticStyle, float, li
         for style, weight in mention.meaning.styles:
             votes.setdefault(style, []).append((weight * stressed, mention.meaning.phrase))
     unwanted = {style for mention in avoided.mentions for style, weight in mention.meaning.styles if weight == 1.0}
-    return _best(
-        votes, ArtisticStyle.UNSPECIFIED, _STYLE_THRESHOLD, lambda style: _AVOIDED if style in unwanted else 0.0
-    )
+    return _best(votes, ArtisticStyle.UNSPECIFIED, _STYLE_THRESHOLD, unwanted)
 
 
 def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, list[str]]:
+    votes = _content_votes(phrases, words)
+    best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD)
+    views = {fold(mention.meaning.phrase) for mention in phrases.mentions}
+    near, far = sorted(views & words.close_ups), views & words.full_figures
+    if best is ContentType.CHARACTER and near and not far:
+        return ContentType.PORTRAIT, sure, [*near, *said]
+    if best is ContentType.PORTRAIT and (far or _of_animals(votes)):
+        votes.pop(best)
+        return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD)
+    return best, sure, said
+
+
+def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, list[tuple[float, str]]]:
     votes: dict[ContentType, list[tuple[float, str]]] = {}
 
     def vote(content: ContentType, weight: float, phrase: str) -> None:
         votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], phrase))
 
     order = 0
-    attributes: list[str] = ["somebody"] if phrases.persons else []
+    attributes = ["somebody"] if phrases.persons else []
     for mention in phrases.mentions:
         meaning = mention.meaning
         stressed = max(0.0, mention.weight)
@@ -96,11 +107,11 @@ def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, l
             for content in _contents(mention):
                 vote(content, weight * (_MODIFIER if mention.modifier else 1.0), meaning.phrase)
             order += 1
-        elif meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views:
+        elif stressed and (meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views):
             attributes.append(meaning.phrase)
     if attributes:
         weight = min(_ATTRIBUTES_AT_MOST, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(set(attributes)) - 1))
-        votes.setdefault(ContentType.CHARACTER, []).extend((weight, phrase) for phrase in attributes[:1])
+        vote(ContentType.CHARACTER, weight, attributes[0])
     people = _people_together(phrases.mentions)
     if people:
         vote(ContentType.GROUP, 1.0, " and ".join(people))
@@ -110,15 +121,7 @@ def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, l
             votes.pop(ContentType.GROUP, None)
             if mention.meaning.content:
                 vote(ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
-    best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
-    views = {fold(mention.meaning.phrase) for mention in phrases.mentions}
-    near, far = views & words.close_ups, views & words.full_figures
-    if best is ContentType.CHARACTER and near and not far:
-        return ContentType.PORTRAIT, sure, [*near, *said]
-    if best is ContentType.PORTRAIT and (far or _of_animals(votes)):
-        votes.pop(best)
-        return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD, lambda _: 0.0)
-    return best, sure, said
+    return votes
 
 
 def _of_animals(votes: dict[ContentType, list[tuple[float, str]]]) -> bool:
@@ -145,14 +148,14 @@ def _people_together(mentions: Iterable[Mention]) -> list[str]:
 
 
 def _best(
-    votes: dict[T, list[tuple[float, str]]], none: T, threshold: float, penalty: Callable[[T], float]
+    votes: Mapping[T, list[tuple[float, str]]], none: T, threshold: float, unwanted: Collection[T] = ()
 ) -> tuple[T, float, list[str]]:
     """The kind with the strongest votes, how far it leads (0 … 1), and the words that voted."""
     scores: dict[T, float] = {}
     for kind, cast in votes.items():
         strongest = max(weight for weight, _ in cast)
         rest = sum(weight for weight, _ in cast) - strongest
-        scores[kind] = strongest + min(_MORE * rest, _MORE_AT_MOST) - penalty(kind)
+        scores[kind] = strongest + min(_MORE * rest, _MORE_AT_MOST) - (_AVOIDED if kind in unwanted else 0.0)
     best = max(scores, key=lambda kind: scores[kind], default=none)
     if scores.get(best, 0.0) < threshold:
         return none, 0.0, []

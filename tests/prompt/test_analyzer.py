@@ -1,6 +1,9 @@
 """What is understood of a prompt."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -173,6 +176,26 @@ def test_tag_style(prompt, low, high):
 )
 def test_complexity(prompt, category):
     assert ANALYZER.analyze(prompt).complexity_category is category
+
+
+def test_another_process_understands_the_same():
+    prompts = ["close-up, headshot, 1girl, smile, <lora:x:1>, masterpiece", "una bruja y un dragón, acuarela"]
+    code = (
+        "import sys; from intelligence.prompt import PromptAnalyzer\n"
+        f"for prompt in {prompts!r}: print(ascii(PromptAnalyzer().analyze(prompt).to_json()))"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert answers == {"".join(ascii(ANALYZER.analyze(prompt).to_json()) + "\n" for prompt in prompts)}
 
 
 def test_the_negative_prompt_speaks_against_a_style():
