@@ -151,6 +151,8 @@ def load(path: Path | None = None) -> Vocabulary:
         status = path.stat()
     except FileNotFoundError:
         return _built_in()
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read as the user's vocabulary ({error})") from None
     return _extended(path, status.st_mtime_ns, status.st_size)
 
 

@@ -274,3 +274,11 @@ def test_a_broken_vocabulary_is_named_with_the_place(tmp_path, text, where):
     with pytest.raises(InvalidInputError) as caught:
         PromptAnalyzer(vocabulary_path=path).analyze("cat")
     assert str(caught.value).startswith(f"{path}: {where}")
+
+
+def test_a_vocabulary_that_cannot_be_looked_at_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInputError, match="file/vocabulary"):
+        PromptAnalyzer(vocabulary_path=tmp_path / "file" / "vocabulary.json").analyze("cat")
+    with pytest.raises(InvalidInputError, match="not a vocabulary"):
+        PromptAnalyzer(vocabulary_path=tmp_path).analyze("cat")
