@@ -8,8 +8,11 @@ among what they know:
   captions  sentences, labelled by a language model (incompletely): share of the labelled among the first ten
   a bare    a, where no LoRA has example prompts
 The table of confidences asks every prompt with its LoRAs in the library and without, and counts what `recommend` would
-take, best first and at most three, from a confidence on. Without --records a made library is asked, of invented
-subjects: its figures watch for setbacks and say nothing of how a person's library fares.
+take, best first and at most three, from a confidence on. Small libraries ("own") are asked likewise, of LoRAs of which
+all is known, all but example prompts, name and training captions, or the name alone.
+
+Without --records a made library is asked, of invented subjects: its figures watch for setbacks and say nothing of how a
+person's library fares.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ from tests.benchmarks.civitai import (
     load_records,
     multi_queries,
     tag_queries,
+    without_duplicates,
     without_names,
 )
 from tests.benchmarks.corpus import Corpus, bare
@@ -57,6 +61,8 @@ MOST = 3
 """LoRAs that are taken for one prompt."""
 LIBRARIES = ((50, 40), (200, 10), (1000, 2))
 """Size of a random library, and how many are drawn."""
+PEOPLE, ASKED, SURE = (5, 20, 50, 200), 100, 0.5
+"""Sizes of small libraries, prompts asked of each kind, and the confidence from which a LoRA is taken."""
 SCALES = (7_230, 30_000, 100_000)
 ANALYZER = PromptAnalyzer()
 
@@ -154,6 +160,32 @@ def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
     return figures
 
 
+def people(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
+    """What `recommend` takes in small libraries that know much or little of their LoRAs, one of them right or none."""
+    figures = {}
+    rng = random.Random(3)
+    chosen = [lora for lora in loras if in_ids(lora.number, ids) and tag_queries([lora], 1)]
+    for size in PEOPLE:
+        for how in ("whole", "examples", "captions", "name"):
+            first: list[bool] = []
+            picks: list[bool] = []
+            for turn in range(ASKED):
+                lora, present = rng.choice(chosen), turn % 2
+                (query,) = tag_queries([lora], 1)
+                models = [other.model for other in rng.sample(loras, size) if other is not lora][: size - present]
+                models += [without_duplicates(lora.model, query.prompt)] * present
+                known = models if how == "whole" else [bare(model, how) for model in models]
+                found = LoRARecommender(Shelf(known)).rank(ANALYZER.analyze(query.prompt), SD1, MOST)
+                right = [bool(present) and one.lora_metadata.model_id == lora.model.model_id for one in found]
+                first += [bool(right) and right[0]] * present
+                picks += [yes for yes, one in zip(right, found, strict=True) if one.confidence_score >= SURE]
+            name = f"own_{size}_{how}"
+            figures[f"{name}_recall_at_1"] = statistics.fmean(first)
+            figures[f"{name}_precision"] = statistics.fmean(picks) if picks else float("nan")
+            figures[f"{name}_picks_per_prompt"] = len(picks) / ASKED
+    return figures
+
+
 def times(models: Sequence[ModelMetadata], prompts: Sequence[str], base: ModelEvidence) -> dict[str, float]:
     """Milliseconds of analyse + recommend, one after the other, warm."""
     recommender = LoRARecommender(Shelf(models))
@@ -226,7 +258,7 @@ def of_records(
     without = Corpus(loras, [bare(lora.model, "examples") for lora in loras])
     share = found_share(without, whole[: most // 2], (1, 10))
     figures |= {f"a_bare_recall_at_{d}": v for d, v in share.items()}
-    figures |= libraries(loras, ids)
+    figures |= libraries(loras, ids) | people(loras, ids)
     models = [lora.model for lora in loras]
     figures |= index_figures(models)
     prompts = [query.prompt for query in whole[:300]]
