@@ -145,9 +145,13 @@ class MemorySettings(Record):
     offload_strategy: OffloadStrategy = OffloadStrategy.AUTO
     max_vram_gb: float | None = None
     """GiB; None: what is free."""
+    exact_weights: bool = False
+    """Never round weights to make them fit, even where that would be faster: a seed's picture then does not hang on how
+    much memory is free."""
 
     def __post_init__(self) -> None:
         _positive_or_none("max_vram_gb", self.max_vram_gb)
+        require(isinstance(self.exact_weights, bool), f"exact_weights must be a bool, got {self.exact_weights!r}")
         self.offload_strategy = _member(OffloadStrategy, "offload_strategy", self.offload_strategy)
 
 

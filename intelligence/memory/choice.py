@@ -90,9 +90,14 @@ def ways(job: Job, choices: Choices) -> list[Way]:
 
 
 def fastest(found: Iterable[Way], budget: float | None) -> Way | None:
-    """The fastest that fits; None when none does."""
-    fitting = (way for way in found if budget is None or way.need <= budget)
-    return min(fitting, key=lambda way: way.seconds, default=None)
+    """The fastest that fits; None when none does. Rounded weights only for a strategy that fits with no exact ones."""
+    fitting = [way for way in found if budget is None or way.need <= budget]
+    exact = {way.placement.strategy for way in fitting if way.placement.exact}
+    return min(
+        (way for way in fitting if way.placement.exact or way.placement.strategy not in exact),
+        key=lambda way: way.seconds,
+        default=None,
+    )
 
 
 def smallest(found: Iterable[Way]) -> Way:
@@ -100,9 +105,10 @@ def smallest(found: Iterable[Way]) -> Way:
     return min(found, key=lambda way: (way.need, way.seconds))
 
 
-def neighbours(found: Sequence[Way], chosen: Way) -> tuple[Way | None, Way | None]:
-    """Of what is faster than `chosen` the one that needs the least, and of what needs clearly less the fastest."""
-    faster = (way for way in found if way.seconds < chosen.seconds and way.need > chosen.need)
+def neighbours(found: Sequence[Way], chosen: Way, budget: float | None) -> tuple[Way | None, Way | None]:
+    """The least of what is faster than `chosen` but does not fit, and the fastest of what needs clearly less."""
+    taken = max(chosen.need, budget or 0.0)
+    faster = (way for way in found if way.seconds < chosen.seconds and way.need > taken)
     less = (way for way in found if way.need < chosen.need * SMALLER)
     return (
         min(faster, key=lambda way: (way.need, way.seconds), default=None),

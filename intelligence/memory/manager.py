@@ -189,11 +189,12 @@ class MemoryManager:
     ) -> MemoryPlan:
         """The fastest plan that fits the smallest of `max_vram_gb`, the settings' limit and what is free.
 
-        Weighed against each other: everything on the device, whole models offloaded, modules streamed; the UNet's
-        weights as loaded or as 8 bit floats; the VAE decoded whole or in tiles; smaller forward batches; prompt and
-        negative prompt apart; sliced attention where the device has no better. On a CPU or MPS the memory is shared,
-        so there is nothing to offload; a CPU's budget is the free RAM, whatever the limits on VRAM say. A job that
-        nothing fits comes back with `fits=False` as the plan that needs least, with the largest size that would fit.
+        Weighed against each other: everything on the device, whole models offloaded, modules streamed; the VAE decoded
+        whole or in tiles; smaller forward batches; prompt and negative prompt apart; sliced attention where the device
+        has no better; and, for a strategy that fits in no other way, the UNet's weights as 8 bit floats. On a CPU or
+        MPS the memory is shared, so there is nothing to offload; a CPU's budget is the free RAM, whatever the limits on
+        VRAM say. A job that nothing fits comes back with `fits=False` as the plan that needs least, with the largest
+        size that would fit.
 
         Args:
             tile_size: side of a VAE tile in pixels, 0 to decode whole; None: decided here.
@@ -244,7 +245,7 @@ class MemoryManager:
         )
         choices = Choices(
             strategies=_strategies(asked, resources),
-            weight_dtypes=_weight_dtypes(host, resources),
+            weight_dtypes=_weight_dtypes(host, resources, settings),
             batches=_batches(images if parallel else 1),
             cfg_split=(False, True) if cfg and host.cfg_split else (False,),
             attention_slicing=(False, True) if host.attention_slicing and job.attention == "math" else (False,),
@@ -254,7 +255,7 @@ class MemoryManager:
         found = ways(job, choices)
         fitting = fastest(found, budget)
         chosen = fitting or smallest(found)
-        better, smaller = neighbours(found, chosen)
+        better, smaller = neighbours(found, chosen, budget)
         said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
         largest = None
         if fitting is None:
@@ -337,10 +338,10 @@ def _strategies(asked: OffloadStrategy, resources: Resources) -> tuple[OffloadSt
     return FASTEST_FIRST[:1] if resources.dynamic_vram else FASTEST_FIRST
 
 
-def _weight_dtypes(host: HostTraits, resources: Resources) -> list[str]:
-    """What the host offers and the device can hold."""
+def _weight_dtypes(host: HostTraits, resources: Resources, settings: MemorySettings) -> list[str]:
+    """What the host offers, the device can hold and the user allows."""
     needed = {"float8": "float8_e4m3fn"}
-    possible = resources.device in OWN_MEMORY and not resources.dynamic_vram
+    possible = resources.device in OWN_MEMORY and not resources.dynamic_vram and not settings.exact_weights
     return [
         dtype
         for dtype in host.weight_dtypes

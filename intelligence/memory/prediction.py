@@ -117,6 +117,11 @@ class Placement:
     strategy: OffloadStrategy
     weight_dtype: str = "float16"
 
+    @property
+    def exact(self) -> bool:
+        """Whether weights are as they were loaded."""
+        return self.weight_dtype == "float16"
+
     def weights(self, job: Job) -> dict[str, float]:
         """Weights of each stage as they lie on the device or in RAM."""
         of_all, of_linear = WEIGHT_SHRINK[self.weight_dtype]
@@ -132,7 +137,7 @@ class Placement:
         largest = job.footprints.largest[stage] * MIB
         if job.pages_weights:
             return min(largest, weights[stage])
-        cast = 0.0 if self.weight_dtype == "float16" or stage != "unet" else largest
+        cast = 0.0 if self.exact or stage != "unet" else largest
         upcast = stage == "vae" and job.decoder == "diffusers" and job.weight_bytes < BYTES[vae_dtype]
         own = min(STREAMED_LEAVES * largest, weights[stage])
         if self.strategy is not OffloadStrategy.SEQUENTIAL:

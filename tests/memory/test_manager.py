@@ -100,8 +100,8 @@ def test_cfg_apart_takes_what_one_item_takes():
         (8, 1, (FULL, "float16", 256, 1)),
         (6, 1, (FULL, "float8", 512, 1)),
         (4, 1, (WHOLE_MODELS, "float8", 768, 1)),
-        (3, 1, (STREAMED, "float8", 512, 1)),
-        (1, 1, (STREAMED, "float8", 256, 1)),
+        (3, 1, (STREAMED, "float16", 512, 1)),
+        (1, 1, (STREAMED, "float16", 256, 1)),
     ],
 )
 def test_the_fastest_plan_that_fits(free, images, expected):
@@ -120,6 +120,15 @@ def test_a_host_that_keeps_weights_exact(free, expected):
     assert manager.plan(1024, 1024, resources=card(free, dtypes=("float16",))).weight_dtype == "float16"
 
 
+def test_weights_are_rounded_for_another_strategy_alone():
+    """With 10 GiB four images would be decoded whole if weights were rounded; they are decoded in tiles."""
+    plan = manager.plan(1024, 1024, 4, resources=card(10))
+    assert (plan.strategy, plan.weight_dtype) == (FULL, "float16")
+    settings_ = MemorySettings(exact_weights=True)
+    for free in (3, 6, 10):
+        assert manager.plan(1024, 1024, settings=settings_, resources=card(free)).weight_dtype == "float16"
+
+
 def test_the_tile_of_the_default_size_is_never_chosen():
     for free in (2, 4, 8, 9, 10, 11):
         assert manager.plan(1024, 1024, resources=card(free)).tile_size < 1024
@@ -132,10 +141,10 @@ def test_its_neighbours(free):
         assert plan.better.needed_gb > free
         assert plan.better.seconds < plan.seconds
         richer = manager.plan(1024, 1024, 4, resources=card(plan.better.needed_gb))
-        assert richer.seconds <= plan.better.seconds
+        assert richer.seconds <= plan.better.seconds or richer.weight_dtype == "float16"
     if plan.smaller:
         assert plan.smaller.needed_gb < plan.needed_gb
-        assert plan.smaller.seconds >= plan.seconds
+        assert plan.smaller.seconds >= plan.seconds or plan.smaller.weight_dtype == "float8"
     assert plan.better or plan.smaller
 
 
@@ -307,13 +316,15 @@ def test_a_plan_keeps_its_promises(job, machine, free):
 @settings(max_examples=100, deadline=None)
 @given(job=jobs, machine=machines, free=st.floats(0.1, 60), more=st.floats(0, 60))
 def test_more_memory_never_makes_a_slower_plan(job, machine, free, more):
+    """But for one that need not round weights any more."""
+
     def plan(size):
         resources = Resources(machine["device"], "Test", size, size, size, size, dtypes=DTYPES)
         return manager.plan(**job, resources=replace(resources, attention=machine["attention"]))
 
     less, richer = plan(free), plan(free + more)
     assert richer.fits >= less.fits
-    if less.fits:
+    if less.fits and (less.weight_dtype, richer.weight_dtype) != ("float8", "float16"):
         assert richer.seconds <= less.seconds
 
 
@@ -330,7 +341,7 @@ def test_a_larger_job_never_takes_less(job, machine, free, grown):
     larger = {**job, **{name: job[name] + step for name, step in grown.items()}}
     small, large = manager.plan(**job, resources=resources), manager.plan(**larger, resources=resources)
     assert small.fits >= large.fits
-    if large.fits:
+    if large.fits and (small.weight_dtype, large.weight_dtype) != ("float16", "float8"):
         assert small.seconds <= large.seconds * (1 + 1e-9)
     alike = {"strategy": FULL, "cfg": job["cfg"], "architecture": job["architecture"], "tile_size": 512}
     first, second = (manager.predict(this["width"], this["height"], this["images"], **alike) for this in (job, larger))
