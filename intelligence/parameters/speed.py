@@ -31,7 +31,7 @@ PASS_SECONDS = 0.1
 RUN_SECONDS = (0.3, 0.5)
 """Standard deviation of a pass' own seconds (mean 0); mean and standard deviation of a run's own."""
 
-NOISE = 0.06
+NOISE = 0.08
 NOISE_WEIGHT = 2.0
 """Relative spread of runs before residuals tell it, and how many runs it counts for."""
 
