@@ -19,7 +19,7 @@ from .report import parser, report
 EULER = {"sampler_name": "euler", "scheduler": "normal"}
 
 
-def inside(bench: Bench, runs: int) -> dict[str, float | int | bool]:
+def inside(bench: Bench, runs: int) -> dict[str, float | int | bool | str]:
     """Interrupted by the probe, each in its second step; then one run to the end, beside one in a fresh prompt."""
     bench.ours("ours", EULER, seed=7, cfg_cutoff=0.28)
     inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
@@ -36,6 +36,7 @@ def inside(bench: Bench, runs: int) -> dict[str, float | int | bool]:
         "next_run_equal": run.outputs["equal"]["equal"][0],
         **{f"{what}_after_a_tenth": value for what, value in early.items()},
         **{f"{what}_after_all": value for what, value in late.items()},
+        "grown": found["grown"],
     }
 
 

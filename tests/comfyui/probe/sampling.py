@@ -8,6 +8,7 @@ import math
 import resource
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import comfy.k_diffusion.sampling
@@ -193,7 +194,7 @@ class ProbeInterrupts(io.ComfyNode):
 
         interrupting = model.clone()
         interrupting.set_model_unet_function_wrapper(wrapper)
-        interrupted, most_calls, seen = 0, 0, []
+        interrupted, most_calls, seen, kinds = 0, 0, [], []
         for run in range(runs):
             calls = 0
             try:
@@ -203,9 +204,12 @@ class ProbeInterrupts(io.ComfyNode):
             most_calls = max(most_calls, calls)
             if run + 1 in (runs // 10, runs):
                 seen.append(piled_up())
+                kinds.append(Counter(type(each).__name__ for each in gc.get_objects()))
         latent = sampler.execute(**arguments, seed=7)[1]
         early, late = seen
+        grown = " ".join(f"{name}+{count}" for name, count in (kinds[1] - kinds[0]).most_common(8))
         shown = {"interrupted": [interrupted], "most_calls": [most_calls], "early": [early], "late": [late]}
+        shown["grown"] = [grown]
         return io.NodeOutput(latent, ui=shown)
 
 
