@@ -42,7 +42,7 @@ Settings = dict[str, Any]
 CALIBRATION: list[Settings] = [
     {"width": 128, "height": 128, "steps": 8, "images": 1},
     {"width": 256, "height": 256, "steps": 4, "images": 1},
-    {"width": 192, "height": 192, "steps": 5, "images": 2},
+    {"width": 192, "height": 192, "steps": 5, "images": 2, "cfg": 1.0},
 ]
 SIZES = ((128, 128), (192, 128), (192, 192), (192, 256), (256, 256), (320, 192))
 STEPS = (3, 5, 8, 12)
