@@ -24,7 +24,7 @@ from .index import Background, Floats, Index, build
 
 INDEX_VERSION = 1
 """Counts up when what an index holds changes, so that kept ones are made anew."""
-STAGES = ("first", "scale", "linear", "second", "calibrator", "dense")
+STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences", "dense")
 FIRST = 256
 SECOND = 100
 """LoRAs that the passes keep."""
@@ -244,9 +244,12 @@ def rank(
         return Ranked(stage.loras, stage.scores, stage.scores)
     inputs = np.concatenate((stage.inputs, compared(stage.raw, stage.scores, stage.known)), axis=1)
     stage = stage.by(stage.scores + tag_style * network(inputs, n["second"]), SECOND)
-    inputs = np.concatenate((stage.inputs, compared(stage.raw, stage.scores, stage.known)), axis=1)
-    probabilities = logistic(network(inputs, n["calibrator"]))
-    if likeness is not None:
-        alike = np.concatenate((inputs, likeness[stage.loras]), axis=1)
-        probabilities = tag_style * probabilities + (1 - tag_style) * logistic(network(alike, n["dense"]["calibrator"]))
+    beside = compared(stage.raw, stage.scores, stage.known)
+    of_tags = logistic(network(np.concatenate((stage.inputs, beside), axis=1), n["calibrator"]))
+    if likeness is None:
+        of_sentences = logistic(network(beside, n["sentences"]))
+    else:
+        alike = np.concatenate((beside, likeness[stage.loras]), axis=1)
+        of_sentences = logistic(network(alike, n["dense"]["calibrator"]))
+    probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
     return Ranked(stage.loras, np.minimum.accumulate(probabilities).astype(np.float32), stage.scores)

@@ -42,9 +42,12 @@ COMMON = 0.003
 CREATORS = 20
 """… when so many creators use it."""
 CAPTIONS = {"rate": 0.05, "decay": 1e-2}
-SECOND = {"hidden": 24, "steps": 1500, "decay": 3e-4, "rate": 0.01}
-CALIBRATOR = {"hidden": 12, "listwise": False, "steps": 2500, "decay": 3e-4, "rate": 0.01}
+SECOND = {"hidden": 32, "steps": 1800, "decay": 3e-4, "rate": 0.01}
+SENTENCES = {"listwise": False, "steps": 1000, "decay": 3e-3, "rate": 0.03}
+CALIBRATOR = {"hidden": 16, "listwise": False, "steps": 2500, "decay": 3e-4, "rate": 0.01}
 """How each part is fitted; see `fit`."""
+STRIPPED = 0.3
+"""Share of the prompts without names and trigger words that the calibrator sees: people do write so, less often."""
 FOLDS = 3
 """Parts of the queries, by record: the calibrator sees scores of models that have not seen the query's LoRA."""
 JUDGED = 5
@@ -211,25 +214,37 @@ def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers
         for task, met, alike, scores in zip(tasks, mets, likeness, plain, strict=True):
             for allowed in (None, _absent(task)) if task.fold == fold else ():
                 stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, likeness=alike)
-                cases.append(np.concatenate((second_inputs(stage), alike[stage.loras]), axis=1)[:JUDGED])
+                cases.append(np.concatenate((beside(stage), alike[stage.loras]), axis=1)[:JUDGED])
                 answers.append(_marked(task, stage.loras[:JUDGED]) & (allowed is None))
-    calibrator = fit(cases, answers, listwise=False, steps=1000, decay=1e-3)
+    calibrator = fit(cases, answers, **SENTENCES)
     return {**split(fit(inputs, right, **CAPTIONS)["direct"]), "calibrator": calibrator}
 
 
+def beside(stage: ranker.Stage) -> np.ndarray:
+    return ranker.compared(stage.raw, stage.scores, stage.known)
+
+
 def second_inputs(stage: ranker.Stage) -> np.ndarray:
-    return np.concatenate((stage.inputs, ranker.compared(stage.raw, stage.scores, stage.known)), axis=1)
+    return np.concatenate((stage.inputs, beside(stage)), axis=1)
 
 
 def libraries(
-    loras: Sequence[CivitaiLoRA], known: dict[str, Background], first: np.ndarray, rng: random.Random
+    loras: Sequence[CivitaiLoRA],
+    sentences: Sequence[PromptQuery],
+    known: dict[str, Background],
+    first: np.ndarray,
+    rng: random.Random,
 ) -> list[Task]:
     """Queries of even records in random libraries, half of them without the LoRA that the person used."""
+    by_number = {lora.number: lora for lora in loras}
     tasks = []
     even = [lora for lora in loras if lora.even and tag_queries([lora], 1)]
-    for size, count in SIZES:
+    for drawn, count in SIZES:
         for _ in range(count):
-            inside = rng.sample(loras, size)
+            said = rng.sample(sentences, 4)
+            shown = {number: by_number[number] for query in said[:2] for number in query.records}
+            inside = [*({lora.number: lora for lora in rng.sample(loras, drawn)} | shown).values()]
+            size = len(inside)
             how = [rng.choice(("whole", "whole", "examples", "captions", "name"))] * size
             if rng.random() < 0.3:
                 how = [rng.choice(("whole", "examples", "captions", "name")) for _ in inside]
@@ -239,6 +254,7 @@ def libraries(
             most = max(4, min(40, size // 2))
             for lora in (*rng.sample(present, min(most, len(present))), *rng.sample(even, most)):
                 tasks += [Task(corpus, query) for query in tag_queries([lora], 1)]
+            tasks += [Task(corpus, query) for query in said]
     return tasks
 
 
@@ -271,7 +287,7 @@ def main() -> None:
     rng.shuffle(stripped)
     captions = [Task(corpus, q) for q in load_captions(options.captions, {x.number for x in even}, even_rows=False)]
     several = [Task(corpus, query) for query in multi_queries(even, 4)]
-    tags = [Task(corpus, query) for query in (*whole[:3000], *stripped[:1800])] + several
+    tags = [Task(corpus, query) for query in (*whole, *stripped[:2000])] + several
     rng.shuffle(tags)
     first = np.stack((first_weights(tags[:800]), first_weights(captions)))
     numbers: dict[str, Any] = {"first": first}
@@ -298,8 +314,8 @@ def main() -> None:
         known_by["linear"] = np.stack((numbers["linear"][0], without))
     del raws, lists
     print("linear", flush=True)
-    small = libraries(loras, known, first, rng)
-    tasks = [*tags, *small]
+    small = libraries(loras, [task.query for task in captions], known, first, rng)
+    tasks = [*tags, *(task for task in small if task.tag_style > 0.5)]
     found = stages(tasks, numbers)
     marks = [_marked(task, stage.loras) for task, stage in zip(tasks, found, strict=True)]
     inputs = [second_inputs(stage) for stage in found]
@@ -308,18 +324,23 @@ def main() -> None:
     for fold, known_by in enumerate(blind):
         known_by["second"] = fit_without(fold, tasks, inputs, marks, base, **SECOND)
     print("second", flush=True)
-    judged = [Task(corpus, task.query, _absent(task) if rng.random() < 0.5 else None) for task in (*tags, *captions)]
+    seldom = [task for task in tags if not task.query.written or rng.random() < STRIPPED]
+    judged = [Task(corpus, task.query, _absent(task) if rng.random() < 0.5 else None) for task in seldom]
+    judged += [Task(corpus, task.query, allowed) for task in captions for allowed in (None, _absent(task))]
     judged += small
-    cases, answers = [], []
+    cases: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    answers: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for fold, known_by in enumerate(blind):
         inside = [task for task in judged if task.fold == fold]
         for task, stage in zip(inside, stages(inside, known_by), strict=True):
             if len(stage.loras):
                 ahead = task.tag_style * ranker.network(second_inputs(stage), known_by["second"])
                 best = stage.by(stage.scores + ahead, ranker.SECOND)
-                cases.append(second_inputs(best)[:JUDGED])
-                answers.append(_marked(task, best.loras[:JUDGED]))
-    numbers["calibrator"] = fit(cases, answers, **CALIBRATOR)
+                listed = task.tag_style > 0.5
+                cases[listed].append((second_inputs if listed else beside)(best)[:JUDGED])
+                answers[listed].append(_marked(task, best.loras[:JUDGED]))
+    numbers["calibrator"] = fit(cases[True], answers[True], **CALIBRATOR)
+    numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
     meaning = DenseText([lora.model for lora in loras], options.embeddings)
     meaning.build()
     likeness = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]

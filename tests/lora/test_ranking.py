@@ -82,7 +82,7 @@ def test_nothing_is_sure_where_nothing_fits(size):
 )
 def test_names_are_met_however_they_are_parted(name, prompt):
     (first, sure), *_ = ranked([*crowd(20), lora(name, "nicenature")], prompt)
-    assert first == name and sure > 0.7
+    assert first == name and sure > 0.6
 
 
 def test_what_a_creator_writes_everywhere_tells_little():
