@@ -251,8 +251,13 @@ def build(models: Sequence[ModelMetadata], background: Mapping[str, Background],
     groups: list[Group] = []
     group_counts: list[int] = []
     examples: list[int] = []
-    for model in models:
+    creators: list[int] = []
+    styles: list[int] = []
+    known_creators: dict[str, int] = {}
+    for model in models:  # once: a record's fields may lie in a database
         read = document(model)
+        creators.append(known_creators.setdefault(model.creator, len(known_creators)) if model.creator else -1)
+        styles.append(STYLES.index(_style_of(model)))
         found_keys += [numbers.setdefault(key, len(numbers)) for key in read.postings]
         values = np.array(list(read.postings.values()), np.float32).reshape(-1, TELLING)
         found_columns.append(np.ceil(values * 255).clip(0, 255).astype(np.uint8))
@@ -280,9 +285,7 @@ def build(models: Sequence[ModelMetadata], background: Mapping[str, Background],
     with_examples = int(np.count_nonzero(np.array(examples)))
     loras = len(models) + PRIOR
     prompts = (np.bincount(key, share, len(order)) + PRIOR * prior[:, 1] + 0.1) / (with_examples + PRIOR + 0.2)
-    known_creators = {name: number for number, name in enumerate(dict.fromkeys(m.creator for m in models if m.creator))}
-    creators = np.array([known_creators.get(model.creator or "", -1) for model in models], np.int32)
-    others = _creator_shares(creators, by_lora, key, share)
+    others = _creator_shares(np.array(creators, np.int32), by_lora, key, share)
     rarity = -np.log(prompts)
     telling = np.maximum(0, -np.log(np.minimum(1, prompts[key] + others))) / np.maximum(rarity[key], 1e-3)
     idf = np.log((loras + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32)
@@ -302,8 +305,8 @@ def build(models: Sequence[ModelMetadata], background: Mapping[str, Background],
         idf=idf,
         rarity=rarity,
         examples=np.array(examples, np.uint8),
-        creators=creators,
-        styles=np.array([STYLES.index(_style_of(model)) for model in models], np.uint8),
+        creators=np.array(creators, np.int32),
+        styles=np.array(styles, np.uint8),
         own=own,
         group_starts=_starts(group_counts),
         group_column=np.array([group.column for group in groups], np.uint8),

@@ -139,6 +139,7 @@ class _Reader:
         self.library = library
         self.asked = asked
         self.met = met
+        self.mentioned: dict[int, set[int]] = {}
         self.wanted = analysis.intent.artistic_style
         same = library.index.styles[fitting] == STYLES.index(self.wanted)
         self.style_worth = STYLE_WORTH * analysis.intent.confidence / max(1, int(np.count_nonzero(same)))
