@@ -86,6 +86,7 @@ class Shelf:
         return self.models
 
 
+Figures = dict[str, float | None]
 Meaning = Callable[[str], np.ndarray | None]
 
 
@@ -115,9 +116,7 @@ def found_share(
     return {depth: value / len(queries) if queries else 0.0 for depth, value in total.items()}
 
 
-def confidence(
-    corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning = unknown
-) -> dict[str, float]:
+def confidence(corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning = unknown) -> Figures:
     """Per threshold: share of the picks that are right, and picks a prompt, LoRA present or not by turns."""
     asked = []
     for turn, query in enumerate(queries):
@@ -128,10 +127,10 @@ def confidence(
         numbers, probabilities = ranked(corpus, query, allowed, meaning)
         right = set() if turn % 2 else set(query.records)
         asked.append([(p, number in right) for number, p in zip(numbers[:MOST], probabilities[:MOST], strict=True)])
-    figures = {}
+    figures: Figures = {}
     for threshold in THRESHOLDS:
         picks = [right for found in asked for p, right in found if p >= threshold]
-        figures[f"{name}_precision_at_{threshold:g}"] = sum(picks) / len(picks) if picks else float("nan")
+        figures[f"{name}_precision_at_{threshold:g}"] = sum(picks) / len(picks) if picks else None
         figures[f"{name}_picks_per_prompt_at_{threshold:g}"] = len(picks) / len(asked)
     every = [item for found in asked for item in found]
     for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01)):
@@ -142,9 +141,9 @@ def confidence(
     return figures
 
 
-def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
+def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
     """Prompts of kind a in random libraries that hold their LoRA."""
-    figures = {}
+    figures: Figures = {}
     for size, count in LIBRARIES:
         rng = random.Random(size)
         shares: dict[int, list[float]] = {1: [], 5: []}
@@ -160,9 +159,9 @@ def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
     return figures
 
 
-def people(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
+def people(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
     """What `recommend` takes in small libraries that know much or little of their LoRAs, one of them right or none."""
-    figures = {}
+    figures: Figures = {}
     rng = random.Random(3)
     chosen = [lora for lora in loras if in_ids(lora.number, ids) and tag_queries([lora], 1)]
     for size in PEOPLE:
@@ -181,20 +180,25 @@ def people(loras: Sequence[CivitaiLoRA], ids: str) -> dict[str, float]:
                 picks += [yes for yes, one in zip(right, found, strict=True) if one.confidence_score >= SURE]
             name = f"own_{size}_{how}"
             figures[f"{name}_recall_at_1"] = statistics.fmean(first)
-            figures[f"{name}_precision"] = statistics.fmean(picks) if picks else float("nan")
+            figures[f"{name}_precision"] = statistics.fmean(picks) if picks else None
             figures[f"{name}_picks_per_prompt"] = len(picks) / ASKED
     return figures
 
 
-def times(models: Sequence[ModelMetadata], prompts: Sequence[str], base: ModelEvidence) -> dict[str, float]:
-    """Milliseconds of analyse + recommend, one after the other, warm."""
+def times(models: Sequence[ModelMetadata], prompts: Sequence[str], base: ModelEvidence) -> Figures:
+    """Milliseconds of analyse + recommend, one after the other, warm; and of the processor alone."""
     recommender = LoRARecommender(Shelf(models))
-    taken = []
+    taken, worked = [], []
     for prompt in (*prompts[:20], *prompts):
-        start = time.perf_counter()
+        start, started = time.perf_counter(), time.process_time()
         recommender.recommend(ANALYZER.analyze(prompt), base)
         taken.append((time.perf_counter() - start) * 1000)
-    return {"median_ms": statistics.median(taken[20:]), "p95_ms": statistics.quantiles(taken[20:], n=20)[-1]}
+        worked.append((time.process_time() - started) * 1000)
+    return {
+        "median_ms": statistics.median(taken[20:]),
+        "p95_ms": statistics.quantiles(taken[20:], n=20)[-1],
+        "processor_p95_ms": statistics.quantiles(worked[20:], n=20)[-1],
+    }
 
 
 def enlarged(models: Sequence[ModelMetadata], count: int) -> list[ModelMetadata]:
@@ -209,7 +213,7 @@ def enlarged(models: Sequence[ModelMetadata], count: int) -> list[ModelMetadata]
     return copies[:count]
 
 
-def index_figures(models: Sequence[ModelMetadata]) -> dict[str, float]:
+def index_figures(models: Sequence[ModelMetadata]) -> Figures:
     """Seconds to build and to load the index, and its size."""
     start = time.perf_counter()
     index = ranker.build_index(models)
@@ -226,7 +230,7 @@ def index_figures(models: Sequence[ModelMetadata]) -> dict[str, float]:
 
 def of_records(
     folder: str, captions: str | None, embeddings: str | None, ids: str, most: int, scales: Sequence[int]
-) -> dict[str, float]:
+) -> Figures:
     """Every figure of real records."""
     loras = load_records(folder)
     chosen = [lora for lora in loras if in_ids(lora.number, ids)]
@@ -236,7 +240,7 @@ def of_records(
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     several = multi_queries(chosen, 4)
     corpus = Corpus(loras)
-    figures: dict[str, float] = {"loras": len(loras), "queries": len(whole), "queries_c": len(several)}
+    figures: Figures = {"loras": len(loras), "queries": len(whole), "queries_c": len(several)}
     for name, queries, depths in (("a", whole, (1, 5, 10)), ("b", stripped, (1, 10)), ("c", several, (5, 10))):
         figures |= {f"{name}_recall_at_{d}": v for d, v in found_share(corpus, queries, depths).items()}
     figures |= confidence(corpus, whole, "tags")
@@ -292,7 +296,7 @@ def made(number: int, rng: random.Random) -> ModelMetadata:
     )
 
 
-def of_made(count: int, queries: int) -> dict[str, float]:
+def of_made(count: int, queries: int) -> Figures:
     """The figures of a made library."""
     rng = random.Random(0)
     models = [made(number, rng) for number in range(count)]
@@ -319,7 +323,7 @@ def of_made(count: int, queries: int) -> dict[str, float]:
         "queries": queries,
         "recall_at_1": first / queries,
         "recall_at_10": tenth / queries,
-        "precision_of_picks_half_present": right / picked if picked else float("nan"),
+        "precision_of_picks_half_present": right / picked if picked else None,
         "picks_per_query": picked / (2 * queries),
         "silent_when_none_fits": silent / queries,
         **index_figures(models),
