@@ -53,9 +53,10 @@ class Planner:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
-    def recommender(self) -> LoRARecommender:
-        """The LoRA recommender over the library and the ratings as they are now."""
-        return LoRARecommender(self.registry, self.learning.preferences(self.registry.moves()))
+    def recommender(self, dense_text: bool = True) -> LoRARecommender:
+        """The LoRA recommender over the library and the ratings as they are now; see `LoRAPreferences.dense_text`."""
+        ratings = self.learning.preferences(self.registry.moves())
+        return LoRARecommender(self.registry, ratings, dense_text=dense_text)
 
     def recommend(
         self,
@@ -77,7 +78,7 @@ class Planner:
         preferences = preferences or LoRAPreferences()
         manual = mode is OperationMode.MANUAL
         tags = (*analysis.lora_tags, *named)
-        choice = self.recommender().choose(
+        choice = self.recommender(preferences.dense_text).choose(
             replace(analysis, lora_tags=tags),
             model,
             max_loras=0 if confirmed or manual else preferences.max_loras,

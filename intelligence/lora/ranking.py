@@ -302,9 +302,11 @@ def _reason(what: str, evidence: str, weight: float) -> Reason:
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
-    """The words of an analysis: its text, and its concepts (in English where the prompt is Spanish)."""
+    """The words of an analysis: its text and its concepts; of a Spanish one its concepts alone, which are English."""
     segments = analysis.segments or parse(analysis.prompt).segments
     concepts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
+    if concepts and analysis.language != "en":
+        return query(concepts)
     return query(["".join(segment.text for segment in segments if segment.weight > 0), *concepts])
 
 

@@ -89,7 +89,7 @@ def test_the_png_holds_the_graph_and_the_story(auto: tuple[dict, Run], saved: Pa
 def test_the_parameters_text(saved: Path) -> None:
     prompt, negative, settings = Image.open(saved).text["parameters"].split("\n")
     assert prompt.startswith(TEXT)
-    assert prompt.endswith("<lora:mirkwood_witch:0.9>")
+    assert prompt.endswith("<lora:mirkwood_witch:0.8>")
     assert negative.startswith(f"Negative prompt: {NEGATIVE}")
     assert settings.startswith("Steps: 2, Sampler: ")
     assert "Seed: 0, Size: 128x128" in settings
