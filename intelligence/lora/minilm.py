@@ -50,6 +50,10 @@ def find_weights() -> tuple[Path, Path] | None:
     return (Path(cached[0]), Path(cached[1])) if isinstance(cached[0], str) and isinstance(cached[1], str) else None
 
 
+ATTEMPTS = 3
+"""Seen with torch 2.13 on a CPU: NaN in one row while another thread imports transformers, numbers when asked again."""
+
+
 class Encoder:
     """all-MiniLM-L6-v2 on the CPU. Safe for threads.
 
@@ -82,8 +86,13 @@ class Encoder:
                 batch = order[start : start + BATCH]
                 ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens[number]) for number in batch], True)
                 mask = torch.arange(ids.shape[1]) < torch.tensor([[len(tokens[number])] for number in batch])
-                hidden = self._hidden(ids, mask) * mask[:, :, None]
-                found[batch] = torch.nn.functional.normalize(hidden.sum(1)).numpy()
+                for _ in range(ATTEMPTS):
+                    hidden = self._hidden(ids, mask) * mask[:, :, None]
+                    found[batch] = torch.nn.functional.normalize(hidden.sum(1)).numpy()
+                    if np.isfinite(found[batch]).all():
+                        break
+                else:
+                    raise UnsupportedModelError("torch computes no numbers for it on this machine")
         return found
 
     def _hidden(self, ids: Any, mask: Any) -> Any:
