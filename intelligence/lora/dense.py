@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -177,6 +178,8 @@ class DenseText:
         return done
 
     def _start(self) -> None:
+        if "torch" not in sys.modules:
+            return  # a program that never samples is not to load it in the background, and to wait for that at its end
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 # no daemon: Python stops those anywhere when it ends, inside of torch too, and crashes

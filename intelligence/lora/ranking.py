@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ LEAST_WORTH = 0.01
 """Gains below this are not looked for."""
 BLOCKED = 20
 """LoRAs that do not fit the base model and are looked at all the same, to be named."""
+ALIKE = 0.5
+"""Cosine from which likeness of meaning is a reason."""
 TELLING_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -87,7 +90,7 @@ def search(
     obstacles, fitting = library.obstacles(base)
     rough = ranker.rough(met, analysis.tag_style, likeness)
     ask = partial(ranker.rank, library.index, met, analysis.tag_style, scored=rough, likeness=likeness)
-    reader = _Reader(library, analysis, asked, met, fitting)
+    reader = _Reader(library, analysis, asked, met, fitting, likeness)
     allowed = []
     ranked = _found(ask(fitting))
     named = reader.named(ranked, int(np.count_nonzero(fitting)))
@@ -105,9 +108,9 @@ def search(
             judged, obstacle = reader.judge(found, None, {}), obstacles[found.place]
             if judged.confidence >= least and obstacle is not None:
                 blocked.append((judged, obstacle))
-    allowed = allowed[:top_k]
     reader.look_up([one.found.place for one in allowed] + [one.found.place for one, _ in blocked])
-    return [reader.explain(one) for one in allowed], [(reader.explain(one), why) for one, why in blocked]
+    told = (evidence for one in allowed if (evidence := reader.explain(one)) is not None)
+    return list(islice(told, top_k)), [(e, why) for one, why in blocked if (e := reader.explain(one)) is not None]
 
 
 class _Found(NamedTuple):
@@ -134,9 +137,16 @@ class _Reader:
     """One prompt, asked of one LoRA after the other."""
 
     def __init__(
-        self, library: Library, analysis: PromptAnalysis, asked: Query, met: Met, fitting: NDArray[np.bool_]
+        self,
+        library: Library,
+        analysis: PromptAnalysis,
+        asked: Query,
+        met: Met,
+        fitting: NDArray[np.bool_],
+        likeness: Floats | None,
     ) -> None:
         self.library = library
+        self.likeness = likeness
         self.asked = asked
         self.met = met
         self.mentioned: dict[int, set[int]] = {}
@@ -215,15 +225,19 @@ class _Reader:
         keys = self.met.keys[rows.key]
         self.mentioned = {place: set(keys[told & (rows.at == n)].tolist()) for n, place in enumerate(places)}
 
-    def explain(self, judged: _Judged) -> Evidence:
-        """Which words of the prompt met which words of the LoRA."""
+    def explain(self, judged: _Judged) -> Evidence | None:
+        """Which words of the prompt met which words of the LoRA; None where nothing but common words did."""
         model = self.library.models[judged.found.place]
         reasons: list[Reason] = []
         phrases: list[str] = []
         words = self._triggers(model, reasons) | self._name(model, reasons)
         words |= self._tags(model, reasons, phrases)
         self._text(judged.found.place, words, reasons)
+        self._meaning(judged.found.place, reasons)
         telling = frozenset(word for word in words if not is_common(word))
+        style = self.library.index.style(judged.found.place)
+        if not reasons and (style is ArtisticStyle.UNSPECIFIED or style is not self.wanted):
+            return None
         written = dict.fromkeys((*phrases, *sorted(self.asked.written.get(word, word) for word in telling)))
         return Evidence(
             model=model,
@@ -284,6 +298,11 @@ class _Reader:
         if shared:
             evidence = f"its description and examples mention {self._quoted(shared)}"
             reasons.append(_reason("text", evidence, self._weight(shared)))
+
+    def _meaning(self, place: int, reasons: list[Reason]) -> None:
+        alike = 0.0 if self.likeness is None else float(self.likeness[place].max())
+        if alike >= ALIKE:
+            reasons.append(_reason("meaning", "what is written of it means much the same", alike))
 
     def _weight(self, words: set[str]) -> float:
         """Share of what the prompt's words tell."""

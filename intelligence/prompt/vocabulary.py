@@ -24,6 +24,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from ..config import HOME_VARIABLE
 from ..errors import InvalidInputError
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
 from .words import fold, singular, terms
@@ -152,7 +153,8 @@ def load(path: Path | None = None) -> Vocabulary:
     except FileNotFoundError:
         return _built_in()
     except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be read as the user's vocabulary ({error})") from None
+        remedy = f"name another data folder in the environment variable {HOME_VARIABLE}"
+        raise InvalidInputError(f"{path}: cannot be read as the user's vocabulary ({error}); {remedy}") from None
     return _extended(path, status.st_mtime_ns, status.st_size)
 
 

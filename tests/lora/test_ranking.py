@@ -214,3 +214,9 @@ def test_odd_metadata_and_prompts_do_no_harm():
             for item in recommender.rank(ANALYZER.analyze(text), SDXL):
                 assert 0 <= item.confidence_score <= 1
     assert ranker.build_index([]).size == 0
+
+
+def test_common_words_alone_speak_for_no_lora():
+    photo = lora("cinematic_photo", "cinematic photo", example_prompts=(ExamplePrompt("a photo of a man, rain", 0.8),))
+    assert ranked([photo], "a bowl of soup") == []
+    assert ranked([photo], "a cinematic photo of a bowl")[0][0] == "cinematic_photo"
