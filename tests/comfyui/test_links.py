@@ -139,7 +139,7 @@ def test_a_patched_model_is_known_by_how_it_samples(client: Client) -> None:
     run = client.run(prompt)
     assert run.status == "success", run.error
     text = run.outputs[node_id(prompt, "ParamOptimize")]["text"][0]
-    assert "noobai_vpred" in text and "RescaleCFG 0.7" in text
+    assert "as NoobAI v-pred does" in text and "RescaleCFG 0.7" in text
 
 
 def test_forward_batches_of_a_smaller_device(client: Client) -> None:
