@@ -10,9 +10,7 @@ import torch
 from comfy.model_management import throw_exception_if_processing_interrupted
 
 from ...intelligence.errors import BrokenImageError
-
-FLAT = 1 / 255
-"""Values of a flat picture differ by less than one level of 8 bits."""
+from ...intelligence.generation.host import FLAT
 
 
 def decode(vae: Any, samples: torch.Tensor, tile_size: int, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from ...errors import BrokenImageError
 from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
 from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
-from ..host import Execution, OnStep
+from ..host import FLAT, Execution, OnStep
 from ..pace import Pace, decoding_items
 from ..standalone import quiet, require_standalone
 from ..story import GenerationPlan
@@ -21,9 +21,6 @@ from .forward import Forward, watched
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .loras import apply_loras, needs_loading
 from .scheduling import make_scheduler
-
-FLAT = 1 / 255
-"""Values of a flat picture differ by less than one level of 8 bits."""
 
 NO_PICTURE = "not a picture"
 
