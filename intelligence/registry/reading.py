@@ -48,10 +48,11 @@ def read_all(
     count = min(MAX_READERS, os.cpu_count() or 1, len(files) // FILES_PER_READER) if sys.executable else 0
     readers = [Reader(waiting, hub, done) for _ in range(count)]
     try:
-        while waiting or not done.empty() or any(reader.working for reader in readers):
+        # Looked at before the rest: a reader's last chunk lies in `done` or `waiting` once it no longer works.
+        while (helped := any(reader.working for reader in readers)) or waiting or not done.empty():
             if cancelled and cancelled():
                 return
-            for read in _next(waiting, hub, done, any(reader.working for reader in readers)):
+            for read in _next(waiting, hub, done, helped):
                 if cancelled and cancelled():
                     return
                 yield read
