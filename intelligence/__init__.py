@@ -29,6 +29,7 @@ _HOMES = {
         "InvalidInputError",
         "MissingDependencyError",
         "ModelNotFoundError",
+        "OutOfMemoryError",
         "StorageError",
         "UnknownGenerationError",
         "UnsupportedModelError",

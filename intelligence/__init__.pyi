@@ -17,6 +17,7 @@ from .errors import IntelligentGenerationError as IntelligentGenerationError
 from .errors import InvalidInputError as InvalidInputError
 from .errors import MissingDependencyError as MissingDependencyError
 from .errors import ModelNotFoundError as ModelNotFoundError
+from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import StorageError as StorageError
 from .errors import UnknownGenerationError as UnknownGenerationError
 from .errors import UnsupportedModelError as UnsupportedModelError

@@ -41,3 +41,7 @@ class HubError(IntelligentGenerationError, OSError):
 
 class BrokenImageError(IntelligentGenerationError, ArithmeticError):
     """Sampling or decoding gave not-a-number instead of a picture."""
+
+
+class OutOfMemoryError(IntelligentGenerationError, MemoryError):
+    """A stage of a run took more memory than there is, also by the next smaller plan."""

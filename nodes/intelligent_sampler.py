@@ -148,11 +148,12 @@ class IntelligentSampler(io.ComfyNode):
 
         require(pick <= scout, f"`pick` is {pick}, but only {scout} seeds are scouted")
         images = 1 if scout else plan.parameters.batch_size
-        planned = plan
+        planned, resized = plan, False
         if latent is not None:
             images = latent["samples"].shape[0]
             require(images == 1 or not scout, f"one latent can be scouted at a time, not a batch of {images}")
             height, width = (side * vae.spacial_compression_decode() for side in latent["samples"].shape[-2:])
+            resized = (width, height) != (plan.parameters.width, plan.parameters.height)
             plan = plan.changed(width=width, height=height)
         plan = _switched(plan, has_easycache(model), cfg_cutoff, cfg_start, rescale_cfg, easycache)
         if plan is not planned or scout or plan.parameters.forward_items is None:
@@ -165,6 +166,7 @@ class IntelligentSampler(io.ComfyNode):
             one_pass=one_pass,
             tell=lambda text: PromptServer.instance.send_progress_text(text, node_id),
         )
+        plan = host.fitted(plan, images, resized)
         seeds = seeds_from(seed, images) if host.batch_seed is None else [seed] * images
         if scout:
             tried = seeds_from(seed, scout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import comfy.model_management
 from comfy_api.latest import io
 
-from ..intelligence.config import MemorySettings, OffloadStrategy
+from ..intelligence.config import OffloadStrategy
 from .host.library import planner
 from .types import CATEGORY, ParametersType, PlanType, advanced, schema
 
@@ -30,6 +30,7 @@ class MemoryPlan(io.ComfyNode):
             description="Predicts what the run needs and fits it onto your device: VAE tiles and forward batches. "
             "Says so before it starts when it cannot fit.",
             search_aliases=["vram", "memory", "out of memory", "offload", "tiled", "intelligent"],
+            has_intermediate_output=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that will sample."),
                 io.Vae.Input("vae", tooltip="The VAE that will decode: its decode is the peak."),
@@ -57,23 +58,25 @@ class MemoryPlan(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **_: Any) -> str:
         device = comfy.model_management.get_torch_device()
-        return f"{device}:{comfy.model_management.get_total_memory(device)}"
+        name = comfy.model_management.get_torch_device_name(device)
+        return f"{name}:{comfy.model_management.get_total_memory(device)}:{planner().memory.failures(name)}"
 
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.memory import plan_lines
-        from .host import memory
+        from .host.memory import fit
+        from .host.steering import steered
 
         settings = parameters.suggested_params
         assert settings is not None
-        plan = planner().plan(
+        plan = fit(
             parameters,
-            MemorySettings(OffloadStrategy(strategy)),
+            model,
+            vae,
             images=settings.batch_size,
+            together=False,
+            strategy=OffloadStrategy(strategy),
             tile_size=TILE_SIZES[tile_size],
-            weights_gb=memory.weights_gb(model, vae),
-            vae_dtype=memory.vae_dtype(vae),
-            resources=memory.resources(model),
-            activation_gb=memory.activation_gb(model, vae, settings.width, settings.height),
         )
-        return io.NodeOutput(model, plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})
+        lines = plan_lines(plan.memory)
+        return io.NodeOutput(steered(model, plan.memory), plan, ui={"text": ["\n".join(lines)]})

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ..memory import MemoryPlan
 from .story import GenerationPlan
 
 FLAT = 1 / 255
@@ -31,6 +32,8 @@ class Execution:
     """Images × conditionings that went through the diffusion model; None: not counted."""
     seconds_per_item: float | None = None
     """Median over the same steps as `seconds_per_step`, per forward item computed."""
+    memory: MemoryPlan | None = None
+    """The plan that it came to, where the one that was asked for ran out of memory."""
     extra: dict[str, Any] = field(default_factory=dict)
     """What only this host's own callers use (ComfyUI: the latent)."""
 

@@ -175,6 +175,7 @@ class Planner:
         parallel: bool = True,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
+        below: Mapping[str, float] | None = None,
     ) -> GenerationPlan:
         """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
         that cannot be used."""
@@ -202,6 +203,7 @@ class Planner:
             lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
             configs=configs,
             activation_gb=activation_gb,
+            below=below,
         )
         return GenerationPlan(recommendations, memory)
 

@@ -33,6 +33,7 @@ def carry_out(
     An image is never lost to a store that cannot be written: the generation's notes say so instead.
     """
     execution = host.execute(plan, seeds, on_step)
+    plan = replace(plan, memory=execution.memory or plan.memory)
     generation_id = uuid.uuid4().hex
     model = plan.recommendations.model
     generation = Generation(

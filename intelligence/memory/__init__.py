@@ -5,7 +5,7 @@ from .offload import ModelOffloader, OffloadConfig, is_rounded, release_pipeline
 from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
 from .pool import EvictionPolicy, ModelPool
 from .resources import card
-from .text import peak_line, plan_lines
+from .text import describe, peak_line, plan_lines
 
 __all__ = [
     "COMFYUI",
@@ -21,6 +21,7 @@ __all__ = [
     "Resources",
     "Usage",
     "card",
+    "describe",
     "is_rounded",
     "peak_line",
     "plan_lines",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
@@ -89,9 +89,15 @@ def ways(job: Job, choices: Choices) -> list[Way]:
     ]
 
 
-def fastest(found: Iterable[Way], budget: float | None) -> Way | None:
-    """The fastest that fits; None when none does. Rounded weights only for a strategy that fits with no exact ones."""
-    fitting = [way for way in found if budget is None or way.need <= budget]
+def fastest(found: Iterable[Way], budget: float | None, below: Mapping[str, float] | None = None) -> Way | None:
+    """The fastest that fits, with stages `below` their peaks; None when none does. Rounded weights only for a strategy
+    that fits with no exact ones."""
+    fitting = [
+        way
+        for way in found
+        if (budget is None or way.need <= budget)
+        and all(way.stages[stage].peak < peak for stage, peak in (below or {}).items())
+    ]
     exact = {way.placement.strategy for way in fitting if way.placement.exact}
     return min(
         (way for way in fitting if way.placement.exact or way.placement.strategy not in exact),
@@ -116,8 +122,11 @@ def neighbours(found: Sequence[Way], chosen: Way, budget: float | None) -> tuple
     )
 
 
-def largest_size(job: Job, choices: Choices, budget: float) -> tuple[int, int] | None:
-    """Width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits."""
+def largest_size(
+    job: Job, choices: Choices, budget: float | None, below: Mapping[str, float] | None = None
+) -> tuple[int, int] | None:
+    """Width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits, with
+    stages `below` their peaks."""
     longest = max(job.width, job.height)
 
     def scaled(steps: int) -> tuple[int, int]:
@@ -126,7 +135,7 @@ def largest_size(job: Job, choices: Choices, budget: float) -> tuple[int, int] |
 
     def fits(steps: int) -> bool:
         width, height = scaled(steps)
-        return fastest(ways(replace(job, width=width, height=height), choices), budget) is not None
+        return fastest(ways(replace(job, width=width, height=height), choices), budget, below) is not None
 
     low, high = 0, -(-longest // SIZE_STEP)
     while high - low > 1:

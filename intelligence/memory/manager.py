@@ -12,7 +12,7 @@ from typing import Any
 from ..config import MemorySettings, OffloadStrategy, is_number, require
 from ..registry import Architecture
 from . import footprints, prediction, reasons
-from .choice import Choices, fastest, largest_size, neighbours, smallest, way, ways
+from .choice import SMALLER, Choices, fastest, largest_size, neighbours, smallest, way, ways
 from .corrections import Corrections
 from .plan import DIFFUSERS, HostTraits, MemoryPlan, Resources
 from .prediction import BYTES, MIB, Decoding, Denoising, Job, Placement
@@ -107,6 +107,30 @@ class MemoryManager:
             before = self._corrections.of(name).get(stage, 1.0)
             self._corrections.add(name, stage, before * (measured_gb - resident) / predicted)
 
+    def ran_out(self, plan: MemoryPlan, stage: str, resources: Resources | None = None) -> None:
+        """Let later plans for this device know that `stage` of `plan`, which was to fit, ran out of memory: it took at
+        least what the budget left it.
+
+        Raises:
+            StorageError: that cannot be kept.
+        """
+        if self._corrections is None or plan.budget_gb is None or not plan.fits:
+            return
+        held = plan.context_gb + plan.resident[stage]
+        predicted = plan.stages[stage] - held
+        if predicted > 0:
+            name = (resources or self.detect_resources()).name
+            before = self._corrections.of(name).get(stage, 1.0)
+            self._corrections.ran_out(name, stage, before * (plan.budget_gb - held) / predicted / SMALLER)
+
+    def failures(self, device: str) -> int:
+        """How often memory ran out on the device of this name: where it differs, a job may be planned another way.
+
+        Raises:
+            StorageError: what was learned cannot be read.
+        """
+        return self._corrections.failures(device) if self._corrections else 0
+
     def predict(
         self,
         width: int,
@@ -186,6 +210,7 @@ class MemoryManager:
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
         tflops: float | None = None,
+        below: Mapping[str, float] | None = None,
     ) -> MemoryPlan:
         """The fastest plan that fits the smallest of `max_vram_gb`, the settings' limit and what is free.
 
@@ -209,6 +234,7 @@ class MemoryManager:
             activation_gb: the host's own figures at this size, for a model of another architecture than SDXL, SD1 and
                 SD2: `unet` for one forward item, `vae` for one image.
             tflops: speed of the device (TFLOP/s) where it was measured.
+            below: peaks (GiB) by stage, of plans that ran out of memory there: what takes as much does not fit.
 
         Raises:
             InvalidInputError: a size, count, name or limit that cannot be.
@@ -253,15 +279,14 @@ class MemoryManager:
             vae_dtype=vae_dtype,
         )
         found = ways(job, choices)
-        fitting = fastest(found, budget)
+        fitting = fastest(found, budget, below)
         chosen = fitting or smallest(found)
         better, smaller = neighbours(found, chosen, budget)
         said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
         largest = None
         if fitting is None:
-            assert budget is not None
-            largest = largest_size(job, choices, budget)
-            said.append(reasons.refusal(chosen, budget, largest, asked, images))
+            largest = largest_size(job, choices, budget, below)
+            said.append(reasons.refusal(chosen, budget or chosen.need, largest, asked, images))
         return MemoryPlan(
             strategy=chosen.placement.strategy,
             device=device,
@@ -284,6 +309,9 @@ class MemoryManager:
             better=better and better.option(),
             smaller=smaller and smaller.option(),
             largest_size=largest,
+            together=images if parallel else 1,
+            asked_strategy=asked,
+            asked_tile=tile_size,
         )
 
 

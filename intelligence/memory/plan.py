@@ -66,7 +66,7 @@ class HostTraits:
 
 
 DIFFUSERS = HostTraits("diffusers", weight_dtypes=("float16", "float8"), cfg_split=True, attention_slicing=True)
-COMFYUI = HostTraits("comfyui", patches_loras=True, places_weights=False)
+COMFYUI = HostTraits("comfyui", cfg_split=True, patches_loras=True, places_weights=False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,12 @@ class MemoryPlan(Record):
     """The fastest of what takes less."""
     largest_size: tuple[int, int] | None = None
     """Where nothing fits: width and height of the largest picture of this shape that would."""
+    together: int = 1
+    """Images that were allowed to share a forward batch: what `batch_size` is a part of."""
+    asked_strategy: OffloadStrategy = OffloadStrategy.AUTO
+    """AUTO: `strategy` was chosen; else it was asked for."""
+    asked_tile: int | None = None
+    """None: `tile_size` was chosen; else it was asked for."""
 
     @property
     def setup(self) -> tuple[object, ...]:
@@ -123,6 +129,14 @@ class MemoryPlan(Record):
             self.cfg_split,
             self.attention_slicing,
         )
+
+    def weights_limit(self, stage: str) -> float:
+        """GiB of weights that may lie on the device while `stage` runs: what its activations leave of the budget, or
+        exactly what the strategy needs where it was asked for by name."""
+        resident = self.resident[stage]
+        if self.asked_strategy is not OffloadStrategy.AUTO or self.budget_gb is None:
+            return resident
+        return max(resident, self.budget_gb - (self.comfort[stage] - resident))
 
     @property
     def peak_stage(self) -> str:

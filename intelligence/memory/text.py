@@ -47,7 +47,7 @@ def plan_lines(plan: MemoryPlan) -> list[str]:
     return [*budget_bars(plan), "", *reasons, *nearby]
 
 
-def describe(option: Option, images: int | None = None) -> str:
+def describe(option: Option | MemoryPlan, images: int | None = None) -> str:
     """One way to run a job in a few words; `images`: of how many a forward batch is a part."""
     batch = option.batch_size
     parts = [

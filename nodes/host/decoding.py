@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import comfy.sd
 import torch
-from comfy.model_management import throw_exception_if_processing_interrupted
+from comfy.model_management import OOM_EXCEPTION, throw_exception_if_processing_interrupted
 
 from ...intelligence.errors import BrokenImageError
 from ...intelligence.generation.host import FLAT
+from ...intelligence.memory import MemoryPlan
+from .steering import make_room, places_weights
 
 
-def decode(vae: Any, samples: torch.Tensor, tile_size: int, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """(IMAGE, notes) of latents, `size` of them at a time, in tiles of `tile_size` pixels or whole (0).
+def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """(IMAGE, notes) of latents, `size` of them at a time, in the plan's tiles or whole.
 
     An image that comes out as not-a-number from a VAE in half precision is decoded again in float32 by a copy of the
     VAE: SDXL's VAE overflows float16. What stays broken beside good images is blacked out and noted.
@@ -34,11 +37,11 @@ def decode(vae: Any, samples: torch.Tensor, tile_size: int, size: int) -> tuple[
     if flat := [index for index in _where(_flat(samples)) if index not in lost]:
         notes.append(f"{_named(flat)}: the latent is flat; nothing was painted")
 
-    images = torch.cat([_decode(vae, rows, tile_size) for rows in samples.split(size)])
+    images = torch.cat([_decode(vae, rows, plan) for rows in samples.split(size)])
     broken = [index for index in _where(~_finite(images)) if index not in lost]
     if broken and vae.vae_dtype != torch.float32:
         dtype = str(vae.vae_dtype).removeprefix("torch.")
-        images[broken] = _decode(_in_float32(vae), samples[broken], tile_size).to(images)
+        images[broken] = _decode(_in_float32(vae), samples[broken], plan).to(images)
         repaired = [index for index, fine in zip(broken, _finite(images[broken]).tolist(), strict=True) if fine]
         broken = [index for index in broken if index not in repaired]
         if repaired:
@@ -54,13 +57,42 @@ def decode(vae: Any, samples: torch.Tensor, tile_size: int, size: int) -> tuple[
     return images, tuple(notes)
 
 
-def _decode(vae: Any, samples: torch.Tensor, tile_size: int) -> torch.Tensor:
+def _decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
     import nodes as core
 
     throw_exception_if_processing_interrupted()
-    if tile_size:
-        return core.VAEDecodeTiled().decode(vae, {"samples": samples}, tile_size)[0]
-    return core.VAEDecode().decode(vae, {"samples": samples})[0]
+    patcher = getattr(vae, "patcher", None)  # other packs' VAEs may have none
+    if patcher is not None and places_weights(patcher, plan):
+        make_room((patcher,), plan, "vae")
+    if plan.tile_size:
+        tiling = _asking_for_a_tile(vae, plan.tile_size)
+        return core.VAEDecodeTiled().decode(tiling, {"samples": samples}, plan.tile_size)[0]
+    return core.VAEDecode().decode(_without_tiles(vae), {"samples": samples})[0]
+
+
+def _asking_for_a_tile(vae: Any, tile_size: int) -> Any:
+    """The same VAE, asking for the memory of one tile: older ComfyUI asks for that of the whole image (0.8.0 does,
+    0.33.0 does not), which can evict the model for nothing."""
+    side = tile_size // vae.spacial_compression_decode()
+
+    def memory_used(shape: Sequence[int], dtype: torch.dtype) -> float:
+        return vae.memory_used_decode((*shape[:-2], *(min(length, side) for length in shape[-2:])), dtype)
+
+    asking = copy.copy(vae)
+    asking.memory_used_decode = memory_used
+    return asking
+
+
+def _without_tiles(vae: Any) -> Any:
+    """The same VAE, which raises when the whole image takes too much memory. Core's own would go on in tiles of its
+    choice: the plan would not know, nor the user."""
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise OOM_EXCEPTION("out of memory while decoding the whole image")
+
+    whole = copy.copy(vae)
+    whole.decode_tiled_ = refuse
+    return whole
 
 
 def _in_float32(vae: Any) -> Any:

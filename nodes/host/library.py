@@ -52,7 +52,7 @@ def planner() -> Planner:
     return Planner(
         ModelRegistry(folder / "registry.db"),
         LearningEngine(folder / "learning.db"),
-        MemoryManager(host=COMFYUI),
+        MemoryManager(folder / "memory.db", COMFYUI),
         families=folder / "families.json",
         vocabulary=folder / "vocabulary.json",
     )

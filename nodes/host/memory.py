@@ -1,25 +1,63 @@
-"""What ComfyUI knows of the device and the model, in the planner's terms."""
+"""What ComfyUI knows of the device and the model, in the planner's terms, and the plans made of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 
+from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.memory import Resources
 from ...intelligence.memory.resources import detect_resources
+from .library import planner
+
+if TYPE_CHECKING:
+    from ...intelligence.generation.story import GenerationPlan, Recommendations
 
 GIB = 2**30
+
+
+def fit(
+    story: Recommendations,
+    model: Any,
+    vae: Any,
+    *,
+    images: int,
+    together: bool,
+    strategy: OffloadStrategy = OffloadStrategy.AUTO,
+    tile_size: int | None = None,
+    below: Mapping[str, float] | None = None,
+) -> GenerationPlan:
+    """Fit a job onto the device of MODEL; see `MemoryManager.plan`. `together`: the images share forward batches.
+
+    Raises InvalidInputError, StorageError.
+    """
+    settings = story.suggested_params
+    assert settings is not None
+    return planner().plan(
+        story,
+        MemorySettings(strategy),
+        images=images,
+        parallel=together,
+        tile_size=tile_size,
+        weights_gb=weights_gb(model, vae),
+        vae_dtype=vae_dtype(vae),
+        resources=resources(model),
+        activation_gb=activation_gb(model, vae, settings.width, settings.height),
+        below=below,
+    )
 
 
 def resources(model: Any = None) -> Resources:
     """The device that ComfyUI samples on and the memory it would hand out now, loaded models counted as free.
 
-    `model`: the MODEL that will sample; it tells whether dynamic VRAM pages its weights, and what is free then.
+    `model`: the MODEL that will sample; it tells which device, whether dynamic VRAM pages its weights, and what is free
+    then.
     """
     management = comfy.model_management
-    device = management.get_torch_device()
+    device = management.get_torch_device() if model is None else model.load_device
     found = detect_resources()
     if found.device != device.type:  # --cpu beside a card, DirectML and the like
         ram = found.ram_total_gb, found.ram_free_gb
@@ -51,12 +89,14 @@ def is_dynamic(model: Any) -> bool:
 def weights_gb(model: Any, vae: Any = None) -> dict[str, float]:
     """True sizes of the weights in hand by stage, GiB; the usual ones hold for the rest."""
     sizes = {"unet": model.model_size() / GIB}
-    return sizes if vae is None else {**sizes, "vae": vae.patcher.model_size() / GIB}
+    decoder = getattr(vae, "patcher", None)  # other packs' VAEs may have none
+    return sizes if decoder is None else {**sizes, "vae": decoder.model_size() / GIB}
 
 
 def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, float] | None:
-    """Core's own figures for one forward item and one decoded image of this size, GiB; None for a VAE of videos."""
-    if getattr(vae, "latent_dim", 2) != 2:
+    """Core's own figures for one forward item and one decoded image of this size, GiB; None for a VAE that has none for
+    images."""
+    if getattr(vae, "latent_dim", None) != 2:
         return None
     side = vae.spacial_compression_decode()
     latent = [1, vae.latent_channels, height // side, width // side]

@@ -18,11 +18,14 @@ from ...intelligence.config import require
 from ...intelligence.generation.host import Execution, OnStep
 from ...intelligence.generation.pace import Pace, decoding_items, planned_items
 from ...intelligence.generation.story import GenerationPlan
-from ...intelligence.memory import MemoryManager
+from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
 from . import scout
 from .decoding import decode
 from .forward import has_easycache, prepared
+from .memory import fit
+from .retry import Attempts
+from .steering import steered
 
 NOISELESS = frozenset(
     (
@@ -111,44 +114,62 @@ class ComfyHost:
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         """See `Host`. `extra["latent"]` is the LATENT of all images; `images` is an IMAGE tensor.
 
-        Raises InvalidInputError, BrokenImageError.
+        Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
+        attempts = self._attempts(plan, len(seeds))
         with MemoryManager().track_usage() as usage:
-            size, notes = self._pass_size(plan, len(seeds))
-            run = _Run(self, plan.parameters, seeds, size, self.recording.items if self.recording else 0)
-            wrapper = self.recording.replay() if self.recording else None
-            sampled = [run.sample(slice(first, first + size), on_step, wrapper) for first in range(0, len(seeds), size)]
+            run = _Run(self, plan.parameters, seeds, self.recording.items if self.recording else 0)
+            sampled: list[torch.Tensor] = []
+
+            def sample(memory: MemoryPlan) -> None:
+                """What is not sampled yet."""
+                size = self._pass_size(attempts.plan, len(seeds))
+                while (first := sum(map(len, sampled))) < len(seeds):
+                    wrapper = self.recording.replay() if self.recording else None
+                    sampled.append(run.sample(slice(first, first + size), memory, on_step, wrapper))
+
+            attempts.carry_out(sample, run.stage)
             latent = {key: value for key, value in run.latent.items() if key not in RATIOS}
             latent["samples"] = torch.cat(sampled)
-            images, seen = decode(self.vae, latent["samples"], plan.memory.tile_size, size)
+            size = self._pass_size(attempts.plan, len(seeds))
+            images, seen = attempts.carry_out(lambda memory: decode(self.vae, latent["samples"], memory, size))
         pace = run.pace
+        told = (*self.notes, *self._split(attempts.plan, len(seeds)), *attempts.notes)
         return Execution(
             images=images,
             seconds=pace.seconds,
             seconds_per_step=pace.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
-            notes=(*self.notes, *notes, *((pace.warning,) if pace.warning else ()), *seen),
+            notes=(*told, *((pace.warning,) if pace.warning else ()), *seen),
             forward_items=run.forward.items,
             seconds_per_item=pace.seconds_per_item,
+            memory=attempts.plan.memory,
             extra={"latent": latent},
         )
 
     def scout(self, plan: GenerationPlan, seeds: Sequence[int]) -> tuple[torch.Tensor, scout.Scouted]:
         """Sample a quarter of the steps with each seed: what each promises, as IMAGE, and what to go on from.
 
-        Raises InvalidInputError, BrokenImageError.
+        Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
         cached = plan.parameters.improvements.easycache or has_easycache(self.model)
         require(not cached, "a scouted seed cannot go on beside EasyCache: switch one of them off")
-        run = _Run(self, replace(plan.parameters, max_time_seconds=None), seeds, 1)
+        attempts = self._attempts(plan, 1)
+        run = _Run(self, replace(plan.parameters, max_time_seconds=None), seeds)
         steps = max(1, -(-(len(run.sigmas) - 1) // scout.SHARE))
-        recordings = {seed: scout.Recording() for seed in seeds}
-        promised = []
-        for index, recording in enumerate(recordings.values()):
-            before = run.forward.items
-            promised.append(run.sample(slice(index, index + 1), None, recording.record, steps))
-            recording.items = run.forward.items - before
-        images, _ = decode(self.vae, torch.cat(promised), plan.memory.tile_size, 1)
+        recordings: dict[int, scout.Recording] = {}
+        promised: list[torch.Tensor] = []
+
+        def sample(memory: MemoryPlan) -> None:
+            """The seeds that are not scouted yet."""
+            for index, seed in enumerate(seeds[len(promised) :], len(promised)):
+                before, recording = run.forward.items, scout.Recording()
+                promised.append(run.sample(slice(index, index + 1), memory, None, recording.record, steps))
+                recording.items = run.forward.items - before
+                recordings[seed] = recording
+
+        attempts.carry_out(sample, run.stage)
+        images, _ = attempts.carry_out(lambda memory: decode(self.vae, torch.cat(promised), memory, 1))
         scouted = scout.Scouted(*self._start(plan), recordings, steps)
         scout.keep(self.model, scouted)
         return images, scouted
@@ -161,28 +182,58 @@ class ComfyHost:
         """All that the first steps depend on, but for the seed."""
         return (self.positive, self.negative, self.latent), (plan.parameters, self.denoise)
 
-    def _pass_size(self, plan: GenerationPlan, images: int) -> tuple[int, tuple[str, ...]]:
-        """(images per forward batch, notes)."""
-        sampler, fits = plan.parameters.sampler_name, min(images, max(1, plan.memory.batch_size))
-        if plan.memory.batch_size >= plan.parameters.batch_size:  # nothing had to be split for memory
-            fits = images
-        if self.batch_seed is not None:
-            split = f"sampled {fits} at a time to fit into memory: not what KSampler gives for the whole batch at once"
-            return fits, (split,) if fits < images else ()
-        if self.one_pass and fits > 1 and sampler not in NOISELESS:
-            return 1, (f"sampled one by one: {sampler} draws noise on the way, which would differ in one pass",)
-        return fits if self.one_pass else 1, ()
+    def fitted(self, plan: GenerationPlan, images: int, resized: bool = False) -> GenerationPlan:
+        """The plan for what will be run: made anew where it was made for another size or other forward batches."""
+        together = self._share_passes(plan, images)
+        asked = plan.memory
+        if not resized and asked.together == (images if together else 1):
+            return plan
+        return fit(
+            plan.recommendations,
+            self.model,
+            self.vae,
+            images=images,
+            together=together,
+            strategy=asked.asked_strategy,
+            tile_size=asked.asked_tile,
+        )
+
+    def _attempts(self, plan: GenerationPlan, images: int) -> Attempts:
+        planned, here = plan.memory.device, self.model.load_device.type
+        require(
+            planned == here,
+            f"the memory plan was made for {planned}, but this model samples on {here}: "
+            "connect Memory Plan to the same model as the sampler",
+        )
+        return Attempts(plan, self.model, self.vae, images, self.tell)
+
+    def _share_passes(self, plan: GenerationPlan, images: int) -> bool:
+        """Whether images are to share forward batches."""
+        separable = self.one_pass and plan.parameters.sampler_name in NOISELESS
+        return images > 1 and (self.batch_seed is not None or separable)
+
+    def _pass_size(self, plan: GenerationPlan, images: int) -> int:
+        """Images per forward batch."""
+        return min(images, max(1, plan.memory.batch_size)) if self._share_passes(plan, images) else 1
+
+    def _split(self, plan: GenerationPlan, images: int) -> tuple[str, ...]:
+        """What to tell of forward batches that are not as was asked for."""
+        size, sampler = self._pass_size(plan, images), plan.parameters.sampler_name
+        if self.batch_seed is not None and size < images:
+            return (
+                f"sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once",
+            )
+        if self.batch_seed is None and self.one_pass and images > 1 and sampler not in NOISELESS:
+            return (f"sampled one by one: {sampler} draws noise on the way, which would differ in one pass",)
+        return ()
 
 
 class _Run:
     """One run of the sampler, forward batch by forward batch."""
 
-    def __init__(
-        self, host: ComfyHost, parameters: OptimizedParameters, seeds: Sequence[int], size: int, done: int = 0
-    ) -> None:
-        """`size` images a forward batch; `done` forward items need not be computed again."""
+    def __init__(self, host: ComfyHost, parameters: OptimizedParameters, seeds: Sequence[int], done: int = 0) -> None:
+        """`done` forward items need not be computed again."""
         parameters.check()
-        self.size = size
         self.host = host
         self.parameters = parameters
         self.seeds = seeds
@@ -194,7 +245,7 @@ class _Run:
         self.noise = self._noise()
         self.sigmas = sigmas(host.model, parameters, host.denoise)
         self.model, self.forward = prepared(host.model, parameters)
-        self.steps_done = 0
+        self._computed = 0
         self.pace = Pace(
             planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done,
             decoding_items(parameters, len(seeds)),
@@ -208,10 +259,20 @@ class _Run:
         rows = zip(self.samples.split(1), self.seeds, strict=True)
         return torch.cat([comfy.sample.prepare_noise(row, seed, drawn) for row, seed in rows])
 
+    def stage(self) -> str:
+        """Where the last call of `sample` stopped: LoRAs are patched in before anything is computed."""
+        computed = self.forward.items > self._computed
+        return "unet" if computed or not self.model.patches else "lora"
+
     def sample(
-        self, rows: slice, on_step: OnStep | None, wrapper: Any = None, steps: int | None = None
+        self,
+        rows: slice,
+        memory: MemoryPlan,
+        on_step: OnStep | None,
+        wrapper: Any = None,
+        steps: int | None = None,
     ) -> torch.Tensor:
-        """Latents of a forward batch; after `steps` steps, when given, as the model expects them to become.
+        """Latents of a forward batch by `memory`; after `steps` steps, when given, as the model expects them to become.
 
         `wrapper` goes around the model's predictions.
         """
@@ -219,6 +280,8 @@ class _Run:
         if wrapper is not None:
             model = model.clone()
             scout.attach(model, wrapper)
+        model = steered(model, memory)
+        self._computed = self.forward.items
         self.pace.pause()
         try:
             return comfy.sample.sample(
@@ -234,7 +297,7 @@ class _Run:
                 denoise=self.host.denoise,
                 sigmas=None if self.parameters.sigmas is None else self.sigmas,
                 noise_mask=self._mask(rows),
-                callback=self._callback(on_step, steps),
+                callback=self._callback(rows, on_step, steps),
                 disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
                 seed=self.seeds[rows.start],
             )
@@ -247,18 +310,17 @@ class _Run:
             return mask
         return comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), count)[rows]
 
-    def _callback(self, on_step: OnStep | None, steps: int | None) -> Any:
+    def _callback(self, rows: slice, on_step: OnStep | None, steps: int | None) -> Any:
         preview = latent_preview.prepare_callback(self.model, self.parameters.num_steps)
-        before = self.steps_done
-        batches = -(-len(self.seeds) // self.size)
+        size = rows.stop - rows.start
+        before, batches = -(-rows.start // size), -(-len(self.seeds) // size)
 
         def callback(step: int, x0: Any, x: Any, total_steps: int) -> None:
             if warning := self.pace.step(self.forward.items):
                 self.host.tell(warning)
             preview(step, x0, x, total_steps)
-            self.steps_done = before + step + 1
             if on_step:
-                on_step(self.steps_done, batches * total_steps)
+                on_step(before * total_steps + step + 1, batches * total_steps)
             if step + 1 == steps:
                 raise scout.Paused(x0)
 

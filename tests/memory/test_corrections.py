@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from intelligence.database import open_database
 from intelligence.memory import COMFYUI, MemoryManager, Resources
-from intelligence.memory.corrections import BOUNDS, KEPT, Corrections
+from intelligence.memory.corrections import BOUNDS, KEPT, MIGRATIONS, Corrections
 
 CARD = Resources("cuda", "Card A", 24, 24, 64, 48)
 
@@ -51,3 +52,50 @@ def test_the_median_of_the_last_counts(tmp_path: Path):
     store.add("Card", "vae", 0.01)
     assert store.of("Card") == {"unet": 2.0, "vae": BOUNDS[0]}
     assert store.of("Other") == {}
+
+
+SMALL_CARD = Resources("cuda", "Card of 10", 10, 9.4, 32, 24, context_gb=0.4, dtypes=("float16",))
+
+
+def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
+    """Whatever was measured before: the whole decode was to fit, so it takes more than the budget left it."""
+    file = tmp_path / "memory.db"
+    manager = MemoryManager(file, COMFYUI)
+    first = manager.plan(832, 832, resources=SMALL_CARD, vae_dtype="bfloat16")
+    assert first.fits and first.tile_size == 0
+    for _ in range(KEPT):
+        Corrections(file).add("Card of 10", "vae", 1.0)
+    assert manager.failures("Card of 10") == 0
+    manager.ran_out(first, "vae", SMALL_CARD)
+    assert manager.failures("Card of 10") == 1
+    second = MemoryManager(file, COMFYUI).plan(832, 832, resources=SMALL_CARD, vae_dtype="bfloat16")
+    assert second.fits
+    assert (second.strategy, second.tile_size) != (first.strategy, first.tile_size)
+    assert second.needed_gb <= second.budget_gb
+    # Measurements count again afterwards, also those that are lower.
+    for _ in range(KEPT):
+        Corrections(file).add("Card of 10", "vae", 1.0)
+    assert (
+        MemoryManager(file).plan(832, 832, resources=CARD).stages
+        == MemoryManager().plan(832, 832, resources=CARD).stages
+    )
+    assert manager.failures("Card of 10") == 1 and manager.failures("Card A") == 0
+
+
+def test_a_failure_that_was_foretold_teaches_nothing(tmp_path: Path):
+    manager = MemoryManager(tmp_path / "memory.db", COMFYUI)
+    plan = manager.plan(4096, 4096, resources=SMALL_CARD, max_vram_gb=0.5)
+    assert not plan.fits
+    manager.ran_out(plan, "vae", SMALL_CARD)
+    MemoryManager().ran_out(plan, "vae", SMALL_CARD)
+    assert not (tmp_path / "memory.db").exists()
+
+
+def test_an_older_file_learns_of_failures(tmp_path: Path):
+    file = tmp_path / "memory.db"
+    with open_database(file, MIGRATIONS[:1]) as old:
+        old.execute("INSERT INTO factors (device, stage, factor) VALUES ('Card', 'unet', 1.5)")
+    store = Corrections(file)
+    assert store.of("Card") == {"unet": 1.5} and store.failures("Card") == 0
+    store.ran_out("Card", "unet", 9.0)
+    assert store.of("Card") == {"unet": BOUNDS[1]} and store.failures("Card") == 1

@@ -8,7 +8,7 @@ import weakref
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import sampling
+from . import memory, sampling
 
 AnyType = io.Custom("*")
 MADE = []
@@ -68,7 +68,7 @@ class ProbeSplit(io.ComfyNode):
 
     @classmethod
     def execute(cls, plan, batch_size):
-        memory = dataclasses.replace(plan.memory, batch_size=batch_size)
+        memory = dataclasses.replace(plan.memory, batch_size=batch_size, together=plan.parameters.batch_size)
         return io.NodeOutput(dataclasses.replace(plan, memory=memory))
 
 
@@ -88,7 +88,7 @@ class ProbeAlive(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [ProbeModel, ProbeStack, ProbeStacker, ProbeSplit, ProbeAlive, *sampling.NODES]
+        return [ProbeModel, ProbeStack, ProbeStacker, ProbeSplit, ProbeAlive, *memory.NODES, *sampling.NODES]
 
 
 def comfy_entrypoint():

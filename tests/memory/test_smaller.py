@@ -1,0 +1,65 @@
+"""What is planned after a stage ran out of memory: always less there, until nothing is left but a smaller size."""
+
+import pytest
+
+from intelligence.config import MemorySettings, OffloadStrategy
+from intelligence.memory import COMFYUI, MemoryManager, Resources
+
+manager = MemoryManager(host=COMFYUI)
+CPU = Resources("cpu", "CPU", 64, 64, 64, 64)
+CARD = Resources("cuda", "Card", 24, 24, 64, 48, dtypes=("float16",))
+
+
+def chain(stage, resources, **job):
+    """Plans, each made because the one before ran out of memory in `stage`; the last does not fit."""
+    plans = [manager.plan(1024, 768, resources=resources, **job)]
+    while plans[-1].fits:
+        plans.append(manager.plan(1024, 768, resources=resources, below={stage: plans[-1].stages[stage]}, **job))
+    return plans
+
+
+def test_a_cpu_splits_the_batch_and_guidance():
+    plans = chain("unet", CPU, images=4)[:-1]
+    assert [plan.batch_size * (1 if plan.cfg_split else 2) for plan in plans] == [8, 4, 2, 1]
+    (one, split) = chain("unet", CPU)[:-1]
+    assert not one.cfg_split and split.cfg_split
+
+
+def test_a_card_also_moves_weights():
+    plans = chain("unet", CARD)
+    assert [plan.strategy for plan in plans[:2]] == [OffloadStrategy.FULL_GPU, OffloadStrategy.FULL_GPU]
+    assert plans[1].cfg_split
+    assert OffloadStrategy.SEQUENTIAL in [plan.strategy for plan in plans]
+    assert chain("lora", CARD, lora_gb=0.2)[1].strategy is not OffloadStrategy.FULL_GPU
+
+
+@pytest.mark.parametrize("resources", [CPU, CARD])
+@pytest.mark.parametrize("stage", ["unet", "vae"])
+def test_every_plan_takes_less_and_the_last_names_a_size(stage, resources):
+    *plans, refused = chain(stage, resources)
+    peaks = [plan.stages[stage] for plan in plans]
+    assert peaks == sorted(set(peaks), reverse=True) and len(peaks) > 1
+    width, height = refused.largest_size
+    assert (width, height) != (1024, 768) and width <= 1024 and height <= 768
+    assert manager.plan(width, height, resources=resources, below={stage: peaks[-1]}).fits
+
+
+def test_where_even_the_smallest_picture_takes_too_much():
+    refused = manager.plan(1024, 1024, resources=CPU, below={"vae": 0.0})
+    assert not refused.fits and refused.largest_size is None
+    assert "no smaller size would fit" in refused.reasons[-1].evidence
+
+
+def test_the_weights_that_may_stay():
+    """As much as the activations leave of the budget; what was asked for by name, exactly."""
+    card = Resources("cuda", "Card", 4, 4, 64, 48, context_gb=0.4, dtypes=("float16",))
+    tight = manager.plan(1024, 1024, resources=card)
+    assert tight.strategy is OffloadStrategy.SEQUENTIAL
+    activations = tight.comfort["unet"] - tight.context_gb - tight.resident["unet"]
+    assert tight.weights_limit("unet") == pytest.approx(4 - activations)
+    settings = MemorySettings(OffloadStrategy.SEQUENTIAL)
+    asked = manager.plan(1024, 1024, resources=CARD, settings=settings)
+    assert asked.asked_strategy is OffloadStrategy.SEQUENTIAL
+    assert asked.weights_limit("unet") == asked.resident["unet"] < 1
+    unlimited = manager.plan(1024, 1024, resources=Resources("cpu", "CPU", 0, 0, 0, 0))
+    assert unlimited.weights_limit("unet") == unlimited.resident["unet"]
