@@ -39,7 +39,8 @@ class MemoryPlan(io.ComfyNode):
                     "strategy",
                     options=[strategy.value.lower() for strategy in OffloadStrategy],
                     default="auto",
-                    tooltip="Where the weights live. ComfyUI moves them itself; this bounds what the plan counts on.",
+                    tooltip="Where the weights live. auto: as many on the device as there is room for. With ComfyUI's "
+                    "dynamic VRAM they are left alone.",
                 ),
                 io.Combo.Input(
                     "tile_size",
@@ -50,7 +51,7 @@ class MemoryPlan(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Model.Output("MODEL", tooltip="For the sampler."),
+                io.Model.Output("MODEL", tooltip="Keeps to the plan, with any sampler."),
                 PlanType.Output("plan", tooltip="For Intelligent Sampler."),
             ],
         )

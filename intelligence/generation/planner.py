@@ -11,7 +11,7 @@ from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, Oll
 from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
-from ..memory import MemoryManager, Resources
+from ..memory import MemoryManager, MemoryPlan, Resources
 from ..parameters import ParameterOptimizer, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
@@ -175,7 +175,7 @@ class Planner:
         parallel: bool = True,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
-        below: Mapping[str, float] | None = None,
+        failed: Mapping[str, MemoryPlan] | None = None,
     ) -> GenerationPlan:
         """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
         that cannot be used."""
@@ -203,7 +203,7 @@ class Planner:
             lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
             configs=configs,
             activation_gb=activation_gb,
-            below=below,
+            failed=failed,
         )
         return GenerationPlan(recommendations, memory)
 

@@ -89,15 +89,9 @@ def ways(job: Job, choices: Choices) -> list[Way]:
     ]
 
 
-def fastest(found: Iterable[Way], budget: float | None, below: Mapping[str, float] | None = None) -> Way | None:
-    """The fastest that fits, with stages `below` their peaks; None when none does. Rounded weights only for a strategy
-    that fits with no exact ones."""
-    fitting = [
-        way
-        for way in found
-        if (budget is None or way.need <= budget)
-        and all(way.stages[stage].peak < peak for stage, peak in (below or {}).items())
-    ]
+def fastest(found: Iterable[Way], budget: float | None) -> Way | None:
+    """The fastest that fits; None when none does. Rounded weights only for a strategy that fits with no exact ones."""
+    fitting = [way for way in found if budget is None or way.need <= budget]
     exact = {way.placement.strategy for way in fitting if way.placement.exact}
     return min(
         (way for way in fitting if way.placement.exact or way.placement.strategy not in exact),
@@ -122,11 +116,16 @@ def neighbours(found: Sequence[Way], chosen: Way, budget: float | None) -> tuple
     )
 
 
+def below(found: Iterable[Way], peaks: Mapping[str, float]) -> list[Way]:
+    """Those that take less than these peaks (GiB by stage)."""
+    return [way for way in found if all(way.stages[stage].peak < peak for stage, peak in peaks.items())]
+
+
 def largest_size(
-    job: Job, choices: Choices, budget: float | None, below: Mapping[str, float] | None = None
+    job: Job, choices: Choices, budget: float | None, peaks: Mapping[str, float]
 ) -> tuple[int, int] | None:
     """Width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits, with
-    stages `below` their peaks."""
+    its stages below `peaks`."""
     longest = max(job.width, job.height)
 
     def scaled(steps: int) -> tuple[int, int]:
@@ -135,7 +134,7 @@ def largest_size(
 
     def fits(steps: int) -> bool:
         width, height = scaled(steps)
-        return fastest(ways(replace(job, width=width, height=height), choices), budget, below) is not None
+        return fastest(below(ways(replace(job, width=width, height=height), choices), peaks), budget) is not None
 
     low, high = 0, -(-longest // SIZE_STEP)
     while high - low > 1:

@@ -12,7 +12,7 @@ from typing import Any
 from ..config import MemorySettings, OffloadStrategy, is_number, require
 from ..registry import Architecture
 from . import footprints, prediction, reasons
-from .choice import SMALLER, Choices, fastest, largest_size, neighbours, smallest, way, ways
+from .choice import SMALLER, Choices, Way, below, fastest, largest_size, neighbours, smallest, way, ways
 from .corrections import Corrections
 from .plan import DIFFUSERS, HostTraits, MemoryPlan, Resources
 from .prediction import BYTES, MIB, Decoding, Denoising, Job, Placement
@@ -206,11 +206,11 @@ class MemoryManager:
         vae_dtype: str = "float32",
         host: HostTraits | None = None,
         steps: int = STEPS,
+        failed: Mapping[str, MemoryPlan] | None = None,
         lora_gb: float = 0.0,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
         tflops: float | None = None,
-        below: Mapping[str, float] | None = None,
     ) -> MemoryPlan:
         """The fastest plan that fits the smallest of `max_vram_gb`, the settings' limit and what is free.
 
@@ -228,13 +228,13 @@ class MemoryManager:
             vae_dtype: see `predict`.
             host: what the host can carry out.
             steps: model evaluations an image, for the predicted time.
+            failed: by stage, a plan for this job that ran out of memory there: what takes as much does not fit.
             lora_gb: weights of the LoRAs that will be applied.
             configs: the `config.json` of `unet`, `vae` and text encoders. Where `weights_gb` tells that the UNet is not
                 its architecture's usual one, it is simulated once: 1–2 s, with diffusers and transformers.
             activation_gb: the host's own figures at this size, for a model of another architecture than SDXL, SD1 and
                 SD2: `unet` for one forward item, `vae` for one image.
             tflops: speed of the device (TFLOP/s) where it was measured.
-            below: peaks (GiB) by stage, of plans that ran out of memory there: what takes as much does not fit.
 
         Raises:
             InvalidInputError: a size, count, name or limit that cannot be.
@@ -279,13 +279,14 @@ class MemoryManager:
             vae_dtype=vae_dtype,
         )
         found = ways(job, choices)
-        fitting = fastest(found, budget, below)
+        peaks = {stage: _way(job, plan).stages[stage].peak for stage, plan in (failed or {}).items()}
+        fitting = fastest(below(found, peaks), budget)
         chosen = fitting or smallest(found)
         better, smaller = neighbours(found, chosen, budget)
         said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
         largest = None
         if fitting is None:
-            largest = largest_size(job, choices, budget, below)
+            largest = largest_size(job, choices, budget, peaks)
             said.append(reasons.refusal(chosen, budget or chosen.need, largest, asked, images))
         return MemoryPlan(
             strategy=chosen.placement.strategy,
@@ -356,6 +357,13 @@ def _weights(
     if host.decoder == "comfyui":
         sizes["vae"] = known.weights["vae"] * MIB * BYTES[vae_dtype] / 2
     return sizes | dict(given or {})
+
+
+def _way(job: Job, plan: MemoryPlan) -> Way:
+    """How `plan` runs a job, and what that takes by what is known now."""
+    placement = Placement(plan.strategy, plan.weight_dtype)
+    denoising = Denoising(plan.batch_size, plan.cfg_split, plan.attention_slicing)
+    return way(job, placement, denoising, Decoding(plan.tile_size, plan.vae_dtype))
 
 
 def _strategies(asked: OffloadStrategy, resources: Resources) -> tuple[OffloadStrategy, ...]:

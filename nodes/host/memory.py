@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import comfy.model_management
 
 from ...intelligence.config import MemorySettings, OffloadStrategy
-from ...intelligence.memory import Resources
+from ...intelligence.memory import MemoryPlan, Resources
 from ...intelligence.memory.resources import detect_resources
 from .library import planner
 
@@ -28,7 +28,7 @@ def fit(
     together: bool,
     strategy: OffloadStrategy = OffloadStrategy.AUTO,
     tile_size: int | None = None,
-    below: Mapping[str, float] | None = None,
+    failed: Mapping[str, MemoryPlan] | None = None,
 ) -> GenerationPlan:
     """Fit a job onto the device of MODEL; see `MemoryManager.plan`. `together`: the images share forward batches.
 
@@ -46,7 +46,7 @@ def fit(
         vae_dtype=vae_dtype(vae),
         resources=resources(model),
         activation_gb=activation_gb(model, vae, settings.width, settings.height),
-        below=below,
+        failed=failed,
     )
 
 

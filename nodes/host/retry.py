@@ -54,7 +54,8 @@ class Attempts:
         smaller = self._smaller(where)
         if smaller.memory.fits:
             self.plan = smaller
-        way = describe(self.plan.memory, self.images) if smaller.memory.fits else "all other models unloaded"
+        planned = self.plan.memory
+        way = describe(planned, planned.together) if smaller.memory.fits else "all other models unloaded"
         note = f"out of memory while {DOING[where]}: once more with {way}"
         self.notes.append(note)
         self.tell(note)
@@ -97,7 +98,7 @@ class Attempts:
             together=failed.together > 1,
             strategy=failed.strategy if decoding else OffloadStrategy.AUTO,
             tile_size=None if decoding else failed.asked_tile,
-            below={stage: failed.stages[stage]},
+            failed={stage: failed},
         )
 
 

@@ -14,7 +14,7 @@ def chain(stage, resources, **job):
     """Plans, each made because the one before ran out of memory in `stage`; the last does not fit."""
     plans = [manager.plan(1024, 768, resources=resources, **job)]
     while plans[-1].fits:
-        plans.append(manager.plan(1024, 768, resources=resources, below={stage: plans[-1].stages[stage]}, **job))
+        plans.append(manager.plan(1024, 768, resources=resources, failed={stage: plans[-1]}, **job))
     return plans
 
 
@@ -41,13 +41,23 @@ def test_every_plan_takes_less_and_the_last_names_a_size(stage, resources):
     assert peaks == sorted(set(peaks), reverse=True) and len(peaks) > 1
     width, height = refused.largest_size
     assert (width, height) != (1024, 768) and width <= 1024 and height <= 768
-    assert manager.plan(width, height, resources=resources, below={stage: peaks[-1]}).fits
 
 
 def test_where_even_the_smallest_picture_takes_too_much():
-    refused = manager.plan(1024, 1024, resources=CPU, below={"vae": 0.0})
+    small = manager.plan(64, 64, resources=CPU)
+    refused = manager.plan(64, 64, resources=CPU, failed={"vae": small})
     assert not refused.fits and refused.largest_size is None
     assert "no smaller size would fit" in refused.reasons[-1].evidence
+
+
+def test_what_is_known_by_now_counts_for_the_plan_that_failed_too(tmp_path):
+    learning = MemoryManager(tmp_path / "memory.db", COMFYUI)
+    whole = learning.plan(1024, 1024, resources=CPU)
+    learning.ran_out(whole, "vae", CPU)
+    smaller = learning.plan(1024, 1024, resources=CPU, failed={"vae": whole})
+    assert (
+        smaller.fits and smaller.tile_size == manager.plan(1024, 1024, resources=CPU, failed={"vae": whole}).tile_size
+    )
 
 
 def test_the_weights_that_may_stay():

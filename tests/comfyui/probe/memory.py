@@ -199,24 +199,33 @@ class ProbeMoves(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, vae, plan, shares):
-        management, steering = comfy.model_management, ours("steering")
+        management, place = comfy.model_management, ours("steering").place
         device = torch.device("cpu", 0)
         model, beside = model.clone(), vae.patcher.clone()
         model.load_device = beside.load_device = device
-        management.load_models_gpu([beside])
-        management.load_models_gpu([model])
         counted, modules, kept = [], [], []
-        for share in json.loads(shares):
-            resident = {**plan.memory.resident, "unet": 0.0}
-            limit = share * model.model_size() / 2**30
-            memory = dataclasses.replace(plan.memory, budget_gb=limit, resident=resident, comfort=resident)
-            steering.place(model, memory)
-            counted.append(model.loaded_size())
-            modules.append(placed(model))
-            kept.append(any(one.model is beside for one in management.current_loaded_models))
-        management.free_memory(1e30, device)
+        free = management.get_free_memory
+        management.get_free_memory = plenty
+        try:
+            management.load_models_gpu([beside])
+            management.load_models_gpu([model])
+            for share in json.loads(shares):
+                resident = {**plan.memory.resident, "unet": 0.0}
+                limit = share * model.model_size() / 2**30
+                place(model, dataclasses.replace(plan.memory, budget_gb=limit, resident=resident, comfort=resident))
+                counted.append(model.loaded_size())
+                modules.append(placed(model))
+                kept.append(any(one.model is beside for one in management.current_loaded_models))
+            management.free_memory(2**50, device)
+        finally:
+            management.get_free_memory = free
         sizes = [model.model_size(), beside.model_size()]
         return io.NodeOutput(ui={"counted": counted, "placed": modules, "kept": kept, "sizes": sizes})
+
+
+def plenty(device=None, torch_free_too=False):
+    """Free memory that stays the same: a CPU's is the RAM, which others use too."""
+    return (2**40, 2**40) if torch_free_too else 2**40
 
 
 class ProbeAsked(io.ComfyNode):
