@@ -228,7 +228,8 @@ class MemoryManager:
             vae_dtype: see `predict`.
             host: what the host can carry out.
             steps: model evaluations an image, for the predicted time.
-            failed: by stage, a plan for this job that ran out of memory there: what takes as much does not fit.
+            failed: by stage, a plan for this job that ran out of memory there: what takes as much does not fit. Where
+                nothing takes less, it comes back as it was, but for `fits`.
             lora_gb: weights of the LoRAs that will be applied.
             configs: the `config.json` of `unet`, `vae` and text encoders. Where `weights_gb` tells that the UNet is not
                 its architecture's usual one, it is simulated once: 1–2 s, with diffusers and transformers.
@@ -279,9 +280,11 @@ class MemoryManager:
             vae_dtype=vae_dtype,
         )
         found = ways(job, choices)
-        peaks = {stage: _way(job, plan).stages[stage].peak for stage, plan in (failed or {}).items()}
-        fitting = fastest(below(found, peaks), budget)
-        chosen = fitting or smallest(found)
+        tried = {stage: _way(job, plan) for stage, plan in (failed or {}).items()}
+        peaks = {stage: tried[stage].stages[stage].peak for stage in tried}
+        possible = below(found, peaks)
+        fitting = fastest(possible, budget)
+        chosen = fitting or smallest(possible or tried.values())
         better, smaller = neighbours(found, chosen, budget)
         said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
         largest = None
@@ -297,7 +300,7 @@ class MemoryManager:
             budget_gb=budget,
             fits=fitting is not None,
             stages={stage: demand.peak for stage, demand in chosen.stages.items()},
-            reasons=tuple(said),
+            reasons=(said[0], *reasons.learned(job.corrections), *said[1:]),
             weight_dtype=chosen.placement.weight_dtype,
             vae_dtype=chosen.decoding.dtype,
             cfg_split=chosen.denoising.cfg_split,

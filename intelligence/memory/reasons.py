@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..config import MemorySettings, OffloadStrategy
 from ..records import Reason
 from .choice import Way
 from .plan import Resources
-from .text import describe
+from .text import NAMES, describe
 
 MEANING = {
     OffloadStrategy.FULL_GPU: "all weights stay on the device",
@@ -42,6 +42,12 @@ def budget(resources: Resources, settings: MemorySettings, max_vram_gb: float | 
     text, smallest = min(((text, gb) for text, gb in named.items() if gb is not None), key=lambda item: item[1])
     free_instead = f"{at_hand:.1f} GiB, what is free" if smallest != at_hand else None
     return smallest, Reason("budget", f"{smallest:.1f} GiB: {text}", otherwise=free_instead)
+
+
+def learned(corrections: Mapping[str, float]) -> list[Reason]:
+    """By how much earlier runs on this device correct the predicted activations."""
+    factors = ", ".join(f"{NAMES[stage]} ×{factor:.2f}" for stage, factor in corrections.items())
+    return [Reason("learned", f"activations as earlier runs on this device had them: {factors}")] if factors else []
 
 
 def for_way(

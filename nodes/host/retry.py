@@ -50,12 +50,11 @@ class Attempts:
         result, failed = self._attempt(work)
         if not failed:
             return result
-        where = self._place(stage)
-        smaller = self._smaller(where)
-        if smaller.memory.fits:
-            self.plan = smaller
-        planned = self.plan.memory
-        way = describe(planned, planned.together) if smaller.memory.fits else "all other models unloaded"
+        where, before = self._place(stage), self.plan.memory
+        self.plan = self._smaller(where)
+        now = self.plan.memory
+        alike = (now.setup, now.batch_size) == (before.setup, before.batch_size)
+        way = "all other models unloaded" if alike else describe(now, now.together)
         note = f"out of memory while {DOING[where]}: once more with {way}"
         self.notes.append(note)
         self.tell(note)
@@ -80,8 +79,8 @@ class Attempts:
         return None, True
 
     def _smaller(self, stage: str) -> GenerationPlan:
-        """Free the memory, remember what did not fit, and plan anew with less for `stage`; with `fits` False where
-        there is no such plan. What the user asked for holds in the other stages."""
+        """Free the memory, remember what did not fit, and plan anew with less for `stage`, if there is such a plan.
+        What the user asked for holds in the other stages."""
         management.unload_all_models()
         management.soft_empty_cache()
         failed = self.plan.memory
@@ -104,11 +103,11 @@ class Attempts:
 
 def _remedy(plan: GenerationPlan, smaller: MemoryPlan, doing: str) -> str:
     size = f"{plan.parameters.width}x{plan.parameters.height}"
-    if smaller.fits:
-        remedy = f"queue it again, now that Memory Plan knows, or ask it for less than {describe(plan.memory)}"
-    elif smaller.largest_size:
+    if smaller.largest_size:
         width, height = smaller.largest_size
         remedy = f"the largest size that is likely to fit is {width}x{height}"
+    elif smaller.fits:
+        remedy = f"queue it again, to be planned smaller than {describe(plan.memory, plan.memory.together)}"
     else:
         remedy = "no smaller size is likely to fit either"
     return f"out of memory twice while {doing} at {size}: {remedy}; or close what else uses the {plan.memory.device}"

@@ -46,7 +46,7 @@ def test_every_plan_takes_less_and_the_last_names_a_size(stage, resources):
 def test_where_even_the_smallest_picture_takes_too_much():
     small = manager.plan(64, 64, resources=CPU)
     refused = manager.plan(64, 64, resources=CPU, failed={"vae": small})
-    assert not refused.fits and refused.largest_size is None
+    assert not refused.fits and refused.largest_size is None and refused.setup == small.setup
     assert "no smaller size would fit" in refused.reasons[-1].evidence
 
 
