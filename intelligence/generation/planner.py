@@ -173,9 +173,9 @@ class Planner:
         vae_dtype: str = "float32",
         resources: Resources | None = None,
         parallel: bool = True,
+        failed: Mapping[str, MemoryPlan] | None = None,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
-        failed: Mapping[str, MemoryPlan] | None = None,
     ) -> GenerationPlan:
         """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
         that cannot be used."""
@@ -199,11 +199,11 @@ class Planner:
             vae_dtype=vae_dtype,
             resources=resources,
             parallel=parallel,
+            failed=failed,
             steps=evaluations(parameters.sampler_name, parameters.num_steps),
             lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
             configs=configs,
             activation_gb=activation_gb,
-            failed=failed,
         )
         return GenerationPlan(recommendations, memory)
 

@@ -56,7 +56,8 @@ def carry_out(
         key = plan.parameters.timing_key
         # Recommendations may come from another machine's image.
         here = key.partition(":")[0] == plan.memory.device
-        if here and (timing := timing_of(plan, execution, len(seeds))):
+        smooth = execution.memory is None  # a second try is not how long the work takes
+        if here and smooth and (timing := timing_of(plan, execution, len(seeds))):
             learning.record_timing(key, timing)
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)

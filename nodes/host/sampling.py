@@ -143,7 +143,7 @@ class ComfyHost:
             notes=(*told, *((pace.warning,) if pace.warning else ()), *seen),
             forward_items=run.forward.items,
             seconds_per_item=pace.seconds_per_item,
-            memory=attempts.plan.memory,
+            memory=attempts.plan.memory if attempts.notes else None,
             extra={"latent": latent},
         )
 

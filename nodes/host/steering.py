@@ -19,33 +19,33 @@ from .memory import GIB, is_dynamic
 
 KEY = "intelligent_generation_memory"
 
-HOOKS = (WrappersMP.PREPARE_SAMPLING, WrappersMP.CALC_COND_BATCH)
-
 
 def steered(model: Any, plan: MemoryPlan) -> Any:
     """A clone of MODEL that keeps to `plan`, whatever plan it kept to before; MODEL itself where nothing is to be done.
 
     The hook that splits guidance stands innermost: what others record or change around it stays whole.
     """
-    hooks = {}
-    if places_weights(model, plan):
-        hooks[WrappersMP.PREPARE_SAMPLING] = Placing(plan)
-    if plan.cfg_split:
-        hooks[WrappersMP.CALC_COND_BATCH] = one_by_one
-    if not hooks and not any(model.get_wrappers(kind, KEY) for kind in HOOKS):
+    hooks: dict[str, list[Any]] = {
+        WrappersMP.PREPARE_SAMPLING: [Placing(plan)] if places_weights(model, plan) else [],
+        WrappersMP.CALC_COND_BATCH: [one_by_one] if plan.cfg_split else [],
+    }
+    there = all(model.get_wrappers(kind, KEY) == wanted for kind, wanted in hooks.items())
+    around = model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
+    if there and (not plan.cfg_split or around[-1] is one_by_one):
         return model
     model = model.clone()
-    for kind in HOOKS:
+    for kind, wanted in hooks.items():
         model.remove_wrappers_with_key(kind, KEY)
-    for kind, hook in hooks.items():
-        model.add_wrapper_with_key(kind, KEY, hook)
+        for hook in wanted:
+            model.add_wrapper_with_key(kind, KEY, hook)
     return model
 
 
 def places_weights(patcher: Any, plan: MemoryPlan) -> bool:
-    """Whether the plan moves weights of this patcher. Where everything fits, core loads everything by itself."""
-    own_memory = patcher.load_device != patcher.offload_device
-    return own_memory and plan.strategy is not OffloadStrategy.FULL_GPU and not is_dynamic(patcher)
+    """Whether the plan moves weights of this patcher. Where everything fits, core loads everything by itself; where it
+    samples on the CPU or never unloads (`--highvram`), there is no other place for them."""
+    elsewhere = patcher.load_device != patcher.offload_device
+    return elsewhere and plan.strategy is not OffloadStrategy.FULL_GPU and not is_dynamic(patcher)
 
 
 @dataclass(frozen=True)

@@ -132,10 +132,12 @@ def test_cores_sampler_follows_the_plan_of_its_model(bench: Bench) -> None:
         "forwarded", "ProbeForwarded", latent=bench.core("core", "euler", "normal", bench.empty(), model=["steered", 0])
     )
     bench.add("plain", "ProbeSteered", model=["steered", 0], plan=bench.plan)
+    bench.add("same", "ProbeSteered", model=["steered", 0], plan=split)
     bench.add("untouched", "ProbeSteered", model=bench.model, plan=bench.plan)
     found = run(bench.client, bench.prompt)
     assert found.outputs["forwarded"]["forwards"] == [1] * 6
     assert found.outputs["plain"]["another"] == [True]  # the split is taken off again
+    assert found.outputs["same"]["another"] == [False]
     assert found.outputs["untouched"]["another"] == [False]  # a plan that needs nothing does nothing
 
 
