@@ -64,10 +64,10 @@ def with_memory(bench: Bench, key: str, **changes: Any) -> None:
     bench.prompt[key]["inputs"]["plan"] = [changed, 0]
 
 
-def runs_out(bench: Bench, stage: str, times: int = 1, after: int = 0) -> dict[str, list[Any]]:
+def runs_out(bench: Bench, stage: str, **settings: Any) -> dict[str, list[Any]]:
     """MODEL and VAE behind which a stage runs out of memory."""
     inputs = {"model": bench.model, "clip": bench.clip, "vae": bench.vae}
-    key = bench.add("fails", "ProbeRunsOut", **inputs, stage=stage, times=times, after=after, again=next(again))
+    key = bench.add("fails", "ProbeRunsOut", **inputs, stage=stage, again=next(again), **settings)
     return {"model": [key, 0], "vae": [key, 2]}
 
 
@@ -338,6 +338,23 @@ def test_running_out_twice_says_what_to_do_and_leaves_a_clean_server(bench: Benc
     assert found.outputs["images"]["equal"] == [True]
 
 
+def test_what_devices_without_an_exception_say_is_known(bench: Bench) -> None:
+    says = "MPS backend out of memory (MPS allocated: 8.1 GB)"
+    bench.ours("ours", EULER, seed=80, model=runs_out(bench, "sampling", says=says)["model"])
+    bench.told("ours")
+    assert "out of memory while sampling" in generation(run(bench.client, bench.prompt))["notes"][0]
+
+
+def test_other_errors_are_not_tried_again(bench: Bench) -> None:
+    says = "mat1 and mat2 shapes cannot be multiplied"
+    bench.ours("ours", EULER, seed=81, model=runs_out(bench, "sampling", says=says)["model"])
+    bench.told("ours")
+    found = bench.client.run(bench.prompt)
+    assert found.status == "error"
+    assert found.error.startswith(says)
+    assert found.texts == ()
+
+
 def chosen(client: Client, stage: str | None = None, times: int = 1, after: int = 0) -> Prompt:
     """The example, with a LoRA that the prompt names; behind its choice, `stage` runs out of memory."""
     prompt = example(
@@ -360,7 +377,7 @@ def chosen(client: Client, stage: str | None = None, times: int = 1, after: int 
             if isinstance(value, list) and (slot := passed.get(tuple(value))) is not None and key != loras:
                 node["inputs"][name] = ["fails", slot]
     sources = {name: list(source) for name, source in zip(("model", "clip", "vae"), passed, strict=True)}
-    settings = {"stage": stage, "times": times, "after": after, "again": next(again)}
+    settings = {"stage": stage, "times": times, "after": after, "again": next(again), "says": ""}
     return {**prompt, "fails": {"class_type": "ProbeRunsOut", "inputs": {**sources, **settings}}}
 
 

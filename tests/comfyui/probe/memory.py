@@ -42,7 +42,8 @@ class ProbeMemory(io.ComfyNode):
 
 
 class ProbeRunsOut(io.ComfyNode):
-    """From here on a stage runs out of memory: `times` calls, after the first `after` ones."""
+    """From here on a stage runs out of memory: `times` calls, after the first `after`. `says`: as a RuntimeError of
+    this text, as devices without an exception of their own raise it."""
 
     @classmethod
     def define_schema(cls):
@@ -57,12 +58,13 @@ class ProbeRunsOut(io.ComfyNode):
                 io.Int.Input("times", default=1),
                 io.Int.Input("after", default=0),
                 io.Int.Input("again", default=0),
+                io.String.Input("says", default=""),
             ],
             outputs=[io.Model.Output("model"), io.Clip.Output("clip"), io.Vae.Output("vae")],
         )
 
     @classmethod
-    def execute(cls, model, clip, vae, stage, times, after, again):
+    def execute(cls, model, clip, vae, stage, times, after, again, says):
         while FAILING:
             FAILING.pop()()
         place = {
@@ -71,11 +73,11 @@ class ProbeRunsOut(io.ComfyNode):
             "sampling": (comfy.model_base.BaseModel, "apply_model", lambda *_: True),
             "decode": (type(vae.first_stage_model), "decode", lambda *_: True),
         }[stage]
-        fail(*place, after, times)
+        fail(*place, after, times, says)
         return io.NodeOutput(model, clip, vae)
 
 
-def fail(owner, name, counts, after, times):
+def fail(owner, name, counts, after, times, says):
     real = getattr(owner, name)
     calls = 0
 
@@ -83,6 +85,8 @@ def fail(owner, name, counts, after, times):
         nonlocal calls
         if counts(self, args[0]):
             calls += 1
+            if after < calls <= after + times and says:
+                raise RuntimeError(says)
             if after < calls <= after + times:
                 raise comfy.model_management.OOM_EXCEPTION("Allocation on device (simulated)")
         return real(self, *args, **kwargs)
