@@ -26,6 +26,7 @@ from .generation.pipeline import IntelligentGenerationPipeline as IntelligentGen
 from .generation.result import GenerationMetadata as GenerationMetadata
 from .generation.result import GenerationResult as GenerationResult
 from .generation.result import LoRAInfo as LoRAInfo
+from .generation.scouting import Scouting as Scouting
 from .generation.story import Generation as Generation
 from .generation.story import GenerationExplanation as GenerationExplanation
 from .generation.story import GenerationPlan as GenerationPlan

@@ -17,6 +17,8 @@ CALLS = {
         "prompt, recommendations, negative_prompt='', seed=None"
     ),
     "IntelligentGenerationPipeline.generate_batch": "prompt, batch_config, negative_prompt='', on_progress=None",
+    "IntelligentGenerationPipeline.scout": "prompt, negative_prompt='', seed=None, *, count, recommendations",
+    "IntelligentGenerationPipeline.generate_from_scouting": "scouting, pick",
     "IntelligentGenerationPipeline.provide_feedback": "generation_id, rating, comments=''",
     "GenerationResult.save": "path",
     "PromptAnalyzer.analyze": "prompt",

@@ -24,11 +24,13 @@ from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
+from .host import Host
 from .planner import Planner
 from .result import GenerationResult, results_of
 from .run import carry_out
+from .scouting import MAX_SEEDS, Scouting
 from .selection import named_loras
-from .story import Recommendations
+from .story import GenerationPlan, Recommendations
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,7 @@ class IntelligentGenerationPipeline:
             ConfirmationRequiredError: the mode is ASSISTED, which generates from confirmed recommendations only.
             InvalidInputError, ModelNotFoundError, UnsupportedModelError, StorageError: each says what to do.
         """
-        if self.config.mode is OperationMode.ASSISTED:
-            raise ConfirmationRequiredError(
-                "ASSISTED mode generates nothing without your confirmation: call analyze_and_recommend(prompt), "
-                "edit what it returns, then generate_from_recommendations(prompt, recommendations)"
-            )
+        self._require_confirmation("generate_from_recommendations(prompt, recommendations)")
         seeds = seeds_from(seed, 1)
         on_step = overrides.pop("on_step", None)
         recommendations = self._recommend(prompt, negative_prompt, overrides)
@@ -110,6 +108,53 @@ class IntelligentGenerationPipeline:
         seeds = seeds_from(seed, 1)
         return self._run(self._confirmed(prompt, negative_prompt, recommendations), seeds)[0]
 
+    def scout(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        seed: int | None = None,
+        *,
+        count: int = 4,
+        recommendations: Recommendations | None = None,
+        **overrides: Any,
+    ) -> Scouting:
+        """Try `count` seeds, counting up from `seed`, for a quarter of the steps, to look at what each promises.
+
+        `generate_from_scouting` then goes on with one of them: nothing that was computed for it is computed again, and
+        its image is that of a whole run with its seed, to the last bit.
+
+        Args:
+            seed: 0 … 2**64 − 1; None: random.
+            count: 1 … 64.
+            recommendations: settings and LoRAs as they stand here, edits included; None: they are chosen.
+            overrides: as for `generate`; beside `recommendations` only `on_step`.
+
+        Raises like `generate`.
+        """
+        is_count = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MAX_SEEDS
+        require(is_count, f"count must be an integer from 1 to {MAX_SEEDS}, got {count!r}")
+        seeds = seeds_from(seed, count)
+        on_step = overrides.pop("on_step", None)
+        if recommendations is None:
+            self._require_confirmation("scout(prompt, recommendations=recommendations)")
+            recommendations = self._recommend(prompt, negative_prompt, overrides)
+        else:
+            given = ", ".join(overrides)
+            require(not given, f"{given}: edit the recommendations instead, they are used as they stand")
+            recommendations = self._confirmed(prompt, negative_prompt, recommendations)
+        return self.host.scout(self._planned(recommendations, 1), seeds, on_step)
+
+    def generate_from_scouting(
+        self, scouting: Scouting, pick: int, on_step: Callable[[int, int], None] | None = None
+    ) -> GenerationResult:
+        """Finish the image of `scouting.seeds[pick]` from where `scout` left it.
+
+        Raises InvalidInputError where there is no such seed, or where what was scouted no longer holds (its settings or
+        a LoRA's file were changed); otherwise like `generate`.
+        """
+        host = self.host.going_on(scouting, pick)
+        return self._carried_out(host, scouting.plan, [scouting.seeds[pick]], on_step)[0]
+
     def generate_batch(
         self,
         prompt: str,
@@ -123,11 +168,7 @@ class IntelligentGenerationPipeline:
         allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
         are used up they begin again with the next seed. Raises like `generate`.
         """
-        if self.config.mode is OperationMode.ASSISTED:
-            raise ConfirmationRequiredError(
-                "ASSISTED mode generates nothing without your confirmation: use analyze_and_recommend and "
-                "generate_from_recommendations, or AUTO mode for batches"
-            )
+        self._require_confirmation("generate_from_recommendations, or use AUTO mode for batches")
         count = batch_config.num_images
         images = count if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION else 1
         recommendations = self._recommend(prompt, negative_prompt, {}, images=images)
@@ -159,6 +200,14 @@ class IntelligentGenerationPipeline:
         Raises InvalidInputError (another rating), UnknownGenerationError, StorageError.
         """
         return self.learning.record_feedback(generation_id, rating, comments)
+
+    def _require_confirmation(self, then: str) -> None:
+        """Raise ConfirmationRequiredError in ASSISTED mode, naming the two calls to use."""
+        if self.config.mode is OperationMode.ASSISTED:
+            raise ConfirmationRequiredError(
+                "ASSISTED mode generates nothing without your confirmation: call analyze_and_recommend(prompt), "
+                f"edit what it returns, then {then}"
+            )
 
     def _own_registry(self) -> ModelRegistry:
         if self.config.base_model != EMBEDDED_MODEL:
@@ -230,15 +279,21 @@ class IntelligentGenerationPipeline:
         parallel: bool = False,
         on_step: Callable[[int, int], None] | None = None,
     ) -> list[GenerationResult]:
-        plan = self.planner.plan(
+        plan = self._planned(recommendations, len(seeds), parallel)
+        return self._carried_out(self.host, plan, seeds, on_step)
+
+    def _planned(self, recommendations: Recommendations, images: int, parallel: bool = False) -> GenerationPlan:
+        return self.planner.plan(
             recommendations,
             self.config.memory_settings,
-            images=len(seeds),
+            images=images,
             weights_gb=self.host.weights_gb(),
             parallel=parallel,
             configs=self.host.configs(),
         )
-        execution, generation = carry_out(
-            self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
-        )
+
+    def _carried_out(
+        self, host: Host, plan: GenerationPlan, seeds: Sequence[int], on_step: Callable[[int, int], None] | None
+    ) -> list[GenerationResult]:
+        execution, generation = carry_out(host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager)
         return results_of(generation, execution.images)

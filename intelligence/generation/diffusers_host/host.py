@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
-from ...errors import BrokenImageError
 from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
-from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
-from ..host import FLAT, Execution, OnStep
+from ..host import Execution, Host, OnStep
 from ..pace import Pace, decoding_items
+from ..scouting import Recording, Scouting, continued, steps_to_scout
 from ..standalone import quiet, require_standalone
 from ..story import GenerationPlan
-from .conditioning import encode, same_length
-from .forward import Forward, watched
+from .decoding import decode
+from .forward import Forward
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
-from .loras import apply_loras, needs_loading
+from .loras import adapter_name, apply_loras, needs_loading
+from .sampling import Progress, Promise, call_arguments, sample
 from .scheduling import make_scheduler
 
-NO_PICTURE = "not a picture"
-
 _GIB = 1024**3
-_log = logging.getLogger(__name__)
 
 
 class DiffusersHost:
@@ -68,38 +65,37 @@ class DiffusersHost:
         require_standalone("the diffusers host")
         return component_configs(self.model)
 
-    def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
+    def execute(
+        self,
+        plan: GenerationPlan,
+        seeds: Sequence[int],
+        on_step: OnStep | None = None,
+        recording: Recording | None = None,
+    ) -> Execution:
         """Sample and decode `len(seeds)` images; see `Host.execute`. An interrupt or error leaves the host usable.
 
-        Raises InvalidInputError, ModelNotFoundError, UnsupportedModelError, HubError, MissingDependencyError.
-        """
-        require(len(seeds) > 0, "at least one seed is needed")
-        seeds = [check_seed(seed) for seed in seeds]
-        plan.parameters.check()
-        for lora in plan.loras:
-            lora.check()
-        with self._turn:
-            return self._execute(plan, seeds, on_step)
+        With a `recording` of the first steps the one image goes on from there.
 
-    def _execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None) -> Execution:
-        pipe = self._ready(plan)
+        Raises InvalidInputError, ModelNotFoundError, UnsupportedModelError, BrokenImageError, HubError,
+        MissingDependencyError.
+        """
+        seeds = _checked(plan, seeds)
+        size = max(1, plan.memory.batch_size)
         parameters = plan.parameters
-        pipe.scheduler, notes = make_scheduler(self._scheduler_config, parameters)
-        with quiet(), MemoryManager().track_usage() as usage, watched(pipe, parameters) as forward:
-            arguments = _arguments(pipe, plan)
-            progress = _Progress(plan, len(seeds), forward, on_step)
-            images: list[Any] = []
-            seen: list[str] = []
-            size = max(1, plan.memory.batch_size)
-            for first in range(0, len(seeds), size):
-                pictures = _sample(pipe, arguments, seeds[first : first + size], progress)
-                seen += _look(pictures, first + 1)
-                images += pipe.image_processor.numpy_to_pil(pictures)
-        pace = progress.pace
-        if len(images) == sum(note.endswith(NO_PICTURE) for note in seen):
-            raise BrokenImageError(
-                "sampling gave not-a-number instead of a picture: the model overflows in its precision"
-            )
+        batches = [seeds[first : first + size] for first in range(0, len(seeds), size)]
+        with self._turn:
+            pipe, notes = self._ready(plan)
+            with quiet(), MemoryManager().track_usage() as usage:
+                arguments = call_arguments(pipe, plan)
+                forward = Forward(known=recording.player() if recording else None)
+                pace = Pace(
+                    (parameters.forward_items or 0) - (recording.items if recording else 0),
+                    decoding_items(parameters, len(seeds)),
+                    parameters.max_time_seconds,
+                )
+                progress = Progress(parameters.num_steps, len(batches), forward, pace, on_step)
+                latents = [sample(pipe, arguments, parameters, batch, forward, progress) for batch in batches]
+                images, seen = decode(pipe, latents)
         return Execution(
             images,
             pace.seconds,
@@ -110,8 +106,68 @@ class DiffusersHost:
             seconds_per_item=pace.seconds_per_item,
         )
 
-    def _ready(self, plan: GenerationPlan) -> Any:
-        """The pipeline, loaded, with the plan's LoRAs, where the plan's strategy wants it, and its VAE set up."""
+    def scout(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Scouting:
+        """Sample a quarter of the steps with each seed, one after the other, and decode what each promises.
+
+        Raises like `execute`.
+        """
+        seeds = _checked(plan, seeds)
+        parameters = plan.parameters
+        steps = steps_to_scout(parameters.num_steps)
+        promised, recordings = [], []
+        with self._turn:
+            pipe, notes = self._ready(plan)
+            promise, forward = Promise(pipe.scheduler), Forward()
+            progress = Progress(parameters.num_steps, len(seeds), forward, Pace(0), on_step, steps)
+            with quiet():
+                arguments = call_arguments(pipe, plan)
+                for seed in seeds:
+                    forward.recording, before = Recording(), forward.items
+                    sample(pipe, arguments, parameters, [seed], forward, progress)
+                    forward.recording.items = forward.items - before
+                    recordings.append(forward.recording)
+                    promised.append(promise.latents)
+                previews, seen = decode(pipe, promised)
+        return Scouting(
+            plan,
+            tuple(seeds),
+            tuple(previews),
+            steps,
+            (*notes, *seen),
+            tuple(recordings),
+            self._start(plan),
+        )
+
+    def going_on(self, scouting: Scouting, pick: int) -> Host:
+        """A host that carries out the plan of `scouting` with its picked seed (counted from 0) from where it was
+        scouted.
+
+        Raises InvalidInputError where there is no such seed, or what was scouted would begin otherwise by now.
+        """
+        count = len(scouting.seeds)
+        is_one = isinstance(pick, int) and not isinstance(pick, bool) and 0 <= pick < count
+        require(
+            is_one, f"pick must be an integer from 0 to {count - 1}, one of the {count} scouted seeds, got {pick!r}"
+        )
+        require(
+            scouting.start == self._start(scouting.plan),
+            "what was scouted holds no longer: its settings, prompts, LoRAs or their files have changed; scout again",
+        )
+        return _GoingOn(self, scouting, pick)
+
+    def _start(self, plan: GenerationPlan) -> tuple[Any, ...]:
+        """What the UNet's answers depend on, but for the seed."""
+        prompts = plan.recommendations
+        return (
+            self.model.path,
+            (prompts.prompt, prompts.negative_prompt),
+            replace(plan.parameters),
+            [(adapter_name(lora), lora.suggested_alpha, lora.alpha_clip) for lora in plan.loras],
+            plan.memory.weight_dtype,
+        )
+
+    def _ready(self, plan: GenerationPlan) -> tuple[Any, tuple[str, ...]]:
+        """(pipeline, notes): loaded, with the plan's LoRAs and sampler, where the plan's strategy wants it."""
         memory = plan.memory
         rounded = self._pipe is not None and is_rounded(self._pipe)
         if rounded and (memory.weight_dtype != "float8" or needs_loading(self._pipe, plan.loras)):
@@ -131,97 +187,32 @@ class DiffusersHost:
             self._placed = None
             ModelOffloader(memory.strategy, self.memory_settings.max_vram_gb).distribute_pipeline(pipe, memory)
             self._placed = memory.setup
-        return pipe
+        pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
+        return pipe, notes
 
 
-def _arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
-    """What the pipeline is called with, whatever the seed. Embeddings for one image."""
-    parameters: OptimizedParameters = plan.parameters
-    prompts = plan.recommendations
-    positive, negative = same_length(
-        encode(pipe, prompts.prompt, parameters.clip_skip),
-        encode(pipe, prompts.negative_prompt, parameters.clip_skip),
-    )
-    arguments = {
-        "prompt_embeds": positive.embeds,
-        "negative_prompt_embeds": negative.embeds,
-        "num_inference_steps": parameters.num_steps,
-        "guidance_scale": parameters.guidance_scale,
-        "guidance_rescale": parameters.rescale_cfg,
-        "width": parameters.width,
-        "height": parameters.height,
-    }
-    if positive.pooled is not None:
-        arguments |= {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
-    return arguments
+@dataclass(frozen=True)
+class _GoingOn:
+    """The host for one picked seed; see `DiffusersHost.going_on`."""
+
+    host: DiffusersHost
+    scouting: Scouting
+    pick: int
+    name = DiffusersHost.name
+
+    def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
+        """See `Host`."""
+        scouting = self.scouting
+        recording = scouting.recordings[self.pick]
+        execution = self.host.execute(plan, seeds, on_step, recording)
+        note = continued(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
+        return replace(execution, notes=(note, *execution.notes))
 
 
-def _sample(pipe: Any, arguments: dict[str, Any], seeds: Sequence[int], progress: _Progress) -> Any:
-    """Pictures, one per seed, as an array (image, height, width, RGB) from 0 to 1, from one forward batch; each has its
-    own noise, so the batch does not matter."""
-    import torch
-
-    def after_step(pipe: Any, index: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
-        progress.tick(index + 1, pipe.num_timesteps)
-        return {}
-
-    result = pipe(
-        **arguments,
-        num_images_per_prompt=len(seeds),
-        generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-        callback_on_step_end=after_step,
-        output_type="np",
-    )
-    progress.end_batch()
-    return result.images
-
-
-def _look(pictures: Any, number: int) -> list[str]:
-    """Notes on pictures that are none, counted from `number`; what is not-a-number in them becomes black."""
-    import numpy as np
-
-    notes = []
-    for index, picture in enumerate(pictures):
-        if not np.isfinite(picture).all():
-            notes.append(f"image {number + index}: sampling gave not-a-number; {NO_PICTURE}")
-            picture[:] = 0.0
-        elif (np.ptp(picture, axis=(0, 1)) < FLAT).all():
-            notes.append(f"image {number + index}: of one colour only")
-    return notes
-
-
-class _Progress:
-    """Counts the steps of a run over its forward batches, and holds them against its time."""
-
-    def __init__(self, plan: GenerationPlan, images: int, forward: Forward, on_step: OnStep | None) -> None:
-        parameters = plan.parameters
-        self._steps = parameters.num_steps
-        self._batches = -(-images // max(1, plan.memory.batch_size))
-        self._forward = forward
-        self._on_step = on_step
-        self._done_batches = 0
-        self._reported = 0
-        self.pace = Pace(parameters.forward_items or 0, decoding_items(parameters, images), parameters.max_time_seconds)
-
-    def tick(self, evaluation: int, evaluations: int) -> None:
-        """After model evaluation `evaluation` of `evaluations` (second-order methods have about two a step)."""
-        done = self._done_batches * self._steps + evaluation * self._steps // evaluations
-        if done <= self._reported:
-            return
-        _synchronize()
-        if warning := self.pace.step(self._forward.items):
-            _log.warning(warning)
-        self._reported = done
-        if self._on_step is not None:
-            self._on_step(done, self._batches * self._steps)
-
-    def end_batch(self) -> None:
-        self._done_batches += 1
-        self.pace.pause()
-
-
-def _synchronize() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:
+    """The seeds. Raises InvalidInputError for what cannot be sampled."""
+    require(len(seeds) > 0, "at least one seed is needed")
+    plan.parameters.check()
+    for lora in plan.loras:
+        lora.check()
+    return [check_seed(seed) for seed in seeds]

@@ -1,0 +1,81 @@
+"""Latents → images with a look at both, for either host: nothing broken goes on in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import BrokenImageError
+from .host import FLAT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Decode = Callable[["Tensor"], "Tensor"]
+"""Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1; what overflowed on the way must
+not come out finite."""
+
+
+def decoded(
+    latents: Tensor, decode: Decode, in_float32: Decode | None, dtype: str, remedy: str
+) -> tuple[Tensor, tuple[str, ...]]:
+    """(images, notes) of latents.
+
+    An image that comes out as not-a-number is decoded again in float32: SDXL's VAE overflows float16. What stays broken
+    beside good images is blacked out and noted.
+
+    Args:
+        in_float32: decodes in float32; None: `decode` does so already.
+        dtype: what `decode` computes in, for the notes.
+        remedy: what the host's user can do when sampling overflows.
+
+    Raises BrokenImageError when no image is left.
+    """
+    notes = []
+    lost = _where(~_finite(latents))
+    if len(lost) == latents.shape[0]:
+        raise BrokenImageError(
+            f"sampling gave not-a-number instead of a picture: the model overflows in its precision; {remedy}"
+        )
+    if lost:
+        latents = latents.nan_to_num(0.0, 0.0, 0.0)
+        notes.append(f"{_named(lost)}: sampling gave not-a-number; not a picture")
+    if flat := [index for index in _where(_flat(latents)) if index not in lost]:
+        notes.append(f"{_named(flat)}: the latent is flat; nothing was painted")
+
+    images = decode(latents)
+    broken = [index for index in _where(~_finite(images)) if index not in lost]
+    if broken and in_float32 is not None:
+        images[broken] = in_float32(latents[broken]).to(images)
+        repaired = [index for index, fine in zip(broken, _finite(images[broken]).tolist(), strict=True) if fine]
+        broken = [index for index in broken if index not in repaired]
+        if repaired:
+            notes.append(f"{_named(repaired)}: the VAE overflowed in {dtype}; decoded again in float32")
+    if lost or broken:
+        images[[*lost, *broken]] = 0.0
+    if len(lost) + len(broken) == images.shape[0]:
+        raise BrokenImageError("the VAE gives not-a-number even in float32: its file is broken; choose another VAE")
+    if broken:
+        notes.append(f"{_named(broken)}: the VAE gives not-a-number even in float32; not a picture")
+    if blank := [index for index in _where(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
+        notes.append(f"{_named(blank)}: of one colour only")
+    return images, tuple(notes)
+
+
+def _finite(rows: Tensor) -> Tensor:
+    return rows.isfinite().flatten(1).all(1)
+
+
+def _flat(rows: Tensor) -> Tensor:
+    """Which rows of (batch, channels, …) hold one value per channel."""
+    values = rows.flatten(2)
+    return (values.amax(2) - values.amin(2) < FLAT).all(1)
+
+
+def _where(rows: Tensor) -> list[int]:
+    return rows.nonzero().flatten().tolist()
+
+
+def _named(indices: Sequence[int]) -> str:
+    numbers = ", ".join(str(index + 1) for index in indices)
+    return f"image {numbers}" if len(indices) == 1 else f"images {numbers}"

@@ -1,0 +1,68 @@
+"""Latents → PIL images with the pipeline's VAE, in float32 where its own precision overflows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..decoding import decoded
+
+REMEDY = "take LoRAs off, or lower their strengths or guidance_scale"
+
+
+def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...]]:
+    """(PIL images, notes) of the latents of some forward batches, each (batch, 4, height / 8, width / 8).
+
+    A VAE in float16 whose configuration says that it overflows there decodes in float32 from the start, as diffusers
+    does it; another one where an image comes out as not-a-number. See `decoded`, also for BrokenImageError.
+    """
+    import torch
+
+    vae = pipe.vae
+    upcast = vae.dtype == torch.float16 and vae.config.force_upcast
+    dtype = torch.float32 if upcast else vae.dtype
+
+    def in_float32(rows: Any) -> Any:
+        return _decode(pipe, rows, torch.float32)
+
+    with torch.no_grad():
+        images, notes = decoded(
+            torch.cat([*sampled]),
+            lambda rows: _decode(pipe, rows, dtype),
+            None if dtype == torch.float32 else in_float32,
+            str(dtype).removeprefix("torch."),
+            REMEDY,
+        )
+    pipe.maybe_free_model_hooks()
+    return pipe.image_processor.numpy_to_pil(images.numpy()), notes
+
+
+def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
+    """Images (batch, height, width, RGB) in float32 on the CPU, 0 … 1; not-a-number where the VAE overflowed."""
+    import torch
+
+    vae = pipe.vae
+    stored = vae.dtype
+    if dtype != stored:
+        vae.to(dtype=dtype)
+    try:
+        raw = vae.decode(_unscaled(vae, latents.to(pipe._execution_device, dtype)), return_dict=False)[0]
+    finally:
+        if dtype != stored:
+            vae.to(dtype=stored)
+    raw = raw.to("cpu", torch.float32).movedim(1, -1)
+    return (raw / 2 + 0.5).clamp(0, 1).where(raw.isfinite(), torch.nan)
+
+
+def _unscaled(vae: Any, latents: Any) -> Any:
+    """Latents as the VAE has them, from those of the UNet."""
+    import torch
+
+    config = vae.config
+    latents = latents / config.scaling_factor
+    mean, spread = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    if mean is None or spread is None:
+        return latents
+    rows = (torch.tensor(each, dtype=latents.dtype, device=latents.device).view(1, -1, 1, 1) for each in (mean, spread))
+    mean, spread = rows
+    return latents * spread + mean
