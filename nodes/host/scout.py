@@ -1,26 +1,21 @@
-"""Scouting: seeds are sampled for a few steps and looked at; the picked one goes on from there.
-
-No sampler's inner state is kept. The model's answers of the first steps are recorded, and when a seed goes on, the
-sampler starts anew and is given them again: it builds up the same state (history, random generators) to the last bit,
-whatever sampler it is, and no forward pass is repeated.
-"""
+"""Scouting on ComfyUI: what the model answers is taken down at the prediction for all conditionings, and kept with the
+MODEL. See `intelligence.generation.scouting` for how a picked seed goes on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from comfy.patcher_extension import WrappersMP
 
+from ...intelligence.generation import scouting
+from ...intelligence.generation.scouting import SHARE as SHARE
 from ...intelligence.parameters import OptimizedParameters
 from .forward import KEY
 
 MEMO = "_intelligent_generation_scouts"
 """Attribute of the input MODEL that keeps what was scouted with it last; it goes when the MODEL goes."""
-
-SHARE = 4
-"""A quarter of the steps is scouted."""
 
 
 class Paused(Exception):
@@ -32,40 +27,24 @@ class Paused(Exception):
         """The image as the model expects it to become, in its own scale of latents."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One call for the model's predictions: what it was asked and what it said, on the CPU."""
-
-    x: torch.Tensor
-    sigma: torch.Tensor
-    predictions: tuple[torch.Tensor, ...]
-
-
-@dataclass
-class Recording:
-    """The model's answers of one seed's first steps, in order."""
-
-    answers: list[Answer] = field(default_factory=list)
-    items: int = 0
-    """Forward items that they took."""
+class Recording(scouting.Recording):
+    """The model's answers of one seed's first steps, with wrappers around the prediction for all conditionings."""
 
     def record(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
-        """Wrapper around the prediction for all conditionings: keeps what comes."""
+        """Keeps what comes."""
         predictions = executor(model, conds, x, timestep, options)
-        self.answers.append(Answer(_kept(x), _kept(timestep), tuple(_kept(each) for each in predictions)))
+        self.keep((x, timestep), tuple(predictions))
         return predictions
 
     def replay(self) -> Any:
         """A wrapper that gives the recorded answers while the questions are the same, then asks the model."""
-        left = iter(self.answers)
+        play = self.player()
 
         def replayed(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
-            nonlocal left
-            answer = next(left, None)
-            if answer is not None and torch.equal(answer.x, x.cpu()) and torch.equal(answer.sigma, timestep.cpu()):
-                return [each.to(x.device, copy=True) for each in answer.predictions]
-            left = iter(())
-            return executor(model, conds, x, timestep, options)
+            answer = play(x, timestep)
+            if answer is None:
+                return executor(model, conds, x, timestep, options)
+            return [each.to(x.device, copy=True) for each in answer]
 
         return replayed
 
@@ -109,7 +88,3 @@ def kept(model: Any, inputs: tuple[Any, ...], settings: tuple[OptimizedParameter
 def attach(model: Any, wrapper: Any) -> None:
     """Put `record` or what `replay` gives around the predictions of a cloned MODEL."""
     model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, wrapper)
-
-
-def _kept(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().to("cpu", copy=True)
