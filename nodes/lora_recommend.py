@@ -13,7 +13,17 @@ from ..intelligence.config import LoRAPreferences, OperationMode
 from ..intelligence.errors import InvalidInputError
 from ..intelligence.records import Reason
 from .host.library import decision_revision, planner, refresh
-from .types import CATEGORY, LoraStackType, PromptAnalysisType, RecommendationsType, advanced, schema
+from .types import (
+    AUTO,
+    CATEGORY,
+    LoraStackType,
+    PromptAnalysisType,
+    RecommendationsType,
+    advanced,
+    family_input,
+    named_family,
+    schema,
+)
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Recommendations
@@ -96,6 +106,7 @@ class LoRARecommend(io.ComfyNode):
                 LoraStackType.Input(
                     "lora_stack", optional=True, tooltip="LoRAs from another pack's stacker, applied in any case."
                 ),
+                family_input("told from how it samples, its header and its name. Param Optimize takes it over."),
             ],
             outputs=[
                 io.Model.Output("MODEL", is_output_list=True, tooltip="With the LoRAs applied."),
@@ -158,6 +169,7 @@ class LoRARecommend(io.ComfyNode):
         model: Any = None,
         clip: Any = None,
         lora_stack: list[tuple[str, float, float]] | None = None,
+        model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import lora_variants
         from ..intelligence.generation.selection import named_loras, parse_selection
@@ -167,6 +179,7 @@ class LoRARecommend(io.ComfyNode):
         operation = OperationMode(mode)
         suggest_only = _suggest_only(mode, selection, on_unconfirmed)
         evidence = models.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
+        evidence = replace(evidence, family=named_family(model_family))
         selected = parse_selection(selection)
         recommendations = planner().recommend(
             analysis,

@@ -11,23 +11,24 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
 from ..intelligence.errors import InvalidInputError
-from ..intelligence.registry import Family, ModelEvidence
+from ..intelligence.registry import ModelEvidence
 from .host.library import planner
 from .types import (
+    AUTO,
     CATEGORY,
     ParametersType,
     RecommendationsOrAnalysisType,
     SamplerType,
     SchedulerType,
     advanced,
+    family_input,
+    named_family,
     schema,
 )
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Recommendations
     from ..intelligence.prompt import PromptAnalysis
-
-AUTO = "auto"
 
 NOT_CROSSED = (
     "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
@@ -106,14 +107,7 @@ class ParamOptimize(io.ComfyNode):
                     tooltip="Try this many neighbouring settings: what hangs on `parameters` runs once for each.",
                     **advanced(),
                 ),
-                io.Combo.Input(
-                    "model_family",
-                    options=[AUTO, *(family.value for family in Family if family is not Family.UNKNOWN)],
-                    default=AUTO,
-                    optional=True,
-                    tooltip="What kind of checkpoint this is. auto: told from how it samples, its header and its name.",
-                    **advanced(),
-                ),
+                family_input("as LoRA Recommend has it, else told from how it samples, its header and its name."),
             ],
             outputs=[
                 ParametersType.Output("parameters", is_output_list=True, tooltip="For Memory Plan."),
@@ -161,9 +155,7 @@ class ParamOptimize(io.ComfyNode):
         evidence = recommendations.model or ModelEvidence()
         if model is not None:
             evidence = models.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
-        if model_family != AUTO:
-            evidence = replace(evidence, family=Family(model_family))
-        recommendations = planner().identified(recommendations, evidence)
+        recommendations = planner().identified(recommendations, evidence, named_family(model_family))
         widgets = {
             "num_steps": steps,
             "guidance_scale": cfg,

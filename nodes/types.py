@@ -9,7 +9,12 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
+from ..intelligence.registry import Family
+
 CATEGORY = "intelligent generation"
+
+AUTO = "auto"
+"""What widgets show while the pack decides."""
 
 PromptAnalysisType = io.Custom("PROMPT_ANALYSIS")
 RecommendationsType = io.Custom("LORA_RECOMMENDATIONS")
@@ -50,3 +55,20 @@ _HAS_ADVANCED = "advanced" in inspect.signature(io.Input.__init__).parameters
 def advanced() -> dict[str, bool]:
     """Keyword for inputs that are shown on request only, where this ComfyUI knows it (not in 0.8.0)."""
     return {"advanced": True} if _HAS_ADVANCED else {}
+
+
+def family_input(what: str) -> Any:
+    """The widget with which the user says what kind of checkpoint it is; `what` it means for the node."""
+    return io.Combo.Input(
+        "model_family",
+        options=[AUTO, *(family.value for family in Family if family is not Family.UNKNOWN)],
+        default=AUTO,
+        optional=True,
+        tooltip=f"What kind of checkpoint this is. auto: {what}",
+        **advanced(),
+    )
+
+
+def named_family(model_family: str) -> Family:
+    """What the widget says; UNKNOWN: nothing."""
+    return Family.UNKNOWN if model_family == AUTO else Family(model_family)

@@ -16,7 +16,8 @@ from ..parameters import ParameterOptimizer, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
-from ..registry import Architecture, ModelEvidence, ModelRegistry, identify_family
+from ..registry import Architecture, Family, ModelEvidence, ModelRegistry, identify_family
+from ..registry.family import TITLES
 from .story import GenerationPlan, Recommendations
 
 MANUAL_PARAMETERS = {
@@ -158,9 +159,25 @@ class Planner:
             parameters = replace(parameters, optimization_strategy="MANUAL", reasons=tuple(reasons))
         return replace(recommendations, suggested_params=parameters)
 
-    def identified(self, recommendations: Recommendations, model: ModelEvidence) -> Recommendations:
-        """The same recommendations for a model that is known better by now."""
-        return replace(recommendations, model=model, family=identify_family(model))
+    def identified(
+        self, recommendations: Recommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
+    ) -> Recommendations:
+        """The same recommendations for a model that is known better by now.
+
+        `named`: the family by the user's word; UNKNOWN: what the user named before holds. Where the LoRAs and the
+        prompt's tags were chosen for another family, the reasons say so.
+        """
+        earlier, reasons = recommendations.family, recommendations.reasons
+        if named is Family.UNKNOWN and recommendations.model is not None:
+            named = recommendations.model.family
+        model = replace(model, family=named)
+        finding = identify_family(model)
+        if earlier is not None and earlier.family is not finding.family:
+            text = (
+                f"taken for {TITLES[earlier.family]} when LoRAs and quality tags were chosen: name the family there too"
+            )
+            reasons = (*reasons, Reason("family", text))
+        return replace(recommendations, model=model, family=finding, reasons=reasons)
 
     def plan(
         self,

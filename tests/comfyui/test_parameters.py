@@ -43,6 +43,16 @@ def test_the_family_is_told_or_named(server: Server, family: str, said: list[str
         assert part in shown
 
 
+def test_the_family_named_where_tags_are_woven_rules_the_settings_too(server: Server) -> None:
+    prompt = example(server.client, PromptAnalyze=DUSK, ParamOptimize=AUTO, LoRARecommend={"model_family": "pony"})
+    shown = settings(server, prompt)
+    assert "Pony: chosen by you" in shown and "25 steps, CFG 7, euler_ancestral/normal" in shown
+    assert "taken for" not in shown
+    both = changed(prompt, {"ParamOptimize": {"model_family": "illustrious"}})
+    shown = settings(server, both)
+    assert "taken for Pony when LoRAs and quality tags were chosen" in shown and "Illustrious: chosen by you" in shown
+
+
 @pytest.fixture
 def speed_lora(server: Server) -> Iterator[str]:
     """A LoRA with the name of a distillation, for this test alone."""
