@@ -23,8 +23,9 @@ class Sampler:
     display: str
     """A1111's (Forge's where A1111 has none)."""
     diffusers: str
-    """Scheduler class in diffusers."""
+    """Scheduler class in diffusers, which is then made to step through ComfyUI's noise levels."""
     arguments: dict[str, Any] = field(default_factory=dict)
+    """For `Class.from_config(config, **arguments)`."""
     evaluations: tuple[int, int] = (1, 0)
     """(a, b): ComfyUI evaluates the model a·steps + b times [measured on ComfyUI 0.33]."""
     instead_of: str | None = None
@@ -39,21 +40,6 @@ class Schedule:
     """ComfyUI's."""
     display: str
     """A1111's schedule type."""
-    arguments: dict[str, Any]
-    instead_of: str | None = None
-
-
-@dataclass(frozen=True)
-class DiffusersScheduler:
-    """What diffusers is to sample with."""
-
-    class_name: str
-    arguments: dict[str, Any]
-    """For `Class.from_config(config, **arguments)`."""
-    stands_for: str | None = None
-    """Set when this is not the same method as ComfyUI's: a sentence that says what it stands in for."""
-    takes_sigmas: bool = True
-    """Whether an explicit schedule of steps + 1 sigmas can be put into it."""
 
 
 _EULER = "EulerDiscreteScheduler"
@@ -69,6 +55,7 @@ _BH2 = {"solver_order": 3, "solver_type": "bh2"}
 _TWICE = (2, -1)
 _NO_CFG_PP = "diffusers has no CFG++; this is the same method with ordinary guidance"
 _ONE_EVALUATION = "diffusers' single-step DPM-Solver++ evaluates the model once per step, ComfyUI's twice"
+_ENDS_EARLY = "diffusers' ends at the lowest noise level instead of at none"
 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler("euler", "Euler", _EULER),
@@ -96,11 +83,11 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("dpmpp_2m_sde_heun_gpu", "DPM++ 2M SDE Heun GPU", _MULTI, {**_SDE2, "solver_type": "heun"}),
     Sampler("dpmpp_3m_sde", "DPM++ 3M SDE", _MULTI, _SDE3),
     Sampler("dpmpp_3m_sde_gpu", "DPM++ 3M SDE GPU", _MULTI, _SDE3),
-    Sampler("ddpm", "DDPM", "DDPMScheduler"),
+    Sampler("ddpm", "DDPM", "DDPMScheduler", {"clip_sample": False}),
     Sampler("lcm", "LCM", "LCMScheduler"),
     Sampler("ipndm", "IPNDM", _LMS, instead_of="linear multistep with variable steps"),
     Sampler("ipndm_v", "IPNDM_V", _LMS, instead_of="linear multistep with variable steps"),
-    Sampler("deis", "DEIS", "DEISMultistepScheduler", {"solver_order": 3}),
+    Sampler("deis", "DEIS", "DEISMultistepScheduler", {"solver_order": 3}, instead_of=_ENDS_EARLY),
     Sampler("res_multistep", "Res Multistep", _MULTI, {"solver_order": 2}, instead_of="DPM-Solver++ 2M"),
     Sampler("res_multistep_cfg_pp", "Res Multistep CFG++", _MULTI, {"solver_order": 2}, instead_of=_NO_CFG_PP),
     Sampler("res_multistep_ancestral", "Res Multistep a", _MULTI, _SDE2, instead_of="DPM-Solver++ 2M SDE"),
@@ -110,8 +97,10 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("er_sde", "ER SDE", _MULTI, _SDE3, instead_of="DPM-Solver++ 3M SDE"),
     Sampler("seeds_2", "SEEDS 2", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
     Sampler("seeds_3", "SEEDS 3", _SINGLE, _SDE2, (3, -2), _ONE_EVALUATION),
-    Sampler("sa_solver", "SA-Solver", "SASolverScheduler"),
-    Sampler("sa_solver_pece", "SA-Solver PECE", "SASolverScheduler", {}, _TWICE, "SA-Solver in its PEC form"),
+    Sampler("sa_solver", "SA-Solver", "SASolverScheduler", instead_of=_ENDS_EARLY),
+    Sampler(
+        "sa_solver_pece", "SA-Solver PECE", "SASolverScheduler", {}, _TWICE, f"SA-Solver in its PEC form; {_ENDS_EARLY}"
+    ),
     # ComfyUI's ddim is its euler: the same deterministic step, and it takes every schedule.
     Sampler("ddim", "DDIM", _EULER),
     Sampler("uni_pc", "UniPC", _UNIPC, _BH2, instead_of="UniPC B2: diffusers' B1 is not a number at zero noise"),
@@ -119,34 +108,16 @@ SAMPLERS: tuple[Sampler, ...] = (
 )
 
 SCHEDULES: tuple[Schedule, ...] = (
-    Schedule("simple", "Simple", {"timestep_spacing": "trailing"}),
-    Schedule("sgm_uniform", "SGM Uniform", {"timestep_spacing": "trailing"}, "evenly spaced steps, trailing"),
-    Schedule("karras", "Karras", {"use_karras_sigmas": True}),
-    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True}),
-    Schedule("ddim_uniform", "DDIM", {"timestep_spacing": "leading", "steps_offset": 1}),
-    Schedule("beta", "Beta", {"use_beta_sigmas": True}),
-    Schedule("normal", "Normal", {"timestep_spacing": "linspace"}),
-    Schedule("linear_quadratic", "Linear Quadratic", {"timestep_spacing": "linspace"}, "evenly spaced steps"),
-    Schedule("kl_optimal", "KL Optimal", {"use_karras_sigmas": True}, "Karras' noise levels"),
+    Schedule("simple", "Simple"),
+    Schedule("sgm_uniform", "SGM Uniform"),
+    Schedule("karras", "Karras"),
+    Schedule("exponential", "Exponential"),
+    Schedule("ddim_uniform", "DDIM"),
+    Schedule("beta", "Beta"),
+    Schedule("normal", "Normal"),
+    Schedule("linear_quadratic", "Linear Quadratic"),
+    Schedule("kl_optimal", "KL Optimal"),
 )
-
-_SPACING = frozenset({"timestep_spacing", "steps_offset"})
-_CURVES = frozenset({"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"})
-_TAKES = {_EULER_A: _SPACING, "DDPMScheduler": _SPACING, "LCMScheduler": _SPACING, _SINGLE: _CURVES}
-"""The schedule arguments of the classes that do not take them all."""
-
-_OWN_SCHEDULE = frozenset(
-    {
-        _HEUN,
-        "KDPM2DiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "DDPMScheduler",
-        "LCMScheduler",
-        "DEISMultistepScheduler",
-        "SASolverScheduler",
-    }
-)
-"""Classes that no explicit schedule can be put into: not one timestep per sigma, or not able to end at sigma 0."""
 
 _OTHER_SCHEDULE_NAMES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
 """A1111's schedule types without an equal in ComfyUI. Automatic is Karras for its DPM samplers, Uniform for others."""
@@ -165,13 +136,13 @@ def evaluations(sampler: str, steps: int) -> int:
 
     Raises InvalidInputError for an unknown sampler.
     """
-    a, b = _sampler(sampler).evaluations
+    a, b = sampler_row(sampler).evaluations
     return max(1, a * steps + b)
 
 
 def a1111_name(sampler: str, scheduler: str) -> tuple[str, str]:
     """A1111's (sampler, schedule type), as in `Sampler: DPM++ 2M, Schedule type: Karras`. Raises InvalidInputError."""
-    return _sampler(sampler).display, _schedule(scheduler).display
+    return sampler_row(sampler).display, schedule_row(scheduler).display
 
 
 def from_a1111(name: str, schedule: str | None = None) -> tuple[str, str]:
@@ -192,32 +163,16 @@ def from_a1111(name: str, schedule: str | None = None) -> tuple[str, str]:
     return row.name, _from_schedule_type(schedule or "Uniform", row)
 
 
-def diffusers_scheduler(sampler: str, scheduler: str) -> DiffusersScheduler:
-    """The diffusers scheduler for ComfyUI's names, and what it stands in for. Raises InvalidInputError."""
-    row, schedule = _sampler(sampler), _schedule(scheduler)
-    takes = _TAKES.get(row.diffusers, _SPACING | _CURVES)
-    taken = {key: value for key, value in schedule.arguments.items() if key in takes}
-    differences = [text for text in (row.instead_of, schedule.instead_of) if text]
-    if not taken:
-        taken = {"timestep_spacing": "linspace"} if "timestep_spacing" in takes else {}
-        differences = [row.instead_of] if row.instead_of else []
-        differences.append(f"{row.diffusers} spaces its steps evenly")
-    return DiffusersScheduler(
-        class_name=row.diffusers,
-        arguments={**row.arguments, **taken},
-        stands_for=f"{sampler} {scheduler}: {'; '.join(differences)}" if differences else None,
-        takes_sigmas=row.diffusers not in _OWN_SCHEDULE,
-    )
-
-
-def _sampler(name: str) -> Sampler:
+def sampler_row(name: str) -> Sampler:
+    """The row of ComfyUI's sampler. Raises InvalidInputError."""
     try:
         return _BY_NAME[name]
     except KeyError:
         raise _unknown("sampler", name, SAMPLER_NAMES) from None
 
 
-def _schedule(name: str) -> Schedule:
+def schedule_row(name: str) -> Schedule:
+    """The row of ComfyUI's scheduler. Raises InvalidInputError."""
     try:
         return _SCHEDULE_BY_NAME[name]
     except KeyError:

@@ -1,7 +1,7 @@
 """Noise levels (sigmas) that a run steps through: explicit schedules, and what ComfyUI's own ones come to.
 
-The core schedules are followed here for predictions only, on the noise levels that SD and SDXL were trained with;
-while sampling the host asks the loaded model.
+ComfyUI's own schedules are followed here for predictions, on the noise levels that SD and SDXL were trained with, and
+for diffusers, on those of the loaded model. While it samples, ComfyUI is asked itself.
 """
 
 from __future__ import annotations
@@ -43,14 +43,18 @@ def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
 
 
 @cache
-def core_sigmas(scheduler: str, steps: int) -> tuple[float, ...]:
-    """The sigmas of ComfyUI's `scheduler` [comfy/samplers.py] before the final 0, for an epsilon model of SD's or
-    SDXL's usual training. A scheduler that core does not have is taken for `normal`."""
-    return tuple(_SCHEDULES.get(scheduler, _normal)(steps))
+def core_sigmas(scheduler: str, steps: int, trained: tuple[float, ...] | None = None) -> tuple[float, ...]:
+    """The sigmas of ComfyUI's `scheduler` [comfy/samplers.py] before the final 0. One that core does not have is taken
+    for `normal`.
+
+    `trained`: the model's sigmas at its training steps, rising; None: those of an epsilon model of SD's or SDXL's usual
+    training.
+    """
+    return tuple(_SCHEDULES.get(scheduler, _normal)(steps, trained or usual_sigmas()))
 
 
 @cache
-def _trained() -> tuple[float, ...]:
+def usual_sigmas() -> tuple[float, ...]:
     """The sigmas of the training steps, rising: 0.0292 to 14.6146."""
     low, high = (math.sqrt(beta) for beta in BETA_ENDS)
     product, sigmas = 1.0, []
@@ -60,10 +64,13 @@ def _trained() -> tuple[float, ...]:
     return tuple(sigmas)
 
 
-def _at(step: float) -> float:
+Trained = tuple[float, ...]
+
+
+def _at(step: float, trained: Trained) -> float:
     """Sigma between two training steps, log-linearly."""
-    low = min(int(step), TRAINED_STEPS - 2)
-    first, second = math.log(_trained()[low]), math.log(_trained()[low + 1])
+    low = min(int(step), len(trained) - 2)
+    first, second = math.log(trained[low]), math.log(trained[low + 1])
     return math.exp(first + (second - first) * (step - low))
 
 
@@ -71,53 +78,53 @@ def _between(start: float, end: float, count: int) -> list[float]:
     return [start + (end - start) * index / max(1, count - 1) for index in range(count)]
 
 
-def _normal(steps: int) -> list[float]:
-    return [_at(step) for step in _between(TRAINED_STEPS - 1, 0, steps)]
+def _normal(steps: int, trained: Trained) -> list[float]:
+    return [_at(step, trained) for step in _between(len(trained) - 1, 0, steps)]
 
 
-def _sgm_uniform(steps: int) -> list[float]:
-    return [_at(step) for step in _between(TRAINED_STEPS - 1, 0, steps + 1)[:-1]]
+def _sgm_uniform(steps: int, trained: Trained) -> list[float]:
+    return [_at(step, trained) for step in _between(len(trained) - 1, 0, steps + 1)[:-1]]
 
 
-def _simple(steps: int) -> list[float]:
-    return [_trained()[-1 - int(index * TRAINED_STEPS / steps)] for index in range(steps)]
+def _simple(steps: int, trained: Trained) -> list[float]:
+    return [trained[-1 - int(index * len(trained) / steps)] for index in range(steps)]
 
 
-def _ddim_uniform(steps: int) -> list[float]:
-    return list(_trained()[1 :: max(TRAINED_STEPS // steps, 1)])[::-1]
+def _ddim_uniform(steps: int, trained: Trained) -> list[float]:
+    return list(trained[1 :: max(len(trained) // steps, 1)])[::-1]
 
 
-def _karras(steps: int) -> list[float]:
-    high, low = _trained()[-1] ** (1 / 7), _trained()[0] ** (1 / 7)
+def _karras(steps: int, trained: Trained) -> list[float]:
+    high, low = trained[-1] ** (1 / 7), trained[0] ** (1 / 7)
     return [root**7 for root in _between(high, low, steps)]
 
 
-def _exponential(steps: int) -> list[float]:
-    return [math.exp(log) for log in _between(math.log(_trained()[-1]), math.log(_trained()[0]), steps)]
+def _exponential(steps: int, trained: Trained) -> list[float]:
+    return [math.exp(log) for log in _between(math.log(trained[-1]), math.log(trained[0]), steps)]
 
 
-def _kl_optimal(steps: int) -> list[float]:
-    return [math.tan(angle) for angle in _between(math.atan(_trained()[-1]), math.atan(_trained()[0]), steps)]
+def _kl_optimal(steps: int, trained: Trained) -> list[float]:
+    return [math.tan(angle) for angle in _between(math.atan(trained[-1]), math.atan(trained[0]), steps)]
 
 
-def _beta(steps: int) -> list[float]:
-    positions = [round(_beta_quantile(1 - index / steps) * (TRAINED_STEPS - 1)) for index in range(steps)]
-    return [_trained()[position] for position in dict.fromkeys(positions)]
+def _beta(steps: int, trained: Trained) -> list[float]:
+    positions = [round(_beta_quantile(1 - index / steps) * (len(trained) - 1)) for index in range(steps)]
+    return [trained[position] for position in dict.fromkeys(positions)]
 
 
-def _linear_quadratic(steps: int) -> list[float]:
+def _linear_quadratic(steps: int, trained: Trained) -> list[float]:
     if steps == 1:
-        return [_trained()[-1]]
+        return [trained[-1]]
     threshold, linear = 0.025, steps // 2
     rest, excess = steps - linear, linear - threshold * steps
     square = excess / (linear * rest**2)
     slope = threshold / linear - 2 * excess / rest**2
     gone = [index * threshold / linear for index in range(linear)]
     gone += [square * index**2 + slope * index + square * linear**2 for index in range(linear, steps)]
-    return [(1 - part) * _trained()[-1] for part in gone]
+    return [(1 - part) * trained[-1] for part in gone]
 
 
-_SCHEDULES: dict[str, Callable[[int], list[float]]] = {
+_SCHEDULES: dict[str, Callable[[int, Trained], list[float]]] = {
     "normal": _normal,
     "sgm_uniform": _sgm_uniform,
     "simple": _simple,
