@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import (
     DEFAULT_BASE_MODEL,
@@ -23,7 +23,11 @@ from .config import (
     VariationStrategy,
     data_folder,
 )
-from .errors import IntelligentGenerationError, InvalidInputError, UnknownGenerationError
+from .errors import IntelligentGenerationError, InvalidInputError, StorageError, UnknownGenerationError
+
+if TYPE_CHECKING:
+    from .generation.pipeline import IntelligentGenerationPipeline
+    from .generation.result import GenerationResult
 
 Answer = tuple[Any, str]
 """What a command hands back: JSON data, and the same as text for people."""
@@ -50,11 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _generate(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text
     from .generation.pipeline import BatchProgress, IntelligentGenerationPipeline
-    from .generation.result import GenerationResult
 
     pipeline = IntelligentGenerationPipeline(_config(options))
     results: list[GenerationResult]
-    if options.images > 1:
+    if options.scout:
+        if options.images > 1:
+            raise InvalidInputError("one scouted seed goes on; leave out --images or --scout")
+        results = [_scouted(options, pipeline)]
+    elif options.images > 1:
         if _overrides(options):
             raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
         batch = BatchConfig(options.images, VariationStrategy(options.vary), options.parallel, options.seed)
@@ -87,6 +94,28 @@ def _generate(options: argparse.Namespace) -> Answer:
         for result, path in zip(results, paths, strict=True)
     ]
     return data, "\n\n".join(lines)
+
+
+def _scouted(options: argparse.Namespace, pipeline: IntelligentGenerationPipeline) -> GenerationResult:
+    """Scout, write the previews, ask which seed goes on, and finish that one."""
+    with _progress(options, "step") as step:
+        scouting = pipeline.scout(
+            options.prompt, options.negative, options.seed, count=options.scout, on_step=step, **_overrides(options)
+        )
+    target = Path(options.out)
+    for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
+        path = target.with_stem(f"{target.stem}-scout-{number}")
+        try:
+            preview.save(path)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} cannot be written: {error}") from error
+        print(f"{number}: {path}  (seed {seed})", file=sys.stderr)
+    print(f"Which one goes on, 1 to {len(scouting.seeds)}? ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    if answer not in map(str, range(1, len(scouting.seeds) + 1)):
+        raise InvalidInputError(f"{answer!r} is none of the scouted seeds; nothing was finished")
+    with _progress(options, "step") as step:
+        return pipeline.generate_from_scouting(scouting, int(answer) - 1, step)
 
 
 def _recommend(options: argparse.Namespace) -> Answer:
@@ -320,6 +349,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lora", action="append", metavar="NAME", help="apply this LoRA instead of choosing")
     parser.add_argument("--images", type=int, default=1)
     parser.add_argument("--vary", default="SEED_VARIATION", type=str.upper, choices=list(VariationStrategy))
+    parser.add_argument(
+        "--scout", type=int, default=0, metavar="N", help="try N seeds for a quarter of the steps and ask"
+    )
     parser.add_argument("--parallel", action="store_true", help="sample several images in one forward batch")
     parser.add_argument("--out", default="image.png", help=".png, .webp or .jpg (default: %(default)s)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -48,6 +49,24 @@ def test_generate_for_people(embedded_home: Path, tmp_path: Path, capsys: pytest
     assert "lake.webp" in captured.out
     assert "Settings" in captured.out
     assert captured.err == ""
+
+
+def test_scout(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "fox.png"
+    asked = ["generate", "a lake", *SMALL, "--out", str(out), "--scout", "3"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("2\n"))
+    (made,) = as_json(capsys, *asked)  # type: ignore[misc]
+    assert made["metadata"]["seed"] == 1
+    assert "picked from 3 scouted seeds" in " ".join(made["explanation"]["performance_notes"])
+    assert {path.name for path in tmp_path.iterdir()} >= {"fox.png", *(f"fox-scout-{i}.png" for i in (1, 2, 3))}
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(asked) == 1
+    shown = capsys.readouterr()
+    assert "1: " in shown.err and "(seed 2)" in shown.err and "nothing was finished" in shown.err
+    assert main([*asked, "--images", "2"]) == 1
 
 
 def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
