@@ -28,18 +28,20 @@ def parameter_variants(planner: Planner, recommendations: Recommendations, count
 
 
 def lora_variants(
-    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool
+    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool, dense_text: bool = True
 ) -> list[Recommendations]:
-    """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank,
-    each chosen one alone, and none; at most `count`, all different. LoRAs that the user named stay in every set."""
+    """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank, each
+    chosen one alone, none, then the last one exchanged for those further down; at most `count`, all different. LoRAs
+    that the user named stay in every set. `dense_text`: see `LoRAPreferences`."""
     if count == 1:
         return [recommendations]
     chosen = recommendations.suggested_loras
     fixed = [lora for lora in chosen if lora.named]
     free = [lora for lora in chosen if not lora.named]
-    ranked = planner.recommender().rank(recommendations.prompt_analysis, recommendations.model)
+    ranked = planner.recommender(dense_text).rank(recommendations.prompt_analysis, recommendations.model)
     others = [lora for lora in ranked if lora.lora_name not in {known.lora_name for known in chosen}]
-    sets = [free, *([*free[:-1], other] for other in others), *([lora] for lora in free), []]
+    exchanged = [[*free[:-1], other] for other in others]
+    sets = [free, *exchanged[:1], *([lora] for lora in free), [], *exchanged[1:]]
     distinct: dict[frozenset[str], list[LoRARecommendation]] = {}
     for loras in sets:
         distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)

@@ -9,6 +9,7 @@ from typing import Any
 from ..config import (
     EMBEDDED_MODEL,
     BatchConfig,
+    GenerationConstraints,
     OperationMode,
     PipelineConfig,
     VariationStrategy,
@@ -19,12 +20,14 @@ from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
 from ..memory import MemoryManager
+from ..parameters import OptimizedParameters
 from ..registry import Family, ModelEvidence, ModelKind, ModelRegistry
 from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
 from .host import Host
+from .pace import planned_items, sigmas_of
 from .planner import Planner
 from .result import GenerationResult, results_of
 from .run import carry_out
@@ -180,7 +183,13 @@ class IntelligentGenerationPipeline:
             if batch_config.variation_strategy is VariationStrategy.PARAM_VARIATION:
                 variants = parameter_variants(self.planner, recommendations, count)
             else:
-                variants = lora_variants(self.planner, recommendations, count, quality_tags=self.config.quality_tags)
+                variants = lora_variants(
+                    self.planner,
+                    recommendations,
+                    count,
+                    quality_tags=self.config.quality_tags,
+                    dense_text=self.config.lora_preferences.dense_text,
+                )
             runs = [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)]
 
         results: list[GenerationResult] = []
@@ -220,6 +229,12 @@ class IntelligentGenerationPipeline:
     def _evidence(self) -> ModelEvidence:
         return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
 
+    def _constraints(self) -> GenerationConstraints:
+        """The budgets, with the tighter of the two that memory may have."""
+        constraints, limit = self.config.constraints, self.config.memory_settings.max_vram_gb
+        given = [each for each in (constraints.max_vram_gb, limit) if each is not None]
+        return replace(constraints, max_vram_gb=min(given, default=None))
+
     def _recommend(
         self, prompt: str, negative_prompt: str, overrides: Mapping[str, Any], images: int = 1
     ) -> Recommendations:
@@ -243,7 +258,7 @@ class IntelligentGenerationPipeline:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
         return self.planner.parametrize(
             recommendations,
-            config.constraints,
+            self._constraints(),
             overrides=overrides,
             images=images,
             aspect=aspect,
@@ -251,19 +266,33 @@ class IntelligentGenerationPipeline:
         )
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
-        if recommendations.suggested_params is None:
-            recommendations = self.planner.parametrize(
-                recommendations, self.config.constraints, weights_gb=self.host.weights_gb()
-            )
+        parameters = recommendations.suggested_params
+        if parameters is None:
+            parameters = self.planner.parametrize(
+                recommendations, self._constraints(), weights_gb=self.host.weights_gb()
+            ).suggested_params
+            assert parameters is not None
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations = replace(
             recommendations,
             prompt_analysis=analysis,
+            suggested_params=self._predicted(parameters),
             model=self._evidence(),
             suggested_loras=[self._at_hand(lora) for lora in recommendations.suggested_loras],
         )
         manual = self.config.mode is OperationMode.MANUAL
         return self.planner.weave(recommendations, quality_tags=self.config.quality_tags and not manual)
+
+    def _predicted(self, parameters: OptimizedParameters) -> OptimizedParameters:
+        """The settings for one image, with what they take predicted anew where edits changed it."""
+        parameters.check()
+        items = planned_items(parameters, sigmas_of(parameters))
+        if parameters.batch_size == 1 and parameters.forward_items == items:
+            return parameters
+        one = replace(parameters, batch_size=1, forward_items=items)
+        took = self.planner.optimizer.estimate(one, items)
+        interval = (took.low, took.high) if took.learned else None
+        return replace(one, estimated_time_seconds=took.seconds, time_interval_seconds=interval)
 
     def _at_hand(self, lora: LoRARecommendation) -> LoRARecommendation:
         """A LoRA of recommendations that come from elsewhere (a saved image's JSON) with this machine's file."""

@@ -60,9 +60,13 @@ class TimeBudget:
     free_size: bool
 
     def meets(self, choice: Choice) -> bool:
-        """Whether the limit will be held: by the upper end of the interval, or by a guess that is cautious anyway."""
-        found = self.estimate(choice)
-        return (found.high if found.learned else found.seconds) <= self.limit
+        """Whether the limit will be held."""
+        return will_hold(self.estimate(choice), self.limit)
+
+
+def will_hold(found: TimeEstimate, limit: float) -> bool:
+    """By the upper end of the interval, or by a guess that is cautious anyway."""
+    return (found.high if found.learned else found.seconds) <= limit
 
 
 def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:

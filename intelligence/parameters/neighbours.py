@@ -11,6 +11,7 @@ from typing import Any
 from ..config import require
 from ..records import Reason
 from ..registry import Family
+from .budget import will_hold
 from .parameters import OptimizedParameters
 from .profiles import Profile, profile
 from .schedules import schedule_sigmas
@@ -33,7 +34,8 @@ def neighbours(
 ) -> list[OptimizedParameters]:
     """`parameters`, then at most `count` − 1 others: one value changed, then two, and so on; axes in `kept` stay.
 
-    All lie within the family's range (`families.json`). Raises InvalidInputError for a count below 1.
+    All lie within the family's range (`families.json`), and none breaks a time limit that `parameters` hold. Raises
+    InvalidInputError for a count below 1.
     """
     require(
         isinstance(count, int) and not isinstance(count, bool) and count >= 1, f"count must be 1 or more, got {count!r}"
@@ -48,13 +50,25 @@ def neighbours(
             _order(indexed),
         ),
     )
-    found = []
-    for indexed in combinations[:count]:
+    found = [parameters]
+    for indexed in combinations[1:]:
+        if len(found) == count:
+            break
         changed = {
             axis: options[position][index] for (position, index), axis in zip(indexed, AXES, strict=True) if index
         }
-        found.append(_changed(parameters, changed, kept, estimate) if changed else parameters)
+        other = _changed(parameters, changed, kept, estimate)
+        if _affordable(other, parameters, estimate):
+            found.append(other)
     return found
+
+
+def _affordable(other: OptimizedParameters, parameters: OptimizedParameters, estimate: Estimate) -> bool:
+    """Whether `other` holds the time limit, or takes no longer than `parameters` where these may not hold it either."""
+    limit = parameters.max_time_seconds
+    if limit is None or will_hold(estimate(other, other.forward_items or 0), limit):
+        return True
+    return (other.estimated_time_seconds or 0.0) <= (parameters.estimated_time_seconds or 0.0)
 
 
 def _order(indexed: tuple[tuple[int, int], ...]) -> tuple[int, ...]:

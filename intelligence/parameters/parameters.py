@@ -114,6 +114,9 @@ class OptimizedParameters(Record):
             ("clip_skip", self.clip_skip is None or _is_int(self.clip_skip, -12, -1), "None or from -12 to -1"),
             ("rescale_cfg", is_number(self.rescale_cfg) and 0 <= self.rescale_cfg <= 1, "from 0 to 1"),
         )
+        values = self.num_steps + 1
+        fits = self.sigmas is None or len(self.sigmas) == values
+        _require_all(self, ("sigmas", fits, f"None (for `scheduler`), or {values} values for {self.num_steps} steps"))
         self.improvements.check()
 
 

@@ -502,6 +502,24 @@ def test_neighbours_leave_what_the_user_set():
     assert len(found) == 9
 
 
+def test_neighbours_hold_the_time_limit():
+    free = A100.neighbours(choose(), 9)
+    limit = choose().estimated_time_seconds * 1.1
+    parameters = choose(GenerationConstraints(max_time_seconds=limit))
+    assert parameters.num_steps == choose().num_steps
+    found = A100.neighbours(parameters, 9)
+    assert len(found) == 9
+    assert any(p.estimated_time_seconds > limit for p in free)
+    assert all(p.time_interval_seconds[1] <= limit for p in found)
+
+
+def test_neighbours_of_a_choice_that_cannot_hold_its_limit_take_no_longer():
+    parameters = choose(GenerationConstraints(max_time_seconds=0.01))
+    found = A100.neighbours(parameters, 6)
+    assert len(found) > 1
+    assert all(p.estimated_time_seconds <= parameters.estimated_time_seconds for p in found)
+
+
 def test_a_neighbour_of_align_your_steps_with_a_core_schedule_has_twice_the_steps():
     parameters = choose(GenerationConstraints(priority=Priority.SPEED))
     other = next(p for p in A100.neighbours(parameters, 9) if p.sigmas is None)

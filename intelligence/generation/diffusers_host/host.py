@@ -11,7 +11,7 @@ from ...config import MemorySettings, OffloadStrategy, check_seed, require
 from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
 from ...registry import ModelEvidence
 from ..host import Execution, Host, OnStep
-from ..pace import Pace, decoding_items
+from ..pace import Pace, decoding_items, planned_items, sigmas_of
 from ..scouting import Recording, Scouting, continued, steps_to_scout
 from ..standalone import quiet, require_standalone
 from ..story import GenerationPlan
@@ -89,7 +89,8 @@ class DiffusersHost:
                 arguments = call_arguments(pipe, plan)
                 forward = Forward(known=recording.player() if recording else None)
                 pace = Pace(
-                    (parameters.forward_items or 0) - (recording.items if recording else 0),
+                    planned_items(parameters, sigmas_of(parameters), len(seeds))
+                    - (recording.items if recording else 0),
                     decoding_items(parameters, len(seeds)),
                     parameters.max_time_seconds,
                 )

@@ -8,8 +8,7 @@ from typing import Any
 
 from ...parameters import OptimizedParameters
 from ...parameters.samplers import sampler_row, schedule_row
-from ...parameters.schedules import core_sigmas
-from ...parameters.timing import DROP_PENULTIMATE
+from ..pace import sigmas_of
 from ..standalone import quiet
 
 _OF_THE_MODEL = (
@@ -42,19 +41,11 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     with quiet():
         scheduler = getattr(diffusers, row.diffusers).from_config(model, **row.arguments, **arguments)
     trained = _trained(scheduler)
-    sigmas = parameters.sigmas or _core(parameters, trained)
+    sigmas = sigmas_of(parameters, trained)
     # ComfyUI's noise at the start is scaled by √(1 + σ²) where all is noise, else by σ.
     scheduler.register_to_config(timestep_spacing="leading" if sigmas[0] >= trained[-1] * (1 - 1e-5) else "linspace")
     put(scheduler, sigmas, trained)
     return scheduler, tuple(notes)
-
-
-def _core(parameters: OptimizedParameters, trained: tuple[float, ...]) -> tuple[float, ...]:
-    """ComfyUI's schedule as its KSampler samples it, ending in 0."""
-    steps = parameters.num_steps
-    if parameters.sampler_name in DROP_PENULTIMATE:
-        return (*core_sigmas(parameters.scheduler, steps + 1, trained)[:-1], 0.0)
-    return (*core_sigmas(parameters.scheduler, steps, trained), 0.0)
 
 
 def _trained(scheduler: Any) -> tuple[float, ...]:
