@@ -12,6 +12,7 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
+from intelligence.generation.diffusers_host.sampling import items_of_one
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.memory import MemoryPlan
@@ -49,6 +50,14 @@ def test_forward_items(host: DiffusersHost, sampler: str, improvements: Improvem
     """Six steps of normal lie at sigmas 14.6, 5.09, 2.28, 1.16, 0.57 and 0.03."""
     done = host.execute(plan(sampler_name=sampler, improvements=improvements), [1])
     assert done.forward_items == items
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun", "heunpp2", "dpm_2", "dpmpp_sde", "seeds_3", "lcm", "uni_pc"])
+@pytest.mark.parametrize("scheduler", ["normal", "ddim_uniform"])
+def test_what_a_run_will_take_is_known_before(host: DiffusersHost, sampler: str, scheduler: str) -> None:
+    wanted = plan(sampler_name=sampler, scheduler=scheduler, num_steps=7)
+    done = host.execute(wanted, [1])
+    assert done.forward_items == items_of_one(host._pipe.scheduler, wanted.parameters)
 
 
 def test_without_guidance_everywhere_it_is_the_picture_of_cfg_1(host: DiffusersHost) -> None:

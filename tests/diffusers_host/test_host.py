@@ -282,3 +282,6 @@ def test_a_folder_of_the_sd1_class_samples_too(sd15_folder: Path) -> None:
     pictures = [short, weighted, skipped, long]
     assert all(picture.std() > 5 for picture in pictures)
     assert all(not np.array_equal(short, picture) for picture in pictures[1:])
+    scouting = host.scout(plan(prompt="a cat"), [0])
+    continued = host.going_on(scouting, 0).execute(scouting.plan, [0])
+    assert np.array_equal(pixels(continued.images[0]), short)

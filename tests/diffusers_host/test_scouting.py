@@ -130,6 +130,7 @@ def test_a_quarter_is_computed_and_nothing_again(host: DiffusersHost, evaluated:
     evaluated.clear()
     continued = host.going_on(scouting, 0).execute(scouting.plan, [SEEDS[0]])
     assert sum(evaluated) == continued.forward_items == 16 - 4
+    assert continued.seconds_per_item is None
     (note,) = continued.notes
     assert note.startswith("picked from 3 scouted seeds, which took 12 forward items; went on after step 2: 4 of them")
 

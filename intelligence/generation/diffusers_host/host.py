@@ -11,7 +11,7 @@ from ...config import MemorySettings, OffloadStrategy, check_seed, require
 from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
 from ...registry import ModelEvidence
 from ..host import Execution, Host, OnStep
-from ..pace import Pace, decoding_items, planned_items, sigmas_of
+from ..pace import Pace, decoding_items
 from ..scouting import Recording, Scouting, continued, steps_to_scout
 from ..standalone import quiet, require_standalone
 from ..story import GenerationPlan
@@ -19,7 +19,7 @@ from .decoding import decode
 from .forward import Forward
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .loras import adapter_name, apply_loras, needs_loading
-from .sampling import Progress, Promise, call_arguments, sample
+from .sampling import Progress, Promise, call_arguments, items_of_one, sample
 from .scheduling import make_scheduler
 
 _GIB = 1024**3
@@ -88,12 +88,8 @@ class DiffusersHost:
             with quiet(), MemoryManager().track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
                 forward = Forward(known=recording.player() if recording else None)
-                pace = Pace(
-                    planned_items(parameters, sigmas_of(parameters), len(seeds))
-                    - (recording.items if recording else 0),
-                    decoding_items(parameters, len(seeds)),
-                    parameters.max_time_seconds,
-                )
+                items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
+                pace = Pace(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
                 progress = Progress(parameters.num_steps, len(batches), forward, pace, on_step)
                 latents = [sample(pipe, arguments, parameters, batch, forward, progress) for batch in batches]
                 images, seen = decode(pipe, latents)
@@ -207,7 +203,8 @@ class _GoingOn:
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)
         note = continued(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
-        return replace(execution, notes=(note, *execution.notes))
+        # Steps that are played back take next to no time: nothing is learned from them.
+        return replace(execution, notes=(note, *execution.notes), seconds_per_step=None, seconds_per_item=None)
 
 
 def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:

@@ -9,8 +9,9 @@ from functools import wraps
 from typing import Any
 
 from ...parameters import OptimizedParameters
+from ...parameters.timing import evaluation_items
 from ..host import OnStep
-from ..pace import Pace
+from ..pace import Pace, sigmas_of
 from ..story import GenerationPlan
 from .conditioning import encode, same_length
 from .forward import Forward, sigma_at, watched
@@ -79,6 +80,15 @@ def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
     if positive.pooled is not None:
         arguments |= {"pooled_prompt_embeds": positive.pooled, "negative_pooled_prompt_embeds": negative.pooled}
     return arguments
+
+
+def items_of_one(scheduler: Any, parameters: OptimizedParameters) -> int:
+    """Forward items of one image as `scheduler` steps, which may ask the model less often than ComfyUI's sampler."""
+    scheduler.set_timesteps(parameters.num_steps)
+    evaluations, sigmas = len(scheduler.timesteps), sigmas_of(parameters)[:-1]
+    return evaluation_items(
+        evaluations, parameters.sampler_name, sigmas, parameters.guidance_scale, parameters.improvements
+    )
 
 
 def sample(
