@@ -8,15 +8,7 @@ from collections.abc import Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.schedules import core_sigmas
-from ..parameters.timing import (
-    DROP_PENULTIMATE,
-    MEGAPIXEL,
-    VAE_TFLOP,
-    architecture_of,
-    evaluation_items,
-    forward_tflop,
-)
+from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop
 
 MEASURED_STEPS = 1
 """Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
@@ -48,9 +40,10 @@ def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], imag
 
 def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
     """What decoding `images` images takes, in forward items that take as long on the same device."""
-    width, height = parameters.width, parameters.height
-    one = VAE_TFLOP * width * height / MEGAPIXEL / forward_tflop(width, height, architecture_of(parameters))
-    return images * one
+    if parameters.decode_items is not None:
+        return images * parameters.decode_items
+    size, cost = (parameters.width, parameters.height), cost_of(parameters.timing_key)
+    return images * decode_tflop(*size, cost) / forward_tflop(*size, cost)
 
 
 class Pace:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from ..memory import MemoryPlan
 from ..records import Reason
-from ..registry import Architecture
 from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
@@ -41,10 +40,10 @@ class Choice:
         """Forward items of one image."""
         return forward_items(self.sampler, self.scheduler, self.steps, self.cfg, self.schedule, self.improvements)
 
-    def work(self, images: int, architecture: Architecture) -> Work:
+    def work(self, images: int) -> Work:
         """What these settings make the device compute."""
         passes = evaluations(self.sampler, self.steps) * images
-        return Work(self.width, self.height, self.items * images, passes, images, architecture)
+        return Work(self.width, self.height, self.items * images, passes, images)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .row import LoRALike, row_for
 from .samplers import evaluations
 from .schedules import schedule_sigmas
 from .speed import TimeEstimate, learn, timing_key
-from .timing import Work, architecture_of
+from .timing import Work
 
 SET_BY_USER = "set by the user"
 
@@ -153,7 +153,7 @@ class ParameterOptimizer:
         speed = learn(self._timings(key), key)
 
         def estimate(tried: Choice) -> TimeEstimate:
-            return speed.estimate(tried.work(images, architecture))
+            return speed.estimate(tried.work(images))
 
         def memory_plan(tried: Choice) -> MemoryPlan:
             return self.memory.plan(
@@ -209,6 +209,7 @@ class ParameterOptimizer:
             max_time_seconds=constraints.max_time_seconds,
             time_interval_seconds=(took.low, took.high) if took.learned else None,
             timing_key=key,
+            decode_items=speed.decode_items(choice.work(images)),
         )
         parameters.check()
         return parameters
@@ -223,7 +224,6 @@ class ParameterOptimizer:
             items,
             evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size,
             parameters.batch_size,
-            architecture_of(parameters),
         )
         return learn(self._timings(key), key).estimate(work)
 

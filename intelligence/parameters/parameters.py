@@ -101,6 +101,8 @@ class OptimizedParameters(Record):
     """From … to, holding `estimated_time_seconds` with 90 %; None: nothing is known of this device yet."""
     timing_key: str = ""
     """What this run's time is remembered under: device and kind of model."""
+    decode_items: float | None = None
+    """What decoding an image is predicted to take, in forward items that take as long; None: unknown."""
 
     def check(self) -> None:
         """Raise InvalidInputError where an edit left a value that cannot be sampled with."""

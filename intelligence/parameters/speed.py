@@ -1,7 +1,7 @@
 """How fast a device is, learned from its runs, and how long a run will take, with an interval.
 
-A run's seconds are taken for a sum of five parts: forward items' TFLOP that grow with the pixels and with their square,
-passes of the model, the run itself, and the decode. Bayesian linear regression over what earlier runs took finds the
+A run's seconds are taken for a sum of six parts: forward items' and decodes' TFLOP that grow with the pixels and with
+their square, passes of the model, and the run itself. Bayesian linear regression over what earlier runs took finds the
 seconds of each: its prior is one speed for all TFLOP, so that the first run tells the speed, and runs of other sizes
 tell the parts apart. Residuals count as Student's t (4 degrees of freedom), so that a run that loaded the model, or
 shared the machine, does not count for much; they also give the interval.
@@ -17,23 +17,31 @@ from typing import Any, NamedTuple
 from ..config import EMBEDDED_MODEL
 from ..learning import Timing
 from ..registry import Architecture, ModelEvidence
-from .timing import FORWARD_TFLOP, MEGAPIXEL, VAE_TFLOP, Work, forward_tflop
+from .timing import MEGAPIXEL, Cost, Work, cost_of, forward_tflop
 
-PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 10.0}
+PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 0.05}
 """Sustained TFLOP/s before anything was learned: low on purpose. An A100 reaches about 122, 39 % of its peak, 2 cores
-0.2. The embedded model does so little of SDXL's work that 2 cores take 0.27 s an item at 1024², as if at 25."""
+0.2. The embedded model is so small that computing is the least of it: 2 cores take 0.17 s an item at 1024²."""
 
-PRIOR_SPREAD = (0.6, 1.0, 1.5)
-"""Standard deviation of what a TFLOP of the linear part, the quadratic part and the decode takes, in shares of the
-speed that the runs show as a whole: small models have other proportions, and convolutions another efficiency."""
+ITEM_SPREAD = (0.6, 1.0)
+"""Standard deviation of what a TFLOP of a forward item's linear and quadratic part takes, in shares of the speed that
+the runs show as a whole: small models have other proportions, and convolutions another efficiency."""
 
-PASS_SECONDS = 0.1
+DECODE_SPREAD = (1.5, 1.0)
+"""The same of a decode's linear part, and of as many TFLOP that grow with the square: large pictures leave caches."""
+
+PASS_SPREAD = 0.2
+"""Standard deviation of a pass' own seconds (mean 0), in shares of the forward items that the runs timed."""
+
 RUN_SECONDS = (0.3, 0.5)
-"""Standard deviation of a pass' own seconds (mean 0); mean and standard deviation of a run's own."""
+"""Mean and standard deviation of a run's own seconds."""
 
 NOISE = 0.08
 NOISE_WEIGHT = 2.0
 """Relative spread of runs before residuals tell it, and how many runs it counts for."""
+
+LEAST = 0.3
+"""Share of what its linear TFLOP take that a run is believed to take at least, whatever little runs told."""
 
 FORGETTING = 0.97
 """How much a run counts against the one after it: half after 23 runs."""
@@ -41,6 +49,11 @@ FORGETTING = 0.97
 TAILS = 4.0
 QUANTILE = 2.13
 """Of Student's t with as many degrees of freedom, for an interval that holds 90 %."""
+
+
+PARTS = 6
+ITEM, DECODE = slice(0, 3), slice(4, 6)
+"""Which of them forward items have, and decodes."""
 
 
 class TimeEstimate(NamedTuple):
@@ -70,31 +83,42 @@ class Speed:
     """Relative spread of a run's seconds."""
     runs: float
     """Earlier runs, the older ones counted for less; 0: none."""
+    cost: Cost
+    """Of the model that ran."""
 
     def estimate(self, work: Work) -> TimeEstimate:
         """How long `work` takes."""
-        parts = _parts(work)
-        expected = sum(part * each for part, each in zip(parts, self.seconds, strict=True))
+        parts = _parts(work, self.cost)
+        expected = sum(self._taken(parts))
         if not self.runs:
             return TimeEstimate(expected, 0.0, 1.5 * expected, 0)
-        seconds = max(expected, 0.3 * _tflop(work) * self.seconds[0], 1e-3)
+        seconds = max(expected, LEAST * sum(parts[:2]) * self.seconds[0], 1e-3)
         doubt = sum(one * other * self.covariance[i][j] for i, one in enumerate(parts) for j, other in enumerate(parts))
         freedom = NOISE_WEIGHT + self.runs
         reach = QUANTILE * (1 + 1 / freedom) * ((self.noise * seconds) ** 2 + max(0.0, doubt)) ** 0.5
         return TimeEstimate(seconds, max(0.0, seconds - reach), seconds + reach, max(1, round(self.runs)))
 
+    def decode_items(self, work: Work) -> float:
+        """What decoding an image takes, in forward items that take as long."""
+        parts = _parts(work, self.cost)
+        taken = self._taken(parts)
+        item = max(sum(taken[ITEM]), LEAST * sum(parts[:2]) * self.seconds[0]) / work.items
+        return max(0.0, sum(taken[DECODE]) / work.images) / max(item, 1e-6)
+
+    def _taken(self, parts: Sequence[float]) -> list[float]:
+        """Seconds by part."""
+        return [part * each for part, each in zip(parts, self.seconds, strict=True)]
+
 
 def learn(timings: Sequence[Timing], key: str) -> Speed:
     """The speed that `timings` (oldest first) show, or the cautious prior of `key` without any."""
     device, _, model = key.partition(":")
-    slowest = PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"])
-    each = 1 / slowest
+    cost = cost_of(key)
     if not timings:
-        none = ((0.0,) * 5,) * 5
-        return Speed((each, each, 0.0, RUN_SECONDS[0], each), none, NOISE, 0.0)
-    architecture = _architecture(key)
-    each = median(timing.item_seconds / forward_tflop(timing.width, timing.height, architecture) for timing in timings)
-    return _fit(timings, architecture, each)
+        each = 1 / (PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"]))
+        none = ((0.0,) * PARTS,) * PARTS
+        return Speed(_prior(each, cost), none, NOISE, 0.0, cost)
+    return _fit(timings, cost)
 
 
 def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
@@ -106,52 +130,60 @@ def timing_key(device: str, architecture: Architecture, model: ModelEvidence | N
     return f"{device}:{architecture.value}{size}"
 
 
-def _architecture(key: str) -> Architecture:
-    name = key.split(":")[1] if ":" in key else ""
-    return Architecture(name) if name in list(Architecture) else Architecture.SDXL
-
-
-def _tflop(work: Work) -> float:
-    return work.items * forward_tflop(work.width, work.height, work.architecture)
-
-
-def _parts(work: Work) -> tuple[float, ...]:
-    c, a, b = FORWARD_TFLOP.get(work.architecture, FORWARD_TFLOP[Architecture.SDXL])
+def _parts(work: Work, cost: Cost) -> tuple[float, ...]:
+    """Forward items' TFLOP that grow with the pixels and with their square, passes, the run, and decodes' TFLOP."""
+    (c, a, b), (d, e) = cost
     p = work.width * work.height / MEGAPIXEL
-    return (work.items * (c + a * p), work.items * b * p * p, work.passes, 1.0, work.images * VAE_TFLOP * p)
+    items = (work.items * (c + a * p), work.items * b * p * p)
+    return (*items, work.passes, 1.0, work.images * d * p, work.images * (d + e) * p * p)
 
 
-def _fit(timings: Sequence[Timing], architecture: Architecture, each: float) -> Speed:
-    """Regression around `each` seconds per TFLOP. Every run gives two rows: one for its item, one for its total."""
+def _prior(each: float, cost: Cost) -> tuple[float, ...]:
+    """Seconds of each part at `each` seconds per TFLOP."""
+    d, e = cost.decode
+    return (each, each, 0.0, RUN_SECONDS[0], each, each * e / (d + e))
+
+
+def _fit(timings: Sequence[Timing], cost: Cost) -> Speed:
+    """Every run gives two rows: one for its forward item, one for its total."""
     import numpy as np
 
     rows, ages = [], []
     for age, timing in enumerate(reversed(timings)):
-        item = Work(timing.width, timing.height, 1, timing.passes / timing.items, 0, architecture)
-        whole = Work(timing.width, timing.height, timing.items, timing.passes, timing.images, architecture)
-        one = (*_parts(item)[:3], 0.0, 0.0)
-        rows += [[part / timing.item_seconds for part in one], [part / timing.seconds for part in _parts(whole)]]
+        whole = _parts(Work(timing.width, timing.height, timing.items, timing.passes, timing.images), cost)
+        item = [part / timing.items for part in whole[ITEM]] + [0.0] * (PARTS - 3)
+        rows += [[part / timing.item_seconds for part in item], [part / timing.seconds for part in whole]]
         ages += [FORGETTING**age] * 2
     x, age_weights = np.array(rows), np.array(ages)
-    mean = np.array([each, each, 0.0, RUN_SECONDS[0], each])
-    spread = np.array(
-        [each * PRIOR_SPREAD[0], each * PRIOR_SPREAD[1], PASS_SECONDS, RUN_SECONDS[1], each * PRIOR_SPREAD[2]]
+    items = [timing.item_seconds for timing in timings]
+    each = median(
+        seconds / forward_tflop(timing.width, timing.height, cost)
+        for timing, seconds in zip(timings, items, strict=True)
     )
+    mean = np.array(_prior(each, cost))
+    shares = [each * share for share in (*ITEM_SPREAD, *DECODE_SPREAD)]
+    spread = np.array([*shares[:2], PASS_SPREAD * median(items), RUN_SECONDS[1], *shares[2:]])
+    z, rest = x * spread, 1 - x @ mean
     weights, noise = age_weights, NOISE
+    totals = slice(1, None, 2)
     for _ in range(20):
-        prior = np.diag(noise**2 / spread**2)
-        precision = x.T @ (weights[:, None] * x) + prior
-        theta = np.linalg.solve(precision, x.T @ weights + prior @ mean)
-        residuals = x @ theta - 1
-        robust = (TAILS + 1) / (TAILS + (residuals / noise) ** 2)
-        weights = age_weights * robust
-        totals = slice(1, None, 2)
+        roots = weights**0.5
+        q, r = np.linalg.qr(np.vstack([roots[:, None] * z, noise * np.eye(PARTS)]))
+        inverse = np.linalg.inv(r)
+        found = inverse @ (q[: len(z)].T @ (roots * rest))
+        residuals = z @ found - rest
+        # What a run itself decides of the prediction for it says nothing of how far runs spread.
+        free = 1 - np.sum(q[: len(z)] ** 2, axis=1)
+        weights = age_weights * (TAILS + 1) / (TAILS + (residuals / noise) ** 2)
         squares = float(np.sum((weights * residuals**2)[totals]))
-        noise = ((NOISE_WEIGHT * NOISE**2 + squares) / (NOISE_WEIGHT + float(np.sum(age_weights[totals])))) ** 0.5
-    covariance: Any = noise**2 * np.linalg.inv(precision)
+        freedom = float(np.sum((age_weights * free)[totals]))
+        noise = ((NOISE_WEIGHT * NOISE**2 + squares) / (NOISE_WEIGHT + freedom)) ** 0.5
+    theta = mean + spread * found
+    covariance: Any = noise**2 * np.outer(spread, spread) * (inverse @ inverse.T)
     return Speed(
         seconds=tuple(float(value) for value in theta),
         covariance=tuple(tuple(float(value) for value in row) for row in covariance),
         noise=noise,
         runs=float(np.sum(age_weights[totals])),
+        cost=cost,
     )

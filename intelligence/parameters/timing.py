@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..registry import Architecture, Family
-from .parameters import Improvements, OptimizedParameters
+from ..config import EMBEDDED_MODEL
+from ..registry import Architecture
+from .parameters import Improvements
 from .samplers import evaluations
 from .schedules import core_sigmas, schedule_sigmas
 
 MEGAPIXEL = 1024 * 1024
 
-FORWARD_TFLOP: dict[Architecture, tuple[float, float, float]] = {
-    Architecture.SDXL: (0.0525, 5.9571, 0.7516),
-    Architecture.SD1: (0.0030, 2.7111, 1.9599),
-    Architecture.SD2: (0.0040, 2.7111, 1.9599),
+
+class Cost(NamedTuple):
+    """TFLOP of one model at p · 1024²."""
+
+    forward: tuple[float, float, float]
+    """(c, a, b) of c + a·p + b·p², one forward item."""
+    decode: tuple[float, float]
+    """(d, e) of d·p + e·p², one decoded image."""
+
+
+COSTS: dict[str, Cost] = {
+    Architecture.SDXL: Cost((0.0525, 5.9571, 0.7516), (9.92, 0.55)),
+    Architecture.SD1: Cost((0.0030, 2.7111, 1.9599), (9.92, 0.55)),
+    Architecture.SD2: Cost((0.0040, 2.7111, 1.9599), (9.92, 0.55)),
+    EMBEDDED_MODEL: Cost((0.000007, 0.0029953, 0.0075162), (0.019766, 0.0)),
 }
-"""(c, a, b) of F(p) = c + a·p + b·p², one forward item at p · 1024². Counted on the full UNets (meta device, torch's
-FlopCounterMode, six sizes from 256² to 1536²), which the three terms fit to the last digit: SDXL 1.589 TFLOP at 512²,
-6.761 at 1024². The 5.98 (2.99 TMACs) that is often quoted leaves out attention's own products, 0.784 at 1024². Other
-architectures are taken for SDXL."""
-
-VAE_TFLOP = 10.47
-"""One decode of 1024², linear in pixels [counted likewise: 9.92·p + 0.55·p²]."""
-
-FAMILY_ARCHITECTURE = {Family.SD15: Architecture.SD1, Family.SD2: Architecture.SD2}
+"""Counted on the full networks (meta device, torch's FlopCounterMode, six sizes from 256² to 1536²), which the terms
+fit to the last digit: SDXL 1.589 TFLOP at 512², 6.761 at 1024². The 5.98 (2.99 TMACs) that is often quoted leaves out
+attention's own products, 0.784 at 1024². Other models are taken for SDXL."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,26 @@ class Work:
     passes: float
     """How often the model is called."""
     images: int = 1
-    architecture: Architecture = Architecture.SDXL
 
 
-def forward_tflop(width: int, height: int, architecture: Architecture = Architecture.SDXL) -> float:
+def cost_of(key: str) -> Cost:
+    """The cost of the model that runs are remembered for under `key` (`OptimizedParameters.timing_key`)."""
+    model = key.split(":")[1] if ":" in key else ""
+    return COSTS.get(model, COSTS[Architecture.SDXL])
+
+
+def forward_tflop(width: int, height: int, cost: Cost) -> float:
     """TFLOP of one forward item."""
-    c, a, b = FORWARD_TFLOP.get(architecture, FORWARD_TFLOP[Architecture.SDXL])
+    c, a, b = cost.forward
     p = width * height / MEGAPIXEL
     return c + a * p + b * p * p
+
+
+def decode_tflop(width: int, height: int, cost: Cost) -> float:
+    """TFLOP of one decoded image."""
+    d, e = cost.decode
+    p = width * height / MEGAPIXEL
+    return d * p + e * p * p
 
 
 def forward_items(
@@ -88,8 +107,3 @@ UNSAVED = "_cfg_pp"
 
 DROP_PENULTIMATE = frozenset(("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"))
 """Samplers that ComfyUI gives one step more of a core schedule, without its last noise level."""
-
-
-def architecture_of(parameters: OptimizedParameters) -> Architecture:
-    """The architecture that the family implies."""
-    return FAMILY_ARCHITECTURE.get(parameters.family, Architecture.SDXL)

@@ -47,6 +47,10 @@ def test_decoding_an_image_takes_as_long_as_one_or_two_forward_items() -> None:
     assert decoding_items(parameters(), 4) == pytest.approx(4 * decoding_items(parameters()))
 
 
+def test_what_was_learned_of_decoding_counts() -> None:
+    assert decoding_items(parameters(decode_items=12.5), 2) == 25
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """The time, to be moved by hand."""

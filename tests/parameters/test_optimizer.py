@@ -16,7 +16,7 @@ from intelligence.parameters import Improvements, OptimizedParameters, Parameter
 from intelligence.parameters.optimizer import ALIASES, OVERRIDES, SET_BY_USER
 from intelligence.parameters.profiles import ZSNR_SCHEDULERS
 from intelligence.parameters.samplers import SCHEDULER_NAMES
-from intelligence.parameters.timing import MEGAPIXEL, VAE_TFLOP, forward_tflop
+from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis
 from intelligence.registry import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 
@@ -36,10 +36,9 @@ TFLOPS = 122.6
 
 def ran(width, height, items):
     """A run on an A100 [30 steps of CFG at 1024² take 3.31 s]."""
-    item = forward_tflop(width, height) / TFLOPS
-    return Timing(
-        width, height, 1, items, items // 2, item, item * items + VAE_TFLOP * width * height / MEGAPIXEL / TFLOPS + 0.3
-    )
+    cost = COSTS[Architecture.SDXL]
+    item, decode = forward_tflop(width, height, cost) / TFLOPS, decode_tflop(width, height, cost) / TFLOPS
+    return Timing(width, height, 1, items, items // 2, item, item * items + decode + 0.3)
 
 
 RUNS = [ran(*size, 40) for size in ((1024, 1024), (832, 1216), (768, 768))] * 6

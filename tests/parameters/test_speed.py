@@ -9,18 +9,19 @@ from hypothesis import strategies as st
 from intelligence.config import EMBEDDED_MODEL
 from intelligence.learning import Timing
 from intelligence.parameters.speed import PRIOR_TFLOPS, learn, timing_key
-from intelligence.parameters.timing import MEGAPIXEL, VAE_TFLOP, Work, forward_tflop
+from intelligence.parameters.timing import COSTS, Work, cost_of, decode_tflop, forward_tflop
 from intelligence.registry import Architecture, ModelEvidence
 
 A100 = 122.6
+SDXL = COSTS[Architecture.SDXL]
 SIZES = [(512, 512), (768, 768), (832, 1216), (1024, 1024)]
 
 
 def run(width, height, items, tflops, *, images=1, fixed=0.3, each_pass=0.0, noise=0.0, rng=None):
     """What a device that does `tflops` takes."""
     spread = 1 + noise * rng.gauss(0, 1) if rng else 1.0
-    item = (forward_tflop(width, height) / tflops + each_pass / 2) * spread
-    decode = images * VAE_TFLOP * width * height / MEGAPIXEL / tflops * spread
+    item = (forward_tflop(width, height, SDXL) / tflops + each_pass / 2) * spread
+    decode = images * decode_tflop(width, height, SDXL) / tflops * spread
     return Timing(width, height, images, items, items // 2, item, item * items + decode + fixed)
 
 
@@ -34,9 +35,14 @@ def work(width, height, items, images=1):
 def test_without_runs_there_is_a_cautious_estimate(key):
     device, _, model = key.partition(":")
     tflops = PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"])
-    found = learn([], key).estimate(work(1024, 1024, 40))
+    cost = cost_of(key)
+    tflop = 40 * forward_tflop(1024, 1024, cost) + decode_tflop(1024, 1024, cost)
+    speed = learn([], key)
+    found = speed.estimate(work(1024, 1024, 40))
     assert not found.learned
-    assert found.seconds == pytest.approx((40 * 6.761 + VAE_TFLOP) / tflops + 0.3, rel=1e-3)
+    assert found.seconds == pytest.approx(tflop / tflops + 0.3, rel=1e-3)
+    ratio = decode_tflop(1024, 1024, cost) / forward_tflop(1024, 1024, cost)
+    assert speed.decode_items(work(1024, 1024, 40, 2)) == pytest.approx(ratio)
 
 
 def test_an_a100_needs_what_was_published():
@@ -57,7 +63,7 @@ def test_one_run_tells_the_speed_at_other_sizes_within_its_interval(tflops):
 
 def test_runs_of_other_sizes_tell_the_proportions_of_a_smaller_model():
     def small(width, height, items):
-        p = width * height / MEGAPIXEL
+        p = width * height / 1024**2
         item = (0.0043 + 0.5401 * p + 0.3 * p * p) / 0.2 + 0.02
         return Timing(width, height, 1, items, items // 2, item, item * items + 12 * p + 0.1)
 
@@ -65,6 +71,19 @@ def test_runs_of_other_sizes_tell_the_proportions_of_a_smaller_model():
     for width, height, items in [(384, 384, 10), (512, 768, 30), (896, 640, 40)]:
         truth = small(width, height, items).seconds
         assert speed.estimate(work(width, height, items)).seconds == pytest.approx(truth, rel=0.06)
+
+
+def test_how_long_a_decode_takes_beside_a_forward_item_is_learned():
+    """Here a decode takes five times as long as its TFLOP at the speed of the forward items."""
+
+    def slow(width, height, items):
+        p = width * height / 1024**2
+        item = forward_tflop(width, height, SDXL) / 50
+        return Timing(width, height, 1, items, items // 2, item, item * items + p + 0.3)
+
+    speed = learn([slow(*size, items) for size in SIZES for items in (8, 20)], "cuda:sdxl")
+    item = forward_tflop(768, 1024, SDXL) / 50
+    assert speed.decode_items(work(768, 1024, 30)) == pytest.approx(0.75 / item, rel=0.2)
 
 
 def test_a_run_that_loaded_the_model_hardly_counts():
@@ -118,7 +137,9 @@ def test_the_interval_holds_what_it_promises():
     items=st.integers(1, 2000),
 )
 def test_any_history_gives_a_positive_estimate_in_its_interval(runs, width, items):
-    found = learn(runs, "cpu:sdxl").estimate(work(width, width, items))
+    speed = learn(runs, "cpu:sdxl")
+    assert 0 <= speed.decode_items(work(width, width, items)) < float("inf")
+    found = speed.estimate(work(width, width, items))
     assert 0 <= found.low <= found.seconds <= found.high < float("inf")
     assert found.seconds > 0
     assert found.learned == bool(runs)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from intelligence.config import EMBEDDED_MODEL
 from intelligence.parameters import Improvements
 from intelligence.parameters.schedules import core_sigmas
-from intelligence.parameters.timing import forward_items, forward_tflop
+from intelligence.parameters.timing import COSTS, cost_of, forward_items, forward_tflop
 from intelligence.registry import Architecture
 
 
@@ -15,14 +16,30 @@ from intelligence.registry import Architecture
         (512, Architecture.SDXL, 1.5888),
         (1024, Architecture.SDXL, 6.7612),
         (1536, Architecture.SDXL, 17.261),
-        (1024, Architecture.UNKNOWN, 6.7612),
         (512, Architecture.SD1, 0.8033),
         (768, Architecture.SD1, 2.1481),
         (1024, Architecture.SD2, 4.6750),
+        (512, EMBEDDED_MODEL, 0.001226),
+        (1536, EMBEDDED_MODEL, 0.044797),
     ],
 )
 def test_forward(side, architecture, tflop):
-    assert forward_tflop(side, side, architecture) == pytest.approx(tflop, rel=1e-3)
+    assert forward_tflop(side, side, COSTS[architecture]) == pytest.approx(tflop, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("key", "model"),
+    [
+        ("", Architecture.SDXL),
+        ("cpu", Architecture.SDXL),
+        ("cuda:sdxl:4.8", Architecture.SDXL),
+        ("cuda:unknown:4.8", Architecture.SDXL),
+        ("cpu:sd1:1.6", Architecture.SD1),
+        ("cpu:embedded", EMBEDDED_MODEL),
+    ],
+)
+def test_what_a_model_costs_is_told_by_the_key_of_its_runs(key, model):
+    assert cost_of(key) == COSTS[model]
 
 
 @pytest.mark.parametrize(
