@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from comfy.patcher_extension import WrappersMP
+import comfy.samplers
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
-from ...intelligence.parameters import Improvements, OptimizedParameters
+from ...intelligence.parameters import OptimizedParameters
 
 KEY = "intelligent_generation"
 
@@ -36,38 +37,49 @@ def has_easycache(model: Any) -> bool:
     return "easycache" in model.model_options.get("transformer_options", {})
 
 
-def prepared(model: Any, parameters: OptimizedParameters) -> tuple[Any, Forward]:
-    """A clone of MODEL with the plan's improvements, and the counter of what it computes."""
-    improvements = parameters.improvements
+def improved(model: Any, parameters: OptimizedParameters) -> Any:
+    """MODEL, or a clone of it with what core's own nodes do for the plan."""
     if parameters.rescale_cfg:
         from comfy_extras.nodes_model_advanced import RescaleCFG
 
         model = RescaleCFG().patch(model, parameters.rescale_cfg)[0]
-    if improvements.easycache:
+    if parameters.improvements.easycache:
         from comfy_extras.nodes_easycache import EasyCacheNode
 
-        model = EasyCacheNode.execute(model, improvements.easycache, *EASYCACHE_SPAN, False)[0]
-    model = model.clone()
-    if improvements.limits_guidance:
-        model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, KEY, _guidance(improvements))
-    forward = Forward()
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, forward.count)
-    return model, forward
+        model = EasyCacheNode.execute(model, parameters.improvements.easycache, *EASYCACHE_SPAN, False)[0]
+    return model
 
 
-def _guidance(improvements: Improvements) -> Any:
-    """Leaves the negative conditioning out at the sigmas where the plan wants no guidance."""
+class Guider(comfy.samplers.CFGGuider):
+    """KSampler's guider, which counts what the model computes and leaves the negative conditioning out at the sigmas
+    where the plan wants no guidance.
 
-    def predict_noise(executor: Any, x: Any, timestep: Any, model_options: dict[str, Any], seed: int | None) -> Any:
+    It hooks into its own copy of MODEL's options, inside of all that other nodes hooked in. A clone of MODEL for every
+    run would be another model to core, loaded anew, with a trace of each left behind.
+    """
+
+    def __init__(self, model: Any, parameters: OptimizedParameters, forward: Forward) -> None:
+        super().__init__(model)
+        self.set_cfg(parameters.guidance_scale)
+        self.improvements = parameters.improvements
+        self.forward = forward
+
+    def outer_sample(self, *args: Any, **kwargs: Any) -> Any:
+        """See core. MODEL's own hooks are in the options by now."""
+        add_wrapper_with_key(
+            WrappersMP.DIFFUSION_MODEL, KEY, self.forward.count, self.model_options, is_model_options=True
+        )
+        return super().outer_sample(*args, **kwargs)
+
+    def predict_noise(self, x: Any, timestep: Any, model_options: dict[str, Any], seed: int | None = None) -> Any:
+        """See core."""
+        limits = self.improvements.limits_guidance
         # Samplers that need uncond for themselves (CFG++) would compute it all the same.
-        if improvements.guides(float(timestep[0])) or model_options.get("disable_cfg1_optimization"):
-            return executor(x, timestep, model_options, seed)
-        guider = executor.class_obj
+        if not limits or model_options.get("disable_cfg1_optimization") or self.improvements.guides(float(timestep[0])):
+            return super().predict_noise(x, timestep, model_options, seed)
         unguided = {name: value for name, value in model_options.items() if name not in GUIDANCE_ONLY}
-        cfg, guider.cfg = guider.cfg, 1.0
+        cfg, self.cfg = self.cfg, 1.0
         try:
-            return executor(x, timestep, unguided, seed)
+            return super().predict_noise(x, timestep, unguided, seed)
         finally:
-            guider.cfg = cfg
-
-    return predict_noise
+            self.cfg = cfg

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.model_management import intermediate_device
 
 from ...intelligence.config import require
 from ...intelligence.generation.host import Execution, OnStep
@@ -22,10 +22,7 @@ from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
 from . import scout
 from .decoding import decode
-from .forward import has_easycache, prepared
-from .memory import fit
-from .retry import Attempts
-from .steering import steered
+from .forward import Forward, Guider, has_easycache, improved
 
 NOISELESS = frozenset(
     (
@@ -244,8 +241,8 @@ class _Run:
         self.samples = comfy.utils.repeat_to_batch_size(samples, len(seeds))
         self.noise = self._noise()
         self.sigmas = sigmas(host.model, parameters, host.denoise)
-        self.model, self.forward = prepared(host.model, parameters)
-        self._computed = 0
+        self.model, self.forward = improved(host.model, parameters), Forward()
+        self.steps_done = 0
         self.pace = Pace(
             planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done,
             decoding_items(parameters, len(seeds)),
@@ -280,29 +277,23 @@ class _Run:
         if wrapper is not None:
             model = model.clone()
             scout.attach(model, wrapper)
-        model = steered(model, memory)
-        self._computed = self.forward.items
+        guider = Guider(model, self.parameters, self.forward)
+        guider.set_conds(self.host.positive, self.host.negative)
         self.pace.pause()
         try:
-            return comfy.sample.sample(
-                model,
+            samples = guider.sample(
                 self.noise[rows],
-                self.parameters.num_steps,
-                self.parameters.guidance_scale,
-                self.parameters.sampler_name,
-                self.parameters.scheduler,
-                self.host.positive,
-                self.host.negative,
                 self.samples[rows],
-                denoise=self.host.denoise,
-                sigmas=None if self.parameters.sigmas is None else self.sigmas,
-                noise_mask=self._mask(rows),
-                callback=self._callback(rows, on_step, steps),
+                comfy.samplers.sampler_object(self.parameters.sampler_name),
+                self.sigmas,
+                denoise_mask=self._mask(rows),
+                callback=self._callback(on_step, steps),
                 disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
                 seed=self.seeds[rows.start],
             )
         except scout.Paused as paused:
-            return model.model.process_latent_out(paused.promise.to(torch.float32)).to(intermediate_device())
+            samples = model.model.process_latent_out(paused.promise.to(torch.float32))
+        return _handed_on(samples)
 
     def _mask(self, rows: slice) -> torch.Tensor | None:
         mask, count = self.latent.get("noise_mask"), len(self.seeds)
@@ -325,6 +316,12 @@ class _Run:
                 raise scout.Paused(x0)
 
         return callback
+
+
+def _handed_on(samples: torch.Tensor) -> torch.Tensor:
+    """Where and in which precision KSampler hands latents on (0.8.0: in their own)."""
+    dtype = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+    return samples.to(device=comfy.model_management.intermediate_device(), dtype=dtype)
 
 
 def _empty(parameters: OptimizedParameters, count: int) -> dict[str, Any]:

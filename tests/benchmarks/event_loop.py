@@ -6,14 +6,11 @@ notes how late each beat came.
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from tests.benchmarks.report import parser, report
-from tests.comfyui import locate, loras
-from tests.comfyui.server import Server
+from ..comfyui import loras
+from .report import parser, report
+from .server import serving
 
 BEAT_SECONDS = 0.005
 
@@ -63,34 +60,21 @@ def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--count", type=int, default=10_000)
     options = arguments.parse_args()
-    try:
-        installation = locate.installation(locate.checkout())
-    except locate.Unavailable as reason:
-        sys.exit(f"event_loop: {reason}")
-    with tempfile.TemporaryDirectory() as folder:
-        probe = Path(folder) / "probe"
-        probe.mkdir()
-        (probe / "__init__.py").write_text(PROBE, encoding="utf-8")
-        packs = {"intelligent-generation": locate.PACK, "probe": probe}
-        server = Server(Path(folder) / "server", installation, packs)
-        server.start()
-        try:
-            client = server.client
-            time.sleep(3)
-            client.get("/probe/late")
-            time.sleep(5)
-            idle = client.get("/probe/late")
-            loras.write_library(server.base / "models" / "loras", options.count)
-            client.get("/probe/late")
-            started = time.perf_counter()
-            client.post("/intelligent_generation/library/rescan")
-            while client.get("/intelligent_generation/library")["scanning"]:
-                time.sleep(0.25)
-            seconds = time.perf_counter() - started
-            scanning = client.get("/probe/late")
-            listed = client.get("/intelligent_generation/library")["counts"]["lora"]
-        finally:
-            server.stop()
+    with serving(PROBE) as server:
+        client = server.client
+        time.sleep(3)
+        client.get("/probe/late")
+        time.sleep(5)
+        idle = client.get("/probe/late")
+        loras.write_library(server.base / "models" / "loras", options.count)
+        client.get("/probe/late")
+        started = time.perf_counter()
+        client.post("/intelligent_generation/library/rescan")
+        while client.get("/intelligent_generation/library")["scanning"]:
+            time.sleep(0.25)
+        seconds = time.perf_counter() - started
+        scanning = client.get("/probe/late")
+        listed = client.get("/intelligent_generation/library")["counts"]["lora"]
     figures = {
         "loras": listed,
         "scan_seconds": seconds,

@@ -1,48 +1,51 @@
 """A thousand interrupted runs in one server: does each stop within a step, does anything pile up, is the next right?
 
-Most are interrupted inside one prompt, by a probe that calls IntelligentSampler again and again; some from outside,
-each a prompt of its own that the HTTP route interrupts.
+Most are interrupted inside one prompt, by a probe that calls the core KSampler and IntelligentSampler again and again
+and counts what each leaves behind; some from outside, each a prompt of its own that the HTTP route interrupts.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from ..comfyui import locate
-from ..comfyui.sampling import PROBE, Bench
-from ..comfyui.server import Server
+from ..comfyui.client import Client
+from ..comfyui.sampling import Bench
 from .report import parser, report
+from .server import outputs, serving
 
 EULER = {"sampler_name": "euler", "scheduler": "normal"}
 
 
-def inside(bench: Bench, runs: int) -> dict[str, float | int | bool | str]:
-    """Interrupted by the probe, each in its second step; then one run to the end, beside one in a fresh prompt."""
+def inside(client: Client, runs: int, patched: bool) -> dict[str, float | int | bool | str]:
+    """Interrupted by the probe, each in its second step; then one run to the end, beside one in a fresh prompt.
+
+    `patched`: the MODEL comes through another node. Core leaves something behind for each of its runs then.
+    """
+    bench = Bench(client)
+    if patched:
+        bench.model = [bench.add("patched", "RescaleCFG", model=bench.model, multiplier=0.0), 0]
     bench.ours("ours", EULER, seed=7, cfg_cutoff=0.28)
     inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
     bench.add("interrupts", "ProbeInterrupts", **inputs, runs=runs)
     bench.equal("equal", ["ours", 1], ["interrupts", 0])
-    run = bench.client.run(bench.prompt, timeout=3000)
-    if run.status != "success":
-        raise RuntimeError(run.error)
-    found = {name: values[0] for name, values in run.outputs["interrupts"].items()}
-    early, late = found["early"], found["late"]
-    return {
-        "interrupted": found["interrupted"],
-        "most_model_calls": found["most_calls"],
-        "next_run_equal": run.outputs["equal"]["equal"][0],
-        **{f"{what}_after_a_tenth": value for what, value in early.items()},
-        **{f"{what}_after_all": value for what, value in late.items()},
-        "grown": found["grown"],
-    }
+    shown = outputs(client, bench.prompt, timeout=6000)
+    figures: dict[str, float | int | bool | str] = {"next_run_equal": shown["equal"]["equal"][0]}
+    for who in ("core", "ours"):
+        found = shown["interrupts"][who][0]
+        counted, early, late = found["counted"], found["early"], found["late"]
+        figures |= {
+            f"{who}_interrupted": found["interrupted"],
+            f"{who}_most_model_calls": found["most_calls"],
+            f"{who}_objects_per_run": (late["objects"] - early["objects"]) / counted,
+            f"{who}_grown": found["grown"],
+        }
+    figures |= {f"ours_{what}_grown": late[what] - early[what] for what in late if what != "objects"}
+    name = "patched" if patched else "loaded"
+    return {f"{name}_{what}": value for what, value in figures.items()}
 
 
-def outside(server: Server, runs: int) -> dict[str, float | int]:
+def outside(client: Client, runs: int) -> dict[str, float | int]:
     """Interrupted over HTTP, each a prompt of a thousand steps."""
-    client = server.client
     stopped, slowest = 0, 0.0
     for number in range(runs):
         bench = Bench(client)
@@ -64,22 +67,14 @@ def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--runs", type=int, default=1000)
     arguments.add_argument("--http-runs", type=int, default=20)
+    arguments.add_argument("--patched-runs", type=int, default=200, help="with a MODEL that came through another node")
     options = arguments.parse_args()
-    try:
-        installation = locate.installation(locate.checkout())
-    except locate.Unavailable as reason:
-        sys.exit(f"interrupts: {reason}")
-    with tempfile.TemporaryDirectory() as folder:
-        packs = {"intelligent-generation": locate.PACK, "probe": PROBE}
-        server = Server(Path(folder) / "server", installation, packs)
-        server.start()
-        try:
-            started = time.perf_counter()
-            figures = inside(Bench(server.client), options.runs)
-            figures["seconds_per_run"] = (time.perf_counter() - started) / options.runs
-            figures |= outside(server, options.http_runs)
-        finally:
-            server.stop()
+    with serving() as server:
+        started = time.perf_counter()
+        figures = inside(server.client, options.runs, patched=False)
+        figures["loaded_seconds"] = time.perf_counter() - started
+        figures |= inside(server.client, options.patched_runs, patched=True)
+        figures |= outside(server.client, options.http_runs)
     report(figures, options.json)
 
 

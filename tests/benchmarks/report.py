@@ -1,10 +1,11 @@
-"""How every benchmark tells its figures: lines of text, or one flat JSON object with --json."""
+"""How every benchmark compares and tells its figures: lines of text, or one flat JSON object with --json."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -12,6 +13,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument("--json", action="store_true", help="print one flat JSON object")
     return made
+
+
+def paired(mine: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the quotients of runs that took turns: what slows the machine for a while slows both."""
+    return statistics.median(one / other for one, other in zip(mine, theirs, strict=True))
 
 
 def report(figures: Mapping[str, float | int | str | bool | None], as_json: bool) -> None:

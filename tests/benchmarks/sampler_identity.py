@@ -7,14 +7,10 @@ three. Then both run at equal settings in turns, which tells what ours costs on 
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
-from pathlib import Path
 
-from ..comfyui import locate
-from ..comfyui.sampling import PROBE, Bench
-from ..comfyui.server import Server
-from .report import parser, report
+from ..comfyui.sampling import Bench
+from .report import paired, parser, report
+from .server import outputs, serving
 
 ENDLESS = {"dpm_adaptive"}
 """Chooses its own steps, as many as it takes: on random weights that has no end."""
@@ -58,10 +54,8 @@ def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, f
                 denoise=denoise,
             )
             found[(sampler, scheduler, denoise, count)] = bench.equal(f"equal_{key}", core, [ours, 1])
-    run = bench.client.run(bench.prompt)
-    if run.status != "success":
-        raise RuntimeError(run.error)
-    return {case: run.outputs[key]["equal"][0] and run.outputs[key]["finite"][0] for case, key in found.items()}
+    shown = outputs(bench.client, bench.prompt)
+    return {case: shown[key]["equal"][0] and shown[key]["finite"][0] for case, key in found.items()}
 
 
 def together(bench: Bench) -> dict[str, float]:
@@ -72,10 +66,8 @@ def together(bench: Bench) -> dict[str, float]:
         bench.ours(f"alone_{sampler}", changes, 3)
         bench.ours(f"together_{sampler}", changes, 3, one_pass=True)
         bench.equal(f"equal_{sampler}", [f"alone_{sampler}", 1], [f"together_{sampler}", 1])
-    run = bench.client.run(bench.prompt)
-    if run.status != "success":
-        raise RuntimeError(run.error)
-    found = [run.outputs[f"equal_{sampler}"] for sampler in NOISELESS]
+    shown = outputs(bench.client, bench.prompt)
+    found = [shown[f"equal_{sampler}"] for sampler in NOISELESS]
     return {
         "one_pass_apart": max(each["apart"][0] for each in found),
         "one_pass_largest": max(each["largest"][0] for each in found),
@@ -88,17 +80,12 @@ def overhead(bench: Bench, runs: int) -> dict[str, float | bool]:
     inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
     del bench.prompt["ours"]
     bench.add("overhead", "ProbeOverhead", **inputs, runs=runs)
-    run = bench.client.run(bench.prompt)
-    if run.status != "success":
-        raise RuntimeError(run.error)
-    found = run.outputs["overhead"]
+    found = outputs(bench.client, bench.prompt)["overhead"]
     figures: dict[str, float | bool] = {"images_equal": found["equal"][0]}
     for clock in ("wall", "cpu"):
         core, ours = found[f"core_{clock}"], found[f"ours_{clock}"]
         figures[f"core_{clock}_seconds"] = statistics.median(core)
-        figures[f"overhead_{clock}_percent"] = 100 * (
-            statistics.median(mine / theirs for mine, theirs in zip(ours, core, strict=True)) - 1
-        )
+        figures[f"overhead_{clock}_percent"] = 100 * (paired(ours, core) - 1)
     return figures
 
 
@@ -107,24 +94,14 @@ def main() -> None:
     arguments.add_argument("--runs", type=int, default=11, help="pairs of timed runs; 0: time nothing")
     arguments.add_argument("--pairs", type=int, default=1000, help="compare no more pairs than this")
     options = arguments.parse_args()
-    try:
-        installation = locate.installation(locate.checkout())
-    except locate.Unavailable as reason:
-        sys.exit(f"sampler_identity: {reason}")
-    with tempfile.TemporaryDirectory() as folder:
-        packs = {"intelligent-generation": locate.PACK, "probe": PROBE}
-        server = Server(Path(folder) / "server", installation, packs)
-        server.start()
-        try:
-            client = server.client
-            every = pairs(client.object_info())[: options.pairs]
-            found: dict[tuple[str, str, float, int], bool] = {}
-            for first in range(0, len(every), AT_ONCE):
-                found |= compare(Bench(client, side=SIDE), every[first : first + AT_ONCE])
-            apart = together(Bench(client, side=SIDE)) if every else {}
-            timed = overhead(Bench(client, side=SIDE), options.runs) if options.runs else {}
-        finally:
-            server.stop()
+    with serving() as server:
+        client = server.client
+        every = pairs(client.object_info())[: options.pairs]
+        found: dict[tuple[str, str, float, int], bool] = {}
+        for first in range(0, len(every), AT_ONCE):
+            found |= compare(Bench(client, side=SIDE), every[first : first + AT_ONCE])
+        apart = together(Bench(client, side=SIDE)) if every else {}
+        timed = overhead(Bench(client, side=SIDE), options.runs) if options.runs else {}
     different = [" ".join(map(str, case)) for case, same in found.items() if not same]
     report(
         {

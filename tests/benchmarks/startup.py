@@ -7,13 +7,10 @@ each server gives one figure, since a module is imported once.
 from __future__ import annotations
 
 import statistics
-import sys
-import tempfile
-from pathlib import Path
 
-from ..comfyui import locate
-from ..comfyui.server import Server
+from ..comfyui.locate import PACK
 from .report import parser, report
+from .server import outputs, serving
 
 PROBE = """
 import importlib.util
@@ -57,32 +54,19 @@ def comfy_entrypoint():
 """
 
 
-def measure(installation: locate.Installation) -> tuple[float, list[str]]:
+def measure() -> tuple[float, list[str]]:
     """Seconds and the names of the modules that came with the pack."""
-    with tempfile.TemporaryDirectory() as folder:
-        probe = Path(folder) / "probe"
-        probe.mkdir()
-        (probe / "__init__.py").write_text(PROBE, encoding="utf-8")
-        server = Server(Path(folder) / "server", installation, {"probe": probe})
-        server.start()
-        try:
-            run = server.client.run({"1": {"class_type": "Startup", "inputs": {"pack": str(locate.PACK)}}})
-            outputs = run.outputs["1"]
-            return outputs["seconds"][0], outputs["modules"]
-        finally:
-            server.stop()
+    with serving(PROBE, pack=False) as server:
+        found = outputs(server.client, {"1": {"class_type": "Startup", "inputs": {"pack": str(PACK)}}})["1"]
+        return found["seconds"][0], found["modules"]
 
 
 def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--runs", type=int, default=3)
     options = arguments.parse_args()
-    try:
-        installation = locate.installation(locate.checkout())
-    except locate.Unavailable as reason:
-        sys.exit(f"startup: {reason}")
-    measured = [measure(installation) for _ in range(options.runs)]
-    own = str(locate.PACK).replace(".", "_x_")
+    measured = [measure() for _ in range(options.runs)]
+    own = str(PACK).replace(".", "_x_")
     foreign = [name for name in measured[0][1] if not name.startswith(own)]
     figures = {
         "import_seconds": round(statistics.median(seconds for seconds, _ in measured), 4),

@@ -224,6 +224,13 @@ def test_an_unlearned_speed_is_said():
     assert f"({low:.3g} to {high:.3g})" in reason(choose(), "time").evidence
 
 
+def test_what_decoding_takes_beside_a_forward_item_goes_along():
+    found = choose(images=3)
+    cost = COSTS[Architecture.SDXL]
+    ratio = decode_tflop(found.width, found.height, cost) / forward_tflop(found.width, found.height, cost)
+    assert found.decode_items == pytest.approx(ratio, rel=0.1)
+
+
 def test_what_is_not_to_be_improved_is_plain():
     parameters = choose(GenerationConstraints(1.0, priority=Priority.SPEED), improve=False)
     assert parameters.improvements == Improvements()

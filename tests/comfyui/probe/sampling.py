@@ -151,8 +151,9 @@ class ProbeBreaks(io.ComfyNode):
 
 
 class ProbeInterrupts(io.ComfyNode):
-    """Runs IntelligentSampler `runs` times, each interrupted in its second step, then once to the end; shows what has
-    piled up after a tenth of the runs and after all."""
+    """Runs core's KSampler and, five times as often, `runs` times, IntelligentSampler, every run interrupted in its
+    second call of the model; shows what has piled up after a tenth of the runs and after all. Then one run of ours to
+    the end."""
 
     @classmethod
     def define_schema(cls):
@@ -173,44 +174,51 @@ class ProbeInterrupts(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, vae, plan, runs):
+        settings = plan.parameters
+        names = settings.num_steps, settings.guidance_scale, settings.sampler_name, settings.scheduler
         sampler = nodes.NODE_CLASS_MAPPINGS["IntelligentSampler"]
-        arguments = {
-            "model": model,
-            "positive": positive,
-            "negative": negative,
-            "vae": vae,
-            "plan": plan,
-            "seeds_per_image": True,
-            "cfg_cutoff": 0.28,
-        }
         calls = 0
 
-        def wrapper(apply_model, inputs):
+        def core(seed):
+            latent = nodes.EmptyLatentImage().generate(settings.width, settings.height, 1)[0]
+            return nodes.KSampler().sample(model, seed, *names, positive, negative, latent)[0]
+
+        def ours(seed):
+            return sampler.execute(model, positive, negative, vae, plan, seed, True, cfg_cutoff=0.28)[1]
+
+        def interrupt(*_):
             nonlocal calls
             calls += 1
             if calls == 2:
                 comfy.model_management.interrupt_current_processing()
-            return apply_model(inputs["input"], inputs["timestep"], **inputs["c"])
 
-        interrupting = model.clone()
-        interrupting.set_model_unet_function_wrapper(wrapper)
-        interrupted, most_calls, seen, kinds = 0, 0, [], []
-        for run in range(runs):
-            calls = 0
-            try:
-                sampler.execute(**{**arguments, "model": interrupting}, seed=run)
-            except comfy.model_management.InterruptProcessingException:
-                interrupted += 1
-            most_calls = max(most_calls, calls)
-            if run + 1 in (runs // 10, runs):
-                seen.append(piled_up())
-                kinds.append(Counter(type(each).__name__ for each in gc.get_objects()))
-        latent = sampler.execute(**arguments, seed=7)[1]
-        early, late = seen
-        grown = " ".join(f"{name}+{count}" for name, count in (kinds[1] - kinds[0]).most_common(8))
-        shown = {"interrupted": [interrupted], "most_calls": [most_calls], "early": [early], "late": [late]}
-        shown["grown"] = [grown]
-        return io.NodeOutput(latent, ui=shown)
+        shown = {}
+        piled_up()  # the first count fills caches of its own
+        hook = model.model.diffusion_model.register_forward_pre_hook(interrupt)
+        for who, count in ((core, max(10, runs // 5)), (ours, runs)):
+            interrupted, most_calls, seen, kinds = 0, 0, [], []
+            for run in range(count):
+                calls = 0
+                try:
+                    who(run)
+                except comfy.model_management.InterruptProcessingException:
+                    interrupted += 1
+                most_calls = max(most_calls, calls)
+                if run + 1 in (count // 10, count):
+                    seen.append(piled_up())
+                    kinds.append(Counter(type(each).__name__ for each in gc.get_objects()))
+            shown[who.__name__] = [
+                {
+                    "interrupted": interrupted,
+                    "most_calls": most_calls,
+                    "counted": count - count // 10,
+                    "early": seen[0],
+                    "late": seen[1],
+                    "grown": " ".join(f"{name}+{more}" for name, more in (kinds[1] - kinds[0]).most_common(8)),
+                }
+            ]
+        hook.remove()
+        return io.NodeOutput(ours(7), ui=shown)
 
 
 class ProbeOverhead(io.ComfyNode):
@@ -247,18 +255,58 @@ class ProbeOverhead(io.ComfyNode):
         def ours(seed):
             return sampler.execute(model, positive, negative, vae, plan, seed, True)[0]
 
-        taken = {f"{who.__name__}_{clock}": [] for who in (core, ours) for clock in ("wall", "cpu")}
-        same = True
-        for run in range(runs + 1):
-            images = []
-            for who in (core, ours) if run % 2 else (ours, core):
-                wall, cpu = time.perf_counter(), time.process_time()
-                images.append(who(run))
-                if run:  # the first round loads and warms up
-                    taken[f"{who.__name__}_wall"].append(time.perf_counter() - wall)
-                    taken[f"{who.__name__}_cpu"].append(time.process_time() - cpu)
-            same = same and torch.equal(*images)
+        images, taken = in_turns({"core": core, "ours": ours}, runs)
+        same = all(torch.equal(*pair) for pair in zip(images["core"], images["ours"], strict=True))
         return io.NodeOutput(ui={**taken, "equal": [same]})
+
+
+class ProbeCosts(io.ComfyNode):
+    """Runs IntelligentSampler by several plans in turns; shows the wall and CPU seconds of each, and its GENERATION."""
+
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="ProbeCosts",
+            category="test",
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Vae.Input("vae"),
+                PlanType.Input("reference"),
+                PlanType.Input("speed"),
+                PlanType.Input("balanced"),
+                io.Int.Input("runs"),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, model, positive, negative, vae, runs, **plans):
+        sampler = nodes.NODE_CLASS_MAPPINGS["IntelligentSampler"]
+        whos = {
+            name: lambda seed, plan=plan: sampler.execute(model, positive, negative, vae, plan, seed, True)[2]
+            for name, plan in plans.items()
+        }
+        made, taken = in_turns(whos, runs)
+        return io.NodeOutput(ui={**taken, **{name: [each[-1].to_dict()] for name, each in made.items()}})
+
+
+def in_turns(whos, runs):
+    """Calls each of `whos` with 0 … `runs`, in another order every time: (what they gave by name, the wall and CPU
+    seconds of each call but the first, which loads and warms up, by name and clock)."""
+    given = {name: [] for name in whos}
+    taken = {f"{name}_{clock}": [] for name in whos for clock in ("wall", "cpu")}
+    for run in range(runs + 1):
+        first = run % len(whos)
+        for name in [*whos, *whos][first : first + len(whos)]:
+            wall, cpu = time.perf_counter(), time.process_time()
+            given[name].append(whos[name](run))
+            if run:
+                taken[f"{name}_wall"].append(time.perf_counter() - wall)
+                taken[f"{name}_cpu"].append(time.process_time() - cpu)
+    return given, taken
 
 
 class ProbeMixture(io.ComfyNode):
@@ -335,4 +383,14 @@ def piled_up():
     }
 
 
-NODES = [ProbePlan, ProbeGeneration, ProbeEqual, ProbeVAE, ProbeBreaks, ProbeInterrupts, ProbeOverhead, ProbeMixture]
+NODES = [
+    ProbePlan,
+    ProbeGeneration,
+    ProbeEqual,
+    ProbeVAE,
+    ProbeBreaks,
+    ProbeInterrupts,
+    ProbeOverhead,
+    ProbeCosts,
+    ProbeMixture,
+]

@@ -1,0 +1,51 @@
+"""The real ComfyUI that benchmarks run in."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..comfyui import locate
+from ..comfyui.client import Client, Prompt
+from ..comfyui.sampling import PROBE
+from ..comfyui.server import Server
+
+
+@contextmanager
+def serving(probe: Path | str = PROBE, pack: bool = True) -> Iterator[Server]:
+    """A started server in folders of its own.
+
+    Args:
+        probe: the pack of test nodes beside ours: its folder, or its source.
+        pack: whether our pack is there.
+
+    Ends the benchmark, saying why, where ComfyUI cannot be run.
+    """
+    try:
+        installation = locate.installation(locate.checkout())
+    except locate.Unavailable as reason:
+        sys.exit(f"{Path(sys.argv[0]).stem}: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        if isinstance(probe, str):
+            source, probe = probe, Path(folder) / "probe"
+            probe.mkdir()
+            (probe / "__init__.py").write_text(source, encoding="utf-8")
+        packs = {"intelligent-generation": locate.PACK} if pack else {}
+        server = Server(Path(folder) / "server", installation, {**packs, "probe": probe})
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def outputs(client: Client, prompt: Prompt, timeout: float = 600) -> dict[str, Any]:
+    """What a prompt showed, by node. Raises RuntimeError where it failed."""
+    run = client.run(prompt, timeout=timeout)
+    if run.status != "success":
+        raise RuntimeError(run.error)
+    return run.outputs
