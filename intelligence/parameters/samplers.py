@@ -107,20 +107,16 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("uni_pc_bh2", "UniPC BH2", _UNIPC, _BH2),
 )
 
-_WHOLE = {"timestep_spacing": "linspace"}
-"""Some classes draw a curve between the ends of their evenly spaced steps. With those of SDXL's own configuration
-(leading) it would begin at 11.5 instead of 14.6."""
-
 SCHEDULES: tuple[Schedule, ...] = (
     Schedule("simple", "Simple", {"timestep_spacing": "trailing"}),
     Schedule("sgm_uniform", "SGM Uniform", {"timestep_spacing": "trailing"}, "evenly spaced steps, trailing"),
-    Schedule("karras", "Karras", {"use_karras_sigmas": True, **_WHOLE}),
-    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True, **_WHOLE}),
+    Schedule("karras", "Karras", {"use_karras_sigmas": True}),
+    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True}),
     Schedule("ddim_uniform", "DDIM", {"timestep_spacing": "leading", "steps_offset": 1}),
-    Schedule("beta", "Beta", {"use_beta_sigmas": True, **_WHOLE}),
+    Schedule("beta", "Beta", {"use_beta_sigmas": True}),
     Schedule("normal", "Normal", {"timestep_spacing": "linspace"}),
     Schedule("linear_quadratic", "Linear Quadratic", {"timestep_spacing": "linspace"}, "evenly spaced steps"),
-    Schedule("kl_optimal", "KL Optimal", {"use_karras_sigmas": True, **_WHOLE}, "Karras' noise levels"),
+    Schedule("kl_optimal", "KL Optimal", {"use_karras_sigmas": True}, "Karras' noise levels"),
 )
 
 _OTHER_SCHEDULE_NAMES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
@@ -173,7 +169,7 @@ def diffusers_scheduler(sampler: str, scheduler: str) -> DiffusersScheduler:
     takes = _TAKES.get(row.diffusers, _SPACING | _CURVES)
     taken = {key: value for key, value in schedule.arguments.items() if key in takes}
     differences = [text for text in (row.instead_of, schedule.instead_of) if text]
-    if not taken or schedule.arguments.keys() & (_CURVES - takes):
+    if not taken:
         taken = {"timestep_spacing": "linspace"} if "timestep_spacing" in takes else {}
         differences = [row.instead_of] if row.instead_of else []
         differences.append(f"{row.diffusers} spaces its steps evenly")

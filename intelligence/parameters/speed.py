@@ -41,7 +41,7 @@ NOISE_WEIGHT = 2.0
 """Relative spread of runs before residuals tell it, and how many runs it counts for."""
 
 LEAST = 0.3
-"""Share of what its linear TFLOP take that a run is believed to take at least, whatever little runs told."""
+"""Share of what its TFLOP take that a run is believed to take at least, however little earlier runs tell."""
 
 FORGETTING = 0.97
 """How much a run counts against the one after it: half after 23 runs."""
@@ -50,10 +50,9 @@ TAILS = 4.0
 QUANTILE = 2.13
 """Of Student's t with as many degrees of freedom, for an interval that holds 90 %."""
 
-
 PARTS = 6
 ITEM, DECODE = slice(0, 3), slice(4, 6)
-"""Which of them forward items have, and decodes."""
+"""How many parts there are (`_parts`); which of them forward items have, and which decodes."""
 
 
 class TimeEstimate(NamedTuple):
