@@ -187,7 +187,7 @@ class Planner:
         images: int = 1,
         tile_size: int | None = None,
         weights_gb: Mapping[str, float] | None = None,
-        vae_dtype: str = "float32",
+        vae_dtype: str | None = None,
         resources: Resources | None = None,
         parallel: bool = True,
         failed: Mapping[str, MemoryPlan] | None = None,
@@ -221,6 +221,7 @@ class Planner:
             lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
             configs=configs,
             activation_gb=activation_gb,
+            item_seconds=self.optimizer.item_seconds(parameters),
         )
         return GenerationPlan(recommendations, memory)
 

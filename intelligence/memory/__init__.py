@@ -1,7 +1,7 @@
 """What the machine has, what a job needs, and the plan that fits one onto the other."""
 
 from .manager import MemoryManager, Usage
-from .offload import ModelOffloader, OffloadConfig, is_rounded, release_pipeline
+from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
 from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
 from .pool import EvictionPolicy, ModelPool
 from .resources import card
@@ -21,8 +21,7 @@ __all__ = [
     "Resources",
     "Usage",
     "card",
-    "describe",
-    "is_rounded",
+    "carries",
     "peak_line",
     "plan_lines",
     "release_pipeline",

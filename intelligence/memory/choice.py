@@ -8,13 +8,29 @@ from typing import Generic, NamedTuple, TypeVar
 
 from ..config import OffloadStrategy
 from .plan import Option
-from .prediction import Decoding, Demand, Denoising, Job, Placement, lora_demand, stage_demand, text_demand
+from .prediction import (
+    FINEST_FIRST,
+    Decoding,
+    Demand,
+    Denoising,
+    Job,
+    Placement,
+    lora_demand,
+    stage_demand,
+    text_demand,
+)
 
 SIZE_STEP = 64
 """Pixels of the longer side by which the largest size that fits is searched."""
 
 SMALLER = 0.95
 """Of what a plan needs, what is worth calling smaller."""
+
+DECODES = ("float32", "float16", "bfloat16")
+"""By the digits that they keep."""
+
+COARSE = "nf4"
+"""A weight format that changes the picture visibly: it stands against streaming alone, which is slower by far."""
 
 How = TypeVar("How", Denoising, Decoding)
 
@@ -29,7 +45,7 @@ class Choices:
     cfg_split: Sequence[bool]
     attention_slicing: Sequence[bool]
     tiles: Sequence[int]
-    vae_dtype: str
+    vae_dtypes: Sequence[str]
 
 
 class Way(NamedTuple):
@@ -40,6 +56,11 @@ class Way(NamedTuple):
     decoding: Decoding
     stages: dict[str, Demand]
     seconds: float
+
+    @property
+    def rounding(self) -> tuple[int, int]:
+        """How far weights and decode are from exact, to be compared."""
+        return list(FINEST_FIRST).index(self.placement.weight_dtype), DECODES.index(self.decoding.dtype)
 
     @property
     def peak(self) -> float:
@@ -80,24 +101,28 @@ def way(job: Job, placement: Placement, denoising: Denoising, decoding: Decoding
 
 
 def ways(job: Job, choices: Choices) -> list[Way]:
-    """Every combination, but for those that another with the same placement beats in time and memory both."""
+    """Every combination, but for those that another as exact and placed alike beats in time and memory both."""
     return [
         found
         for strategy in choices.strategies
         for weight_dtype in choices.weight_dtypes
-        for found in _placed(job, Placement(strategy, weight_dtype), choices)
+        if (placement := Placement(strategy, weight_dtype)).possible
+        for found in _placed(job, placement, choices)
     ]
 
 
 def fastest(found: Iterable[Way], budget: float | None) -> Way | None:
-    """The fastest that fits; None when none does. Rounded weights only for a strategy that fits with no exact ones."""
+    """The fastest that fits; None when none does. Of each strategy only what fits with the least rounding counts, and
+    4 bit weights only where no other whole model fits."""
     fitting = [way for way in found if budget is None or way.need <= budget]
-    exact = {way.placement.strategy for way in fitting if way.placement.exact}
-    return min(
-        (way for way in fitting if way.placement.exact or way.placement.strategy not in exact),
-        key=lambda way: way.seconds,
-        default=None,
-    )
+    least: dict[OffloadStrategy, tuple[int, int]] = {}
+    for way in fitting:
+        strategy = way.placement.strategy
+        least[strategy] = min(way.rounding, least.get(strategy, way.rounding))
+    kept = [way for way in fitting if way.rounding == least[way.placement.strategy]]
+    finer = [way for way in kept if way.placement.weight_dtype != COARSE]
+    whole = any(way.placement.strategy is not OffloadStrategy.SEQUENTIAL for way in finer)
+    return min(finer if whole else kept, key=lambda way: way.seconds, default=None)
 
 
 def smallest(found: Iterable[Way]) -> Way:
@@ -106,13 +131,16 @@ def smallest(found: Iterable[Way]) -> Way:
 
 
 def neighbours(found: Sequence[Way], chosen: Way, budget: float | None) -> tuple[Way | None, Way | None]:
-    """The least of what is faster than `chosen` but does not fit, and the fastest of what needs clearly less."""
+    """The least of what is faster than `chosen` and as exact but does not fit, and the fastest of what needs clearly
+    less, in 4 bits where nothing else does."""
     taken = max(chosen.need, budget or 0.0)
-    faster = (way for way in found if way.seconds < chosen.seconds and way.need > taken)
+    faster = (
+        way for way in found if way.rounding <= chosen.rounding and way.seconds < chosen.seconds and way.need > taken
+    )
     less = (way for way in found if way.need < chosen.need * SMALLER)
     return (
         min(faster, key=lambda way: (way.need, way.seconds), default=None),
-        min(less, key=lambda way: (way.seconds, way.need), default=None),
+        min(less, key=lambda way: (way.placement.weight_dtype == COARSE, way.seconds, way.need), default=None),
     )
 
 
@@ -152,9 +180,10 @@ def _placed(job: Job, placement: Placement, choices: Choices) -> Iterator[Way]:
         for batch in choices.batches
     )
     for first in _unbeaten(_denoising(job, placement, how) for how in forwards):
-        decodes = (Decoding(tile, choices.vae_dtype) for tile in choices.tiles)
-        for last in _unbeaten(_decoding(job, placement, how, first.how.batch) for how in decodes):
-            yield _joined(shared, placement, first, last)
+        for dtype in choices.vae_dtypes:
+            decodes = (Decoding(tile, dtype) for tile in choices.tiles)
+            for last in _unbeaten(_decoding(job, placement, how, first.how.batch) for how in decodes):
+                yield _joined(shared, placement, first, last)
 
 
 def _shared(job: Job, placement: Placement) -> dict[str, Demand]:

@@ -36,8 +36,10 @@ class Footprints:
     largest: Mapping[str, float]
     """Largest module without children of each stage."""
     linear: float
-    """All Linear layers of the UNet together: what 8 and 4 bit quantization shrinks."""
+    """Matrices of all Linear layers of the UNet together: what 8 and 4 bit quantization shrinks."""
     largest_linear: float
+    linear_rows: int
+    """Output features of these layers, each of which has a scale of its own where 8 bits are kept."""
     text: tuple[float, ...]
     """`Footprint` of encoding prompt and negative prompt."""
     unet: Mapping[str, tuple[Rows, ...]]
@@ -103,6 +105,7 @@ def measure(
             largest={stage: round(max(part.largest for part in parts), 2) for stage, parts in sizes.items()},
             linear=round(sizes["unet"][0].linear, 2),
             largest_linear=round(sizes["unet"][0].largest_linear, 2),
+            linear_rows=sizes["unet"][0].linear_rows,
             text=tuple(round(max(values), 4) for values in zip(*map(text_footprint, encoders), strict=True)),
             unet={attention: tuple(both if len(both) == 2 else _halved(both)) for attention, both in by_items.items()},
             vae={"diffusers": rows((side, vae_footprint(vae, side, side)) for side in vae_sides)},
@@ -150,6 +153,7 @@ def _read(entry: Mapping[str, Any]) -> Footprints:
         largest=entry["largest"],
         linear=entry["linear"],
         largest_linear=entry["largest_linear"],
+        linear_rows=entry["linear_rows"],
         text=tuple(entry["text"]),
         unet={attention: tuple(map(tuples, both)) for attention, both in entry["unet"].items()},
         vae={decoder: tuples(found) for decoder, found in entry["vae"].items()},

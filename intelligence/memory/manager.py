@@ -157,14 +157,14 @@ class MemoryManager:
             tile_size: side of a VAE tile in pixels; 0: decode whole.
             weights_gb: true sizes by stage where the host knows them.
             vae_dtype: on a GPU `float32` (diffusers decodes SDXL so), `float16` or `bfloat16` (ComfyUI on recent GPUs).
-            weight_dtype: `float16` (as loaded), `float8`, `int8` or `int4`, of the UNet's weights.
+            weight_dtype: `float16` (as loaded), `float8`, `int8` or `nf4` (4 bits), of the UNet's weights.
             attention: `flash` (also memory-efficient) or `math`.
             lora_gb, configs: see `plan`.
 
         Raises:
             InvalidInputError: a size or count that cannot be, an unknown name.
         """
-        require(weight_dtype in prediction.WEIGHT_SHRINK, f"weight_dtype is unknown: {weight_dtype!r}")
+        require(weight_dtype in prediction.FINEST_FIRST, f"weight_dtype is unknown: {weight_dtype!r}")
         require(attention in ("flash", "math"), f"attention must be flash or math, got {attention!r}")
         _check(width, height, batch_size, weights_gb, vae_dtype)
         vae_dtype = "float32" if device == "cpu" else vae_dtype
@@ -186,6 +186,7 @@ class MemoryManager:
             context_gb=prediction.UNKNOWN_CONTEXT.get(device, 0.0),
         )
         placement = Placement(strategy, weight_dtype)
+        require(placement.possible, f"weight_dtype: {weight_dtype} cannot be streamed, only float16 and float8 can")
         taken = way(job, placement, Denoising(batch_size, cfg_split), Decoding(tile_size, vae_dtype))
         return {stage: demand.peak for stage, demand in taken.stages.items()}
 
@@ -203,29 +204,29 @@ class MemoryManager:
         weights_gb: Mapping[str, float] | None = None,
         resources: Resources | None = None,
         parallel: bool = True,
-        vae_dtype: str = "float32",
+        vae_dtype: str | None = None,
         host: HostTraits | None = None,
         steps: int = STEPS,
         failed: Mapping[str, MemoryPlan] | None = None,
         lora_gb: float = 0.0,
         configs: Mapping[str, Mapping[str, Any]] | None = None,
         activation_gb: Mapping[str, float] | None = None,
-        tflops: float | None = None,
+        item_seconds: float | None = None,
     ) -> MemoryPlan:
         """The fastest plan that fits the smallest of `max_vram_gb`, the settings' limit and what is free.
 
         Weighed against each other: everything on the device, whole models offloaded, modules streamed; the VAE decoded
         whole or in tiles; smaller forward batches; prompt and negative prompt apart; sliced attention where the device
-        has no better; and, for a strategy that fits in no other way, the UNet's weights as 8 bit floats. On a CPU or
-        MPS the memory is shared, so there is nothing to offload; a CPU's budget is the free RAM, whatever the limits on
-        VRAM say. A job that nothing fits comes back with `fits=False` as the plan that needs least, with the largest
-        size that would fit.
+        has no better; for a strategy that fits in no other way a bfloat16 decode, and the UNet's weights in 8 bits; and
+        in 4 bits where only streaming would fit. On a CPU or MPS the memory is shared, so there is nothing to offload;
+        a CPU's budget is the free RAM, whatever the limits on VRAM say. A job that nothing fits comes back with
+        `fits=False` as the plan that needs least, with the largest size that would fit.
 
         Args:
             tile_size: side of a VAE tile in pixels, 0 to decode whole; None: decided here.
             weights_gb: true sizes by stage, in the precision that they are loaded in.
             parallel: whether several images may share a forward batch.
-            vae_dtype: see `predict`.
+            vae_dtype: see `predict`; None: decided here for diffusers, `float32` elsewhere.
             host: what the host can carry out.
             steps: model evaluations an image, for the predicted time.
             failed: by stage, a plan for this job that ran out of memory there: what takes as much does not fit. Where
@@ -235,22 +236,24 @@ class MemoryManager:
                 its architecture's usual one, it is simulated once: 1–2 s, with diffusers and transformers.
             activation_gb: the host's own figures at this size, for a model of another architecture than SDXL, SD1 and
                 SD2: `unet` for one forward item, `vae` for one image.
-            tflops: speed of the device (TFLOP/s) where it was measured.
+            item_seconds: what one forward item of this size takes by earlier runs on this device; None: by its work, at
+                an assumed speed.
 
         Raises:
             InvalidInputError: a size, count, name or limit that cannot be.
             StorageError: what was learned of this device cannot be read.
         """
-        _check(width, height, images, weights_gb, vae_dtype)
+        _check(width, height, images, weights_gb, vae_dtype or "float32")
         settings = settings or MemorySettings()
         resources = resources or self.detect_resources()
         asked = settings.offload_strategy
         device = resources.device
-        vae_dtype = "float32" if device == "cpu" else vae_dtype
         budget, budget_reason = reasons.budget(resources, settings, max_vram_gb)
         host = host or self._host
+        vae_dtypes = _vae_dtypes(vae_dtype, host, architecture, configs, resources)
         known = _footprints(architecture, configs, weights_gb, device)
         measured = resources.context_gb
+        item_tflop = known.unet_call(width * height, 2).tflop / 2
         job = Job(
             width,
             height,
@@ -258,7 +261,7 @@ class MemoryManager:
             cfg,
             steps,
             known,
-            _weights(known, device, vae_dtype, host, weights_gb),
+            _weights(known, device, vae_dtypes[0], host, weights_gb),
             attention=resources.attention,
             weight_bytes=_weight_bytes(device),
             decoder=host.decoder,
@@ -268,7 +271,7 @@ class MemoryManager:
             pages_weights=resources.dynamic_vram,
             activation_gb=activation_gb if footprints.of_architecture(architecture) is None else None,
             corrections=self._corrections.of(resources.name) if self._corrections else {},
-            tflops=tflops or prediction.DEFAULT_TFLOPS,
+            tflops=prediction.DEFAULT_TFLOPS if item_seconds is None else item_tflop / item_seconds,
         )
         choices = Choices(
             strategies=_strategies(asked, resources),
@@ -277,7 +280,7 @@ class MemoryManager:
             cfg_split=(False, True) if cfg and host.cfg_split else (False,),
             attention_slicing=(False, True) if host.attention_slicing and job.attention == "math" else (False,),
             tiles=[0, *(tile for tile in TILES if tile < max(width, height))] if tile_size is None else [tile_size],
-            vae_dtype=vae_dtype,
+            vae_dtypes=vae_dtypes,
         )
         found = ways(job, choices)
         tried = {stage: _way(job, plan) for stage, plan in (failed or {}).items()}
@@ -286,7 +289,7 @@ class MemoryManager:
         fitting = fastest(possible, budget)
         chosen = fitting or smallest(possible or tried.values())
         better, smaller = neighbours(found, chosen, budget)
-        said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, images)]
+        said = [budget_reason, *reasons.for_way(chosen, found, asked, resources, job, learned=item_seconds is not None)]
         largest = None
         if fitting is None:
             largest = largest_size(job, choices, budget, peaks)
@@ -378,14 +381,38 @@ def _strategies(asked: OffloadStrategy, resources: Resources) -> tuple[OffloadSt
 
 
 def _weight_dtypes(host: HostTraits, resources: Resources, settings: MemorySettings) -> list[str]:
-    """What the host offers, the device can hold and the user allows."""
+    """What the host offers, the device and the libraries here can hold, and the user allows."""
     needed = {"float8": "float8_e4m3fn"}
     possible = resources.device in OWN_MEMORY and not resources.dynamic_vram and not settings.exact_weights
     return [
         dtype
         for dtype in host.weight_dtypes
-        if dtype == "float16" or (possible and (dtype not in needed or needed[dtype] in resources.dtypes))
+        if dtype == "float16" or (possible and needed.get(dtype, dtype) in resources.dtypes)
     ]
+
+
+def _vae_dtypes(
+    asked: str | None,
+    host: HostTraits,
+    architecture: Architecture,
+    configs: Mapping[str, Mapping[str, Any]] | None,
+    resources: Resources,
+) -> tuple[str, ...]:
+    """What the VAE may decode in, the most exact first.
+
+    SDXL's overflows in float16, but for those whose configuration says that they do not (`force_upcast`); diffusers
+    decodes these, SD1's and SD2's as they were loaded.
+    """
+    if resources.device == "cpu":
+        return ("float32",)
+    if asked is not None or host.decoder != "diffusers":
+        return (asked or "float32",)
+    if architecture in (Architecture.SD1, Architecture.SD2) or not (configs or {}).get("vae", {}).get(
+        "force_upcast", True
+    ):
+        return ("float16",)
+    brief = resources.device in OWN_MEMORY and "bfloat16" in resources.dtypes
+    return ("float32", "bfloat16") if brief else ("float32",)
 
 
 def _batches(images: int) -> Sequence[int]:

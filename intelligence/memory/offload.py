@@ -10,6 +10,8 @@ from ..config import MemorySettings, OffloadStrategy, require
 from ..records import Reason
 from .manager import OWN_MEMORY, MemoryManager
 from .plan import DIFFUSERS, MemoryPlan
+from .prediction import Placement
+from .quantization import store, stored_as, stored_bytes
 from .resources import GIB
 
 _STAGES = (("text_encoder", "text"), ("vae", "vae"))
@@ -30,7 +32,7 @@ class OffloadConfig:
     execution_device: str = "cpu"
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
-    """How the sampling model's weights lie: as loaded (`float16`) or `float8`."""
+    """How the sampling model's weights lie: as loaded (`float16`), `float8`, `int8` or `nf4`."""
 
 
 class ModelOffloader:
@@ -52,16 +54,21 @@ class ModelOffloader:
         fetches each module's weights while the one before computes (CUDA, XPU), or when it is called.
 
         Raises:
-            InvalidInputError: the weights were stored as 8 bit floats before, and the plan wants them as loaded: load
-                the model anew.
+            InvalidInputError: the weights were rounded before, in another way than the plan wants: load the model anew;
+                or they are to be streamed in a format that cannot be.
+            MissingDependencyError: the library for such weights is not installed.
         """
         modules = _modules(pipe)
         plan = plan or self._plan(pipe, modules)
+        require(Placement(plan.strategy, plan.weight_dtype).possible, f"{plan.weight_dtype} weights cannot be streamed")
+        require(carries(pipe, plan), "the weights were rounded by an earlier distribution: load the model anew")
         sampler = _sampler(modules)
         release_pipeline(pipe)
-        _store(pipe, sampler, plan.weight_dtype)
+        if stored_as(sampler) != plan.weight_dtype:
+            store(sampler, plan.weight_dtype, plan.device)
         if "vae" in modules and hasattr(modules["vae"], "enable_tiling"):
             set_tiling(modules["vae"], plan.tile_size)
+            set_vae_dtype(modules["vae"], plan.vae_dtype)
         if hasattr(sampler, "set_attention_slice"):
             sampler.set_attention_slice("max" if plan.attention_slicing else None)
         _PLACE[plan.strategy](pipe, modules, plan.device)
@@ -96,13 +103,34 @@ def set_tiling(vae: Any, tile: int) -> None:
     vae.tile_latent_min_size = max(1, tile // 2 ** (len(vae.config.block_out_channels) - 1))
 
 
+def set_vae_dtype(vae: Any, dtype: str) -> None:
+    """Make a diffusers AutoencoderKL decode in `dtype`; empty: as its pipeline does.
+
+    A VAE in float16 keeps its weights where `dtype` is float32: SDXL's pipeline casts them for the decode, and back.
+    """
+    import torch
+
+    if not dtype:
+        return
+    first = vae.post_quant_conv  # latents come in the precision of the UNet
+    if first is not None and _as_its_weight not in first._forward_pre_hooks.values():
+        first.register_forward_pre_hook(_as_its_weight)
+    if vae.dtype == torch.float16 and dtype in ("float16", "float32"):
+        vae.register_to_config(force_upcast=dtype == "float32")
+    else:
+        torch.nn.Module.to(vae, dtype=getattr(torch, dtype))
+
+
+def _as_its_weight(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return inputs[0].to(module.weight.dtype), *inputs[1:]
+
+
 def weights_gb(model: Any) -> float | None:
     """GiB of parameters and buffers of an nn.Module or of a diffusers pipeline; None for anything else."""
     import torch
 
     if isinstance(model, torch.nn.Module):
-        tensors = (*model.parameters(), *model.buffers())
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors) / GIB
+        return sum(stored_bytes(tensor) for tensor in (*model.parameters(), *model.buffers())) / GIB
     modules = _modules(model) if isinstance(getattr(model, "components", None), dict) else {}
     return sum(weights_gb(module) or 0.0 for module in modules.values()) if modules else None
 
@@ -121,11 +149,17 @@ def release_pipeline(pipe: Any) -> None:
                     registry.remove_hook(name, recurse=False)
 
 
-def is_rounded(pipe: Any) -> bool:
-    """Whether the sampling model's weights were rounded to 8 bit floats."""
+def carries(pipe: Any, plan: MemoryPlan, *, new_loras: bool = False) -> bool:
+    """Whether `pipe` can be set up as `plan` says: weights that an earlier distribution rounded cannot be had back, and
+    LoRAs that load onto 8 bit floats (`new_loras`) would be rounded too."""
     import torch
 
-    return any(parameter.dtype == torch.float8_e4m3fn for parameter in _sampler(_modules(pipe)).parameters())
+    modules = _modules(pipe)
+    stored = stored_as(_sampler(modules))
+    if stored not in ("float16", plan.weight_dtype) or (stored == "float8" and new_loras):
+        return False
+    brief = "vae" in modules and modules["vae"].dtype == torch.bfloat16
+    return not brief or plan.vae_dtype in ("", "bfloat16")
 
 
 def _on_device(pipe: Any, _modules: dict[str, Any], device: str) -> None:
@@ -165,18 +199,6 @@ _PLACE: dict[OffloadStrategy, Callable[[Any, dict[str, Any], str], None]] = {
     OffloadStrategy.CPU_OFFLOAD: _one_at_a_time,
     OffloadStrategy.SEQUENTIAL: _streamed,
 }
-
-
-def _store(pipe: Any, sampler: Any, weight_dtype: str) -> None:
-    import torch
-
-    stored = is_rounded(pipe)
-    require(
-        weight_dtype == "float8" or not stored,
-        "the weights were rounded to 8 bit floats by an earlier distribution: load the model anew",
-    )
-    if weight_dtype == "float8" and not stored:
-        sampler.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=sampler.dtype)
 
 
 class _Halves:

@@ -27,7 +27,8 @@ class Resources(Record):
     others_gb: float | None = None
     """What other processes hold on the device; None: cannot be told."""
     dtypes: tuple[str, ...] = ()
-    """Of float16, bfloat16, float8_e4m3fn: what the device converts from and to; empty: not told."""
+    """Of float16, bfloat16, float8_e4m3fn: what the device converts from and to; of int8 and nf4: what the libraries
+    here can keep weights as; empty: not told."""
     attention: str = "flash"
     """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
     dynamic_vram: bool = False
@@ -40,7 +41,7 @@ class Option(Record):
 
     strategy: OffloadStrategy
     weight_dtype: str = "float16"
-    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8` or `int4`."""
+    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
     batch_size: int = 1
     cfg_split: bool = False
     attention_slicing: bool = False
@@ -65,8 +66,10 @@ class HostTraits:
     """Weights lie where the plan says, so that a measured peak tells what the rest took."""
 
 
-DIFFUSERS = HostTraits("diffusers", weight_dtypes=("float16", "float8"), cfg_split=True, attention_slicing=True)
-COMFYUI = HostTraits("comfyui", cfg_split=True, patches_loras=True, places_weights=False)
+DIFFUSERS = HostTraits(
+    "diffusers", weight_dtypes=("float16", "int8", "float8", "nf4"), cfg_split=True, attention_slicing=True
+)
+COMFYUI = HostTraits("comfyui", patches_loras=True, places_weights=False)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class MemoryPlan(Record):
     """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`."""
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
-    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8` or `int4`."""
+    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
     vae_dtype: str = ""
     """What the VAE decodes in; empty: as the host does."""
     cfg_split: bool = False
@@ -125,6 +128,7 @@ class MemoryPlan(Record):
             self.strategy,
             self.device,
             self.weight_dtype,
+            self.vae_dtype,
             self.tile_size,
             self.cfg_split,
             self.attention_slicing,

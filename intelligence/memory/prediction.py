@@ -58,11 +58,34 @@ FLOAT32_SLOWDOWN = 2.0
 SLICING_SLOWDOWN = 1.1
 """Attention one head at a time (diffusers' guide: about 10 % slower)."""
 
-WEIGHT_SHRINK = {"float16": (0.0, 0.0), "float8": (0.5, 0.0), "int8": (0.0, 0.5), "int4": (0.0, 0.75)}
-"""What a weight format saves, as shares of (all weights of the UNet, its Linear layers), without scales."""
-CONVERSIONS = {"float16": 0.0, "float8": 6.0, "int8": 3.0, "int4": 2.5}
-"""Bytes read and written for each parameter and forward to get weights to compute with: float8 is cast in place and
-back (1 + 2 + 2 + 1), the integers are expanded (1 or ½, and 2)."""
+
+class WeightFormat(NamedTuple):
+    """How the UNet's weights are kept."""
+
+    everything: float = 1.0
+    """Share of its bytes that is left of every weight."""
+    matrices: float = 1.0
+    """Share that is left of the matrices of Linear layers, scales for groups of numbers counted in."""
+    row_bytes: int = 0
+    """What each output feature of a Linear layer has beside its numbers."""
+    traffic: float = 0.0
+    """Bytes moved for each parameter and forward beside reading what is kept, to get weights to compute with."""
+    streams: bool = True
+    """Whether modules can be fetched one by one."""
+
+
+FINEST_FIRST: dict[str, WeightFormat] = {
+    "float16": WeightFormat(),
+    "int8": WeightFormat(matrices=0.5, row_bytes=5, traffic=4.0, streams=False),
+    "float8": WeightFormat(everything=0.5, traffic=6.0),
+    "nf4": WeightFormat(matrices=0.28125, traffic=4.0, streams=False),
+}
+"""By how little a format changes the picture; rms of a Linear layer's output: int8 0.4 %, float8 2.6 %, nf4 9 %.
+
+int8 has a float32 scale and a zero point of a byte for each row [torchao's Int8Tensor], nf4 ½ byte a number and a
+float32 scale for 64 of them. float8 is cast in place and back (2 + 2 + 1 + 1); of the others a copy is written and
+read (2 + 2). What streams is on the device for a moment only, so they would save nothing there, and the scales of nf4
+would not follow diffusers' group offloading."""
 
 
 @dataclass(frozen=True)
@@ -118,16 +141,21 @@ class Placement:
     weight_dtype: str = "float16"
 
     @property
-    def exact(self) -> bool:
-        """Whether weights are as they were loaded."""
-        return self.weight_dtype == "float16"
+    def format(self) -> WeightFormat:
+        return FINEST_FIRST[self.weight_dtype]
+
+    @property
+    def possible(self) -> bool:
+        """Whether this strategy works with this format."""
+        return self.format.streams or self.strategy is not OffloadStrategy.SEQUENTIAL
 
     def weights(self, job: Job) -> dict[str, float]:
         """Weights of each stage as they lie on the device or in RAM."""
-        of_all, of_linear = WEIGHT_SHRINK[self.weight_dtype]
-        whole = job.footprints.weights["unet"]
-        shrunk = 1 - of_all - of_linear * job.footprints.linear / whole
-        unet = job.weights["unet"] * shrunk + job.lora_gb
+        kept = self.format
+        matrices = job.footprints.linear / job.footprints.weights["unet"]
+        share = kept.everything - (1 - kept.matrices) * matrices
+        scales = kept.row_bytes * job.footprints.linear_rows / 2**30
+        unet = job.weights["unet"] * share + scales + job.lora_gb
         return {"text": job.weights["text"], "unet": unet, "vae": job.weights["vae"]}
 
     def resident(self, job: Job, stage: str, vae_dtype: str = "float16") -> float:
@@ -137,7 +165,7 @@ class Placement:
         largest = job.footprints.largest[stage] * MIB
         if job.pages_weights:
             return min(largest, weights[stage])
-        cast = 0.0 if self.exact or stage != "unet" else largest
+        cast = self._copy(job) if stage == "unet" else 0.0
         upcast = stage == "vae" and job.decoder == "diffusers" and job.weight_bytes < BYTES[vae_dtype]
         own = min(STREAMED_LEAVES * largest, weights[stage])
         if self.strategy is not OffloadStrategy.SEQUENTIAL:
@@ -145,12 +173,18 @@ class Placement:
         others = sum(weights.values()) - weights[stage] if self.strategy is OffloadStrategy.FULL_GPU else 0.0
         return own * (2 if upcast else 1) + others + cast
 
+    def _copy(self, job: Job) -> float:
+        """The largest copy that is made of a module's weights to compute with."""
+        if self.format.everything < 1:
+            return job.footprints.largest["unet"] * MIB
+        return job.footprints.largest_linear * MIB if self.format.matrices < 1 else 0.0
+
     def seconds(self, job: Job, forwards: int, batches: int, computing: float) -> float:
         """Time that the weights take beside the computing: read and converted for every forward, and moved."""
         weights = self.weights(job)
         parameters = job.weights["unet"] / job.weight_bytes
         hooks = HOOK_SECONDS if self.weight_dtype == "float8" else 0.0
-        each = hooks + (weights["unet"] + parameters * CONVERSIONS[self.weight_dtype]) / WEIGHT_GB_S
+        each = hooks + (weights["unet"] + parameters * self.format.traffic) / WEIGHT_GB_S
         reading = forwards * each
         if job.pages_weights or self.strategy is OffloadStrategy.FULL_GPU:
             return reading

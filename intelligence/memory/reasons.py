@@ -8,7 +8,8 @@ from ..config import MemorySettings, OffloadStrategy
 from ..records import Reason
 from .choice import Way
 from .plan import Resources
-from .text import NAMES, describe
+from .prediction import Decoding, Job
+from .text import describe
 
 MEANING = {
     OffloadStrategy.FULL_GPU: "all weights stay on the device",
@@ -17,9 +18,15 @@ MEANING = {
 }
 
 WEIGHT_MEANING = {
-    "float8": "the UNet's weights lie there as 8 bit floats",
-    "int8": "the UNet's Linear weights lie there as 8 bit integers",
-    "int4": "the UNet's Linear weights lie there as 4 bit integers",
+    "float8": "the UNet's weights lie there as 8 bit floats, which changes the picture a little",
+    "int8": "the UNet's Linear weights lie there as 8 bit integers, which changes the picture a little",
+    "nf4": "the UNet's Linear weights lie there in 4 bits, which changes the picture visibly",
+}
+
+VAE_MEANING = {
+    "float16": "as it was loaded: this one does not overflow",
+    "bfloat16": "to stay within the budget; it has float32's range and fewer digits",
+    "float32": "SDXL's overflows in float16",
 }
 
 
@@ -51,28 +58,31 @@ def learned(corrections: Mapping[str, float]) -> list[Reason]:
 
 
 def for_way(
-    chosen: Way, found: Sequence[Way], asked: OffloadStrategy, resources: Resources, images: int
+    chosen: Way, found: Sequence[Way], asked: OffloadStrategy, resources: Resources, job: Job, *, learned: bool
 ) -> list[Reason]:
-    """Why `chosen` and what stood against the faster ones."""
+    """Why `chosen` and what stood against the faster ones. `learned`: the job's speed is from earlier runs."""
     placement, denoising, decoding = chosen.placement, chosen.denoising, chosen.decoding
-    fastest = min(found, key=lambda way: way.seconds)
-    text = f"{MEANING[placement.strategy]}; predicted peak {chosen.peak:.1f} GiB, about {chosen.seconds:.0f} s"
+    fastest = min((way for way in found if way.rounding <= chosen.rounding), key=lambda way: way.seconds)
+    speed = f"at the {job.tflops:.2g} TFLOP/s that {'earlier runs reached' if learned else 'are assumed'}"
+    took = f"about {chosen.seconds:.0f} s {speed}"
+    text = f"{MEANING[placement.strategy]}; predicted peak {chosen.peak:.1f} GiB, {took}"
     if resources.dynamic_vram:
-        text = f"ComfyUI pages weights in and out by itself; predicted peak without them {chosen.peak:.1f} GiB"
+        text = f"ComfyUI pages weights in and out by itself; predicted peak without them {chosen.peak:.1f} GiB, {took}"
     elif asked is not OffloadStrategy.AUTO:
         text += f"; {asked.value} was asked for"
         if asked is not placement.strategy:
             text += f", but on {resources.device} there is no separate memory to offload to"
     faster = (
-        f"{describe(fastest.option(), images)}, needing about {fastest.need:.1f} GiB" if fastest != chosen else None
+        f"{describe(fastest.option(), job.images)}, needing about {fastest.need:.1f} GiB" if fastest != chosen else None
     )
     made = [Reason("strategy", text, otherwise=faster)]
     if placement.weight_dtype in WEIGHT_MEANING:
-        made.append(
-            Reason("weight_dtype", f"{WEIGHT_MEANING[placement.weight_dtype]}, which changes the picture a little")
-        )
+        made.append(Reason("weight_dtype", WEIGHT_MEANING[placement.weight_dtype]))
+    if job.decoder == "diffusers" and job.device != "cpu":
+        made.append(Reason("vae_dtype", f"the VAE decodes in {decoding.dtype}: {VAE_MEANING[decoding.dtype]}"))
     if decoding.tile:
-        whole = next((way for way in found if not way.decoding.tile and way.placement == placement), None)
+        at_once = (placement, Decoding(0, decoding.dtype))
+        whole = next((way for way in found if (way.placement, way.decoding) == at_once), None)
         made.append(
             Reason(
                 "tile_size",
@@ -89,7 +99,7 @@ def for_way(
         made.append(
             Reason(
                 "batch_size",
-                f"{denoising.batch} of {images} images per forward batch, to stay within the budget",
+                f"{denoising.batch} of {job.images} images per forward batch, to stay within the budget",
                 otherwise=f"{most} per forward batch",
             )
         )

@@ -8,12 +8,13 @@ from types import ModuleType
 from typing import Any
 
 from ..config import is_number, require
+from . import quantization
 from .plan import Resources
 
 GIB = 2**30
 
 DTYPES = ("float16", "bfloat16", "float8_e4m3fn")
-"""What weights or a decode may be kept in to save memory."""
+"""What weights or a decode may be kept in to save memory, of torch's own."""
 
 LARGEST_CONTEXT = 781 / 1024
 """Most that a CUDA context was seen to take (facts of older stacks; 128–256 MiB on newer ones)."""
@@ -56,7 +57,7 @@ def card(vram_gb: float, machine: Resources) -> Resources:
         machine.ram_total_gb,
         machine.ram_free_gb,
         backend="cuda",
-        dtypes=DTYPES,
+        dtypes=(*DTYPES, *quantization.installed()),
     )
 
 
@@ -77,7 +78,7 @@ def _card(device: str, backend: ModuleType | Any, ram_total: float, ram_free: fl
         backend=backend_of(device),
         context_gb=context_gb(outside, others),
         others_gb=others,
-        dtypes=dtypes(device),
+        dtypes=(*dtypes(device), *quantization.installed()),
         attention=attention(device),
     )
 

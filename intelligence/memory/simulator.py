@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from .allocator import Event, least_limit, replay
+from .quantization import parts_of, stored_bytes
 
 MIB = 2**20
 
@@ -49,7 +50,8 @@ class _Record:
     _keys: int = 0
 
     def ignore(self, tensor: Any) -> None:
-        self._known.add(tensor.untyped_storage()._cdata)
+        for part in parts_of(tensor):
+            self._known.add(part.untyped_storage()._cdata)
 
     def add(self, tensor: Any) -> None:
         storage = tensor.untyped_storage()
@@ -159,8 +161,11 @@ class Weights(NamedTuple):
     largest: float
     """Of the largest module without children: what streaming holds at a time."""
     linear: float
-    """Of all Linear layers together."""
+    """Of the matrices of all Linear layers together."""
     largest_linear: float
+    """Of the largest of them."""
+    linear_rows: int
+    """Output features of all Linear layers."""
 
 
 def weights(module: Any) -> Weights:
@@ -168,12 +173,14 @@ def weights(module: Any) -> Weights:
     import torch
 
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
-    linear = [_weight_mib(part) for part in leaves if isinstance(part, torch.nn.Linear)]
-    return Weights(_weight_mib(module), max(map(_weight_mib, leaves)), sum(linear), max(linear, default=0.0))
+    matrices = [part.weight for part in leaves if isinstance(part, torch.nn.Linear)]
+    linear = [_bytes(matrix) / MIB for matrix in matrices]
+    rows = sum(matrix.shape[0] for matrix in matrices)
+    return Weights(_weight_mib(module), max(map(_weight_mib, leaves)), sum(linear), max(linear, default=0.0), rows)
 
 
 def _weight_mib(module: Any) -> float:
-    return sum(_bytes(tensor) for tensor in (*module.parameters(), *module.buffers())) / MIB
+    return sum(stored_bytes(tensor) for tensor in (*module.parameters(), *module.buffers())) / MIB
 
 
 def build(config: Mapping[str, Any], dtype: str) -> Any:

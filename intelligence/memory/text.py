@@ -9,7 +9,7 @@ WIDTH = 24
 
 NAMES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
 
-WEIGHTS = {"float8": "8 bit float weights", "int8": "8 bit weights", "int4": "4 bit weights"}
+WEIGHTS = {"float8": "8 bit float weights", "int8": "8 bit weights", "nf4": "4 bit weights"}
 
 
 def budget_bars(plan: MemoryPlan) -> list[str]:
@@ -57,5 +57,6 @@ def describe(option: Option | MemoryPlan, images: int | None = None) -> str:
         "CFG split" if option.cfg_split else None,
         "attention sliced" if option.attention_slicing else None,
         f"VAE tiles of {option.tile_size}" if option.tile_size else None,
+        "VAE in bfloat16" if option.vae_dtype == "bfloat16" else None,
     ]
     return ", ".join(part for part in parts if part)

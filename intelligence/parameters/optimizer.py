@@ -227,6 +227,14 @@ class ParameterOptimizer:
         )
         return learn(self._timings(key), key).estimate(work)
 
+    def item_seconds(self, parameters: OptimizedParameters) -> float | None:
+        """What a forward item of `parameters` took in earlier runs of this model and device; None: there are none."""
+        key = parameters.timing_key
+        if not key:
+            return None
+        speed = learn(self._timings(key), key)
+        return speed.item_seconds(parameters.width, parameters.height, architecture_of(parameters))
+
     def neighbours(self, parameters: OptimizedParameters, count: int) -> list[OptimizedParameters]:
         """`parameters` first, then at most `count` − 1 settings near them that are worth comparing; deterministic.
 

@@ -85,6 +85,14 @@ class Speed:
     cost: Cost
     """Of the model that ran."""
 
+    def item_seconds(self, width: int, height: int, architecture: Architecture) -> float | None:
+        """What one forward item takes; None: nothing was learned."""
+        if not self.runs:
+            return None
+        work = Work(width, height, 1, 0.0, 0, architecture)
+        seconds = sum(part * each for part, each in zip(_parts(work), self.seconds, strict=True)) - self.seconds[3]
+        return max(seconds, 0.3 * _tflop(work) * self.seconds[0])
+
     def estimate(self, work: Work) -> TimeEstimate:
         """How long `work` takes."""
         parts = _parts(work, self.cost)

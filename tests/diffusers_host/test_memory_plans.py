@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from intelligence.config import OffloadStrategy
-from intelligence.generation.diffusers_host import DiffusersHost
+from intelligence.generation.diffusers_host import DiffusersHost, loader
+from intelligence.generation.diffusers_host import host as host_module
 from intelligence.generation.embedded import EmbeddedModel, ensure_embedded
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
-from intelligence.memory import MemoryManager, MemoryPlan
+from intelligence.memory import MemoryManager, MemoryPlan, quantization
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
 from intelligence.registry import ModelMetadata
@@ -41,6 +42,11 @@ def plain(embedded: EmbeddedModel) -> Iterator[dict[tuple[int, ...], np.ndarray]
     yield {tuple(chosen): picture(host, embedded, chosen) for chosen in ORDER}
 
 
+def needs_library(dtype: str) -> None:
+    if dtype in quantization.LIBRARIES:
+        pytest.importorskip(quantization.LIBRARIES[dtype])
+
+
 def picture(host: DiffusersHost, embedded: EmbeddedModel, chosen: list[int], **memory: Any) -> np.ndarray:
     paths = [embedded.lora_paths[index] for index in chosen]
     loras = [
@@ -65,14 +71,58 @@ def test_loras_come_and_go(
         assert np.abs(found - plain[tuple(chosen)]).max() <= 1
 
 
-@pytest.mark.parametrize("strategy", [FULL, STREAMED, WHOLE_MODELS])
+@pytest.mark.parametrize(
+    ("dtype", "strategy", "limit"),
+    [
+        ("float8", FULL, 10),
+        ("float8", STREAMED, 10),
+        ("float8", WHOLE_MODELS, 10),
+        ("int8", FULL, 2),
+        ("int8", WHOLE_MODELS, 2),
+        ("nf4", FULL, 30),
+        ("nf4", WHOLE_MODELS, 30),
+    ],
+)
 def test_rounded_weights_with_loras_and_back(
-    host: DiffusersHost, embedded: EmbeddedModel, plain: dict[tuple[int, ...], np.ndarray], strategy: OffloadStrategy
+    host: DiffusersHost,
+    embedded: EmbeddedModel,
+    plain: dict[tuple[int, ...], np.ndarray],
+    dtype: str,
+    strategy: OffloadStrategy,
+    limit: float,
 ) -> None:
+    """`limit`: mean difference, of 255; that of the LoRAs is 45."""
+    needs_library(dtype)
     for chosen in ORDER:
-        found = picture(host, embedded, chosen, strategy=strategy, weight_dtype="float8", cfg_split=True)
-        assert 0 < np.abs(found - plain[tuple(chosen)]).mean() < 10
+        found = picture(host, embedded, chosen, strategy=strategy, weight_dtype=dtype, cfg_split=True)
+        assert 0 < np.abs(found - plain[tuple(chosen)]).mean() < limit
     assert np.abs(picture(host, embedded, [0]) - plain[(0,)]).max() <= 1
+
+
+def test_a_decode_in_bfloat16_and_back(
+    host: DiffusersHost, embedded: EmbeddedModel, plain: dict[tuple[int, ...], np.ndarray]
+) -> None:
+    whole, tiled = (picture(host, embedded, [0], vae_dtype="float32", tile_size=tile) for tile in (0, 64))
+    for strategy in (FULL, WHOLE_MODELS, STREAMED):
+        for tile, exact in ((0, whole), (64, tiled)):
+            found = picture(host, embedded, [0], strategy=strategy, vae_dtype="bfloat16", tile_size=tile)
+            assert 0 < np.abs(found - exact).mean() < 2
+    assert np.abs(picture(host, embedded, [0], vae_dtype="float32") - plain[(0,)]).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", ["int8", "nf4"])
+def test_loras_load_onto_integers(
+    host: DiffusersHost, embedded: EmbeddedModel, monkeypatch: pytest.MonkeyPatch, dtype: str
+) -> None:
+    """The base model is loaded once for all of them."""
+    needs_library(dtype)
+    loads = []
+    monkeypatch.setattr(
+        host_module, "load_pipeline", lambda *model: loads.append(model) or loader.load_pipeline(*model)
+    )
+    first, *_, last = [picture(host, embedded, chosen, weight_dtype=dtype) for chosen in ORDER]
+    assert len(loads) == 1
+    assert np.abs(first - last).max() <= 1
 
 
 def test_the_embedded_model_is_predicted_by_its_own_networks(host: DiffusersHost) -> None:

@@ -202,3 +202,17 @@ def test_a_pipeline_of_another_kind(standalone):
 def test_wrong_settings_are_refused(strategy, limit):
     with pytest.raises(InvalidInputError):
         ModelOffloader(strategy, limit)
+
+
+@pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
+def test_a_vae_in_half_precision_is_cast_by_its_pipeline_or_not(fresh, strategy):
+    """Loaded in float16, SDXL's pipeline casts it to float32 for the decode; a plan may ask for its own precision."""
+    fresh.vae.half()
+    seen = []
+    fresh.vae.decoder.conv_in.register_forward_pre_hook(lambda module, _: seen.append(module.weight.dtype))
+    for dtype in ("float32", "float16", "float32", "bfloat16"):
+        distribute(fresh, strategy, vae_dtype=dtype)
+        assert np.isfinite(run(fresh)).all()
+    assert seen == [torch.float32, torch.float16, torch.float32, torch.bfloat16]
+    with pytest.raises(InvalidInputError, match="load the model anew"):
+        distribute(fresh, strategy, vae_dtype="float32")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from intelligence.memory import resources
+from intelligence.memory import quantization, resources
 from intelligence.memory.resources import GIB
 
 torch = pytest.importorskip("torch")
@@ -42,7 +42,7 @@ def test_a_cuda_card(monkeypatch, on_cpu_tensors):
     assert (found.total_gb, found.free_gb) == (8, 7)  # what torch holds is at hand too
     assert found.context_gb == pytest.approx(8 - 6 - 1 - 0.6)
     assert (found.others_gb, found.attention) == (0.6, "flash")
-    assert set(found.dtypes) == set(resources.DTYPES)
+    assert found.dtypes == (*resources.DTYPES, *quantization.installed())
 
 
 def test_rocm_calls_itself_cuda(monkeypatch, on_cpu_tensors):

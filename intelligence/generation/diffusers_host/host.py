@@ -8,7 +8,9 @@ from threading import RLock
 from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
-from ...memory import MemoryManager, ModelOffloader, is_rounded, release_pipeline
+from ...errors import BrokenImageError
+from ...memory import MemoryManager, ModelOffloader, carries, release_pipeline
+from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
 from ..host import Execution, Host, OnStep
 from ..pace import Pace, decoding_items
@@ -166,9 +168,7 @@ class DiffusersHost:
     def _ready(self, plan: GenerationPlan) -> tuple[Any, tuple[str, ...]]:
         """(pipeline, notes): loaded, with the plan's LoRAs and sampler, where the plan's strategy wants it."""
         memory = plan.memory
-        rounded = self._pipe is not None and is_rounded(self._pipe)
-        if rounded and (memory.weight_dtype != "float8" or needs_loading(self._pipe, plan.loras)):
-            # The weights as loaded cannot be had back, and LoRAs that load onto rounded ones are rounded too.
+        if self._pipe is not None and not carries(self._pipe, memory, new_loras=needs_loading(self._pipe, plan.loras)):
             self._pipe = self._placed = None
         if self._pipe is None:
             pipe = load_pipeline(self.model, memory.device)
