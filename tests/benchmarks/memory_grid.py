@@ -1,18 +1,25 @@
-"""Plans carried out by diffusers, measured: python -m tests.benchmarks.memory_grid --json
+"""Memory plans carried out by diffusers, and diffusers' own offloading: python -m tests.benchmarks.memory_grid --json
 
 On a CUDA card the full-size SDXL with random weights in half precision, made there, under limits of 4, 6, 8 and 12 GiB:
-whether each plan that says it fits ends, its peak beside the prediction by stage, seconds an image, and what offloading
-in the two ways of diffusers takes at the same limits. Elsewhere the embedded model at small sizes, where nothing counts
-memory: whether each placement ends, and its seconds.
+whether each plan that says it fits ends, its peaks beside the prediction, seconds an image; and beside the plan that
+AUTO makes at each limit what diffusers' two ways of offloading take there. On a CPU the same with the embedded model,
+at small sizes and without limits or a counter of memory: the plans are those for a small card.
 """
 
 from __future__ import annotations
 
+import argparse
+import gc
 import itertools
 import json
+import platform
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,39 +27,117 @@ from intelligence.config import MemorySettings, OffloadStrategy
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.sdxl_config import sdxl_config_folder
 from intelligence.generation.standalone import quiet, require_standalone
-from intelligence.memory import HostTraits, MemoryManager, MemoryPlan, ModelOffloader
+from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOffloader, Resources, card, footprints
+from intelligence.memory.offload import set_tiling
+from intelligence.memory.prediction import FINEST_FIRST, Placement
 from tests.benchmarks.report import parser, report
 
-LIMITS_GB = (4, 6, 8, 12)
-SIDES = (512, 1024, 1536)
+RESULTS = Path(__file__).with_name("results")
 BATCHES = (1, 2, 4)
-STEPS = 4
-OWN_WAYS = ("enable_model_cpu_offload", "enable_sequential_cpu_offload")
 PLACEMENTS = [strategy for strategy in OffloadStrategy if strategy is not OffloadStrategy.AUTO]
+DECODES = ("float32", "bfloat16")
+"""In this order: weights of the VAE that were rounded cannot be had back."""
+OWN_WAYS = ("enable_model_cpu_offload", "enable_sequential_cpu_offload")
 
 Figures = dict[str, float | int | str | bool | None]
 
 
-def full_size() -> Any:
-    """A pipeline with SDXL's networks in half precision, their weights random, on the CPU."""
+@dataclass(frozen=True)
+class Setting:
+    """Where the grid runs, and how large it is."""
+
+    device: str
+    resources: Resources
+    """What plans are made for."""
+    limits_gb: Sequence[float]
+    sides: Sequence[int]
+    tile: int
+    steps: int
+    """Of each run of the grid."""
+    race_steps: int
+    """Where plans run beside diffusers' own ways, at the middle side."""
+
+    @property
+    def middle(self) -> int:
+        """The side of what is not run at every size."""
+        return self.sides[len(self.sides) // 2]
+
+    def pipeline(self) -> Any:
+        """A fresh pipeline, its weights as they were loaded."""
+        pipe = full_size(self.device) if self.device == "cuda" else embedded()
+        pipe.set_progress_bar_config(disable=True)
+        pipe.vae.enable_slicing()
+        return pipe
+
+    def plan(self, side: int, images: int, limit_gb: float, **how: Any) -> MemoryPlan:
+        """A plan for this device under a limit. `strategy`: of the memory settings."""
+        strategy = how.pop("strategy", OffloadStrategy.AUTO)
+        made = MemoryManager().plan(
+            side,
+            side,
+            images,
+            settings=MemorySettings(strategy, limit_gb),
+            resources=self.resources,
+            **{"steps": self.steps, **how},
+            **({} if self.device == "cuda" else _of_the_embedded_model()),
+        )
+        return replace(made, device=self.device)
+
+    @contextmanager
+    def limit(self, gb: float) -> Iterator[None]:
+        """Keep torch within `gb` GiB less the driver's context."""
+        if self.device != "cuda":
+            yield
+            return
+        import torch
+
+        gc.collect()
+        torch.cuda.empty_cache()
+        held = (gb - (self.resources.context_gb or 0.0)) / self.resources.total_gb
+        torch.cuda.set_per_process_memory_fraction(min(1.0, held))
+        try:
+            yield
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+
+def on_a_card() -> Setting:
+    resources = MemoryManager().detect_resources()
+    return Setting("cuda", resources, (4.0, 6.0, 8.0, 12.0), (512, 1024, 1536), 512, steps=4, race_steps=20)
+
+
+def on_a_cpu() -> Setting:
+    """With the plans of a card that is just large enough for something."""
+    small_card = card(1.0, MemoryManager().detect_resources())
+    return Setting("cpu", small_card, (0.4, 0.42, 1.0), (128, 256), 128, steps=2, race_steps=4)
+
+
+def full_size(device: str, folder: Path | None = None) -> Any:
+    """A pipeline of SDXL's networks in half precision on the CPU, its weights random numbers made on `device`."""
     import diffusers
     import torch
     import transformers
 
-    folder = sdxl_config_folder()
+    folder = folder or sdxl_config_folder()
     parts: dict[str, Any] = {}
     torch.set_default_dtype(torch.float16)
     try:
-        with torch.device("cuda"):  # random numbers are made faster there
-            for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
-                config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+        for name in footprints.COMPONENTS:
+            config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+            with torch.device(device):
                 if "_class_name" in config:
-                    parts[name] = getattr(diffusers, config["_class_name"]).from_config(config)
+                    part = getattr(diffusers, config["_class_name"]).from_config(config)
                 else:
                     kind = getattr(transformers, config["architectures"][0])
-                    parts[name] = kind(kind.config_class.from_dict(config))
-                parts[name].eval().requires_grad_(False)
-                parts[name].to("cpu")
+                    part = kind(kind.config_class.from_dict(config))
+            parts[name] = torch.nn.Module.to(part, "cpu", torch.float16).eval().requires_grad_(False)
     finally:
         torch.set_default_dtype(torch.float32)
     for name in ("tokenizer", "tokenizer_2"):
@@ -67,166 +152,298 @@ def embedded() -> Any:
     return diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder)
 
 
-def run(pipe: Any, side: int, images: int, measured: Measured) -> None:
-    """One run, its three stages measured."""
-    import torch
+def _of_the_embedded_model() -> dict[str, Any]:
+    from intelligence.generation.diffusers_host import DiffusersHost
 
-    with torch.no_grad():
-        with measured.stage("text"):
-            positive, negative, pooled, negative_pooled = pipe.encode_prompt(
-                "a cat", num_images_per_prompt=images, do_classifier_free_guidance=True, negative_prompt="blurry"
-            )
-        with measured.stage("unet"):
-            latents = pipe(
-                prompt_embeds=positive,
-                negative_prompt_embeds=negative,
-                pooled_prompt_embeds=pooled,
-                negative_pooled_prompt_embeds=negative_pooled,
-                width=side,
-                height=side,
-                num_inference_steps=STEPS,
-                output_type="latent",
-            ).images
-        with measured.stage("vae"):
-            rounded = pipe.vae.dtype == torch.float16
-            if rounded:
-                pipe.upcast_vae()
-                latents = latents.float()
-            pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)
-            if rounded:
-                pipe.vae.to(torch.float16)
-    pipe.maybe_free_model_hooks()
+    host = DiffusersHost("embedded")
+    return {"weights_gb": {stage: gb / 2 for stage, gb in host.weights_gb().items()}, "configs": host.configs()}
 
 
 class Measured:
     """Peak (GiB beside the driver's) and seconds of each stage of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, setting: Setting) -> None:
         self.peaks: dict[str, float] = {}
-        self.seconds = 0.0
+        self.stage_seconds: dict[str, float] = {}
+        self._setting = setting
         self._manager = MemoryManager()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measure a block."""
+        self._setting.wait()
         start = time.perf_counter()
         with self._manager.track_usage() as usage:
             yield
-        self.seconds += time.perf_counter() - start
+            self._setting.wait()
+        self.stage_seconds[name] = time.perf_counter() - start
         self.peaks[name] = usage.peak_vram_gb
 
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return sum(self.stage_seconds.values())
 
-def ends(pipe: Any, side: int, images: int) -> Measured | None:
-    """What a run took, or None where memory ran out."""
+
+def run(pipe: Any, setting: Setting, side: int, images: int, steps: int) -> Measured | None:
+    """One run, its three stages measured; None where memory ran out."""
     import torch
 
-    measured = Measured()
+    measured = Measured(setting)
     try:
-        run(pipe, side, images, measured)
-    except torch.OutOfMemoryError:
+        with torch.no_grad():
+            _run(pipe, measured, side, images, steps)
+    except torch.cuda.OutOfMemoryError:
         return None
+    finally:
+        pipe.maybe_free_model_hooks()
     return measured
 
 
-def on_a_card() -> Figures:
-    """The grid on the full-size model."""
+def _run(pipe: Any, measured: Measured, side: int, images: int, steps: int) -> None:
     import torch
 
-    manager = MemoryManager()
-    resources = manager.detect_resources()
-    context = resources.context_gb or 0.0
-    figures: Figures = {"device": resources.name, "torch": torch.__version__}
-    parts: list[float] = []
-    wholes: list[float] = []
-    planned = ended = 0
-    # Rounding cannot be undone, so weights as loaded come first, and then 8 bit floats on a model of their own.
-    for dtype in ("float16", "float8"):
-        pipe = full_size()
-        pipe.set_progress_bar_config(disable=True)
-        pipe.vae.enable_slicing()
-        traits = HostTraits("diffusers", weight_dtypes=(dtype,), cfg_split=True)
-        for limit, side, images, strategy in itertools.product(LIMITS_GB, SIDES, BATCHES, PLACEMENTS):
-            plan = manager.plan(
-                side,
-                side,
-                images,
-                settings=MemorySettings(strategy, float(limit)),
-                resources=resources,
-                host=traits,
-                steps=STEPS,
-            )
-            if not plan.fits or plan.batch_size < images:
+    with measured.stage("text"):
+        positive, negative, pooled, negative_pooled = pipe.encode_prompt(
+            "a cat", num_images_per_prompt=images, do_classifier_free_guidance=True, negative_prompt="blurry"
+        )
+    with measured.stage("unet"):
+        latents = pipe(
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative,
+            pooled_prompt_embeds=pooled,
+            negative_pooled_prompt_embeds=negative_pooled,
+            width=side,
+            height=side,
+            num_inference_steps=steps,
+            output_type="latent",
+        ).images
+    with measured.stage("vae"):
+        cast = pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast
+        if cast:
+            torch.nn.Module.to(pipe.vae, dtype=torch.float32)
+            latents = latents.float()
+        pipe.vae.decode(latents / pipe.vae.config.scaling_factor, return_dict=False)
+        if cast:
+            torch.nn.Module.to(pipe.vae, dtype=torch.float16)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid."""
+
+    name: str
+    limit_gb: float
+    side: int
+    images: int
+    plan: MemoryPlan
+
+
+def cells(setting: Setting, dtype: str, limits_gb: Sequence[float]) -> list[Cell]:
+    """What fits with weights kept as `dtype`, each under the least limit that it fits, in an order in which little has
+    to be set up anew."""
+    made: dict[tuple[object, ...], Cell] = {}
+    traits = replace(DIFFUSERS, weight_dtypes=(dtype,))
+    for decode, strategy, limit, side, images, tile in itertools.product(
+        DECODES, PLACEMENTS, limits_gb, setting.sides, BATCHES, (0, setting.tile)
+    ):
+        if not Placement(strategy, dtype).possible or (decode != DECODES[0] and side != setting.middle):
+            continue
+        plan = setting.plan(side, images, limit, strategy=strategy, tile_size=tile, vae_dtype=decode, host=traits)
+        if plan.fits and plan.batch_size == images:
+            apart = "_split" if plan.cfg_split else ""
+            tiled = "tiled" if tile else "whole"
+            name = f"{limit:g}gb_{side}_{images}_{strategy.value.lower()}{apart}_{dtype}_{decode}_{tiled}"
+            made.setdefault((plan.setup, side, images), Cell(name, limit, side, images, plan))
+    return sorted(made.values(), key=lambda cell: (DECODES.index(cell.plan.vae_dtype), *map(str, _placing(cell.plan))))
+
+
+def _placing(plan: MemoryPlan) -> tuple[object, ...]:
+    """What has to be distributed anew; tiles are only a setting of the VAE."""
+    return replace(plan, tile_size=0).setup
+
+
+class Grid:
+    """Runs cells and keeps what they show."""
+
+    def __init__(self, setting: Setting, until: float) -> None:
+        """`until`: of `time.monotonic`, after which no run begins."""
+        self.figures: Figures = {}
+        self._setting = setting
+        self._until = until
+        self._planned = self._ended = self._left = 0
+        self._rest: list[float] = []
+        self._whole: list[float] = []
+
+    def run(self, dtype: str, limits_gb: Sequence[float]) -> None:
+        """All that fits with weights kept as `dtype`."""
+        pipe = self._setting.pipeline()
+        placed: tuple[object, ...] | None = None
+        for cell in cells(self._setting, dtype, limits_gb):
+            if time.monotonic() > self._until:
+                self._left += 1
                 continue
-            planned += 1
-            name = f"{limit}gb_{side}_{images}_{strategy.value.lower()}_{dtype}"
-            torch.cuda.empty_cache()
-            torch.cuda.set_per_process_memory_fraction(min(1.0, (limit - context) / resources.total_gb))
-            ModelOffloader(strategy).distribute_pipeline(pipe, plan)
-            measured = ends(pipe, side, images)
-            figures[f"{name}_ends"] = measured is not None
-            if measured is None:
-                continue
-            ended += 1
-            figures[f"{name}_seconds_per_image"] = measured.seconds / images
-            for stage, peak in measured.peaks.items():
-                predicted = plan.stages[stage] - plan.context_gb
-                wholes.append(abs(predicted / peak - 1))
-                if peak > plan.resident[stage]:
-                    rest = (predicted - plan.resident[stage]) / (peak - plan.resident[stage])
-                    parts.append(abs(rest - 1))
-                    figures[f"{name}_{stage}_percent"] = 100 * (rest - 1)
-        del pipe
-    figures |= diffusers_own(context, resources.total_gb)
-    torch.cuda.set_per_process_memory_fraction(1.0)
-    return figures | {
-        "plans": planned,
-        "plans_that_end": ended,
-        "activation_error_median_percent": 100 * median(parts) if parts else None,
-        "activation_error_worst_percent": 100 * max(parts) if parts else None,
-        "whole_error_worst_percent": 100 * max(wholes) if wholes else None,
-    }
+            if placed != _placing(cell.plan):
+                ModelOffloader(cell.plan.strategy).distribute_pipeline(pipe, cell.plan)
+                placed = _placing(cell.plan)
+                run(pipe, self._setting, min(self._setting.sides), 1, 1)  # libraries choose their kernels
+            set_tiling(pipe.vae, cell.plan.tile_size)
+            with self._setting.limit(cell.limit_gb):
+                measured = run(pipe, self._setting, cell.side, cell.images, self._setting.steps)
+            self._add(cell, measured)
+
+    def _add(self, cell: Cell, measured: Measured | None) -> None:
+        self._planned += 1
+        self.figures[f"{cell.name}_ends"] = measured is not None
+        if measured is None:
+            return
+        self._ended += 1
+        self.figures[f"{cell.name}_seconds_per_image"] = measured.seconds / cell.images
+        plan, highest = cell.plan, max(measured.peaks.values())
+        if not highest:
+            return
+        whole = (plan.predicted_peak_gb - plan.context_gb) / highest - 1
+        self._whole.append(abs(whole))
+        self.figures[f"{cell.name}_whole_percent"] = 100 * whole
+        for stage, peak in measured.peaks.items():
+            activations = peak - plan.resident[stage]
+            if activations > 0:
+                rest = (plan.stages[stage] - plan.context_gb - plan.resident[stage]) / activations - 1
+                self._rest.append(abs(rest))
+                self.figures[f"{cell.name}_{stage}_percent"] = 100 * rest
+
+    def summary(self) -> Figures:
+        """How many plans ended, and how far predictions are from what was measured, where something measures."""
+        figures: Figures = {
+            "plans": self._planned,
+            "plans_that_end": self._ended,
+            "plans_without_time": self._left,
+            "memory_figures_owed": not self._whole,
+        }
+        if self._whole:
+            figures |= {
+                "activation_error_median_percent": 100 * median(self._rest),
+                "activation_error_worst_percent": 100 * max(self._rest),
+                "whole_error_worst_percent": 100 * max(self._whole),
+            }
+        return figures
 
 
-def diffusers_own(context: float, total: float) -> Figures:
-    """Seconds an image at 1024² of diffusers' own offloading, at each limit; None where memory runs out."""
-    import torch
-
-    figures: Figures = {}
-    for way in OWN_WAYS:
-        pipe = full_size()
-        pipe.set_progress_bar_config(disable=True)
-        getattr(pipe, way)()
-        for limit in LIMITS_GB:
-            torch.cuda.empty_cache()
-            torch.cuda.set_per_process_memory_fraction(min(1.0, (limit - context) / total))
-            measured = ends(pipe, 1024, 1)
-            figures[f"{limit}gb_diffusers_{way.removeprefix('enable_')}_seconds"] = measured and measured.seconds
+def race(setting: Setting, limits_gb: Sequence[float], until: float) -> Figures:
+    """Seconds for one image of the plan that AUTO makes at each limit, and of diffusers' own ways, the VAE decoding
+    whole and in tiles; None: memory runs out, or time did."""
+    side = setting.middle
+    steps = setting.race_steps
+    item_seconds = _item_seconds(setting, side)  # as the product learns it from its runs
+    figures: Figures = {"race_side": side, "race_steps": steps, "race_item_seconds": item_seconds}
+    for limit in limits_gb:
+        plan = setting.plan(side, 1, limit, steps=steps, item_seconds=item_seconds)
+        figures[f"race_{limit:g}gb_plan"] = f"{plan.strategy.value} {plan.weight_dtype} tile {plan.tile_size}"
+        figures[f"race_{limit:g}gb_plan_seconds"] = None
+        if plan.fits and time.monotonic() < until:
+            pipe = setting.pipeline()
+            ModelOffloader(plan.strategy).distribute_pipeline(pipe, plan)
+            figures[f"race_{limit:g}gb_plan_seconds"] = _lap(pipe, setting, limit, side)
+    for way, tile in itertools.product(OWN_WAYS, (0, setting.tile)):
+        pipe = setting.pipeline()
+        getattr(pipe, way)(device=setting.device)
+        _mend_indexes(pipe, setting.device)
+        set_tiling(pipe.vae, tile)
+        for limit in limits_gb:
+            name = f"race_{limit:g}gb_{way.removeprefix('enable_')}_{'tiled' if tile else 'whole'}_seconds"
+            figures[name] = _lap(pipe, setting, limit, side) if time.monotonic() < until else None
     return figures
 
 
-def small() -> Figures:
-    """Every placement of the embedded model, on a device without a counter."""
-    figures: Figures = {"device": MemoryManager().detect_resources().name, "memory_figures_owed": True}
-    for dtype in ("float16", "float8"):
-        pipe = embedded()
-        pipe.set_progress_bar_config(disable=True)
-        for strategy, side, images in itertools.product(PLACEMENTS, (128, 256), (1, 2)):
-            plan = MemoryPlan(strategy, "cpu", tile_size=128, weight_dtype=dtype, cfg_split=images == 1)
-            ModelOffloader(strategy).distribute_pipeline(pipe, plan)
-            measured = ends(pipe, side, images)
-            name = f"{side}_{images}_{strategy.value.lower()}_{dtype}"
-            figures[f"{name}_seconds_per_image"] = measured and measured.seconds / images
-    return figures
+def _item_seconds(setting: Setting, side: int) -> float | None:
+    """What a forward item takes with everything on the device and no limit; None: it does not fit."""
+    pipe = setting.pipeline()
+    plan = setting.plan(side, 1, setting.resources.total_gb, strategy=OffloadStrategy.FULL_GPU)
+    ModelOffloader(plan.strategy).distribute_pipeline(pipe, plan)
+    run(pipe, setting, side, 1, 1)
+    measured = run(pipe, setting, side, 1, setting.race_steps)
+    return measured and measured.stage_seconds["unet"] / setting.race_steps / 2
+
+
+def _lap(pipe: Any, setting: Setting, limit: float, side: int) -> float | None:
+    with setting.limit(limit):
+        if run(pipe, setting, side, 1, 1) is None:
+            return None
+        measured = run(pipe, setting, side, 1, setting.race_steps)
+    return measured and measured.seconds
+
+
+def _mend_indexes(pipe: Any, device: str) -> None:
+    """On a CPU diffusers' sequential offload asks accelerate for the device `cpu:0`: a Parameter that `.to` brings from
+    `cpu` to there comes back as a plain Tensor, and accelerate fails on it after the first module. Cards have indexes.
+    """
+    import torch
+
+    if device != "cpu":
+        return
+    for part in pipe.components.values():
+        for module in part.modules() if isinstance(part, torch.nn.Module) else ():
+            hook = getattr(module, "_hf_hook", None)
+            for one in getattr(hook, "hooks", (hook,)):
+                if getattr(one, "execution_device", None) is not None:
+                    one.execution_device = torch.device(device)
+
+
+def write(figures: Figures, folder: Path) -> Path:
+    """One file a machine and day; what further commands of that day add to it is kept."""
+    name = re.sub(r"[^a-z0-9]+", "-", str(figures["machine"]).lower()).strip("-")
+    path = folder / f"memory_grid-{name}-{figures['date']}.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(before | figures, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def options() -> argparse.Namespace:
+    made = parser(__doc__ or "")
+    made.add_argument("--dtypes", default=",".join(FINEST_FIRST), help="weight formats, by commas; empty: no grid")
+    made.add_argument("--limits", default="", help="of the limits only these (GiB), by commas")
+    made.add_argument("--no-race", action="store_true", help="without the comparison with diffusers' own offloading")
+    made.add_argument("--seconds", type=float, default=540.0, help="begin no run after so long")
+    made.add_argument("--write", type=Path, nargs="?", const=RESULTS, help="keep the figures there as a JSON file")
+    return made.parse_args()
 
 
 def main() -> None:
-    arguments = parser(__doc__ or "").parse_args()
+    chosen = options()
+    until = time.monotonic() + chosen.seconds
     require_standalone("the grid")
     with quiet():
         import torch
 
-        figures = on_a_card() if torch.cuda.is_available() else small()
-    report(figures, arguments.json)
+        setting = on_a_card() if torch.cuda.is_available() else on_a_cpu()
+        wanted = {float(limit) for limit in chosen.limits.split(",") if limit}
+        limits = [limit for limit in setting.limits_gb if not wanted or limit in wanted]
+        offered = ("float16", *(dtype for dtype in FINEST_FIRST if _offered(dtype, setting.resources)))
+        figures: Figures = {
+            "machine": torch.cuda.get_device_name() if setting.device == "cuda" else platform.machine() + " cpu",
+            "date": datetime.now(UTC).date().isoformat(),
+            "torch": torch.__version__,
+        }
+        grid = Grid(setting, until)
+        for dtype in filter(None, chosen.dtypes.split(",")):
+            if dtype in offered:
+                grid.run(dtype, limits)
+                _keep(figures | grid.figures | grid.summary(), chosen.write)
+        figures |= grid.figures | grid.summary()
+        if not chosen.no_race:
+            figures |= race(setting, limits, until)
+        _keep(figures, chosen.write)
+    report(figures, chosen.json)
+
+
+def _offered(dtype: str, resources: Resources) -> bool:
+    return {"float8": "float8_e4m3fn"}.get(dtype, dtype) in resources.dtypes
+
+
+def _keep(figures: Figures, folder: Path | None) -> None:
+    if folder is not None:
+        write(figures, folder)
 
 
 if __name__ == "__main__":
