@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,13 +20,18 @@ def require_standalone(what: str) -> None:
     Raises MissingDependencyError with the command that installs them.
     """
     _set_aside_broken_torchvision()
-    for library in _LIBRARIES:
-        try:
-            importlib.import_module(library)
-        except ImportError as error:
-            raise MissingDependencyError(
-                f'{what} needs {library} ({error}): pip install "intelligent-generation[standalone]"'
-            ) from error
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # of kernels that libraries for quantization have for other devices
+    try:
+        for library in _LIBRARIES:
+            try:
+                importlib.import_module(library)
+            except ImportError as error:
+                raise MissingDependencyError(
+                    f'{what} needs {library} ({error}): pip install "intelligent-generation[standalone]"'
+                ) from error
+    finally:
+        logging.disable(before)
 
 
 def _set_aside_broken_torchvision() -> None:

@@ -216,3 +216,25 @@ def test_a_vae_in_half_precision_is_cast_by_its_pipeline_or_not(fresh, strategy)
     assert seen == [torch.float32, torch.float16, torch.float32, torch.bfloat16]
     with pytest.raises(InvalidInputError, match="load the model anew"):
         distribute(fresh, strategy, vae_dtype="float32")
+
+
+@pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
+def test_ram_does_not_grow_with_every_run(fresh, strategy):
+    """What diffusers#7970 tells of: tensors that stay after a run, and hooks that every set up adds to."""
+    import gc
+
+    def alive():
+        gc.collect()
+        tensors = [item for item in gc.get_objects() if issubclass(type(item), torch.Tensor)]
+        hooks = sum(len(part._forward_pre_hooks) + len(part._forward_hooks) for part in fresh.unet.modules())
+        return len(tensors), sum(tensor.numel() * tensor.element_size() for tensor in tensors), hooks
+
+    def use():
+        distribute(fresh, strategy, vae_dtype="float32", cfg_split=True)
+        run(fresh, 64)
+
+    use()
+    before = alive()
+    for _ in range(4):
+        use()
+    assert alive() == before

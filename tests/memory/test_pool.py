@@ -172,3 +172,40 @@ def test_pinned_models_are_never_put_out(policy, jobs):
             else:
                 pool.get(key, lambda key=key: key, size)
             assert pool.size_gb <= 5
+
+
+def first_to_go(policy, kept):
+    """By the words of `EvictionPolicy`; `kept`: (key, size, uses, used at)."""
+    order = {
+        EvictionPolicy.LRU: lambda entry: entry[3],
+        EvictionPolicy.LFU: lambda entry: (entry[2], entry[3]),
+        EvictionPolicy.SIZE: lambda entry: (-entry[1], entry[3]),
+    }
+    return min(kept, key=order[policy])[0]
+
+
+@given(
+    st.sampled_from(EvictionPolicy),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(1, 5), st.booleans()), max_size=60),
+)
+def test_what_goes_is_what_the_policy_says(policy, jobs):
+    """Beside a list that is kept by hand. Keys that are pinned stay so to the end."""
+    from contextlib import ExitStack
+
+    pool, kept, pinned = ModelPool(8, policy), [], set()
+    with ExitStack() as stack:
+        for now, (key, size, pin) in enumerate(jobs):
+            known = next((entry for entry in kept if entry[0] == key), None)
+            if known is not None:
+                kept[kept.index(known)] = (key, known[1], known[2] + 1, now)
+            elif sum(entry[1] for entry in kept if entry[0] in pinned) + size <= 8:
+                while sum(entry[1] for entry in kept) + size > 8:
+                    gone = first_to_go(policy, [entry for entry in kept if entry[0] not in pinned])
+                    kept = [entry for entry in kept if entry[0] != gone]
+                kept.append((key, size, 1, now))
+            if pin:
+                stack.enter_context(pool.use(key, lambda key=key: key, size))
+                pinned |= {key} & {entry[0] for entry in kept}
+            else:
+                pool.get(key, lambda key=key: key, size)
+            assert {entry[0] for entry in kept} == {name for name in range(8) if name in pool}

@@ -81,6 +81,11 @@ def test_readings_of_the_unet_on_a_gpu(side, mib):
     assert SDXL.unet_call(side * side, 2).floor == pytest.approx(mib, rel=0.05)
 
 
+def test_readings_of_patching_loras():
+    """ComfyUI#1947: the copy in float32 of the largest Linear layer and of the largest convolution."""
+    assert (2 * SDXL.largest_linear, 2 * SDXL.largest["unet"]) == (50.0, pytest.approx(112.5, abs=0.02))
+
+
 @pytest.mark.parametrize(("scale", "mib"), [(1, 3232), (2, 5568)])
 def test_readings_of_the_decoder_on_a_gpu(scale, mib):
     """InvokeAI #7674: what was reserved at 1024² in fp16 and fp32."""
