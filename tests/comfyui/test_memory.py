@@ -38,6 +38,12 @@ def probed(installation: locate.Installation, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture
+def old_probed(old_installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same with the oldest supported ComfyUI."""
+    yield from serve(tmp_path_factory.mktemp("memory_old"), old_installation)
+
+
+@pytest.fixture
 def client(probed: Server) -> Client:
     return probed.client
 
@@ -431,13 +437,12 @@ def test_the_next_plan_knows_that_memory_ran_out(bench: Bench) -> None:
 # The oldest supported ComfyUI
 
 
-def test_on_the_oldest_comfyui(old_installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_on_the_oldest_comfyui(old_probed: Server) -> None:
     """Its own decode in tiles asks for the whole image's memory; a run that runs out goes on."""
-    for server in serve(tmp_path_factory.mktemp("memory_old"), old_installation):
-        asks_for_a_tile(server.client)
-        bench = Bench(server.client)
-        bench.ours("ours", EULER, **runs_out(bench, "sampling"))
-        bench.told("ours")
-        assert generation(run(server.client, bench.prompt))["notes"] == [
-            "out of memory while sampling: once more with FULL_GPU, CFG split"
-        ]
+    asks_for_a_tile(old_probed.client)
+    bench = Bench(old_probed.client)
+    bench.ours("ours", EULER, model=runs_out(bench, "sampling")["model"])
+    bench.told("ours")
+    assert generation(run(bench.client, bench.prompt))["notes"] == [
+        "out of memory while sampling: once more with FULL_GPU, CFG split"
+    ]
