@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
+import torch
 
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.memory import MemoryPlan, Resources
@@ -66,8 +67,7 @@ def resources(model: Any = None) -> Resources:
     if dynamic:
         free = model.get_free_memory(device)
     else:
-        loaded = (one.model_loaded_memory() for one in management.current_loaded_models if one.device == device)
-        free = management.get_free_memory(device) + sum(loaded)
+        free = management.get_free_memory(device) + sum(one.model_loaded_memory() for one in loaded_on(device))
     total = management.get_total_memory(device)
     return replace(
         found,
@@ -78,6 +78,12 @@ def resources(model: Any = None) -> Resources:
         attention="flash",  # where ComfyUI has no fused attention, its own cuts itself to what is free
         dynamic_vram=dynamic,
     )
+
+
+def loaded_on(device: torch.device) -> list[Any]:
+    """Core's records of the models on `device`, but for those whose MODEL is gone already."""
+    loaded = comfy.model_management.current_loaded_models
+    return [one for one in loaded if one.device == device and one.model is not None]
 
 
 def is_dynamic(model: Any) -> bool:

@@ -15,7 +15,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.config import OffloadStrategy
 from ...intelligence.memory import MemoryPlan
-from .memory import GIB, is_dynamic
+from .memory import GIB, is_dynamic, loaded_on
 
 KEY = "intelligent_generation_memory"
 
@@ -82,13 +82,13 @@ def place(model: Any, plan: MemoryPlan, beside: Sequence[Any] = ()) -> None:
 def make_room(patchers: Sequence[Any], plan: MemoryPlan, stage: str) -> None:
     """Unload other models from the device as far as they do not fit beside `patchers` and what `stage` takes."""
     device = patchers[0].load_device
-    loaded = [one for one in management.current_loaded_models if one.device == device]
+    loaded = loaded_on(device)
     kept = [one for one in loaded if one.model in patchers]
     others = sum(one.model_loaded_memory() for one in loaded if one not in kept)
-    own = min(patchers[0].model_size(), int(plan.weights_limit(stage) * GIB))
-    excess = others - (int(plan.weights_limit(stage) * GIB) - own)
-    if others and excess > 0:
-        management.free_memory(management.get_free_memory(device) + excess, device, keep_loaded=kept)
+    limit = int(plan.weights_limit(stage) * GIB)
+    room = limit - min(patchers[0].model_size(), limit)
+    if others > room:
+        management.free_memory(management.get_free_memory(device) + others - room, device, keep_loaded=kept)
 
 
 def one_by_one(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> list[Any]:
