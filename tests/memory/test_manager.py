@@ -181,7 +181,7 @@ def test_the_time_is_by_earlier_runs_where_there_are_some():
 
     assumed, slow, fast = plan(None), plan(1.0), plan(0.1)
     assert "the 10 TFLOP/s that are assumed" in assumed.reasons[1].evidence
-    assert "the 6.8 TFLOP/s that earlier runs reached" in slow.reasons[1].evidence
+    assert "the 6.76 TFLOP/s that earlier runs reached" in slow.reasons[1].evidence
     assert slow.seconds == pytest.approx(60 * 1.0 + 10.47 * 2 / 6.761, rel=0.05)
     assert fast.seconds < assumed.seconds < slow.seconds
 
