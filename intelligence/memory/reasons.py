@@ -62,7 +62,8 @@ def for_way(
 ) -> list[Reason]:
     """Why `chosen` and what stood against the faster ones. `learned`: the job's speed is from earlier runs."""
     placement, denoising, decoding = chosen.placement, chosen.denoising, chosen.decoding
-    fastest = min((way for way in found if way.rounding <= chosen.rounding), key=lambda way: way.seconds)
+    as_exact = (way for way in found if way.rounding <= chosen.rounding)
+    fastest = min(as_exact, key=lambda way: way.seconds, default=chosen)
     speed = f"at the {job.tflops:.3g} TFLOP/s that {'earlier runs reached' if learned else 'are assumed'}"
     took = f"about {chosen.seconds:.0f} s {speed}"
     text = f"{MEANING[placement.strategy]}; predicted peak {chosen.peak:.1f} GiB, {took}"
