@@ -9,7 +9,6 @@ at small sizes and without limits or a counter of memory: the plans are those fo
 from __future__ import annotations
 
 import argparse
-import gc
 import itertools
 import json
 import platform
@@ -23,13 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from intelligence.config import MemorySettings, OffloadStrategy
-from intelligence.generation.embedded import ensure_embedded
-from intelligence.generation.sdxl_config import sdxl_config_folder
+from intelligence.config import OffloadStrategy
 from intelligence.generation.standalone import quiet, require_standalone
-from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOffloader, Resources, card, footprints
+from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOffloader, Resources
 from intelligence.memory.offload import set_tiling
 from intelligence.memory.prediction import FINEST_FIRST, Placement
+from tests.benchmarks.memory_setting import Setting, on_a_card, on_a_cpu
 from tests.benchmarks.report import parser, report
 
 RESULTS = Path(__file__).with_name("results")
@@ -40,123 +38,6 @@ DECODES = ("float32", "bfloat16")
 OWN_WAYS = ("enable_model_cpu_offload", "enable_sequential_cpu_offload")
 
 Figures = dict[str, float | int | str | bool | None]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Where the grid runs, and how large it is."""
-
-    device: str
-    resources: Resources
-    """What plans are made for."""
-    limits_gb: Sequence[float]
-    sides: Sequence[int]
-    tile: int
-    steps: int
-    """Of each run of the grid."""
-    race_steps: int
-    """Where plans run beside diffusers' own ways, at the middle side."""
-
-    @property
-    def middle(self) -> int:
-        """The side of what is not run at every size."""
-        return self.sides[len(self.sides) // 2]
-
-    def pipeline(self) -> Any:
-        """A fresh pipeline, its weights as they were loaded."""
-        pipe = full_size(self.device) if self.device == "cuda" else embedded()
-        pipe.set_progress_bar_config(disable=True)
-        pipe.vae.enable_slicing()
-        return pipe
-
-    def plan(self, side: int, images: int, limit_gb: float, **how: Any) -> MemoryPlan:
-        """A plan for this device under a limit. `strategy`: of the memory settings."""
-        strategy = how.pop("strategy", OffloadStrategy.AUTO)
-        made = MemoryManager().plan(
-            side,
-            side,
-            images,
-            settings=MemorySettings(strategy, limit_gb),
-            resources=self.resources,
-            **{"steps": self.steps, **how},
-            **({} if self.device == "cuda" else _of_the_embedded_model()),
-        )
-        return replace(made, device=self.device)
-
-    @contextmanager
-    def limit(self, gb: float) -> Iterator[None]:
-        """Keep torch within `gb` GiB less the driver's context."""
-        if self.device != "cuda":
-            yield
-            return
-        import torch
-
-        gc.collect()
-        torch.cuda.empty_cache()
-        held = (gb - (self.resources.context_gb or 0.0)) / self.resources.total_gb
-        torch.cuda.set_per_process_memory_fraction(min(1.0, held))
-        try:
-            yield
-        finally:
-            torch.cuda.set_per_process_memory_fraction(1.0)
-
-    def wait(self) -> None:
-        """Until the device has done what it was given."""
-        if self.device == "cuda":
-            import torch
-
-            torch.cuda.synchronize()
-
-
-def on_a_card() -> Setting:
-    resources = MemoryManager().detect_resources()
-    return Setting("cuda", resources, (4.0, 6.0, 8.0, 12.0), (512, 1024, 1536), 512, steps=4, race_steps=20)
-
-
-def on_a_cpu() -> Setting:
-    """With the plans of a card that is just large enough for something."""
-    small_card = card(1.0, MemoryManager().detect_resources())
-    return Setting("cpu", small_card, (0.4, 0.42, 1.0), (128, 256), 128, steps=2, race_steps=4)
-
-
-def full_size(device: str, folder: Path | None = None) -> Any:
-    """A pipeline of SDXL's networks in half precision on the CPU, its weights random numbers made on `device`."""
-    import diffusers
-    import torch
-    import transformers
-
-    folder = folder or sdxl_config_folder()
-    parts: dict[str, Any] = {}
-    torch.set_default_dtype(torch.float16)
-    try:
-        for name in footprints.COMPONENTS:
-            config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
-            with torch.device(device):
-                if "_class_name" in config:
-                    part = getattr(diffusers, config["_class_name"]).from_config(config)
-                else:
-                    kind = getattr(transformers, config["architectures"][0])
-                    part = kind(kind.config_class.from_dict(config))
-            parts[name] = torch.nn.Module.to(part, "cpu", torch.float16).eval().requires_grad_(False)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    for name in ("tokenizer", "tokenizer_2"):
-        parts[name] = transformers.CLIPTokenizer.from_pretrained(folder / name)
-    scheduler = diffusers.EulerDiscreteScheduler.from_pretrained(folder / "scheduler")
-    return diffusers.StableDiffusionXLPipeline(scheduler=scheduler, **parts)
-
-
-def embedded() -> Any:
-    import diffusers
-
-    return diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder)
-
-
-def _of_the_embedded_model() -> dict[str, Any]:
-    from intelligence.generation.diffusers_host import DiffusersHost
-
-    host = DiffusersHost("embedded")
-    return {"weights_gb": {stage: gb / 2 for stage, gb in host.weights_gb().items()}, "configs": host.configs()}
 
 
 class Measured:

@@ -130,51 +130,6 @@ def test_a_host_that_keeps_weights_exact(free, expected):
     assert manager.plan(1024, 1024, resources=card(free, dtypes=("float16",))).weight_dtype == "float16"
 
 
-@pytest.mark.parametrize(
-    ("free", "expected"),
-    [
-        (8, (FULL, "float16", "float32", 256)),
-        (7.2, (FULL, "float16", "bfloat16", 256)),
-        (6, (FULL, "int8", "float32", 256)),
-        (5, (FULL, "float8", "float32", 256)),
-        (4, (WHOLE_MODELS, "int8", "float32", 768)),
-        (3, (WHOLE_MODELS, "nf4", "float32", 512)),
-        (2, (STREAMED, "float16", "float32", 512)),
-    ],
-)
-def test_with_libraries_for_integers(free, expected):
-    """The least rounding of each strategy, and 4 bits against streaming alone."""
-    plan = manager.plan(1024, 1024, resources=card(free, dtypes=INTEGERS))
-    assert (plan.strategy, plan.weight_dtype, plan.vae_dtype, plan.tile_size) == expected
-    said = {reason.what: reason.evidence for reason in plan.reasons}
-    assert ("weight_dtype" in said) == (plan.weight_dtype != "float16")
-    assert plan.vae_dtype in said["vae_dtype"]
-    streamed = manager.plan(1024, 1024, settings=MemorySettings(STREAMED), resources=card(1, dtypes=INTEGERS))
-    assert streamed.weight_dtype in ("float16", "float8")
-
-
-@pytest.mark.parametrize(
-    ("architecture", "configs", "device", "dtypes", "expected"),
-    [
-        (Architecture.SDXL, None, "cuda", DTYPES, "bfloat16"),
-        (Architecture.SDXL, None, "cuda", ("float16",), "float32"),
-        (Architecture.SDXL, {"vae": {"force_upcast": True}}, "cuda", DTYPES, "bfloat16"),
-        (Architecture.SDXL, {"vae": {"force_upcast": False}}, "cuda", DTYPES, "float16"),
-        (Architecture.SD1, None, "cuda", DTYPES, "float16"),
-        (Architecture.SDXL, None, "cpu", DTYPES, "float32"),
-    ],
-)
-def test_what_the_vae_decodes_in(architecture, configs, device, dtypes, expected):
-    """With little memory: with much of it SDXL's decodes in float32 everywhere, since float16 overflows."""
-    tight = {"settings": MemorySettings(STREAMED), "resources": card(0.7, device, dtypes=dtypes)}
-    alike = {"architecture": architecture, "configs": configs}
-    assert manager.plan(1024, 1024, **alike, **tight).vae_dtype == expected
-    roomy = manager.plan(1024, 1024, **alike, resources=card(24, device, dtypes=dtypes))
-    assert roomy.vae_dtype == ("float16" if expected == "float16" else "float32")
-    asked = manager.plan(1024, 1024, **alike, vae_dtype="bfloat16", resources=card(24, device, dtypes=dtypes))
-    assert asked.vae_dtype == ("float32" if device == "cpu" else "bfloat16")
-
-
 def test_the_time_is_by_earlier_runs_where_there_are_some():
     def plan(seconds):
         return manager.plan(1024, 1024, steps=30, resources=card(24), item_seconds=seconds)
@@ -184,15 +139,6 @@ def test_the_time_is_by_earlier_runs_where_there_are_some():
     assert "the 6.76 TFLOP/s that earlier runs reached" in slow.reasons[1].evidence
     assert slow.seconds == pytest.approx(60 * 1.0 + 10.47 * 2 / 6.761, rel=0.05)
     assert fast.seconds < assumed.seconds < slow.seconds
-
-
-def test_weights_are_rounded_for_another_strategy_alone():
-    """With 10 GiB four images would be decoded whole if weights were rounded; they are decoded in tiles."""
-    plan = manager.plan(1024, 1024, 4, resources=card(10))
-    assert (plan.strategy, plan.weight_dtype) == (FULL, "float16")
-    settings_ = MemorySettings(exact_weights=True)
-    for free in (3, 6, 10):
-        assert manager.plan(1024, 1024, settings=settings_, resources=card(free)).weight_dtype == "float16"
 
 
 def test_the_tile_of_the_default_size_is_never_chosen():

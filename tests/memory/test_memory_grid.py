@@ -8,7 +8,7 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.memory import card
-from tests.benchmarks import memory_grid
+from tests.benchmarks import memory_grid, memory_setting
 
 torch = pytest.importorskip("torch")
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.usefixtures("embedded_home")
 @pytest.fixture
 def setting(monkeypatch):
     monkeypatch.setattr(memory_grid, "BATCHES", (1,))
-    return replace(memory_grid.on_a_cpu(), limits_gb=(1.0,), sides=(64,), tile=64, steps=1, race_steps=1)
+    return replace(memory_setting.on_a_cpu(), limits_gb=(1.0,), sides=(64,), tile=64, steps=1, race_steps=1)
 
 
 def test_the_full_size_pipeline_is_made_of_configurations():
     """Here of the embedded model's, which has the same parts."""
-    pipe = memory_grid.full_size("cpu", ensure_embedded().folder)
+    pipe = memory_setting.full_size("cpu", ensure_embedded().folder)
     modules = (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2)
     assert {parameter.dtype for module in modules for parameter in module.parameters()} == {torch.float16}
     assert torch.get_default_dtype() == torch.float32
