@@ -30,7 +30,7 @@ the runs show as a whole: small models have other proportions, and convolutions 
 DECODE_SPREAD = (1.5, 1.0)
 """The same of a decode's linear part, and of as many TFLOP that grow with the square: large pictures leave caches."""
 
-PASS_SPREAD = 0.2
+PASS_SPREAD = 0.1
 """Standard deviation of a pass' own seconds (mean 0), in shares of the forward items that the runs timed."""
 
 RUN_SECONDS = (0.3, 0.5)

@@ -1,7 +1,7 @@
-"""What the pack adds to the start of ComfyUI: seconds to import it and define its nodes, in a running server.
+"""What the pack adds to the start of ComfyUI: seconds to import it and define its nodes.
 
-A probe node in a server without the pack imports it the way ComfyUI does, as the last thing that the process loads;
-each server gives one figure, since a module is imported once.
+A pack of test nodes in a server without ours imports it the way ComfyUI does, as the last thing that the process loads
+before it serves; each server gives one figure, since a module is imported once.
 """
 
 from __future__ import annotations
@@ -12,36 +12,24 @@ from ..comfyui.locate import PACK
 from .report import parser, report
 from .server import outputs, serving
 
-PROBE = """
+PROBE = f"""
 import importlib.util
 import sys
 import time
 
 from comfy_api.latest import ComfyExtension, io
 
+PACK = {str(PACK)!r}
+
 
 class Startup(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
-            node_id="Startup", category="test", inputs=[io.String.Input("pack")], outputs=[], is_output_node=True
-        )
+        return io.Schema(node_id="Startup", category="test", inputs=[], outputs=[], is_output_node=True)
 
     @classmethod
-    async def execute(cls, pack):
-        before = set(sys.modules)
-        started = time.perf_counter()
-        name = pack.replace(".", "_x_")
-        spec = importlib.util.spec_from_file_location(name, pack + "/__init__.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        extension = await module.comfy_entrypoint()
-        for node in await extension.get_node_list():
-            node.GET_SCHEMA()
-        seconds = time.perf_counter() - started
-        added = sorted(set(sys.modules) - before)
-        return io.NodeOutput(ui={"seconds": [seconds], "modules": added})
+    def execute(cls):
+        return io.NodeOutput(ui={{"seconds": [MEASURED[0]], "modules": MEASURED[1]}})
 
 
 class Extension(ComfyExtension):
@@ -49,7 +37,20 @@ class Extension(ComfyExtension):
         return [Startup]
 
 
-def comfy_entrypoint():
+async def comfy_entrypoint():
+    global MEASURED
+    before = set(sys.modules)
+    started = time.perf_counter()
+    name = PACK.replace(".", "_x_")
+    spec = importlib.util.spec_from_file_location(name, PACK + "/__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    extension = await module.comfy_entrypoint()
+    for node in await extension.get_node_list():
+        node.GET_SCHEMA()
+    seconds = time.perf_counter() - started
+    MEASURED = seconds, sorted(set(sys.modules) - before)
     return Extension()
 """
 
@@ -57,7 +58,7 @@ def comfy_entrypoint():
 def measure() -> tuple[float, list[str]]:
     """Seconds and the names of the modules that came with the pack."""
     with serving(PROBE, pack=False) as server:
-        found = outputs(server.client, {"1": {"class_type": "Startup", "inputs": {"pack": str(PACK)}}})["1"]
+        found = outputs(server.client, {"1": {"class_type": "Startup", "inputs": {}}})["1"]
         return found["seconds"][0], found["modules"]
 
 
