@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BrokenImageError
-from .host import FLAT
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FLAT = 1 / 255
+"""Values of a flat picture differ by less than one level of 8 bits."""
 
 Decode = Callable[["Tensor"], "Tensor"]
 """Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1; what overflowed on the way must

@@ -9,9 +9,6 @@ from typing import Any, Protocol
 from ..memory import MemoryPlan
 from .story import GenerationPlan
 
-FLAT = 1 / 255
-"""Values of a flat picture differ by less than one level of 8 bits."""
-
 OnStep = Callable[[int, int], None]
 """Called after each sampling step with (steps done, steps in all), over all forward batches of the run."""
 
