@@ -284,15 +284,10 @@ class IntelligentGenerationPipeline:
         return self.planner.weave(recommendations, quality_tags=self.config.quality_tags and not manual)
 
     def _predicted(self, parameters: OptimizedParameters) -> OptimizedParameters:
-        """The settings for one image, with what they take predicted anew where edits changed it."""
+        """The settings for one image, with what they take predicted anew: they may have been edited."""
         parameters.check()
-        items = planned_items(parameters, sigmas_of(parameters))
-        if parameters.batch_size == 1 and parameters.forward_items == items:
-            return parameters
-        one = replace(parameters, batch_size=1, forward_items=items)
-        took = self.planner.optimizer.estimate(one, items)
-        interval = (took.low, took.high) if took.learned else None
-        return replace(one, estimated_time_seconds=took.seconds, time_interval_seconds=interval)
+        one = replace(parameters, batch_size=1)
+        return self.planner.optimizer.predicted(one, planned_items(one, sigmas_of(one)))
 
     def _at_hand(self, lora: LoRARecommendation) -> LoRARecommendation:
         """A LoRA of recommendations that come from elsewhere (a saved image's JSON) with this machine's file."""

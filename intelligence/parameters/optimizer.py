@@ -227,13 +227,24 @@ class ParameterOptimizer:
         )
         return learn(self._timings(key), key).estimate(work)
 
+    def predicted(self, parameters: OptimizedParameters, items: int) -> OptimizedParameters:
+        """`parameters` with what `items` forward items of all images take by what is known now."""
+        key = parameters.timing_key
+        speed, work = learn(self._timings(key), key), _work(parameters, items)
+        took = speed.estimate(work)
+        return replace(
+            parameters,
+            forward_items=items,
+            estimated_time_seconds=took.seconds,
+            time_interval_seconds=(took.low, took.high) if took.learned else None,
+            decode_items=speed.decode_items(work),
+        )
+
     def item_seconds(self, parameters: OptimizedParameters) -> float | None:
         """What a forward item of `parameters` took in earlier runs of this model and device; None: there are none."""
-        key = parameters.timing_key
-        if not key:
-            return None
-        speed = learn(self._timings(key), key)
-        return speed.item_seconds(parameters.width, parameters.height, architecture_of(parameters))
+        key, items = parameters.timing_key, parameters.forward_items
+        timings = self._timings(key) if key and items else ()
+        return learn(timings, key).item_seconds(_work(parameters, items)) if timings and items else None
 
     def neighbours(self, parameters: OptimizedParameters, count: int) -> list[OptimizedParameters]:
         """`parameters` first, then at most `count` − 1 settings near them that are worth comparing; deterministic.

@@ -45,11 +45,10 @@ def test_without_runs_there_is_a_cautious_estimate(key):
     assert speed.decode_items(work(1024, 1024, 40, 2)) == pytest.approx(ratio)
 
 
-def test_what_an_item_takes_is_known_once_there_was_a_run():
-    assert learn([], "cuda:sdxl").item_seconds(1024, 1024, Architecture.SDXL) is None
+def test_one_run_tells_what_an_item_takes():
     speed = learn([run(1024, 1024, 60, A100)], "cuda:sdxl")
-    assert speed.item_seconds(1024, 1024, Architecture.SDXL) == pytest.approx(6.761 / A100, rel=0.05)
-    assert speed.item_seconds(512, 512, Architecture.SDXL) == pytest.approx(1.589 / A100, rel=0.2)
+    assert speed.item_seconds(work(1024, 1024, 60)) == pytest.approx(6.761 / A100, rel=0.05)
+    assert speed.item_seconds(work(512, 512, 40)) == pytest.approx(1.589 / A100, rel=0.2)
 
 
 def test_an_a100_needs_what_was_published():
