@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from ..database import open_database, storage_errors, transaction
 from ..errors import StorageError, UnsupportedModelError
 from ..registry import ModelMetadata
-from .minilm import REPOSITORY, WIDTH, Encoder, encoder, find_weights
+from .documents import stamp
+from .minilm import INSTALL, REPOSITORY, WIDTH, Encoder, encoder, find_weights
+from .text import digest
 
 QUERY_TOKENS = 64
 EXAMPLE_TOKENS = 48
@@ -46,6 +48,9 @@ MIGRATIONS = (
         vectors BLOB NOT NULL
     );
     CREATE INDEX embeddings_by_content ON embeddings (content);
+    """,
+    """
+    ALTER TABLE embeddings ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
     """,
 )
 
@@ -132,7 +137,8 @@ class DenseText:
         self._steps = threading.Lock()
         self._known: dict[str, Vectors] | None = None
         self._embeddings: Embeddings | None = None
-        self._looked_at = 0
+        self._unread: list[tuple[ModelMetadata, int]] = []
+        """LoRAs whose texts are to be looked at, each with its mark, the next one last."""
         self._thread: threading.Thread | None = None
 
     @property
@@ -142,15 +148,15 @@ class DenseText:
 
     @property
     def note(self) -> str:
-        """What the user should know, in a sentence; empty where the extra is not installed."""
+        """Whether meaning is compared, or why not, for people."""
         if self.problem:
-            return f"likeness of meaning is not used: {self.problem}"
+            return f"meaning is not compared: {self.problem}"
         if not self.available:
-            return ""
+            return f"meaning is not compared: MiniLM is not installed ({INSTALL})"
         have, size = len(self._read()), len(self.models)
         if have < READY * size:
-            return f"likeness of meaning is not used yet: {have} of {size} LoRAs have been read"
-        return f"likeness of meaning ({REPOSITORY}) is used for {have} of {size} LoRAs"
+            return f"meaning is not compared yet: {have} of {size} LoRAs have been read for it"
+        return "meaning compared with MiniLM"
 
     def similarities(self, query: str) -> NDArray[np.float32] | None:
         """Cosines of `query` with every LoRA, shape (models, 4), columns as in `COLUMNS`, −1 … 1.
@@ -162,7 +168,7 @@ class DenseText:
         if not self.models or not query.strip() or not self.available:
             return None
         known = self._read()
-        if self._looked_at < len(self.models):
+        if self._unread:
             self._start()
         if not known or len(known) < READY * len(self.models):
             return None
@@ -191,10 +197,15 @@ class DenseText:
         with self._lock:
             if self._known is None:
                 self._known = {}
+                marks = digest(map(stamp, self.models)).view(np.int64).tolist()
+                unread = {model.model_id: (model, mark) for model, mark in zip(self.models, marks, strict=True)}
                 with self._noting(), self._database() as database:
-                    rows = database.execute("SELECT model_id, vectors FROM embeddings").fetchall()
-                    mine = {model.model_id for model in self.models}
-                    self._known = {row[0]: _vectors(row[1]) for row in rows if row[0] in mine}
+                    for model_id, mark, vectors in database.execute("SELECT model_id, mark, vectors FROM embeddings"):
+                        if model_id in unread:
+                            self._known[model_id] = _vectors(vectors)
+                            if mark == unread[model_id][1]:
+                                del unread[model_id]
+                self._unread = [*unread.values()][::-1]
             return self._known
 
     def _packed(self) -> Embeddings:
@@ -207,35 +218,33 @@ class DenseText:
     def _step(self) -> int | None:
         """Look at the next LoRAs; how many of them were embedded, None: there are no more."""
         with self._steps, self._noting():
-            start, known = self._looked_at, self._read()
-            running = encoder()
-            if running is None or self.problem or start >= len(self.models):
+            known, running = self._read(), encoder()
+            if running is None or self.problem or not self._unread:
                 return None
-            todo: dict[str, tuple[bytes, _Texts]] = {}
-            found: dict[str, tuple[bytes, Vectors]] = {}
+            todo: list[tuple[str, bytes, int, _Texts]] = []
+            found: list[tuple[str, bytes, int, Vectors]] = []
             with self._database() as database:
-                for model in self.models[start : start + STEP_LORAS]:
-                    self._looked_at += 1
+                for _ in range(STEP_LORAS):
+                    if not self._unread or sum(2 + len(texts[2]) for *_, texts in todo) >= STEP_TEXTS:
+                        break
+                    model, mark = self._unread.pop()
                     texts = texts_of(model)
                     content = hashlib.sha256(repr(texts).encode("utf-8", "replace")).digest()
                     row = _stored(database, content, model.model_id)
                     if row is None:
-                        todo[model.model_id] = (content, texts)
-                        if sum(2 + len(examples) for _, (_, _, examples) in todo.values()) >= STEP_TEXTS:
-                            break
-                    elif row[0] != model.model_id or model.model_id not in known:
-                        found[model.model_id] = (content, _vectors(row[1]))
-                vectors = _embed(running, [texts for _, texts in todo.values()])
-                found |= {key: (content, new) for (key, (content, _)), new in zip(todo.items(), vectors, strict=True)}
+                        todo.append((model.model_id, content, mark, texts))
+                    else:
+                        found.append((model.model_id, content, mark, _vectors(row[1])))
+                vectors = _embed(running, [texts for *_, texts in todo])
+                found += [(*one[:3], new) for one, new in zip(todo, vectors, strict=True)]
                 with transaction(database):
                     database.executemany(
-                        "INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)",
-                        [(model_id, content, new.tobytes()) for model_id, (content, new) in found.items()],
+                        "INSERT OR REPLACE INTO embeddings (model_id, content, mark, vectors) VALUES (?, ?, ?, ?)",
+                        [(*one, new.tobytes()) for *one, new in found],
                     )
-            if found:
-                with self._lock:
-                    known.update((model_id, new) for model_id, (_, new) in found.items())
-                    self._embeddings = None
+            with self._lock:
+                known.update((model_id, new) for model_id, _, _, new in found)
+                self._embeddings = None
             return len(todo)
         return None
 

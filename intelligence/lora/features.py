@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .index import DESCRIPTION, EXAMPLES, NAME, RARE_IDF, TELLING, TITLE, TRIGGER, Floats, Index
+from .building import RARE_IDF
+from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
+from .index import Floats, Index, ranges
 from .text import Query
 
 SUMS = (
@@ -100,12 +102,6 @@ def meet(index: Index, asked: Query) -> Met:
     row = ranges(starts, counts)
     key = np.repeat(np.arange(len(keys)), counts)
     return Met(keys, is_word, key, index.loras[row], index.impact[row], row, index.columns, index.own, index.examples)
-
-
-def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1 … for every start, as many as its count."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
 def features(index: Index, met: Met, rows: Rows, candidates: NDArray[np.int64]) -> Floats:

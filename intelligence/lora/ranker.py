@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..registry import ModelMetadata
+from .building import Background, build
 from .features import FEATURES, Met, distinct, features
-from .index import Background, Floats, Index, build
+from .index import Floats, Index
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Counts up when what an index holds changes, so that kept ones are made anew."""
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences", "dense")
 FIRST = 256
@@ -46,7 +47,7 @@ class Ranked(NamedTuple):
 class Known(NamedTuple):
     """What else is known of some LoRAs and of the prompt."""
 
-    creators: NDArray[np.int32]
+    creators: NDArray[np.uint64]
     distinct: Floats
     examples: NDArray[np.uint8]
     tag_style: float
@@ -90,9 +91,9 @@ def background() -> dict[str, Background]:
     return {word: Background(*shares) for word, shares in json.loads(_text())["background"].items()}
 
 
-def build_index(models: Sequence[ModelMetadata]) -> Index:
-    """The index of `models` for these numbers."""
-    return build(models, background(), numbers()["first"])
+def build_index(models: Sequence[ModelMetadata], known: Index | None = None) -> Index:
+    """The index of `models` for these numbers. Args: known: one of an earlier library, for the same numbers."""
+    return build(models, background(), numbers()["first"], known)
 
 
 def mixed(weights: Floats, tag_style: float) -> Floats:
@@ -123,7 +124,7 @@ def compared(raw: Floats, scores: Floats, known: Known) -> Floats:
     if count:
         gap[0] = min(float(scores[0] - scores[1]), MAX_GAP) if count > 1 else MAX_GAP
     ahead = np.clip(scores - np.append(scores[1:], scores[-1:] - MAX_GAP), 0, MAX_GAP)
-    same = (known.creators[:, None] == known.creators[None, :]) & (known.creators[:, None] >= 0)
+    same = (known.creators[:, None] == known.creators[None, :]) & (known.creators[:, None] != 0)
     np.fill_diagonal(same, False)
     rival = np.where(same, scores[None, :], -np.inf).max(axis=1, initial=-np.inf)
     has_rival = np.isfinite(rival)

@@ -15,8 +15,9 @@ from ..prompt import ArtisticStyle, PromptAnalysis, parse
 from ..records import Reason
 from ..registry import Architecture, Family, FamilyFinding, ModelMetadata
 from . import ranker
-from .features import Met, meet
-from .index import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_SETS, MAX_TAGS, MAX_TEXT, STYLES, Floats
+from .documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_SETS, MAX_TAGS, MAX_TEXT
+from .features import Met
+from .index import STYLES, Floats
 from .library import Library
 from .text import Query, is_common, is_meta, query, tokens
 
@@ -86,7 +87,7 @@ def search(
         top_k: how many at most.
         likeness: `Library.likeness`.
     """
-    met = meet(library.index, asked)
+    met = library.meet(asked)
     obstacles, fitting = library.obstacles(base)
     rough = ranker.rough(met, analysis.tag_style, likeness)
     ask = partial(ranker.rank, library.index, met, analysis.tag_style, scored=rough, likeness=likeness)

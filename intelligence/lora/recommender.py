@@ -115,8 +115,8 @@ class LoRARecommender:
         self,
         prompt_analysis: PromptAnalysis,
         base_model: str | ModelEvidence | None = None,
-        max_loras: int = 3,
-        min_confidence: float = 0.5,
+        max_loras: int = LoRAPreferences.max_loras,
+        min_confidence: float = LoRAPreferences.min_confidence,
         allow_style_mixing: bool = False,
     ) -> LoRAChoice:
         """The LoRAs to apply and those turned down.
@@ -156,7 +156,10 @@ class LoRARecommender:
         ]
         near = [item for item in turned_down if item.reason.weight >= NEAR_MISS]
         others = (refused[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
-        return LoRAChoice((*named, *recommended), (*rejected, *others), (self._summary(named, recommended),))
+        reasons = [self._summary(named, recommended)]
+        if self.dense_text and limits.max_loras and (note := self._library().note(prompt_analysis)):
+            reasons.append(Reason("loras", note))
+        return LoRAChoice((*named, *recommended), (*rejected, *others), tuple(reasons))
 
     def _summary(self, named: Sequence[LoRARecommendation], chosen: Sequence[LoRARecommendation]) -> Reason:
         size = self._library().usable
@@ -177,7 +180,7 @@ class LoRARecommender:
         if known is None or known[0] != revision:
             models = self.registry.list_models(ModelKind.LORA, with_problems=True)
             folder: Path | None = getattr(self.registry, "folder", None)
-            known = (revision, Library(models, folder, revision))
+            known = (revision, Library(models, folder, known[1] if known else None))
             _LIBRARIES[self.registry] = known
         return known[1]
 

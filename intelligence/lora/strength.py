@@ -8,17 +8,18 @@ encoders: of 71,528 `<lora:…>` tags in the example prompts of 7,955 CivitAI re
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..records import Reason
 from ..registry import ExamplePrompt, LoRAKind, ModelMetadata
 from .recommendation import MAX_STRENGTH
-from .text import Query, is_meta, tokens
+from .text import Query, digest, is_meta, tokens
 
 SPEED_STRENGTH = 1.0
 """What the makers of LCM-LoRA, SDXL-Lightning, Hyper-SD and DMD2 apply their LoRAs at (their model cards)."""
@@ -58,6 +59,9 @@ BOTH_WAYS = 0.2
 LEAST_SHARE = 0.3
 """Room that a chosen LoRA needs below the bound."""
 
+STATES = (False, True, None)
+"""What `Habits.stacked` means: 0, 1 and −1."""
+
 _LESS = frozenset(("less", "no", "without", "fewer", "little", "low", "reduced", "minimal", "menos", "sin"))
 _SIGNED = (
     (-1.0, re.compile(r"\bnegative\b|\bminus\b|(?<!\w)-\s?\d", re.IGNORECASE)),
@@ -78,15 +82,20 @@ Liked = Sequence[tuple[float, float]]
 """(strength, 0.5 for four stars, 1 for five) of the user's own images."""
 
 
-class _Use(NamedTuple):
-    """Example prompts of a creator's LoRA that use it alike."""
+class Habits(NamedTuple):
+    """How strongly each LoRA of a library is applied in its example prompts, as flat arrays."""
 
-    model_id: str
-    number: int | None
-    kind: LoRAKind
-    strength: float
-    stacked: bool | None
-    times: int
+    creators: NDArray[np.uint64]
+    """Per LoRA: `digest` of its creator's name, 0 where that is not known."""
+    numbers: NDArray[np.int64]
+    """Per LoRA: the hub's number of its model, negative where that is not known."""
+    starts: NDArray[np.int64]
+    """Where a LoRA's uses start, and the end of the last."""
+    strength: NDArray[np.float64]
+    """Per use, as the next two."""
+    stacked: NDArray[np.int8]
+    """1, 0, or −1 where that is not known."""
+    times: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -102,24 +111,13 @@ class Strengths:
     """What a library tells of how strongly its LoRAs are used.
 
     Args:
-        models: the library; read when a creator's habits are first asked for.
+        models: the library.
+        habits: of its LoRAs, in the same order.
     """
 
-    def __init__(self, models: Sequence[ModelMetadata]) -> None:
+    def __init__(self, models: Sequence[ModelMetadata], habits: Habits) -> None:
         self._models = models
-
-    @cached_property
-    def _creators(self) -> dict[str, list[_Use]]:
-        found: dict[str, list[_Use]] = {}
-        for model in self._models:
-            if model.creator and not is_slider(model):
-                number = hub_numbers(model)[0]
-                counts = Counter((weight, example.stacked) for example, weight in _used(model, MAX_CHOSEN_STRENGTH))
-                found.setdefault(model.creator, []).extend(
-                    _Use(model.model_id, number, model.lora_kind, weight, stacked, count)
-                    for (weight, stacked), count in counts.items()
-                )
-        return found
+        self._habits = habits
 
     def alone(self, model: ModelMetadata, asked: Query | None = None, liked: Liked = ()) -> Strength:
         """The strength of a LoRA that is applied alone.
@@ -197,22 +195,25 @@ class Strengths:
 
     def _habit(self, model: ModelMetadata, stacked: bool) -> float | None:
         """What the other LoRAs of its creator are used at."""
-        number = hub_numbers(model)[0]
-        known = []
-        for use in self._creators.get(model.creator or "", ()):
-            if use.model_id != model.model_id:
-                weight = (SAME_STATE if use.stacked is stacked else 1) * (
-                    SAME_KIND if use.kind is model.lora_kind else 1
-                )
-                apart = abs(use.number - number) if use.number is not None and number is not None else NEARBY
-                known.append(Observation(use.strength, use.times * weight / (1 + apart / NEARBY)))
+        if not model.creator:
+            return None
+        habits, number, known = self._habits, hub_numbers(model)[0], []
+        for place in np.flatnonzero(habits.creators == digest([model.creator])[0]).tolist():
+            other, theirs = self._models[place], int(habits.numbers[place])
+            if other.model_id == model.model_id:
+                continue
+            apart = abs(theirs - number) if number is not None and theirs >= 0 else NEARBY
+            weight = (SAME_KIND if other.lora_kind is model.lora_kind else 1) / (1 + apart / NEARBY)
+            for use in range(habits.starts[place], habits.starts[place + 1]):
+                alike = SAME_STATE if STATES[habits.stacked[use]] is stacked else 1
+                known.append(Observation(float(habits.strength[use]), int(habits.times[use]) * alike * weight))
         return weighted_median(known) if known else None
 
 
 def observations(model: ModelMetadata, stacked: bool) -> Iterable[Observation]:
     """The strengths that a LoRA's example prompts use."""
     version = hub_numbers(model)[1]
-    for example, strength in _used(model, MAX_CHOSEN_STRENGTH):
+    for example, strength in applied(model, MAX_CHOSEN_STRENGTH):
         same = version is not None and example.version == version
         state = example.stacked is stacked
         yield Observation(strength, (SAME_VERSION if same else 1) * (SAME_STATE if state else 1))
@@ -241,7 +242,7 @@ def is_slider(model: ModelMetadata) -> bool:
         return True
     if not model.strength_from_text and model.strength_range is not None and min(model.strength_range) < 0:
         return True
-    used = [weight for _, weight in _used(model, MAX_STRENGTH)]
+    used = [weight for _, weight in applied(model, MAX_STRENGTH)]
     return bool(used) and sum(weight < 0 for weight in used) >= BOTH_WAYS * len(used)
 
 
@@ -259,7 +260,7 @@ def hub_numbers(model: ModelMetadata) -> tuple[int | None, int | None]:
 def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     """The value on the side that is asked for: what prompts use there, else half of the range's end."""
     limits = (min(model.strength_range), max(model.strength_range)) if model.strength_range else None
-    every = [weight for _, weight in _used(model, MAX_STRENGTH)]
+    every = [weight for _, weight in applied(model, MAX_STRENGTH)]
     most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
     sign, why = _direction(model, every, asked)
     used = [Observation(abs(weight), 1.0) for weight in every if weight * sign > 0]
@@ -310,7 +311,7 @@ def _limits(model: ModelMetadata, used: Sequence[Observation]) -> tuple[float, f
     return (weighted_median(used, 0.1), weighted_median(used, 0.9)) if len(used) >= 3 else None
 
 
-def _used(model: ModelMetadata, most: float) -> Iterable[tuple[ExamplePrompt, float]]:
+def applied(model: ModelMetadata, most: float) -> Iterable[tuple[ExamplePrompt, float]]:
     return (
         (example, example.weight)
         for example in model.example_prompts

@@ -7,7 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..prompt import ConceptCategory, vocabulary
 from ..prompt.words import terms
@@ -44,6 +48,12 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 _phrase_tokens = lru_cache(maxsize=20_000)(_tokens)
+
+
+def digest(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """The 64-bit number of every key."""
+    data = b"".join(blake2b(key.encode("utf-8", "replace"), digest_size=8).digest() for key in keys)
+    return np.frombuffer(data, np.uint64)
 
 
 def pieces(text: str) -> list[tuple[str, ...]]:

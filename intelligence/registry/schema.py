@@ -107,5 +107,9 @@ MIGRATIONS = (
         asked_at REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE models ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+    UPDATE models SET mark = abs(random() / 2);
+    """,
 )
 """The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""

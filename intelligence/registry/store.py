@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ SORTS = {
     "size": "size DESC, model_id",
 }
 
-_LISTED = ", ".join(f"models.{name}" for name in COLUMNS)
+_LISTED = ", ".join(f"models.{name}" for name in (*COLUMNS, "mark"))
 _UNHASHED = "present = 1 AND problem IS NULL AND local_path != '' AND mtime_ns != 0 AND sha256 IS NULL"
 _ASCII_WORD = re.compile(r"[0-9a-z]+")
 
@@ -372,7 +373,11 @@ def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMeta
 
 def _upsert(db: sqlite3.Connection, record: Row, file: ScannedFile | None = None) -> int:
     """The row's number. Without a file (a record that the user gave) what is known of the file stays as it was."""
-    row: dict[str, Any] = {**dict(zip(COLUMNS, record.columns, strict=True)), "present": True}
+    row: dict[str, Any] = {
+        **dict(zip(COLUMNS, record.columns, strict=True)),
+        "present": True,
+        "mark": secrets.randbits(63),
+    }
     if file is not None:
         size, mtime, sidecars = file.stamp
         row |= {

@@ -129,6 +129,8 @@ class _Waiting:
 class StoredModel(ModelMetadata):
     """A record in the registry of which only `COLUMNS` are in memory; ten thousand of them take a few megabytes.
 
+    `mark` is a number that no other state of the record had.
+
     The other fields are those of the database at the time they are read; of a model that was forgotten since they are
     empty.
     """
@@ -136,6 +138,7 @@ class StoredModel(ModelMetadata):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ModelMetadata) and all(getattr(self, name) == getattr(other, name) for name in FIELDS)
 
+    mark: int
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -152,9 +155,9 @@ for _name in FIELDS:
 
 
 def stored_model(row: Any, read: Callable[[str], dict[str, Any]]) -> StoredModel:
-    """The record of a row of `COLUMNS`; `read` gives all fields of a model id."""
+    """The record of a row of `COLUMNS` and the mark; `read` gives all fields of a model id."""
     record = object.__new__(StoredModel)
-    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, problem, sha256 = row
+    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, problem, sha256, mark = row
     vars(record).update(
         model_id=model_id,
         name=name,
@@ -167,6 +170,7 @@ def stored_model(row: Any, read: Callable[[str], dict[str, Any]]) -> StoredModel
         lora_kind=_BUILD["lora_kind"](lora_kind),
         problem=problem,
         sha256=sha256,
+        mark=mark,
         _read=read,
     )
     return record

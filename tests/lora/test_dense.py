@@ -72,7 +72,8 @@ def test_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_weights", lambda: None)
     monkeypatch.setattr(module, "encoder", lambda: None)
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
-    assert (dense.available, dense.note, dense.similarities("a dog"), dense.build()) == (False, "", None, 0)
+    assert (dense.available, dense.similarities("a dog"), dense.build()) == (False, None, 0)
+    assert dense.note == f"meaning is not compared: MiniLM is not installed ({minilm.INSTALL})"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -136,7 +137,7 @@ def test_meaning_finds_what_words_do_not(tmp_path):
         assert int(found[:, 1].argmax()) == expected
     assert (found[[0, 2], 2:] == 0).all() and (found[1, 2:] != 0).all()
     assert dense.similarities("  ") is None
-    assert "is used for 3 of 3 LoRAs" in dense.note
+    assert dense.note == "meaning compared with MiniLM"
 
 
 @needs_weights
@@ -163,7 +164,7 @@ def test_a_library_that_is_hardly_read_is_not_used(tmp_path):
     dense = DenseText(many, path)
     dense._start = lambda: None  # nobody reads on
     assert dense.similarities("a dog") is None
-    assert dense.note == "likeness of meaning is not used yet: 3 of 23 LoRAs have been read"
+    assert dense.note == "meaning is not compared yet: 3 of 23 LoRAs have been read for it"
     DenseText(many[:-1], path).build()
     dense = DenseText(many, path)
     dense._start = lambda: None

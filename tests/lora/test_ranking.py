@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intelligence.lora import LoRARecommender, ranker
+from intelligence.lora import LoRARecommender, building, ranker
+from intelligence.lora.documents import EXAMPLES, document
 from intelligence.lora.features import FEATURES, features, meet
-from intelligence.lora.index import EXAMPLES, load, save
+from intelligence.lora.index import load, save
 from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
 from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
@@ -133,25 +134,69 @@ def test_a_broken_or_missing_index_is_made_anew(tmp_path, content):
     assert load(path, "mark") is None
 
 
-def test_a_large_library_is_kept_and_read_again_and_a_new_revision_makes_it_anew(tmp_path):
-    models = crowd(KEPT_FROM)
-    first = Library(models, tmp_path, 1)
-    written = (tmp_path / INDEX_FILE).stat().st_mtime_ns
-    again = Library(models, tmp_path, 1)
-    assert (tmp_path / INDEX_FILE).stat().st_mtime_ns == written
-    assert np.array_equal(first.index.keys, again.index.keys)
+def equal(one, other):
+    return all(np.array_equal(value, vars(other)[name]) for name, value in vars(one).items())
+
+
+def test_a_large_library_is_kept_and_what_is_new_is_read_beside_it(tmp_path):
+    models = crowd(KEPT_FROM + 10)
+    first = Library(models, tmp_path)
+    written = (tmp_path / INDEX_FILE).read_bytes()
+    assert equal(Library(models, tmp_path).index, first.index)
     renamed = [replace(models[0], trigger_sets=(TriggerSet(("another",), "test"),)), *models[1:]]
-    assert Library(renamed, tmp_path, 2).index.find(["another"])[0] >= 0
-    assert again.index.find(["another"])[0] < 0
+    for before in (None, first):
+        changed = Library(renamed, tmp_path, before)
+        assert changed.index.find(["another"])[0] >= 0
+        assert equal(changed.index, Library(renamed).index)
+    assert first.index.find(["another"])[0] < 0
+    assert (tmp_path / INDEX_FILE).read_bytes() == written
+    Library(models[10:], tmp_path)
+    assert (tmp_path / INDEX_FILE).read_bytes() != written
+
+
+def odd_edit(models, rng, number):
+    """`models` with one of them added, removed, changed, moved or renamed."""
+    place = rng.randrange(len(models))
+    old = models[place]
+    words = [word for item in old.trigger_sets for word in item.words]
+    new = {
+        "add": lora(f"new {number}", f"new{number}", *words, creator=old.creator),
+        "change": replace(old, tags={"1girl": number, f"tag {number}": 3}, creator=rng.choice([None, "maker 1", "x"])),
+        "forget": replace(old, example_prompts=(), trigger_sets=()),
+        "move": replace(old, model_id=f"lora:folder {number}/{old.name}.safetensors"),
+        "rename": replace(old, model_id=f"lora:{number}.safetensors", name=f"{syllables(number)} of {old.name}"),
+        "remove": None,
+    }
+    edit = rng.choice(list(new))
+    kept = models if edit == "add" else [*models[:place], *models[place + 1 :]]
+    return [*kept, new[edit]] if new[edit] else kept
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_index_that_grew_is_the_one_made_at_once(seed, tmp_path):
+    """Whatever was done to the library, at whatever time it was asked in between, and through a file."""
+    rng = random.Random(seed)
+    models, library = crowd(60), None
+    for number in range(40):
+        for _ in range(rng.choice((0, 1, 1, 5))):
+            models = odd_edit(models, rng, rng.randrange(1000) if rng.random() < 0.5 else number)
+        rng.shuffle(models)
+        library = Library(models, before=library)
+        if rng.random() < 0.3:
+            save(library.index, tmp_path / INDEX_FILE, "mark")
+            library.index = load(tmp_path / INDEX_FILE, "mark")
+    assert equal(library.index, Library(models).index)
+    assert Library([], before=library).index.size == 0
+    assert equal(Library(models, before=Library([])).index, library.index)
 
 
 def test_a_small_library_is_not_kept(tmp_path):
-    Library(crowd(5), tmp_path, 1)
+    Library(crowd(5), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_library_whose_folder_cannot_be_written_works_all_the_same(tmp_path):
-    assert Library(crowd(KEPT_FROM), tmp_path / "no such folder", 1).index.size == KEPT_FROM
+    assert Library(crowd(KEPT_FROM), tmp_path / "no such folder").index.size == KEPT_FROM
 
 
 def test_a_registry_has_its_index_beside_its_database(tmp_path):
@@ -162,6 +207,23 @@ def test_a_registry_has_its_index_beside_its_database(tmp_path):
     (best,) = LoRARecommender(registry).recommend(analysis, SDXL)
     assert best.lora_name == f"{syllables(7)}_v1"
     assert (tmp_path / INDEX_FILE).exists()
+    registry.close()
+
+
+def test_a_registry_is_read_again_where_it_changed_and_only_there(tmp_path, monkeypatch):
+    registry = ModelRegistry(tmp_path / "registry.db")
+    for model in crowd(20):
+        registry.register_model(model)
+    before = Library(registry.list_models())
+    read = []
+    monkeypatch.setattr(building, "document", lambda model: read.append(model.name) or document(model))
+    assert equal(Library(registry.list_models(), before=before).index, before.index)
+    registry.update_model(crowd(20)[3].model_id, description="a description")
+    registry.register_model(lora("one more"))
+    registry.delete_model(crowd(20)[5].model_id)
+    after = Library(registry.list_models(), before=before)
+    assert sorted(read) == sorted([crowd(20)[3].name, "one more"])
+    assert equal(after.index, Library(registry.list_models()).index)
     registry.close()
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intelligence.lora import ranker
 from intelligence.lora.strength import (
     ENOUGH,
     KIND_STRENGTH,
@@ -28,7 +29,13 @@ _spec.loader.exec_module(library)
 lora = library.lora
 
 STYLE = LoRAKind.STYLE
-NOBODY = Strengths([])
+
+
+def strengths(models):
+    return Strengths(models, ranker.build_index(models).habits)
+
+
+NOBODY = strengths([])
 
 
 def used(*weights, stacked=None, version=None):
@@ -36,7 +43,7 @@ def used(*weights, stacked=None, version=None):
 
 
 def alone(model, *others, prompt=None):
-    return Strengths([model, *others]).alone(model, query([prompt]) if prompt else None)
+    return strengths([model, *others]).alone(model, query([prompt]) if prompt else None)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +93,7 @@ def test_what_a_strength_rests_on(more, value, limits, said):
 def test_examples_of_the_same_state_and_version_count_more():
     model = lora("x", kind=STYLE, example_prompts=(*used(1, 1, stacked=True), *used(0.5, stacked=False)))
     assert alone(model).value == 0.5
-    (beside,) = Strengths([model]).together([model], [(lora("y"), 0.5)])
+    (beside,) = strengths([model]).together([model], [(lora("y"), 0.5)])
     assert beside.value == 1.0
     model = lora("x", kind=STYLE, source_id="7:2", example_prompts=(*used(1, version=1), *used(0.5, version=2)))
     assert alone(model).value == 0.5
@@ -204,10 +211,10 @@ MODELS = st.lists(
 def test_the_total_is_bounded(models, named):
     models = [replace(model, model_id=f"lora:{n}") for n, model in enumerate(models)]
     given_ones = [(lora(f"named{n}"), strength) for n, strength in enumerate(named)]
-    found = Strengths(models).together(models, given_ones)
+    found = strengths(models).together(models, given_ones)
     sharing = [item.value for item, model in zip(found, models, strict=True) if shares(model)]
     count = len(sharing) + len(named)
     if count > 1:
         assert sum(map(abs, sharing)) <= max(0.0, bound(count) - sum(map(abs, named))) + 0.001 * len(sharing)
     assert all(abs(value) <= MAX_CHOSEN_STRENGTH for value in sharing)
-    assert found == Strengths(models).together(models, given_ones)
+    assert found == strengths(models).together(models, given_ones)

@@ -1,0 +1,163 @@
+"""What the index reads of one LoRA: which word or phrase stands where, and what its example prompts apply it at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..prompt import ArtisticStyle, vocabulary
+from ..prompt.words import terms
+from ..registry import ModelMetadata
+from ..registry.stored import StoredModel
+from .selection import is_style
+from .strength import MAX_CHOSEN_STRENGTH, applied, hub_numbers, is_slider
+from .text import MAX_PHRASE, pieces, tokens
+
+NAME, TITLE, TRIGGER, TAG, DESCRIPTION, EXAMPLES, TELLING = range(7)
+COLUMNS = 7
+LENGTHS = {NAME: 3.0, TITLE: 5.0, TRIGGER: 8.0, TAG: 8.0, DESCRIPTION: 60.0}
+"""Usual length of a field in words."""
+K1, B = 1.2, 0.5
+"""BM25's constants."""
+CAPTIONS = 0.9
+"""Share of the captions that the most frequent training tag counts as."""
+NOT_KNOWN = -1
+"""In place of a number of the hub."""
+
+MAX_EXAMPLES = 20
+MAX_SETS = 24
+MAX_PHRASES = 24
+MAX_TAGS = 150
+MAX_DESCRIPTION = 4_000
+"""Characters, as the next two."""
+MAX_EXAMPLE = 1_500
+MAX_TEXT = 300
+
+
+class Group(NamedTuple):
+    """Phrases that are met together: a name, a title or one trigger set."""
+
+    column: int
+    phrases: tuple[tuple[str, ...], ...]
+
+
+class Use(NamedTuple):
+    """Example prompts that apply a LoRA alike."""
+
+    strength: float
+    stacked: bool | None
+    times: int
+
+
+class Document(NamedTuple):
+    """One LoRA, read."""
+
+    postings: dict[str, list[float]]
+    """Key → its columns, without `TELLING`."""
+    groups: list[Group]
+    examples: int
+    """How many example prompts it has."""
+    creator: str
+    number: int
+    """The hub's number of its model, −1 where that is not known."""
+    style: ArtisticStyle
+    """Unspecified unless it is there for a style."""
+    uses: list[Use]
+    """None of a slider's, whose strengths tell nothing of its creator's other LoRAs."""
+
+
+def stamp(model: ModelMetadata) -> str:
+    """Differs with whatever `document` reads of a record; of a stored one it is told without reading that."""
+    return f"{model.model_id}\0{model.mark}" if isinstance(model, StoredModel) else repr(model)
+
+
+def document(model: ModelMetadata) -> Document:
+    """Read one LoRA's words."""
+    postings: dict[str, list[float]] = {}
+    groups: list[Group] = []
+
+    def put(column: int, phrases: Iterable[tuple[str, ...]]) -> None:
+        phrases = list(dict.fromkeys(phrases))
+        words = Counter(word for phrase in phrases for word in phrase)
+        room = K1 * (1 - B + B * sum(words.values()) / LENGTHS[column])
+        for word, count in words.items():
+            columns = postings.setdefault(word, [0.0] * TELLING)
+            columns[column] = max(columns[column], count / (count + room))
+        for phrase in phrases:
+            if 1 < len(phrase) <= MAX_PHRASE:
+                columns = postings.setdefault("".join(phrase), [0.0] * TELLING)
+                columns[column] = max(columns[column], 1 / (1 + room))
+
+    name, title = tokens(model.name[:MAX_TEXT]), tuple(pieces(model.title[:MAX_TEXT]))
+    sets = [
+        tuple(phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT])))
+        for trigger in model.trigger_sets[:MAX_SETS]
+    ]
+    put(NAME, (name,))
+    put(TITLE, title)
+    put(TRIGGER, (phrase for phrases in sets for phrase in phrases))
+    ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:MAX_TAGS]
+    put(TAG, (tokens(tag[:MAX_TEXT]) for tag, _ in ranked[:20]))
+    description = tokens(model.description[:MAX_DESCRIPTION])
+    room = K1 * (1 - B + B * len(description) / LENGTHS[DESCRIPTION])
+    for word, count in Counter(description).items():
+        postings.setdefault(word, [0.0] * TELLING)[DESCRIPTION] = count / (count + room)
+    for key, share in _shares(model, ranked).items():
+        postings.setdefault(key, [0.0] * TELLING)[EXAMPLES] = share
+    groups = [Group(NAME, (name,)), Group(TITLE, title), *(Group(TRIGGER, phrases) for phrases in sets)]
+    return Document(
+        postings,
+        groups,
+        examples=min(len(model.example_prompts), MAX_EXAMPLES),
+        creator=model.creator or "",
+        number=NOT_KNOWN if (number := hub_numbers(model)[0]) is None else number,
+        style=_style_of(model),
+        uses=[Use(*use, times) for use, times in _uses(model).items()],
+    )
+
+
+def _uses(model: ModelMetadata) -> Counter[tuple[float, bool | None]]:
+    found = () if is_slider(model) else applied(model, MAX_CHOSEN_STRENGTH)
+    return Counter((strength, example.stacked) for example, strength in found)
+
+
+def _shares(model: ModelMetadata, ranked: Sequence[tuple[str, int]]) -> dict[str, float]:
+    """Key → share of the example prompts that have it; of training captions where the tags are counted.
+
+    Phrases of one prompt alone are left out unless there are only one or two.
+    """
+    words: Counter[str] = Counter()
+    phrases: Counter[str] = Counter()
+    examples = model.example_prompts[:MAX_EXAMPLES]
+    for example in examples:
+        found = pieces(example.prompt[:MAX_EXAMPLE])
+        words.update({word for piece in found for word in piece})
+        phrases.update({"".join(piece) for piece in found if 1 < len(piece) <= MAX_PHRASE})
+    least = 1 if len(examples) <= 2 else 2
+    counts = {**{key: count for key, count in phrases.items() if count >= least}, **words}
+    shares = {key: count / (len(examples) + 0.5) for key, count in counts.items()}
+    most = ranked[0][1] if ranked else 0
+    for tag, count in ranked if most > 1 else ():
+        phrase = tokens(tag[:MAX_TEXT])
+        for key in {*phrase, "".join(phrase)} if len(phrase) <= MAX_PHRASE else phrase:
+            shares[key] = max(shares.get(key, 0.0), CAPTIONS * max(0, count) / most)
+    return shares
+
+
+def _style_of(model: ModelMetadata) -> ArtisticStyle:
+    """The style that a style LoRA's name, trigger words and most frequent tags speak of."""
+    if not is_style(model):
+        return ArtisticStyle.UNSPECIFIED
+    votes: Counter[ArtisticStyle] = Counter()
+    known = vocabulary.load(None)
+    ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:10]
+    most = max(1, ranked[0][1]) if ranked else 1
+    texts = [(model.name, 1.0), *((word, 1.0) for trigger in model.trigger_sets[:MAX_SETS] for word in trigger.words)]
+    texts = [*texts[: MAX_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
+    for text, weight in texts:
+        for match in known.find(terms(text[:MAX_TEXT])):
+            for style, strength in match.meaning.styles:
+                votes[style] += weight * strength  # type: ignore[assignment]
+    best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)
+    return best if votes[best] >= 0.5 else ArtisticStyle.UNSPECIFIED
