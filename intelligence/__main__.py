@@ -332,8 +332,8 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--priority", default="BALANCED", type=str.upper, choices=list(Priority))
     parser.add_argument("--max-time", type=float, metavar="SECONDS")
     parser.add_argument("--max-vram", type=float, metavar="GIB")
-    parser.add_argument("--max-loras", type=int, default=3)
-    parser.add_argument("--min-confidence", type=float, default=0.5)
+    parser.add_argument("--max-loras", type=int, default=LoRAPreferences.max_loras)
+    parser.add_argument("--min-confidence", type=float, default=LoRAPreferences.min_confidence)
     parser.add_argument("--mix-styles", action="store_true", help="allow LoRAs of several styles together")
 
 

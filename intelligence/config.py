@@ -121,7 +121,8 @@ class LoRAPreferences(Record):
     """How many LoRAs, and how sure the pack must be before it applies one by itself."""
 
     max_loras: int = 3
-    min_confidence: float = 0.5
+    min_confidence: float = 0.6
+    """From which on more than nine of ten LoRAs that are applied are right; measured in intelligence/lora/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool = True
     """Whether likeness of meaning (MiniLM, the extra `dense`) is used where it is installed."""

@@ -81,7 +81,7 @@ class LoRARecommend(io.ComfyNode):
                 io.Int.Input("max_loras", default=3, min=0, max=10, tooltip="At most this many LoRAs are chosen."),
                 io.Float.Input(
                     "min_confidence",
-                    default=0.5,
+                    default=LoRAPreferences.min_confidence,
                     min=0.0,
                     max=1.0,
                     step=0.05,

@@ -81,6 +81,8 @@ class PromptQuery:
     records: tuple[int, ...]
     written: str = ""
     """The prompt as the person wrote it, where that is another."""
+    others: tuple[int, ...] = ()
+    """Records that are right too, but not asked for."""
 
     @property
     def known_as(self) -> str:
@@ -151,9 +153,10 @@ def load_captions(path: str | Path, known: Collection[int], *, even_rows: bool) 
             if (row % 2 == 0) != even_rows or not line["ranked_adapters"].strip():
                 continue
             labels = ast.literal_eval(line["ranked_adapters"])
-            records = {number for numbers in labels.values() for number in numbers} & set(known)
-            if records:
-                queries.append(PromptQuery(line["caption"], tuple(sorted(records))))
+            right = {number for numbers in labels.values() for number in numbers}
+            if records := right & set(known):
+                others = tuple(sorted(right - records))
+                queries.append(PromptQuery(line["caption"], tuple(sorted(records)), others=others))
     return queries
 
 

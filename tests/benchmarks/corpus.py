@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from intelligence.lora import ranker
-from intelligence.lora.features import Met, meet
-from intelligence.lora.index import EXAMPLES, TELLING, Background, Floats, Index, build, document, first_values
+from intelligence.lora import LoRARecommender, ranker
+from intelligence.lora.building import Background, build, first_values
+from intelligence.lora.documents import EXAMPLES, TELLING, document
+from intelligence.lora.features import Met
+from intelligence.lora.index import Floats
+from intelligence.lora.library import TAG_LIST, Library
 from intelligence.lora.text import Query
-from intelligence.registry import ModelMetadata
-from tests.benchmarks.civitai import CivitaiLoRA, without_duplicates
+from intelligence.prompt import PromptAnalysis
+from intelligence.registry import FamilyFinding, ModelKind, ModelMetadata
+from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates
+
+Meaning = Callable[[str], NDArray[np.float32] | None]
+"""Likeness of a prompt's meaning to every LoRA, as `DenseText.similarities`."""
 
 
-class Corpus:
-    """An index over records.
+class Shelf:
+    """Stands where the registry stands."""
+
+    def __init__(self, models: Sequence[ModelMetadata]) -> None:
+        self.revision = 1
+        self.models = list(models)
+
+    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
+        return self.models
+
+
+class Corpus(Library):
+    """A library of records.
 
     Args:
-        models: the LoRAs as the index knows them, where they are not those of `loras` (see `bare`).
+        models: the LoRAs as the library knows them, where they are not those of `loras` (see `bare`).
         background: general knowledge; None: the trained one.
         first: weights of the first pass; None: the trained ones.
     """
@@ -31,26 +51,32 @@ class Corpus:
         background: Mapping[str, Background] | None = None,
         first: Floats | None = None,
     ) -> None:
-        self.models = [lora.model for lora in loras] if models is None else list(models)
-        self.numbers = [lora.number for lora in loras]
+        self.background = ranker.background() if background is None else background
+        self.first = ranker.numbers()["first"] if first is None else first
+        super().__init__([lora.model for lora in loras] if models is None else models)
+        number = {lora.model.model_id: lora.number for lora in loras}
+        self.numbers = [number[model.model_id] for model in self.models]
         self.place = {number: place for place, number in enumerate(self.numbers)}
-        self.weigh(
-            ranker.numbers()["first"] if first is None else first,
-            ranker.background() if background is None else background,
-        )
 
-    def weigh(self, first: Floats, background: Mapping[str, Background]) -> None:
+    def _make_index(self, path: Path | None, before: Library | None) -> None:
+        self.index = build(self.models, self.background, self.first)
+
+    def weigh(self, first: Floats) -> None:
         """Make the index with these numbers."""
         self.first = first
-        self.index: Index = build(self.models, background, first)
+        self.index = build(self.models, self.background, first)
 
-    def meet(self, asked: Query, prompt: str, records: Iterable[int]) -> Met:
+    def meet_without(self, asked: Query, prompt: str, records: Iterable[int]) -> Met:
         """The postings of a prompt, those of its own LoRAs as they are without this prompt and its near-duplicates."""
-        met = meet(self.index, asked)
+        met = super().meet(asked)
         for record in records:
             if (place := self.place.get(record)) is not None:
                 met = self._without(met, place, without_duplicates(self.models[place], prompt))
         return met
+
+    def asked(self, query: PromptQuery, *, present: bool = True, meaning: Meaning | None = None) -> Asked:
+        """This library as `query` meets it. Args: present: whether it holds the query's LoRAs."""
+        return Asked(self, query, present, meaning)
 
     def _without(self, met: Met, place: int, model: ModelMetadata) -> Met:
         if model is self.models[place]:
@@ -83,6 +109,43 @@ class Corpus:
             own=own,
             examples=examples,
         )
+
+
+class Asked(Corpus):
+    """A library that does not know the one prompt that it is asked for."""
+
+    def __init__(self, corpus: Corpus, query: PromptQuery, present: bool, meaning: Meaning | None) -> None:
+        vars(self).update(vars(corpus))
+        self.query, self.meaning = query, meaning
+        used = [self.place[number] for number in (*query.records, *query.others) if number in self.place]
+        self.right = {self.models[place].model_id for place in used} if present else set()
+        """The ids of the LoRAs that the person used, where they are there."""
+        self.left_out = [] if present else used
+
+    def meet(self, asked: Query) -> Met:
+        return self.meet_without(asked, self.query.known_as, self.query.records)
+
+    def obstacles(self, base: FamilyFinding) -> tuple[list[str | None], NDArray[np.bool_]]:
+        reasons, fitting = super().obstacles(base)
+        if self.left_out:
+            fitting = fitting.copy()
+            fitting[self.left_out] = False
+        return reasons, fitting
+
+    def likeness(self, analysis: PromptAnalysis) -> Floats | None:
+        found = None if self.meaning is None or analysis.tag_style > TAG_LIST else self.meaning(analysis.text)
+        return None if found is None else np.nan_to_num(found)
+
+
+class Chooser(LoRARecommender):
+    """What a user's recommender chooses, of a library that does not know the prompt."""
+
+    def __init__(self, library: Library) -> None:
+        super().__init__(Shelf([]))
+        self.library = library
+
+    def _library(self) -> Library:
+        return self.library
 
 
 def bare(model: ModelMetadata, how: str) -> ModelMetadata:

@@ -7,9 +7,10 @@ among what they know:
   c         prompts with two LoRAs or more: share of them among the first five
   captions  sentences, labelled by a language model (incompletely): share of the labelled among the first ten
   a bare    a, where no LoRA has example prompts
-The table of confidences asks every prompt with its LoRAs in the library and without, and counts what `recommend` would
-take, best first and at most three, from a confidence on. Small libraries ("own") are asked likewise, of LoRAs of which
-all is known, all but example prompts, name and training captions, or the name alone.
+"auto" is what AUTO applies (`LoRARecommender.choose` with the default preferences), every prompt asked twice: with its
+LoRAs in the library, and without them, when every pick is wrong; the same from other confidences on. Small libraries
+("own") are asked likewise, of LoRAs of which all is known, all but example prompts, name and training captions, or the
+name alone.
 
 Without --records a made library is asked, of invented subjects: its figures watch for setbacks and say nothing of how a
 person's library fares.
@@ -21,12 +22,12 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-import numpy as np
-
+from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender, ranker
 from intelligence.lora.dense import DenseText
 from intelligence.lora.index import load, save
@@ -37,7 +38,6 @@ from intelligence.registry import (
     ExamplePrompt,
     LoRAKind,
     ModelEvidence,
-    ModelKind,
     ModelMetadata,
     TriggerSet,
 )
@@ -53,16 +53,15 @@ from tests.benchmarks.civitai import (
     without_duplicates,
     without_names,
 )
-from tests.benchmarks.corpus import Corpus, bare
+from tests.benchmarks.corpus import Chooser, Corpus, Meaning, Shelf, bare
 from tests.benchmarks.report import parser, report
 
-THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-MOST = 3
-"""LoRAs that are taken for one prompt."""
+DEFAULT = LoRAPreferences()
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8)
 LIBRARIES = ((50, 40), (200, 10), (1000, 2))
 """Size of a random library, and how many are drawn."""
-PEOPLE, ASKED, SURE = (5, 20, 50, 200), 100, 0.5
-"""Sizes of small libraries, prompts asked of each kind, and the confidence from which a LoRA is taken."""
+PEOPLE, ASKED = (5, 20, 50, 200), 100
+"""Sizes of small libraries, and prompts asked of each kind."""
 SCALES = (7_230, 30_000, 100_000)
 ANALYZER = PromptAnalyzer()
 
@@ -75,66 +74,52 @@ SYLLABLES = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", 
 SDXL = ModelEvidence(name="made", architecture=Architecture.SDXL)
 
 
-class Shelf:
-    """Stands where the registry stands."""
-
-    def __init__(self, models: Sequence[ModelMetadata]) -> None:
-        self.revision = 1
-        self.models = list(models)
-
-    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
-        return self.models
-
-
 Figures = dict[str, float | None]
-Meaning = Callable[[str], np.ndarray | None]
 
 
-def unknown(prompt: str) -> None:
-    """Likeness of meaning where it is not asked."""
-
-
-def ranked(
-    corpus: Corpus, query: PromptQuery, allowed: np.ndarray | None = None, meaning: Meaning = unknown
-) -> tuple[list[int], list[float]]:
-    """Record numbers, best first, and their probabilities."""
+def ranked(corpus: Corpus, query: PromptQuery, meaning: Meaning | None = None) -> list[int]:
+    """Record numbers, best first."""
     analysis = ANALYZER.analyze(query.prompt)
-    met = corpus.meet(prompt_query(analysis), query.known_as, query.records)
-    found = ranker.rank(corpus.index, met, analysis.tag_style, allowed, likeness=meaning(query.prompt))
-    return [corpus.numbers[place] for place in found.loras], found.probabilities.tolist()
+    asked = corpus.asked(query, meaning=meaning)
+    met = asked.meet(prompt_query(analysis))
+    found = ranker.rank(asked.index, met, analysis.tag_style, likeness=asked.likeness(analysis))
+    return [corpus.numbers[place] for place in found.loras]
 
 
 def found_share(
-    corpus: Corpus, queries: Sequence[PromptQuery], depths: Sequence[int], meaning: Meaning = unknown
+    corpus: Corpus, queries: Sequence[PromptQuery], depths: Sequence[int], meaning: Meaning | None = None
 ) -> dict[int, float]:
     """Depth → mean share of a query's LoRAs among the first so many."""
     total = dict.fromkeys(depths, 0.0)
     for query in queries:
-        numbers, _ = ranked(corpus, query, None, meaning)
+        numbers = ranked(corpus, query, meaning)
         for depth in depths:
             total[depth] += len(set(query.records) & set(numbers[:depth])) / len(query.records)
     return {depth: value / len(queries) if queries else 0.0 for depth, value in total.items()}
 
 
-def confidence(corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning = unknown) -> Figures:
-    """Per threshold: share of the picks that are right, and picks a prompt, LoRA present or not by turns."""
-    asked = []
-    for turn, query in enumerate(queries):
-        allowed = None
-        if turn % 2:
-            allowed = np.ones(corpus.index.size, bool)
-            allowed[[corpus.place[number] for number in query.records if number in corpus.place]] = False
-        numbers, probabilities = ranked(corpus, query, allowed, meaning)
-        right = set() if turn % 2 else set(query.records)
-        asked.append([(p, number in right) for number, p in zip(numbers[:MOST], probabilities[:MOST], strict=True)])
+def auto(corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning | None = None) -> Figures:
+    """What is applied: share that is right, and how many a prompt, with the LoRA in the library and without."""
+    picks: dict[float, list[bool]] = {threshold: [] for threshold in (DEFAULT.min_confidence, *THRESHOLDS)}
+    told: list[tuple[float, bool]] = []
+    for query in queries:
+        analysis = ANALYZER.analyze(query.prompt)
+        for present in (True, False):
+            asked = corpus.asked(query, present=present, meaning=meaning)
+            chooser = Chooser(asked)
+            for threshold, found in picks.items():
+                chosen = chooser.choose(analysis, SD1, DEFAULT.max_loras, threshold).chosen
+                found += [one.lora_metadata.model_id in asked.right for one in chosen]
+            best = chooser.rank(analysis, SD1, DEFAULT.max_loras)
+            told += [(one.confidence_score, one.lora_metadata.model_id in asked.right) for one in best]
     figures: Figures = {}
-    for threshold in THRESHOLDS:
-        picks = [right for found in asked for p, right in found if p >= threshold]
-        figures[f"{name}_precision_at_{threshold:g}"] = sum(picks) / len(picks) if picks else None
-        figures[f"{name}_picks_per_prompt_at_{threshold:g}"] = len(picks) / len(asked)
-    every = [item for found in asked for item in found]
+    for threshold, found in picks.items():
+        precision, share = (sum(found) / len(found) if found else None), len(found) / max(1, 2 * len(queries))
+        figures |= {f"{name}_precision_at_{threshold:g}": precision, f"{name}_picks_per_prompt_at_{threshold:g}": share}
+        if threshold == DEFAULT.min_confidence:
+            figures |= {f"auto_{name}_precision": precision, f"auto_{name}_picks_per_prompt": share}
     for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01)):
-        inside = [(p, right) for p, right in every if low <= p < high]
+        inside = [(p, right) for p, right in told if low <= p < high]
         if inside:
             figures[f"{name}_told_{low:g}_to_{min(high, 1):g}"] = statistics.fmean(p for p, _ in inside)
             figures[f"{name}_true_{low:g}_to_{min(high, 1):g}"] = statistics.fmean(right for _, right in inside)
@@ -152,7 +137,7 @@ def libraries(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
             corpus = Corpus(inside)
             queries = tag_queries([lora for lora in inside if in_ids(lora.number, ids)], 1)
             for query in rng.sample(queries, min(100, len(queries))):
-                numbers, _ = ranked(corpus, query)
+                numbers = ranked(corpus, query)
                 for depth, hits in shares.items():
                     hits.append(float(query.records[0] in numbers[:depth]))
         figures |= {f"library_{size}_recall_at_{d}": statistics.fmean(hits) for d, hits in shares.items() if hits}
@@ -174,10 +159,12 @@ def people(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
                 models = [other.model for other in rng.sample(loras, size) if other is not lora][: size - present]
                 models += [without_duplicates(lora.model, query.prompt)] * present
                 known = models if how == "whole" else [bare(model, how) for model in models]
-                found = LoRARecommender(Shelf(known)).rank(ANALYZER.analyze(query.prompt), SD1, MOST)
-                right = [bool(present) and one.lora_metadata.model_id == lora.model.model_id for one in found]
-                first += [bool(right) and right[0]] * present
-                picks += [yes for yes, one in zip(right, found, strict=True) if one.confidence_score >= SURE]
+                analysis, recommender = ANALYZER.analyze(query.prompt), LoRARecommender(Shelf(known))
+                wanted = lora.model.model_id if present else None
+                best = recommender.rank(analysis, SD1, 1)
+                first += [bool(best) and best[0].lora_metadata.model_id == wanted] * present
+                chosen = recommender.choose(analysis, SD1).chosen
+                picks += [one.lora_metadata.model_id == wanted for one in chosen]
             name = f"own_{size}_{how}"
             figures[f"{name}_recall_at_1"] = statistics.fmean(first)
             figures[f"{name}_precision"] = statistics.fmean(picks) if picks else None
@@ -243,22 +230,28 @@ def of_records(
     figures: Figures = {"loras": len(loras), "queries": len(whole), "queries_c": len(several)}
     for name, queries, depths in (("a", whole, (1, 5, 10)), ("b", stripped, (1, 10)), ("c", several, (5, 10))):
         figures |= {f"{name}_recall_at_{d}": v for d, v in found_share(corpus, queries, depths).items()}
-    figures |= confidence(corpus, whole, "tags")
+    figures |= auto(corpus, whole, "tags")
     if captions:
-        sentences = load_captions(captions, {lora.number for lora in chosen}, even_rows=ids != "even")
-        figures["queries_captions"] = len(sentences)
+        own = {lora.number for lora in chosen}
+        sentences = load_captions(captions, own, even_rows=ids != "even")
+        unseen = sentences
+        if ids == "odd":  # of the rows that numbers are trained on, those whose labels have not been seen there
+            unseen = [*sentences, *(q for q in load_captions(captions, own, even_rows=False) if not q.others)]
+        figures |= {"queries_captions": len(sentences), "queries_captions_auto": len(unseen)}
         figures |= {f"captions_recall_at_{d}": v for d, v in found_share(corpus, sentences, (1, 10)).items()}
-        figures |= confidence(corpus, sentences, "captions")
+        figures |= auto(corpus, unseen, "captions")
         if embeddings:
             dense = DenseText(corpus.models, embeddings)
             dense.build()
-
-            def meaning(prompt: str) -> np.ndarray | None:
-                return np.nan_to_num(dense.similarities(prompt))
-
+            meaning, taken = cache(dense.similarities), []
+            for query in unseen:
+                started = time.process_time()
+                meaning(query.prompt)
+                taken.append((time.process_time() - started) * 1000)
+            figures["dense_query_processor_p95_ms"] = statistics.quantiles(taken, n=20)[-1]
             share = found_share(corpus, sentences, (1, 10), meaning)
             figures |= {f"dense_captions_recall_at_{d}": v for d, v in share.items()}
-            figures |= confidence(corpus, sentences, "dense_captions", meaning)
+            figures |= auto(corpus, unseen, "dense_captions", meaning)
     without = Corpus(loras, [bare(lora.model, "examples") for lora in loras])
     share = found_share(without, whole[: most // 2], (1, 10))
     figures |= {f"a_bare_recall_at_{d}": v for d, v in share.items()}

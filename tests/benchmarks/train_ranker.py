@@ -20,9 +20,10 @@ import torch
 
 import intelligence.lora
 from intelligence.lora import ranker
+from intelligence.lora.building import FIRST, Background, first_values
 from intelligence.lora.dense import DenseText
+from intelligence.lora.documents import EXAMPLES, document
 from intelligence.lora.features import features
-from intelligence.lora.index import EXAMPLES, FIRST, Background, document, first_values
 from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (
@@ -97,7 +98,7 @@ class Task:
         return self.query.records[0] // 2 % FOLDS
 
     def met(self) -> Any:
-        return self.corpus.meet(self.asked, self.query.known_as, self.query.records)
+        return self.corpus.meet_without(self.asked, self.query.known_as, self.query.records)
 
 
 def fit(
@@ -291,7 +292,7 @@ def main() -> None:
     rng.shuffle(tags)
     first = np.stack((first_weights(tags[:800]), first_weights(captions)))
     numbers: dict[str, Any] = {"first": first}
-    corpus.weigh(first, known)
+    corpus.weigh(first)
     print("first", flush=True)
     raws = []
     for task in (*tags, *captions):
@@ -341,7 +342,7 @@ def main() -> None:
                 answers[listed].append(_marked(task, best.loras[:JUDGED]))
     numbers["calibrator"] = fit(cases[True], answers[True], **CALIBRATOR)
     numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
-    meaning = DenseText([lora.model for lora in loras], options.embeddings)
+    meaning = DenseText(corpus.models, options.embeddings)
     meaning.build()
     likeness = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
     numbers["dense"] = dense_numbers(captions, likeness, numbers)
