@@ -188,8 +188,14 @@ def _joined(one: _Loras, other: _Loras) -> _Loras:
     parts = []
     for loras, offset in ((one, 0), (other, len(one.examples))):
         rank = np.append(np.searchsorted(keys, loras.keys), -1).astype(np.int32)
-        numbered = {"key": rank[loras.key], "phrase_key": rank[loras.phrase_key], "word_key": rank[loras.word_key]}
-        parts.append(loras._replace(lora=loras.lora + np.int32(offset), **numbered))
+        parts.append(
+            loras._replace(
+                lora=loras.lora + np.int32(offset),
+                key=rank[loras.key],
+                phrase_key=rank[loras.phrase_key],
+                word_key=rank[loras.word_key],
+            )
+        )
     return _Loras(*map(np.concatenate, zip(*parts, strict=True)))._replace(keys=keys)
 
 
