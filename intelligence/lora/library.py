@@ -15,7 +15,7 @@ from ..registry import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from . import ranker
 from .dense import DenseText
 from .features import Met, meet
-from .index import Floats, load, save
+from .index import Floats, Index, load, save
 from .strength import Strengths
 from .text import Query
 
@@ -52,9 +52,13 @@ class Library:
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
-        known = load(path, ranker.mark()) if before is None and path else before and before.index
-        self.index = ranker.build_index(self.models, known)
-        stored = before._stored if before else known.stamps if known else np.empty(0, np.uint64)
+        known: Index | None = None
+        stored = np.empty(0, np.uint64)
+        if before is not None:
+            known, stored = before.index, before._stored
+        elif path and (known := load(path, ranker.mark())):
+            stored = known.stamps
+        self.index: Index = ranker.build_index(self.models, known)
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
         if path and len(np.setxor1d(self.index.stamps, stored)) > UNWRITTEN * len(self.models):
