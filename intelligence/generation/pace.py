@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop
+from ..parameters.schedules import core_sigmas
+from ..parameters.timing import DROP_PENULTIMATE, cost_of, decode_tflop, evaluation_items, forward_tflop
 
 MEASURED_STEPS = 1
 """Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""

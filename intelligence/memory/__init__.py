@@ -22,6 +22,7 @@ __all__ = [
     "Usage",
     "card",
     "carries",
+    "describe",
     "peak_line",
     "plan_lines",
     "release_pipeline",

@@ -303,7 +303,7 @@ class MemoryManager:
             budget_gb=budget,
             fits=fitting is not None,
             stages={stage: demand.peak for stage, demand in chosen.stages.items()},
-            reasons=(said[0], *reasons.learned(job.corrections), *said[1:]),
+            reasons=(said[0], *reasons.corrected(job.corrections), *said[1:]),
             weight_dtype=chosen.placement.weight_dtype,
             vae_dtype=chosen.decoding.dtype,
             cfg_split=chosen.denoising.cfg_split,

@@ -69,7 +69,7 @@ class HostTraits:
 DIFFUSERS = HostTraits(
     "diffusers", weight_dtypes=("float16", "int8", "float8", "nf4"), cfg_split=True, attention_slicing=True
 )
-COMFYUI = HostTraits("comfyui", patches_loras=True, places_weights=False)
+COMFYUI = HostTraits("comfyui", cfg_split=True, patches_loras=True, places_weights=False)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ..records import Reason
 from .choice import Way
 from .plan import Resources
 from .prediction import Decoding, Job
-from .text import describe
+from .text import NAMES, describe
 
 MEANING = {
     OffloadStrategy.FULL_GPU: "all weights stay on the device",
@@ -51,7 +51,7 @@ def budget(resources: Resources, settings: MemorySettings, max_vram_gb: float | 
     return smallest, Reason("budget", f"{smallest:.1f} GiB: {text}", otherwise=free_instead)
 
 
-def learned(corrections: Mapping[str, float]) -> list[Reason]:
+def corrected(corrections: Mapping[str, float]) -> list[Reason]:
     """By how much earlier runs on this device correct the predicted activations."""
     factors = ", ".join(f"{NAMES[stage]} ×{factor:.2f}" for stage, factor in corrections.items())
     return [Reason("learned", f"activations as earlier runs on this device had them: {factors}")] if factors else []

@@ -218,14 +218,7 @@ class ParameterOptimizer:
         """How long a run with `parameters` takes on the device that they were chosen for, with `items` forward items of
         all images."""
         key = parameters.timing_key
-        work = Work(
-            parameters.width,
-            parameters.height,
-            items,
-            evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size,
-            parameters.batch_size,
-        )
-        return learn(self._timings(key), key).estimate(work)
+        return learn(self._timings(key), key).estimate(_work(parameters, items))
 
     def predicted(self, parameters: OptimizedParameters, items: int) -> OptimizedParameters:
         """`parameters` with what `items` forward items of all images take by what is known now."""
@@ -254,6 +247,12 @@ class ParameterOptimizer:
         """
         kept = {reason.what for reason in parameters.reasons if reason.evidence.startswith(SET_BY_USER)}
         return neighbours(parameters, count, kept, self.estimate, self.table)
+
+
+def _work(parameters: OptimizedParameters, items: int) -> Work:
+    """What `items` forward items of all images come to."""
+    size, images = (parameters.width, parameters.height), parameters.batch_size
+    return Work(*size, items, evaluations(parameters.sampler_name, parameters.num_steps) * images, images)
 
 
 def _others(row: Profile, analysis: PromptAnalysis, table: Path) -> Others:

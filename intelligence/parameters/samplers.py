@@ -108,15 +108,15 @@ SAMPLERS: tuple[Sampler, ...] = (
 )
 
 SCHEDULES: tuple[Schedule, ...] = (
-    Schedule("simple", "Simple", {"timestep_spacing": "trailing"}),
-    Schedule("sgm_uniform", "SGM Uniform", {"timestep_spacing": "trailing"}, "evenly spaced steps, trailing"),
-    Schedule("karras", "Karras", {"use_karras_sigmas": True}),
-    Schedule("exponential", "Exponential", {"use_exponential_sigmas": True}),
-    Schedule("ddim_uniform", "DDIM", {"timestep_spacing": "leading", "steps_offset": 1}),
-    Schedule("beta", "Beta", {"use_beta_sigmas": True}),
-    Schedule("normal", "Normal", {"timestep_spacing": "linspace"}),
-    Schedule("linear_quadratic", "Linear Quadratic", {"timestep_spacing": "linspace"}, "evenly spaced steps"),
-    Schedule("kl_optimal", "KL Optimal", {"use_karras_sigmas": True}, "Karras' noise levels"),
+    Schedule("simple", "Simple"),
+    Schedule("sgm_uniform", "SGM Uniform"),
+    Schedule("karras", "Karras"),
+    Schedule("exponential", "Exponential"),
+    Schedule("ddim_uniform", "DDIM"),
+    Schedule("beta", "Beta"),
+    Schedule("normal", "Normal"),
+    Schedule("linear_quadratic", "Linear Quadratic"),
+    Schedule("kl_optimal", "KL Optimal"),
 )
 
 _OTHER_SCHEDULE_NAMES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
@@ -163,25 +163,8 @@ def from_a1111(name: str, schedule: str | None = None) -> tuple[str, str]:
     return row.name, _from_schedule_type(schedule or "Uniform", row)
 
 
-def diffusers_scheduler(sampler: str, scheduler: str) -> DiffusersScheduler:
-    """The diffusers scheduler for ComfyUI's names, and what it stands in for. Raises InvalidInputError."""
-    row, schedule = _sampler(sampler), _schedule(scheduler)
-    takes = _TAKES.get(row.diffusers, _SPACING | _CURVES)
-    taken = {key: value for key, value in schedule.arguments.items() if key in takes}
-    differences = [text for text in (row.instead_of, schedule.instead_of) if text]
-    if not taken:
-        taken = {"timestep_spacing": "linspace"} if "timestep_spacing" in takes else {}
-        differences = [row.instead_of] if row.instead_of else []
-        differences.append(f"{row.diffusers} spaces its steps evenly")
-    return DiffusersScheduler(
-        class_name=row.diffusers,
-        arguments={**row.arguments, **taken},
-        stands_for=f"{sampler} {scheduler}: {'; '.join(differences)}" if differences else None,
-        takes_sigmas=row.diffusers not in _OWN_SCHEDULE,
-    )
-
-
-def _sampler(name: str) -> Sampler:
+def sampler_row(name: str) -> Sampler:
+    """The row of ComfyUI's sampler. Raises InvalidInputError."""
     try:
         return _BY_NAME[name]
     except KeyError:

@@ -85,14 +85,6 @@ class Speed:
     cost: Cost
     """Of the model that ran."""
 
-    def item_seconds(self, width: int, height: int, architecture: Architecture) -> float | None:
-        """What one forward item takes; None: nothing was learned."""
-        if not self.runs:
-            return None
-        work = Work(width, height, 1, 0.0, 0, architecture)
-        seconds = sum(part * each for part, each in zip(_parts(work), self.seconds, strict=True)) - self.seconds[3]
-        return max(seconds, 0.3 * _tflop(work) * self.seconds[0])
-
     def estimate(self, work: Work) -> TimeEstimate:
         """How long `work` takes."""
         parts = _parts(work, self.cost)
@@ -107,10 +99,13 @@ class Speed:
 
     def decode_items(self, work: Work) -> float:
         """What decoding an image takes, in forward items that take as long."""
+        taken = self._taken(_parts(work, self.cost))
+        return max(0.0, sum(taken[DECODE]) / work.images) / self.item_seconds(work)
+
+    def item_seconds(self, work: Work) -> float:
+        """What a forward item takes."""
         parts = _parts(work, self.cost)
-        taken = self._taken(parts)
-        item = max(sum(taken[ITEM]), LEAST * sum(parts[:2]) * self.seconds[0]) / work.items
-        return max(0.0, sum(taken[DECODE]) / work.images) / max(item, 1e-6)
+        return max(sum(self._taken(parts)[ITEM]), LEAST * sum(parts[:2]) * self.seconds[0], 1e-6) / work.items
 
     def _taken(self, parts: Sequence[float]) -> list[float]:
         """Seconds by part."""

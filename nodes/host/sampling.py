@@ -23,6 +23,9 @@ from ...intelligence.parameters import OptimizedParameters
 from . import scout
 from .decoding import decode
 from .forward import Forward, Guider, has_easycache, improved
+from .memory import fit
+from .retry import Attempts
+from .steering import steered
 
 NOISELESS = frozenset(
     (
@@ -242,7 +245,7 @@ class _Run:
         self.noise = self._noise()
         self.sigmas = sigmas(host.model, parameters, host.denoise)
         self.model, self.forward = improved(host.model, parameters), Forward()
-        self.steps_done = 0
+        self._computed = 0
         self.pace = Pace(
             planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done,
             decoding_items(parameters, len(seeds)),
@@ -277,8 +280,9 @@ class _Run:
         if wrapper is not None:
             model = model.clone()
             scout.attach(model, wrapper)
-        guider = Guider(model, self.parameters, self.forward)
+        guider = Guider(steered(model, memory), self.parameters, self.forward)
         guider.set_conds(self.host.positive, self.host.negative)
+        self._computed = self.forward.items
         self.pace.pause()
         try:
             samples = guider.sample(
@@ -287,7 +291,7 @@ class _Run:
                 comfy.samplers.sampler_object(self.parameters.sampler_name),
                 self.sigmas,
                 denoise_mask=self._mask(rows),
-                callback=self._callback(on_step, steps),
+                callback=self._callback(rows, on_step, steps),
                 disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
                 seed=self.seeds[rows.start],
             )

@@ -78,33 +78,3 @@ def test_unknown_names_are_refused_with_what_comes_close(call: object, hint: str
 )
 def test_evaluations_of_twenty_steps(sampler: str, expected: int) -> None:
     assert evaluations(sampler, 20) == expected
-
-
-@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
-@pytest.mark.usefixtures("standalone")
-def test_diffusers_takes_every_row_and_steps_to_zero_noise(sampler: str) -> None:
-    import diffusers
-    import torch
-
-    sdxl = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
-    for scheduler in SCHEDULER_NAMES:
-        wanted = diffusers_scheduler(sampler, scheduler)
-        cls = getattr(diffusers, wanted.class_name)
-        assert set(wanted.arguments) <= set(inspect.signature(cls.__init__).parameters), wanted
-        made = cls.from_config(sdxl, **wanted.arguments)
-        made.set_timesteps(8)
-        sample = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * float(made.init_noise_sigma)
-        options = {}
-        if "generator" in inspect.signature(made.step).parameters:
-            options["generator"] = torch.Generator().manual_seed(1)
-        for timestep in made.timesteps:
-            noise_prediction = made.scale_model_input(sample, timestep) * 0.5
-            sample = made.step(noise_prediction, timestep, sample, **options).prev_sample
-        assert torch.isfinite(sample).all(), (sampler, scheduler)
-
-
-def test_what_is_only_a_relative_says_so() -> None:
-    assert diffusers_scheduler("dpmpp_2m", "karras").stands_for is None
-    assert "CFG++" in (diffusers_scheduler("euler_cfg_pp", "normal").stands_for or "")
-    assert "evenly" in (diffusers_scheduler("euler_ancestral", "karras").stands_for or "")
-    assert not diffusers_scheduler("heun", "normal").takes_sigmas

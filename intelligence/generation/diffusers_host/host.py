@@ -8,9 +8,7 @@ from threading import RLock
 from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
-from ...errors import BrokenImageError
 from ...memory import MemoryManager, ModelOffloader, carries, release_pipeline
-from ...parameters import OptimizedParameters
 from ...registry import ModelEvidence
 from ..host import Execution, Host, OnStep
 from ..pace import Pace, decoding_items
