@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from statistics import median
 from threading import RLock
@@ -15,6 +16,9 @@ KEPT = 16
 BOUNDS = (0.5, 3.0)
 """No factor outside is believed: from other causes than the stage's own activations."""
 
+BELIEVED_SECONDS = 7 * 24 * 3600
+"""How long memory that ran out makes plans smaller: it may have been another program's, and nothing would tell."""
+
 MIGRATIONS = (
     """
     CREATE TABLE factors (
@@ -26,7 +30,8 @@ MIGRATIONS = (
     CREATE INDEX factors_by_device ON factors (device, stage, id);
     """,
     """
-    CREATE TABLE failures (device TEXT PRIMARY KEY, count INTEGER NOT NULL);
+    ALTER TABLE factors ADD COLUMN until REAL;
+    CREATE TABLE failures (device TEXT NOT NULL, until REAL NOT NULL);
     """,
 )
 
@@ -52,30 +57,29 @@ class Corrections:
 
     def ran_out(self, device: str, stage: str, factor: float) -> None:
         """Remember that a stage ran out of memory: it took at least `factor` of the prediction, whatever was measured
-        before, which is forgotten. Raises StorageError."""
+        before, which is forgotten. It counts for a week. Raises StorageError."""
+        until = time.time() + BELIEVED_SECONDS
         with self._lock, storage_errors(self.path), transaction(self._connection()) as db:
             db.execute("DELETE FROM factors WHERE device = ? AND stage = ?", (device, stage))
-            _insert(db, device, stage, factor)
-            db.execute(
-                "INSERT INTO failures VALUES (?, 1) ON CONFLICT (device) DO UPDATE SET count = count + 1", (device,)
-            )
+            _insert(db, device, stage, factor, until)
+            db.execute("DELETE FROM failures WHERE until < ?", (time.time(),))
+            db.execute("INSERT INTO failures VALUES (?, ?)", (device, until))
 
     def failures(self, device: str) -> int:
-        """How often memory ran out on `device`. Raises StorageError."""
+        """How often memory ran out on `device` in the last week. Raises StorageError."""
         with self._lock, storage_errors(self.path):
             if self._open is None and not self.path.exists():
                 return 0
-            row = self._connection().execute("SELECT count FROM failures WHERE device = ?", (device,)).fetchone()
-        return row["count"] if row else 0
+            query = "SELECT count(*) FROM failures WHERE device = ? AND until > ?"
+            return int(self._connection().execute(query, (device, time.time())).fetchone()[0])
 
     def of(self, device: str) -> dict[str, float]:
         """Stage → median factor of the last 16 runs on `device`. Raises StorageError."""
         with self._lock, storage_errors(self.path):
             if self._open is None and not self.path.exists():
                 return {}
-            rows = (
-                self._connection().execute("SELECT stage, factor FROM factors WHERE device = ?", (device,)).fetchall()
-            )
+            query = "SELECT stage, factor FROM factors WHERE device = ? AND (until IS NULL OR until > ?)"
+            rows = self._connection().execute(query, (device, time.time())).fetchall()
         stages = {row["stage"] for row in rows}
         return {stage: median(row["factor"] for row in rows if row["stage"] == stage) for stage in sorted(stages)}
 
@@ -85,9 +89,9 @@ class Corrections:
         return self._open
 
 
-def _insert(db: sqlite3.Connection, device: str, stage: str, factor: float) -> None:
+def _insert(db: sqlite3.Connection, device: str, stage: str, factor: float, until: float | None = None) -> None:
     low, high = BOUNDS
     db.execute(
-        "INSERT INTO factors (device, stage, factor) VALUES (?, ?, ?)",
-        (device, stage, min(high, max(low, factor))),
+        "INSERT INTO factors (device, stage, factor, until) VALUES (?, ?, ?, ?)",
+        (device, stage, min(high, max(low, factor)), until),
     )

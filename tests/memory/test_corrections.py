@@ -1,12 +1,13 @@
 """Measured peaks change later predictions on the same device, and only there."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from intelligence.database import open_database
 from intelligence.memory import COMFYUI, MemoryManager, Resources
-from intelligence.memory.corrections import BOUNDS, KEPT, MIGRATIONS, Corrections
+from intelligence.memory.corrections import BELIEVED_SECONDS, BOUNDS, KEPT, MIGRATIONS, Corrections
 
 CARD = Resources("cuda", "Card A", 24, 24, 64, 48)
 
@@ -81,6 +82,15 @@ def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
         == MemoryManager().plan(832, 832, resources=CARD).stages
     )
     assert manager.failures("Card of 10") == 1 and manager.failures("Card A") == 0
+
+
+def test_a_failure_is_believed_for_a_week(tmp_path: Path, monkeypatch):
+    store = Corrections(tmp_path / "memory.db")
+    store.ran_out("Card", "unet", 2.0)
+    now = time.time()
+    for later, factors, count in ((BELIEVED_SECONDS - 60, {"unet": 2.0}, 1), (BELIEVED_SECONDS + 60, {}, 0)):
+        monkeypatch.setattr(time, "time", lambda at=now + later: at)
+        assert (store.of("Card"), store.failures("Card")) == (factors, count)
 
 
 def test_a_failure_that_was_foretold_teaches_nothing(tmp_path: Path):
