@@ -12,7 +12,8 @@ from . import vocabulary
 from .analysis import ComplexityCategory, ConceptCategory, PromptAnalysis, Segment
 from .grammar import Parsed, parse
 from .intent import read_intent
-from .phrases import MAX_WORDS, Phrases, read_phrases
+from .phrases import Phrases, read_phrases
+from .pieces import MAX_WORDS
 from .vocabulary import Vocabulary
 from .words import terms
 
@@ -150,15 +151,16 @@ def _family(words: Vocabulary, phrases: Phrases) -> tuple[str | None, tuple[Reas
 
 
 def _tag_style(phrases: Phrases) -> float:
-    """Probability of a tag list: many short pieces and few function words speak for it.
+    """Probability of a tag list: many short pieces, the first one above all, and few function words speak for it.
 
-    A logistic regression on 2,500 prompts of CivitAI's images (even model ids) against 2,500 captions of COCO (even
-    rows), and on the tuned half of the labelled prompts; on the odd ones it tells 98.7 % apart.
+    A logistic regression on 2,000 prompts of CivitAI's images (even model ids) against 2,000 captions of COCO (even
+    rows), and, ten times each, on the labelled prompts that are not held out; on odd ones it tells 98.5 % apart.
     """
     if not phrases.word_count:
         return 0.5
     pieces = len(phrases.pieces)
     function_share = phrases.function_count / phrases.word_count
     words_each = min(phrases.word_count / pieces, 12)
-    score = 1.72 + 0.85 * min(pieces, 6) - 7.58 * function_share - 0.48 * words_each
-    return round(1 / (1 + math.exp(-score)), 3)
+    words_first = min(phrases.pieces[0].count(" ") + 1, 8)
+    score = -0.81 + 1.46 * min(pieces, 6) - 6.93 * function_share - 0.6 * words_each - 0.23 * words_first
+    return round(1 / (1 + math.exp(-score - (2.41 if pieces == 1 else 0.0))), 3)

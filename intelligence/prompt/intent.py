@@ -23,11 +23,15 @@ _MORE = 0.2
 _MORE_AT_MOST = 0.2
 _ADJUNCT = 0.4
 _MODIFIER = 0.25
-_WEAK = 0.4
+_WEAK, _WEAK_HEAD = 0.4, 0.5
+"""What an accessory counts, and where a sentence is about it."""
 _LATER = 0.12
 """What each earlier mention takes from the later ones."""
 _ATTRIBUTE, _FURTHER_ATTRIBUTE, _ATTRIBUTES_AT_MOST = 0.35, 0.2, 0.95
 """What hair, clothes, poses or `she` say for a person whom nothing else names: the first of them, and each other."""
+_OF_AN_ANIMAL = 0.6
+"""What they say at most after an animal, which may well wear a hat."""
+_PEOPLE = {ContentType.CHARACTER, ContentType.GROUP, ContentType.PORTRAIT}
 _CONTENT_WEIGHT = {
     ContentType.CHARACTER: 1.0,
     ContentType.PORTRAIT: 1.3,
@@ -68,10 +72,13 @@ def _quoted(words: Iterable[str], most: int = 4) -> str:
 
 def _style(phrases: Phrases, avoided: Phrases) -> tuple[ArtisticStyle, float, list[str]]:
     votes: dict[ArtisticStyle, list[tuple[float, str]]] = {}
+    shown = any(m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER for m in phrases.mentions)
     for mention in phrases.mentions:
         aside = mention.modifier or (mention.adjunct and mention.meaning.content)
         stressed = max(0.0, mention.weight) * (_ADJUNCT if aside else 1.0)
         for style, weight in mention.meaning.styles:
+            if mention.meaning.quality and weight < 1.0 and not shown:  # quality tags alone ask for no look
+                continue
             votes.setdefault(style, []).append((weight * stressed, mention.meaning.phrase))
     unwanted = {style for mention in avoided.mentions for style, weight in mention.meaning.styles if weight == 1.0}
     return _best(votes, ArtisticStyle.UNSPECIFIED, _STYLE_THRESHOLD, unwanted)
@@ -81,10 +88,10 @@ def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, l
     votes = _content_votes(phrases, words)
     best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD)
     views = {fold(mention.meaning.phrase) for mention in phrases.mentions}
-    near, far = sorted(views & words.close_ups), views & words.full_figures
+    near, far = sorted(views & words.close_ups) or _faces(phrases.mentions, words), views & words.full_figures
     if best is ContentType.CHARACTER and near and not far:
         return ContentType.PORTRAIT, sure, [*near, *said]
-    if best is ContentType.PORTRAIT and (far or _of_animals(votes)):
+    if best is ContentType.PORTRAIT and (far or _of_no_person(phrases.mentions)):
         votes.pop(best)
         return _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD)
     return best, sure, said
@@ -97,21 +104,23 @@ def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, lis
         votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], phrase))
 
     order = 0
-    attributes = ["somebody"] if phrases.persons else []
+    head = _head(phrases.mentions)
     for mention in phrases.mentions:
         meaning = mention.meaning
         stressed = max(0.0, mention.weight)
         if meaning.content:
             weight = stressed / (1 + _LATER * order)
-            weight *= (_ADJUNCT if mention.adjunct else 1.0) * (_WEAK if meaning.weak else 1.0)
+            weight *= _ADJUNCT if mention.adjunct else 1.0
+            if meaning.weak:
+                weight *= _WEAK_HEAD if mention is head else _WEAK
             for content in _contents(mention):
                 vote(content, weight * (_MODIFIER if mention.modifier else 1.0), meaning.phrase)
-            order += 1
-        elif stressed and (meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views):
-            attributes.append(meaning.phrase)
+            order += not mention.modifier
+    attributes = _attributes(phrases, words)
     if attributes:
-        weight = min(_ATTRIBUTES_AT_MOST, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(set(attributes)) - 1))
-        vote(ContentType.CHARACTER, weight, attributes[0])
+        content = ContentType.OBJECT if _is_garment(phrases, attributes) else ContentType.CHARACTER
+        most = _OF_AN_ANIMAL if _led_by_animal(phrases.mentions) else _ATTRIBUTES_AT_MOST
+        vote(content, min(most, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(attributes) - 1)), next(iter(attributes)))
     people = _people_together(phrases.mentions)
     if people:
         vote(ContentType.GROUP, 1.0, " and ".join(people))
@@ -124,8 +133,71 @@ def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, lis
     return votes
 
 
-def _of_animals(votes: dict[ContentType, list[tuple[float, str]]]) -> bool:
-    return ContentType.ANIMAL in votes and not {ContentType.CHARACTER, ContentType.GROUP} & set(votes)
+def _head(mentions: Iterable[Mention]) -> Mention | None:
+    """The thing that a sentence begins with: the spoon of `a spoon like a fish`."""
+    shown = [m for m in mentions if m.meaning.content and not m.modifier]
+    for first, second in pairwise(shown[:2]):
+        return first if first.piece == second.piece and second.adjunct and not first.adjunct else None
+    return None
+
+
+def _attributes(phrases: Phrases, words: Vocabulary) -> dict[str, Mention | None]:
+    """What is said of a person: hair, clothes, poses, `she`."""
+    found: dict[str, Mention | None] = {"somebody": None} if phrases.persons else {}
+    thing = -1  # the last piece that named something else
+    for mention in phrases.mentions:
+        meaning = mention.meaning
+        told = meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views
+        if meaning.content:
+            thing = mention.piece
+        elif told and mention.weight > 0 and not (thing == mention.piece and meaning.phrase.endswith("ing")):
+            found.setdefault(meaning.phrase, mention)
+    return found
+
+
+def _opening(mentions: Iterable[Mention]) -> Mention | None:
+    """The first that is shown, be it only somebody's hat."""
+    shown = (m for m in mentions if m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER)
+    return next((mention for mention in shown if not mention.modifier), None)
+
+
+def _is_garment(phrases: Phrases, attributes: Mapping[str, Mention | None]) -> bool:
+    """Whether a sentence is about clothes that nobody wears: `a leather jacket on a hook`."""
+    first = _opening(phrases.mentions)
+    if first is None or first.adjunct or not first.meaning.garment or not phrases.function_count:
+        return False
+    return all(mention and mention.meaning.garment for mention in attributes.values())
+
+
+def _led_by_animal(mentions: Iterable[Mention]) -> bool:
+    """Whether an animal comes first: a penguin in a scarf is a penguin."""
+    first = _opening(mentions)
+    return first is not None and ContentType.ANIMAL in first.meaning.content and not first.adjunct
+
+
+def _faces(mentions: Iterable[Mention], words: Vocabulary) -> list[str]:
+    """The face that is the first thing shown: `the woman's face`, `face of a monk`."""
+    shown = [
+        m
+        for m in mentions
+        if (m.meaning.content and not (m.modifier and _PEOPLE.isdisjoint(m.meaning.content)))
+        or fold(m.meaning.phrase) in words.faces
+    ]
+    for first, second in pairwise(shown[:2]):
+        face, person = (first, second) if fold(first.meaning.phrase) in words.faces else (second, first)
+        of_person = ContentType.CHARACTER in person.meaning.content and (person.modifier or face is first)
+        if fold(face.meaning.phrase) in words.faces and of_person and face.piece == person.piece and not face.adjunct:
+            return [face.meaning.phrase]
+    return []
+
+
+def _of_no_person(mentions: Iterable[Mention]) -> bool:
+    """Whether a portrait is one of a cat or a house."""
+    shown = [m for m in mentions if m.meaning.content and not m.modifier and not m.meaning.weak]
+    for first, second in pairwise(shown):
+        if ContentType.PORTRAIT in first.meaning.content:
+            return not second.adjunct and first.piece == second.piece and _PEOPLE.isdisjoint(second.meaning.content)
+    return False
 
 
 def _contents(mention: Mention) -> tuple[ContentType, ...]:
@@ -135,14 +207,16 @@ def _contents(mention: Mention) -> tuple[ContentType, ...]:
 
 
 def _people_together(mentions: Iterable[Mention]) -> list[str]:
-    """Two people joined by `and`, or counted as `1girl, 1boy`; else none."""
+    """Two people joined by `and`, counted as `1girl, 1boy`, or one who does something to the other; else none."""
     people = [m for m in mentions if ContentType.CHARACTER in m.meaning.content]
     counted = [m.meaning.phrase for m in people if m.meaning.phrase in ("1girl", "1boy")]
     if len(set(counted)) == 2:
         return counted[:2]
-    for first, second in pairwise(people):
-        together = first.piece == second.piece and second.joined and not first.joined
-        if together and first.meaning.phrase != second.meaning.phrase and not second.adjunct:
+    named = [m for m in people if not (m.modifier or m.meaning.weak)]
+    for first, second in pairwise(named):
+        joined = second.joined and not first.joined and not second.adjunct
+        together = first.piece == second.piece and (joined or (second.company and not first.adjunct))
+        if together and first.meaning.phrase != second.meaning.phrase:
             return [first.meaning.phrase, second.meaning.phrase]
     return []
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Segment
 from .concepts import noun_phrases
+from .pieces import Piece, read_pieces
 from .vocabulary import Match, Meaning, Vocabulary, somebody
 from .words import fold, singular
 
-_TOKEN = re.compile(r"(?P<word>[^\W_]+)|(?P<stop>[,;!?\n|()\[\]{}\"“”—]+|\.(?!\w)|[:/](?!\d))")
-_NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\s*\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
-"""Names of files, Midjourney's parameters, tags."""
-_POSSESSIVE = re.compile(r"['’]s\b")
-_SEPARATORS = frozenset(("AND", "BREAK"))
 _TAG_WORDS = 3
 """Longest piece that is one tag."""
-MAX_WORDS = 2_000
-"""How many words of a prompt are read for their meaning; no text encoder sees as many."""
+_ADJECTIVE_ENDINGS = ("ed", "ing", "y", "ful", "ous", "less", "ish", "ive", "ic", "al")
 _PEOPLE = {ContentType.CHARACTER, ContentType.GROUP}
 _REALISTIC = ArtisticStyle.PHOTOREALISTIC
 
@@ -35,11 +28,13 @@ class Mention:
     """Attention weight."""
     adjunct: bool
     """Whether it only accompanies another thing: `in a forest`, `… background`."""
-    modifier: bool
+    modifier: bool = False
     """Whether it only tells more of the thing named right after it: the coffee of `coffee cup`."""
-    plural: bool
-    joined: bool
+    plural: bool = False
+    joined: bool = False
     """Whether `and` stands between it and an earlier phrase of its piece."""
+    company: bool = False
+    """Whether a person does something to it or is with it: the child of `nurse carrying a child`."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +54,9 @@ class Phrases:
     """Whether the prompt has more than MAX_WORDS words."""
 
 
-@dataclass
-class _Piece:
-    words: list[str] = field(default_factory=list)
-    """Folded."""
-    weights: list[float] = field(default_factory=list)
-
-
 def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases:
     """The phrases of a parsed prompt."""
-    pieces, cut = _pieces(segments)
+    pieces, cut = read_pieces(segments)
     language = _language(pieces, vocabulary)
     function_words = vocabulary.function_words[language]
     mentions: list[Mention] = []
@@ -91,33 +79,7 @@ def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
     )
 
 
-def _pieces(segments: Sequence[Segment]) -> tuple[list[_Piece], bool]:
-    """The pieces that hold words, up to MAX_WORDS of them, and whether there are more."""
-    pieces = [_Piece()]
-    count, cut = 0, False
-    for match, weight in _tokens(segments):
-        word = match.group("word")
-        if word is None or word in _SEPARATORS:
-            if pieces[-1].words:
-                pieces.append(_Piece())
-            continue
-        cut = count == MAX_WORDS
-        if cut:
-            break
-        pieces[-1].words.append(fold(word))
-        pieces[-1].weights.append(weight)
-        count += 1
-    return [piece for piece in pieces if piece.words], cut
-
-
-def _tokens(segments: Sequence[Segment]) -> Iterator[tuple[re.Match[str], float]]:
-    for segment in segments:
-        text = _NO_WORDS.sub(",", unicodedata.normalize("NFC", segment.text))
-        for match in _TOKEN.finditer(_POSSESSIVE.sub("", text)):
-            yield match, segment.weight
-
-
-def _language(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> str:
+def _language(pieces: Sequence[Piece], vocabulary: Vocabulary) -> str:
     """`es` where Spanish words outnumber English ones, counting only words that tell the two apart."""
     spanish = english = 0
     es, en = vocabulary.function_words["es"], vocabulary.function_words["en"]
@@ -132,57 +94,104 @@ def _language(pieces: Sequence[_Piece], vocabulary: Vocabulary) -> str:
 
 
 def _mentions(
-    piece: _Piece, index: int, matches: dict[int, Match], words: Vocabulary, language: str
+    piece: Piece, index: int, matches: dict[int, Match], words: Vocabulary, language: str
 ) -> Iterator[Mention]:
-    background = any(match.meaning.phrase.endswith("background") for match in matches.values())
-    adjunct = negated = joined = leading = False
+    backdrop = _backdrop(piece, words, language)
+    adjunct = negated = joined = leading = inside = company = person = False
     last: Match | None = None  # the last phrase that says what is shown
     position = 0
     while position < len(piece.words):
         match = matches.get(position)
-        if match is None:
+        if match is None or _is_done(match, last):
             word = piece.words[position]
-            if not (last or adjunct or negated) and _acts(position, piece, matches, words):
-                meaning = somebody(piece.words[position - 1])
-                yield Mention(meaning, index, piece.weights[position - 1], leading, False, False, joined)
+            position += 1
+            if piece.tied(position - 1):
+                continue
+            if not (last or adjunct or negated) and _acts(position - 1, piece, matches, words):
+                meaning = somebody(piece.words[position - 2])
+                yield Mention(meaning, index, piece.weights[position - 2], leading, joined=joined)
+                adjunct = person = True
+            inside = inside or (last is None and word in words.inside_words)
+            leading = leading or inside or (index == position - 1 == 0 and word in words.adjunct_words)
+            if _turns_aside(word, last, words) or (word in words.adjunct_words and not leading):
                 adjunct = True
-            leading = leading or (index == position == 0 and word in words.adjunct_words)
-            adjunct = adjunct or _turns_aside(word, last, words) or (word in words.adjunct_words and not leading)
+                company = person and (word in words.company_words or _is_doing(word))
             negated = negated or word in words.negating_words
             joined = joined or word in words.joining_words
-            position += 1
             continue
         position = match.end
         content = match.meaning.content
         if negated or (content and _gives_way(match, last, piece.words, matches, words)):
             continue
-        following = matches.get(match.end)
-        last_word = piece.words[match.end - 1]
+        modifier = language == "en" and (_is_modifier(match, piece, matches, words) or _is_trade(match, last, words))
         yield Mention(
-            meaning=match.meaning,
+            meaning=_within(match.meaning) if inside else match.meaning,
             piece=index,
             weight=max(piece.weights[match.start : match.end]),
-            adjunct=adjunct or background or leading,
-            modifier=language == "en" and following is not None and _tells_of(match, following, len(piece.words)),
-            plural=singular(last_word) != last_word,
+            adjunct=adjunct or match.start in backdrop or leading,
+            modifier=modifier,
+            plural=_is_plural(piece.words[match.end - 1], match.meaning),
             joined=joined,
+            company=company,
         )
         if content:
-            last, leading = match, False
+            person = person or not (adjunct or modifier or _PEOPLE.isdisjoint(content))
+            last, leading, inside = match, False, False
         elif match.meaning.styles:
             last = None
 
 
-def _acts(position: int, piece: _Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
+def _backdrop(piece: Piece, words: Vocabulary, language: str) -> range:
+    """Where the piece says what is only behind the picture's content: `castle in the distance`."""
+    if words.backdrop_words.isdisjoint(piece.words):
+        return range(0)
+    if language == "es":
+        return range(len(piece.words))
+    start = position = next(i for i, word in enumerate(piece.words) if word in words.backdrop_words)
+    while start and piece.words[start - 1] in ("a", "an", "the", "in"):
+        start -= 1
+    while start and piece.words[start - 1] not in words.function_words["en"]:
+        start -= 1
+    return range(start, position + 1)
+
+
+def _is_plural(word: str, meaning: Meaning) -> bool:
+    """Whether the phrase ending with `word` is in the plural; the queen of hearts is not."""
+    return singular(word) != word and not meaning.phrase.endswith(word)
+
+
+def _is_trade(match: Match, last: Match | None, words: Vocabulary) -> bool:
+    """Whether a person's trade is an animal's: `frog wizard`, but not `dragon hunter`."""
+    if last is None or last.end != match.start or ContentType.ANIMAL not in last.meaning.content:
+        return False
+    return ContentType.CHARACTER in match.meaning.content and fold(match.meaning.phrase) not in words.beast_handlers
+
+
+def _is_done(match: Match, last: Match | None) -> bool:
+    """Whether a noun in -ing is what the person before it does: `workers building a wall`."""
+    if last is None or last.end != match.start or _PEOPLE.isdisjoint(last.meaning.content):
+        return False
+    return match.end == match.start + 1 and _is_doing(match.meaning.phrase) and bool(match.meaning.content)
+
+
+def _is_doing(word: str) -> bool:
+    return len(word) > 4 and word.endswith(("ing", "ando", "iendo"))
+
+
+def _acts(position: int, piece: Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
     """Whether a word of which the vocabulary knows nothing does what people do: `roustabout smoking`."""
     before = position - 1
-    if (
-        before < 0
-        or piece.words[position] not in words.person_acts
-        or piece.words[before] in words.function_words["en"]
-    ):
+    if before < 0 or piece.words[position] not in words.person_acts:
+        return False
+    if piece.words[before] in words.function_words["en"] or piece.words[before].endswith(_ADJECTIVE_ENDINGS):
         return False
     return all(not match.start <= before < match.end for match in matches.values())
+
+
+def _within(meaning: Meaning) -> Meaning:
+    """What is to be seen inside of a building or a vehicle."""
+    inner = {ContentType.ARCHITECTURE, ContentType.VEHICLE} & set(meaning.content)
+    return replace(meaning, content=(ContentType.INTERIOR,)) if inner else meaning
 
 
 def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
@@ -194,20 +203,41 @@ def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
         return False
     if word in words.of_words:
         return not (last.meaning.styles or {ContentType.PORTRAIT, ContentType.GROUP} & set(last.meaning.content))
-    return len(word) > 4 and word.endswith(("ing", "ando", "iendo"))
+    return _is_doing(word)
 
 
-def _tells_of(match: Match, following: Match, piece_length: int) -> bool:
+def _is_modifier(match: Match, piece: Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
+    """Whether a phrase only tells more of what follows it: `moss-covered`, `heart shaped`, `grandma's pie`."""
+    end = match.end
+    if end == len(piece.words):
+        return False
+    following = matches.get(end)
+    if following is not None and (_is_done(following, match) or _is_trade(following, match, words)):
+        return False
+    if piece.possessive[end - 1]:
+        return not (ContentType.ANIMAL in match.meaning.content and following and not following.meaning.content)
+    if piece.hyphens[end - 1] and (following is None or not following.meaning.content):
+        return True
+    if following is not None:
+        return _tells_of(match, following, len(piece.words), words)
+    described = piece.words[end] in words.describing_words and end + 1 < len(piece.words)
+    return described and piece.words[end + 1] not in words.function_words["en"]
+
+
+def _tells_of(match: Match, following: Match, piece_length: int, words: Vocabulary) -> bool:
     """Whether a phrase only describes the one right after it: `coffee cup`, `realistic painting`, the tag `cat tail`.
 
     Animals are what their `herd` or `family` is about.
     """
     first, second = match.meaning, following.meaning
+    if fold(second.phrase) in words.picture_words:
+        return False
     if first.content and second.content:
         herd = ContentType.ANIMAL in first.content and ContentType.GROUP in second.content
-        return not herd and first.content != (ContentType.ABSTRACT,)
-    if second.category is ConceptCategory.CHARACTER and not second.content and piece_length <= _TAG_WORDS:
-        return True
+        return not herd and not (first.styles and first.content == (ContentType.ABSTRACT,))
+    if second.category is ConceptCategory.CHARACTER and not second.content:
+        face = not _PEOPLE.isdisjoint(first.content) and fold(second.phrase) in words.faces
+        return piece_length <= _TAG_WORDS or face or second.garment
     styles = {style for style, _ in first.styles}
     return bool(second.styles) and styles == {_REALISTIC} and second.styles[0][0] is not _REALISTIC
 
@@ -219,10 +249,12 @@ def _gives_way(
     group = ContentType.GROUP in match.meaning.content
     if group and last is not None and last.end == match.start and ContentType.ANIMAL in last.meaning.content:
         return True
-    if match.end >= len(piece) or piece[match.end] not in words.of_words:
-        return False
-    if piece[match.end - 1] in words.containers:
+    container = match.end == match.start + 1 and piece[match.start] in words.containers
+    joint = piece[match.end] if match.end < len(piece) else ""
+    if container and joint in words.of_words:
         return True
     after = (matches[i] for i in range(match.end + 1, len(piece)) if i in matches)
     held = next((match for match in after if match.meaning.content), None)
-    return group and held is not None and not _PEOPLE & set(held.meaning.content)
+    if container and joint in words.company_words:
+        return held is not None and ContentType.FOOD in held.meaning.content
+    return group and joint in words.of_words and held is not None and _PEOPLE.isdisjoint(held.meaning.content)

@@ -5,14 +5,19 @@ The file's parts:
 - `styles`: per style, `words` that say it and `hints` that suggest it.
 - `content`: per content type, what a picture may show; `weak_content`: what is mostly an accessory of something else;
   `names`: well-known figures.
-- `concepts`: per category, whatever is neither style nor content. `quality`: per level.
+- `concepts`: per category, whatever is neither style nor content. `garments`: what is worn. `quality`: per level.
 - `families`: per model family, its quality tags with their weight.
 - `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
 - Lists of words with a part in grammar: `function_words` (per language) separate phrases; things after `adjunct_words`
-  only accompany others; `containers` give way to what they hold when one of `of_words` follows; `negating_words`,
-  `joining_words` and `person_words` say so; unknown words with one of the `person_endings`, or before one of
-  `person_acts`, are people; `close_ups` of a person are portraits unless one of `full_figures` stands beside them;
-  `person_views` hint at a person, and `solo_words` say that there is no other.
+  only accompany others, and who stands after `company_words` does so as a second person; what comes before
+  `backdrop_words` is only behind, what comes after `inside_words` is seen from inside, what comes before
+  `describing_words` only describes; `containers` give way to what they hold when one of `of_words` follows;
+  `negating_words`, `joining_words` and `person_words` say so; unknown words with one of the `person_endings`, or before
+  one of `person_acts`, are people; an animal with a person's trade is an animal unless the trade is one of
+  `beast_handlers`; what stands before `picture_words` is shown on them; `close_ups` of a person and their `faces` are
+  portraits unless one of `full_figures` stands beside them; `person_views` hint at a person, and `solo_words` say that
+  there is no other.
+- `spelled_right`: words that are no slip of the pen, near as they are to one of the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,13 +25,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from ..config import HOME_VARIABLE
 from ..errors import InvalidInputError
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
+from .spelling import Spelling
 from .words import fold, singular, terms
 
 BUILT_IN = Path(__file__).with_name("vocabulary.json")
@@ -48,6 +54,14 @@ _WORD_LISTS = (
     "close_ups",
     "full_figures",
     "person_views",
+    "company_words",
+    "inside_words",
+    "backdrop_words",
+    "describing_words",
+    "faces",
+    "beast_handlers",
+    "picture_words",
+    "spelled_right",
 )
 _CONTENT_CATEGORY = {
     ContentType.CHARACTER: ConceptCategory.CHARACTER,
@@ -72,6 +86,7 @@ class Meaning:
     weak: bool = False
     """Whether it is mostly an accessory of the picture's content."""
     quality: QualityLevel | None = None
+    garment: bool = False
 
 
 def somebody(word: str) -> Meaning:
@@ -114,30 +129,68 @@ class Vocabulary:
     close_ups: frozenset[str] = frozenset()
     full_figures: frozenset[str] = frozenset()
     person_views: frozenset[str] = frozenset()
-    longest: int = 1
+    company_words: frozenset[str] = frozenset()
+    inside_words: frozenset[str] = frozenset()
+    backdrop_words: frozenset[str] = frozenset()
+    describing_words: frozenset[str] = frozenset()
+    faces: frozenset[str] = frozenset()
+    beast_handlers: frozenset[str] = frozenset()
+    picture_words: frozenset[str] = frozenset()
+    spelled_right: frozenset[str] = frozenset()
 
-    def find(self, words: Sequence[str], language: str = "en") -> list[Match]:
-        """The phrases in `words` (terms), longest first, none overlapping another; Spanish ones where it is Spanish."""
+    def find(self, words: Sequence[str], language: str = "en", *, misspelt: bool = True) -> list[Match]:
+        """The phrases in `words` (terms), longest first, none overlapping another; Spanish ones where it is Spanish.
+
+        English words may be `misspelt`.
+        """
         books = (self.spanish, self.english, self.names) if language == "es" else (self.english, self.names)
         found: list[Match] = []
         position = 0
         while position < len(words):
-            match = self._at(words, position, books)
+            match = self._at(words, position, books) or self._guess(
+                words[position], position, misspelt and language == "en"
+            )
             if match:
                 found.append(match)
             position = match.end if match else position + 1
         return found
 
     def _at(self, words: Sequence[str], position: int, books: Sequence[Phrasebook]) -> Match | None:
-        for length in range(min(self.longest, len(words) - position), 0, -1):
+        word = words[position]
+        for length in range(min(self._longest.get(word, 0), len(words) - position), 0, -1):
             key = tuple(words[position : position + length])
             for book in books:
                 if key in book:
                     return Match(position, position + length, book[key])
-        word = words[position]
-        if any(word.endswith(ending) and len(word) > len(ending) + 3 for ending in self.person_endings):
-            return Match(position, position + 1, somebody(word))
         return None
+
+    def _guess(self, word: str, position: int, misspelt: bool) -> Match | None:
+        """What a word that stands in no list means by its ending, or if it is misspelt."""
+        if word.endswith(self._endings) and any(
+            word.endswith(ending) and len(word) > len(ending) + 3 for ending in self._endings
+        ):
+            return Match(position, position + 1, somebody(word))
+        right = self._spelling.meant(word) if misspelt and word not in self.spelled_right else None
+        return Match(position, position + 1, self.english[right,]) if right else None
+
+    @cached_property
+    def _endings(self) -> tuple[str, ...]:
+        return tuple(self.person_endings)
+
+    @cached_property
+    def _longest(self) -> dict[str, int]:
+        """First word of phrases → how many words the longest of them has."""
+        longest: dict[str, int] = {}
+        for book in (self.english, self.names, self.spanish):
+            for key in book:
+                if len(key) > longest.get(key[0], 0):
+                    longest[key[0]] = len(key)
+        return longest
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        """Of the single words that say what a picture shows."""
+        return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)
 
 
 def load(path: Path | None = None) -> Vocabulary:
@@ -197,6 +250,7 @@ def _file_type() -> Any:
         "styles": dict[ArtisticStyle, style],
         **dict.fromkeys(_CONTENT_PARTS, dict[ContentType, list[str]]),
         "concepts": dict[ConceptCategory, list[str]],
+        "garments": list[str],
         "quality": dict[QualityLevel, list[str]],
         "families": dict[str, dict[str, float]],
         **dict.fromkeys(("spanish", "spanish_adjectives"), dict[str, str]),
@@ -217,41 +271,39 @@ def _build(data: dict[str, Any]) -> Vocabulary:
     english: Phrasebook = {}
     names: Phrasebook = {}
 
-    def add(book: Phrasebook, phrase: str, category: ConceptCategory, **more: Any) -> None:
-        key = terms(phrase)
-        known = book.get(key) or Meaning(phrase, category, weak=more.get("weak", False))
-        book[key] = replace(
-            known,
-            styles=(*known.styles, *more.get("styles", ())),
-            content=tuple(dict.fromkeys((*known.content, *more.get("content", ())))),
-            quality=more.get("quality") or known.quality,
-        )
+    def add(book: Phrasebook, meaning: Meaning) -> None:
+        key = terms(meaning.phrase)
+        known = book.get(key)
+        book[key] = _united(known, meaning) if known else meaning
 
     for level, phrases in data["quality"].items():
         for phrase in phrases:
-            add(english, phrase, ConceptCategory.QUALITY, quality=QualityLevel(level))
+            add(english, Meaning(phrase, ConceptCategory.QUALITY, quality=QualityLevel(level)))
     for part in _CONTENT_PARTS:
         book = names if part == "names" else english
         for kind, phrases in data[part].items():
             content = ContentType(kind)
             category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
             for phrase in phrases:
-                add(book, phrase, category, content=(content,), weak=part == "weak_content")
+                add(book, Meaning(phrase, category, content=(content,), weak=part == "weak_content"))
     for category, phrases in data["concepts"].items():
         for phrase in phrases:
-            add(english, phrase, ConceptCategory(category))
+            add(english, Meaning(phrase, ConceptCategory(category)))
+    for phrase in data["garments"]:
+        add(english, Meaning(phrase, ConceptCategory.CHARACTER, garment=True))
     for name, lists in data["styles"].items():
         for kind, weight in (("words", 1.0), ("hints", HINT)):
             for phrase in lists.get(kind, ()):
-                add(english, phrase, ConceptCategory.STYLE, styles=((ArtisticStyle(name), weight),))
+                add(english, Meaning(phrase, ConceptCategory.STYLE, styles=((ArtisticStyle(name), weight),)))
     _inherit(english)
-    plain = Vocabulary(english, names, longest=max(map(len, (*english, *names))))
+    for book in (english, names):
+        book.pop((), None)
+    plain = Vocabulary(english, names)
     spanish: Phrasebook = {}
     for phrase, meaning in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
         for form in _forms(phrase):
             spanish.setdefault(terms(form), _translated(plain, meaning))
-    for book in (english, names, spanish):
-        book.pop((), None)
+    spanish.pop((), None)
     return Vocabulary(
         english=english,
         names=names,
@@ -268,7 +320,17 @@ def _build(data: dict[str, Any]) -> Vocabulary:
         },
         function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
         **{name: frozenset(map(fold, data[name])) for name in _WORD_LISTS},
-        longest=max(map(len, (*english, *names, *spanish))),
+    )
+
+
+def _united(known: Meaning, more: Meaning) -> Meaning:
+    """One meaning of a phrase that stands in two of the lists; its category is that of the first."""
+    return replace(
+        known,
+        styles=(*known.styles, *more.styles),
+        content=tuple(dict.fromkeys((*known.content, *more.content))),
+        quality=more.quality or known.quality,
+        garment=known.garment or more.garment,
     )
 
 
@@ -286,7 +348,7 @@ def _inherit(english: Phrasebook) -> None:
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
     """What an English phrase means: what its last part with a content shows, in the style of any of its parts."""
-    found = [match.meaning for match in vocabulary.find(terms(phrase))]
+    found = [match.meaning for match in vocabulary.find(terms(phrase), misspelt=False)]
     if not found:
         return Meaning(phrase, ConceptCategory.CONTENT)
     said = max(reversed(found), key=lambda meaning: (bool(meaning.content), bool(meaning.styles)))

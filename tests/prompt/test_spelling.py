@@ -1,0 +1,42 @@
+"""Slips of spelling: which word was meant, and which words are no slips."""
+
+import pytest
+
+from intelligence.prompt import ConceptCategory, PromptAnalyzer
+from intelligence.prompt.spelling import Spelling
+
+SPELLING = Spelling({"knight", "raccoon", "portrait", "ambulance", "sandwich", "stork", "winter"})
+
+
+@pytest.mark.parametrize(
+    "word, right",
+    [
+        ("knigth", "knight"),
+        ("kinght", "knight"),
+        ("racoon", "raccoon"),
+        ("portait", "portrait"),
+        ("sandwhich", "sandwich"),
+        ("ambulence", "ambulance"),
+        ("knights", None),
+        ("stark", None),
+        ("wanter", None),
+        ("night", None),
+        ("portray", None),
+        ("zorblax", None),
+        ("", None),
+        ("porträit", None),
+        ("x" * 10_000, None),
+    ],
+)
+def test_one_slip_is_understood(word, right):
+    assert SPELLING.meant(word) == right
+
+
+@pytest.mark.parametrize("word", ["action", "copper", "border", "staring"])
+def test_words_that_are_right_stay(word):
+    concepts = PromptAnalyzer().analyze(f"{word}, cat").concepts
+    assert word in {phrase for phrases in concepts.values() for phrase in phrases}
+
+
+def test_a_misspelt_word_is_a_concept_as_it_was_meant():
+    assert PromptAnalyzer().analyze("two knigths").concepts == {ConceptCategory.CHARACTER: ("two knight",)}
