@@ -23,14 +23,12 @@ _MORE = 0.2
 _MORE_AT_MOST = 0.2
 _ADJUNCT = 0.4
 _MODIFIER = 0.25
-_WEAK, _WEAK_HEAD = 0.4, 0.5
-"""What an accessory counts, and where a sentence is about it."""
+_WEAK = 0.4
+"""What an accessory counts."""
 _LATER = 0.12
 """What each earlier mention takes from the later ones."""
 _ATTRIBUTE, _FURTHER_ATTRIBUTE, _ATTRIBUTES_AT_MOST = 0.35, 0.2, 0.95
 """What hair, clothes, poses or `she` say for a person whom nothing else names: the first of them, and each other."""
-_OF_AN_ANIMAL = 0.6
-"""What they say at most after an animal, which may well wear a hat."""
 _PEOPLE = {ContentType.CHARACTER, ContentType.GROUP, ContentType.PORTRAIT}
 _CONTENT_WEIGHT = {
     ContentType.CHARACTER: 1.0,
@@ -104,23 +102,21 @@ def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, lis
         votes.setdefault(content, []).append((weight * _CONTENT_WEIGHT[content], phrase))
 
     order = 0
-    head = _head(phrases.mentions)
     for mention in phrases.mentions:
         meaning = mention.meaning
         stressed = max(0.0, mention.weight)
         if meaning.content:
             weight = stressed / (1 + _LATER * order)
             weight *= _ADJUNCT if mention.adjunct else 1.0
-            if meaning.weak:
-                weight *= _WEAK_HEAD if mention is head else _WEAK
+            weight *= _WEAK if meaning.weak else 1.0
             for content in _contents(mention):
                 vote(content, weight * (_MODIFIER if mention.modifier else 1.0), meaning.phrase)
             order += not mention.modifier
     attributes = _attributes(phrases, words)
     if attributes:
         content = ContentType.OBJECT if _is_garment(phrases, attributes) else ContentType.CHARACTER
-        most = _OF_AN_ANIMAL if _led_by_animal(phrases.mentions) else _ATTRIBUTES_AT_MOST
-        vote(content, min(most, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(attributes) - 1)), next(iter(attributes)))
+        weight = min(_ATTRIBUTES_AT_MOST, _ATTRIBUTE + _FURTHER_ATTRIBUTE * (len(attributes) - 1))
+        vote(content, weight, next(iter(attributes)))
     people = _people_together(phrases.mentions)
     if people:
         vote(ContentType.GROUP, 1.0, " and ".join(people))
@@ -131,14 +127,6 @@ def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, lis
             if mention.meaning.content:
                 vote(ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
     return votes
-
-
-def _head(mentions: Iterable[Mention]) -> Mention | None:
-    """The thing that a sentence begins with: the spoon of `a spoon like a fish`."""
-    shown = [m for m in mentions if m.meaning.content and not m.modifier]
-    for first, second in pairwise(shown[:2]):
-        return first if first.piece == second.piece and second.adjunct and not first.adjunct else None
-    return None
 
 
 def _attributes(phrases: Phrases, words: Vocabulary) -> dict[str, Mention | None]:
@@ -169,12 +157,6 @@ def _is_garment(phrases: Phrases, attributes: Mapping[str, Mention | None]) -> b
     return all(mention and mention.meaning.garment for mention in attributes.values())
 
 
-def _led_by_animal(mentions: Iterable[Mention]) -> bool:
-    """Whether an animal comes first: a penguin in a scarf is a penguin."""
-    first = _opening(mentions)
-    return first is not None and ContentType.ANIMAL in first.meaning.content and not first.adjunct
-
-
 def _faces(mentions: Iterable[Mention], words: Vocabulary) -> list[str]:
     """The face that is the first thing shown: `the woman's face`, `face of a monk`."""
     shown = [
@@ -185,8 +167,9 @@ def _faces(mentions: Iterable[Mention], words: Vocabulary) -> list[str]:
     ]
     for first, second in pairwise(shown[:2]):
         face, person = (first, second) if fold(first.meaning.phrase) in words.faces else (second, first)
-        of_person = ContentType.CHARACTER in person.meaning.content and (person.modifier or face is first)
-        if fold(face.meaning.phrase) in words.faces and of_person and face.piece == person.piece and not face.adjunct:
+        of_person = ContentType.CHARACTER in person.meaning.content and face.piece == person.piece
+        opens = face is first or (person.modifier and not face.adjunct)
+        if fold(face.meaning.phrase) in words.faces and of_person and opens:
             return [face.meaning.phrase]
     return []
 

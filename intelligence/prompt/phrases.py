@@ -13,7 +13,6 @@ from .words import fold, singular
 
 _TAG_WORDS = 3
 """Longest piece that is one tag."""
-_ADJECTIVE_ENDINGS = ("ed", "ing", "y", "ful", "ous", "less", "ish", "ive", "ic", "al")
 _PEOPLE = {ContentType.CHARACTER, ContentType.GROUP}
 _REALISTIC = ArtisticStyle.PHOTOREALISTIC
 
@@ -96,7 +95,6 @@ def _language(pieces: Sequence[Piece], vocabulary: Vocabulary) -> str:
 def _mentions(
     piece: Piece, index: int, matches: dict[int, Match], words: Vocabulary, language: str
 ) -> Iterator[Mention]:
-    backdrop = _backdrop(piece, words, language)
     adjunct = negated = joined = leading = inside = company = person = False
     last: Match | None = None  # the last phrase that says what is shown
     position = 0
@@ -123,12 +121,15 @@ def _mentions(
         content = match.meaning.content
         if negated or (content and _gives_way(match, last, piece.words, matches, words)):
             continue
-        modifier = language == "en" and (_is_modifier(match, piece, matches, words) or _is_trade(match, last, words))
+        if language == "es":
+            modifier = _is_adjective(match, last, piece, words)
+        else:
+            modifier = _is_modifier(match, piece, matches, words) or _is_trade(match, last, words)
         yield Mention(
-            meaning=_within(match.meaning) if inside else match.meaning,
+            meaning=_shown(match, piece, inside, words),
             piece=index,
             weight=max(piece.weights[match.start : match.end]),
-            adjunct=adjunct or match.start in backdrop or leading,
+            adjunct=adjunct or leading,
             modifier=modifier,
             plural=_is_plural(piece.words[match.end - 1], match.meaning),
             joined=joined,
@@ -139,20 +140,6 @@ def _mentions(
             last, leading, inside = match, False, False
         elif match.meaning.styles:
             last = None
-
-
-def _backdrop(piece: Piece, words: Vocabulary, language: str) -> range:
-    """Where the piece says what is only behind the picture's content: `castle in the distance`."""
-    if words.backdrop_words.isdisjoint(piece.words):
-        return range(0)
-    if language == "es":
-        return range(len(piece.words))
-    start = position = next(i for i, word in enumerate(piece.words) if word in words.backdrop_words)
-    while start and piece.words[start - 1] in ("a", "an", "the", "in"):
-        start -= 1
-    while start and piece.words[start - 1] not in words.function_words["en"]:
-        start -= 1
-    return range(start, position + 1)
 
 
 def _is_plural(word: str, meaning: Meaning) -> bool:
@@ -183,15 +170,20 @@ def _acts(position: int, piece: Piece, matches: dict[int, Match], words: Vocabul
     before = position - 1
     if before < 0 or piece.words[position] not in words.person_acts:
         return False
-    if piece.words[before] in words.function_words["en"] or piece.words[before].endswith(_ADJECTIVE_ENDINGS):
+    if piece.words[before] in words.function_words["en"]:
         return False
     return all(not match.start <= before < match.end for match in matches.values())
 
 
-def _within(meaning: Meaning) -> Meaning:
-    """What is to be seen inside of a building or a vehicle."""
-    inner = {ContentType.ARCHITECTURE, ContentType.VEHICLE} & set(meaning.content)
-    return replace(meaning, content=(ContentType.INTERIOR,)) if inner else meaning
+def _shown(match: Match, piece: Piece, inside: bool, words: Vocabulary) -> Meaning:
+    """What is to be seen `inside` of a building or a vehicle, or of an animal on the table: `grilled salmon`."""
+    meaning, content = match.meaning, set(match.meaning.content)
+    if inside and {ContentType.ARCHITECTURE, ContentType.VEHICLE} & content:
+        return replace(meaning, content=(ContentType.INTERIOR,))
+    cooked = ContentType.ANIMAL in content and not words.cooking_words.isdisjoint(
+        piece.words[match.start - 1 : match.start]
+    )
+    return replace(meaning, content=(ContentType.FOOD,)) if cooked else meaning
 
 
 def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
@@ -204,6 +196,12 @@ def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
     if word in words.of_words:
         return not (last.meaning.styles or {ContentType.PORTRAIT, ContentType.GROUP} & set(last.meaning.content))
     return _is_doing(word)
+
+
+def _is_adjective(match: Match, last: Match | None, piece: Piece, words: Vocabulary) -> bool:
+    """Whether a Spanish noun tells of the one right before it: `guitarra vieja`."""
+    after = last is not None and last.end == match.start == match.end - 1
+    return after and singular(piece.words[match.start]) in words.spanish_adjectives
 
 
 def _is_modifier(match: Match, piece: Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
@@ -234,7 +232,7 @@ def _tells_of(match: Match, following: Match, piece_length: int, words: Vocabula
         return False
     if first.content and second.content:
         herd = ContentType.ANIMAL in first.content and ContentType.GROUP in second.content
-        return not herd and not (first.styles and first.content == (ContentType.ABSTRACT,))
+        return not herd and not (first.content == (ContentType.ABSTRACT,) and first.styles and second.weak)
     if second.category is ConceptCategory.CHARACTER and not second.content:
         face = not _PEOPLE.isdisjoint(first.content) and fold(second.phrase) in words.faces
         return piece_length <= _TAG_WORDS or face or second.garment
@@ -257,4 +255,7 @@ def _gives_way(
     held = next((match for match in after if match.meaning.content), None)
     if container and joint in words.company_words:
         return held is not None and ContentType.FOOD in held.meaning.content
-    return group and joint in words.of_words and held is not None and _PEOPLE.isdisjoint(held.meaning.content)
+    if not group or joint not in words.of_words or held is None:
+        return False
+    place = held.start > match.end + 1 and piece[match.end + 1] in words.function_words["en"]
+    return not place and _PEOPLE.isdisjoint(held.meaning.content)

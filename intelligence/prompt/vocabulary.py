@@ -9,9 +9,9 @@ The file's parts:
 - `families`: per model family, its quality tags with their weight.
 - `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
 - Lists of words with a part in grammar: `function_words` (per language) separate phrases; things after `adjunct_words`
-  only accompany others, and who stands after `company_words` does so as a second person; what comes before
-  `backdrop_words` is only behind, what comes after `inside_words` is seen from inside, what comes before
-  `describing_words` only describes; `containers` give way to what they hold when one of `of_words` follows;
+  only accompany others, and who stands after `company_words` does so as a second person; what comes after
+  `inside_words` is seen from inside, an animal after `cooking_words` is food, what comes before `describing_words` only
+  describes; `containers` give way to what they hold when one of `of_words` follows;
   `negating_words`, `joining_words` and `person_words` say so; unknown words with one of the `person_endings`, or before
   one of `person_acts`, are people; an animal with a person's trade is an animal unless the trade is one of
   `beast_handlers`; what stands before `picture_words` is shown on them; `close_ups` of a person and their `faces` are
@@ -56,7 +56,7 @@ _WORD_LISTS = (
     "person_views",
     "company_words",
     "inside_words",
-    "backdrop_words",
+    "cooking_words",
     "describing_words",
     "faces",
     "beast_handlers",
@@ -131,7 +131,7 @@ class Vocabulary:
     person_views: frozenset[str] = frozenset()
     company_words: frozenset[str] = frozenset()
     inside_words: frozenset[str] = frozenset()
-    backdrop_words: frozenset[str] = frozenset()
+    cooking_words: frozenset[str] = frozenset()
     describing_words: frozenset[str] = frozenset()
     faces: frozenset[str] = frozenset()
     beast_handlers: frozenset[str] = frozenset()

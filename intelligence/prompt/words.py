@@ -17,11 +17,16 @@ _IN_IE = (
 _IN_MAN = ("man", "gentleman", "fireman", "policeman", "businessman", "swordsman", "fisherman", "horseman", "snowman")
 _IN_F = ("wolf", "elf", "leaf", "shelf", "thief", "dwarf", "scarf", "calf", "loaf", "half", "hoof", "wharf")
 _IN_O = ("potato", "tomato", "hero", "mango", "volcano")
+_IN_I_OR_U = (
+    *("taxi", "kiwi", "corgi", "bikini", "yeti", "ski", "samurai", "mariachi", "alibi", "safari", "zombi", "jabali"),
+    *("emu", "gnu", "guru", "menu", "tutu", "caribou", "plateau", "chateau", "bayou", "bambu"),
+)
 _IRREGULAR = (
     {f"{word}s": word for word in _IN_IE}
     | {f"{word[:-2]}en": word for word in _IN_MAN}
     | {f"{word[:-1]}ves": word for word in _IN_F}
     | {f"{word}es": word for word in _IN_O}
+    | {f"{word}s": word for word in _IN_I_OR_U}
     | {"children": "child", "knives": "knife", "wives": "wife", "mice": "mouse", "geese": "goose", "feet": "foot"}
     | {"teeth": "tooth", "oxen": "ox", "buses": "bus", "lenses": "lens", "cacti": "cactus"}
 )
