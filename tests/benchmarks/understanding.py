@@ -1,6 +1,6 @@
 """How well prompts are understood, and how fast: python -m tests.benchmarks.understanding --json
 
-`data/README.md` tells where the labelled prompts come from and what their two halves are. With `--records` (a folder of
+`data/README.md` tells where the labelled prompts come from: the two halves of the first, and the fresh ones. With `--records` (a folder of
 CivitAI model records) and `--captions` (a CSV file with a column `caption`) it also tells how well tag lists and plain
 speech are told apart on prompts that others wrote: the first image of each odd model id, the captions of odd rows.
 """
@@ -22,6 +22,7 @@ from tests.benchmarks.report import parser, report
 
 DATA = Path(__file__).with_name("data")
 HALVES = ("tuned", "held_out")
+SETS = (*HALVES, "fresh")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -29,9 +30,9 @@ def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def labelled(half: str) -> list[dict[str, Any]]:
-    """The labelled prompts of a half; those that had been looked at count with the tuned one."""
-    return rows(f"prompts_{half}") + (rows("prompts_seen") if half == "tuned" else [])
+def labelled(name: str) -> list[dict[str, Any]]:
+    """The labelled prompts of a set; those that had been looked at count with the tuned half."""
+    return rows(f"prompts_{name}") + (rows("prompts_seen") if name == "tuned" else [])
 
 
 def share(right: Iterable[bool]) -> float:
@@ -95,11 +96,13 @@ def main() -> None:
     analyzer = PromptAnalyzer()
     figures: dict[str, float | int | str | bool | None] = {}
     prompts = []
-    for half in HALVES:
-        part, twins = labelled(half), rows(f"twins_{half}")
+    for name in SETS:
+        part = labelled(name)
         prompts += [row["prompt"] for row in part]
-        figures[f"{half}_prompts"] = len(part)
-        figures |= {f"{half}_{what}": value for what, value in accuracy(analyzer, part).items()}
+        figures[f"{name}_prompts"] = len(part)
+        figures |= {f"{name}_{what}": value for what, value in accuracy(analyzer, part).items()}
+    for half in HALVES:
+        twins = rows(f"twins_{half}")
         figures[f"{half}_twins"] = len(twins)
         figures[f"{half}_twin_overlap"] = statistics.fmean(twin_overlap(analyzer, twins))
     if arguments.records and arguments.captions:
