@@ -1,8 +1,9 @@
 """How well prompts are understood, and how fast: python -m tests.benchmarks.understanding --json
 
-`data/README.md` tells where the labelled prompts come from: the two halves of the first, and the fresh ones. With `--records` (a folder of
-CivitAI model records) and `--captions` (a CSV file with a column `caption`) it also tells how well tag lists and plain
-speech are told apart on prompts that others wrote: the first image of each odd model id, the captions of odd rows.
+`data/README.md` tells where the labelled prompts come from: the two halves of the first, and the fresh ones. With
+`--records` (a folder of CivitAI model records) and `--captions` (a CSV file with a column `caption`) it also tells how
+well tag lists and plain speech are told apart on prompts that others wrote: the first image of each odd model id, the
+captions of odd rows.
 """
 
 from __future__ import annotations
