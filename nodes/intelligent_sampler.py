@@ -224,14 +224,13 @@ def _look(host: ComfyHost, plan: GenerationPlan, seeds: list[int]) -> io.NodeOut
 
 def _going_on(host: ComfyHost, plan: GenerationPlan, seed: int) -> ComfyHost:
     """`host`, to go on with the picked seed from where it was scouted, if that is still there."""
+    from ..intelligence.generation.scouting import continued
+
     scouted = host.scouted(plan)
     recording = scouted.recordings.get(seed) if scouted else None
     if scouted is None or recording is None:
         return replace(
             host, batch_seed=None, notes=("nothing scouted is kept for these inputs: sampled from the start",)
         )
-    note = (
-        f"picked from {len(scouted.recordings)} scouted seeds, which took {scouted.forward_items} forward items; "
-        f"went on after step {scouted.steps}: {recording.items} of them are not repeated here"
-    )
+    note = continued(len(scouted.recordings), scouted.forward_items, scouted.steps, recording.items)
     return replace(host, batch_seed=None, recording=recording, notes=(note,))

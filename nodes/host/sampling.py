@@ -17,6 +17,7 @@ import torch
 from ...intelligence.config import require
 from ...intelligence.generation.host import Execution, OnStep
 from ...intelligence.generation.pace import Pace, decoding_items, planned_items
+from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.story import GenerationPlan
 from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
@@ -138,7 +139,8 @@ class ComfyHost:
         return Execution(
             images=images,
             seconds=pace.seconds,
-            seconds_per_step=pace.seconds_per_step,
+            # Steps that are played back take next to no time: nothing is learned from them.
+            seconds_per_step=None if self.recording else pace.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
             notes=(*told, *((pace.warning,) if pace.warning else ()), *seen),
             forward_items=run.forward.items,
@@ -156,7 +158,7 @@ class ComfyHost:
         require(not cached, "a scouted seed cannot go on beside EasyCache: switch one of them off")
         attempts = self._attempts(plan, 1)
         run = _Run(self, replace(plan.parameters, max_time_seconds=None), seeds)
-        steps = max(1, -(-(len(run.sigmas) - 1) // scout.SHARE))
+        steps = steps_to_scout(len(run.sigmas) - 1)
         recordings: dict[int, scout.Recording] = {}
         promised: list[torch.Tensor] = []
 

@@ -10,7 +10,6 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.generation import scouting
-from ...intelligence.generation.scouting import SHARE as SHARE
 from ...intelligence.parameters import OptimizedParameters
 from .forward import KEY
 
