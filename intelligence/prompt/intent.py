@@ -165,6 +165,8 @@ def _faces(mentions: Iterable[Mention], words: Vocabulary) -> list[str]:
         if (m.meaning.content and not (m.modifier and _PEOPLE.isdisjoint(m.meaning.content)))
         or fold(m.meaning.phrase) in words.faces
     ]
+    if shown and fold(shown[0].meaning.phrase) == "face" and not shown[0].adjunct:  # whosever it is: `half of her face`
+        return [shown[0].meaning.phrase]
     for first, second in pairwise(shown[:2]):
         face, person = (first, second) if fold(first.meaning.phrase) in words.faces else (second, first)
         of_person = ContentType.CHARACTER in person.meaning.content and face.piece == person.piece

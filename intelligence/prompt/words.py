@@ -16,7 +16,10 @@ _IN_IE = (
 )
 _IN_MAN = ("man", "gentleman", "fireman", "policeman", "businessman", "swordsman", "fisherman", "horseman", "snowman")
 _IN_F = ("wolf", "elf", "leaf", "shelf", "thief", "dwarf", "scarf", "calf", "loaf", "half", "hoof", "wharf")
-_IN_O = ("potato", "tomato", "hero", "mango", "volcano")
+_IN_O = (
+    *("potato", "tomato", "hero", "superhero", "antihero", "mango", "volcano", "mosquito", "torpedo", "tornado"),
+    *("flamingo", "buffalo", "domino", "desperado", "avocado"),
+)
 _IN_I_OR_U = (
     *("taxi", "kiwi", "corgi", "bikini", "yeti", "ski", "samurai", "mariachi", "alibi", "safari", "zombi", "jabali"),
     *("emu", "gnu", "guru", "menu", "tutu", "caribou", "plateau", "chateau", "bayou", "bambu"),
@@ -29,6 +32,7 @@ _IRREGULAR = (
     | {f"{word}s": word for word in _IN_I_OR_U}
     | {"children": "child", "knives": "knife", "wives": "wife", "mice": "mouse", "geese": "goose", "feet": "foot"}
     | {"teeth": "tooth", "oxen": "ox", "buses": "bus", "lenses": "lens", "cacti": "cactus"}
+    | {"octopi": "octopus", "fungi": "fungus", "lice": "louse", "pegasi": "pegasus", "cherubim": "cherub"}
 )
 
 
