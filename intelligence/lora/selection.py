@@ -134,7 +134,7 @@ class _Taken:
 def _objection(candidate: Candidate, taken: Sequence[_Taken], limits: LoRAPreferences) -> str | None:
     model = candidate.model
     if candidate.confidence < limits.min_confidence:
-        return f"not sure enough: confidence {candidate.confidence:.2f}, {limits.min_confidence:g} is asked for"
+        return f"not sure enough: confidence {candidate.confidence:.3g}, {limits.min_confidence:g} is asked for"
     identity = _Identity(model)
     for other in taken:
         if identity.is_version_of(other.identity):

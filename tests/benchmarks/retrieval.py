@@ -163,8 +163,8 @@ def people(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
                 wanted = lora.model.model_id if present else None
                 best = recommender.rank(analysis, SD1, 1)
                 first += [bool(best) and best[0].lora_metadata.model_id == wanted] * present
-                chosen = recommender.choose(analysis, SD1).chosen
-                picks += [one.lora_metadata.model_id == wanted for one in chosen]
+                applied = recommender.choose(analysis, SD1).chosen
+                picks += [one.lora_metadata.model_id == wanted for one in applied]
             name = f"own_{size}_{how}"
             figures[f"{name}_recall_at_1"] = statistics.fmean(first)
             figures[f"{name}_precision"] = statistics.fmean(picks) if picks else None

@@ -243,7 +243,7 @@ def test_strength_rests_on_the_best_evidence(more, strength):
 
 def test_strengths_are_lowered_when_stacked_and_bounded_together():
     strong = [replace(model, strength=2.0) for model in (ANIME, MAGIC, WITCH)]
-    choice = choose("anime style mirkwood witch, magical effects", *strong)
+    choice = choose("anime style, mirkwood witch, magical effects", *strong)
     assert len(choice.chosen) == 3
     assert sum(item.suggested_alpha for item in choice.chosen) == pytest.approx(2.6, abs=0.01)
 
