@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.schedules import core_sigmas
-from ..parameters.timing import DROP_PENULTIMATE, cost_of, decode_tflop, evaluation_items, forward_tflop
+from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
 
 MEASURED_STEPS = 1
 """Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
@@ -19,10 +18,7 @@ def sigmas_of(parameters: OptimizedParameters, trained: tuple[float, ...] | None
     """The schedule of `parameters` as ComfyUI's KSampler steps through it, ending in 0; see `core_sigmas`."""
     if parameters.sigmas is not None:
         return parameters.sigmas
-    steps = parameters.num_steps
-    if parameters.sampler_name in DROP_PENULTIMATE:
-        return (*core_sigmas(parameters.scheduler, steps + 1, trained)[:-1], 0.0)
-    return (*core_sigmas(parameters.scheduler, steps, trained), 0.0)
+    return (*step_sigmas(parameters.sampler_name, parameters.scheduler, parameters.num_steps, trained), 0.0)
 
 
 def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1) -> int:

@@ -77,13 +77,17 @@ def forward_items(
     improvements: Improvements | None = None,
 ) -> int:
     """Forward items of one image on the schedule that these names come to."""
-    if schedule:
-        sigmas = schedule_sigmas(schedule, steps)[:-1]
-    elif sampler in DROP_PENULTIMATE:
-        sigmas = core_sigmas(scheduler, steps + 1)[:-1]
-    else:
-        sigmas = core_sigmas(scheduler, steps)
+    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule else step_sigmas(sampler, scheduler, steps)
     return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements)
+
+
+def step_sigmas(
+    sampler: str, scheduler: str, steps: int, trained: tuple[float, ...] | None = None
+) -> tuple[float, ...]:
+    """The sigmas at which each step starts, as ComfyUI's KSampler has them; see `core_sigmas`."""
+    if sampler in DROP_PENULTIMATE:
+        return core_sigmas(scheduler, steps + 1, trained)[:-1]
+    return core_sigmas(scheduler, steps, trained)
 
 
 def evaluation_items(
