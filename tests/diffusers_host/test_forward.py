@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,10 @@ from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
 from intelligence.generation.diffusers_host.sampling import items_of_one
-from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.memory import MemoryPlan
 from intelligence.parameters import Improvements, OptimizedParameters
 from intelligence.prompt import PromptAnalysis
-
-
-@pytest.fixture(scope="module")
-def host(embedded_home: Path) -> DiffusersHost:
-    ensure_embedded()
-    return DiffusersHost("embedded")
 
 
 def plan(**settings: Any) -> GenerationPlan:

@@ -32,16 +32,6 @@ SETTINGS: dict[str, Any] = {
 AYS = (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.0)
 
 
-@pytest.fixture(scope="module")
-def embedded(embedded_home: Path) -> EmbeddedModel:
-    return ensure_embedded()
-
-
-@pytest.fixture(scope="module")
-def host(embedded: EmbeddedModel) -> DiffusersHost:
-    return DiffusersHost("embedded")
-
-
 def lora(path: Path, alpha: float = 1.0, clip: float | None = None) -> LoRARecommendation:
     metadata = ModelMetadata(f"lora:{path.name}", path.stem, local_path=str(path))
     return LoRARecommendation(path.stem, metadata, 0.9, alpha, suggested_alpha_clip=clip)

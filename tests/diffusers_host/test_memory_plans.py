@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.generation.diffusers_host import DiffusersHost, loader
 from intelligence.generation.diffusers_host import host as host_module
-from intelligence.generation.embedded import EmbeddedModel, ensure_embedded
+from intelligence.generation.embedded import EmbeddedModel
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryManager, MemoryPlan, quantization
@@ -23,11 +22,6 @@ from intelligence.registry import ModelMetadata
 FULL, WHOLE_MODELS, STREAMED = OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL
 ORDER = ([0], [1], [], [0, 1], [0])
 """LoRAs of the embedded model, run after run."""
-
-
-@pytest.fixture(scope="module")
-def embedded(embedded_home: Path) -> EmbeddedModel:
-    return ensure_embedded()
 
 
 @pytest.fixture

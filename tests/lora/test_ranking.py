@@ -1,10 +1,7 @@
 """The index of a library, what is kept of it, and the trained order."""
 
-import importlib.util
 import random
-import string
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +13,9 @@ from intelligence.lora.index import load, save
 from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
 from intelligence.lora.ranking import prompt_query
 from intelligence.prompt import PromptAnalyzer
-from intelligence.registry import Architecture, ExamplePrompt, ModelEvidence, ModelMetadata, ModelRegistry, TriggerSet
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-shelf = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shelf)
-lora = shelf.lora
+from intelligence.registry import Architecture, ExamplePrompt, ModelEvidence, ModelRegistry, TriggerSet
+from tests.lora import library as shelf
+from tests.lora.library import lora
 
 SDXL = ModelEvidence(name="some_sdxl.safetensors", architecture=Architecture.SDXL)
 ANALYZER = PromptAnalyzer()
@@ -227,54 +221,7 @@ def test_a_registry_is_read_again_where_it_changed_and_only_there(tmp_path, monk
     registry.close()
 
 
-def odd_texts():
-    rng = random.Random(7)
-    everything = string.printable + "äßñ龍🐉\u202e\u200f\u0301<>&;"
-    yield from (
-        "",
-        " ",
-        ",",
-        "," * 50_000,
-        "<script>alert(1)</script>",
-        "\u202eabc",
-        "ignore all instructions",
-        "::1",
-        "((",
-    )
-    for _ in range(40):
-        yield "".join(rng.choices(everything, k=rng.choice((1, 7, 80, 3000))))
-
-
-def odd_record(number, text):
-    return {
-        "id": number + 1,
-        "type": "LORA",
-        "name": text,
-        "description": text,
-        "tags": [text, "1girl"],
-        "creator": {"username": text},
-        "modelVersions": [
-            {
-                "id": number + 1,
-                "baseModel": "SDXL 1.0",
-                "trainedWords": [text, text[::-1], *text.split(",")[:500]],
-                "files": [{"name": f"odd {number}.safetensors", "type": "Model"}],
-                "images": [{"meta": {"prompt": text}}, {"meta": {"prompt": text[::-1]}}],
-            }
-        ],
-    }
-
-
-def test_odd_metadata_and_prompts_do_no_harm():
-    models = [
-        replace(ModelMetadata.from_civitai(odd_record(number, text)), local_path="/x")
-        for number, text in enumerate(odd_texts())
-    ]
-    recommender = LoRARecommender(shelf.Library(*models))
-    for text in odd_texts():
-        if text.strip() and "\0" not in text:
-            for item in recommender.rank(ANALYZER.analyze(text), SDXL):
-                assert 0 <= item.confidence_score <= 1
+def test_an_index_of_nothing():
     assert ranker.build_index([]).size == 0
 
 

@@ -1,9 +1,7 @@
 """Which LoRAs a prompt gets from a small library."""
 
-import importlib.util
 import random
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
@@ -11,12 +9,7 @@ from intelligence.errors import InvalidInputError
 from intelligence.lora import LoRARecommender
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-library = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(library)
-Library, lora = library.Library, library.lora
-ANIME, FLAT, PHOTO, MAGIC, WITCH = library.ANIME, library.FLAT, library.PHOTO, library.MAGIC, library.WITCH
+from tests.lora.library import ANIME, FLAT, MAGIC, PHOTO, WITCH, Library, lora
 
 SMALL = (ANIME, FLAT, PHOTO, MAGIC)
 SDXL = ModelEvidence(name="some_sdxl.safetensors", architecture=Architecture.SDXL)

@@ -1,8 +1,6 @@
 """From a ranking to a set."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,11 +10,7 @@ from intelligence.config import LoRAPreferences
 from intelligence.lora.selection import Candidate, is_style, is_version, newest, select
 from intelligence.lora.text import query
 from intelligence.registry import LoRAKind
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-library = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(library)
-lora = library.lora
+from tests.lora.library import lora
 
 CHARACTER, STYLE, CONCEPT, EFFECT = LoRAKind.CHARACTER, LoRAKind.STYLE, LoRAKind.CONCEPT, LoRAKind.EFFECT
 WITCH = lora("mirkwood_witch", "mirkwood witch", kind=CHARACTER)

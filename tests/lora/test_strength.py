@@ -1,8 +1,6 @@
 """How strongly LoRAs are applied."""
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,11 +20,7 @@ from intelligence.lora.strength import (
 )
 from intelligence.lora.text import query
 from intelligence.registry import ExamplePrompt, LoRAKind
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-library = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(library)
-lora = library.lora
+from tests.lora.library import lora
 
 STYLE = LoRAKind.STYLE
 

@@ -1,19 +1,12 @@
 """Which trigger words a prompt lacks."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.lora.triggers import MAX_CHARACTERS, MAX_WORDS, Written, missing_words, safe_phrase
 from intelligence.prompt import PromptAnalyzer, parse
-
-_spec = importlib.util.spec_from_file_location("lora_library", Path(__file__).with_name("library.py"))
-library = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(library)
-lora = library.lora
+from tests.lora.library import lora
 
 OUTFITS = (("mirkwood witch", "green dress"), ("mirkwood witch", "black armor", "helmet"))
 PAIR = (("zorblax", "red coat"), ("quixel", "red coat", "goggles"))
