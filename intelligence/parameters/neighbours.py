@@ -57,18 +57,18 @@ def neighbours(
         changed = {
             axis: options[position][index] for (position, index), axis in zip(indexed, AXES, strict=True) if index
         }
-        other = _changed(parameters, changed, kept, estimate)
-        if _affordable(other, parameters, estimate):
+        other, took = _changed(parameters, changed, kept, estimate)
+        if _affordable(took, parameters):
             found.append(other)
     return found
 
 
-def _affordable(other: OptimizedParameters, parameters: OptimizedParameters, estimate: Estimate) -> bool:
-    """Whether `other` holds the time limit, or takes no longer than `parameters` where these may not hold it either."""
+def _affordable(took: TimeEstimate, parameters: OptimizedParameters) -> bool:
+    """Whether that holds the time limit, or is no longer than `parameters` take where these may not hold it either."""
     limit = parameters.max_time_seconds
-    if limit is None or will_hold(estimate(other, other.forward_items or 0), limit):
+    if limit is None or will_hold(took, limit):
         return True
-    return (other.estimated_time_seconds or 0.0) <= (parameters.estimated_time_seconds or 0.0)
+    return took.seconds <= (parameters.estimated_time_seconds or 0.0)
 
 
 def _order(indexed: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
@@ -115,7 +115,8 @@ def _schedulers(parameters: OptimizedParameters, row: Profile) -> list[str]:
 
 def _changed(
     parameters: OptimizedParameters, changed: dict[str, Any], kept: Collection[str], estimate: Estimate
-) -> OptimizedParameters:
+) -> tuple[OptimizedParameters, TimeEstimate]:
+    """The neighbour, and how long it takes."""
     old = {axis: getattr(parameters, field) for axis, field in AXES.items()}
     schedule = None if parameters.sigmas is None else _schedule_of(parameters)
     if schedule:
@@ -131,14 +132,15 @@ def _changed(
     )
     took = estimate(other, items)
     text = ", ".join(f"{axis} {value} instead of {old[axis]}" for axis, value in changed.items())
-    return replace(
+    neighbour = replace(
         other,
         sigmas=schedule_sigmas(schedule, other.num_steps) if schedule else None,
         forward_items=items,
         estimated_time_seconds=took.seconds,
-        time_interval_seconds=(took.low, took.high) if took.learned else None,
+        time_interval_seconds=took.interval,
         reasons=(*parameters.reasons, Reason("variation", f"a neighbour worth comparing: {text}")),
     )
+    return neighbour, took
 
 
 def _schedule_of(parameters: OptimizedParameters) -> str:

@@ -207,7 +207,7 @@ class ParameterOptimizer:
             improvements=choice.improvements,
             forward_items=choice.items * images,
             max_time_seconds=constraints.max_time_seconds,
-            time_interval_seconds=(took.low, took.high) if took.learned else None,
+            time_interval_seconds=took.interval,
             timing_key=key,
             decode_items=speed.decode_items(choice.work(images)),
         )
@@ -229,7 +229,7 @@ class ParameterOptimizer:
             parameters,
             forward_items=items,
             estimated_time_seconds=took.seconds,
-            time_interval_seconds=(took.low, took.high) if took.learned else None,
+            time_interval_seconds=took.interval,
             decode_items=speed.decode_items(work),
         )
 

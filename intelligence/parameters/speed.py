@@ -70,6 +70,11 @@ class TimeEstimate(NamedTuple):
         """Whether earlier runs told the device's speed."""
         return self.runs > 0
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """`low` and `high`, where they are learned."""
+        return (self.low, self.high) if self.learned else None
+
 
 @dataclass(frozen=True)
 class Speed:
