@@ -90,8 +90,12 @@ def _tells(phrase: tuple[str, ...]) -> bool:
 
 def without_tags(prompt: str) -> str:
     """`prompt` without LoRA tags. A tag within a tag leaves a tag: that stays as text."""
-    text = strip_lora_tags(prompt)
-    return text if text == prompt or strip_lora_tags(text) == text else _TAG_START.sub("", text)
+    return untagged(strip_lora_tags(prompt))
+
+
+def untagged(text: str) -> str:
+    """`text`, with what reads as a LoRA tag left standing as text."""
+    return text if strip_lora_tags(text) == text else _TAG_START.sub("", text)
 
 
 def safe_phrase(word: str) -> str:

@@ -11,7 +11,7 @@ from ..records import Reason, Record
 from ..registry import LoRAKind
 from .recommendation import LoRARecommendation
 from .text import tokens
-from .triggers import Written, plain_text, safe_phrase, without_tags
+from .triggers import Written, plain_text, safe_phrase, untagged, without_tags
 
 OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
 """What a list of tags opens with: `masterpiece, 1girl, solo`."""
@@ -73,7 +73,7 @@ def weave(
     if hints:
         negative = _insert(negative, hints)
         reasons.append(Reason("negative prompt", f"added {', '.join(hints)}: usual for the model family"))
-    return Woven(text, negative, tuple(reasons))
+    return Woven(untagged(text), untagged(negative), tuple(reasons))
 
 
 def _missing(tags: Iterable[str], text: str) -> list[str]:

@@ -118,6 +118,7 @@ WORDS = st.lists(
 @example("<<<lora:" * 100 + ":1>" * 100, ["<lo<lora:x>ra:y>"], [], LoRAKind.STYLE, False)
 @example("b" * 8_000 + " a" * 3_000, ["zorblax"], [], LoRAKind.STYLE, False)
 @example("A cat sleeps.", [], [], LoRAKind.STYLE, False)
+@example("a cat <lora:b", ["x>"], [], LoRAKind.STYLE, False)
 @example("(a, (b", ["zorblax"], ["red"], LoRAKind.CHARACTER, True)
 def test_weaving(prompt, words, others, kind, front):
     """Twice changes nothing, the prompt's own words keep their weights, and no tag comes in."""
