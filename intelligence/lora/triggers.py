@@ -37,7 +37,7 @@ class Written:
     def has(self, phrase: str) -> bool:
         """Whether the phrase is there: letter for letter, or by its words but for case, underscores and plurals."""
         plain = plain_text(phrase).casefold()
-        if plain and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
+        if plain and plain in self._text and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
             return True
         parts = [key for part in _PART_END.split(plain) if (key := tokens(part))]
         return bool(parts) and all(self._query.has(part) for part in parts)
