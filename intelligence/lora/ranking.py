@@ -104,7 +104,7 @@ def search(
             allowed.append(judged)
     allowed.sort(key=lambda one: (-round(one.confidence, 6), -one.found.score, one.found.place))
     blocked = []
-    if not fitting.all():
+    if _near(rough, ~fitting):
         for found in _found(ask(~fitting, BLOCKED)):
             judged, obstacle = reader.judge(found, None, {}), obstacles[found.place]
             if judged.confidence >= least and obstacle is not None:
@@ -127,6 +127,12 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...]
     """Beside the words."""
+
+
+def _near(rough: Floats, loras: NDArray[np.bool_]) -> bool:
+    """Whether any of `loras` is among those that the prompt speaks for most."""
+    best = rough[loras].max(initial=0.0)
+    return bool(best > 0 and np.count_nonzero(rough > best) < ranker.SECOND)
 
 
 def _found(ranked: ranker.Ranked) -> list[_Found]:
