@@ -31,6 +31,7 @@ SUMS = (
 MAXIMA = ("best_hook", "best_coverage", "best_example")
 GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_coverage", "title_mass")
 FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
+BESIDE = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
 PART = 0.95
 """What a phrase whose words all stand apart in the prompt counts of a whole one."""
 
@@ -54,6 +55,13 @@ class Met:
     """Per LoRA of the index: the sum of share² · rarity over all of its keys."""
     examples: NDArray[np.uint8]
     """Per LoRA of the index: how many example prompts it has."""
+    said: NDArray[np.int64]
+    """The prompt's words as they follow each other: places in `keys`, −1 for a word that no LoRA has.
+
+    A word that stands for nothing but in a phrase, as `nice nature` where LoRAs write `nicenature`, has the phrase's.
+    """
+    piece_starts: NDArray[np.int64]
+    """Where in `said` the prompt's comma pieces start."""
 
     def rough(self, tag_style: float) -> Floats:
         """The first pass: a score of every LoRA, shape (LoRAs,)."""
@@ -101,7 +109,25 @@ def meet(index: Index, asked: Query) -> Met:
     starts, counts = index.starts[keys], index.starts[keys + 1] - index.starts[keys]
     row = ranges(starts, counts)
     key = np.repeat(np.arange(len(keys)), counts)
-    return Met(keys, is_word, key, index.loras[row], index.impact[row], row, index.columns, index.own, index.examples)
+    places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
+    phrases = {phrase: place for phrase in asked.phrases if (place := places["".join(phrase)]) >= 0}
+    unknown = {word: place for word in asked.tokens if (place := places[word]) < 0}
+    for phrase, place in phrases.items():
+        unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
+    places |= unknown
+    return Met(
+        keys,
+        is_word,
+        key,
+        index.loras[row],
+        index.impact[row],
+        row,
+        index.columns,
+        index.own,
+        index.examples,
+        said=np.array([places[word] for piece in asked.pieces for word in piece], np.int64),
+        piece_starts=np.cumsum([0, *(len(piece) for piece in asked.pieces[:-1])]),
+    )
 
 
 def features(index: Index, met: Met, rows: Rows, candidates: NDArray[np.int64]) -> Floats:
@@ -151,6 +177,48 @@ def distinct(index: Index, met: Met, rows: Rows, scores: Floats) -> Floats:
         rare = -np.log(np.minimum(1, others + np.exp(-general[met.keys])[key]))
         out[:, number] = np.bincount(at, strong**2 * rare, count) / 10
     return out
+
+
+def beside(index: Index, met: Met, rows: Rows, loras: NDArray[np.int64], allowed: NDArray[np.bool_] | None) -> Floats:
+    """What the prompt says beside each of some LoRAs, shape (LoRAs, len(BESIDE)).
+
+    Of the information of the words that any allowed LoRA has: the share that it lacks, the rarest word that it lacks,
+    and the share that stands in its name, title or trigger words. Of the comma piece that calls it most so: how much
+    of the piece these words are, which piece it is, and how far into the prompt. And how much its example prompts hold.
+
+    Args:
+        rows: the postings of `loras`.
+        allowed: which LoRAs of the index may be chosen; None: all.
+    """
+    there = np.zeros(len(met.keys) + 1, bool)
+    there[met.key if allowed is None else met.key[allowed[met.lora]]] = True
+    word = np.zeros(len(there), bool)
+    word[met.said] = True
+    told = np.where(there & word, np.append(index.idf[met.keys], 0), 0).astype(np.float32)
+    total = max(float(told.sum()), 1e-6)
+    lacks = np.ones((rows.size, len(told)), np.float32)
+    lacks[rows.at, rows.key] = 0
+    called = np.zeros_like(lacks)
+    called[rows.at, rows.key] = rows.columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
+    piece, at = np.ones(rows.size), np.full(rows.size, len(met.piece_starts))
+    if len(met.said):
+        of_pieces = np.add.reduceat(told[met.said], met.piece_starts)
+        calling = np.add.reduceat(called[:, met.said] * told[met.said], met.piece_starts, axis=1)
+        best = calling.argmax(axis=1)
+        most = calling[np.arange(rows.size), best]
+        named = most > 0
+        piece[named], at[named] = (most / np.maximum(of_pieces[best], 1e-6))[named], best[named]
+    return np.column_stack(
+        (
+            lacks @ told / total,
+            (lacks * told).max(axis=1) / 10,
+            called @ told / total,
+            piece,
+            np.log1p(at) / 3,
+            at / len(met.piece_starts),
+            np.log1p(met.own[loras]) / 3,
+        )
+    ).astype(np.float32)
 
 
 def _groups(index: Index, met: Met, candidates: NDArray[np.int64]) -> Floats:

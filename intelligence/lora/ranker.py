@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..registry import ModelMetadata
 from .building import Background, build
-from .features import FEATURES, Met, distinct, features
+from .features import FEATURES, Met, beside, distinct, features
 from .index import Floats, Index
 
 INDEX_VERSION = 2
@@ -49,6 +49,7 @@ class Known(NamedTuple):
 
     creators: NDArray[np.uint64]
     distinct: Floats
+    beside: Floats
     examples: NDArray[np.uint8]
     tag_style: float
     words: int
@@ -146,6 +147,7 @@ def compared(raw: Floats, scores: Floats, known: Known) -> Floats:
             odds / max(float(odds.sum()), 1e-6),
             np.log1p(np.arange(count)) / 3,
             known.distinct,
+            known.beside,
             np.log1p(known.examples) / 3,
             known.tag_style * one,
             np.log1p(known.words) / 4 * one,
@@ -179,7 +181,10 @@ class Stage(NamedTuple):
         order = np.argsort(-scores, kind="stable")[:count]
         known = self.known
         kept = known._replace(
-            creators=known.creators[order], distinct=known.distinct[order], examples=known.examples[order]
+            creators=known.creators[order],
+            distinct=known.distinct[order],
+            beside=known.beside[order],
+            examples=known.examples[order],
         )
         return Stage(self.loras[order], self.raw[order], self.inputs[order], scores[order], kept)
 
@@ -208,15 +213,16 @@ def linear_stage(
     if likeness is None:
         scores = inputs @ mixed(n["linear"], tag_style)
     else:
-        beside = relative(likeness[found], np.ones(likeness.shape[1], np.float32))
-        alike = inputs @ n["dense"]["linear"] + beside @ n["dense"]["likeness"]
+        meant = relative(likeness[found], np.ones(likeness.shape[1], np.float32))
+        alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["likeness"]
         scores = tag_style * (inputs @ n["linear"][0]) + (1 - tag_style) * alike
     order = np.argsort(-scores, kind="stable")[:SECOND]
     found, scores = found[order], scores[order]
     words = int(np.count_nonzero(met.is_word))
     size = index.size if allowed is None else int(np.count_nonzero(allowed))
-    distinctness = distinct(index, met, rows.among(order), scores)
-    known = Known(index.creators[found], distinctness, met.examples[found], tag_style, words, size)
+    rows = rows.among(order)
+    distinctness, rest = distinct(index, met, rows, scores), beside(index, met, rows, found, allowed)
+    known = Known(index.creators[found], distinctness, rest, met.examples[found], tag_style, words, size)
     return Stage(found, raw[order], inputs[order], scores, known)
 
 
@@ -245,12 +251,12 @@ def rank(
         return Ranked(stage.loras, stage.scores, stage.scores)
     inputs = np.concatenate((stage.inputs, compared(stage.raw, stage.scores, stage.known)), axis=1)
     stage = stage.by(stage.scores + tag_style * network(inputs, n["second"]), SECOND)
-    beside = compared(stage.raw, stage.scores, stage.known)
-    of_tags = logistic(network(np.concatenate((stage.inputs, beside), axis=1), n["calibrator"]))
+    others = compared(stage.raw, stage.scores, stage.known)
+    of_tags = logistic(network(np.concatenate((stage.inputs, others), axis=1), n["calibrator"]))
     if likeness is None:
-        of_sentences = logistic(network(beside, n["sentences"]))
+        of_sentences = logistic(network(others, n["sentences"]))
     else:
-        alike = np.concatenate((beside, likeness[stage.loras]), axis=1)
+        alike = np.concatenate((others, likeness[stage.loras]), axis=1)
         of_sentences = logistic(network(alike, n["dense"]["calibrator"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
     return Ranked(stage.loras, np.minimum.accumulate(probabilities).astype(np.float32), stage.scores)

@@ -103,6 +103,8 @@ class Query:
     """Every run of up to six tokens within a comma piece."""
     written: Mapping[str, str] = field(default_factory=dict)
     """Token → the word as the prompt has it."""
+    pieces: tuple[tuple[str, ...], ...] = ()
+    """The tokens of every comma piece or clause, as they follow each other."""
 
     @cached_property
     def keys(self) -> dict[str, bool]:
@@ -118,6 +120,7 @@ def query(texts: Iterable[str]) -> Query:
     """The query of some texts (a prompt, its concepts)."""
     found: set[tuple[str, ...]] = set()
     written: dict[str, str] = {}
+    said: list[tuple[str, ...]] = []
     count = 0
     for text in texts:
         for piece in _PIECE_END.split(_CAMEL.sub(" ", text)):
@@ -126,9 +129,10 @@ def query(texts: Iterable[str]) -> Query:
             plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
             stems = tuple(stem(term) for term in plain)
             count += len(stems)
+            said += [stems] if stems else []
             for token, term in zip(stems, plain, strict=True):
                 written.setdefault(token, term)
             for start in range(len(stems)):
                 for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
                     found.add(stems[start:end])
-    return Query(frozenset(written), frozenset(found), written)
+    return Query(frozenset(written), frozenset(found), written, tuple(said))

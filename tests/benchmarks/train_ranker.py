@@ -38,9 +38,11 @@ from tests.benchmarks.civitai import (
 )
 from tests.benchmarks.corpus import Corpus, bare
 
-COMMON = 0.003
+PROMPTS = 3
+"""Queries of one LoRA, at most."""
+COMMON = 0.001
 """Share of the LoRAs from which a word is general knowledge …"""
-CREATORS = 20
+CREATORS = 10
 """… when so many creators use it."""
 CAPTIONS = {"rate": 0.05, "decay": 1e-2}
 SECOND = {"hidden": 32, "steps": 1800, "decay": 3e-4, "rate": 0.01}
@@ -51,9 +53,9 @@ STRIPPED = 0.3
 """Share of the prompts without names and trigger words that the calibrator sees: people do write so, less often."""
 FOLDS = 3
 """Parts of the queries, by record: the calibrator sees scores of models that have not seen the query's LoRA."""
-JUDGED = 5
-"""LoRAs of a ranking that the calibrator learns from."""
-SIZES = ((5, 30), (20, 20), (50, 12), (200, 6), (1000, 2))
+JUDGED = {True: 2, False: 5}
+"""LoRAs of a ranking that the calibrators of lists of tags, and of sentences, learn from."""
+SIZES = ((5, 90), (20, 40), (50, 16), (200, 6), (1000, 2))
 """Size of a random library, and how many of them are drawn."""
 
 ANALYZER = PromptAnalyzer()
@@ -96,6 +98,10 @@ class Task:
     @property
     def fold(self) -> int:
         return self.query.records[0] // 2 % FOLDS
+
+    def of_allowed(self, values: np.ndarray) -> np.ndarray:
+        """Those of the LoRAs that may be chosen. Args: values: one or a row per LoRA."""
+        return values if self.allowed is None else values[self.allowed]
 
     def met(self) -> Any:
         return self.corpus.meet_without(self.asked, self.query.known_as, self.query.records)
@@ -170,9 +176,9 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
         index, met = task.corpus.index, task.met()
         key = met.keys[met.key]
         values = first_values(met.columns[met.row], index.idf[key], index.rarity[key], met.own[met.lora])
-        inputs.append(np.stack([np.bincount(met.lora, value, index.size) for value in values.T], axis=1))
+        inputs.append(task.of_allowed(np.stack([np.bincount(met.lora, v, index.size) for v in values.T], axis=1)))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
-    right = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
+    right = [task.of_allowed(_marked(task, np.arange(task.corpus.index.size))) for task in tasks]
     weights = fit([one / scale for one in inputs], right, steps=200, decay=0, rate=0.15)["direct"] / scale
     return weights.astype(np.float32)
 
@@ -198,10 +204,12 @@ def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers
     mets = [task.met() for task in tasks]
     index = tasks[0].corpus.index
     plain = [met.rough(0.0) for met in mets]
-    first = fit(likeness, everywhere, base=plain, steps=150, decay=0, rate=0.3)["direct"]
+    lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (likeness, everywhere, plain))
+    allowed_likeness, allowed_right, allowed_plain = lists
+    first = fit(allowed_likeness, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
-    for met, alike, marked, scores in zip(mets, likeness, everywhere, plain, strict=True):
-        found = ranker.candidates(scores + alike @ first, None, ranker.FIRST)
+    for task, met, alike, marked, scores in zip(tasks, mets, likeness, everywhere, plain, strict=True):
+        found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST)
         own = ranker.relative(features(index, met, met.only(found), found), numbers["scale"])
         inputs.append(np.concatenate((own, ranker.relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
@@ -213,10 +221,10 @@ def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers
     for fold in range(FOLDS):
         blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
         for task, met, alike, scores in zip(tasks, mets, likeness, plain, strict=True):
-            for allowed in (None, _absent(task)) if task.fold == fold else ():
+            for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
                 stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, likeness=alike)
-                cases.append(np.concatenate((beside(stage), alike[stage.loras]), axis=1)[:JUDGED])
-                answers.append(_marked(task, stage.loras[:JUDGED]) & (allowed is None))
+                cases.append(np.concatenate((beside(stage), alike[stage.loras]), axis=1)[: JUDGED[False]])
+                answers.append(_marked(task, stage.loras[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
     return {**split(fit(inputs, right, **CAPTIONS)["direct"]), "calibrator": calibrator}
 
@@ -255,7 +263,8 @@ def libraries(
             most = max(4, min(40, size // 2))
             for lora in (*rng.sample(present, min(most, len(present))), *rng.sample(even, most)):
                 tasks += [Task(corpus, query) for query in tag_queries([lora], 1)]
-            tasks += [Task(corpus, query) for query in said]
+            own = np.array([number % 2 == 0 for number in corpus.numbers])
+            tasks += [Task(corpus, query, own) for query in said]
     return tasks
 
 
@@ -282,11 +291,14 @@ def main() -> None:
     by_number = {lora.number: lora for lora in loras}
     known = background(even)
     corpus = Corpus(loras, background=known, first=np.zeros((2, len(FIRST)), np.float32))
-    whole = tag_queries(even)
+    whole = tag_queries(even, PROMPTS)
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     rng.shuffle(whole)
     rng.shuffle(stripped)
-    captions = [Task(corpus, q) for q in load_captions(options.captions, {x.number for x in even}, even_rows=False)]
+    spoken_of = np.array([number % 2 == 0 for number in corpus.numbers])
+    """What captions are asked of: which LoRAs of odd numbers are right for them is not to be known here."""
+    sentences = load_captions(options.captions, {lora.number for lora in even}, even_rows=False)
+    captions = [Task(corpus, query, spoken_of) for query in sentences]
     several = [Task(corpus, query) for query in multi_queries(even, 4)]
     tags = [Task(corpus, query) for query in (*whole, *stripped[:2000])] + several
     rng.shuffle(tags)
@@ -297,7 +309,7 @@ def main() -> None:
     raws = []
     for task in (*tags, *captions):
         met = task.met()
-        found = ranker.candidates(met.rough(task.tag_style), None, ranker.FIRST)
+        found = ranker.candidates(met.rough(task.tag_style), task.allowed, ranker.FIRST)
         raws.append((features(corpus.index, met, met.only(found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [ranker.relative(raw, numbers["scale"]) for raw, _ in raws]
@@ -315,7 +327,7 @@ def main() -> None:
         known_by["linear"] = np.stack((numbers["linear"][0], without))
     del raws, lists
     print("linear", flush=True)
-    small = libraries(loras, [task.query for task in captions], known, first, rng)
+    small = libraries(loras, sentences, known, first, rng)
     tasks = [*tags, *(task for task in small if task.tag_style > 0.5)]
     found = stages(tasks, numbers)
     marks = [_marked(task, stage.loras) for task, stage in zip(tasks, found, strict=True)]
@@ -326,8 +338,9 @@ def main() -> None:
         known_by["second"] = fit_without(fold, tasks, inputs, marks, base, **SECOND)
     print("second", flush=True)
     seldom = [task for task in tags if not task.query.written or rng.random() < STRIPPED]
-    judged = [Task(corpus, task.query, _absent(task) if rng.random() < 0.5 else None) for task in seldom]
-    judged += [Task(corpus, task.query, allowed) for task in captions for allowed in (None, _absent(task))]
+    judged = [
+        Task(corpus, task.query, allowed) for task in (*seldom, *captions) for allowed in (task.allowed, _absent(task))
+    ]
     judged += small
     cases: dict[bool, list[np.ndarray]] = {True: [], False: []}
     answers: dict[bool, list[np.ndarray]] = {True: [], False: []}
@@ -338,8 +351,8 @@ def main() -> None:
                 ahead = task.tag_style * ranker.network(second_inputs(stage), known_by["second"])
                 best = stage.by(stage.scores + ahead, ranker.SECOND)
                 listed = task.tag_style > 0.5
-                cases[listed].append((second_inputs if listed else beside)(best)[:JUDGED])
-                answers[listed].append(_marked(task, best.loras[:JUDGED]))
+                cases[listed].append((second_inputs if listed else beside)(best)[: JUDGED[listed]])
+                answers[listed].append(_marked(task, best.loras[: JUDGED[listed]]))
     numbers["calibrator"] = fit(cases[True], answers[True], **CALIBRATOR)
     numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
     meaning = DenseText(corpus.models, options.embeddings)
@@ -352,7 +365,7 @@ def main() -> None:
 
 
 def _absent(task: Task) -> np.ndarray:
-    allowed = np.ones(task.corpus.index.size, bool)
+    allowed = np.ones(task.corpus.index.size, bool) if task.allowed is None else task.allowed.copy()
     allowed[task.right] = False
     return allowed
 

@@ -53,7 +53,7 @@ def test_a_choice_comes_out(recommender):
         if refused(ANALYZER, prompt):
             continue
         analysis = ANALYZER.analyze(prompt)
-        choice = recommender.choose(analysis, SDXL, max_loras=5)
+        choice = recommender.choose(analysis, SDXL, max_loras=5, min_confidence=0.5)
         asked, chosen = asked + 1, chosen + len(choice.chosen)
         assert all(0 <= one.confidence_score <= 1 and abs(one.suggested_alpha) <= MAX_STRENGTH for one in choice.chosen)
         assert len(choice.to_json()) < MAX_REASONS

@@ -8,7 +8,7 @@ import pytest
 
 from intelligence.lora import LoRARecommender, building, ranker
 from intelligence.lora.documents import EXAMPLES, document
-from intelligence.lora.features import FEATURES, features, meet
+from intelligence.lora.features import BESIDE, FEATURES, beside, features, meet
 from intelligence.lora.index import load, save
 from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
 from intelligence.lora.ranking import prompt_query
@@ -90,6 +90,44 @@ def test_what_a_creator_writes_everywhere_tells_little():
     everyone = np.arange(index.size)
     told = features(index, met, met.only(everyone), everyone)[:, FEATURES.index("creator_coverage")]
     assert told[5] > 2 * told[:5].max()
+
+
+def said_beside(prompt, models, allowed=None):
+    """LoRA → what the prompt says beside it, by name."""
+    index = ranker.build_index(models)
+    everyone = np.arange(index.size)
+    met = meet(index, prompt_query(ANALYZER.analyze(prompt)))
+    told = beside(index, met, met.only(everyone), everyone, allowed)
+    return {model.name: dict(zip(BESIDE, row, strict=True)) for model, row in zip(models, told.tolist(), strict=True)}
+
+
+SISTERS = [lora("els", "elsira of zorbland"), lora("ann", "annika of zorbland"), lora("hat", "red hat")]
+
+
+def test_what_a_prompt_says_beside_a_lora():
+    told = said_beside("1girl, annika of zorbland, smile", SISTERS)
+    assert told["ann"]["left"] == told["ann"]["rarest_left"] == 0
+    assert told["ann"]["called"] == told["ann"]["piece"] == 1
+    assert told["els"]["left"] == pytest.approx(1 - told["els"]["called"], abs=1e-6)
+    assert 0.2 < told["els"]["piece"] < 0.8, "annika stands in the very piece that calls her sister"
+    assert told["els"]["rarest_left"] > 0.3
+    assert told["els"]["piece_at"] == pytest.approx(np.log1p(1) / 3) and told["els"]["piece_share"] < 0.5
+    assert told["hat"]["called"] == 0 and told["hat"]["left"] == told["hat"]["piece_share"] == 1
+
+
+def test_only_what_may_be_chosen_is_missed():
+    told = said_beside("annika of zorbland, red hat", SISTERS, np.array([True, False, False]))
+    assert told["els"]["left"] == 0 and told["els"]["piece"] == 1
+
+
+@pytest.mark.parametrize("prompt", ["zzz", ", ,", "…"])
+def test_a_prompt_of_no_known_word_says_nothing_beside(prompt):
+    assert all(np.isfinite(list(row.values())).all() for row in said_beside(prompt, SISTERS).values())
+
+
+def test_a_phrase_stands_in_for_words_that_nothing_else_has():
+    told = said_beside("1girl, Nice Nature", [lora("nicenature"), lora("other", "thing")])
+    assert told["nicenature"]["piece"] == 1 and told["nicenature"]["left"] == 0
 
 
 def test_captions_of_the_training_stand_where_example_prompts_would():
