@@ -121,7 +121,7 @@ class LoRAPreferences(Record):
     """How many LoRAs, and how sure the pack must be before it applies one by itself."""
 
     max_loras: int = 3
-    min_confidence: float = 0.6
+    min_confidence: float = 0.7
     """From which on more than nine of ten LoRAs that are applied are right; measured in intelligence/lora/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool = True

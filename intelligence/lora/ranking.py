@@ -23,13 +23,13 @@ from .text import Query, is_common, is_meta, query, tokens
 
 STYLE_WORTH = 0.35
 """What a style LoRA of the very style that the prompt asks for gains by that alone, shared by all of that style."""
-NAMED_WORTH = 0.65
+NAMED_WORTH = 0.8
 """What a LoRA gains whose name is what the prompt asks for, shared by all whose name says as much, in a handful."""
 HANDFUL = 20
 """LoRAs of a library in which a name counts half of that: what CivitAI's thousands tell of chance does not hold there,
 where somebody put the one LoRA of its kind. Set by hand, as are the factors here."""
 OTHER_STYLE = 0.4
-UNKNOWN_BASE = 0.7
+UNKNOWN_BASE = 0.8
 OTHER_FAMILY = 0.8
 CLOSE_FAMILIES = ({Family.ILLUSTRIOUS, Family.NOOBAI, Family.NOOBAI_VPRED},)
 DISTILLED = {Family.TURBO, Family.LIGHTNING, Family.HYPER, Family.LCM, Family.DMD2}
