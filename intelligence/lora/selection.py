@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..config import LoRAPreferences
 from ..prompt import vocabulary
@@ -34,6 +35,10 @@ class Candidate:
     words: frozenset[str]
     """Telling tokens of the prompt that speak for it."""
 
+    @cached_property
+    def identity(self) -> Identity:
+        return Identity(self.model)
+
 
 def select(
     ranked: Sequence[Candidate],
@@ -51,7 +56,7 @@ def select(
     chosen: list[Candidate] = []
     rejected: list[RejectedLoRA] = []
     put_in = {model.model_id for model, _ in named}
-    taken = [_Taken(model, _named_words(model, asked)) for model, _ in named]
+    taken = [_Taken(model, _named_words(model, asked), Identity(model)) for model, _ in named]
     strengths = [abs(strength) for model, strength in named if shares(model)]
     others = [item for item in ranked if item.model.model_id not in put_in]
     sure = [item for item in others if item.confidence >= limits.min_confidence]
@@ -59,7 +64,7 @@ def select(
         reason = _objection(candidate, taken, limits) or _no_room(candidate.model, chosen, strengths)
         if reason is None:
             chosen.append(candidate)
-            taken.append(_Taken(candidate.model, candidate.words))
+            taken.append(_Taken(candidate.model, candidate.words, candidate.identity))
         else:
             rejected.append(RejectedLoRA(candidate.model.name, Reason("lora", reason, round(candidate.confidence, 3))))
     return chosen, rejected
@@ -67,20 +72,20 @@ def select(
 
 def newest(ranked: Sequence[Candidate]) -> list[Candidate]:
     """`ranked`, where the newest of a LoRA's versions takes the place of one that is hardly surer."""
-    rest = [(item, _Identity(item.model)) for item in ranked]
+    rest = [*ranked]
     ordered = []
     while rest:
-        best, least = 0, rest[0][0].confidence - AS_SURE
-        for number, (item, identity) in enumerate(rest):
-            if item.confidence >= least and identity.is_version_of(rest[best][1]):
-                best = number if identity.is_newer_than(rest[best][1]) else best
-        ordered.append(rest.pop(best)[0])
+        best, least = 0, rest[0].confidence - AS_SURE
+        for number, item in enumerate(rest):
+            if item.confidence >= least and item.identity.is_version_of(rest[best].identity):
+                best = number if item.identity.is_newer_than(rest[best].identity) else best
+        ordered.append(rest.pop(best))
     return ordered
 
 
 def is_version(one: ModelMetadata, other: ModelMetadata) -> bool:
     """Whether two files are the same LoRA, or versions of one."""
-    return _Identity(one).is_version_of(_Identity(other))
+    return Identity(one).is_version_of(Identity(other))
 
 
 def is_style(model: ModelMetadata) -> bool:
@@ -90,20 +95,26 @@ def is_style(model: ModelMetadata) -> bool:
     return any(_STYLE & set(tokens(text)) for text in (model.name, *(w for s in model.trigger_sets for w in s.words)))
 
 
-class _Identity:
+class Identity:
     """What tells whether two files are one LoRA."""
 
     def __init__(self, model: ModelMetadata) -> None:
-        self.sha256, self.creator = model.sha256, model.creator
+        self.model, self.sha256, self.creator = model, model.sha256, model.creator
         self.number, self.version = hub_numbers(model)
         self.written_version = _version(model.name)
         self.name = frozenset(word for word in tokens(model.name) if not is_meta(word))
-        self.triggers = _triggers(model)
-        known = vocabulary.load(None).english
-        self.telling = any(not is_meta(w) and (w,) not in known for phrase in self.triggers for w in phrase)
-        """Whether its trigger words are more than a dictionary has: names, invented words."""
 
-    def is_version_of(self, other: _Identity) -> bool:
+    @cached_property
+    def triggers(self) -> _Phrases:
+        return _triggers(self.model)
+
+    @cached_property
+    def telling(self) -> bool:
+        """Whether its trigger words are more than a dictionary has: names, invented words."""
+        known = vocabulary.load(None).english
+        return any(not is_meta(w) and (w,) not in known for phrase in self.triggers for w in phrase)
+
+    def is_version_of(self, other: Identity) -> bool:
         if self.sha256 is not None and self.sha256 == other.sha256:
             return True
         if self.number is not None and other.number is not None:
@@ -113,9 +124,9 @@ class _Identity:
         if overlap >= SAME_NAME:
             return True
         related = overlap > 0 or (self.creator is not None and self.creator == other.creator)
-        return self.telling and related and self.triggers == other.triggers
+        return related and self.triggers == other.triggers and self.telling
 
-    def is_newer_than(self, other: _Identity) -> bool:
+    def is_newer_than(self, other: Identity) -> bool:
         if self.version is not None and other.version is not None:
             return self.version > other.version
         return self.written_version > other.written_version
@@ -124,20 +135,19 @@ class _Identity:
 class _Taken:
     """A LoRA of the set, and what the prompt says of it."""
 
-    def __init__(self, model: ModelMetadata, words: Iterable[str]) -> None:
+    def __init__(self, model: ModelMetadata, words: Iterable[str], identity: Identity) -> None:
         self.model = model
         self.words = frozenset(words)
         self.is_style = is_style(model)
-        self.identity = _Identity(model)
+        self.identity = identity
 
 
 def _objection(candidate: Candidate, taken: Sequence[_Taken], limits: LoRAPreferences) -> str | None:
     model = candidate.model
     if candidate.confidence < limits.min_confidence:
         return f"not sure enough: confidence {candidate.confidence:.3g}, {limits.min_confidence:g} is asked for"
-    identity = _Identity(model)
     for other in taken:
-        if identity.is_version_of(other.identity):
+        if candidate.identity.is_version_of(other.identity):
             return f"a version of {other.model.name}, which is applied already"
     style = next((other.model.name for other in taken if other.is_style), None) if is_style(model) else None
     if style is not None and not limits.allow_style_mixing:
