@@ -156,7 +156,8 @@ def people(loras: Sequence[CivitaiLoRA], ids: str) -> Figures:
             for turn in range(ASKED):
                 lora, present = rng.choice(chosen), turn % 2
                 (query,) = tag_queries([lora], 1)
-                models = [other.model for other in rng.sample(loras, size) if other is not lora][: size - present]
+                inside = rng.sample(loras, min(size, len(loras)))
+                models = [other.model for other in inside if other is not lora][: size - present]
                 models += [without_duplicates(lora.model, query.prompt)] * present
                 known = models if how == "whole" else [bare(model, how) for model in models]
                 analysis, recommender = ANALYZER.analyze(query.prompt), LoRARecommender(Shelf(known))
