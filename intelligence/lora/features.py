@@ -110,9 +110,9 @@ def meet(index: Index, asked: Query) -> Met:
     row = ranges(starts, counts)
     key = np.repeat(np.arange(len(keys)), counts)
     places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
-    phrases = {phrase: place for phrase in asked.phrases if (place := places["".join(phrase)]) >= 0}
-    unknown = {word: place for word in asked.tokens if (place := places[word]) < 0}
-    for phrase, place in phrases.items():
+    unknown = {word: -1 for word in asked.tokens if places[word] < 0}
+    for phrase in asked.phrases if unknown else ():
+        place = places["".join(phrase)]
         unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
     places |= unknown
     return Met(

@@ -237,6 +237,11 @@ def second_inputs(stage: ranker.Stage) -> np.ndarray:
     return np.concatenate((stage.inputs, beside(stage)), axis=1)
 
 
+def spoken_of(corpus: Corpus) -> np.ndarray:
+    """What captions are asked of: which LoRAs of odd numbers are right for them is not to be known here."""
+    return np.array([in_ids(number, "even") for number in corpus.numbers])
+
+
 def libraries(
     loras: Sequence[CivitaiLoRA],
     sentences: Sequence[PromptQuery],
@@ -263,8 +268,8 @@ def libraries(
             most = max(4, min(40, size // 2))
             for lora in (*rng.sample(present, min(most, len(present))), *rng.sample(even, most)):
                 tasks += [Task(corpus, query) for query in tag_queries([lora], 1)]
-            own = np.array([number % 2 == 0 for number in corpus.numbers])
-            tasks += [Task(corpus, query, own) for query in said]
+            even_loras = spoken_of(corpus)
+            tasks += [Task(corpus, query, even_loras) for query in said]
     return tasks
 
 
@@ -295,10 +300,9 @@ def main() -> None:
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     rng.shuffle(whole)
     rng.shuffle(stripped)
-    spoken_of = np.array([number % 2 == 0 for number in corpus.numbers])
-    """What captions are asked of: which LoRAs of odd numbers are right for them is not to be known here."""
     sentences = load_captions(options.captions, {lora.number for lora in even}, even_rows=False)
-    captions = [Task(corpus, query, spoken_of) for query in sentences]
+    even_loras = spoken_of(corpus)
+    captions = [Task(corpus, query, even_loras) for query in sentences]
     several = [Task(corpus, query) for query in multi_queries(even, 4)]
     tags = [Task(corpus, query) for query in (*whole, *stripped[:2000])] + several
     rng.shuffle(tags)
