@@ -41,10 +41,11 @@ _HOMES = {
     ".learning": ("Feedback", "LearningEngine", "Preferences"),
     ".lora": ("LoRARecommendation", "LoRARecommender"),
     ".memory": ("EvictionPolicy", "MemoryManager", "MemoryPlan", "ModelOffloader", "ModelPool", "Resources"),
+    ".models": ("Architecture", "Family", "ModelEvidence", "ModelKind", "ModelMetadata"),
     ".parameters": ("Improvements", "OptimizedParameters", "ParameterOptimizer"),
     ".prompt": ("PromptAnalysis", "PromptAnalyzer"),
     ".records": ("Reason",),
-    ".registry": ("Architecture", "Family", "ModelEvidence", "ModelKind", "ModelMetadata", "ModelRegistry"),
+    ".registry": ("ModelRegistry",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

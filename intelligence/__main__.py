@@ -148,7 +148,8 @@ def _plan(options: argparse.Namespace) -> Answer:
 
 
 def _scan(options: argparse.Namespace) -> Answer:
-    from .registry import ModelKind, ModelRegistry
+    from .models import ModelKind
+    from .registry import ModelRegistry
 
     for folder in options.folders:
         if not Path(folder).is_dir():
@@ -181,7 +182,8 @@ def _verify(options: argparse.Namespace) -> Answer:
 
 
 def _enrich(options: argparse.Namespace) -> Answer:
-    from .registry import CivitAI, ModelRegistry, enrich
+    from .hubs import CivitAI
+    from .registry import ModelRegistry, enrich
 
     registry = ModelRegistry()
     with _progress(options, "file") as step:

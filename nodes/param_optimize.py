@@ -11,7 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
 from ..intelligence.errors import InvalidInputError
-from ..intelligence.registry import ModelEvidence
+from ..intelligence.models import ModelEvidence
 from .host.library import planner
 from .types import (
     AUTO,

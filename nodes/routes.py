@@ -21,7 +21,7 @@ from ..intelligence.errors import (
     ModelNotFoundError,
     UnknownGenerationError,
 )
-from ..intelligence.registry import ModelKind
+from ..intelligence.models import ModelKind
 from .host.library import library_scan, planner, settings
 
 PREFIX = "/intelligent_generation"

@@ -9,7 +9,7 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..intelligence.registry import Family
+from ..intelligence.models import Family
 
 CATEGORY = "intelligent generation"
 

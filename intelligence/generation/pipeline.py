@@ -20,8 +20,9 @@ from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
 from ..memory import MemoryManager
+from ..models import Family, ModelEvidence, ModelKind
 from ..parameters import OptimizedParameters
-from ..registry import Family, ModelEvidence, ModelKind, ModelRegistry
+from ..registry import ModelRegistry
 from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded

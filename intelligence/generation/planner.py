@@ -12,12 +12,13 @@ from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, MemoryPlan, Resources
+from ..models import Architecture, Family, ModelEvidence, identify_family
+from ..models.family import TITLES
 from ..parameters import ParameterOptimizer, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
-from ..registry import Architecture, Family, ModelEvidence, ModelRegistry, identify_family
-from ..registry.family import TITLES
+from ..registry import ModelRegistry
 from .story import GenerationPlan, Recommendations
 
 MANUAL_PARAMETERS = {

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from ..errors import StorageError
 from ..learning import LearningEngine, Timing
 from ..memory import MemoryManager
+from ..models import ModelMetadata
 from ..parameters.samplers import evaluations
-from ..registry import ModelMetadata
 from .host import Execution, Host, OnStep
 from .planner import concepts_of
 from .story import Generation, GenerationPlan

@@ -8,10 +8,10 @@ from typing import Any
 from ..config import OperationMode
 from ..lora import LoRARecommendation, RejectedLoRA
 from ..memory import MemoryPlan
+from ..models import FamilyFinding, ModelEvidence
 from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
 from ..records import Reason, Record
-from ..registry import FamilyFinding, ModelEvidence
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..registry import ModelMetadata
+from ..models import ModelMetadata
 from .documents import EXAMPLES, TELLING, TRIGGER, Group, Use, document, stamp
 from .index import STYLES, Floats, Index, ranges
 from .text import MAX_PHRASE, digest

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..database import open_database, storage_errors, transaction
 from ..errors import StorageError, UnsupportedModelError
-from ..registry import ModelMetadata
+from ..models import ModelMetadata
 from .documents import stamp
 from .minilm import INSTALL, REPOSITORY, WIDTH, Encoder, encoder, find_weights
 from .text import digest

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..models import ModelMetadata
 from ..prompt import ArtisticStyle, vocabulary
 from ..prompt.words import terms
-from ..registry import ModelMetadata
 from ..registry.stored import StoredModel
 from .selection import is_style
 from .strength import MAX_CHOSEN_STRENGTH, applied, hub_numbers, is_slider

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from ..prompt import PromptAnalysis
-from ..registry import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from . import ranker
 from .dense import DenseText
 from .features import Met, meet

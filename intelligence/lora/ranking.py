@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models import Architecture, Family, FamilyFinding, ModelMetadata
 from ..prompt import ArtisticStyle, PromptAnalysis, parse
 from ..records import Reason
-from ..registry import Architecture, Family, FamilyFinding, ModelMetadata
 from . import ranker
 from .documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_SETS, MAX_TAGS, MAX_TEXT
 from .features import Met

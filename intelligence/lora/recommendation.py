@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..config import is_number, require
+from ..models import ModelMetadata
 from ..records import Reason, Record
-from ..registry import ModelMetadata
 
 MAX_STRENGTH = 10.0
 """Bound of a LoRA strength that is let through, either sign; useful values lie within ±2."""

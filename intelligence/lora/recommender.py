@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from ..config import EMBEDDED_MODEL, LoRAPreferences, require
+from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
-from ..registry import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from .library import Library, unusable
 from .ranking import Evidence, Shift, prompt_query, search
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..config import LoRAPreferences
+from ..models import LoRAKind, ModelMetadata
 from ..prompt import vocabulary
 from ..records import Reason
-from ..registry import LoRAKind, ModelMetadata
 from .recommendation import RejectedLoRA
 from .strength import LEAST_SHARE, bound, hub_numbers, shares
 from .text import Query, is_common, is_meta, tokens

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models import ExamplePrompt, LoRAKind, ModelMetadata
 from ..records import Reason
-from ..registry import ExamplePrompt, LoRAKind, ModelMetadata
 from .recommendation import MAX_STRENGTH
 from .text import Query, digest, is_meta, tokens
 

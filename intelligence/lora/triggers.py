@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..models import ModelMetadata
 from ..prompt import parse, strip_lora_tags
-from ..registry import ModelMetadata
 from .text import is_everyday, is_meta, query, tokens
 
 MAX_WORDS = 8

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from ..models import LoRAKind
 from ..prompt import ConceptCategory, PromptAnalysis, parse
 from ..records import Reason, Record
-from ..registry import LoRAKind
 from .recommendation import LoRARecommendation
 from .text import tokens
 from .triggers import Written, plain_text, safe_phrase, untagged, without_tags

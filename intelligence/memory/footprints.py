@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..registry import Architecture
+from ..models import Architecture
 from .simulator import Footprint, build, text_footprint, unet_footprint, vae_footprint, weights
 
 COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")

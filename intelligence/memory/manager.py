@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any
 
 from ..config import MemorySettings, OffloadStrategy, is_number, require
-from ..registry import Architecture
+from ..models import Architecture
 from . import footprints, prediction, reasons
 from .choice import SMALLER, Choices, Way, below, fastest, largest_size, neighbours, smallest, way, ways
 from .corrections import Corrections

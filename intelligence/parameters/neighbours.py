@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import require
+from ..models import Family
 from ..records import Reason
-from ..registry import Family
 from .budget import will_hold
 from .parameters import OptimizedParameters
 from .profiles import Profile, profile

@@ -11,10 +11,10 @@ from ..config import GenerationConstraints, Priority, data_folder
 from ..errors import InvalidInputError
 from ..learning import Timing
 from ..memory import MemoryManager, MemoryPlan, Resources
+from ..models import Architecture, Family, ModelEvidence
+from ..models.family import TITLES
 from ..prompt import ComplexityCategory, PromptAnalysis
 from ..records import Reason
-from ..registry import Architecture, Family, ModelEvidence
-from ..registry.family import TITLES
 from .budget import Choice, TimeBudget, cutoff_reason, fit_memory, fit_time, spoken
 from .neighbours import neighbours
 from .parameters import MAX_IMAGES, Improvements, OptimizedParameters

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..config import is_number, require
+from ..models import Family
 from ..records import Reason, Record
-from ..registry import Family
 
 SIZE_MULTIPLE = 8
 MAX_SIDE = 8192

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..config import Priority, is_number, require
 from ..errors import InvalidInputError
+from ..models import Architecture, Family, FamilyFinding
 from ..prompt import ArtisticStyle
-from ..registry import Architecture, Family, FamilyFinding
 from .resolution import NATIVE_SIDES
 from .samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 from .schedules import AYS_TABLES

@@ -8,20 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from ..config import Priority
+from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
+from ..models.architecture import SPEED_NAME
+from ..models.family import BARE_SDXL, DISTILLED, TITLES, match_family
+from ..models.sanitize import words_of
 from ..prompt import PromptAnalysis
 from ..records import Reason
-from ..registry import (
-    Architecture,
-    Family,
-    FamilyFinding,
-    LoRAKind,
-    ModelEvidence,
-    ModelMetadata,
-    identify_family,
-)
-from ..registry.family import BARE_SDXL, DISTILLED, TITLES, match_family
-from ..registry.identify import SPEED_NAME
-from ..registry.text import words_of
 from .profiles import Profile, profile_for
 
 BY_LORA = 0.45

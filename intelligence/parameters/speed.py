@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..config import EMBEDDED_MODEL
 from ..learning import Timing
-from ..registry import Architecture, ModelEvidence
+from ..models import Architecture, ModelEvidence
 from .timing import MEGAPIXEL, Cost, Work, cost_of, forward_tflop
 
 PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 0.05}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..config import EMBEDDED_MODEL
-from ..registry import Architecture
+from ..models import Architecture
 from .parameters import Improvements
 from .samplers import evaluations
 from .schedules import core_sigmas, schedule_sigmas

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from . import identify
-from .evidence import ModelEvidence
-from .family import identify_family, identify_lora_family, prediction_in
-from .fields import base_model_finding, trigger_sets
-from .headers import Header, read_header
-from .kinds import Architecture, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from .metadata import ModelMetadata
-from .partial import EMPTY, merge
+from ..models import architecture as weights
+from ..models.evidence import ModelEvidence
+from ..models.family import identify_family, identify_lora_family, prediction_in
+from ..models.fields import base_model_finding, trigger_sets
+from ..models.headers import Header, read_header
+from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from ..models.merging import EMPTY, merge
+from ..models.metadata import ModelMetadata
+from ..models.sanitize import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 from .sidecars import read_sidecars
-from .text import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 
 DESCRIBE_VERSION = 3
 """Counted up whenever `describe` finds out more than before; files that an older one read are read again."""
@@ -65,20 +65,20 @@ def describe(
         return replace(record, problem=str(error))
     except OSError as error:
         return replace(record, problem=f"{path.name}: cannot be read ({error.strerror})")
-    if kind is ModelKind.LORA and not identify.is_lora(header.shapes):
+    if kind is ModelKind.LORA and not weights.is_lora(header.shapes):
         return replace(record, problem=f"{path.name}: holds no LoRA weights")
 
     beside, ignored = read_sidecars(sidecars)
     said = merge([beside, hub]) if hub else beside
     inside = _from_header(header)
     known = merge([said, inside])
-    architecture = identify.architecture(header, kind)
+    architecture = weights.architecture(header, kind)
     findings = {**known.findings, "architecture": architecture}
     if ignored:
         findings["sidecars"] = Finding("; ".join(ignored), "scan", 1.0)
     fields: dict[str, Any] = {}
     if kind is ModelKind.LORA:
-        purpose = identify.lora_kind([path.stem, known.title], [*said.tags, *_spec_tags(header)], known.description)
+        purpose = weights.lora_kind([path.stem, known.title], [*said.tags, *_spec_tags(header)], known.description)
         findings["lora_kind"] = purpose
         findings["family"] = identify_lora_family(
             path.stem,
@@ -90,8 +90,8 @@ def describe(
         )
         fields = {
             "lora_kind": LoRAKind(purpose.value),
-            "lora_type": identify.lora_type(header),
-            "rank": identify.rank(header) or _int(header.metadata.get("ss_network_dim")),
+            "lora_type": weights.lora_type(header),
+            "rank": weights.rank(header) or _int(header.metadata.get("ss_network_dim")),
             "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
         }
     elif kind is ModelKind.CHECKPOINT:

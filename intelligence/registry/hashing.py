@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
+from ..models.headers import read_header
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
 from ..records import Record
-from .headers import read_header
-from .kinds import ModelKind
-from .metadata import ModelMetadata
 from .store import FileHash, RegistryStore
 
 CHUNK = 1024 * 1024

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
 from .describe import describe
-from .kinds import ModelKind
-from .metadata import ModelMetadata
 from .stored import Row, row_of
 from .walk import PICKLED, FoundFile, encodable
 

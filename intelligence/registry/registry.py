@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 from ..config import data_folder, is_number, require
 from ..errors import InvalidInputError, ModelNotFoundError, StorageError, UnsupportedModelError
+from ..hubs import CleanupReport, civitai, huggingface
+from ..hubs.civitai import CIVITAI_API
+from ..hubs.downloads import fetch
+from ..models import civitai_record
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
 from ..records import Record
-from . import civitai, civitai_record, huggingface
 from .describe import describe
-from .downloads import fetch
 from .hashing import HashReport, hash_models, mismatch
-from .kinds import ModelKind
-from .metadata import ModelMetadata
 from .previews import Preview, read_preview
 from .scan import ScanReport, scan
 from .sidecars import find_sidecars
@@ -26,20 +28,7 @@ from .store import SORTS, DownloadRow, RegistryStore, ScannedFile
 from .stored import row_of
 from .walk import Stamp
 
-CIVITAI_API = "https://civitai.com/api/v1"
-
 Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class CleanupReport(Record):
-    """What `cleanup_cache` freed, or would free."""
-
-    removed: tuple[str, ...] = ()
-    """Paths."""
-    freed_bytes: int = 0
-    kept: int = 0
-    dry_run: bool = True
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
 from ..records import Record
 from .describe import DESCRIBE_VERSION
 from .hashing import hash_file
-from .kinds import ModelKind
-from .metadata import ModelMetadata
 from .reading import describe_file, read_all
 from .store import KnownFile, RegistryStore, ScannedFile
 from .stored import Row, load, row_of

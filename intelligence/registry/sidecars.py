@@ -11,12 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .civitai_record import version_fields
-from .fields import MAX_EXAMPLES, base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
-from .kinds import ExamplePrompt
-from .metadata import ModelMetadata
-from .partial import EMPTY, merge
-from .text import as_dict, clean_list, clean_text, dicts, parse_json, plain_text, read_capped, without_lora_tags
+from ..models.civitai_record import version_fields
+from ..models.fields import MAX_EXAMPLES, base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
+from ..models.kinds import ExamplePrompt
+from ..models.merging import EMPTY, merge
+from ..models.metadata import ModelMetadata
+from ..models.sanitize import (
+    as_dict,
+    clean_list,
+    clean_text,
+    dicts,
+    parse_json,
+    plain_text,
+    read_capped,
+    without_lora_tags,
+)
 
 PREVIEWS = tuple(f"{middle}.{extension}" for middle in (".preview", "") for extension in ("png", "jpg", "jpeg", "webp"))
 """Never SVG or HTML: those run scripts where they are shown."""

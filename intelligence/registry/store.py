@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import open_database, storage_errors, transaction
+from ..models.metadata import ModelMetadata
 from .describe import DESCRIBE_VERSION
-from .metadata import ModelMetadata
 from .schema import MIGRATIONS
 from .stored import COLUMNS, Row, dump, load, revive, row_of, stored_model
 from .walk import Stamp

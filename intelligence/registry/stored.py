@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from .metadata import ModelMetadata
-from .text import words_of
+from ..models.kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from ..models.metadata import ModelMetadata
+from ..models.sanitize import words_of
 
 FIELDS = tuple(field.name for field in fields(ModelMetadata))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from .kinds import ModelKind
+from ..models.kinds import ModelKind
 from .sidecars import find_sidecars
 
 PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")

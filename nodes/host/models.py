@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.model_sampling
 
-from ...intelligence.registry import Architecture, ModelEvidence, ModelKind, ModelMetadata
+from ...intelligence.models import Architecture, ModelEvidence, ModelKind, ModelMetadata
 from .library import planner
 
 ARCHITECTURES = (

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from intelligence.models import Architecture, ModelEvidence, ModelMetadata
+from intelligence.models.sanitize import as_dict, clean_number, clean_text, dicts, without_lora_tags
 from intelligence.prompt.words import words
-from intelligence.registry import Architecture, ModelEvidence, ModelMetadata
-from intelligence.registry.text import as_dict, clean_number, clean_text, dicts, without_lora_tags
 
 IDS = ("even", "odd", "all")
 SD1 = ModelEvidence(name="sd1", architecture=Architecture.SD1)

@@ -16,8 +16,8 @@ from intelligence.lora.features import Met
 from intelligence.lora.index import Floats
 from intelligence.lora.library import TAG_LIST, Library
 from intelligence.lora.text import Query
+from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
-from intelligence.registry import FamilyFinding, ModelKind, ModelMetadata
 from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates
 
 Meaning = Callable[[str], NDArray[np.float32] | None]

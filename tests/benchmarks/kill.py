@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from intelligence.registry import ModelMetadata, ModelRegistry
+from intelligence.models import ModelMetadata
+from intelligence.registry import ModelRegistry
 from intelligence.registry.schema import MIGRATIONS
 from tests.benchmarks.report import parser, report
 

@@ -12,7 +12,7 @@ from intelligence.config import OffloadStrategy
 from intelligence.generation.standalone import quiet, require_standalone
 from intelligence.memory import DIFFUSERS, MemoryManager, Resources, footprints, prediction, simulator
 from intelligence.memory.offload import set_tiling
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 from tests.benchmarks.report import parser, report
 from tests.memory.make_footprints import SDXL_CONFIGS
 

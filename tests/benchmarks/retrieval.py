@@ -32,15 +32,8 @@ from intelligence.lora import LoRARecommender, ranker
 from intelligence.lora.dense import DenseText
 from intelligence.lora.index import load, save
 from intelligence.lora.ranking import prompt_query
+from intelligence.models import Architecture, ExamplePrompt, LoRAKind, ModelEvidence, ModelMetadata, TriggerSet
 from intelligence.prompt import PromptAnalyzer
-from intelligence.registry import (
-    Architecture,
-    ExamplePrompt,
-    LoRAKind,
-    ModelEvidence,
-    ModelMetadata,
-    TriggerSet,
-)
 from tests.benchmarks.civitai import (
     SD1,
     CivitaiLoRA,

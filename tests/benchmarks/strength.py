@@ -15,7 +15,7 @@ from statistics import fmean, median
 
 from intelligence.lora import ranker
 from intelligence.lora.strength import Strengths
-from intelligence.registry import ExamplePrompt, ModelMetadata
+from intelligence.models import ExamplePrompt, ModelMetadata
 from tests.benchmarks.civitai import IDS, CivitaiLoRA, in_ids, load_records
 from tests.benchmarks.report import parser, report
 

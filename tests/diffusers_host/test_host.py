@@ -17,9 +17,9 @@ from intelligence.generation.sdxl_config import sdxl_config_folder
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryPlan
+from intelligence.models import ModelMetadata
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
-from intelligence.registry import ModelMetadata
 
 SETTINGS: dict[str, Any] = {
     "num_steps": 4,

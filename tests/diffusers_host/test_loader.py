@@ -18,7 +18,7 @@ from intelligence.generation.diffusers_host import DiffusersHost, resolve_base_m
 from intelligence.generation.diffusers_host.loader import load_pipeline, parameter_counts
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.sdxl_config import clip_merges, clip_vocabulary, sdxl_config_folder
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 
 from ..comfyui import checkpoint, locate
 

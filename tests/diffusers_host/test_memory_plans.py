@@ -15,9 +15,9 @@ from intelligence.generation.embedded import EmbeddedModel
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryManager, MemoryPlan, quantization
+from intelligence.models import ModelMetadata
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
-from intelligence.registry import ModelMetadata
 
 FULL, WHOLE_MODELS, STREAMED = OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL
 ORDER = ([0], [1], [], [0, 1], [0])

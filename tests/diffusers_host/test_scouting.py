@@ -17,9 +17,9 @@ from intelligence.generation.embedded import EmbeddedModel
 from intelligence.generation.story import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryPlan
+from intelligence.models import ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters
 from intelligence.prompt import PromptAnalysis
-from intelligence.registry import ModelMetadata
 
 SEEDS = (5, 0, 2**64 - 1)
 AYS = (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0.0)

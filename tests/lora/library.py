@@ -1,6 +1,6 @@
 """A small library of LoRAs, as the registry would list it."""
 
-from intelligence.registry import Architecture, LoRAKind, ModelKind, ModelMetadata, TriggerSet
+from intelligence.models import Architecture, LoRAKind, ModelKind, ModelMetadata, TriggerSet
 
 
 class Library:

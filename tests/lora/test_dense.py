@@ -14,7 +14,7 @@ from intelligence.lora import dense as module
 from intelligence.lora import minilm
 from intelligence.lora.dense import COLUMNS, MAX_EXAMPLES, DenseText, Embeddings, quantized, texts_of
 from intelligence.lora.minilm import WIDTH, Encoder, encoder, find_weights
-from intelligence.registry import ExamplePrompt
+from intelligence.models import ExamplePrompt
 from tests.lora.library import lora
 
 needs_weights = pytest.mark.skipif(

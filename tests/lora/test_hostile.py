@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from intelligence.lora import MAX_STRENGTH, LoRAChoice, LoRARecommender, weave
+from intelligence.models import Architecture, ModelEvidence, ModelMetadata
 from intelligence.prompt import PromptAnalyzer, parse
-from intelligence.registry import Architecture, ModelEvidence, ModelMetadata
 from tests.benchmarks.corpus import Shelf
 from tests.benchmarks.grammar import hostile, refused
 

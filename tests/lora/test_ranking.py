@@ -12,8 +12,9 @@ from intelligence.lora.features import BESIDE, FEATURES, beside, features, meet
 from intelligence.lora.index import load, save
 from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
 from intelligence.lora.ranking import prompt_query
+from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer
-from intelligence.registry import Architecture, ExamplePrompt, ModelEvidence, ModelRegistry, TriggerSet
+from intelligence.registry import ModelRegistry
 from tests.lora import library as shelf
 from tests.lora.library import lora
 

@@ -7,8 +7,8 @@ import pytest
 
 from intelligence.errors import InvalidInputError
 from intelligence.lora import LoRARecommender
+from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer
-from intelligence.registry import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
 from tests.lora.library import ANIME, FLAT, MAGIC, PHOTO, WITCH, Library, lora
 
 SMALL = (ANIME, FLAT, PHOTO, MAGIC)

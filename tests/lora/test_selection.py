@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from intelligence.config import LoRAPreferences
 from intelligence.lora.selection import Candidate, is_style, is_version, newest, select
 from intelligence.lora.text import query
-from intelligence.registry import LoRAKind
+from intelligence.models import LoRAKind
 from tests.lora.library import lora
 
 CHARACTER, STYLE, CONCEPT, EFFECT = LoRAKind.CHARACTER, LoRAKind.STYLE, LoRAKind.CONCEPT, LoRAKind.EFFECT

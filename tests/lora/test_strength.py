@@ -19,7 +19,7 @@ from intelligence.lora.strength import (
     weighted_median,
 )
 from intelligence.lora.text import query
-from intelligence.registry import ExamplePrompt, LoRAKind
+from intelligence.models import ExamplePrompt, LoRAKind
 from tests.lora.library import lora
 
 STYLE = LoRAKind.STYLE

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from intelligence.lora import LoRARecommendation, weave
+from intelligence.models import LoRAKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer, parse
-from intelligence.registry import LoRAKind, ModelMetadata
 
 PONY = ("score_9", "score_8_up")
 ILLUSTRIOUS = ("masterpiece", "best quality")

@@ -11,7 +11,7 @@ from intelligence.errors import InvalidInputError
 from intelligence.memory import COMFYUI, DIFFUSERS, MemoryManager, MemoryPlan, Resources
 from intelligence.memory.choice import DECODES
 from intelligence.memory.prediction import FINEST_FIRST
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 
 FULL, WHOLE_MODELS, STREAMED = OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL
 MIB = 1 / 1024

@@ -10,7 +10,7 @@ from intelligence.errors import InvalidInputError, MissingDependencyError
 from intelligence.memory import MemoryPlan, ModelOffloader, footprints, quantization, simulator
 from intelligence.memory.offload import weights_gb
 from intelligence.memory.prediction import FINEST_FIRST, Job, Placement
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 from tests.memory.make_footprints import SDXL_CONFIGS
 from tests.memory.test_offload import distribute, load, run
 

@@ -4,7 +4,7 @@ import pytest
 
 from intelligence.config import MemorySettings, OffloadStrategy
 from intelligence.memory import MemoryManager
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 from tests.memory.test_manager import DTYPES, INTEGERS, card
 
 FULL, WHOLE_MODELS, STREAMED = OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL

@@ -5,7 +5,7 @@ import pytest
 from intelligence.memory import footprints, simulator
 from intelligence.memory.offload import set_tiling
 from intelligence.memory.prediction import decoded_share
-from intelligence.registry import Architecture
+from intelligence.models import Architecture
 from tests.memory.make_footprints import SDXL_CONFIGS
 
 pytestmark = pytest.mark.usefixtures("standalone")

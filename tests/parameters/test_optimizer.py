@@ -12,13 +12,13 @@ from intelligence.config import GenerationConstraints, Priority
 from intelligence.errors import InvalidInputError
 from intelligence.learning import Timing
 from intelligence.memory import Resources
+from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
 from intelligence.parameters.optimizer import ALIASES, OVERRIDES, SET_BY_USER
 from intelligence.parameters.profiles import ZSNR_SCHEDULERS
 from intelligence.parameters.samplers import SCHEDULER_NAMES
 from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis
-from intelligence.registry import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 
 GPU = Resources("cuda", "Test GPU", 24, 22, 64, 48)
 CPU = Resources("cpu", "Test CPU", 32, 24, 32, 24)

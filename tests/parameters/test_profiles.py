@@ -7,13 +7,13 @@ import pytest
 
 from intelligence.config import Priority
 from intelligence.errors import InvalidInputError
+from intelligence.models import Architecture, Family, FamilyFinding
+from intelligence.models.family import DISTILLED
 from intelligence.parameters import profile, profile_for
 from intelligence.parameters.profiles import ZSNR_SCHEDULERS
 from intelligence.parameters.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
 from intelligence.parameters.schedules import schedule_sigmas
 from intelligence.prompt import ArtisticStyle
-from intelligence.registry import Architecture, Family, FamilyFinding
-from intelligence.registry.family import DISTILLED
 
 
 def found(family, architecture=Architecture.SDXL, **values):

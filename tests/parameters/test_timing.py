@@ -3,10 +3,10 @@
 import pytest
 
 from intelligence.config import EMBEDDED_MODEL
+from intelligence.models import Architecture
 from intelligence.parameters import Improvements
 from intelligence.parameters.schedules import core_sigmas
 from intelligence.parameters.timing import COSTS, cost_of, forward_items, forward_tflop
-from intelligence.registry import Architecture
 
 
 @pytest.mark.parametrize(

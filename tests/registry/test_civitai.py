@@ -16,7 +16,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
-from intelligence.registry import (
+from intelligence.hubs import CivitAI
+from intelligence.hubs.client import HubCancelledError, HubNotFoundError
+from intelligence.models import (
     Architecture,
     ExamplePrompt,
     Family,
@@ -24,10 +26,10 @@ from intelligence.registry import (
     LoRAKind,
     ModelKind,
     ModelMetadata,
-    ModelRegistry,
     TriggerSet,
 )
-from intelligence.registry.hubs import CivitAI, HubCancelledError, HubNotFoundError, enrich, with_hub_facts
+from intelligence.registry import ModelRegistry
+from intelligence.registry.enrich import enrich, with_hub_facts
 
 from .conftest import SDXL_LORA
 from .hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record

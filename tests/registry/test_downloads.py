@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError
-from intelligence.registry import downloads, web
-from intelligence.registry.downloads import Download, fetch
-from intelligence.registry.text import safe_file_name
-from intelligence.registry.web import Control, HubCancelledError, check_address, redirected
+from intelligence.hubs import client as web
+from intelligence.hubs import downloads
+from intelligence.hubs.client import Control, HubCancelledError, check_address, redirected
+from intelligence.hubs.downloads import Download, fetch
+from intelligence.models.sanitize import safe_file_name
 
 from .hub_server import Answer, Hub, Request, Source
 
@@ -29,7 +30,7 @@ ETAG = '"one"'
 CHILD = """
 import sys
 from pathlib import Path
-from intelligence.registry.downloads import Download, fetch
+from intelligence.hubs.downloads import Download, fetch
 url, sha256, folder = sys.argv[1:]
 print("ready", flush=True)
 fetch(Download(url, "big.safetensors", sha256), Path(folder))

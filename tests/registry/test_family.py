@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from intelligence.registry import Architecture as A
-from intelligence.registry import Family as F
-from intelligence.registry import Finding, ModelEvidence, identify_family
-from intelligence.registry.family import identify_lora_family, prediction_in
+from intelligence.models import Architecture as A
+from intelligence.models import Family as F
+from intelligence.models import Finding, ModelEvidence, identify_family
+from intelligence.models.family import identify_lora_family, prediction_in
 
 NAMES = [
     ("sd_xl_base_1.0.safetensors", F.SDXL, A.SDXL, None),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from intelligence.errors import InvalidInputError, ModelNotFoundError
-from intelligence.registry import ModelKind, ModelRegistry
+from intelligence.models import ModelKind
+from intelligence.registry import ModelRegistry
 from intelligence.registry.hashing import CHUNK, hash_file
 
 Make = Callable[..., Path]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.errors import UnsupportedModelError
-from intelligence.registry.headers import MAX_HEADER_BYTES, Header, read_header
+from intelligence.models.headers import MAX_HEADER_BYTES, Header, read_header
 
 ENTRY = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 FOUR = b"\0" * 4

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError
-from intelligence.registry import Family, ModelRegistry
+from intelligence.models import Family
+from intelligence.registry import ModelRegistry
 
 from .hub_server import Answer, Hub, ready
 

@@ -16,9 +16,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
-from intelligence.registry import ModelKind, ModelRegistry, TriggerSet, huggingface
-from intelligence.registry.hubs import HubCancelledError, HubNotFoundError, HuggingFace
-from intelligence.registry.web import Control
+from intelligence.hubs import HuggingFace, huggingface
+from intelligence.hubs.client import Control, HubCancelledError, HubNotFoundError
+from intelligence.models import ModelKind, TriggerSet
+from intelligence.registry import ModelRegistry
 
 from .hub_server import Answer, Hub, Source, json_answer
 
@@ -30,7 +31,7 @@ COMMIT = "0" * 40
 CHILD = """
 import sys
 from pathlib import Path
-from intelligence.registry.hubs import HuggingFace
+from intelligence.hubs import HuggingFace
 print("ready", flush=True)
 HuggingFace(endpoint=sys.argv[1]).download(sys.argv[2], sys.argv[3])
 """

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from intelligence.registry import Architecture as A
-from intelligence.registry import Family as F
-from intelligence.registry import ModelKind, ModelRegistry
+from intelligence.models import Architecture as A
+from intelligence.models import Family as F
+from intelligence.models import ModelKind
+from intelligence.registry import ModelRegistry
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from intelligence.registry.headers import Header
-from intelligence.registry.identify import architecture, is_lora, lora_kind, lora_type, rank
-from intelligence.registry.metadata import Architecture as A
-from intelligence.registry.metadata import LoRAKind, ModelKind
+from intelligence.models.architecture import architecture, is_lora, lora_kind, lora_type, rank
+from intelligence.models.headers import Header
+from intelligence.models.kinds import Architecture as A
+from intelligence.models.kinds import LoRAKind, ModelKind
 
 KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 KOHYA1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"

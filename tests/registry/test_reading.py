@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from intelligence.registry import ModelKind, ModelMetadata, reading
+from intelligence.models import ModelKind, ModelMetadata
+from intelligence.registry import reading
 from intelligence.registry.stored import Row
 from intelligence.registry.walk import FoundFile, walk
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from intelligence.errors import InvalidInputError, ModelNotFoundError, StorageError
-from intelligence.registry import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, ModelRegistry, TriggerSet
+from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, TriggerSet
+from intelligence.registry import ModelRegistry
 from intelligence.registry.schema import MIGRATIONS
 
 Make = Callable[..., Path]
@@ -420,7 +421,7 @@ def test_threads_share_one_registry(registry: ModelRegistry, loras: Path) -> Non
 
 def test_processes_share_one_database(tmp_path: Path) -> None:
     code = (
-        "import sys; from intelligence.registry import ModelMetadata, ModelRegistry\n"
+        "import sys; from intelligence import ModelMetadata, ModelRegistry\n"
         "registry = ModelRegistry(sys.argv[1])\n"
         "for step in range(10):\n"
         "    registry.register_model(ModelMetadata(model_id=f'lora:{sys.argv[2]}-{step}', name='x'))\n"

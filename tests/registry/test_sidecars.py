@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.registry import ExamplePrompt, ModelMetadata
-from intelligence.registry.fields import strengths_in, trigger_sets
+from intelligence.models import ExamplePrompt, ModelMetadata
+from intelligence.models.fields import strengths_in, trigger_sets
+from intelligence.models.sanitize import MAX_JSON_BYTES, clean_text, words_of
 from intelligence.registry.sidecars import JSON_FORMATS, find_sidecars, read_sidecars
-from intelligence.registry.text import MAX_JSON_BYTES, clean_text, words_of
 
 SHA = "ab" * 32
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
 from ...memory import MemoryManager, ModelOffloader, carries, release_pipeline
-from ...registry import ModelEvidence
+from ...models import ModelEvidence
 from ..host import Execution, Host, OnStep
 from ..pace import Pace, decoding_items
 from ..scouting import Recording, Scouting, continued, steps_to_scout

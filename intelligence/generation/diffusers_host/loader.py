@@ -13,8 +13,8 @@ from typing import Any
 
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
 from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError
-from ...registry import Architecture, ModelEvidence
-from ...registry.headers import read_header
+from ...models import Architecture, ModelEvidence
+from ...models.headers import read_header
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import ModelNotFoundError, UnsupportedModelError
 from ...lora import LoRARecommendation
-from ...registry.headers import read_header
+from ...models.headers import read_header
 from ..standalone import quiet
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")

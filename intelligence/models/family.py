@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .evidence import FamilyFinding, ModelEvidence
 from .kinds import Architecture, Family, Finding
-from .text import words_of
+from .sanitize import words_of
 
 ZSNR_SIGMA = 100.0
 """Between the 14.6 of SDXL's usual schedule and the 4518.8 of zero terminal SNR."""

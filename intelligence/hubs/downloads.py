@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
-from .headers import read_header
-from .text import as_dict, parse_json, read_capped, safe_file_name
-from .web import MAX_REDIRECTS, Control, TryAgainError, answer, missing_hubs
+from ..models.headers import read_header
+from ..models.sanitize import as_dict, parse_json, read_capped, safe_file_name
+from .client import MAX_REDIRECTS, Control, TryAgainError, answer, missing_hubs
 
 MAX_UNANNOUNCED_BYTES = 32 * 1024**3
 """Of a file whose size nobody announced."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import HubError, InvalidInputError
+from ..models.fields import base_model_finding, strengths_in, tag_counts, trigger_sets
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
+from ..models.sanitize import as_dict, clean_text, safe_file_name
+from .client import Control, HubNotFoundError, TryAgainError, check_address, checked_token, missing_hubs, refusal
 from .downloads import PARTIAL_PREFIX, alone, checked_folder, settle, sha256_of, verify, writing
-from .fields import base_model_finding, strengths_in, tag_counts, trigger_sets
-from .kinds import ModelKind
-from .metadata import ModelMetadata
-from .text import as_dict, clean_text, safe_file_name
-from .web import Control, HubNotFoundError, TryAgainError, check_address, checked_token, missing_hubs, refusal
 
 SOURCE = "huggingface"
 

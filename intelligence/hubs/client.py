@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import HubError, InvalidInputError, MissingDependencyError
-from .text import parse_json
+from ..models.sanitize import parse_json
 
 BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits before another try where the hub does not name one; one try more than waits."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .kinds import Finding, TriggerSet
-from .text import clean_list, clean_number, clean_text
+from .sanitize import clean_list, clean_number, clean_text
 
 MAX_EXAMPLES = 20
 MAX_TRIGGER_SETS = 24

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from .family import architecture_of
 from .headers import Header
 from .kinds import Architecture, Finding, LoRAKind, ModelKind
-from .text import words_of
+from .sanitize import words_of
 
 Shapes = dict[str, tuple[int, ...]]
 

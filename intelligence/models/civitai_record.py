@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import HubError
+from .architecture import lora_kind
 from .family import architecture_of, identify_lora_family
 from .fields import (
     MAX_EXAMPLES,
@@ -17,9 +18,8 @@ from .fields import (
     tag_counts,
     trigger_sets,
 )
-from .identify import lora_kind
 from .kinds import ExamplePrompt, Family, LoRAKind, ModelKind
-from .text import (
+from .sanitize import (
     as_dict,
     clean_list,
     clean_number,

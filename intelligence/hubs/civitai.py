@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..errors import HubError, InvalidInputError
-from .civitai_record import file_fields, file_of, hashes_of, sha256_of, size_of, version_of
+from ..models.civitai_record import file_fields, file_of, hashes_of, sha256_of, size_of, version_of
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
+from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
+from .client import Control, HubNotFoundError, check_address, fetch_json, same_origin
 from .downloads import Download
-from .kinds import ModelKind
-from .metadata import ModelMetadata
-from .text import as_dict, clean_text, dicts, safe_file_name
-from .web import Control, HubNotFoundError, check_address, fetch_json, same_origin
+
+CIVITAI_API = "https://civitai.com/api/v1"
 
 TYPES = {
     ModelKind.CHECKPOINT: ("Checkpoint",),

@@ -8,30 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..config import require
-from ..errors import HubError, ModelNotFoundError
+from ..errors import HubError
+from ..models.kinds import ModelKind
+from ..models.metadata import ModelMetadata
 from ..records import Record
 from . import civitai, huggingface
+from .civitai import CIVITAI_API
+from .client import Control, checked_token
 from .downloads import fetch
-from .kinds import Architecture, Family, Finding, LoRAKind, ModelKind
-from .metadata import ModelMetadata
-from .partial import merge
-from .registry import CIVITAI_API, CleanupReport, ModelRegistry
-from .web import Control, HubCancelledError, HubNotFoundError, checked_token
-
-__all__ = [
-    "CachedRepo",
-    "CivitAI",
-    "EnrichReport",
-    "HubCancelledError",
-    "HubNotFoundError",
-    "HuggingFace",
-    "SearchPage",
-    "enrich",
-    "with_hub_facts",
-]
-
-ASK_AGAIN_DAYS = 30
-"""How long a hash that CivitAI does not know is not asked about."""
 
 Progress = Callable[[int, int | None], None]
 Cancelled = Callable[[], bool]
@@ -46,6 +30,17 @@ class SearchPage(Record):
 
 
 @dataclass(frozen=True)
+class CleanupReport(Record):
+    """What `cleanup_cache` freed, or would free."""
+
+    removed: tuple[str, ...] = ()
+    """Paths."""
+    freed_bytes: int = 0
+    kept: int = 0
+    dry_run: bool = True
+
+
+@dataclass(frozen=True)
 class CachedRepo(Record):
     """One model repository in Hugging Face's own cache on this machine."""
 
@@ -55,16 +50,6 @@ class CachedRepo(Record):
     """Seconds since 1970."""
     revisions: tuple[str, ...] = ()
     """Commit hashes, sorted."""
-
-
-@dataclass(frozen=True)
-class EnrichReport(Record):
-    """What `enrich` asked and learned."""
-
-    asked: int = 0
-    """Hashes."""
-    updated: tuple[str, ...] = ()
-    """Ids of the models that facts were found for."""
 
 
 class CivitAI:
@@ -293,98 +278,6 @@ class HuggingFace:
         """
         removed, freed = huggingface.delete_cached(repo_id, dry_run)
         return CleanupReport(removed=removed, freed_bytes=freed, kept=len(self.cached()) - dry_run, dry_run=dry_run)
-
-
-def enrich(
-    registry: ModelRegistry,
-    civitai: CivitAI,
-    on_progress: Callable[[int, int | None], None] | None = None,
-    cancelled: Cancelled | None = None,
-) -> EnrichReport:
-    """Ask CivitAI, by hash only, about every model of a known hash that no hub has said anything of; store the facts.
-
-    Hashes that it does not know are not asked about again within `ASK_AGAIN_DAYS`.
-
-    Each answer is stored as it comes: what was found before a failure, or before the caller cancelled, stays. What
-    the model's own files and the user said is kept; see `with_hub_facts`.
-
-    Args:
-        on_progress: called with (hashes asked, hashes in all).
-
-    Raises:
-        HubError: as CivitAI's methods.
-        HubCancelledError: `cancelled` said so.
-    """
-    now = civitai._control.now()
-    unknown = registry.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
-    waiting: dict[str, list[str]] = {}
-    for model in registry.list_models():
-        text = model.sha256 or model.autov3 or model.autov2
-        if text and text.lower() not in unknown and model.source_id is None and model.source != "embedded":
-            waiting.setdefault(text.lower(), []).append(model.model_id)
-    updated: list[str] = []
-    if waiting:
-        for found in civitai.each_by_hashes(waiting, on_progress=on_progress, cancelled=cancelled):
-            registry.remember_unknown([text for text, facts in found.items() if facts is None], now)
-            for text, facts in found.items():
-                if facts is None:
-                    continue
-                for model_id in waiting[text]:
-                    try:
-                        model = registry.get_model(model_id)
-                    except ModelNotFoundError:  # deleted while the hub was asked
-                        continue
-                    registry.add_facts(with_hub_facts(model, facts), facts)
-                    updated.append(model_id)
-    return EnrichReport(asked=len(waiting), updated=tuple(updated))
-
-
-def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
-    """`model` with what a hub says of it: lists joined, gaps filled, findings replaced by surer ones.
-
-    Hashes, names, source and architecture stay the file's own, and so does what the user changed by hand.
-    """
-    hashless = replace(facts, sha256=None, autov2=None, autov3=None)
-    base = model.findings.get("base_model")
-    by_hand = model.base_model is not None and (base is None or base.value != model.base_model)
-    joined = merge([model, replace(hashless, findings={}) if by_hand else hashless])
-    fits = (
-        model.architecture in (facts.architecture, Architecture.UNKNOWN) or facts.architecture is Architecture.UNKNOWN
-    )
-    family = _surer(model, facts, "family") if fits else None
-    kind = _surer(model, facts, "lora_kind") if model.kind is ModelKind.LORA else None
-    findings = {**model.findings, **joined.findings}
-    findings |= {name: found for name, found in (("family", family), ("lora_kind", kind)) if found}
-    return replace(
-        joined,
-        model_id=model.model_id,
-        name=model.name,
-        kind=model.kind,
-        local_path=model.local_path,
-        source=model.source,
-        architecture=model.architecture,
-        base_model=model.base_model if by_hand else joined.base_model,
-        family=Family(family.value) if family else model.family,
-        lora_kind=LoRAKind(kind.value) if kind else model.lora_kind,
-        lora_type=model.lora_type,
-        rank=model.rank,
-        alpha=model.alpha,
-        size_bytes=model.size_bytes,
-        metadata=model.metadata,
-        findings=findings,
-        problem=model.problem,
-    )
-
-
-def _surer(model: ModelMetadata, facts: ModelMetadata, name: str) -> Finding | None:
-    """The hub's finding where it is surer than the model's own, which no hand has changed."""
-    own, new = model.findings.get(name), facts.findings.get(name)
-    if new is None or new.value == "unknown":
-        return None
-    value = str(getattr(model, name))
-    if own is None:
-        return new if value == "unknown" else None
-    return new if own.value == value and new.confidence > own.confidence else None
 
 
 def _check_limit(limit: int) -> None:

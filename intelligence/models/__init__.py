@@ -1,0 +1,20 @@
+"""What a model is: kind, architecture, family, and what is known of it."""
+
+from .evidence import FamilyFinding, ModelEvidence
+from .family import identify_family
+from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from .metadata import ModelMetadata
+
+__all__ = [
+    "Architecture",
+    "ExamplePrompt",
+    "Family",
+    "FamilyFinding",
+    "Finding",
+    "LoRAKind",
+    "ModelEvidence",
+    "ModelKind",
+    "ModelMetadata",
+    "TriggerSet",
+    "identify_family",
+]
