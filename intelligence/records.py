@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
 
@@ -17,6 +18,13 @@ def _adapter(cls: Any) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(cls)
+
+
+def renamed(name: str, *earlier: str) -> Any:
+    """Metadata for `Annotated`: the field `name` is read by its `earlier` names too."""
+    from pydantic import AliasChoices, Field
+
+    return Field(validation_alias=AliasChoices(name, *earlier))
 
 
 class Record:
@@ -74,15 +82,68 @@ class Record:
         return cls.from_dict(data)
 
 
+class Message(StrEnum):
+    """Base of a stage's table of sentences, such as `parameters/parameter_messages.py`.
+
+    Name → English text with `{named}` arguments. The texts are for people and may be translated; nothing reads them.
+    """
+
+    @property
+    def key(self) -> str:
+        """Name of this message in translations: `parameters.fit_time` for `FIT_TIME` of the table in parameters/."""
+        return f"{type(self).__module__.rsplit('.', 2)[-2]}.{self.name.lower()}"
+
+
+class Source(StrEnum):
+    """Where a decision comes from."""
+
+    USER = "user"
+    """Set by the user: by an input, an override, or words of the prompt that command (a LoRA tag)."""
+    MODEL_FAMILY = "model_family"
+    MODEL = "model"
+    """The model's own files, or the loaded model."""
+    PROMPT = "prompt"
+    LORA = "lora"
+    """What is known of a LoRA, or of the LoRAs that are applied."""
+    BUDGET = "budget"
+    """A limit on time or memory, or the memory at hand."""
+    LEARNED = "learned"
+    """Ratings, or earlier runs on this device."""
+    DEFAULT = "default"
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why one thing was decided, made where it was decided."""
 
-    what: str
+    setting: Annotated[str, renamed("setting", "what")]
     """The decision: `steps`, `sampler`, `strength`, a LoRA's name …"""
     evidence: str
-    """What it rests on, as a sentence for people."""
+    """What it rests on, as an English sentence."""
     weight: float = 1.0
     """How much this evidence counted, 0 to 1."""
     otherwise: str | None = None
     """What the choice would have been without it."""
+    source: Source = Source.DEFAULT
+    value: bool | int | float | str | None = None
+    """What was decided, where it is one value."""
+    message: str = ""
+    """Key of the sentence in translations; empty for free text (Ollama's, a file's)."""
+    arguments: dict[str, bool | int | float | str] = field(default_factory=dict)
+    """What the sentence's placeholders hold."""
+
+    @classmethod
+    def of(
+        cls,
+        setting: str,
+        source: Source,
+        message: Message,
+        *,
+        value: bool | int | float | str | None = None,
+        otherwise: str | None = None,
+        weight: float = 1.0,
+        **arguments: bool | int | float | str,
+    ) -> Reason:
+        """The reason that `message` tells with these arguments."""
+        evidence = message.format(**arguments)
+        return cls(setting, evidence, weight, otherwise, source, value, message.key, arguments)

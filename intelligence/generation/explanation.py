@@ -88,7 +88,9 @@ def _settings(analysis: PromptAnalysis, recommendations: Recommendations | None)
         *(recommendations.reasons if recommendations else ()),
         *(parameters.reasons if parameters else ()),
     ):
-        rows[reason.what] = f"{rows[reason.what]}; {_sentence(reason)}" if reason.what in rows else _sentence(reason)
+        rows[reason.setting] = (
+            f"{rows[reason.setting]}; {_sentence(reason)}" if reason.setting in rows else _sentence(reason)
+        )
     return rows
 
 

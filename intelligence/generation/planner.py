@@ -116,7 +116,9 @@ class Planner:
             negative_hints=row.negative_hints if quality_tags else (),
             quality_front=row.quality_front,
         )
-        kept = tuple(reason for reason in recommendations.reasons if reason.what not in ("prompt", "negative prompt"))
+        kept = tuple(
+            reason for reason in recommendations.reasons if reason.setting not in ("prompt", "negative prompt")
+        )
         return replace(
             recommendations,
             prompt=woven.prompt,

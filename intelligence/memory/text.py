@@ -36,7 +36,7 @@ def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
 def plan_lines(plan: MemoryPlan) -> list[str]:
     """The whole plan: bars, reasons, and the ways next to it."""
     reasons = [
-        f"{reason.what}: {reason.evidence}" + (f" (otherwise {reason.otherwise})" if reason.otherwise else "")
+        f"{reason.setting}: {reason.evidence}" + (f" (otherwise {reason.otherwise})" if reason.otherwise else "")
         for reason in plan.reasons
     ]
     nearby = [

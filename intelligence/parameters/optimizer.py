@@ -245,7 +245,7 @@ class ParameterOptimizer:
         What the user set stays. A distilled or zero-terminal-SNR model keeps what it needs, so there may be fewer.
         Raises InvalidInputError for a count below 1.
         """
-        kept = {reason.what for reason in parameters.reasons if reason.evidence.startswith(SET_BY_USER)}
+        kept = {reason.setting for reason in parameters.reasons if reason.evidence.startswith(SET_BY_USER)}
         return neighbours(parameters, count, kept, self.estimate, self.table)
 
 

@@ -65,7 +65,7 @@ class Measured:
     @property
     def told_before(self) -> bool:
         """Whether the plan said that its limit is not sure to be held."""
-        text = next(reason.evidence for reason in self.parameters.reasons if reason.what == "time")
+        text = next(reason.evidence for reason in self.parameters.reasons if reason.setting == "time")
         return "cannot be met" in text or "may not be held" in text
 
     @property

@@ -23,7 +23,7 @@ def strategy_reason(planner: Planner) -> tuple[str, float]:
         recommendations, overrides={"steps": 10, "width": 1024, "height": 1024}, resources=CARD
     )
     memory = planner.plan(chosen, resources=CARD).memory
-    return next(reason.evidence for reason in memory.reasons if reason.what == "strategy"), memory.seconds
+    return next(reason.evidence for reason in memory.reasons if reason.setting == "strategy"), memory.seconds
 
 
 def test_planned_times_are_by_the_speed_of_earlier_runs(planner: Planner) -> None:

@@ -51,7 +51,7 @@ def test_the_words_choose(prompt, expected):
 
 def test_every_choice_says_why():
     for item in choose("anime girl with magical powers", *SMALL).chosen:
-        assert {reason.what for reason in item.reasons} >= {"name", "strength"}
+        assert {reason.setting for reason in item.reasons} >= {"name", "strength"}
         assert item.matching_concepts
         assert item.reasoning
 
@@ -66,7 +66,7 @@ def test_every_choice_says_why():
 )
 def test_what_is_said_of_trigger_words_agrees(prompt, has, lacks):
     (item,) = choose(prompt, *SMALL, WITCH, min_confidence=0.3).chosen
-    said = [reason.evidence for reason in item.reasons if reason.what == "trigger words"]
+    said = [reason.evidence for reason in item.reasons if reason.setting == "trigger words"]
     assert has in said[0]
     assert lacks in said[1] if lacks else len(said) == 1
 

@@ -81,7 +81,7 @@ def test_what_a_strength_rests_on(more, value, limits, said):
     found = alone(replace(lora("x", kind=STYLE), **more))
     assert (found.value, found.limits) == (value, limits)
     assert said in found.reason.evidence
-    assert found.reason.what == "strength"
+    assert found.reason.setting == "strength"
 
 
 def test_examples_of_the_same_state_and_version_count_more():

@@ -93,7 +93,7 @@ def test_quality_tags(prompt, tags, front, expected):
 def test_the_negative_prompt():
     result = woven("a cat", negative="lowres, <lora:x:1>, ugly", negative_hints=("lowres", "bad anatomy"))
     assert result.negative_prompt == "lowres, ugly, bad anatomy"
-    assert [reason.what for reason in result.reasons] == ["negative prompt"]
+    assert [reason.setting for reason in result.reasons] == ["negative prompt"]
 
 
 def test_nothing_to_add_leaves_the_prompt_as_it_is():

@@ -73,7 +73,7 @@ def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
     assert second.fits
     assert (second.strategy, second.tile_size) != (first.strategy, first.tile_size)
     assert second.needed_gb <= second.budget_gb
-    assert "decode ×" in next(reason.evidence for reason in second.reasons if reason.what == "learned")
+    assert "decode ×" in next(reason.evidence for reason in second.reasons if reason.setting == "learned")
     # Measurements count again afterwards, also those that are lower.
     for _ in range(KEPT):
         Corrections(file).add("Card of 10", "vae", 1.0)

@@ -325,8 +325,8 @@ def test_a_plan_keeps_its_promises(job, machine, dtypes, free):
     assert plan.fits == (plan.needed_gb <= free)
     assert plan.predicted_peak_gb == max(plan.stages.values()) <= plan.needed_gb
     assert all(plan.stages[stage] <= plan.comfort[stage] for stage in plan.stages)
-    assert {"budget", "strategy"} <= {reason.what for reason in plan.reasons}
-    assert plan.fits or plan.reasons[-1].what == "fits"
+    assert {"budget", "strategy"} <= {reason.setting for reason in plan.reasons}
+    assert plan.fits or plan.reasons[-1].setting == "fits"
     if plan.largest_size is not None:
         width, height = plan.largest_size
         assert manager.plan(**job | {"width": width, "height": height}, resources=resources).fits

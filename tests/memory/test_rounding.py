@@ -28,7 +28,7 @@ def test_with_libraries_for_integers(free, expected):
     """The least rounding of each strategy, and 4 bits against streaming alone."""
     plan = manager.plan(1024, 1024, resources=card(free, dtypes=INTEGERS))
     assert (plan.strategy, plan.weight_dtype, plan.vae_dtype, plan.tile_size) == expected
-    said = {reason.what: reason.evidence for reason in plan.reasons}
+    said = {reason.setting: reason.evidence for reason in plan.reasons}
     assert ("weight_dtype" in said) == (plan.weight_dtype != "float16")
     assert plan.vae_dtype in said["vae_dtype"]
     streamed = manager.plan(1024, 1024, settings=MemorySettings(STREAMED), resources=card(1, dtypes=INTEGERS))

@@ -60,7 +60,7 @@ def choose(constraints=None, optimizer=A100, prompt=None, **values):
 
 
 def reason(parameters, what):
-    return next(item for item in parameters.reasons if item.what == what)
+    return next(item for item in parameters.reasons if item.setting == what)
 
 
 def test_the_seeds_way_to_call_it_needs_no_more_than_prompt_and_constraints():
@@ -411,7 +411,7 @@ def test_a_memory_limit_is_met_by_the_memory_plan_and_its_peak_is_predicted():
     assert parameters.estimated_vram_gb <= 6.0
     assert (parameters.width, parameters.height) == (832, 1216)
     assert parameters.max_vram_gb == 6.0
-    assert all(item.what != "memory" for item in parameters.reasons)
+    assert all(item.setting != "memory" for item in parameters.reasons)
 
 
 def test_a_memory_limit_that_nothing_meets_is_said_with_the_nearest_plan():
@@ -473,7 +473,7 @@ def test_every_choice_can_be_sampled_travels_and_repeats(style, content, priorit
     assert parameters.scheduler in SCHEDULER_NAMES
     assert 0 <= parameters.estimated_quality_score <= 1
     assert {"family", "steps", "cfg", "sampler", "scheduler", "size", "clip_skip", "time"} <= {
-        item.what for item in parameters.reasons
+        item.setting for item in parameters.reasons
     }
 
 

@@ -33,7 +33,7 @@ from intelligence.prompt import ContentType
 def test_choose_size(content, aspect, native, size):
     width, height, reason = choose_size(content, aspect, native)
     assert (width, height) == size
-    assert reason.what == "size"
+    assert reason.setting == "size"
 
 
 @pytest.mark.parametrize("aspect", ["", "0:1", "1:0", "5:1", "1:5", "widescreen", "16:9:1", "-1:1", None, 1.5])

@@ -44,7 +44,7 @@ def test_the_storys_example():
         ConceptCategory.LIGHTING: ("cinematic lighting",),
     }
     assert analysis.tag_style > 0.9
-    assert {reason.what for reason in analysis.reasons} >= {"style", "content", "quality", "complexity"}
+    assert {reason.setting for reason in analysis.reasons} >= {"style", "content", "quality", "complexity"}
 
 
 @pytest.mark.parametrize(
