@@ -14,6 +14,21 @@ from .comfyui.client import Client
 from .comfyui.server import Server
 
 
+TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffusers", "generation": "diffusers"}
+"""Folder of tests → what it needs; every other folder is of the unit tier."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier: `pytest -m unit` runs what needs no server, no browser and no sampling."""
+    for item in items:
+        item.add_marker(tier_of(item.path))
+
+
+def tier_of(path: Path) -> str:
+    """Return the tier of a test file."""
+    return TIERS.get(path.relative_to(Path(__file__).parent).parts[0], "unit")
+
+
 @pytest.fixture(scope="session")
 def installation() -> locate.Installation:
     """The ComfyUI that is tested against first."""
@@ -83,7 +98,13 @@ def embedded_home(standalone: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Count what was skipped, by reason."""
+    """Count what was skipped, by reason, and the seconds of each tier."""
+    seconds: Counter[str] = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds[tier_of(Path(terminalreporter.config.rootpath, report.nodeid.split("::")[0]))] += report.duration
+    terminalreporter.section("seconds by tier")
+    terminalreporter.line(", ".join(f"{tier} {total:.0f}" for tier, total in seconds.most_common()))
     skipped = terminalreporter.getreports("skipped")
     reasons = Counter(_reason(report) for report in skipped)
     if reasons:
