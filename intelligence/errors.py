@@ -45,3 +45,8 @@ class BrokenImageError(IntelligentGenerationError, ArithmeticError):
 
 class OutOfMemoryError(IntelligentGenerationError, MemoryError):
     """A stage of a run took more memory than there is, also by the next smaller plan."""
+
+
+def install_command(extra: str) -> str:
+    """Return how to install an extra of pyproject.toml, for messages."""
+    return f'pip install ".[{extra}]" in the folder of Intelligent Generation'

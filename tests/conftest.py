@@ -13,7 +13,6 @@ from .comfyui import locate, loras
 from .comfyui.client import Client
 from .comfyui.server import Server
 
-
 TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffusers", "generation": "diffusers"}
 """Folder of tests → what it needs; every other folder is of the unit tier."""
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import MissingDependencyError
+from ..errors import MissingDependencyError, install_command
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate")
 
@@ -28,7 +28,7 @@ def require_standalone(what: str) -> None:
                 importlib.import_module(library)
             except ImportError as error:
                 raise MissingDependencyError(
-                    f'{what} needs {library} ({error}): pip install "intelligent-generation[standalone]"'
+                    f"{what} needs {library} ({error}): {install_command('standalone')}"
                 ) from error
     finally:
         logging.disable(before)

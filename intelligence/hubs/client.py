@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from ..errors import HubError, InvalidInputError, MissingDependencyError
+from ..errors import HubError, InvalidInputError, MissingDependencyError, install_command
 from ..models.sanitize import parse_json
 
 BACK_OFF_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -103,9 +103,7 @@ class Control:
 
 def missing_hubs(error: ImportError) -> MissingDependencyError:
     """The error that names the extra to install."""
-    return MissingDependencyError(
-        f'model hubs need {error.name or "more packages"}: pip install "intelligent-generation[hubs]"'
-    )
+    return MissingDependencyError(f"model hubs need {error.name or 'more packages'}: {install_command('hubs')}")
 
 
 def checked_token(token: str | None) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from ..errors import MissingDependencyError
+from ..errors import MissingDependencyError, install_command
 
 LIBRARIES = {"int8": "torchao", "nf4": "bitsandbytes"}
 """Format → what it needs beside torch and diffusers: the extra `quantization`."""
@@ -32,9 +32,7 @@ def store(module: Any, weight_dtype: str, device: str) -> None:
     """
     library = LIBRARIES.get(weight_dtype)
     if library is not None and weight_dtype not in installed():
-        raise MissingDependencyError(
-            f'{weight_dtype} weights need {library}: pip install "intelligent-generation[quantization]"'
-        )
+        raise MissingDependencyError(f"{weight_dtype} weights need {library}: {install_command('quantization')}")
     _STORE[weight_dtype](module, device)
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from ..config import OllamaConfig
+from ..errors import install_command
 from ..records import Reason
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, PromptAnalysis
 
@@ -83,7 +84,7 @@ def _ask(text: str, config: OllamaConfig) -> Any:
         import httpx
         import ollama
     except ImportError:
-        raise _Unusable("its client is not installed (pip install 'intelligent-generation[ollama]')") from None
+        raise _Unusable(f"its client is not installed ({install_command('ollama')})") from None
     from pydantic import ValidationError
 
     schema = _answer_type().model_json_schema()

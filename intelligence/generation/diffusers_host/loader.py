@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
-from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError
+from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError, install_command
 from ...models import Architecture, ModelEvidence
 from ...models.headers import read_header
 from ..embedded import ensure_embedded
@@ -165,9 +165,7 @@ def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError as error:
-        raise MissingDependencyError(
-            f'{base_model} needs huggingface_hub: pip install "intelligent-generation[standalone]"'
-        ) from error
+        raise MissingDependencyError(f"{base_model} needs huggingface_hub: {install_command('standalone')}") from error
     hub = HfApi()
     try:
         folder = Path(hub.snapshot_download(hub_id, local_files_only=True))
