@@ -152,7 +152,7 @@ def test_a_missing_library_is_named_with_its_remedy(
 ) -> None:
     model = resolve_base_model("embedded")
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingDependencyError, match=rf"{library}.*intelligent-generation\[standalone\]"):
+    with pytest.raises(MissingDependencyError, match=rf"{library}.*pip install .\.\[standalone\]"):
         load_pipeline(model, "cpu")
 
 

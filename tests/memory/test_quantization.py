@@ -129,7 +129,7 @@ def test_without_the_library_it_is_neither_offered_nor_done(standalone, monkeypa
     for dtype in quantization.LIBRARIES:
         monkeypatch.setitem(quantization.LIBRARIES, dtype, "a_library_that_is_not_here")
     assert not {"int8", "nf4"} & set(card(6, machine).dtypes)
-    with pytest.raises(MissingDependencyError, match=r"intelligent-generation\[quantization\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .\.\[quantization\]"):
         quantization.store(torch.nn.Linear(2, 2), "int8", "cpu")
 
 
