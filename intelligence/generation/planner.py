@@ -16,7 +16,7 @@ from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.family import TITLES
 from ..parameters import ParameterOptimizer, profile_for
 from ..parameters.samplers import evaluations
-from ..prompt import ConceptCategory, LoRATag, PromptAnalysis, PromptAnalyzer
+from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import ModelRegistry
 from .story import GenerationPlan, Recommendations
@@ -227,13 +227,3 @@ class Planner:
             item_seconds=self.optimizer.item_seconds(parameters),
         )
         return GenerationPlan(recommendations, memory)
-
-
-def concepts_of(analysis: PromptAnalysis) -> list[str]:
-    """The concepts under which ratings are remembered: what the picture shows, without its quality words."""
-    return [
-        concept
-        for category, concepts in analysis.concepts.items()
-        if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
-        for concept in concepts
-    ]

@@ -13,7 +13,6 @@ from ..memory import MemoryManager
 from ..models import ModelMetadata
 from ..parameters.samplers import evaluations
 from .host import Execution, Host, OnStep
-from .planner import concepts_of
 from .story import Generation, GenerationPlan
 
 
@@ -74,7 +73,7 @@ def remember(generation: Generation, learning: LearningEngine) -> None:
         generation.image_ids,
         generation.to_dict(),
         loras=[lora.lora_metadata.model_id for lora in plan.loras],
-        concepts=concepts_of(plan.recommendations.prompt_analysis),
+        concepts=plan.recommendations.prompt_analysis.shown_concepts,
         run_id=generation.run_id,
         strengths=[lora.suggested_alpha for lora in plan.loras],
     )

@@ -130,3 +130,13 @@ class PromptAnalysis(Record):
     """What the user should know: syntax that was dropped, an analyzer that did not answer."""
     complexity_parts: dict[str, float] = field(default_factory=dict)
     """What `concepts`, `kinds` of concepts and `subjects` each add to `complexity`."""
+
+    @property
+    def shown_concepts(self) -> tuple[str, ...]:
+        """Concepts of what the picture shows, without quality and technical words; ratings are kept under them."""
+        return tuple(
+            concept
+            for category, concepts in self.concepts.items()
+            if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
+            for concept in concepts
+        )

@@ -63,6 +63,11 @@ def test_concepts(prompt, category, concept):
     assert concept in ANALYZER.analyze(prompt).concepts[category]
 
 
+def test_shown_concepts_leave_out_quality_and_technical_words():
+    analysis = ANALYZER.analyze("score_9, masterpiece, anime style, a witch in a forest, 8k")
+    assert analysis.shown_concepts == ("witch", "anime style", "forest")
+
+
 def test_what_the_prompt_excludes_is_no_concept():
     concepts = ANALYZER.analyze("empty street, no people").concepts
     assert concepts == {ConceptCategory.SETTING: ("empty street",)}
