@@ -1,0 +1,175 @@
+"""Databases, pictures, records and workflows of earlier versions, opened by today's code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from intelligence import (
+    Architecture,
+    Generation,
+    GenerationPlan,
+    LearningEngine,
+    MemoryManager,
+    ModelEvidence,
+    ModelRegistry,
+    ParameterOptimizer,
+    PromptAnalysis,
+    PromptAnalyzer,
+    Recommendations,
+)
+from intelligence.memory.corrections import Corrections
+
+OLD = Path(__file__).parent / "fixtures" / "v0.1.0"
+SCHEMAS = Path(__file__).parent / "tools" / "node_schemas.py"
+RECORDS = {"Generation": Generation, "GenerationPlan": GenerationPlan, "PromptAnalysis": PromptAnalysis}
+RECORDS |= {"Recommendations": Recommendations}
+PICTURES = ("saved.png", "saved.webp", "saved.jpg")
+WORKFLOWS = ("Auto text to image", "Suggestions only")
+
+SDXL = ModelEvidence(name="sd_xl_base_1.0.safetensors", architecture=Architecture.SDXL)
+
+RENAMED = {"what": "setting"}
+"""Keys of 0.1.0 → the same value's key today."""
+REMOVED: set[str] = set()
+"""Keys of 0.1.0 that nothing reads any more."""
+
+
+def load(name: str) -> Any:
+    return json.loads((OLD / name).read_text(encoding="utf-8"))
+
+
+def lost(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Places of `old` whose value is not the same in `new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key, value in old.items():
+            key = key if key in new else RENAMED.get(key, key)
+            if key in new:
+                yield from lost(value, new[key], f"{place}.{key}")
+            elif key not in REMOVED:
+                yield f"{place}.{key} is gone"
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, pair in enumerate(zip(old, new, strict=True)):
+            yield from lost(*pair, f"{place}.{index}")
+    elif old != new:
+        yield f"{place}: {old!r} became {new!r}"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A data folder of 0.1.0, to be opened and changed."""
+    return Path(shutil.copytree(OLD, tmp_path / "home"))
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_record_keeps_every_value(name: str) -> None:
+    assert list(lost(load(f"{name}.json"), RECORDS[name].from_dict(load(f"{name}.json")).to_dict())) == []
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_record_beside_picture_restores_generation(name: str) -> None:
+    saved = load(f"{name}.json")
+    extra = {"image_id", "image_index", "seed"}
+    read = Generation.from_dict(saved).to_dict()
+    assert list(lost({key: value for key, value in saved.items() if key not in extra}, read)) == []
+
+
+def test_png_restores_recommendations() -> None:
+    generation = Generation.from_dict(json.loads(Image.open(OLD / "saved.png").text["intelligent_generation"]))
+    recommendations = generation.plan.recommendations
+    assert recommendations.prompt_analysis.prompt == "portrait of the mirkwood witch, (misty forest:1.2)"
+    assert recommendations.negative_prompt.startswith("blurry, low quality")
+    assert [(lora.lora_name, lora.suggested_alpha) for lora in recommendations.suggested_loras] == [
+        ("mirkwood_witch", 0.8)
+    ]
+    parameters = generation.plan.parameters
+    assert (parameters.num_steps, parameters.width, parameters.height, generation.seeds) == (2, 64, 64, (7,))
+    assert all(reason.setting and reason.evidence for reason in parameters.reasons)
+
+
+@pytest.mark.parametrize("name", ["saved.webp", "saved.jpg"])
+def test_exif_keeps_prompt_and_workflow(name: str) -> None:
+    exif = Image.open(OLD / name).getexif()
+    comment = exif.get_ifd(0x8769)[0x9286]
+    assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be").startswith("portrait of the mirkwood witch")
+    assert json.loads(exif[0x0110].removeprefix("prompt:")).keys() == load("Auto text to image (API).json").keys()
+    assert json.loads(exif[0x010F].removeprefix("workflow:")) == load("Auto text to image.json")
+
+
+def test_learning_keeps_ratings_and_comments(home: Path) -> None:
+    learning = LearningEngine(home / "learning.db")
+    stored = learning.list_generations()
+    rated = [(one.rating, one.comments) for item in reversed(stored) for one in learning.ratings(item.generation_id)]
+    assert rated == [(4, "good hands"), (5, "más brillo, please ✨"), (2, "too dark")]
+    for item in stored:
+        assert list(lost(item.data, Generation.from_dict(item.data).to_dict())) == []
+    preferences = learning.preferences().for_prompt(["anime", "girl"])
+    assert preferences["lora:anime_style_v2.safetensors"].advantage > 0
+    assert preferences["lora:cinematic_photo.safetensors"].advantage < 0
+    assert learning.revision == 3
+    assert [(timing.width, timing.images) for timing in learning.timings("cpu:embedded")] == [(64, 1), (64, 1)]
+    learning.record_feedback(stored[0].generation_id, 5, "on a second look")
+    learning.close()
+
+
+def test_registry_keeps_models(home: Path) -> None:
+    registry = ModelRegistry(home / "registry.db")
+    names = {model.name for model in registry.list_models()}
+    assert {"anime_style_v2", "mirkwood_witch", "cinematic_photo", "random_sdxl"} <= names
+    witch = registry.get_model("mirkwood_witch")
+    assert witch is not None
+    assert witch.model_id == "lora:characters/mirkwood_witch.safetensors"
+    assert [trigger.words for trigger in witch.trigger_sets] == [("mirkwood witch", "green cloak", "antler crown")]
+    registry.close()
+
+
+def test_memory_keeps_corrections(home: Path) -> None:
+    corrections = Corrections(home / "memory.db")
+    assert corrections.of("cuda")["sampling"] == pytest.approx(1.2)
+    MemoryManager(home / "memory.db").plan(512, 512)
+
+
+def test_users_families_and_vocabulary_are_used(home: Path) -> None:
+    analysis = PromptAnalyzer(vocabulary_path=home / "vocabulary.json").analyze("un zorblo, zorblax girl, zorb_9")
+    assert (analysis.intent.artistic_style, analysis.quality_family) == ("anime", "zorbl")
+    parameters = ParameterOptimizer(table=home / "families.json").optimize(
+        PromptAnalysis.from_dict(load("PromptAnalysis.json")), model=SDXL
+    )
+    assert (parameters.num_steps, parameters.guidance_scale) == (26, 5.5)
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[str, dict[str, list[str]]]:
+    """Node id → names of its inputs and outputs today."""
+    found: dict[str, dict[str, list[str]]] = json.loads(subprocess.check_output([sys.executable, SCHEMAS], text=True))
+    return found
+
+
+@pytest.mark.parametrize("name", load("nodes.json"))
+def test_node_inputs_and_outputs_keep_their_places(schemas: dict[str, dict[str, list[str]]], name: str) -> None:
+    """Workflows save widgets and links by position, so new ones are only ever appended."""
+    for part, names in load("nodes.json")[name].items():
+        assert schemas[name][part][: len(names)] == names
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflow_slots_exist(schemas: dict[str, dict[str, list[str]]], name: str) -> None:
+    for node in load(f"{name}.json")["nodes"]:
+        if node["type"] in schemas:
+            today = schemas[node["type"]]
+            assert {slot["name"] for slot in node["inputs"]} <= set(today["inputs"])
+            assert [slot["name"] for slot in node["outputs"]] == today["outputs"][: len(node["outputs"])]
+
+
+def test_api_prompt_names_inputs_that_exist(schemas: dict[str, dict[str, list[str]]]) -> None:
+    for node in load("Auto text to image (API).json").values():
+        if node["class_type"] in schemas:
+            assert set(node["inputs"]) <= set(schemas[node["class_type"]]["inputs"])
