@@ -17,7 +17,7 @@ from ..models.family import TITLES
 from ..parameters import ParameterOptimizer, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
-from ..records import Reason
+from ..records import Reason, Source
 from ..registry import ModelRegistry
 from .story import GenerationPlan, Recommendations
 
@@ -30,6 +30,15 @@ MANUAL_PARAMETERS = {
     "height": 1024,
 }
 """What MANUAL mode uses for a setting that was not passed: plain defaults, whatever the model or the prompt."""
+
+MANUAL_SETTINGS = {
+    "steps": {"num_steps"},
+    "cfg": {"guidance_scale"},
+    "sampler": {"sampler_name"},
+    "scheduler": {"scheduler"},
+    "size": {"width", "height"},
+}
+"""Setting, as reasons name it, and its parameters."""
 
 
 @dataclass
@@ -142,8 +151,10 @@ class Planner:
         if recommendations.mode is OperationMode.MANUAL:
             given = self.optimizer.canonical(overrides)
             reasons = [
-                Reason(name, "MANUAL: as passed" if name in given else "MANUAL: a plain default, not passed")
-                for name in MANUAL_PARAMETERS
+                Reason(setting, "MANUAL: as passed", source=Source.USER)
+                if given.keys() & names
+                else Reason(setting, "MANUAL: a plain default, not passed")
+                for setting, names in MANUAL_SETTINGS.items()
             ]
             overrides = {**MANUAL_PARAMETERS, **given}
         parameters = self.optimizer.optimize(

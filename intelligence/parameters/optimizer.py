@@ -14,7 +14,7 @@ from ..memory import MemoryManager, MemoryPlan, Resources
 from ..models import Architecture, Family, ModelEvidence
 from ..models.family import TITLES
 from ..prompt import ComplexityCategory, PromptAnalysis
-from ..records import Reason
+from ..records import Reason, Source
 from .budget import Choice, TimeBudget, cutoff_reason, fit_memory, fit_time, spoken
 from .neighbours import neighbours
 from .parameters import MAX_IMAGES, Improvements, OptimizedParameters
@@ -245,7 +245,7 @@ class ParameterOptimizer:
         What the user set stays. A distilled or zero-terminal-SNR model keeps what it needs, so there may be fewer.
         Raises InvalidInputError for a count below 1.
         """
-        kept = {reason.setting for reason in parameters.reasons if reason.evidence.startswith(SET_BY_USER)}
+        kept = {reason.setting for reason in parameters.reasons if reason.source is Source.USER}
         return neighbours(parameters, count, kept, self.estimate, self.table)
 
 
@@ -306,16 +306,19 @@ def _baseline(
         text = f"RescaleCFG {rescale} for v-prediction with zero terminal SNR ({row.source})"
         text = f"{SET_BY_USER}: {rescale}" if "rescale_cfg" in given else text
         reasons["rescale_cfg"] = Reason(
-            "rescale_cfg", text, otherwise="off, which burns colours" if row.zsnr else "off"
+            "rescale_cfg",
+            text,
+            otherwise="off, which burns colours" if row.zsnr else "off",
+            source=Source.USER if "rescale_cfg" in given else Source.MODEL_FAMILY,
         )
     sized = {"width", "height"} & given.keys()
     if sized:
         text = f"{SET_BY_USER}: {' and '.join(sorted(sized, reverse=True))}"
-        size_reason = Reason("size", text, otherwise=f"{width}x{height}")
+        size_reason = Reason("size", text, otherwise=f"{width}x{height}", source=Source.USER)
     reasons["size"] = size_reason
     reasons["clip_skip"] = _clip_skip_reason(given.get("clip_skip"), row)
     if "batch_size" in given:
-        reasons["batch_size"] = Reason("batch_size", SET_BY_USER)
+        reasons["batch_size"] = Reason("batch_size", SET_BY_USER, source=Source.USER)
     return choice
 
 
@@ -339,7 +342,8 @@ def _improved(choice: Choice, row: Profile, given: Mapping[str, Any], reasons: d
     if named:
         improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
         improvements.check()
-        reasons["guidance"] = Reason("guidance", f"{SET_BY_USER}: " + ", ".join(f"{k} {v}" for k, v in named.items()))
+        text = f"{SET_BY_USER}: " + ", ".join(f"{k} {v}" for k, v in named.items())
+        reasons["guidance"] = Reason("guidance", text, source=Source.USER)
         return replace(choice, improvements=improvements)
     cut = replace(choice, improvements=Improvements(row.cfg_cutoff_sigma))
     if cut.items == choice.items:
@@ -352,7 +356,7 @@ def _reason(what: str, value: Any, table: Any, by_user: bool, row: Profile, othe
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     if not by_user:
         text = f"{shown}, usual for {TITLES[row.family]} at {row.priority.value} priority (source: {row.source})"
-        return Reason(what, text, otherwise=_elsewhere(what, value, others))
+        return Reason(what, text, otherwise=_elsewhere(what, value, others), source=Source.MODEL_FAMILY)
     warning = ""
     if row.fixed and what in ("steps", "cfg"):
         low, high = (row.step_range if what == "steps" else row.cfg_range) or (table, table)
@@ -361,7 +365,8 @@ def _reason(what: str, value: Any, table: Any, by_user: bool, row: Profile, othe
             warning = f"; a {TITLES[row.family]} model was distilled for {span}"
     elif row.zsnr and what == "scheduler" and value not in ZSNR_SCHEDULERS:
         warning = "; with zero terminal SNR it spends most steps at useless noise levels"
-    return Reason(what, f"{SET_BY_USER}: {shown}{warning}", otherwise=None if value == table else str(table))
+    otherwise = None if value == table else str(table)
+    return Reason(what, f"{SET_BY_USER}: {shown}{warning}", otherwise=otherwise, source=Source.USER)
 
 
 def _elsewhere(what: str, value: Any, others: Others) -> str | None:
@@ -380,7 +385,8 @@ def _clip_skip_reason(asked: int | None, row: Profile) -> Reason:
     warning = ""
     if asked != -2 and not own.startswith("SD 1.5"):
         warning = "; SDXL was trained on layer -2 and falls apart with another"
-    return Reason("clip_skip", f"{SET_BY_USER}: {asked}{warning}", otherwise=f"the model's own layer ({own})")
+    text, otherwise = f"{SET_BY_USER}: {asked}{warning}", f"the model's own layer ({own})"
+    return Reason("clip_skip", text, otherwise=otherwise, source=Source.USER)
 
 
 def _checked(choice: Choice, rescale: float, given: Mapping[str, Any]) -> None:

@@ -227,7 +227,7 @@ def test_manual_chooses_nothing(embedded_home: Path) -> None:
     assert result.metadata.loras_used == []
     assert (result.metadata.final_prompt, result.metadata.final_negative_prompt) == (PROMPT, "blurry")
     assert (result.metadata.steps, result.metadata.sampler, result.metadata.cfg_scale) == (2, "euler", 7.0)
-    assert "MANUAL" in result.explanation.parameter_reasoning["num_steps"]
+    assert "MANUAL" in result.explanation.parameter_reasoning["steps"]
     named = pipeline.generate(PROMPT, seed=0, loras=["magic_effects"], **SMALL)
     assert [lora.name for lora in named.metadata.loras_used] == ["magic_effects"]
 

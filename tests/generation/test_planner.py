@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from intelligence.config import OperationMode
+from intelligence.generation.batch import parameter_variants
 from intelligence.generation.planner import Planner
 from intelligence.learning import LearningEngine, Timing
 from intelligence.memory import Resources, card
+from intelligence.models import ModelEvidence
+from intelligence.records import Source
 from intelligence.registry import ModelRegistry
 
 CARD = card(24, Resources("cpu", "Test", 64, 48, 64, 48))
@@ -33,3 +37,40 @@ def test_planned_times_are_by_the_speed_of_earlier_runs(planner: Planner) -> Non
     after, learned = strategy_reason(planner)
     assert "the 123 TFLOP/s that earlier runs reached" in after
     assert learned < assumed / 8
+
+
+PASSED = {"steps": 25, "cfg": 6.0, "sampler": "euler_ancestral", "scheduler": "karras"}
+
+
+def variations(planner: Planner, mode: OperationMode, overrides: dict[str, object]) -> list[tuple[object, ...]]:
+    """(steps, cfg, sampler, scheduler) of five variations for an SDXL checkpoint."""
+    sdxl = ModelEvidence(name="sd_xl_base_1.0.safetensors")
+    recommendations = planner.recommend(planner.analyze("a cat"), sdxl, mode=mode)
+    chosen = planner.parametrize(recommendations, overrides=overrides, resources=CARD)
+    found = [variant.suggested_params for variant in parameter_variants(planner, chosen, 5)]
+    return [(each.num_steps, each.guidance_scale, each.sampler_name, each.scheduler) for each in found if each]
+
+
+@pytest.mark.parametrize("mode", [OperationMode.AUTO, OperationMode.MANUAL])
+def test_variations_keep_all_that_was_passed(planner: Planner, mode: OperationMode) -> None:
+    assert variations(planner, mode, PASSED) == [tuple(PASSED.values())]
+
+
+@pytest.mark.parametrize("mode", [OperationMode.AUTO, OperationMode.MANUAL])
+def test_variations_change_only_what_was_not_passed(planner: Planner, mode: OperationMode) -> None:
+    found = variations(planner, mode, {"steps": 25, "sampler": "euler_ancestral"})
+    assert len(set(found)) == 5
+    assert {(steps, sampler) for steps, _, sampler, _ in found} == {(25, "euler_ancestral")}
+
+
+def test_manual_reasons_name_their_source(planner: Planner) -> None:
+    recommendations = planner.recommend(planner.analyze("a cat"), mode=OperationMode.MANUAL)
+    chosen = planner.parametrize(recommendations, overrides={"cfg": 6.0, "width": 768}, resources=CARD)
+    assert chosen.suggested_params is not None
+    assert {reason.setting: reason.source for reason in chosen.suggested_params.reasons} == {
+        "steps": Source.DEFAULT,
+        "cfg": Source.USER,
+        "sampler": Source.DEFAULT,
+        "scheduler": Source.DEFAULT,
+        "size": Source.USER,
+    }

@@ -14,11 +14,12 @@ from intelligence.learning import Timing
 from intelligence.memory import Resources
 from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
-from intelligence.parameters.optimizer import ALIASES, OVERRIDES, SET_BY_USER
+from intelligence.parameters.optimizer import ALIASES, OVERRIDES
 from intelligence.parameters.profiles import ZSNR_SCHEDULERS
 from intelligence.parameters.samplers import SCHEDULER_NAMES
 from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis
+from intelligence.records import Source
 
 GPU = Resources("cuda", "Test GPU", 24, 22, 64, 48)
 CPU = Resources("cpu", "Test CPU", 32, 24, 32, 24)
@@ -115,8 +116,7 @@ def test_a_schedule_goes_out_as_sigmas_and_a_core_name_stands_in_for_it():
 def test_what_the_user_sets_is_kept(name, value, field, limit):
     parameters = choose(GenerationConstraints(max_time_seconds=limit), overrides={name: value})
     assert getattr(parameters, field) == value
-    if name != "batch_size":
-        assert any(item.evidence.startswith(SET_BY_USER) for item in parameters.reasons)
+    assert any(item.source is Source.USER for item in parameters.reasons)
 
 
 @pytest.mark.parametrize(
