@@ -1,4 +1,4 @@
-"""One way to use a SQLite file: shared between processes, migrated before first use, errors with a remedy."""
+"""One SQLite file: opened on first use, shared between threads and processes, migrated, errors with a remedy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import RLock
 
 from .config import HOME_VARIABLE
 from .errors import StorageError
@@ -14,11 +15,8 @@ BUSY_SECONDS = 30.0
 """How long a writer waits for another thread or process before it gives up."""
 
 
-def open_database(path: str | Path, migrations: Sequence[str], *, synchronous: str = "NORMAL") -> sqlite3.Connection:
-    """A connection to the database at `path`, created with its folder where missing, at the newest schema.
-
-    The file is in WAL mode, foreign keys are enforced, rows are `sqlite3.Row`, and the connection is in autocommit:
-    open transactions with `transaction`. Several threads may share it if they hold a lock around each use.
+class Database:
+    """The SQLite file at `path`, opened on first use and then kept; safe for several threads and processes.
 
     Args:
         migrations: SQL scripts; the n-th lifts the schema from version n to n + 1 (`PRAGMA user_version`). Those that
@@ -26,32 +24,78 @@ def open_database(path: str | Path, migrations: Sequence[str], *, synchronous: s
             beside it as `<name>.v<version>.backup`. They hold no BEGIN or COMMIT.
         synchronous: `NORMAL` (the last commits may be lost with the power) or `FULL` (a commit is on the disk).
 
-    Raises:
-        StorageError: the file cannot be opened, is no database, or was written by a newer version.
+    `read` and `transaction` raise StorageError when the file cannot be opened, is no database, or was written by a
+    newer version. They are not nested within each other.
     """
-    path = Path(path)
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            _migrate(connection, path, migrations)
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                connection.execute("PRAGMA journal_mode = WAL")
-        except BaseException:
-            connection.close()
-            raise
+
+    def __init__(self, path: str | Path, migrations: Sequence[str], *, synchronous: str = "NORMAL") -> None:
+        self.path = Path(path)
+        self._migrations = migrations
+        self._synchronous = synchronous
+        self._lock = RLock()
+        self._file: sqlite3.Connection | None = None
+        self._empty: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            for connection in (self._file, self._empty):
+                if connection is not None:
+                    connection.close()
+            self._file = self._empty = None
+
+    @contextmanager
+    def read(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+        """Read one consistent state, rows as `sqlite3.Row`.
+
+        A file that does not exist is made with `create`; without, it reads as an empty database.
+        """
+        with self._lock, _storage_errors(self.path):
+            exists = create or self._file is not None or self.path.exists()
+            connection = self._opened() if exists else self._empty_database()
+            with _transaction(connection, "DEFERRED"):
+                yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Change the file, made with its folder where missing: committed at the end, undone when the block raises."""
+        with self._lock, _storage_errors(self.path):
+            connection = self._opened()
+            with _transaction(connection, "IMMEDIATE"):
+                yield connection
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _connect(self.path, self._migrations, self._synchronous)
+        return self._file
+
+    def _empty_database(self) -> sqlite3.Connection:
+        if self._empty is None:
+            self._empty = _connect(":memory:", self._migrations, self._synchronous)
+        return self._empty
+
+
+def _connect(path: Path | str, migrations: Sequence[str], synchronous: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        _migrate(connection, path, migrations)
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+            connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """One transaction (`DEFERRED`: a consistent read): committed at the end, rolled back when the block raises."""
+def _transaction(connection: sqlite3.Connection, mode: str) -> Iterator[None]:
     connection.execute(f"BEGIN {mode}")
     try:
-        yield connection
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -60,8 +104,8 @@ def transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iter
 
 
 @contextmanager
-def storage_errors(path: str | Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise in this block into a StorageError with the remedy."""
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and the file system into a StorageError with the remedy."""
     try:
         yield
     except StorageError:
@@ -70,7 +114,7 @@ def storage_errors(path: str | Path) -> Iterator[None]:
         raise StorageError(_explain(path, error)) from error
 
 
-def _explain(path: str | Path, error: Exception) -> str:
+def _explain(path: Path, error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return (
@@ -83,14 +127,14 @@ def _explain(path: str | Path, error: Exception) -> str:
     )
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Sequence[str]) -> None:
     before = _version(connection)
     if before == len(migrations):
         return
     if 0 < before < len(migrations):
         with closing(sqlite3.connect(f"{path}.v{before}.backup")) as backup:
             connection.backup(backup)
-    with transaction(connection):
+    with _transaction(connection, "IMMEDIATE"):
         version = _version(connection)  # another process may have migrated while this one waited
         if version > len(migrations):
             raise StorageError(
@@ -108,7 +152,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of an SQL script (`executescript` would commit the transaction around them)."""
+    """Split an SQL script into statements: `executescript` would commit the transaction around them."""
     pending = ""
     for part in script.split(";"):
         pending += part + ";"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from ..config import is_number, require
-from ..database import open_database, storage_errors, transaction
+from ..database import Database
 from ..errors import InvalidInputError, UnknownGenerationError
 from ..records import Record
 from .preferences import Observation
@@ -131,22 +129,14 @@ class StoredGeneration(Record):
 
 
 class LearningStore:
-    """The database at `path`, opened on first use and then kept; safe for threads and for several processes.
-
-    Reading what was never written makes no file.
-    """
+    """Generations, ratings and timings in the database at `path`; see `Database`."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._lock = RLock()
-        self._open: sqlite3.Connection | None = None
+        self._database = Database(path, MIGRATIONS, synchronous="FULL")
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        with self._lock:
-            if self._open is not None:
-                self._open.close()
-                self._open = None
+        self._database.close()
 
     def add_generation(
         self,
@@ -165,7 +155,7 @@ class LearningStore:
         for identifier in (generation_id, *image_ids):
             _check_id(identifier)
         values = [_json(value) for value in (dict(data), list(loras), list(concepts), list(strengths))]
-        with self._writing() as db:
+        with self._database.transaction() as db:
             known = db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone()
             if known is not None:
                 return
@@ -185,26 +175,20 @@ class LearningStore:
     def generation(self, identifier: str) -> StoredGeneration:
         """The generation with this id, or that made the image with this id. Raises UnknownGenerationError."""
         _check_id(identifier)
-        with self._reading() as db:
-            if db is None:
-                raise _unknown(identifier)
+        with self._database.read() as db:
             return _generation(db, _row(db, identifier))
 
     def generations(self, limit: int) -> list[StoredGeneration]:
         """The newest generations, newest first."""
-        with self._reading() as db:
-            if db is None:
-                return []
+        with self._database.read() as db:
             query = "SELECT * FROM generations ORDER BY created_at DESC, rowid DESC LIMIT ?"
             return [_generation(db, row) for row in db.execute(query, (limit,)).fetchall()]
 
     def rate(self, identifier: str, rating: int, comments: str) -> Feedback:
         """Store a rating, in place of an earlier one of the same image."""
         _check_id(identifier)
-        with self._writing(create=False) as db:
-            if db is None:
-                raise _unknown(identifier)
-            target, generation_id = _target(db, identifier)
+        target, generation_id = self._target(identifier)
+        with self._database.transaction() as db:
             old = db.execute("SELECT * FROM feedback WHERE target_id = ?", (target,)).fetchone()
             if old is not None and (old["rating"], old["comments"]) == (rating, comments):
                 return Feedback(**dict(old))
@@ -221,19 +205,15 @@ class LearningStore:
     def unrate(self, identifier: str) -> None:
         """Forget the rating of this image or generation, if there is one."""
         _check_id(identifier)
-        with self._writing(create=False) as db:
-            if db is None:
-                raise _unknown(identifier)
-            target, _ = _target(db, identifier)
+        target, _ = self._target(identifier)
+        with self._database.transaction() as db:
             if db.execute("DELETE FROM feedback WHERE target_id = ?", (target,)).rowcount:
                 db.execute("UPDATE decisions SET revision = revision + 1")
 
     def ratings(self, identifier: str) -> list[Feedback]:
         """Of an image: its own rating. Of a generation: its rating and those of its images, in their order."""
         _check_id(identifier)
-        with self._reading() as db:
-            if db is None:
-                raise _unknown(identifier)
+        with self._database.read() as db:
             target, generation_id = _target(db, identifier)
             rows = db.execute(
                 "SELECT feedback.* FROM feedback LEFT JOIN images ON images.id = target_id "
@@ -245,8 +225,8 @@ class LearningStore:
 
     def revision(self) -> int:
         """How often what is decided may have changed: counts new, changed and removed ratings."""
-        with self._reading() as db:
-            return 0 if db is None else int(db.execute("SELECT revision FROM decisions").fetchone()[0])
+        with self._database.read() as db:
+            return int(db.execute("SELECT revision FROM decisions").fetchone()[0])
 
     def observations(self) -> list[Observation]:
         """Every rated image of a generation with LoRAs, oldest first.
@@ -266,8 +246,8 @@ class LearningStore:
             WHERE coalesce(own.rating, whole.rating) IS NOT NULL AND generations.loras != '[]'
             ORDER BY generations.rowid, images.position
         """
-        with self._reading() as db:
-            rows = [] if db is None else db.execute(query).fetchall()
+        with self._database.read() as db:
+            rows = db.execute(query).fetchall()
         return [
             Observation(
                 tuple(json.loads(row["loras"])),
@@ -283,7 +263,7 @@ class LearningStore:
         """Remember one run; the last 48 of a key are kept."""
         _check_id(key)
         timing.check()
-        with self._writing() as db:
+        with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
                 "VALUES (:key, :width, :height, :images, :items, :passes, :item_seconds, :seconds)",
@@ -302,29 +282,13 @@ class LearningStore:
             "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
             "WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || ':' ORDER BY id"
         )
-        with self._reading() as db:
-            rows = [] if db is None else db.execute(query, (key,)).fetchall()
+        with self._database.read() as db:
+            rows = db.execute(query, (key,)).fetchall()
         return [Timing(**dict(row)) for row in rows]
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        with self._lock, storage_errors(self.path):
-            yield self._connection(create=False)
-
-    @contextmanager
-    def _writing(self, create: bool = True) -> Iterator[Any]:
-        with self._lock, storage_errors(self.path):
-            connection = self._connection(create)
-            if connection is None:
-                yield None
-                return
-            with transaction(connection):
-                yield connection
-
-    def _connection(self, create: bool) -> sqlite3.Connection | None:
-        if self._open is None and (create or self.path.exists()):
-            self._open = open_database(self.path, MIGRATIONS, synchronous="FULL")
-        return self._open
+    def _target(self, identifier: str) -> tuple[str, str]:
+        with self._database.read() as db:
+            return _target(db, identifier)
 
 
 def _row(db: sqlite3.Connection, identifier: str) -> sqlite3.Row:

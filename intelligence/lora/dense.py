@@ -13,14 +13,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..database import open_database, storage_errors, transaction
+from ..database import Database
 from ..errors import StorageError, UnsupportedModelError
 from ..models import ModelMetadata
 from .documents import stamp
@@ -130,7 +130,7 @@ class DenseText:
 
     def __init__(self, models: Sequence[ModelMetadata], path: str | Path) -> None:
         self.models = tuple(models)
-        self.path = Path(path)
+        self._database = Database(path, MIGRATIONS)
         self.problem = ""
         """Why the extra cannot be used although it is installed; empty: no such reason."""
         self._lock = threading.RLock()
@@ -199,7 +199,7 @@ class DenseText:
                 self._known = {}
                 marks = digest(map(stamp, self.models)).view(np.int64).tolist()
                 unread = {model.model_id: (model, mark) for model, mark in zip(self.models, marks, strict=True)}
-                with self._noting(), self._database() as database:
+                with self._noting(), self._database.read() as database:
                     for model_id, mark, vectors in database.execute("SELECT model_id, mark, vectors FROM embeddings"):
                         if model_id in unread:
                             self._known[model_id] = _vectors(vectors)
@@ -223,7 +223,7 @@ class DenseText:
                 return None
             todo: list[tuple[str, bytes, int, _Texts]] = []
             found: list[tuple[str, bytes, int, Vectors]] = []
-            with self._database() as database:
+            with self._database.read() as database:
                 for _ in range(STEP_LORAS):
                     if not self._unread or sum(2 + len(texts[2]) for *_, texts in todo) >= STEP_TEXTS:
                         break
@@ -235,23 +235,18 @@ class DenseText:
                         todo.append((model.model_id, content, mark, texts))
                     else:
                         found.append((model.model_id, content, mark, _vectors(row[1])))
-                vectors = _embed(running, [texts for *_, texts in todo])
-                found += [(*one[:3], new) for one, new in zip(todo, vectors, strict=True)]
-                with transaction(database):
-                    database.executemany(
-                        "INSERT OR REPLACE INTO embeddings (model_id, content, mark, vectors) VALUES (?, ?, ?, ?)",
-                        [(*one, new.tobytes()) for *one, new in found],
-                    )
+            vectors = _embed(running, [texts for *_, texts in todo])
+            found += [(*one[:3], new) for one, new in zip(todo, vectors, strict=True)]
+            with self._database.transaction() as database:
+                database.executemany(
+                    "INSERT OR REPLACE INTO embeddings (model_id, content, mark, vectors) VALUES (?, ?, ?, ?)",
+                    [(*one, new.tobytes()) for *one, new in found],
+                )
             with self._lock:
                 known.update((model_id, new) for model_id, _, _, new in found)
                 self._embeddings = None
             return len(todo)
         return None
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        with closing(open_database(self.path, MIGRATIONS)) as database, storage_errors(self.path):
-            yield database
 
     @contextmanager
     def _noting(self) -> Iterator[None]:

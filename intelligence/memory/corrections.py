@@ -6,9 +6,8 @@ import sqlite3
 import time
 from pathlib import Path
 from statistics import median
-from threading import RLock
 
-from ..database import open_database, storage_errors, transaction
+from ..database import Database
 
 KEPT = 16
 """Measurements of a device and stage; their median is what counts."""
@@ -37,17 +36,14 @@ MIGRATIONS = (
 
 
 class Corrections:
-    """The database at `path`, opened on first use and then kept; safe for threads and processes. Reading what was
-    never written makes no file."""
+    """Measured over predicted memory in the database at `path`; see `Database`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = RLock()
-        self._open: sqlite3.Connection | None = None
+        self._database = Database(path, MIGRATIONS)
 
     def add(self, device: str, stage: str, factor: float) -> None:
         """Remember measured over predicted activations of one run. Raises StorageError."""
-        with self._lock, storage_errors(self.path), transaction(self._connection()) as db:
+        with self._database.transaction() as db:
             _insert(db, device, stage, factor)
             db.execute(
                 "DELETE FROM factors WHERE device = ?1 AND stage = ?2 AND id NOT IN "
@@ -59,7 +55,7 @@ class Corrections:
         """Remember that a stage ran out of memory: it took at least `factor` of the prediction, whatever was measured
         before, which is forgotten. It counts for a week. Raises StorageError."""
         until = time.time() + BELIEVED_SECONDS
-        with self._lock, storage_errors(self.path), transaction(self._connection()) as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM factors WHERE device = ? AND stage = ?", (device, stage))
             _insert(db, device, stage, factor, until)
             db.execute("DELETE FROM failures WHERE until < ?", (time.time(),))
@@ -67,26 +63,17 @@ class Corrections:
 
     def failures(self, device: str) -> int:
         """How often memory ran out on `device` in the last week. Raises StorageError."""
-        with self._lock, storage_errors(self.path):
-            if self._open is None and not self.path.exists():
-                return 0
-            query = "SELECT count(*) FROM failures WHERE device = ? AND until > ?"
-            return int(self._connection().execute(query, (device, time.time())).fetchone()[0])
+        query = "SELECT count(*) FROM failures WHERE device = ? AND until > ?"
+        with self._database.read() as db:
+            return int(db.execute(query, (device, time.time())).fetchone()[0])
 
     def of(self, device: str) -> dict[str, float]:
         """Stage → median factor of the last 16 runs on `device`. Raises StorageError."""
-        with self._lock, storage_errors(self.path):
-            if self._open is None and not self.path.exists():
-                return {}
-            query = "SELECT stage, factor FROM factors WHERE device = ? AND (until IS NULL OR until > ?)"
-            rows = self._connection().execute(query, (device, time.time())).fetchall()
+        query = "SELECT stage, factor FROM factors WHERE device = ? AND (until IS NULL OR until > ?)"
+        with self._database.read() as db:
+            rows = db.execute(query, (device, time.time())).fetchall()
         stages = {row["stage"] for row in rows}
         return {stage: median(row["factor"] for row in rows if row["stage"] == stage) for stage in sorted(stages)}
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            self._open = open_database(self.path, MIGRATIONS)
-        return self._open
 
 
 def _insert(db: sqlite3.Connection, device: str, stage: str, factor: float, until: float | None = None) -> None:

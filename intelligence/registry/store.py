@@ -6,15 +6,13 @@ import json
 import re
 import secrets
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..database import open_database, storage_errors, transaction
+from ..database import Database
 from ..models.metadata import ModelMetadata
 from .describe import DESCRIBE_VERSION
 from .schema import MIGRATIONS
@@ -88,22 +86,15 @@ class DownloadRow:
 
 
 class RegistryStore:
-    """Rows of registry.db. Opened on first use; every method may be called from any thread.
-
-    Every method raises StorageError, naming the file, when the database cannot be opened, read or written.
-    """
+    """Rows of registry.db at `path`; see `Database`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = Database(path, MIGRATIONS)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._database.close()
 
     def revision(self) -> int:
         """The number of finished changes so far."""
@@ -112,7 +103,7 @@ class RegistryStore:
     def present(self) -> tuple[int, list[ModelMetadata]]:
         """The revision and every present model, sorted by name; what they have no column for is read when asked for."""
         read = lru_cache(64)(self.fields)
-        with self._transaction("DEFERRED") as db:
+        with self._database.read(create=True) as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
             rows = db.execute(f"SELECT {_LISTED} FROM models WHERE present = 1 ORDER BY {SORTS['name']}")
             return revision, [stored_model(row, read) for row in rows]
@@ -190,13 +181,13 @@ class RegistryStore:
 
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             _upsert(db, row_of(record))
             _bump(db)
 
     def edit(self, record: ModelMetadata, edits: dict[str, Any]) -> None:
         """Replace `record` and remember `edits`, which later scans of the file keep."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = _upsert(db, row_of(record))
             (old,) = db.execute("SELECT edits FROM details WHERE id = ?", (row,)).fetchone()
             text = json.dumps({**json.loads(old), **edits})
@@ -205,7 +196,7 @@ class RegistryStore:
 
     def delete(self, model_id: str) -> bool:
         """Forget one model. False: there was none."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
                 db.execute("DELETE FROM moves WHERE model_id = ?", (model_id,))
@@ -223,7 +214,7 @@ class RegistryStore:
         marks = [(1, model_id) for model_id in back] + [(0, model_id) for model_id in gone]
         if not read and not marks:
             return
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             for file in read:
                 if file.moved_from:
                     _move(db, file)
@@ -242,7 +233,7 @@ class RegistryStore:
 
     def put_hash(self, found: FileHash) -> None:
         """Remember what hashing a file gave, unless another file has taken its place since. No choice hangs on it."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             row = db.execute(
                 """SELECT id, record FROM models JOIN details USING (id)
                    WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
@@ -263,7 +254,7 @@ class RegistryStore:
 
     def put_download(self, row: DownloadRow, partial: ModelMetadata) -> None:
         """Remember that a file came from a hub; what was once downloaded stays the registry's own."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial) VALUES (?, ?, ?, ?, ?, ?)
                    ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -273,7 +264,7 @@ class RegistryStore:
 
     def put_facts(self, record: ModelMetadata, facts: ModelMetadata) -> None:
         """Store a record to which a hub's `facts` were added, and these themselves, for when its file is read again."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
                    SELECT local_path, size, mtime_ns, 0, 0, ? FROM models WHERE model_id = ? AND local_path != ''
@@ -289,7 +280,7 @@ class RegistryStore:
 
     def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
         """Remember that the hub does not know these."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
     def downloads(self) -> list[DownloadRow]:
@@ -299,29 +290,19 @@ class RegistryStore:
 
     def touch_download(self, local_path: str, used_at: float) -> None:
         """Note that a downloaded file was used."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("UPDATE downloads SET used_at = ? WHERE local_path = ?", (used_at, local_path))
 
     def forget_download(self, local_path: str) -> None:
         """A downloaded file was freed: its models are absent from now on."""
-        with self._transaction() as db:
+        with self._database.transaction() as db:
             db.execute("DELETE FROM downloads WHERE local_path = ?", (local_path,))
             db.execute("UPDATE models SET present = 0 WHERE local_path = ?", (local_path,))
             _bump(db)
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
-        with storage_errors(self.path), self._lock:
-            return self._open().execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self, mode: str = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        with storage_errors(self.path), self._lock, transaction(self._open(), mode) as db:
-            yield db
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = open_database(self.path, MIGRATIONS)
-        return self._connection
+        with self._database.read(create=True) as db:
+            return db.execute(sql, values).fetchall()
 
 
 def _bump(db: sqlite3.Connection) -> None:

@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from intelligence.database import open_database
+from intelligence.database import Database
 from intelligence.errors import InvalidInputError, StorageError, UnknownGenerationError
 from intelligence.learning import Feedback, LearningEngine, StoredGeneration, Timing
 from intelligence.learning.store import MIGRATIONS
@@ -234,16 +235,16 @@ def test_a_database_of_a_newer_version_is_left_alone(rated, tmp_path):
 def test_a_migration_that_fails_leaves_the_old_database(tmp_path):
     path = tmp_path / "x.db"
     first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);"
-    open_database(path, [first]).close()
-    with pytest.raises(StorageError, match=r"x\.db"):
-        open_database(path, [first, "CREATE TABLE b (y); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"])
-    db = open_database(path, [first])
-    assert [row[0] for row in db.execute("SELECT x FROM a")] == [1]
-    assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 1
-    db.close()
-    db = open_database(path, [first, "CREATE TABLE b (y);"])
-    assert db.execute("PRAGMA user_version").fetchone()[0] == 2
-    db.close()
+    with closing(Database(path, [first])) as database, database.transaction():
+        pass
+    failing = Database(path, [first, "CREATE TABLE b (y); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"])
+    with pytest.raises(StorageError, match=r"x\.db"), failing.read():
+        pass
+    with closing(Database(path, [first])) as database, database.read() as db:
+        assert [row[0] for row in db.execute("SELECT x FROM a")] == [1]
+        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 1
+    with closing(Database(path, [first, "CREATE TABLE b (y);"])) as database, database.read() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
 def test_threads_share_an_engine(engine):
@@ -322,10 +323,9 @@ def test_strengths_are_kept_with_the_ratings(tmp_path):
 
 def test_generations_from_before_strengths_were_kept(tmp_path):
     path = tmp_path / "learning.db"
-    old = open_database(path, MIGRATIONS[:2])
-    old.execute("INSERT INTO generations VALUES ('g', '2026', '', '{}', '[\"lora:a\"]', '[]')")
-    old.execute("INSERT INTO images VALUES ('g-0', 'g', 0)")
-    old.close()
+    with closing(Database(path, MIGRATIONS[:2])) as old, old.transaction() as db:
+        db.execute("INSERT INTO generations VALUES ('g', '2026', '', '{}', '[\"lora:a\"]', '[]')")
+        db.execute("INSERT INTO images VALUES ('g-0', 'g', 0)")
     engine = LearningEngine(path)
     engine.record_feedback("g-0", 5)
     found = engine.preferences().for_prompt(())["lora:a"]

@@ -1,11 +1,12 @@
 """Measured peaks change later predictions on the same device, and only there."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from intelligence.database import open_database
+from intelligence.database import Database
 from intelligence.memory import COMFYUI, MemoryManager, Resources
 from intelligence.memory.corrections import BELIEVED_SECONDS, BOUNDS, KEPT, MIGRATIONS, Corrections
 
@@ -104,8 +105,8 @@ def test_a_failure_that_was_foretold_teaches_nothing(tmp_path: Path):
 
 def test_an_older_file_learns_of_failures(tmp_path: Path):
     file = tmp_path / "memory.db"
-    with open_database(file, MIGRATIONS[:1]) as old:
-        old.execute("INSERT INTO factors (device, stage, factor) VALUES ('Card', 'unet', 1.5)")
+    with closing(Database(file, MIGRATIONS[:1])) as old, old.transaction() as db:
+        db.execute("INSERT INTO factors (device, stage, factor) VALUES ('Card', 'unet', 1.5)")
     store = Corrections(file)
     assert store.of("Card") == {"unet": 1.5} and store.failures("Card") == 0
     store.ran_out("Card", "unet", 9.0)
