@@ -12,6 +12,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import routes
 from .explain import Explain
 from .feedback import Feedback
+from .host.core_nodes import core_nodes
 from .intelligent_sampler import IntelligentSampler
 from .lora_recommend import LoRARecommend
 from .memory_plan import MemoryPlan
@@ -46,10 +47,9 @@ def load_extension() -> IntelligentGeneration:
 
 
 def _warn_of_taken_ids() -> None:
-    import nodes as core
-
+    taken_ids = core_nodes().NODE_CLASS_MAPPINGS
     for node in NODES:
-        taken = core.NODE_CLASS_MAPPINGS.get(node.GET_SCHEMA().node_id)
+        taken = taken_ids.get(node.GET_SCHEMA().node_id)
         if taken is not None and taken is not node:
             pack = getattr(taken, "RELATIVE_PYTHON_MODULE", taken.__module__)
             logging.warning(

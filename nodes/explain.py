@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from .types import CATEGORY, AnyStoryType, schema
+from .node_schema import CATEGORY, AnyStoryType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.explanation import Story

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
-from .host.library import planner
-from .types import CATEGORY, GenerationType, schema
+from .host.server_planner import planner
+from .node_schema import CATEGORY, GenerationType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Generation

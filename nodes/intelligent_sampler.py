@@ -11,12 +11,12 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ..intelligence.config import MAX_SEED, require
-from .host.library import planner
-from .types import CATEGORY, GenerationType, PlanType, advanced, schema
+from .host.server_planner import planner
+from .node_schema import CATEGORY, GenerationType, PlanType, advanced, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import GenerationPlan
-    from .host.sampling import ComfyHost
+    from .host.comfy_host import ComfyHost
 
 AS_PLANNED = -1.0
 
@@ -143,8 +143,8 @@ class IntelligentSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import seeds_from
         from ..intelligence.generation.run import carry_out
-        from .host.forward import has_easycache
-        from .host.sampling import ComfyHost, forward_items
+        from .host.comfy_host import ComfyHost, forward_items
+        from .host.guider import has_easycache
 
         require(pick <= scout, f"`pick` is {pick}, but only {scout} seeds are scouted")
         images = 1 if scout else plan.parameters.batch_size

@@ -12,8 +12,9 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..intelligence.config import LoRAPreferences, OperationMode
 from ..intelligence.errors import InvalidInputError
 from ..intelligence.records import Reason
-from .host.library import decision_revision, planner, refresh
-from .types import (
+from .host.library_scan import decision_revision, refresh_library
+from .host.server_planner import planner
+from .node_schema import (
     AUTO,
     CATEGORY,
     LoraStackType,
@@ -173,12 +174,12 @@ class LoRARecommend(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import lora_variants
         from ..intelligence.generation.selection import named_loras, parse_selection
-        from .host import loras, models
+        from .host import lora_patches, model_evidence
 
-        unfinished = refresh()
+        unfinished = refresh_library()
         operation = OperationMode(mode)
         suggest_only = _suggest_only(mode, selection, on_unconfirmed)
-        evidence = models.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
+        evidence = model_evidence.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
         evidence = replace(evidence, family=named_family(model_family))
         selected = parse_selection(selection)
         recommendations = planner().recommend(
@@ -199,20 +200,22 @@ class LoRARecommend(io.ComfyNode):
             blocked = [ExecutionBlocker(None)]
             return io.NodeOutput([None], *[blocked] * 3, [recommendations], blocked, ui=ui)
         variants = lora_variants(planner(), recommendations, variations, quality_tags=quality_tags)
-        patched = loras.apply(model, clip, [variant.suggested_loras for variant in variants], cls.hidden.unique_id)
+        patched = lora_patches.apply(
+            model, clip, [variant.suggested_loras for variant in variants], cls.hidden.unique_id
+        )
         return io.NodeOutput(
             [pair[0] for pair in patched],
             [pair[1] for pair in patched],
             [variant.prompt for variant in variants],
             [variant.negative_prompt for variant in variants],
             variants,
-            [loras.as_lora_stack(variant.suggested_loras) for variant in variants],
+            [lora_patches.as_lora_stack(variant.suggested_loras) for variant in variants],
             ui=ui,
         )
 
 
 def _unusable(named: list[LoRATag]) -> tuple[RejectedLoRA, ...]:
-    refresh()
+    refresh_library()
     return planner().unusable(named)
 
 

@@ -8,8 +8,8 @@ import comfy.model_management
 from comfy_api.latest import io
 
 from ..intelligence.config import OffloadStrategy
-from .host.library import planner
-from .types import CATEGORY, ParametersType, PlanType, advanced, schema
+from .host.server_planner import planner
+from .node_schema import CATEGORY, ParametersType, PlanType, advanced, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Recommendations
@@ -65,8 +65,8 @@ class MemoryPlan(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.memory import plan_lines
-        from .host.memory import fit
-        from .host.steering import steered
+        from .host.device_memory import fit
+        from .host.plan_hooks import apply_plan
 
         settings = parameters.suggested_params
         assert settings is not None
@@ -80,4 +80,4 @@ class MemoryPlan(io.ComfyNode):
             tile_size=TILE_SIZES[tile_size],
         )
         lines = plan_lines(plan.memory)
-        return io.NodeOutput(steered(model, plan.memory), plan, ui={"text": ["\n".join(lines)]})
+        return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(lines)]})

@@ -12,8 +12,8 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
 from ..intelligence.errors import InvalidInputError
 from ..intelligence.models import ModelEvidence
-from .host.library import planner
-from .types import (
+from .host.server_planner import planner
+from .node_schema import (
     AUTO,
     CATEGORY,
     ParametersType,
@@ -144,7 +144,7 @@ class ParamOptimize(io.ComfyNode):
         from ..intelligence.generation.explanation import as_text, explain
         from ..intelligence.generation.story import Recommendations
         from ..intelligence.prompt import PromptAnalysis
-        from .host import memory, models, sampling
+        from .host import comfy_host, device_memory, model_evidence
 
         if isinstance(recommendations, PromptAnalysis):
             recommendations = Recommendations(
@@ -154,7 +154,7 @@ class ParamOptimize(io.ComfyNode):
             raise InvalidInputError(NOT_CROSSED.format(sets=recommendations.variants))
         evidence = recommendations.model or ModelEvidence()
         if model is not None:
-            evidence = models.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
+            evidence = model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         recommendations = planner().identified(recommendations, evidence, named_family(model_family))
         widgets = {
             "num_steps": steps,
@@ -170,8 +170,8 @@ class ParamOptimize(io.ComfyNode):
             overrides={name: value for name, value in widgets.items() if value not in (0, AUTO)},
             images=images,
             aspect=aspect,
-            resources=memory.resources(model),
-            weights_gb=None if model is None else memory.weights_gb(model),
+            resources=device_memory.resources(model),
+            weights_gb=None if model is None else device_memory.weights_gb(model),
         )
         ui = {"text": [as_text(replace(explain(chosen), lora_reasoning={}))]}
         if model is None:
@@ -185,7 +185,7 @@ class ParamOptimize(io.ComfyNode):
             first.guidance_scale,
             first.sampler_name,
             first.scheduler,
-            sampling.sigmas(model, first),
+            comfy_host.sigmas(model, first),
             first.width,
             first.height,
             ui=ui,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host.library import ollama_config, planner
-from .types import CATEGORY, PromptAnalysisType, advanced, schema
+from .host.server_planner import ollama_config, planner
+from .node_schema import CATEGORY, PromptAnalysisType, advanced, schema
 
 
 class PromptAnalyze(io.ComfyNode):

@@ -22,7 +22,8 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
-from .host.library import library_scan, planner, settings
+from .host.library_scan import library_scan
+from .host.server_planner import planner, settings
 
 PREFIX = "/intelligent_generation"
 MAX_BODY = 64 * 1024

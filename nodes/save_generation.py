@@ -12,7 +12,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 from PIL import Image
 
-from .types import CATEGORY, GenerationType, schema
+from .node_schema import CATEGORY, GenerationType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.story import Generation

@@ -140,7 +140,7 @@ class ProbeSteered(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, plan):
-        steered = ours("steering").steered(model, plan.memory)
+        steered = ours("plan_hooks").apply_plan(model, plan.memory)
         return io.NodeOutput(steered, ui={"another": [steered is not model]})
 
 
@@ -203,7 +203,7 @@ class ProbeMoves(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, vae, plan, shares):
-        management, place = comfy.model_management, ours("steering").place
+        management, place = comfy.model_management, ours("plan_hooks").place_weights
         device = torch.device("cpu", 0)
         model, beside = model.clone(), vae.patcher.clone()
         model.load_device = beside.load_device = device
@@ -251,7 +251,7 @@ class ProbeAsked(io.ComfyNode):
 
         management.load_models_gpu = noting
         try:
-            ours("decoding").decode(vae, samples, plan.memory, 1)
+            ours("vae_decode").decode(vae, samples, plan.memory, 1)
         finally:
             management.load_models_gpu = real
         whole = vae.memory_used_decode(samples.shape, vae.vae_dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import comfy.model_sampling
 
 from ...intelligence.models import Architecture, ModelEvidence, ModelKind, ModelMetadata
-from .library import planner
+from .server_planner import planner
 
 ARCHITECTURES = (
     ("SDXLRefiner", Architecture.OTHER),

@@ -12,7 +12,7 @@ import torch
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.memory import MemoryPlan, Resources
 from ...intelligence.memory.resources import detect_resources
-from .library import planner
+from .server_planner import planner
 
 if TYPE_CHECKING:
     from ...intelligence.generation.story import GenerationPlan, Recommendations

@@ -12,7 +12,8 @@ from comfy.model_management import OOM_EXCEPTION, throw_exception_if_processing_
 
 from ...intelligence.generation.decoding import decoded
 from ...intelligence.memory import MemoryPlan
-from .steering import make_room, places_weights
+from .core_nodes import core_nodes
+from .plan_hooks import make_room, moves_weights
 
 REMEDY = "start ComfyUI with --fp32-unet or --force-upcast-attention, or take LoRAs and patches off the model"
 
@@ -36,16 +37,14 @@ def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tupl
 
 
 def _decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
-    import nodes as core
-
     throw_exception_if_processing_interrupted()
     patcher = getattr(vae, "patcher", None)  # other packs' VAEs may have none
-    if patcher is not None and places_weights(patcher, plan):
+    if patcher is not None and moves_weights(patcher, plan):
         make_room((patcher,), plan, "vae")
     if plan.tile_size:
         tiling = _asking_for_a_tile(vae, plan.tile_size)
-        return core.VAEDecodeTiled().decode(tiling, {"samples": samples}, plan.tile_size)[0]
-    return core.VAEDecode().decode(_without_tiles(vae), {"samples": samples})[0]
+        return core_nodes().VAEDecodeTiled().decode(tiling, {"samples": samples}, plan.tile_size)[0]
+    return core_nodes().VAEDecode().decode(_without_tiles(vae), {"samples": samples})[0]
 
 
 def _asking_for_a_tile(vae: Any, tile_size: int) -> Any:

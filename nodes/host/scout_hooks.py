@@ -11,7 +11,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.generation import scouting
 from ...intelligence.parameters import OptimizedParameters
-from .forward import KEY
+from .guider import KEY
 
 MEMO = "_intelligent_generation_scouts"
 """Attribute of the input MODEL that keeps what was scouted with it last; it goes when the MODEL goes."""

@@ -35,11 +35,11 @@ class _AnyOptions(list):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
-SamplerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SAMPLERS))  # type: ignore[arg-type]
-SchedulerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SCHEDULERS))  # type: ignore[arg-type]
+SamplerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SAMPLERS))
+SchedulerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SCHEDULERS))
 
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 

@@ -15,23 +15,23 @@ from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.config import OffloadStrategy
 from ...intelligence.memory import MemoryPlan
-from .memory import GIB, is_dynamic, loaded_on
+from .device_memory import GIB, is_dynamic, loaded_on
 
 KEY = "intelligent_generation_memory"
 
 
-def steered(model: Any, plan: MemoryPlan) -> Any:
+def apply_plan(model: Any, plan: MemoryPlan) -> Any:
     """A clone of MODEL that keeps to `plan`, whatever plan it kept to before; MODEL itself where nothing is to be done.
 
     The hook that splits guidance stands innermost: what others record or change around it stays whole.
     """
     hooks: dict[str, list[Any]] = {
-        WrappersMP.PREPARE_SAMPLING: [Placing(plan)] if places_weights(model, plan) else [],
-        WrappersMP.CALC_COND_BATCH: [one_by_one] if plan.cfg_split else [],
+        WrappersMP.PREPARE_SAMPLING: [PlaceWeights(plan)] if moves_weights(model, plan) else [],
+        WrappersMP.CALC_COND_BATCH: [split_guidance] if plan.cfg_split else [],
     }
     there = all(model.get_wrappers(kind, KEY) == wanted for kind, wanted in hooks.items())
     around = model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
-    if there and (not plan.cfg_split or around[-1] is one_by_one):
+    if there and (not plan.cfg_split or around[-1] is split_guidance):
         return model
     model = model.clone()
     for kind, wanted in hooks.items():
@@ -41,7 +41,7 @@ def steered(model: Any, plan: MemoryPlan) -> Any:
     return model
 
 
-def places_weights(patcher: Any, plan: MemoryPlan) -> bool:
+def moves_weights(patcher: Any, plan: MemoryPlan) -> bool:
     """Whether the plan moves weights of this patcher. Where everything fits, core loads everything by itself; where it
     samples on the CPU or never unloads (`--highvram`), there is no other place for them."""
     elsewhere = patcher.load_device != patcher.offload_device
@@ -49,7 +49,7 @@ def places_weights(patcher: Any, plan: MemoryPlan) -> bool:
 
 
 @dataclass(frozen=True)
-class Placing:
+class PlaceWeights:
     """Wrapper around core's preparation for sampling: corrects how many weights it left on the device."""
 
     plan: MemoryPlan
@@ -57,11 +57,11 @@ class Placing:
     def __call__(self, executor: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         prepared = executor(model, *args, **kwargs)
         *_, beside = prepared  # ControlNets and the like
-        place(model, self.plan, beside)
+        place_weights(model, self.plan, beside)
         return prepared
 
 
-def place(model: Any, plan: MemoryPlan, beside: Sequence[Any] = ()) -> None:
+def place_weights(model: Any, plan: MemoryPlan, beside: Sequence[Any] = ()) -> None:
     """Bring the loaded MODEL to as many resident weights as the plan allows, other models off the device first.
 
     What core left off the device is loaded only into memory that is free beyond the planned activations.
@@ -91,6 +91,6 @@ def make_room(patchers: Sequence[Any], plan: MemoryPlan, stage: str) -> None:
         management.free_memory(management.get_free_memory(device) + others - room, device, keep_loaded=kept)
 
 
-def one_by_one(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> list[Any]:
+def split_guidance(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> list[Any]:
     """Wrapper around the prediction for all conditionings: one forward after the other, each with half the memory."""
     return [prediction for cond in conds for prediction in executor(model, [cond], x, timestep, options)]

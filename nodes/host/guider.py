@@ -60,7 +60,7 @@ class Guider(comfy.samplers.CFGGuider):
 
     def __init__(self, model: Any, parameters: OptimizedParameters, forward: Forward) -> None:
         super().__init__(model)
-        self.set_cfg(parameters.guidance_scale)
+        self.cfg = parameters.guidance_scale
         self.improvements = parameters.improvements
         self.forward = forward
 

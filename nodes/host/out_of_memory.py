@@ -12,8 +12,8 @@ from ...intelligence.config import OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
 from ...intelligence.generation.story import GenerationPlan
 from ...intelligence.memory import MemoryPlan, describe
-from .library import planner
-from .memory import fit, resources
+from .device_memory import fit, resources
+from .server_planner import planner
 
 Result = TypeVar("Result")
 

@@ -21,12 +21,13 @@ from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.story import GenerationPlan
 from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
-from . import scout
-from .decoding import decode
-from .forward import Forward, Guider, has_easycache, improved
-from .memory import fit
-from .retry import Attempts
-from .steering import steered
+from . import scout_hooks
+from .core_nodes import core_nodes
+from .device_memory import fit
+from .guider import Forward, Guider, has_easycache, improved
+from .out_of_memory import Attempts
+from .plan_hooks import apply_plan
+from .vae_decode import decode
 
 NOISELESS = frozenset(
     (
@@ -103,7 +104,7 @@ class ComfyHost:
     """Draw the whole batch's noise from this one seed, in one pass, as KSampler does; None: from each image's own."""
     one_pass: bool = False
     """Images with seeds of their own share forward batches of the plan's size, where the sampler draws no noise."""
-    recording: scout.Recording | None = None
+    recording: scout_hooks.Recording | None = None
     """Go on with the one image from where it was scouted."""
     notes: tuple[str, ...] = ()
     """What the caller wants kept with the run."""
@@ -149,7 +150,7 @@ class ComfyHost:
             extra={"latent": latent},
         )
 
-    def scout(self, plan: GenerationPlan, seeds: Sequence[int]) -> tuple[torch.Tensor, scout.Scouted]:
+    def scout(self, plan: GenerationPlan, seeds: Sequence[int]) -> tuple[torch.Tensor, scout_hooks.Scouted]:
         """Sample a quarter of the steps with each seed: what each promises, as IMAGE, and what to go on from.
 
         Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
@@ -159,26 +160,26 @@ class ComfyHost:
         attempts = self._attempts(plan, 1)
         run = _Run(self, replace(plan.parameters, max_time_seconds=None), seeds)
         steps = steps_to_scout(len(run.sigmas) - 1)
-        recordings: dict[int, scout.Recording] = {}
+        recordings: dict[int, scout_hooks.Recording] = {}
         promised: list[torch.Tensor] = []
 
         def sample(memory: MemoryPlan) -> None:
             """The seeds that are not scouted yet."""
             for index, seed in enumerate(seeds[len(promised) :], len(promised)):
-                before, recording = run.forward.items, scout.Recording()
+                before, recording = run.forward.items, scout_hooks.Recording()
                 promised.append(run.sample(slice(index, index + 1), memory, None, recording.record, steps))
                 recording.items = run.forward.items - before
                 recordings[seed] = recording
 
         attempts.carry_out(sample, run.stage)
         images, _ = attempts.carry_out(lambda memory: decode(self.vae, torch.cat(promised), memory, 1))
-        scouted = scout.Scouted(*self._start(plan), recordings, steps)
-        scout.keep(self.model, scouted)
+        scouted = scout_hooks.Scouted(*self._start(plan), recordings, steps)
+        scout_hooks.keep(self.model, scouted)
         return images, scouted
 
-    def scouted(self, plan: GenerationPlan) -> scout.Scouted | None:
+    def scouted(self, plan: GenerationPlan) -> scout_hooks.Scouted | None:
         """What was scouted last with this MODEL, if this plan goes on from it."""
-        return scout.kept(self.model, *self._start(plan))
+        return scout_hooks.kept(self.model, *self._start(plan))
 
     def _start(self, plan: GenerationPlan) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
         """All that the first steps depend on, but for the seed."""
@@ -281,8 +282,8 @@ class _Run:
         model = self.model
         if wrapper is not None:
             model = model.clone()
-            scout.attach(model, wrapper)
-        guider = Guider(steered(model, memory), self.parameters, self.forward)
+            scout_hooks.attach(model, wrapper)
+        guider = Guider(apply_plan(model, memory), self.parameters, self.forward)
         guider.set_conds(self.host.positive, self.host.negative)
         self._computed = self.forward.items
         self.pace.pause()
@@ -297,7 +298,7 @@ class _Run:
                 disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
                 seed=self.seeds[rows.start],
             )
-        except scout.Paused as paused:
+        except scout_hooks.Paused as paused:
             samples = model.model.process_latent_out(paused.promise.to(torch.float32))
         return _handed_on(samples)
 
@@ -319,7 +320,7 @@ class _Run:
             if on_step:
                 on_step(before * total_steps + step + 1, batches * total_steps)
             if step + 1 == steps:
-                raise scout.Paused(x0)
+                raise scout_hooks.Paused(x0)
 
         return callback
 
@@ -331,6 +332,4 @@ def _handed_on(samples: torch.Tensor) -> torch.Tensor:
 
 
 def _empty(parameters: OptimizedParameters, count: int) -> dict[str, Any]:
-    import nodes as core
-
-    return core.EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]
+    return core_nodes().EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]

@@ -1,0 +1,123 @@
+"""Scans of ComfyUI's model folders in the background, and how long a prompt waits for one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+import folder_paths
+from server import PromptServer
+
+from ...intelligence.config import is_number, require
+from ...intelligence.errors import IntelligentGenerationError
+from .server_planner import planner, settings
+
+FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
+"""`ModelKind` → ComfyUI's folder name."""
+
+MAX_WAIT_SECONDS = 2.0
+"""How long a prompt waits for a scan; a longer one continues in the background, and the choice says so."""
+
+HASH_MEGABYTES_PER_SECOND = 30
+"""Reading speed for hashes, unless config.json names another: light work even for a hard disk."""
+
+HASH_POLL_SECONDS = 0.5
+"""Interval at which hashing checks whether the running prompt has ended."""
+
+
+class LibraryScan:
+    """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop.
+
+    After each scan, another thread hashes the files whose hash is unknown: slowly, while no prompt runs.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancelled = threading.Event()
+        self._error: IntelligentGenerationError | None = None
+        self._started = 0.0
+        self._hashing: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a scan is running."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> threading.Thread:
+        """Start an incremental scan unless one is running. Returns its thread."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._cancelled.clear()
+                self._started = time.monotonic()
+                self._thread = threading.Thread(target=self._scan, name="intelligent-generation-scan", daemon=True)
+                self._thread.start()
+            return self._thread
+
+    def cancel(self) -> None:
+        """Ask the scan to stop; it keeps what it has read."""
+        self._cancelled.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Scan, and wait until at most `seconds` after the scan's start. Returns whether it has ended.
+
+        Raises the error that stopped the scan.
+        """
+        thread = self.start()
+        thread.join(max(0.0, self._started + seconds - time.monotonic()))
+        if error := self._error:
+            raise error
+        return not thread.is_alive()
+
+    def _scan(self) -> None:
+        try:
+            folders = {
+                kind: [path for path in folder_paths.get_folder_paths(name) if Path(path).is_dir()]
+                for kind, name in FOLDERS.items()
+            }
+            report = planner().registry.scan(folders, cancelled=self._cancelled.is_set)
+            self._error = None
+            if not report.cancelled and (self._hashing is None or not self._hashing.is_alive()):
+                self._hashing = threading.Thread(target=self._hash, name="intelligent-generation-hash", daemon=True)
+                self._hashing.start()
+        except IntelligentGenerationError as error:
+            logging.warning("Intelligent Generation: the library cannot be scanned: %s", error)
+            self._error = error
+
+    def _hash(self) -> None:
+        def cancelled() -> bool:
+            """Wait while a prompt runs."""
+            while not self._cancelled.is_set() and PromptServer.instance.prompt_queue.get_tasks_remaining():
+                time.sleep(HASH_POLL_SECONDS)
+            return self._cancelled.is_set()
+
+        try:
+            rate = settings().get("hash_megabytes_per_second", HASH_MEGABYTES_PER_SECOND)
+            require(is_number(rate) and rate >= 0, f"hash_megabytes_per_second must be 0 or more, got {rate!r}")
+            if rate:
+                planner().registry.hash_models(cancelled=cancelled, max_bytes_per_second=rate * 1e6)
+        except IntelligentGenerationError as error:
+            logging.warning("Intelligent Generation: the library cannot be hashed: %s", error)
+
+
+library_scan = LibraryScan()
+
+
+def refresh_library() -> str | None:
+    """Bring the registry up to date with ComfyUI's model folders (incremental).
+
+    Returns a note for the user when the scan takes longer, so that the choice rests on what is known so far; None when
+    it is done. Raises StorageError.
+    """
+    if library_scan.wait(MAX_WAIT_SECONDS):
+        return None
+    status = planner().registry.status()
+    return f"the library is still being read ({status.done} of {status.total} files): chosen from what is known so far"
+
+
+def decision_revision() -> str:
+    """Return a text that changes when a choice may come out differently: after ratings and changes of the library."""
+    refresh_library()
+    return f"{planner().registry.revision}:{planner().learning.revision}"
