@@ -1,37 +1,24 @@
-// The library in a sidebar tab: what the registry holds, how far a scan is, what could not be read, and what is known
-// of each LoRA. Names, notes and prompts of strangers reach the page as text, never as markup.
+// The library in a sidebar tab: the registry's counts, the progress of a scan, files that could not be read, and the
+// record of each LoRA.
 import { app } from "../../../scripts/app.js";
-import { api } from "../../../scripts/api.js";
+import { address, call, element } from "./common.js";
 
-const PREFIX = "/intelligent_generation";
 const POLL_MS = 1000;
-const TYPING_MS = 250;
-const FINE = "font-size:12px;opacity:.85";
-const ROW =
+const TYPING_PAUSE_MS = 250;
+const SMALL_PRINT = "font-size:12px;opacity:.85";
+const ROW_STYLE =
   "display:block;width:100%;text-align:left;padding:4px 2px;cursor:pointer;background:none;border:0;color:inherit";
-const HEAD = "margin-top:10px;font-weight:600";
-
-async function call(path, method = "GET") {
-  const options = method === "POST" ? { method, headers: { "Content-Type": "application/json" }, body: "{}" } : {};
-  const response = await api.fetchApi(PREFIX + path, options);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
-
-function element(tag, style = "", properties = {}) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.style.cssText = style;
-  return made;
-}
+const HEADING = "margin-top:10px;font-weight:600";
 
 function line(text, style = "") {
   return element("div", `padding:2px 0;overflow-wrap:anywhere;user-select:text;${style}`, { textContent: text });
 }
 
 function button(text, action) {
-  const made = element("button", "margin:4px 6px 4px 0;padding:4px 10px;cursor:pointer", { textContent: text });
-  made.className = "comfy-btn";
+  const made = element("button", "margin:4px 6px 4px 0;padding:4px 10px;cursor:pointer", {
+    textContent: text,
+    className: "comfy-btn",
+  });
   made.addEventListener("click", action);
   return made;
 }
@@ -43,11 +30,11 @@ function statusRows(status) {
     if (status.total) Object.assign(bar, { max: status.total, value: status.done });
     rows.push(line(`Reading the library: ${status.done} of ${status.total} files`), bar);
   }
-  if (status.unhashed) rows.push(line(`${status.unhashed} files will be hashed while nothing is generated`, FINE));
+  if (status.unhashed) rows.push(line(`${status.unhashed} files will be hashed while nothing is generated`, SMALL_PRINT));
   const problems = Object.entries(status.errors);
   if (problems.length) {
-    rows.push(line(`${problems.length} files were left out`, HEAD));
-    rows.push(...problems.map(([path, reason]) => line(`${path}: ${reason}`, FINE)));
+    rows.push(line(`${problems.length} files were left out`, HEADING));
+    rows.push(...problems.map(([path, reason]) => line(`${path}: ${reason}`, SMALL_PRINT)));
   }
   return rows;
 }
@@ -57,7 +44,7 @@ function strengthText({ strength, strength_range: range }) {
   return [single, range && `from ${range[0]} to ${range[1]}`].filter(Boolean).join(", ");
 }
 
-/** Label → what a model's record says of it; empty values are left out. */
+/** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
   "Base model": (m) => m.base_model,
   Architecture: (m) => [...new Set([m.architecture, m.family])].filter((text) => text !== "unknown").join(", "),
@@ -75,8 +62,8 @@ const DETAILS = {
       .join("\n"),
   "How it is known": (m) =>
     Object.entries(m.findings)
-      .map(([what, found]) => [what.replace("_", " "), found, Math.round(100 * found.confidence)])
-      .map(([what, { value, source }, percent]) => `${what} ${value}: ${source} (${percent} %)`)
+      .map(([field, found]) => [field.replace("_", " "), found, Math.round(100 * found.confidence)])
+      .map(([field, { value, source }, percent]) => `${field} ${value}: ${source} (${percent} %)`)
       .join("\n"),
   "Earlier names": (m) => m.previous_ids.join("\n"),
   "SHA-256": (m) => m.sha256,
@@ -86,8 +73,8 @@ const DETAILS = {
 function detailRows(model, back) {
   const picture = element("img", "max-width:100%;max-height:320px;display:block;margin:6px 0", { alt: "" });
   picture.addEventListener("error", () => picture.remove());
-  picture.src = api.apiURL(`${PREFIX}/preview?name=${encodeURIComponent(model.model_id)}`);
-  const rows = [button("Back", back), line(model.title || model.name, HEAD), picture];
+  picture.src = address(`/preview?name=${encodeURIComponent(model.model_id)}`);
+  const rows = [button("Back", back), line(model.title || model.name, HEADING), picture];
   for (const [label, read] of Object.entries(DETAILS)) {
     const text = read(model);
     if (text) rows.push(line(label, "margin-top:6px;opacity:.7"), line(text, "white-space:pre-wrap"));
@@ -96,9 +83,9 @@ function detailRows(model, back) {
 }
 
 function resultRow(model, open) {
-  const row = element("button", ROW);
+  const row = element("button", ROW_STYLE);
   const about = [model.base_model, model.lora_kind].filter((text) => text && text !== "unknown").join(", ");
-  row.append(line(model.title || model.name), line(about, FINE));
+  row.append(line(model.title || model.name), line(about, SMALL_PRINT));
   row.addEventListener("click", () => open(model.model_id));
   return row;
 }
@@ -115,7 +102,8 @@ function render(root) {
   let polling;
   let typing;
 
-  const tell = async (work) => {
+  /** Runs `work` and shows its error, if any. */
+  const report = async (work) => {
     try {
       await work();
       message.textContent = "";
@@ -124,7 +112,7 @@ function render(root) {
     }
   };
   const refresh = () =>
-    tell(async () => {
+    report(async () => {
       clearTimeout(polling);
       if (!root.isConnected) return;
       const found = await call("/library");
@@ -132,7 +120,7 @@ function render(root) {
       if (found.scanning) polling = setTimeout(refresh, POLL_MS);
     });
   const act = (path) => async () => {
-    await tell(() => call(path, "POST"));
+    await report(() => call(path, {}));
     if (!message.textContent) await refresh();
   };
   const show = (inside) => {
@@ -140,22 +128,22 @@ function render(root) {
     details.hidden = !inside;
   };
   const open = (id) =>
-    tell(async () => {
+    report(async () => {
       const model = await call(`/model?name=${encodeURIComponent(id)}`);
       details.replaceChildren(...detailRows(model, () => show(false)));
       show(true);
     });
   const find = () =>
-    tell(async () => {
+    report(async () => {
       const text = search.value.trim();
       const found = text ? await call(`/models?text=${encodeURIComponent(text)}`) : [];
       if (search.value.trim() !== text) return;
-      const none = text && !found.length ? [line("No LoRA holds all of these words.", FINE)] : [];
+      const none = text && !found.length ? [line("No LoRA holds all of these words.", SMALL_PRINT)] : [];
       results.replaceChildren(...found.map((model) => resultRow(model, open)), ...none);
     });
   search.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(find, TYPING_MS);
+    typing = setTimeout(find, TYPING_PAUSE_MS);
   });
 
   overview.append(

@@ -1,14 +1,12 @@
-// Shows what the nodes report, and stars for each image. Views only: every state lives in native widgets or in the
-// database, so workflows and API prompts never depend on this file. Reports quote file names and prompts of strangers:
-// they reach the page as text, never as markup.
+// Reports in the nodes, and stars for each image. Views only: all state lives in native widgets or in the database, so
+// workflows and API prompts never depend on this file.
 import { app } from "../../../scripts/app.js";
-import { api } from "../../../scripts/api.js";
+import { call, element } from "./common.js";
 
-const ROUTES = "/intelligent_generation";
 const STARS = 5;
-const MIN_WIDTH = 320;
+const MIN_WIDTH_PX = 320;
 
-/** Node id → what makes its view: (node) => (output of an execution) => void. */
+/** Node id → function that adds its view and returns how to show an execution's output: (node) => (output) => void. */
 const VIEWS = {
   LoRARecommend: reportView,
   ParamOptimize: reportView,
@@ -32,16 +30,17 @@ app.registerExtension({
 });
 
 function reportView(node) {
-  const report = document.createElement("textarea"); // so that its text can be selected, copied and scrolled
-  report.className = "comfy-multiline-input";
-  report.readOnly = true;
-  report.placeholder = "shown after a run";
-  report.style.cssText = "resize:none; padding:4px 6px";
+  // A text area: its text can be selected, copied and scrolled.
+  const report = element("textarea", "resize:none; padding:4px 6px", {
+    className: "comfy-multiline-input",
+    readOnly: true,
+    placeholder: "shown after a run",
+  });
   addView(node, "report", report, 110);
   return ({ text = [] }) => (report.value = text.join("\n"));
 }
 
-/** A report whose bars line up. */
+/** A report in a fixed-width font, so that its bars line up. */
 function barView(node) {
   const show = reportView(node);
   const report = node.widgets.at(-1).element;
@@ -56,8 +55,9 @@ function starView(node) {
   return ({ text = [], feedback: [feedback] = [] }) => {
     if (!feedback) return;
     const { generation_id: generation, image_ids: images } = feedback;
-    const status = element("div", "opacity:.8; user-select:text; overflow-wrap:anywhere");
-    status.textContent = text.join("\n");
+    const status = element("div", "opacity:.8; user-select:text; overflow-wrap:anywhere", {
+      textContent: text.join("\n"),
+    });
     const rows = images.map((image, index) => {
       const rate = async (rating) => {
         await call("/feedback", { generation_id: image, rating, comments: comments(node) });
@@ -70,7 +70,7 @@ function starView(node) {
       ({ ratings }) => {
         const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
         rows.forEach((row, index) => row.show(rated.get(images[index]) ?? rated.get(generation) ?? 0));
-        if (rated.size) status.textContent = ""; // the stars say it
+        if (rated.size) status.textContent = ""; // the stars show it
       },
       (error) => (status.textContent = error.message),
     );
@@ -79,13 +79,12 @@ function starView(node) {
 
 function starRow(image, label, rate) {
   const row = element("div", "display:flex; align-items:center; gap:4px; min-height:28px");
-  const name = element("span", "min-width:76px; opacity:.8");
-  name.textContent = label;
-  name.title = image;
+  const name = element("span", "min-width:76px; opacity:.8", { textContent: label, title: image });
   const message = element("span", "margin-left:6px; opacity:.8");
   const stars = Array.from({ length: STARS }, (_, index) => {
-    const star = element("button", "all:unset; cursor:pointer; font-size:20px; line-height:1; color:#e6b422");
-    star.title = `${index + 1} of ${STARS}`;
+    const star = element("button", "all:unset; cursor:pointer; font-size:20px; line-height:1; color:#e6b422", {
+      title: `${index + 1} of ${STARS}`,
+    });
     star.addEventListener("click", async () => {
       try {
         await rate(index + 1);
@@ -109,27 +108,9 @@ function addView(node, name, view, minHeight) {
   view.style.minHeight = `${minHeight}px`; // Nodes 2.0 reads the element's height, the canvas the option's
   const widget = node.addDOMWidget(name, name, view, { serialize: false, getMinHeight: () => minHeight });
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
-  node.setSize([Math.max(node.size[0], MIN_WIDTH), node.size[1]]); // a loaded workflow's sizes come later and win
+  node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
 }
 
 function comments(node) {
   return node.widgets.find((widget) => widget.name === "comments")?.value ?? "";
-}
-
-async function call(path, body) {
-  const request = body && {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  };
-  const response = await api.fetchApi(ROUTES + path, request);
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
-  return answer;
-}
-
-function element(tag, style) {
-  const made = document.createElement(tag);
-  made.style.cssText = style;
-  return made;
 }
