@@ -1,7 +1,7 @@
 """HTTP routes under /intelligent_generation/, for the pack's page and for scripts on this machine.
 
-ComfyUI's own origin check lets `Origin: null`, cross-site requests without an Origin and rebound hosts through, so
-every route here has its own guard.
+ComfyUI's own origin check admits `Origin: null`, cross-site requests without an Origin and rebound hosts, so every
+route here has its own guard.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -26,18 +26,35 @@ from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
 PREFIX = "/intelligent_generation"
-MAX_BODY = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
+MAX_SEARCH_CHARACTERS = 200
+MAX_MODELS = 50
+"""Models in the answer to a search."""
 
-MAX_SEARCH = 200
-"""Characters of a search that are read."""
+MODEL_FIELDS = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
+"""Fields of each model in the answer to a search."""
 
-FOUND = 50
-"""Models that a search answers with at most."""
+STATUSES: tuple[tuple[type[IntelligentGenerationError], int], ...] = (
+    (UnknownGenerationError, 404),
+    (ModelNotFoundError, 404),
+    (InvalidInputError, 400),
+    (IntelligentGenerationError, 500),
+)
+"""Error → HTTP status; the first match counts."""
 
-LISTED = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
-"""What a search tells of each model."""
+Arguments = Mapping[str, Any]
+"""The path's and the query's parameters of a GET, the JSON object of a POST."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Route(NamedTuple):
+    """One row of the table. Its function may block: it runs in a thread, never on the server's event loop."""
+
+    method: str
+    path: str
+    answer: Callable[[Arguments], Any]
+    """Returns a response, or what is sent as JSON."""
 
 
 def register() -> None:
@@ -45,100 +62,107 @@ def register() -> None:
     from server import PromptServer
 
     server = PromptServer.instance
-    for path, handler in READING.items():
-        server.routes.get(PREFIX + path)(_guarded(handler))
-    for path, handler in CHANGING.items():
-        server.routes.post(PREFIX + path)(_guarded(handler))
-        server.routes.get(PREFIX + path)(_post_only)
-    server.app.on_startup.append(_read_library)
+    for route in ROUTES:
+        server.routes.route(route.method, PREFIX + route.path)(_handler(route))
+        if route.method == "POST":
+            server.routes.get(PREFIX + route.path)(_refuse_get)
+    server.app.on_startup.append(_scan_library)
 
 
-async def generation(request: web.Request) -> web.Response:
-    """The stored generation with this id (or with this image id), and its ratings."""
+def generation(arguments: Arguments) -> dict[str, Any]:
+    """Return the stored generation with this id (or with this image id), and its ratings."""
     learning = planner().learning
-    stored = await asyncio.to_thread(learning.get_generation, request.match_info["id"])
-    ratings = await asyncio.to_thread(learning.ratings, stored.generation_id)
-    return web.json_response({**stored.data, "ratings": [rating.to_dict() for rating in ratings]})
+    stored = learning.get_generation(arguments["id"])
+    return {**stored.data, "ratings": [rating.to_dict() for rating in learning.ratings(stored.generation_id)]}
 
 
-async def feedback(request: web.Request) -> web.Response:
+def feedback(arguments: Arguments) -> dict[str, Any]:
     """Store a rating: {"generation_id": …, "rating": 1 … 5, "comments": …}."""
-    body = await _json_object(request)
-    stored = await asyncio.to_thread(
-        planner().learning.record_feedback,
-        body.get("generation_id"),
-        body.get("rating"),
-        body.get("comments", ""),
-    )
-    return web.json_response(stored.to_dict())
+    for name in ("generation_id", "rating"):
+        require(name in arguments, f"the body lacks {name!r}")
+    comments = arguments.get("comments", "")
+    return planner().learning.record_feedback(arguments["generation_id"], arguments["rating"], comments).to_dict()
 
 
-async def library(request: web.Request) -> web.Response:
-    """What the registry holds (counts, problems by file) and how far a scan is."""
-    status = await asyncio.to_thread(planner().registry.status)
-    return web.json_response({**status.to_dict(), "scanning": library_scan.running})
+def library(arguments: Arguments) -> dict[str, Any]:
+    """Return the registry's counts and problems by file, and the progress of a scan."""
+    return {**planner().registry.status().to_dict(), "scanning": library_scan.running}
 
 
-async def rescan(request: web.Request) -> web.Response:
-    """Start an incremental scan of ComfyUI's model folders, unless one is under way."""
+def rescan(arguments: Arguments) -> dict[str, Any]:
+    """Start an incremental scan of ComfyUI's model folders, unless one is running."""
     library_scan.start()
-    return web.json_response({"scanning": True})
+    return {"scanning": True}
 
 
-async def cancel_scan(request: web.Request) -> web.Response:
+def cancel_scan(arguments: Arguments) -> dict[str, Any]:
     """Stop the scan; it keeps what it has read."""
     library_scan.cancel()
-    return web.json_response({"scanning": library_scan.running})
+    return {"scanning": library_scan.running}
 
 
-async def models(request: web.Request) -> web.Response:
-    """The usable models that hold every word of `?text=`, of `?kind=` (lora, checkpoint, vae, embedding), by name."""
-    text, kind = request.query.get("text", "")[:MAX_SEARCH], request.query.get("kind", "lora")
+def models(arguments: Arguments) -> list[dict[str, Any]]:
+    """Return the usable models of `?kind=` (lora, checkpoint, vae, embedding) with every word of `?text=`, by name."""
+    text, kind = arguments.get("text", "")[:MAX_SEARCH_CHARACTERS], arguments.get("kind", "lora")
     require(kind in set(ModelKind), f"kind must be one of {', '.join(ModelKind)}, got {kind[:40]!r}")
-    found = await asyncio.to_thread(planner().registry.search, text, kind=ModelKind(kind), limit=FOUND)
-    return web.json_response([{name: getattr(model, name) for name in LISTED} for model in found])
+    found = planner().registry.search(text, kind=ModelKind(kind), limit=MAX_MODELS)
+    return [{name: getattr(model, name) for name in MODEL_FIELDS} for model in found]
 
 
-async def model(request: web.Request) -> web.Response:
-    """All that is known of one model: `?name=` takes its id, ComfyUI's name or its file name."""
-    found = await asyncio.to_thread(planner().registry.get_model, request.query.get("name", ""))
-    return web.json_response(found.to_dict())
+def model(arguments: Arguments) -> dict[str, Any]:
+    """Return the record of one model: `?name=` is its id, ComfyUI's name or its file name."""
+    return planner().registry.get_model(arguments.get("name", "")).to_dict()
 
 
-async def preview(request: web.Request) -> web.Response:
-    """The preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP; 404 where there is none."""
-    found = await asyncio.to_thread(planner().registry.preview, request.query.get("name", ""))
+def preview(arguments: Arguments) -> web.Response:
+    """Return the preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP; 404 if there is none."""
+    found = planner().registry.preview(arguments.get("name", ""))
     if found is None:
         return _problem(404, "this model has no preview")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'"}
     return web.Response(body=found.data, content_type=found.content_type, headers=headers)
 
 
-async def _read_library(app: web.Application) -> None:
-    """ComfyUI has started: read the model folders in the background."""
+ROUTES = (
+    Route("GET", "/generations/{id}", generation),
+    Route("GET", "/library", library),
+    Route("GET", "/model", model),
+    Route("GET", "/models", models),
+    Route("GET", "/preview", preview),
+    Route("POST", "/feedback", feedback),
+    Route("POST", "/library/rescan", rescan),
+    Route("POST", "/library/cancel", cancel_scan),
+)
+
+
+async def _scan_library(app: web.Application) -> None:
     library_scan.start()
 
 
-async def _post_only(request: web.Request) -> web.Response:
-    """ComfyUI's static route would answer 404 to a GET here."""
+async def _refuse_get(request: web.Request) -> web.StreamResponse:
+    """Answer 405, where ComfyUI's static route would answer 404."""
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
-READING: dict[str, Handler] = {
-    "/generations/{id}": generation,
-    "/library": library,
-    "/model": model,
-    "/models": models,
-    "/preview": preview,
-}
-CHANGING: dict[str, Handler] = {"/feedback": feedback, "/library/rescan": rescan, "/library/cancel": cancel_scan}
-"""Path → handler of POSTs that change a state."""
+def _handler(route: Route) -> Handler:
+    """Return aiohttp's handler of a route: guarded, with the package's errors as JSON answers."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            if refusal := _refusal(request):
+                return refusal
+            arguments = await _json_object(request) if route.method == "POST" else {**request.query}
+            answer = await asyncio.to_thread(route.answer, {**arguments, **request.match_info})
+        except IntelligentGenerationError as error:
+            return _problem(next(status for kind, status in STATUSES if isinstance(error, kind)), str(error))
+        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
+
+    return handle
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:
-    text = await request.content.read(MAX_BODY + 1)
-    if len(text) > MAX_BODY:
-        raise InvalidInputError(f"the body is larger than {MAX_BODY} bytes")
+    text = await request.content.read(MAX_BODY_BYTES + 1)
+    require(len(text) <= MAX_BODY_BYTES, f"the body is larger than {MAX_BODY_BYTES} bytes")
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -148,26 +172,8 @@ async def _json_object(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _guarded(handler: Handler) -> Handler:
-    """The handler behind the guard, with the package's errors as JSON answers."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        if refusal := _refusal(request):
-            return refusal
-        try:
-            return await handler(request)
-        except (UnknownGenerationError, ModelNotFoundError) as error:
-            return _problem(404, str(error))
-        except InvalidInputError as error:
-            return _problem(400, str(error))
-        except IntelligentGenerationError as error:
-            return _problem(500, str(error))
-
-    return guarded
-
-
 def _refusal(request: web.Request) -> web.Response | None:
-    """Why this request is not answered: from another site, to a rebound host, or not JSON."""
+    """Return the answer to a request from another site, to a rebound host, or without JSON; None for all others."""
     headers = request.headers
     if not _is_own_host(request.host):
         return _problem(403, f"host {request.host!r} is not this server; list it in config.json under allowed_hosts")
@@ -182,7 +188,7 @@ def _refusal(request: web.Request) -> web.Response | None:
 
 
 def _is_own_host(host: str) -> bool:
-    """A rebound DNS name is a public domain; addresses, local names and listed hosts are not."""
+    """Return whether `host` is an address, a local name or a listed host: a rebound DNS name is a public domain."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").lower()
     try:
