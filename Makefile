@@ -17,7 +17,7 @@ test: lint $(VENV)/comfyui
 lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m tests.tools.type_check
 
 $(VENV)/torch:
 	$(PYTHON) -m venv $(VENV)
