@@ -37,7 +37,7 @@ _HOMES = {
     ".generation.pipeline": ("BatchProgress", "IntelligentGenerationPipeline"),
     ".generation.result": ("GenerationMetadata", "GenerationResult", "LoRAInfo"),
     ".generation.scouting": ("Scouting",),
-    ".generation.story": ("Generation", "GenerationExplanation", "GenerationPlan", "Recommendations"),
+    ".generation.stages": ("Generation", "GenerationExplanation", "GenerationPlan", "Recommendations"),
     ".learning": ("Feedback", "LearningEngine", "Preferences"),
     ".lora": ("LoRARecommendation", "LoRARecommender"),
     ".memory": ("EvictionPolicy", "MemoryManager", "MemoryPlan", "ModelOffloader", "ModelPool", "Resources"),

@@ -202,7 +202,7 @@ def _feedback(options: argparse.Namespace) -> Answer:
 
 def _show(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text, explain
-    from .generation.story import Generation
+    from .generation.stages import Generation
     from .learning import LearningEngine
     from .registry import ModelRegistry
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from .node_schema import CATEGORY, AnyStoryType, schema
+from .node_schema import CATEGORY, AnyStageType, schema
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.explanation import Story
+    from ..intelligence.generation.explanation import Stage
 
 
 class Explain(io.ComfyNode):
@@ -25,7 +25,7 @@ class Explain(io.ComfyNode):
             search_aliases=["why", "reasons", "explanation", "intelligent"],
             is_output_node=True,
             inputs=[
-                AnyStoryType.Input(
+                AnyStageType.Input(
                     "generation", tooltip="A generation, or any earlier object: plan, parameters, recommendations …"
                 )
             ],
@@ -36,7 +36,7 @@ class Explain(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, generation: Story) -> io.NodeOutput:
+    def execute(cls, generation: Stage) -> io.NodeOutput:
         from ..intelligence.generation.explanation import as_text, explain
 
         explanation = explain(generation)

@@ -11,7 +11,7 @@ from .host.server_planner import planner
 from .node_schema import CATEGORY, GenerationType, schema
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import Generation
+    from ..intelligence.generation.stages import Generation
 
 
 class Feedback(io.ComfyNode):

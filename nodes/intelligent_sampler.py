@@ -15,7 +15,7 @@ from .host.server_planner import planner
 from .node_schema import CATEGORY, GenerationType, PlanType, advanced, schema
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import GenerationPlan
+    from ..intelligence.generation.stages import GenerationPlan
     from .host.comfy_host import ComfyHost
 
 AS_PLANNED = -1.0
@@ -142,7 +142,7 @@ class IntelligentSampler(io.ComfyNode):
         pick: int = 0,
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import seeds_from
-        from ..intelligence.generation.run import carry_out
+        from ..intelligence.generation.run import run_plan
         from .host.comfy_host import ComfyHost, forward_items
         from .host.guider import has_easycache
 
@@ -174,7 +174,7 @@ class IntelligentSampler(io.ComfyNode):
                 return _look(host, plan, tried)
             seeds = [tried[pick - 1]]
             host = _going_on(host, plan, seeds[0])
-        execution, generation = carry_out(
+        execution, generation = run_plan(
             host,
             plan,
             seeds,
@@ -224,7 +224,7 @@ def _look(host: ComfyHost, plan: GenerationPlan, seeds: list[int]) -> io.NodeOut
 
 def _going_on(host: ComfyHost, plan: GenerationPlan, seed: int) -> ComfyHost:
     """`host`, to go on with the picked seed from where it was scouted, if that is still there."""
-    from ..intelligence.generation.scouting import continued
+    from ..intelligence.generation.scouting import resume_note
 
     scouted = host.scouted(plan)
     recording = scouted.recordings.get(seed) if scouted else None
@@ -232,5 +232,5 @@ def _going_on(host: ComfyHost, plan: GenerationPlan, seed: int) -> ComfyHost:
         return replace(
             host, batch_seed=None, notes=("nothing scouted is kept for these inputs: sampled from the start",)
         )
-    note = continued(len(scouted.recordings), scouted.forward_items, scouted.steps, recording.items)
+    note = resume_note(len(scouted.recordings), scouted.forward_items, scouted.steps, recording.items)
     return replace(host, batch_seed=None, recording=recording, notes=(note,))

@@ -27,7 +27,7 @@ from .node_schema import (
 )
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import Recommendations
+    from ..intelligence.generation.stages import Recommendations
     from ..intelligence.lora import RejectedLoRA
     from ..intelligence.prompt import LoRATag, PromptAnalysis
 
@@ -126,7 +126,7 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     async def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
-        from ..intelligence.generation.selection import parse_selection
+        from ..intelligence.generation.lora_request import parse_selection
 
         try:
             named = None if selection is None else parse_selection(selection)
@@ -173,7 +173,7 @@ class LoRARecommend(io.ComfyNode):
         model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import lora_variants
-        from ..intelligence.generation.selection import named_loras, parse_selection
+        from ..intelligence.generation.lora_request import named_loras, parse_selection
         from .host import lora_patches, model_evidence
 
         unfinished = refresh_library()

@@ -12,7 +12,7 @@ from .host.server_planner import planner
 from .node_schema import CATEGORY, ParametersType, PlanType, advanced, schema
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import Recommendations
+    from ..intelligence.generation.stages import Recommendations
 
 TILE_SIZES = {"auto": None, "whole": 0, "256": 256, "512": 512, "768": 768, "1024": 1024}
 """Widget → side of a VAE tile in pixels; None: chosen by the plan."""

@@ -27,7 +27,7 @@ from .node_schema import (
 )
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import Recommendations
+    from ..intelligence.generation.stages import Recommendations
     from ..intelligence.prompt import PromptAnalysis
 
 NOT_CROSSED = (
@@ -142,7 +142,7 @@ class ParamOptimize(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import parameter_variants
         from ..intelligence.generation.explanation import as_text, explain
-        from ..intelligence.generation.story import Recommendations
+        from ..intelligence.generation.stages import Recommendations
         from ..intelligence.prompt import PromptAnalysis
         from .host import comfy_host, device_memory, model_evidence
 

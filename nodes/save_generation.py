@@ -15,7 +15,7 @@ from PIL import Image
 from .node_schema import CATEGORY, GenerationType, schema
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.story import Generation
+    from ..intelligence.generation.stages import Generation
 
 FORMATS = ("png", "webp", "jpg")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..config import MAX_SEED, check_seed
 from ..lora import LoRARecommendation
 from .planner import Planner
-from .story import Recommendations
+from .stages import Recommendations
 
 
 def seeds_from(base_seed: int | None, count: int) -> list[int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..memory import peak_line
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
-from .story import Generation, GenerationExplanation, GenerationPlan, Recommendations
+from .stages import Generation, GenerationExplanation, GenerationPlan, Recommendations
 
-Story = PromptAnalysis | Recommendations | GenerationPlan | Generation
+Stage = PromptAnalysis | Recommendations | GenerationPlan | Generation
 
 
-def explain(story: Story) -> GenerationExplanation:
+def explain(story: Stage) -> GenerationExplanation:
     """What was chosen so far and why, from any object of the way: analysis, recommendations, plan or generation."""
     generation = story if isinstance(story, Generation) else None
     plan = generation.plan if generation else story if isinstance(story, GenerationPlan) else None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidInputError, StorageError
 from ..lora import LoRARecommendation
 from ..parameters import a1111_name
-from .story import Generation
+from .stages import Generation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

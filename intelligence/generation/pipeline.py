@@ -26,15 +26,15 @@ from ..registry import ModelRegistry
 from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
+from .execution import Host
 from .explanation import explain
-from .host import Host
-from .pace import planned_items, sigmas_of
+from .lora_request import named_loras
 from .planner import Planner
 from .result import GenerationResult, results_of
-from .run import carry_out
+from .run import run_plan
+from .run_timer import planned_items, sigmas_of
 from .scouting import MAX_SEEDS, Scouting
-from .selection import named_loras
-from .story import GenerationPlan, Recommendations
+from .stages import GenerationPlan, Recommendations
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class IntelligentGenerationPipeline:
         Raises InvalidInputError where there is no such seed, or where what was scouted no longer holds (its settings or
         a LoRA's file were changed); otherwise like `generate`.
         """
-        host = self.host.going_on(scouting, pick)
+        host = self.host.resume(scouting, pick)
         return self._carried_out(host, scouting.plan, [scouting.seeds[pick]], on_step)[0]
 
     def generate_batch(
@@ -320,5 +320,5 @@ class IntelligentGenerationPipeline:
     def _carried_out(
         self, host: Host, plan: GenerationPlan, seeds: Sequence[int], on_step: Callable[[int, int], None] | None
     ) -> list[GenerationResult]:
-        execution, generation = carry_out(host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager)
+        execution, generation = run_plan(host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager)
         return results_of(generation, execution.images)

@@ -19,7 +19,7 @@ from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
 from ..registry import ModelRegistry
-from .story import GenerationPlan, Recommendations
+from .stages import GenerationPlan, Recommendations
 
 MANUAL_PARAMETERS = {
     "num_steps": 20,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..records import Record
 from .explanation import explain
 from .image_file import save_image
-from .story import Generation, GenerationExplanation
+from .stages import Generation, GenerationExplanation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,11 +12,11 @@ from ..learning import LearningEngine, Timing
 from ..memory import MemoryManager
 from ..models import ModelMetadata
 from ..parameters.samplers import evaluations
-from .host import Execution, Host, OnStep
-from .story import Generation, GenerationPlan
+from .execution import Execution, Host, OnStep
+from .stages import Generation, GenerationPlan
 
 
-def carry_out(
+def run_plan(
     host: Host,
     plan: GenerationPlan,
     seeds: Sequence[int],

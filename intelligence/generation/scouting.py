@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .story import GenerationPlan
+from .stages import GenerationPlan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,7 +93,7 @@ class Scouting:
         return sum(recording.items for recording in self.recordings)
 
 
-def continued(seeds: int, spent: int, steps: int, kept: int) -> str:
+def resume_note(seeds: int, spent: int, steps: int, kept: int) -> str:
     """The note of an image that goes on: of how many `seeds` it was picked, what they took, and what is kept of it."""
     return (
         f"picked from {seeds} scouted seeds, which took {spent} forward items; "

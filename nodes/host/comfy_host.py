@@ -15,10 +15,10 @@ import latent_preview
 import torch
 
 from ...intelligence.config import require
-from ...intelligence.generation.host import Execution, OnStep
-from ...intelligence.generation.pace import Pace, decoding_items, planned_items
+from ...intelligence.generation.execution import Execution, OnStep
+from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
 from ...intelligence.generation.scouting import steps_to_scout
-from ...intelligence.generation.story import GenerationPlan
+from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
 from . import scout_hooks
@@ -135,17 +135,17 @@ class ComfyHost:
             latent["samples"] = torch.cat(sampled)
             size = self._pass_size(attempts.plan, len(seeds))
             images, seen = attempts.carry_out(lambda memory: decode(self.vae, latent["samples"], memory, size))
-        pace = run.pace
+        timer = run.timer
         told = (*self.notes, *self._split(attempts.plan, len(seeds)), *attempts.notes)
         return Execution(
             images=images,
-            seconds=pace.seconds,
+            seconds=timer.seconds,
             # Steps that are played back take next to no time: nothing is learned from them.
-            seconds_per_step=None if self.recording else pace.seconds_per_step,
+            seconds_per_step=None if self.recording else timer.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
-            notes=(*told, *((pace.warning,) if pace.warning else ()), *seen),
+            notes=(*told, *((timer.warning,) if timer.warning else ()), *seen),
             forward_items=run.forward.items,
-            seconds_per_item=pace.seconds_per_item,
+            seconds_per_item=timer.seconds_per_item,
             memory=attempts.plan.memory if attempts.notes else None,
             extra={"latent": latent},
         )
@@ -249,7 +249,7 @@ class _Run:
         self.sigmas = sigmas(host.model, parameters, host.denoise)
         self.model, self.forward = improved(host.model, parameters), Forward()
         self._computed = 0
-        self.pace = Pace(
+        self.timer = RunTimer(
             planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done,
             decoding_items(parameters, len(seeds)),
             parameters.max_time_seconds,
@@ -286,7 +286,7 @@ class _Run:
         guider = Guider(apply_plan(model, memory), self.parameters, self.forward)
         guider.set_conds(self.host.positive, self.host.negative)
         self._computed = self.forward.items
-        self.pace.pause()
+        self.timer.pause()
         try:
             samples = guider.sample(
                 self.noise[rows],
@@ -314,7 +314,7 @@ class _Run:
         before, batches = -(-rows.start // size), -(-len(self.seeds) // size)
 
         def callback(step: int, x0: Any, x: Any, total_steps: int) -> None:
-            if warning := self.pace.step(self.forward.items):
+            if warning := self.timer.step(self.forward.items):
                 self.host.tell(warning)
             preview(step, x0, x, total_steps)
             if on_step:

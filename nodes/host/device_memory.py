@@ -15,7 +15,7 @@ from ...intelligence.memory.resources import detect_resources
 from .server_planner import planner
 
 if TYPE_CHECKING:
-    from ...intelligence.generation.story import GenerationPlan, Recommendations
+    from ...intelligence.generation.stages import GenerationPlan, Recommendations
 
 GIB = 2**30
 

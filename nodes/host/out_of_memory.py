@@ -10,7 +10,7 @@ import comfy.model_management as management
 
 from ...intelligence.config import OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
-from ...intelligence.generation.story import GenerationPlan
+from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, describe
 from .device_memory import fit, resources
 from .server_planner import planner

@@ -10,7 +10,7 @@ import comfy.sd
 import torch
 from comfy.model_management import OOM_EXCEPTION, throw_exception_if_processing_interrupted
 
-from ...intelligence.generation.decoding import decoded
+from ...intelligence.generation.checked_decoding import decode_checked
 from ...intelligence.memory import MemoryPlan
 from .core_nodes import core_nodes
 from .plan_hooks import make_room, moves_weights
@@ -21,13 +21,13 @@ REMEDY = "start ComfyUI with --fp32-unet or --force-upcast-attention, or take Lo
 def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
     """(IMAGE, notes) of latents, `size` of them at a time, in the plan's tiles or whole.
 
-    A VAE that overflows in half precision is copied in float32. See `decoded`, also for BrokenImageError.
+    A VAE that overflows in half precision is copied in float32. See `decode_checked`, also for BrokenImageError.
     """
 
     def in_float32(rows: torch.Tensor) -> torch.Tensor:
         return _decode(_in_float32(vae), rows, plan)
 
-    return decoded(
+    return decode_checked(
         samples,
         lambda rows: torch.cat([_decode(vae, part, plan) for part in rows.split(size)]),
         None if vae.vae_dtype == torch.float32 else in_float32,

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from intelligence.config import EMBEDDED_MODEL, HOME_VARIABLE, GenerationConstraints, PipelineConfig, Priority
 from intelligence.generation.batch import seeds_from
 from intelligence.generation.pipeline import IntelligentGenerationPipeline
-from intelligence.generation.run import carry_out
-from intelligence.generation.story import Generation
+from intelligence.generation.run import run_plan
+from intelligence.generation.stages import Generation
 from intelligence.learning import LearningEngine, Timing
 from intelligence.parameters import OptimizedParameters, TimeEstimate
 
@@ -130,7 +130,7 @@ class OnDiffusers:
             weights_gb=host.weights_gb(),
         )
         plan = planner.plan(chosen, images=settings["images"], weights_gb=host.weights_gb(), parallel=False)
-        carry_out(host, plan, seeds_from(self.seed, settings["images"]), self.pipeline.learning)
+        run_plan(host, plan, seeds_from(self.seed, settings["images"]), self.pipeline.learning)
         return last_run(self.pipeline.learning)
 
 

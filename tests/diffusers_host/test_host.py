@@ -14,7 +14,7 @@ from intelligence.errors import InvalidInputError, ModelNotFoundError, Unsupport
 from intelligence.generation.diffusers_host import DiffusersHost
 from intelligence.generation.embedded import EmbeddedModel, ensure_embedded
 from intelligence.generation.sdxl_config import sdxl_config_folder
-from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryPlan
 from intelligence.models import ModelMetadata
@@ -273,5 +273,5 @@ def test_a_folder_of_the_sd1_class_samples_too(sd15_folder: Path) -> None:
     assert all(picture.std() > 5 for picture in pictures)
     assert all(not np.array_equal(short, picture) for picture in pictures[1:])
     scouting = host.scout(plan(prompt="a cat"), [0])
-    continued = host.going_on(scouting, 0).execute(scouting.plan, [0])
-    assert np.array_equal(pixels(continued.images[0]), short)
+    resumed = host.resume(scouting, 0).execute(scouting.plan, [0])
+    assert np.array_equal(pixels(resumed.images[0]), short)

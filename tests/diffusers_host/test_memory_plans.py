@@ -12,7 +12,7 @@ from intelligence.config import OffloadStrategy
 from intelligence.generation.diffusers_host import DiffusersHost, loader
 from intelligence.generation.diffusers_host import host as host_module
 from intelligence.generation.embedded import EmbeddedModel
-from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryManager, MemoryPlan, quantization
 from intelligence.models import ModelMetadata

@@ -14,7 +14,7 @@ from intelligence.config import OffloadStrategy
 from intelligence.errors import InvalidInputError
 from intelligence.generation.diffusers_host import DiffusersHost
 from intelligence.generation.embedded import EmbeddedModel
-from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
 from intelligence.memory import MemoryPlan
 from intelligence.models import ModelMetadata
@@ -50,11 +50,11 @@ def plan(*loras: LoRARecommendation, memory: dict[str, Any] | None = None, **set
     )
 
 
-def went_on(host: DiffusersHost, wanted: GenerationPlan, pick: int) -> tuple[Any, Any, Any]:
+def scouted_and_whole(host: DiffusersHost, wanted: GenerationPlan, pick: int) -> tuple[Any, Any, Any]:
     """What was scouted, how its picked seed goes on, and a whole run of that seed."""
     scouting = host.scout(wanted, SEEDS)
-    continued = host.going_on(scouting, pick).execute(scouting.plan, [SEEDS[pick]])
-    return scouting, continued, host.execute(wanted, [SEEDS[pick]])
+    resumed = host.resume(scouting, pick).execute(scouting.plan, [SEEDS[pick]])
+    return scouting, resumed, host.execute(wanted, [SEEDS[pick]])
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def went_on(host: DiffusersHost, wanted: GenerationPlan, pick: int) -> tuple[Any
     ],
 )
 def test_it_is_the_image_of_the_whole_run(host: DiffusersHost, sampler: str, scheduler: str) -> None:
-    scouting, continued, whole = went_on(host, plan(sampler_name=sampler, scheduler=scheduler), 1)
-    assert continued.images[0].tobytes() == whole.images[0].tobytes()
+    scouting, resumed, whole = scouted_and_whole(host, plan(sampler_name=sampler, scheduler=scheduler), 1)
+    assert resumed.images[0].tobytes() == whole.images[0].tobytes()
     spent = scouting.recordings[1].items
     assert 0 < spent < whole.forward_items
-    assert continued.forward_items == whole.forward_items - spent
+    assert resumed.forward_items == whole.forward_items - spent
     assert scouting.forward_items == sum(recording.items for recording in scouting.recordings)
 
 
@@ -100,15 +100,15 @@ def test_it_is_the_image_of_the_whole_run(host: DiffusersHost, sampler: str, sch
     ids=lambda settings: next(iter(settings)),
 )
 def test_whatever_else_the_plan_says(host: DiffusersHost, settings: dict[str, Any]) -> None:
-    scouting, continued, whole = went_on(host, plan(**settings), 2)
-    assert continued.images[0].tobytes() == whole.images[0].tobytes()
-    assert continued.forward_items == whole.forward_items - scouting.recordings[2].items
+    scouting, resumed, whole = scouted_and_whole(host, plan(**settings), 2)
+    assert resumed.images[0].tobytes() == whole.images[0].tobytes()
+    assert resumed.forward_items == whole.forward_items - scouting.recordings[2].items
 
 
 def test_with_loras(host: DiffusersHost, embedded: EmbeddedModel) -> None:
     first, second = (lora(path, 0.8) for path in embedded.lora_paths[:2])
-    _, continued, whole = went_on(host, plan(first, second, sampler_name="euler_ancestral"), 0)
-    assert continued.images[0].tobytes() == whole.images[0].tobytes()
+    _, resumed, whole = scouted_and_whole(host, plan(first, second, sampler_name="euler_ancestral"), 0)
+    assert resumed.images[0].tobytes() == whole.images[0].tobytes()
 
 
 def test_a_quarter_is_computed_and_nothing_again(host: DiffusersHost, evaluated: list[int]) -> None:
@@ -118,10 +118,10 @@ def test_a_quarter_is_computed_and_nothing_again(host: DiffusersHost, evaluated:
     assert sum(evaluated) == scouting.forward_items == 3 * 2 * 2
     assert told == [(done, 6) for done in range(1, 7)]
     evaluated.clear()
-    continued = host.going_on(scouting, 0).execute(scouting.plan, [SEEDS[0]])
-    assert sum(evaluated) == continued.forward_items == 16 - 4
-    assert continued.seconds_per_item is None
-    (note,) = continued.notes
+    resumed = host.resume(scouting, 0).execute(scouting.plan, [SEEDS[0]])
+    assert sum(evaluated) == resumed.forward_items == 16 - 4
+    assert resumed.seconds_per_item is None
+    (note,) = resumed.notes
     assert note.startswith("picked from 3 scouted seeds, which took 12 forward items; went on after step 2: 4 of them")
 
 
@@ -130,8 +130,8 @@ def test_each_may_go_on_and_between_them_others_run(host: DiffusersHost, embedde
     scouting = host.scout(wanted, SEEDS)
     host.execute(plan(lora(embedded.lora_paths[0]), sampler_name="heun"), [3])
     for pick, seed in enumerate(SEEDS):
-        continued = host.going_on(scouting, pick).execute(scouting.plan, [seed])
-        assert continued.images[0].tobytes() == host.execute(wanted, [seed]).images[0].tobytes()
+        resumed = host.resume(scouting, pick).execute(scouting.plan, [seed])
+        assert resumed.images[0].tobytes() == host.execute(wanted, [seed]).images[0].tobytes()
 
 
 def test_previews_show_what_each_seed_promises(host: DiffusersHost) -> None:
@@ -162,7 +162,7 @@ def test_the_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
 @pytest.mark.parametrize("pick", [-1, 3, True, 0.0, "0"])
 def test_a_pick_that_is_none(host: DiffusersHost, pick: Any) -> None:
     with pytest.raises(InvalidInputError, match="0 to 2"):
-        host.going_on(host.scout(plan(), SEEDS), pick)
+        host.resume(host.scout(plan(), SEEDS), pick)
 
 
 def test_what_was_changed_since_is_told(host: DiffusersHost, embedded: EmbeddedModel, tmp_path: Path) -> None:
@@ -178,12 +178,12 @@ def test_what_was_changed_since_is_told(host: DiffusersHost, embedded: EmbeddedM
         scouting = host.scout(plan(lora(copied)), SEEDS)
         change(scouting)
         with pytest.raises(InvalidInputError, match="scout again"):
-            host.going_on(scouting, 0)
+            host.resume(scouting, 0)
 
 
 def test_another_seed_does_not_get_the_answers_of_the_picked(host: DiffusersHost) -> None:
     scouting = host.scout(plan(), SEEDS)
-    found = host.going_on(scouting, 0).execute(scouting.plan, [77])
+    found = host.resume(scouting, 0).execute(scouting.plan, [77])
     assert found.images[0].tobytes() == host.execute(plan(), [77]).images[0].tobytes()
 
 
@@ -203,10 +203,10 @@ def test_an_interrupt_while_scouting_leaves_the_host_usable(host: DiffusersHost)
 def test_a_time_limit_is_held_against_what_is_left(host: DiffusersHost) -> None:
     scouting = host.scout(plan(max_time_seconds=0.01, forward_items=16), SEEDS)
     assert scouting.notes == ()
-    continued = host.going_on(scouting, 0).execute(scouting.plan, [SEEDS[0]])
-    assert any("will not be held" in note for note in continued.notes)
+    resumed = host.resume(scouting, 0).execute(scouting.plan, [SEEDS[0]])
+    assert any("will not be held" in note for note in resumed.notes)
 
 
 def test_a_plan_made_anew_with_equal_settings_is_the_same_plan(host: DiffusersHost) -> None:
     scouting = host.scout(plan(), SEEDS)
-    host.going_on(replace(scouting, plan=plan()), 0)
+    host.resume(replace(scouting, plan=plan()), 0)

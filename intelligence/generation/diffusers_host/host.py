@@ -10,17 +10,17 @@ from typing import Any
 from ...config import MemorySettings, OffloadStrategy, check_seed, require
 from ...memory import MemoryManager, ModelOffloader, carries, release_pipeline
 from ...models import ModelEvidence
-from ..host import Execution, Host, OnStep
-from ..pace import Pace, decoding_items
-from ..scouting import Recording, Scouting, continued, steps_to_scout
+from ..execution import Execution, Host, OnStep
+from ..run_timer import RunTimer, decoding_items
+from ..scouting import Recording, Scouting, resume_note, steps_to_scout
+from ..stages import GenerationPlan
 from ..standalone import quiet, require_standalone
-from ..story import GenerationPlan
-from .decoding import decode
-from .forward import Forward
+from .adapters import adapter_name, apply_loras, needs_loading
+from .denoising import Progress, Promise, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
-from .loras import adapter_name, apply_loras, needs_loading
-from .sampling import Progress, Promise, call_arguments, items_of_one, sample
 from .scheduling import make_scheduler
+from .unet import Forward
+from .vae import decode
 
 _GIB = 1024**3
 
@@ -89,18 +89,18 @@ class DiffusersHost:
                 arguments = call_arguments(pipe, plan)
                 forward = Forward(known=recording.player() if recording else None)
                 items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
-                pace = Pace(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
-                progress = Progress(parameters.num_steps, len(batches), forward, pace, on_step)
+                timer = RunTimer(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
+                progress = Progress(parameters.num_steps, len(batches), forward, timer, on_step)
                 latents = [sample(pipe, arguments, parameters, batch, forward, progress) for batch in batches]
                 images, seen = decode(pipe, latents)
         return Execution(
             images,
-            pace.seconds,
-            pace.seconds_per_step,
+            timer.seconds,
+            timer.seconds_per_step,
             usage.peak_vram_gb,
-            (*notes, *((pace.warning,) if pace.warning else ()), *seen),
+            (*notes, *((timer.warning,) if timer.warning else ()), *seen),
             forward_items=forward.items,
-            seconds_per_item=pace.seconds_per_item,
+            seconds_per_item=timer.seconds_per_item,
         )
 
     def scout(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Scouting:
@@ -115,7 +115,7 @@ class DiffusersHost:
         with self._turn:
             pipe, notes = self._ready(plan)
             promise, forward = Promise(pipe.scheduler), Forward()
-            progress = Progress(parameters.num_steps, len(seeds), forward, Pace(0), on_step, steps)
+            progress = Progress(parameters.num_steps, len(seeds), forward, RunTimer(0), on_step, steps)
             with quiet():
                 arguments = call_arguments(pipe, plan)
                 for seed in seeds:
@@ -135,7 +135,7 @@ class DiffusersHost:
             self._start(plan),
         )
 
-    def going_on(self, scouting: Scouting, pick: int) -> Host:
+    def resume(self, scouting: Scouting, pick: int) -> Host:
         """A host that carries out the plan of `scouting` with its picked seed (counted from 0) from where it was
         scouted.
 
@@ -150,7 +150,7 @@ class DiffusersHost:
             scouting.start == self._start(scouting.plan),
             "what was scouted holds no longer: its settings, prompts, LoRAs or their files have changed; scout again",
         )
-        return _GoingOn(self, scouting, pick)
+        return _ResumedHost(self, scouting, pick)
 
     def _start(self, plan: GenerationPlan) -> tuple[Any, ...]:
         """What the UNet's answers depend on, but for the seed."""
@@ -187,8 +187,8 @@ class DiffusersHost:
 
 
 @dataclass(frozen=True)
-class _GoingOn:
-    """The host for one picked seed; see `DiffusersHost.going_on`."""
+class _ResumedHost:
+    """The host for one picked seed; see `DiffusersHost.resume`."""
 
     host: DiffusersHost
     scouting: Scouting
@@ -200,7 +200,7 @@ class _GoingOn:
         scouting = self.scouting
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)
-        note = continued(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
+        note = resume_note(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
         # Steps that are played back take next to no time: nothing is learned from them.
         return replace(execution, notes=(note, *execution.notes), seconds_per_step=None, seconds_per_item=None)
 

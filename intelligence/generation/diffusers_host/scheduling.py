@@ -8,7 +8,7 @@ from typing import Any
 
 from ...parameters import OptimizedParameters
 from ...parameters.samplers import sampler_row, schedule_row
-from ..pace import sigmas_of
+from ..run_timer import sigmas_of
 from ..standalone import quiet
 
 _OF_THE_MODEL = (

@@ -18,7 +18,7 @@ Decode = Callable[["Tensor"], "Tensor"]
 not come out finite."""
 
 
-def decoded(
+def decode_checked(
     latents: Tensor, decode: Decode, in_float32: Decode | None, dtype: str, remedy: str
 ) -> tuple[Tensor, tuple[str, ...]]:
     """(images, notes) of latents.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from intelligence.generation import pace
-from intelligence.generation.pace import Pace, decoding_items, planned_items
+from intelligence.generation import run_timer
+from intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
 from intelligence.parameters import Improvements, OptimizedParameters
 
 SIGMAS = (14.6, 5.0, 2.0, 1.0, 0.5, 0.1, 0.0)
@@ -55,11 +55,11 @@ def test_what_was_learned_of_decoding_counts() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """The time, to be moved by hand."""
     now = [0.0]
-    monkeypatch.setattr(pace.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(run_timer.time, "perf_counter", lambda: now[0])
     yield now
 
 
-def go(clock: list[float], run: Pace, durations: list[float], items: list[int]) -> list[str | None]:
+def go(clock: list[float], run: RunTimer, durations: list[float], items: list[int]) -> list[str | None]:
     said = []
     for seconds, done in zip(durations, accumulate(items), strict=True):
         clock[0] += seconds
@@ -69,34 +69,34 @@ def go(clock: list[float], run: Pace, durations: list[float], items: list[int]) 
 
 def test_what_cannot_be_held_is_said_once_after_the_second_step(clock: list[float]) -> None:
     """5 s for the first step, 2 s for each other; 10 steps and a decode that takes as long as one."""
-    said = go(clock, run := Pace(20, after=2, limit=20), [5, 2, 2, 2], [2, 2, 2, 2])
+    said = go(clock, run := RunTimer(20, after=2, limit=20), [5, 2, 2, 2], [2, 2, 2, 2])
     assert said == [None, run.warning, None, None]
     assert run.warning == "the limit of 20 s will not be held: about 25 s in all at this speed"
 
 
 def test_what_can_be_held_is_not_said(clock: list[float]) -> None:
-    assert go(clock, Pace(20, after=2, limit=25), [5] + [2] * 9, [2] * 10) == [None] * 10
+    assert go(clock, RunTimer(20, after=2, limit=25), [5] + [2] * 9, [2] * 10) == [None] * 10
 
 
 def test_steps_without_guidance_count_half(clock: list[float]) -> None:
     """Ten guided steps would take 20 s, but half of them are not guided: 15 s will do."""
-    assert go(clock, Pace(15, limit=16), [2] * 5 + [1] * 5, [2] * 5 + [1] * 5) == [None] * 10
+    assert go(clock, RunTimer(15, limit=16), [2] * 5 + [1] * 5, [2] * 5 + [1] * 5) == [None] * 10
 
 
 def test_it_is_said_later_when_it_becomes_slower(clock: list[float]) -> None:
-    said = go(clock, Pace(20, limit=22), [2, 2, 2, 6, 6, 6], [2] * 6)
+    said = go(clock, RunTimer(20, limit=22), [2, 2, 2, 6, 6, 6], [2] * 6)
     assert [text is not None for text in said].index(True) == 3
 
 
 def test_medians(clock: list[float]) -> None:
-    run = Pace(20)
+    run = RunTimer(20)
     assert (run.seconds_per_step, run.seconds_per_item) == (None, None)
     go(clock, run, [9, 2, 4, 2], [2, 2, 2, 1])
     assert (run.seconds_per_step, run.seconds_per_item) == (2, 2)
 
 
 def test_neither_pauses_nor_steps_without_work_are_measured(clock: list[float]) -> None:
-    run = Pace(20)
+    run = RunTimer(20)
     go(clock, run, [1, 2], [2, 2])
     run.pause()
     clock[0] += 100

@@ -11,8 +11,8 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
-from intelligence.generation.diffusers_host.sampling import items_of_one
-from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.generation.diffusers_host.denoising import items_of_one
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.memory import MemoryPlan
 from intelligence.parameters import Improvements, OptimizedParameters
 from intelligence.prompt import PromptAnalysis

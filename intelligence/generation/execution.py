@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..memory import MemoryPlan
-from .story import GenerationPlan
+from .stages import GenerationPlan
 
 OnStep = Callable[[int, int], None]
 """Called after each sampling step with (steps done, steps in all), over all forward batches of the run."""

@@ -1,4 +1,4 @@
-"""The pace of a run, from the forward items counted at the model: what it learns, and whether its time will do."""
+"""Times a run at the model: seconds per step and forward item, and whether a time limit will be kept."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
     return images * decode_tflop(*size, cost) / forward_tflop(*size, cost)
 
 
-class Pace:
+class RunTimer:
     """Seconds per step and per forward item while a run goes on, held against its time limit.
 
     Args:

@@ -11,10 +11,10 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
-from intelligence.generation.diffusers_host.decoding import decode
-from intelligence.generation.diffusers_host.sampling import expected
+from intelligence.generation.diffusers_host.denoising import expected
+from intelligence.generation.diffusers_host.vae import decode
 from intelligence.generation.embedded import ensure_embedded
-from intelligence.generation.story import GenerationPlan, Recommendations
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.memory import MemoryPlan
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
@@ -184,7 +184,7 @@ def test_what_a_prediction_promises_is_what_diffusers_takes_it_for(standalone: N
     import torch
     from diffusers import EulerDiscreteScheduler
 
-    from intelligence.generation.diffusers_host.forward import sigma_at
+    from intelligence.generation.diffusers_host.unet import sigma_at
 
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="linspace", **config

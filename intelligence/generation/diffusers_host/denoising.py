@@ -10,11 +10,11 @@ from typing import Any
 
 from ...parameters import OptimizedParameters
 from ...parameters.timing import evaluation_items
-from ..host import OnStep
-from ..pace import Pace, sigmas_of
-from ..story import GenerationPlan
+from ..execution import OnStep
+from ..run_timer import RunTimer, sigmas_of
+from ..stages import GenerationPlan
 from .conditioning import encode, same_length
-from .forward import Forward, sigma_at, watched
+from .unet import Forward, sigma_at, watched
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +29,15 @@ class Progress:
     """
 
     def __init__(
-        self, steps: int, batches: int, forward: Forward, pace: Pace, on_step: OnStep | None, until: int | None = None
+        self,
+        steps: int,
+        batches: int,
+        forward: Forward,
+        timer: RunTimer,
+        on_step: OnStep | None,
+        until: int | None = None,
     ) -> None:
-        self.pace = pace
+        self.timer = timer
         self._steps = steps
         self._until = until or steps
         self._total = batches * self._until
@@ -47,7 +53,7 @@ class Progress:
         done = self._before + min(step, self._until)
         if done > self._reported:
             _synchronize()
-            if warning := self.pace.step(self._forward.items):
+            if warning := self.timer.step(self._forward.items):
                 _log.warning(warning)
             self._reported = done
             if self._on_step is not None:
@@ -57,7 +63,7 @@ class Progress:
     def end_batch(self) -> None:
         """Another forward batch comes."""
         self._before += self._until
-        self.pace.pause()
+        self.timer.pause()
 
 
 def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..decoding import decoded
+from ..checked_decoding import decode_checked
 
 REMEDY = "take LoRAs off, or lower their strengths or guidance_scale"
 
@@ -14,7 +14,7 @@ def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...
     """(PIL images, notes) of the latents of some forward batches, each (batch, 4, height / 8, width / 8).
 
     A VAE in float16 whose configuration says that it overflows there decodes in float32 from the start, as diffusers
-    does it; another one where an image comes out as not-a-number. See `decoded`, also for BrokenImageError.
+    does it; another one where an image comes out as not-a-number. See `decode_checked`, also for BrokenImageError.
     """
     import torch
 
@@ -26,7 +26,7 @@ def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...
         return _decode(pipe, rows, torch.float32)
 
     with torch.no_grad():
-        images, notes = decoded(
+        images, notes = decode_checked(
             torch.cat([*sampled]),
             lambda rows: _decode(pipe, rows, dtype),
             None if dtype == torch.float32 else in_float32,

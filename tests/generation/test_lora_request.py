@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from intelligence import InvalidInputError
-from intelligence.generation.selection import named_loras, parse_selection
+from intelligence.generation.lora_request import named_loras, parse_selection
 from intelligence.prompt import LoRATag
 
 
