@@ -95,7 +95,6 @@ class Intent:
 
     artistic_style: ArtisticStyle = ArtisticStyle.UNSPECIFIED
     content_type: ContentType = ContentType.UNSPECIFIED
-    quality_level: QualityLevel = QualityLevel.STANDARD
     confidence: float = 0.0
     """0 … 1: how clearly the prompt says style and content; the half that it does not say counts 0."""
 
@@ -114,10 +113,7 @@ class PromptAnalysis(Record):
     complexity: float = 0.0
     """0 … 1."""
     complexity_category: ComplexityCategory = ComplexityCategory.SIMPLE
-    emphasis: dict[str, float] = field(default_factory=dict)
-    """Text → weight, for what the prompt stresses or plays down."""
     lora_tags: tuple[LoRATag, ...] = ()
-    embeddings: tuple[str, ...] = ()
     quality_family: str | None = None
     """The model family whose quality tags the prompt uses (`score_9` → `pony`); a `registry.Family` value."""
     tag_style: float = 0.5
@@ -128,8 +124,6 @@ class PromptAnalysis(Record):
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
     """What the user should know: syntax that was dropped, an analyzer that did not answer."""
-    complexity_parts: dict[str, float] = field(default_factory=dict)
-    """What `concepts`, `kinds` of concepts and `subjects` each add to `complexity`."""
 
     @property
     def shown_concepts(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
     phrases = read_phrases(segments, words)
     avoided = read_phrases(parse(negative_prompt).segments, words)
     intent, reasons = read_intent(phrases, avoided, words)
-    parts, category, reason = _complexity(phrases)
+    category, reason = _complexity(phrases)
     family, family_reasons = _family(words, phrases)
     language = Reason("language", "Spanish: most words that tell the languages apart are", 1.0, "read as English")
     return PromptAnalysis(
@@ -85,11 +85,8 @@ def _by_rules(words: Vocabulary, prompt: str, negative_prompt: str) -> PromptAna
         concepts=phrases.concepts,
         intent=intent,
         complexity=reason.weight,
-        complexity_parts=parts,
         complexity_category=category,
-        emphasis=_emphasis(segments),
         lora_tags=parsed.lora_tags,
-        embeddings=parsed.embeddings,
         quality_family=family,
         tag_style=_tag_style(phrases),
         language=phrases.language,
@@ -106,14 +103,8 @@ def _finite(parsed: Parsed) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
     return segments, (*parsed.notes, "An attention weight is infinite or not a number; ComfyUI will make noise of it")
 
 
-def _emphasis(segments: tuple[Segment, ...]) -> dict[str, float]:
-    return {
-        text: segment.weight for segment in segments if segment.weight != 1.0 and (text := segment.text.strip(" ,\n"))
-    }
-
-
-def _complexity(phrases: Phrases) -> tuple[dict[str, float], ComplexityCategory, Reason]:
-    """0 … 1 in parts: how many things, of how many kinds, with how many subjects (quality tags do not count)."""
+def _complexity(phrases: Phrases) -> tuple[ComplexityCategory, Reason]:
+    """0 … 1: how many things, of how many kinds, with how many subjects (quality tags do not count)."""
     counted = {
         category: len(found)
         for category, found in phrases.concepts.items()
@@ -121,12 +112,8 @@ def _complexity(phrases: Phrases) -> tuple[dict[str, float], ComplexityCategory,
     }
     things, kinds = sum(counted.values()), len(counted)
     subjects = counted.get(ConceptCategory.CHARACTER, 0)
-    parts = {
-        "concepts": round(0.6 * min(1.0, things / 14), 3),
-        "kinds": round(0.2 * kinds / 6, 3),
-        "subjects": round(0.2 * min(1.0, max(0, subjects - 1) / 3), 3),
-    }
-    value = sum(parts.values())
+    parts = (0.6 * min(1.0, things / 14), 0.2 * kinds / 6, 0.2 * min(1.0, max(0, subjects - 1) / 3))
+    value = sum(round(part, 3) for part in parts)
     if value < _MODERATE_FROM:
         category = ComplexityCategory.SIMPLE
     else:
@@ -135,7 +122,7 @@ def _complexity(phrases: Phrases) -> tuple[dict[str, float], ComplexityCategory,
         f"{category.value}: {things} concept{'s' * (things != 1)} of {kinds} kind{'s' * (kinds != 1)}, "
         f"{subjects} of them about who is in the picture"
     )
-    return parts, category, Reason("complexity", evidence, round(value, 3))
+    return category, Reason("complexity", evidence, round(value, 3))
 
 
 def _family(words: Vocabulary, phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:

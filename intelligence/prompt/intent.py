@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -52,7 +52,7 @@ def read_intent(phrases: Phrases, avoided: Phrases, words: Vocabulary) -> tuple[
     content, content_sure, content_words = _content(phrases, words)
     if style is ArtisticStyle.ABSTRACT and content is ContentType.UNSPECIFIED:
         content, content_sure, content_words = ContentType.ABSTRACT, style_sure, style_words
-    quality, quality_words = _quality(phrases)
+    quality, quality_words = _quality(phrases.mentions)
     reasons = []
     if style_words:
         reasons.append(Reason("style", f"{style.value}: the prompt says {_quoted(style_words)}", style_sure))
@@ -61,7 +61,7 @@ def read_intent(phrases: Phrases, avoided: Phrases, words: Vocabulary) -> tuple[
     if quality_words:
         reasons.append(Reason("quality", f"{quality.value}: the prompt asks for {_quoted(quality_words)}"))
     confidence = round((style_sure + content_sure) / 2, 3)
-    return Intent(style, content, quality, confidence), tuple(reasons)
+    return Intent(style, content, confidence), tuple(reasons)
 
 
 def _quoted(words: Iterable[str], most: int = 4) -> str:
@@ -223,11 +223,11 @@ def _best(
     return best, round(sure, 3), [word for _, word in votes[best]]
 
 
-def _quality(phrases: Phrases) -> tuple[QualityLevel, list[str]]:
-    levels = {
-        level: [m.meaning.phrase for m in phrases.mentions if m.meaning.quality is level] for level in QualityLevel
+def _quality(mentions: Sequence[Mention]) -> tuple[QualityLevel, list[str]]:
+    """The finish that most quality words ask for, and these words."""
+    said = {
+        level: [mention.meaning.phrase for mention in mentions if mention.meaning.quality is level]
+        for level in (QualityLevel.HIGH, QualityLevel.DRAFT)
     }
-    high, draft = levels[QualityLevel.HIGH], levels[QualityLevel.DRAFT]
-    if not high and not draft:
-        return QualityLevel.STANDARD, []
-    return (QualityLevel.HIGH, high) if len(high) >= len(draft) else (QualityLevel.DRAFT, draft)
+    level = max(said, key=lambda level: len(said[level]))
+    return level, said[level]

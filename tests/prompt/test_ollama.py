@@ -78,7 +78,6 @@ def test_a_good_answer_only_adds():
         assert set(phrases) <= set(analysis.concepts[category])
     assert analysis.intent.artistic_style is ArtisticStyle.PAINTING
     assert analysis.intent.content_type is rules.intent.content_type
-    assert analysis.intent.quality_level is rules.intent.quality_level
     assert analysis.analyzer == "rules + ollama:m"
     assert analysis.notes == ()
     ((path, body),) = requests
