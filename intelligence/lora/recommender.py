@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
-from ..prompt import LoRATag, PromptAnalysis
+from ..prompt import LoRATag, PromptAnalysis, strip_lora_tags
 from ..records import Reason
 from .library import Library, unusable
 from .ranking import Evidence, Shift, prompt_query, search
@@ -17,7 +17,7 @@ from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .selection import Candidate, select
 from .strength import Liked, Strength, Strengths
 from .text import Query
-from .triggers import Written, missing_words, without_tags
+from .triggers import Written, missing_words
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
@@ -91,7 +91,7 @@ class LoRARecommender:
         rated = self._rated(prompt_analysis)
         allowed, _ = self._found(prompt_analysis, asked, base, rated, 0.0, top_k)
         strengths = self._strengths()
-        written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
+        written = Written(strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt))
         liked = _liked(rated)
         return [
             _recommendation(e, strengths.alone(model, asked, liked.get(model.model_id, ())), written)
@@ -134,7 +134,7 @@ class LoRARecommender:
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         base = _base(base_model)
         asked = prompt_query(prompt_analysis)
-        written = Written(without_tags(prompt_analysis.text or prompt_analysis.prompt))
+        written = Written(strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt))
         named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
         rated = self._rated(prompt_analysis)
         allowed, blocked = self._found(prompt_analysis, asked, base, rated, min(min_confidence, NEAR_MISS))

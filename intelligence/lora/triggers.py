@@ -17,7 +17,6 @@ MAX_WEIGHT = 1.5
 """The most attention that a trigger phrase may ask for by itself."""
 
 _WEIGHTED = re.compile(r"\(+([^()]+?):\s*(\d*\.?\d+)\s*\)+")
-_TAG_START = re.compile(r"<+(?=lora:)", re.IGNORECASE)
 _PARENTHESIS = re.compile(r"(?<!\\)([()])")
 _PART_END = re.compile(r"[,.;:!?\n|\"()\[\]{}\\]+")
 
@@ -88,23 +87,13 @@ def _tells(phrase: tuple[str, ...]) -> bool:
     return any(not is_meta(token) and not is_everyday(token) for token in phrase)
 
 
-def without_tags(prompt: str) -> str:
-    """`prompt` without LoRA tags. A tag within a tag leaves a tag: that stays as text."""
-    return untagged(strip_lora_tags(prompt))
-
-
-def untagged(text: str) -> str:
-    """`text`, with what reads as a LoRA tag left standing as text."""
-    return text if strip_lora_tags(text) == text else _TAG_START.sub("", text)
-
-
 def safe_phrase(word: str) -> str:
     """A trigger phrase as prompt text: LoRA tags out, on one line, parentheses escaped unless they set a weight.
 
     A weight above 1.5, or of nothing, is left out; a phrase that is too long becomes empty.
     """
     text = "".join(c if c.isprintable() else " " for c in word[: 4 * MAX_CHARACTERS])
-    text = " ".join(without_tags(text).split()).strip(" ,\\")
+    text = " ".join(strip_lora_tags(text).split()).strip(" ,\\")
     if len(text) > MAX_CHARACTERS:
         return ""
     if (weighted := _WEIGHTED.fullmatch(text)) is None:

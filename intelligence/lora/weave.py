@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..models import LoRAKind
-from ..prompt import ConceptCategory, PromptAnalysis, parse
+from ..prompt import ConceptCategory, PromptAnalysis, disarm_lora_tags, parse, strip_lora_tags
 from ..records import Reason, Record
 from .recommendation import LoRARecommendation
 from .text import tokens
-from .triggers import Written, plain_text, safe_phrase, untagged, without_tags
+from .triggers import Written, plain_text, safe_phrase
 
 OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
 """What a list of tags opens with: `masterpiece, 1girl, solo`."""
@@ -46,7 +46,7 @@ def weave(
         negative_hints: likewise for the negative prompt.
         quality_front: whether quality tags stand before the prompt (Pony's `score_9`) or after it.
     """
-    text = without_tags(prompt_analysis.text or prompt_analysis.prompt)
+    text = strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt)
     listed = prompt_analysis.tag_style >= 0.5
     opening = {tokens(phrase) for category in OPENING for phrase in prompt_analysis.concepts.get(category, ())}
     reasons: list[Reason] = []
@@ -68,12 +68,12 @@ def weave(
         reasons.append(
             Reason("prompt", f"added {', '.join(tags)} {where} the prompt: quality tags of the model family")
         )
-    negative = without_tags(prompt_analysis.negative_prompt)
+    negative = strip_lora_tags(prompt_analysis.negative_prompt)
     hints = _missing(negative_hints, negative)
     if hints:
         negative = _insert(negative, hints)
         reasons.append(Reason("negative prompt", f"added {', '.join(hints)}: usual for the model family"))
-    return Woven(untagged(text), untagged(negative), tuple(reasons))
+    return Woven(disarm_lora_tags(text), disarm_lora_tags(negative), tuple(reasons))
 
 
 def _missing(tags: Iterable[str], text: str) -> list[str]:

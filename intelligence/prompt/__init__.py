@@ -12,7 +12,7 @@ from .analysis import (
     Segment,
 )
 from .analyzer import PromptAnalyzer
-from .grammar import Parsed, parse, strip_lora_tags
+from .grammar import Parsed, disarm_lora_tags, parse, split_embeddings, strip_lora_tags
 
 __all__ = [
     "ArtisticStyle",
@@ -26,6 +26,8 @@ __all__ = [
     "PromptAnalyzer",
     "QualityLevel",
     "Segment",
+    "disarm_lora_tags",
     "parse",
+    "split_embeddings",
     "strip_lora_tags",
 ]

@@ -21,9 +21,10 @@ MAX_TAG_STRENGTH = 10.0
 _ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
 _PARENTHESIS = re.compile(r"(?<!\\)[()]")
 _LORA_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
+_TAG_START = re.compile(r"<+(?=lora:)", re.IGNORECASE)
 _EMBEDDING = "embedding:"
 _EMBEDDINGS = re.compile(rf"(?<=\s)(?={_EMBEDDING})")
-_NAME_END = re.compile(r"[<\[]")
+_EMBEDDING_NAME = re.compile(rf"{_EMBEDDING}\s*([^\s<\[]*)")
 _BRACKETS = re.compile(r"(?<!\\)\[([^\[\]]*)\]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _BLANKS = " \t"
@@ -52,7 +53,6 @@ class Parsed:
     segments: tuple[Segment, ...]
     """Runs of `text` with their weights, unescaped, in order; equal to ComfyUI's `token_weights`."""
     lora_tags: tuple[LoRATag, ...] = ()
-    embeddings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -64,13 +64,40 @@ def parse(prompt: str) -> Parsed:
     segments = token_weights(text)
     if dropped:
         segments = _respan(segments, pieces)
-    embeddings, nameless = _embeddings(segments)
-    return Parsed(text, segments, tags, embeddings, (*notes, *nameless, *_literal_notes(text)))
+    if any(run == ("", "") for segment in segments for run in split_embeddings(segment.text)):
+        notes.append("ComfyUI cannot encode “embedding:” without a name; remove it")
+    return Parsed(text, segments, tags, (*notes, *_literal_notes(text)))
 
 
 def strip_lora_tags(prompt: str) -> str:
-    """`prompt` without its LoRA tags, and without the doubled commas and spaces that would be left behind."""
-    return "".join(prompt[start:end] for start, end in _without(prompt, [m.span() for m in _LORA_TAG.finditer(prompt)]))
+    """Return `prompt` without its LoRA tags and without the doubled commas and spaces that would be left behind.
+
+    Tags are found wherever they stand: within emphasis, alternatives or escaped text. A tag that only appears once an
+    inner one is removed stays as text; see `disarm_lora_tags`.
+    """
+    spans = [match.span() for match in _LORA_TAG.finditer(prompt)]
+    return disarm_lora_tags("".join(prompt[start:end] for start, end in _without(prompt, spans)))
+
+
+def disarm_lora_tags(text: str) -> str:
+    """Return `text` with its LoRA tags as plain words: without the `<` that opens them."""
+    return _TAG_START.sub("", text) if _LORA_TAG.search(text) else text
+
+
+def split_embeddings(text: str) -> list[tuple[str | None, str]]:
+    """Split `text` as ComfyUI's tokenizer does where `embedding:name` begins: (name, text after the name) of each run.
+
+    The name is None in a run without an embedding, and empty where none follows the colon.
+    """
+    if _EMBEDDING not in text:
+        return [(None, text)]
+    runs = _EMBEDDINGS.split(text)
+    return [_split_name(match) if (match := _EMBEDDING_NAME.match(run)) else (None, run) for run in runs]
+
+
+def _split_name(match: re.Match[str]) -> tuple[str, str]:
+    name = match[1].rstrip(",")
+    return name.lstrip(","), match.string[match.start(1) + len(name) :]
 
 
 def unescape(text: str) -> str:
@@ -236,20 +263,6 @@ def _respan(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tup
         Segment(segment.text, segment.weight, (place(segment.span[0]), place(segment.span[1] - 1) + 1))
         for segment in segments
     )
-
-
-def _embeddings(segments: tuple[Segment, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """Names after `embedding:` as ComfyUI's tokenizer finds them, and a note where there is none."""
-    names: dict[str, None] = {}
-    nameless = False
-    for segment in segments:
-        for part in _EMBEDDINGS.split(segment.text) if _EMBEDDING in segment.text else ():
-            if part.startswith(_EMBEDDING):
-                words = part[len(_EMBEDDING) :].split(maxsplit=1)
-                nameless = nameless or not words
-                names |= {_NAME_END.split(word, maxsplit=1)[0].strip(","): None for word in words[:1]}
-    names.pop("", None)
-    return tuple(names), ["ComfyUI cannot encode “embedding:” without a name; remove it"] if nameless else []
 
 
 def _literal_notes(text: str) -> list[str]:

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .analysis import Segment
+from .grammar import split_embeddings
 from .words import fold
 
 _TOKEN = re.compile(
     r"(?P<word>[^\W_]+)(?:(?P<hyphen>-(?=\w))|(?P<possessive>['’]s\b))?"
     r"|(?P<stop>[,;!?\n|()\[\]{}\"“”—]+|\.(?!\w)|[:/](?!\d))"
 )
-_NO_WORDS = re.compile(r"(?:^|(?<=\s))(?:embedding:\s*\S*|--[a-z]+(?:[ =]+[\d.:]+)?)|<[^<>]*>")
-"""Names of files, Midjourney's parameters, tags."""
+_NO_WORDS = re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?|<[^<>]*>")
+"""Midjourney's parameters, tags."""
 _SEPARATORS = frozenset(("AND", "BREAK"))
 MAX_WORDS = 2_000
 """How many words of a prompt are read for their meaning; no text encoder sees as many."""
@@ -62,6 +63,7 @@ def read_pieces(segments: Sequence[Segment]) -> tuple[list[Piece], bool]:
 
 def _tokens(segments: Sequence[Segment]) -> Iterator[tuple[re.Match[str], float]]:
     for segment in segments:
-        text = _NO_WORDS.sub(",", unicodedata.normalize("NFC", segment.text))
+        plain = ",".join(text for _, text in split_embeddings(unicodedata.normalize("NFC", segment.text)))
+        text = _NO_WORDS.sub(",", plain)
         for match in _TOKEN.finditer(text):
             yield match, segment.weight

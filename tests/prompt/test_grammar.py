@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.prompt.grammar import parse, strip_lora_tags, token_weights
+from intelligence.prompt.grammar import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, token_weights
 
 ODD = [
     "",
@@ -172,6 +172,27 @@ def test_lora_tags_are_taken_out(prompt, text, tags):
         assert prompt[slice(*tag.span)].lower().startswith("<lora:")
 
 
+@pytest.mark.parametrize(
+    "prompt, text",
+    [
+        ("(a, <lora:x:0.8>:1.2), b", "(a, :1.2), b"),
+        ("{a|<lora:x:1> b}", "{a| b}"),
+        ("[a <lora:x:1>:b:0.5]", "[a :b:0.5]"),
+        (r"\(<lora:x:1>\) b", r"\(\) b"),
+        (r"\<lora:x:1> b", "\\ b"),
+        ("<lora:<lora:a:1>b:1> c", "lora:b:1> c"),
+    ],
+)
+def test_strip_lora_tags_within_other_syntax(prompt, text):
+    assert strip_lora_tags(prompt) == text
+    assert parse(strip_lora_tags(prompt)).lora_tags == ()
+
+
+@pytest.mark.parametrize("text, plain", [("a <<lora:x:1> b", "a lora:x:1> b"), ("a <lora:x", "a <lora:x")])
+def test_disarm_lora_tags_keeps_their_words(text, plain):
+    assert disarm_lora_tags(text) == plain
+
+
 def test_spans_count_in_the_prompt_with_its_tags():
     prompt = "red <lora:x:1> cat, (blue:1.2) dog"
     spans = [prompt[slice(*segment.span)] for segment in parse(prompt).segments]
@@ -206,7 +227,8 @@ def test_a_huge_strength_is_bounded_with_a_note():
     ],
 )
 def test_embeddings(prompt, names):
-    assert parse(prompt).embeddings == names
+    found = (name for segment in parse(prompt).segments for name, _ in split_embeddings(segment.text) if name)
+    assert tuple(dict.fromkeys(found)) == names
 
 
 @pytest.mark.parametrize("prompt", ["embedding:", "a (embedding: :1.2) b", "embedding: embedding:x"])

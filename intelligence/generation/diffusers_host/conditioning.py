@@ -9,13 +9,11 @@ projected end token of the second encoder's first chunk.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...prompt import Segment
-from ...prompt.grammar import parse
+from ...prompt import Segment, parse, split_embeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,9 +23,6 @@ Token = tuple[int, float]
 
 CHUNK = 77
 _WHOLE_BELOW = 8
-_EMBEDDING = "embedding:"
-_BEFORE_EMBEDDING = re.compile(rf"(?<=\s)(?={_EMBEDDING})")
-_NAME_ENDS = re.compile(r"[<\[]")
 
 
 @dataclass(frozen=True)
@@ -104,25 +99,11 @@ def _token_groups(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Toke
     """Tokens that belong together: a segment, but for textual inversions, which this host leaves out."""
     groups = []
     for segment in segments:
-        for text in _BEFORE_EMBEDDING.split(segment.text):
-            words = _without_embedding(text)
+        for _, words in split_embeddings(segment.text):
             if words:
                 ids = tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
                 groups.append([(token, segment.weight) for token in ids])
     return groups
-
-
-def _without_embedding(text: str) -> str:
-    """`text` without the `embedding:name` that it starts with; what follows the name stays."""
-    if not text.startswith(_EMBEDDING):
-        return text
-    name, *rest = text[len(_EMBEDDING) :].split() or [""]
-    bracket = _NAME_ENDS.search(name)
-    if bracket:
-        rest.insert(0, name[bracket.start() :])
-        name = name[: bracket.start()]
-    commas = name[len(name.rstrip(",")) :]
-    return " ".join([commas, *rest] if commas else rest)
 
 
 def _encode_chunks(
