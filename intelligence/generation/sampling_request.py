@@ -1,0 +1,144 @@
+"""One run as a user asks for it beyond its plan: seeds, overridden switches, a latent to start from, scouting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..config import check_seed, require
+from ..parameters import Improvements, OptimizedParameters
+from .batch import seeds_from
+from .run_timer import planned_items
+from .scouting import MAX_SEEDS
+from .stages import GenerationPlan
+
+
+@dataclass(frozen=True)
+class Switches:
+    """Overrides of the plan's improvements. None: as planned."""
+
+    cfg_cutoff: float | None = None
+    """Guidance is off at this sigma and below; 0: never off."""
+    cfg_start: float | None = None
+    """Guidance is off above this sigma; 0: on from the start."""
+    rescale_cfg: float | None = None
+    """RescaleCFG multiplier; 0: off."""
+    easycache: float | None = None
+    """Reuse threshold of EasyCache; 0: off."""
+
+
+@dataclass(frozen=True)
+class StartLatent:
+    """Size of the latents that a run starts from instead of empty ones."""
+
+    images: int
+    width: int
+    """Of the decoded image, pixels."""
+    height: int
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Seeds, switches and scouting of one run.
+
+    Raises InvalidInputError for values out of bounds.
+    """
+
+    seed: int
+    """Of the first image, 0 to 2**64 − 1."""
+    seeds_per_image: bool = True
+    """Image i comes from `seed` + i; False: the whole batch's noise comes from `seed`, as in KSampler."""
+    one_pass: bool = False
+    """Images with seeds of their own share forward passes where the sampler draws no noise."""
+    scout: int = 0
+    """Seeds to try for a quarter of the steps; 0: sample whole images."""
+    pick: int = 0
+    """Scouted seed to finish, counted from 1; 0: only show what was scouted."""
+    switches: Switches = Switches()
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        require(0 <= self.scout <= MAX_SEEDS, f"`scout` must be from 0 to {MAX_SEEDS}, got {self.scout!r}")
+        require(0 <= self.pick <= self.scout, f"`pick` is {self.pick}, but only {self.scout} seeds are scouted")
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The loaded model and the inputs beside it, as far as a run depends on them."""
+
+    sigmas: tuple[float, ...]
+    """The schedule that will be sampled, descending to 0; empty where `denoise` leaves no step."""
+    draws_noise: bool = False
+    """Whether the plan's sampler draws noise between its steps."""
+    has_easycache: bool = False
+    """Whether another node put EasyCache or LazyCache on the model."""
+    latent: StartLatent | None = None
+
+
+class Task(StrEnum):
+    """Kind of a run."""
+
+    SAMPLE = "sample"
+    SCOUT = "scout"
+    RESUME = "resume"
+    """Finish one scouted seed, from where it was left if that is still there."""
+
+
+@dataclass(frozen=True)
+class SamplingRun:
+    """The run that follows from a plan, a request and the model."""
+
+    task: Task
+    plan: GenerationPlan
+    seeds: tuple[int, ...]
+    """One per image; the seeds to try for SCOUT."""
+    images: int = 1
+    """Images that are sampled at a time, at most."""
+    batch_seed: int | None = None
+    """Draw the whole batch's noise from this seed, as KSampler does; None: each image's from its own."""
+    max_batch: int = 1
+    """Images that may share a forward batch."""
+    needs_fit: bool = False
+    """Whether the memory plan was made for another size or another `max_batch`."""
+
+
+def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFacts) -> SamplingRun:
+    """Return the run that `request` means for `plan` on the model with these `facts`.
+
+    Raises InvalidInputError for scouting a batch of latents, or beside EasyCache.
+    """
+    latent = facts.latent
+    images = latent.images if latent else 1 if request.scout else plan.parameters.batch_size
+    require(images == 1 or not request.scout, f"one latent can be scouted at a time, not a batch of {images}")
+    improvements, rescale_cfg = _switched(plan.parameters, request.switches, facts.has_easycache)
+    cached = facts.has_easycache or improvements.easycache
+    require(not (request.scout and cached), "a scouted seed cannot be resumed beside EasyCache: switch one of them off")
+    size = (latent.width, latent.height) if latent else (plan.parameters.width, plan.parameters.height)
+    resized = size != (plan.parameters.width, plan.parameters.height)
+    plan = plan.changed(width=size[0], height=size[1], improvements=improvements, rescale_cfg=rescale_cfg)
+    plan = plan.changed(forward_items=planned_items(plan.parameters, facts.sigmas, images))
+
+    if request.scout:
+        tried = tuple(seeds_from(request.seed, request.scout))
+        task, seeds = (Task.RESUME, (tried[request.pick - 1],)) if request.pick else (Task.SCOUT, tried)
+        return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.together != 1)
+    batch_seed = None if request.seeds_per_image and latent is None else request.seed
+    seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images
+    shared = batch_seed is not None or (request.one_pass and not facts.draws_noise)
+    max_batch = images if shared else 1
+    needs_fit = resized or plan.memory.together != max_batch
+    return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit)
+
+
+def _switched(parameters: OptimizedParameters, switches: Switches, has_easycache: bool) -> tuple[Improvements, float]:
+    """Return improvements and RescaleCFG as the switches have them."""
+    planned = parameters.improvements
+    if has_easycache or switches.easycache:  # the user asked for it: the plan's changes of guidance yield
+        planned = Improvements()
+    improvements = Improvements(
+        planned.cfg_cutoff_sigma if switches.cfg_cutoff is None else switches.cfg_cutoff,
+        planned.cfg_start_sigma if switches.cfg_start is None else switches.cfg_start or None,
+        planned.easycache if switches.easycache is None else switches.easycache,
+    )
+    rescale = parameters.rescale_cfg if switches.rescale_cfg is None else switches.rescale_cfg
+    return improvements, rescale
