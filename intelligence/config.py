@@ -19,6 +19,9 @@ DEFAULT_BASE_MODEL = "stabilityai/sdxl-base-1.0"
 
 BASE_MODEL_ALIASES = {DEFAULT_BASE_MODEL: "stabilityai/stable-diffusion-xl-base-1.0"}
 
+MAX_LORA_STRENGTH = 10.0
+"""Bound of a LoRA strength that is let through, either sign; useful values lie within ±2."""
+
 MAX_SEED = 2**64 - 1
 
 ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall": 768 / 1344, "wide": 1344 / 768}
@@ -122,7 +125,7 @@ class LoRAPreferences(Record):
 
     max_loras: int = 3
     min_confidence: float = 0.7
-    """From which on more than nine of ten LoRAs that are applied are right; measured in intelligence/lora/README.md."""
+    """More than nine of ten LoRAs applied from here on are right; measured in intelligence/lora/search/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool = True
     """Whether likeness of meaning (MiniLM, the extra `dense`) is used where it is installed."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from ..config import is_number
+from ..config import MAX_LORA_STRENGTH, is_number
 from ..errors import InvalidInputError
-from ..lora import MAX_STRENGTH
 from ..prompt import LoRATag
 
 DEFAULT_STRENGTH = 1.0
@@ -51,8 +50,9 @@ def _tag(item: object) -> LoRATag:
         raise InvalidInputError(f"a selected LoRA needs a name, got {item!r}")
     strength, clip = item.get("strength", DEFAULT_STRENGTH), item.get("strength_clip")
     for value in (strength, clip):
-        if value is not None and not (is_number(value) and abs(value) <= MAX_STRENGTH):
+        if value is not None and not (is_number(value) and abs(value) <= MAX_LORA_STRENGTH):
             raise InvalidInputError(
-                f"{item['lora']}: strength must be a number from -{MAX_STRENGTH:g} to {MAX_STRENGTH:g}, got {value!r}"
+                f"{item['lora']}: strength must be a number from -{MAX_LORA_STRENGTH:g} to {MAX_LORA_STRENGTH:g}, "
+                f"got {value!r}"
             )
     return LoRATag(item["lora"], DEFAULT_STRENGTH if strength is None else float(strength), clip)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..config import is_number, require
+from ..config import MAX_LORA_STRENGTH, is_number, require
 from ..models import ModelMetadata
 from ..records import Reason, Record
-
-MAX_STRENGTH = 10.0
-"""Bound of a LoRA strength that is let through, either sign; useful values lie within ±2."""
 
 
 @dataclass
@@ -43,8 +40,9 @@ class LoRARecommendation(Record):
         """Raise InvalidInputError where an edit left a strength that cannot be applied."""
         for what, value in (("suggested_alpha", self.suggested_alpha), ("suggested_alpha_clip", self.alpha_clip)):
             require(
-                is_number(value) and abs(value) <= MAX_STRENGTH,
-                f"{self.lora_name}: {what} must be a number from -{MAX_STRENGTH:g} to {MAX_STRENGTH:g}, got {value!r}",
+                is_number(value) and abs(value) <= MAX_LORA_STRENGTH,
+                f"{self.lora_name}: {what} must be a number from -{MAX_LORA_STRENGTH:g} to {MAX_LORA_STRENGTH:g}, "
+                f"got {value!r}",
             )
 
     @property

@@ -11,12 +11,12 @@ from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from ..prompt import LoRATag, PromptAnalysis, strip_lora_tags
 from ..records import Reason
-from .library import Library, unusable
-from .ranking import Evidence, Shift, prompt_query, search
+from .candidates import Evidence, Shift, prompt_query, search
+from .decision import Candidate, select
+from .lora_library import Library, unusable
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
-from .selection import Candidate, select
+from .search.tokens import Query
 from .strength import Liked, Strength, Strengths
-from .text import Query
 from .triggers import Written, missing_words
 
 MAX_REJECTED = 10

@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..models import ExamplePrompt, LoRAKind, ModelMetadata
+from ..config import MAX_LORA_STRENGTH
+from ..models import LoRAKind, ModelMetadata
 from ..records import Reason
-from .recommendation import MAX_STRENGTH
-from .text import Query, digest, is_meta, tokens
+from .search.index import UsageHistory
+from .search.tokens import Query, digest, is_meta, tokens
+from .search.traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, used_strengths
 
 SPEED_STRENGTH = 1.0
 """What the makers of LCM-LoRA, SDXL-Lightning, Hyper-SD and DMD2 apply their LoRAs at (their model cards)."""
@@ -48,26 +48,21 @@ NEARBY = 2000.0
 ENOUGH = 4
 """Example prompts from which the creator's other LoRAs are not asked."""
 
-MAX_CHOSEN_STRENGTH = 2.0
-"""Bound of a strength that is chosen (not named by the user), either sign; a slider's bound is its range."""
 TOTALS = (2.0, 2.6, 2.6, 3.3)
 """Bound of the summed strengths of two, three, four, and five LoRAs or more; what is chosen gives way to what is named.
 
 Nine of ten example prompts with so many LoRAs stay within it (even numbers, as above)."""
-BOTH_WAYS = 0.2
-"""Share of example prompts with a negative strength from which a LoRA counts as a slider."""
 LEAST_SHARE = 0.3
 """Room that a chosen LoRA needs below the bound."""
 
 STATES = (False, True, None)
-"""What `Habits.stacked` means: 0, 1 and −1."""
+"""What `UsageHistory.stacked` means: 0, 1 and −1."""
 
 _LESS = frozenset(("less", "no", "without", "fewer", "little", "low", "reduced", "minimal", "menos", "sin"))
 _SIGNED = (
     (-1.0, re.compile(r"\bnegative\b|\bminus\b|(?<!\w)-\s?\d", re.IGNORECASE)),
     (1.0, re.compile(r"\bpositive\b|\bplus\b|(?<!\w)\+\s?\d", re.IGNORECASE)),
 )
-_NUMBERS = re.compile(r"(\d{1,16}):(\d{1,16})")
 _CLAUSE = re.compile(r"[\n.;,()]+(?!\d)")
 
 
@@ -80,22 +75,6 @@ class Observation(NamedTuple):
 
 Liked = Sequence[tuple[float, float]]
 """(strength, 0.5 for four stars, 1 for five) of the user's own images."""
-
-
-class Habits(NamedTuple):
-    """How strongly each LoRA of a library is applied in its example prompts, as flat arrays."""
-
-    creators: NDArray[np.uint64]
-    """Per LoRA: `digest` of its creator's name, 0 where that is not known."""
-    numbers: NDArray[np.int64]
-    """Per LoRA: the hub's number of its model, negative where that is not known."""
-    starts: NDArray[np.int64]
-    """Where a LoRA's uses start, and the end of the last."""
-    strength: NDArray[np.float64]
-    """Per use, as the next two."""
-    stacked: NDArray[np.int8]
-    """1, 0, or −1 where that is not known."""
-    times: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -112,12 +91,12 @@ class Strengths:
 
     Args:
         models: the library.
-        habits: of its LoRAs, in the same order.
+        history: of its LoRAs, in the same order.
     """
 
-    def __init__(self, models: Sequence[ModelMetadata], habits: Habits) -> None:
+    def __init__(self, models: Sequence[ModelMetadata], history: UsageHistory) -> None:
         self._models = models
-        self._habits = habits
+        self._history = history
 
     def alone(self, model: ModelMetadata, asked: Query | None = None, liked: Liked = ()) -> Strength:
         """The strength of a LoRA that is applied alone.
@@ -197,23 +176,23 @@ class Strengths:
         """What the other LoRAs of its creator are used at."""
         if not model.creator:
             return None
-        habits, number, known = self._habits, hub_numbers(model)[0], []
-        for place in np.flatnonzero(habits.creators == digest([model.creator])[0]).tolist():
-            other, theirs = self._models[place], int(habits.numbers[place])
+        history, number, known = self._history, civitai_ids(model)[0], []
+        for place in np.flatnonzero(history.creators == digest([model.creator])[0]).tolist():
+            other, theirs = self._models[place], int(history.numbers[place])
             if other.model_id == model.model_id:
                 continue
             apart = abs(theirs - number) if number is not None and theirs >= 0 else NEARBY
             weight = (SAME_KIND if other.lora_kind is model.lora_kind else 1) / (1 + apart / NEARBY)
-            for use in range(habits.starts[place], habits.starts[place + 1]):
-                alike = SAME_STATE if STATES[habits.stacked[use]] is stacked else 1
-                known.append(Observation(float(habits.strength[use]), int(habits.times[use]) * alike * weight))
+            for use in range(history.starts[place], history.starts[place + 1]):
+                alike = SAME_STATE if STATES[history.stacked[use]] is stacked else 1
+                known.append(Observation(float(history.strength[use]), int(history.times[use]) * alike * weight))
         return weighted_median(known) if known else None
 
 
 def observations(model: ModelMetadata, stacked: bool) -> Iterable[Observation]:
     """The strengths that a LoRA's example prompts use."""
-    version = hub_numbers(model)[1]
-    for example, strength in applied(model, MAX_CHOSEN_STRENGTH):
+    version = civitai_ids(model)[1]
+    for example, strength in used_strengths(model, MAX_CHOSEN_STRENGTH):
         same = version is not None and example.version == version
         state = example.stacked is stacked
         yield Observation(strength, (SAME_VERSION if same else 1) * (SAME_STATE if state else 1))
@@ -235,32 +214,15 @@ def bound(count: int) -> float:
     return MAX_CHOSEN_STRENGTH if count < 2 else TOTALS[min(count, len(TOTALS) + 1) - 2]
 
 
-def is_slider(model: ModelMetadata) -> bool:
-    """Whether the LoRA is one to be applied at either sign: called a slider, with such a range set, or so used."""
-    texts = chain((model.name, model.title), model.tags)
-    if any({"slider", "sliders"} & set(tokens(text)) for text in texts if "slider" in text.lower()):
-        return True
-    if not model.strength_from_text and model.strength_range is not None and min(model.strength_range) < 0:
-        return True
-    used = [weight for _, weight in applied(model, MAX_STRENGTH)]
-    return bool(used) and sum(weight < 0 for weight in used) >= BOTH_WAYS * len(used)
-
-
 def shares(model: ModelMetadata) -> bool:
     """Whether its strength counts towards the bound: a slider's and a speed LoRA's mean something else."""
     return model.lora_kind is not LoRAKind.SPEED and not is_slider(model)
 
 
-def hub_numbers(model: ModelMetadata) -> tuple[int | None, int | None]:
-    """The hub's numbers of the model and of its version, None where they are not known."""
-    found = _NUMBERS.fullmatch(model.source_id or "")
-    return (int(found[1]), int(found[2])) if found else (None, None)
-
-
 def _slider(model: ModelMetadata, asked: Query | None) -> Strength:
     """The value on the side that is asked for: what prompts use there, else half of the range's end."""
     limits = (min(model.strength_range), max(model.strength_range)) if model.strength_range else None
-    every = [weight for _, weight in applied(model, MAX_STRENGTH)]
+    every = [weight for _, weight in used_strengths(model, MAX_LORA_STRENGTH)]
     most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
     sign, why = _direction(model, every, asked)
     used = [Observation(abs(weight), 1.0) for weight in every if weight * sign > 0]
@@ -309,14 +271,6 @@ def _limits(model: ModelMetadata, used: Sequence[Observation]) -> tuple[float, f
         low, high = sorted(model.strength_range)
         return _bounded(low, MAX_CHOSEN_STRENGTH), _bounded(high, MAX_CHOSEN_STRENGTH)
     return (weighted_median(used, 0.1), weighted_median(used, 0.9)) if len(used) >= 3 else None
-
-
-def applied(model: ModelMetadata, most: float) -> Iterable[tuple[ExamplePrompt, float]]:
-    return (
-        (example, example.weight)
-        for example in model.example_prompts
-        if example.weight is not None and 0 < abs(example.weight) <= most
-    )
 
 
 def _bounded(value: float, most: float) -> float:

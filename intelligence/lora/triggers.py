@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..models import ModelMetadata
 from ..prompt import parse, strip_lora_tags
-from .text import is_everyday, is_meta, query, tokens
+from .search.tokens import is_everyday, is_meta, query, tokens
 
 MAX_WORDS = 8
 """Of one trigger set: more would drown the prompt."""

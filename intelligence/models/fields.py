@@ -6,14 +6,13 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ..config import MAX_LORA_STRENGTH
 from .kinds import Finding, TriggerSet
 from .sanitize import clean_list, clean_number, clean_text
 
 MAX_EXAMPLES = 20
 MAX_TRIGGER_SETS = 24
 MAX_TAGS = 150
-
-MAX_STRENGTH = 10.0
 
 _NUMBER = r"(?<![\d.])([01]?\.\d++|[01](?:[.,]\d++)?+)(?![\d.]*\d)"
 _TO = r"\s*(?:-|–|~|to|and|a)\s*"
@@ -56,7 +55,7 @@ def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
 def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:
     """Fields `strength` and `strength_range`; numbers outside ±10, and a strength of 0 (unset), are left out."""
     fields: dict[str, Any] = {}
-    value, *bounds = (clean_number(number, -MAX_STRENGTH, MAX_STRENGTH) for number in (preferred, low, high))
+    value, *bounds = (clean_number(number, -MAX_LORA_STRENGTH, MAX_LORA_STRENGTH) for number in (preferred, low, high))
     if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
         fields["strength_range"] = (bounds[0], bounds[1])
         value = value or round((bounds[0] + bounds[1]) / 2, 3)

@@ -11,12 +11,11 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..config import MAX_LORA_STRENGTH
 from .analysis import LoRATag, Segment
 
 NESTED_WEIGHT = 1.1
 """What a pair of parentheses without a number multiplies the weight by."""
-
-MAX_TAG_STRENGTH = 10.0
 
 _ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
 _PARENTHESIS = re.compile(r"(?<!\\)[()]")
@@ -194,7 +193,7 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
             unusable.append(match.group())
             continue
         usable = [weight for weight in weights if weight is not None]
-        clamped = [max(-MAX_TAG_STRENGTH, min(MAX_TAG_STRENGTH, weight)) for weight in usable]
+        clamped = [max(-MAX_LORA_STRENGTH, min(MAX_LORA_STRENGTH, weight)) for weight in usable]
         if clamped != usable:
             bounded.append(match.group())
         model = clamped[0] if clamped else 1.0
@@ -203,7 +202,7 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
     if unusable:
         notes.append(f"Not a LoRA tag of the form <lora:name:strength>, dropped: {_some(unusable)}")
     if bounded:
-        notes.append(f"Strength bounded to ±{MAX_TAG_STRENGTH:g}: {_some(bounded)}")
+        notes.append(f"Strength bounded to ±{MAX_LORA_STRENGTH:g}: {_some(bounded)}")
     return tuple(tags), spans, notes
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from intelligence.lora import LoRARecommender, ranker
-from intelligence.lora.building import Background, build, first_values
-from intelligence.lora.documents import EXAMPLES, TELLING, document
-from intelligence.lora.features import Met
-from intelligence.lora.index import Floats
-from intelligence.lora.library import TAG_LIST, Library
-from intelligence.lora.text import Query
+from intelligence.lora import LoRARecommender
+from intelligence.lora.lora_library import TAG_LIST, Library
+from intelligence.lora.search import ranker
+from intelligence.lora.search.building import Background, build, first_values
+from intelligence.lora.search.documents import EXAMPLES, TELLING, document
+from intelligence.lora.search.features import Met
+from intelligence.lora.search.index import Floats
+from intelligence.lora.search.tokens import Query
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
 from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates

@@ -28,10 +28,11 @@ from functools import cache
 from pathlib import Path
 
 from intelligence.config import LoRAPreferences
-from intelligence.lora import LoRARecommender, ranker
-from intelligence.lora.dense import DenseText
-from intelligence.lora.index import load, save
-from intelligence.lora.ranking import prompt_query
+from intelligence.lora import LoRARecommender
+from intelligence.lora.candidates import prompt_query
+from intelligence.lora.search import ranker
+from intelligence.lora.search.embeddings import DenseText
+from intelligence.lora.search.index import load, save
 from intelligence.models import Architecture, ExamplePrompt, LoRAKind, ModelEvidence, ModelMetadata, TriggerSet
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (

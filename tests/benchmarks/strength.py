@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
-from intelligence.lora import ranker
+from intelligence.lora.search import ranker
 from intelligence.lora.strength import Strengths
 from intelligence.models import ExamplePrompt, ModelMetadata
 from tests.benchmarks.civitai import IDS, CivitaiLoRA, in_ids, load_records
@@ -81,7 +81,7 @@ def main() -> None:
     options = arguments.parse_args()
     loras = load_records(options.records)
     models = [with_uses(lora, uses(lora), 0) for lora in loras]
-    strengths = Strengths(models, ranker.build_index(models).habits)
+    strengths = Strengths(models, ranker.build_index(models).history)
     usual = median(use.weight or 0.0 for lora in loras if lora.even for use in uses(lora))
     found: dict[str, float | int] = {"loras": len(loras)}
     for ids in ("odd", "even") if options.ids == "all" else (options.ids,):

@@ -1,7 +1,8 @@
 """Train the LoRA ranker's numbers: python -m tests.benchmarks.train_ranker --records DIR --captions CSV --embeddings DB
 
 Reads records of even numbers and captions of odd rows alone as queries (see tests/benchmarks/civitai.py; all records
-stand in the library, as LoRAs that might be chosen), and writes intelligence/lora/ranker.json. Takes some minutes.
+stand in the library, as LoRAs that might be chosen), and writes intelligence/lora/search/ranker.json.
+Takes some minutes.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-import intelligence.lora
-from intelligence.lora import ranker
-from intelligence.lora.building import FIRST, Background, first_values
-from intelligence.lora.dense import DenseText
-from intelligence.lora.documents import EXAMPLES, document
-from intelligence.lora.features import features
-from intelligence.lora.ranking import prompt_query
+import intelligence.lora.search
+from intelligence.lora.candidates import prompt_query
+from intelligence.lora.search import ranker
+from intelligence.lora.search.building import FIRST, Background, first_values
+from intelligence.lora.search.documents import EXAMPLES, document
+from intelligence.lora.search.embeddings import DenseText
+from intelligence.lora.search.features import features
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (
     CivitaiLoRA,
@@ -364,7 +365,7 @@ def main() -> None:
     likeness = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
     numbers["dense"] = dense_numbers(captions, likeness, numbers)
     text = json.dumps({**rounded(numbers), "background": rounded(known)}, ensure_ascii=False, separators=(",", ":"))
-    path = Path(intelligence.lora.__file__).with_name("ranker.json")
+    path = Path(intelligence.lora.search.__file__).with_name("ranker.json")
     path.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")
 
 

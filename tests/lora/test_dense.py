@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.errors import UnsupportedModelError
-from intelligence.lora import dense as module
-from intelligence.lora import minilm
-from intelligence.lora.dense import COLUMNS, MAX_EXAMPLES, DenseText, Embeddings, quantized, texts_of
-from intelligence.lora.minilm import WIDTH, Encoder, encoder, find_weights
+from intelligence.lora.search import embeddings as module
+from intelligence.lora.search import minilm
+from intelligence.lora.search.embeddings import COLUMNS, MAX_EXAMPLES, DenseText, Embeddings, quantized, texts_of
+from intelligence.lora.search.minilm import WIDTH, Encoder, encoder, find_weights
 from intelligence.models import ExamplePrompt
 from tests.lora.library import lora
 

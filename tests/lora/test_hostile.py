@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from intelligence.lora import MAX_STRENGTH, LoRAChoice, LoRARecommender, weave
+from intelligence.config import MAX_LORA_STRENGTH
+from intelligence.lora import LoRAChoice, LoRARecommender, weave
 from intelligence.models import Architecture, ModelEvidence, ModelMetadata
 from intelligence.prompt import PromptAnalyzer, parse
 from tests.benchmarks.corpus import Shelf
@@ -55,7 +56,9 @@ def test_a_choice_comes_out(recommender):
         analysis = ANALYZER.analyze(prompt)
         choice = recommender.choose(analysis, SDXL, max_loras=5, min_confidence=0.5)
         asked, chosen = asked + 1, chosen + len(choice.chosen)
-        assert all(0 <= one.confidence_score <= 1 and abs(one.suggested_alpha) <= MAX_STRENGTH for one in choice.chosen)
+        assert all(
+            0 <= one.confidence_score <= 1 and abs(one.suggested_alpha) <= MAX_LORA_STRENGTH for one in choice.chosen
+        )
         assert len(choice.to_json()) < MAX_REASONS
     assert asked > 1_000 and chosen > 20
 

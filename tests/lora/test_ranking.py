@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from intelligence.lora import LoRARecommender, building, ranker
-from intelligence.lora.documents import EXAMPLES, document
-from intelligence.lora.features import BESIDE, FEATURES, beside, features, meet
-from intelligence.lora.index import load, save
-from intelligence.lora.library import INDEX_FILE, KEPT_FROM, Library
-from intelligence.lora.ranking import prompt_query
+from intelligence.lora import LoRARecommender
+from intelligence.lora.candidates import prompt_query
+from intelligence.lora.lora_library import INDEX_FILE, KEPT_FROM, Library
+from intelligence.lora.search import building, ranker
+from intelligence.lora.search.documents import EXAMPLES, document
+from intelligence.lora.search.features import BESIDE, FEATURES, beside, features, meet
+from intelligence.lora.search.index import load, save
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import ModelRegistry

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.config import LoRAPreferences
-from intelligence.lora.selection import Candidate, is_style, is_version, newest, select
-from intelligence.lora.text import query
+from intelligence.lora.decision import Candidate, is_version, newest, select
+from intelligence.lora.search.tokens import query
+from intelligence.lora.search.traits import is_style
 from intelligence.models import LoRAKind
 from tests.lora.library import lora
 

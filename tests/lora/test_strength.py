@@ -6,19 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.lora import ranker
+from intelligence.lora.search import ranker
+from intelligence.lora.search.tokens import query
+from intelligence.lora.search.traits import MAX_CHOSEN_STRENGTH, is_slider
 from intelligence.lora.strength import (
     ENOUGH,
     KIND_STRENGTH,
-    MAX_CHOSEN_STRENGTH,
     Observation,
     Strengths,
     bound,
-    is_slider,
     shares,
     weighted_median,
 )
-from intelligence.lora.text import query
 from intelligence.models import ExamplePrompt, LoRAKind
 from tests.lora.library import lora
 
@@ -26,7 +25,7 @@ STYLE = LoRAKind.STYLE
 
 
 def strengths(models):
-    return Strengths(models, ranker.build_index(models).habits)
+    return Strengths(models, ranker.build_index(models).history)
 
 
 NOBODY = strengths([])

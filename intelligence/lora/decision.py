@@ -12,15 +12,15 @@ from ..models import LoRAKind, ModelMetadata
 from ..prompt import vocabulary
 from ..records import Reason
 from .recommendation import RejectedLoRA
-from .strength import LEAST_SHARE, bound, hub_numbers, shares
-from .text import Query, is_common, is_meta, tokens
+from .search.tokens import Query, is_common, is_meta, tokens
+from .search.traits import civitai_ids, is_style
+from .strength import LEAST_SHARE, bound, shares
 
 SAME_NAME = 0.75
 """Overlap of the telling name words (Jaccard) from which two LoRAs count as versions of one."""
 AS_SURE = 0.05
 """How much less sure a newer version may be and still be taken in place of an older one."""
 
-_STYLE = frozenset(("style", "estilo"))
 _VERSION = re.compile(r"(?<![a-z])v\.?\s?(\d+(?:[._]\d+)*)(?![\d])|(?<=[a-z_\- ])(\d+(?:\.\d+)*)$", re.IGNORECASE)
 
 _Phrases = frozenset[tuple[str, ...]]
@@ -88,19 +88,12 @@ def is_version(one: ModelMetadata, other: ModelMetadata) -> bool:
     return Identity(one).is_version_of(Identity(other))
 
 
-def is_style(model: ModelMetadata) -> bool:
-    """Whether the LoRA is there for a look."""
-    if model.lora_kind is not LoRAKind.UNKNOWN:
-        return model.lora_kind is LoRAKind.STYLE
-    return any(_STYLE & set(tokens(text)) for text in (model.name, *(w for s in model.trigger_sets for w in s.words)))
-
-
 class Identity:
     """What tells whether two files are one LoRA."""
 
     def __init__(self, model: ModelMetadata) -> None:
         self.model, self.sha256, self.creator = model, model.sha256, model.creator
-        self.number, self.version = hub_numbers(model)
+        self.number, self.version = civitai_ids(model)
         self.written_version = _version(model.name)
         self.name = frozenset(word for word in tokens(model.name) if not is_meta(word))
 

@@ -10,7 +10,7 @@ from ..models import LoRAKind
 from ..prompt import ConceptCategory, PromptAnalysis, disarm_lora_tags, parse, strip_lora_tags
 from ..records import Reason, Record
 from .recommendation import LoRARecommendation
-from .text import tokens
+from .search.tokens import tokens
 from .triggers import Written, plain_text, safe_phrase
 
 OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)

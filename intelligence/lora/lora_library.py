@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from ..models import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from ..prompt import PromptAnalysis
-from . import ranker
-from .dense import DenseText
-from .features import Met, meet
-from .index import Floats, Index, load, save
+from .search import ranker
+from .search.embeddings import DenseText
+from .search.features import Met, meet
+from .search.index import Floats, Index, load, save
+from .search.tokens import Query
 from .strength import Strengths
-from .text import Query
 
 INDEX_FILE = "lora-index.npz"
 EMBEDDINGS_FILE = "lora-embeddings.db"
@@ -48,7 +48,7 @@ class Library:
             self._named.setdefault(_plain(model.name), model)
         self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, before)
-        self.strengths = Strengths(self.models, self.index.habits)
+        self.strengths = Strengths(self.models, self.index.history)
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:

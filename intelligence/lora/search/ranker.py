@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import ModelMetadata
+from ...models import ModelMetadata
 from .building import Background, build
 from .features import FEATURES, Met, beside, distinct, features
 from .index import Floats, Index

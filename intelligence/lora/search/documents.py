@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..models import ModelMetadata
-from ..prompt import ArtisticStyle, vocabulary
-from ..prompt.words import terms
-from ..registry.stored import StoredModel
-from .selection import is_style
-from .strength import MAX_CHOSEN_STRENGTH, applied, hub_numbers, is_slider
-from .text import MAX_PHRASE, pieces, tokens
+from ...models import ModelMetadata
+from ...models.fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
+from ...prompt import ArtisticStyle, vocabulary
+from ...prompt.words import terms
+from ...registry.stored import StoredModel
+from .tokens import MAX_PHRASE, pieces, tokens
+from .traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, is_style, used_strengths
 
 NAME, TITLE, TRIGGER, TAG, DESCRIPTION, EXAMPLES, TELLING = range(7)
 COLUMNS = 7
@@ -25,10 +25,7 @@ CAPTIONS = 0.9
 NOT_KNOWN = -1
 """In place of a number of the hub."""
 
-MAX_EXAMPLES = 20
-MAX_SETS = 24
 MAX_PHRASES = 24
-MAX_TAGS = 150
 MAX_DESCRIPTION = 4_000
 """Characters, as the next two."""
 MAX_EXAMPLE = 1_500
@@ -92,7 +89,7 @@ def document(model: ModelMetadata) -> Document:
     name, title = tokens(model.name[:MAX_TEXT]), tuple(pieces(model.title[:MAX_TEXT]))
     sets = [
         tuple(phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT])))
-        for trigger in model.trigger_sets[:MAX_SETS]
+        for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]
     ]
     put(NAME, (name,))
     put(TITLE, title)
@@ -111,14 +108,14 @@ def document(model: ModelMetadata) -> Document:
         groups,
         examples=min(len(model.example_prompts), MAX_EXAMPLES),
         creator=model.creator or "",
-        number=NOT_KNOWN if (number := hub_numbers(model)[0]) is None else number,
+        number=NOT_KNOWN if (number := civitai_ids(model)[0]) is None else number,
         style=_style_of(model),
         uses=[Use(*use, times) for use, times in _uses(model).items()],
     )
 
 
 def _uses(model: ModelMetadata) -> Counter[tuple[float, bool | None]]:
-    found = () if is_slider(model) else applied(model, MAX_CHOSEN_STRENGTH)
+    found = () if is_slider(model) else used_strengths(model, MAX_CHOSEN_STRENGTH)
     return Counter((strength, example.stacked) for example, strength in found)
 
 
@@ -153,8 +150,11 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     known = vocabulary.load(None)
     ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:10]
     most = max(1, ranked[0][1]) if ranked else 1
-    texts = [(model.name, 1.0), *((word, 1.0) for trigger in model.trigger_sets[:MAX_SETS] for word in trigger.words)]
-    texts = [*texts[: MAX_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
+    texts = [
+        (model.name, 1.0),
+        *((word, 1.0) for trigger in model.trigger_sets[:MAX_TRIGGER_SETS] for word in trigger.words),
+    ]
+    texts = [*texts[: MAX_TRIGGER_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
     for text, weight in texts:
         for match in known.find(terms(text[:MAX_TEXT])):
             for style, strength in match.meaning.styles:

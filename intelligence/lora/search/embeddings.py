@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..database import Database
-from ..errors import StorageError, UnsupportedModelError
-from ..models import ModelMetadata
+from ...database import Database
+from ...errors import StorageError, UnsupportedModelError
+from ...models import ModelMetadata
 from .documents import stamp
 from .minilm import INSTALL, REPOSITORY, WIDTH, Encoder, encoder, find_weights
-from .text import digest
+from .tokens import digest
 
 QUERY_TOKENS = 64
 EXAMPLE_TOKENS = 48

@@ -13,14 +13,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..prompt import ArtisticStyle
-from .strength import Habits
-from .text import digest
+from ...prompt import ArtisticStyle
+from .tokens import digest
 
 Floats = NDArray[np.float32]
 STYLES = tuple(ArtisticStyle)
@@ -30,6 +30,22 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     """start, start + 1 … for every start, as many as its count."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+
+
+class UsageHistory(NamedTuple):
+    """How strongly each LoRA of a library is applied in its example prompts, as flat arrays."""
+
+    creators: NDArray[np.uint64]
+    """Per LoRA: `digest` of its creator's name, 0 where that is not known."""
+    numbers: NDArray[np.int64]
+    """Per LoRA: the hub's number of its model, negative where that is not known."""
+    starts: NDArray[np.int64]
+    """Where a LoRA's uses start, and the end of the last."""
+    strength: NDArray[np.float64]
+    """Per use, as the next two."""
+    stacked: NDArray[np.int8]
+    """1, 0, or −1 where that is not known."""
+    times: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Index:
     examples: NDArray[np.uint8]
     """Per LoRA: how many example prompts it has."""
     creators: NDArray[np.uint64]
-    """Per LoRA, as the next and those of uses: `Habits`."""
+    """Per LoRA, as the next and those of uses: `UsageHistory`."""
     numbers: NDArray[np.int64]
     use_starts: NDArray[np.int64]
     use_strength: NDArray[np.float64]
@@ -82,10 +98,10 @@ class Index:
         return len(self.examples)
 
     @property
-    def habits(self) -> Habits:
+    def history(self) -> UsageHistory:
         """How strongly the LoRAs are applied."""
         uses = (self.use_starts, self.use_strength, self.use_stacked, self.use_times)
-        return Habits(self.creators, self.numbers, *uses)
+        return UsageHistory(self.creators, self.numbers, *uses)
 
     def style(self, lora: int) -> ArtisticStyle:
         """The look that a style LoRA is there for."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..prompt import ConceptCategory, vocabulary
-from ..prompt.words import terms
+from ...prompt import ConceptCategory, vocabulary
+from ...prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
 MAX_PHRASE = 6

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import ModelMetadata
+from ...models import ModelMetadata
 from .documents import EXAMPLES, TELLING, TRIGGER, Group, Use, document, stamp
 from .index import STYLES, Floats, Index, ranges
-from .text import MAX_PHRASE, digest
+from .tokens import MAX_PHRASE, digest
 
 PRIOR = 2000
 """LoRAs' worth of general knowledge that stands beside what the library itself says of a word."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .building import RARE_IDF
 from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
 from .index import Floats, Index, ranges
-from .text import Query
+from .tokens import Query
 
 SUMS = (
     "name",

@@ -12,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models import Architecture, Family, FamilyFinding, ModelMetadata
+from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..prompt import ArtisticStyle, PromptAnalysis, parse
 from ..records import Reason
-from . import ranker
-from .documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_SETS, MAX_TAGS, MAX_TEXT
-from .features import Met
-from .index import STYLES, Floats
-from .library import Library
-from .text import Query, is_common, is_meta, query, tokens
+from .lora_library import Library
+from .search import ranker
+from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT
+from .search.features import Met
+from .search.index import STYLES, Floats
+from .search.tokens import Query, is_common, is_meta, query, tokens
 
 STYLE_WORTH = 0.35
 """What a style LoRA of the very style that the prompt asks for gains by that alone, shared by all of that style."""
@@ -260,7 +261,7 @@ class _Reader:
 
     def _triggers(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
         best: tuple[float, list[tuple[str, ...]], set[str]] = (0.0, [], set())
-        for trigger in model.trigger_sets[:MAX_SETS]:
+        for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]:
             phrases = [phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT]))]
             met = {word for phrase in phrases for word in phrase if word in self.idf}
             whole = [phrase for phrase in phrases if self._has(phrase) and not all(map(is_meta, phrase))]
