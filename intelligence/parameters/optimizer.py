@@ -18,11 +18,11 @@ from ..records import Reason, Source
 from .budget import Choice, TimeBudget, cutoff_reason, fit_memory, fit_time, spoken
 from .neighbours import neighbours
 from .parameters import MAX_IMAGES, Improvements, OptimizedParameters
-from .profiles import ZSNR_SCHEDULERS, Profile, profile
+from .profiles import Profile, profile
 from .resolution import choose_size
 from .row import LoRALike, row_for
 from .samplers import evaluations
-from .schedules import schedule_sigmas
+from .schedules import ZSNR_SCHEDULERS, schedule_sigmas
 from .speed import TimeEstimate, learn, timing_key
 from .timing import Work
 

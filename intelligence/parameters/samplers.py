@@ -1,198 +1,196 @@
-"""Samplers and schedulers: ComfyUI's names, A1111's display names, and the diffusers class that does the same.
+"""Table of samplers: names, cost, and the diffusers class that does the same.
 
 The rows follow ComfyUI (`comfy/k_diffusion/sampling.py`, `comfy/samplers.py`), A1111 (`sd_samplers_kdiffusion.py`,
-`sd_schedulers.py`) and diffusers. What diffusers has no equivalent for gets its nearest relative, and says so.
+`sd_schedulers.py`) and diffusers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from ..errors import InvalidInputError
+from .schedules import SCHEDULERS, find_scheduler, unknown_name
+
+
+class SigmaInput(Enum):
+    """Form in which a diffusers scheduler takes the sigmas to step through."""
+
+    EACH_STEP = auto()
+    """One sigma a step, down to 0."""
+    ABOVE_ZERO = auto()
+    """One sigma a step, the last above 0: the class is not a number at 0."""
+    OUTER_STEPS = auto()
+    """One sigma a step, around which the class lays out the inner steps of its second-order method."""
+    TRAINING_STEPS = auto()
+    """The nearest training step of each sigma."""
+
+
+class DiffusersScheduler(NamedTuple):
+    """Scheduler class of diffusers, and how to make it."""
+
+    name: str
+    sigmas: SigmaInput = SigmaInput.EACH_STEP
+    options: Mapping[str, Any] = MappingProxyType({})
+    """Keywords for `Class.from_config(config, **options)`."""
+
+
+_KARRAS = {"use_karras_sigmas": True}
+_SDE2 = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
+_MULTI = "DPMSolverMultistepScheduler"
+_SINGLE = "DPMSolverSinglestepScheduler"
+
+_EULER = DiffusersScheduler("EulerDiscreteScheduler")
+_EULER_A = DiffusersScheduler("EulerAncestralDiscreteScheduler")
+_HEUN = DiffusersScheduler("HeunDiscreteScheduler", SigmaInput.OUTER_STEPS, _KARRAS)
+_DPM2 = DiffusersScheduler("KDPM2DiscreteScheduler", SigmaInput.OUTER_STEPS, _KARRAS)
+_DPM2_A = DiffusersScheduler("KDPM2AncestralDiscreteScheduler", SigmaInput.OUTER_STEPS, _KARRAS)
+_2M = DiffusersScheduler(_MULTI, options={"solver_order": 2})
+_2M_SDE = DiffusersScheduler(_MULTI, options=_SDE2)
+_2M_SDE_HEUN = DiffusersScheduler(_MULTI, options={**_SDE2, "solver_type": "heun"})
+_3M_SDE = DiffusersScheduler(_MULTI, options={"algorithm_type": "sde-dpmsolver++", "solver_order": 3})
+_2S_SDE = DiffusersScheduler(_SINGLE, options=_SDE2)
+_3S = DiffusersScheduler(_SINGLE, options={"solver_order": 3})
+_LMS = DiffusersScheduler("LMSDiscreteScheduler")
+_DDPM = DiffusersScheduler("DDPMScheduler", SigmaInput.TRAINING_STEPS, {"clip_sample": False})
+_LCM = DiffusersScheduler("LCMScheduler", SigmaInput.TRAINING_STEPS)
+_DEIS = DiffusersScheduler("DEISMultistepScheduler", SigmaInput.ABOVE_ZERO, {"solver_order": 3})
+_SA = DiffusersScheduler("SASolverScheduler", SigmaInput.ABOVE_ZERO)
+_UNIPC = DiffusersScheduler("UniPCMultistepScheduler", options={"solver_order": 3, "solver_type": "bh2"})
+
+_NO_CFG_PP = "diffusers has no CFG++; this is the same method with ordinary guidance"
+_ONE_EVALUATION = "diffusers' single-step DPM-Solver++ evaluates the model once per step, ComfyUI's twice"
+_ENDS_EARLY = "diffusers' ends at the lowest noise level instead of at none"
+_VARIABLE_LMS = "linear multistep with variable steps"
+_NO_B1 = "UniPC B2: diffusers' B1 is not a number at zero noise"
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """One sampler under its three names."""
+    """A sampler of ComfyUI's."""
 
     name: str
-    """ComfyUI's."""
     display: str
-    """A1111's (Forge's where A1111 has none)."""
-    diffusers: str
-    """Scheduler class in diffusers, which is then made to step through ComfyUI's noise levels."""
-    arguments: dict[str, Any] = field(default_factory=dict)
-    """For `Class.from_config(config, **arguments)`."""
+    """A1111's name (Forge's where A1111 has none)."""
+    diffusers: DiffusersScheduler
+    """The same method in diffusers, or its nearest relative there."""
     evaluations: tuple[int, int] = (1, 0)
-    """(a, b): ComfyUI evaluates the model a·steps + b times [measured on ComfyUI 0.33]."""
-    instead_of: str | None = None
-    """Where the class is only a relative: what it differs in."""
+    """(a, b): the model is evaluated a·steps + b times [measured on ComfyUI 0.33]. `dpm_adaptive` ignores steps; its
+    row is a guess."""
+    differs: str | None = None
+    """What the diffusers class does differently, where it is only a relative."""
+    batch_dependent: bool = False
+    """An image comes out differently in one forward batch with others than alone: noise is drawn on the way, or
+    (`dpm_adaptive`) the whole batch decides the step sizes."""
+    cfg_pp: bool = False
+    """CFG++: needs the negative prompt in every step, so that leaving guidance out saves nothing."""
+    drops_penultimate: bool = False
+    """ComfyUI makes the schedule one step longer, then drops its last noise level above 0."""
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """One scheduler (spacing of the noise levels) under its three names."""
-
-    name: str
-    """ComfyUI's."""
-    display: str
-    """A1111's schedule type."""
-
-
-_EULER = "EulerDiscreteScheduler"
-_EULER_A = "EulerAncestralDiscreteScheduler"
-_HEUN = "HeunDiscreteScheduler"
-_MULTI = "DPMSolverMultistepScheduler"
-_SINGLE = "DPMSolverSinglestepScheduler"
-_LMS = "LMSDiscreteScheduler"
-_UNIPC = "UniPCMultistepScheduler"
-_SDE2 = {"algorithm_type": "sde-dpmsolver++", "solver_order": 2}
-_SDE3 = {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}
-_BH2 = {"solver_order": 3, "solver_type": "bh2"}
 _TWICE = (2, -1)
-_NO_CFG_PP = "diffusers has no CFG++; this is the same method with ordinary guidance"
-_ONE_EVALUATION = "diffusers' single-step DPM-Solver++ evaluates the model once per step, ComfyUI's twice"
-_ENDS_EARLY = "diffusers' ends at the lowest noise level instead of at none"
+_NOISE: Any = {"batch_dependent": True}
+_CFG_PP: Any = {"differs": _NO_CFG_PP, "cfg_pp": True}
 
 SAMPLERS: tuple[Sampler, ...] = (
     Sampler("euler", "Euler", _EULER),
-    Sampler("euler_cfg_pp", "Euler CFG++", _EULER, instead_of=_NO_CFG_PP),
-    Sampler("euler_ancestral", "Euler a", _EULER_A),
-    Sampler("euler_ancestral_cfg_pp", "Euler a CFG++", _EULER_A, instead_of=_NO_CFG_PP),
-    Sampler("heun", "Heun", _HEUN, evaluations=_TWICE),
-    Sampler("heunpp2", "HeunPP2", _HEUN, evaluations=(3, -3), instead_of="Heun without its third evaluation"),
-    Sampler("exp_heun_2_x0", "Exp Heun 2 x0", _HEUN, evaluations=_TWICE, instead_of="Heun without the exponential"),
-    Sampler("exp_heun_2_x0_sde", "Exp Heun 2 x0 SDE", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
-    Sampler("dpm_2", "DPM2", "KDPM2DiscreteScheduler", evaluations=_TWICE),
-    Sampler("dpm_2_ancestral", "DPM2 a", "KDPM2AncestralDiscreteScheduler", evaluations=_TWICE),
+    Sampler("euler_cfg_pp", "Euler CFG++", _EULER, **_CFG_PP),
+    Sampler("euler_ancestral", "Euler a", _EULER_A, **_NOISE),
+    Sampler("euler_ancestral_cfg_pp", "Euler a CFG++", _EULER_A, **_CFG_PP, **_NOISE),
+    Sampler("heun", "Heun", _HEUN, _TWICE),
+    Sampler("heunpp2", "HeunPP2", _HEUN, (3, -3), "Heun without its third evaluation"),
+    Sampler("exp_heun_2_x0", "Exp Heun 2 x0", _HEUN, _TWICE, "Heun without the exponential"),
+    Sampler("exp_heun_2_x0_sde", "Exp Heun 2 x0 SDE", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
+    Sampler("dpm_2", "DPM2", _DPM2, _TWICE, drops_penultimate=True),
+    Sampler("dpm_2_ancestral", "DPM2 a", _DPM2_A, _TWICE, drops_penultimate=True, **_NOISE),
     Sampler("lms", "LMS", _LMS),
-    Sampler("dpm_fast", "DPM fast", _SINGLE, {"solver_order": 3}, instead_of="DPM-Solver++ of third order"),
-    Sampler("dpm_adaptive", "DPM adaptive", _SINGLE, {"solver_order": 3}, instead_of="fixed steps of third order"),
-    Sampler("dpmpp_2s_ancestral", "DPM++ 2S a", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
-    Sampler("dpmpp_2s_ancestral_cfg_pp", "DPM++ 2S a CFG++", _SINGLE, _SDE2, _TWICE, _NO_CFG_PP),
-    Sampler("dpmpp_sde", "DPM++ SDE", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
-    Sampler("dpmpp_sde_gpu", "DPM++ SDE GPU", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
-    Sampler("dpmpp_2m", "DPM++ 2M", _MULTI, {"solver_order": 2}),
-    Sampler("dpmpp_2m_cfg_pp", "DPM++ 2M CFG++", _MULTI, {"solver_order": 2}, instead_of=_NO_CFG_PP),
-    Sampler("dpmpp_2m_sde", "DPM++ 2M SDE", _MULTI, _SDE2),
-    Sampler("dpmpp_2m_sde_gpu", "DPM++ 2M SDE GPU", _MULTI, _SDE2),
-    Sampler("dpmpp_2m_sde_heun", "DPM++ 2M SDE Heun", _MULTI, {**_SDE2, "solver_type": "heun"}),
-    Sampler("dpmpp_2m_sde_heun_gpu", "DPM++ 2M SDE Heun GPU", _MULTI, {**_SDE2, "solver_type": "heun"}),
-    Sampler("dpmpp_3m_sde", "DPM++ 3M SDE", _MULTI, _SDE3),
-    Sampler("dpmpp_3m_sde_gpu", "DPM++ 3M SDE GPU", _MULTI, _SDE3),
-    Sampler("ddpm", "DDPM", "DDPMScheduler", {"clip_sample": False}),
-    Sampler("lcm", "LCM", "LCMScheduler"),
-    Sampler("ipndm", "IPNDM", _LMS, instead_of="linear multistep with variable steps"),
-    Sampler("ipndm_v", "IPNDM_V", _LMS, instead_of="linear multistep with variable steps"),
-    Sampler("deis", "DEIS", "DEISMultistepScheduler", {"solver_order": 3}, instead_of=_ENDS_EARLY),
-    Sampler("res_multistep", "Res Multistep", _MULTI, {"solver_order": 2}, instead_of="DPM-Solver++ 2M"),
-    Sampler("res_multistep_cfg_pp", "Res Multistep CFG++", _MULTI, {"solver_order": 2}, instead_of=_NO_CFG_PP),
-    Sampler("res_multistep_ancestral", "Res Multistep a", _MULTI, _SDE2, instead_of="DPM-Solver++ 2M SDE"),
-    Sampler("res_multistep_ancestral_cfg_pp", "Res Multistep a CFG++", _MULTI, _SDE2, instead_of=_NO_CFG_PP),
-    Sampler("gradient_estimation", "Gradient Estimation", _EULER, instead_of="Euler without the correction"),
-    Sampler("gradient_estimation_cfg_pp", "Gradient Estimation CFG++", _EULER, instead_of=_NO_CFG_PP),
-    Sampler("er_sde", "ER SDE", _MULTI, _SDE3, instead_of="DPM-Solver++ 3M SDE"),
-    Sampler("seeds_2", "SEEDS 2", _SINGLE, _SDE2, _TWICE, _ONE_EVALUATION),
-    Sampler("seeds_3", "SEEDS 3", _SINGLE, _SDE2, (3, -2), _ONE_EVALUATION),
-    Sampler("sa_solver", "SA-Solver", "SASolverScheduler", instead_of=_ENDS_EARLY),
-    Sampler(
-        "sa_solver_pece", "SA-Solver PECE", "SASolverScheduler", {}, _TWICE, f"SA-Solver in its PEC form; {_ENDS_EARLY}"
-    ),
+    Sampler("dpm_fast", "DPM fast", _3S, differs="DPM-Solver++ of third order"),
+    Sampler("dpm_adaptive", "DPM adaptive", _3S, differs="fixed steps of third order", batch_dependent=True),
+    Sampler("dpmpp_2s_ancestral", "DPM++ 2S a", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
+    Sampler("dpmpp_2s_ancestral_cfg_pp", "DPM++ 2S a CFG++", _2S_SDE, _TWICE, **_CFG_PP, **_NOISE),
+    Sampler("dpmpp_sde", "DPM++ SDE", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
+    Sampler("dpmpp_sde_gpu", "DPM++ SDE GPU", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
+    Sampler("dpmpp_2m", "DPM++ 2M", _2M),
+    Sampler("dpmpp_2m_cfg_pp", "DPM++ 2M CFG++", _2M, **_CFG_PP),
+    Sampler("dpmpp_2m_sde", "DPM++ 2M SDE", _2M_SDE, **_NOISE),
+    Sampler("dpmpp_2m_sde_gpu", "DPM++ 2M SDE GPU", _2M_SDE, **_NOISE),
+    Sampler("dpmpp_2m_sde_heun", "DPM++ 2M SDE Heun", _2M_SDE_HEUN, **_NOISE),
+    Sampler("dpmpp_2m_sde_heun_gpu", "DPM++ 2M SDE Heun GPU", _2M_SDE_HEUN, **_NOISE),
+    Sampler("dpmpp_3m_sde", "DPM++ 3M SDE", _3M_SDE, **_NOISE),
+    Sampler("dpmpp_3m_sde_gpu", "DPM++ 3M SDE GPU", _3M_SDE, **_NOISE),
+    Sampler("ddpm", "DDPM", _DDPM, **_NOISE),
+    Sampler("lcm", "LCM", _LCM, **_NOISE),
+    Sampler("ipndm", "IPNDM", _LMS, differs=_VARIABLE_LMS),
+    Sampler("ipndm_v", "IPNDM_V", _LMS, differs=_VARIABLE_LMS),
+    Sampler("deis", "DEIS", _DEIS, differs=_ENDS_EARLY),
+    Sampler("res_multistep", "Res Multistep", _2M, differs="DPM-Solver++ 2M"),
+    Sampler("res_multistep_cfg_pp", "Res Multistep CFG++", _2M, **_CFG_PP),
+    Sampler("res_multistep_ancestral", "Res Multistep a", _2M_SDE, differs="DPM-Solver++ 2M SDE", **_NOISE),
+    Sampler("res_multistep_ancestral_cfg_pp", "Res Multistep a CFG++", _2M_SDE, **_CFG_PP, **_NOISE),
+    Sampler("gradient_estimation", "Gradient Estimation", _EULER, differs="Euler without the correction"),
+    Sampler("gradient_estimation_cfg_pp", "Gradient Estimation CFG++", _EULER, **_CFG_PP),
+    Sampler("er_sde", "ER SDE", _3M_SDE, differs="DPM-Solver++ 3M SDE", **_NOISE),
+    Sampler("seeds_2", "SEEDS 2", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
+    Sampler("seeds_3", "SEEDS 3", _2S_SDE, (3, -2), _ONE_EVALUATION, **_NOISE),
+    Sampler("sa_solver", "SA-Solver", _SA, differs=_ENDS_EARLY, **_NOISE),
+    Sampler("sa_solver_pece", "SA-Solver PECE", _SA, _TWICE, f"SA-Solver in its PEC form; {_ENDS_EARLY}", **_NOISE),
     # ComfyUI's ddim is its euler: the same deterministic step, and it takes every schedule.
     Sampler("ddim", "DDIM", _EULER),
-    Sampler("uni_pc", "UniPC", _UNIPC, _BH2, instead_of="UniPC B2: diffusers' B1 is not a number at zero noise"),
-    Sampler("uni_pc_bh2", "UniPC BH2", _UNIPC, _BH2),
+    Sampler("uni_pc", "UniPC", _UNIPC, differs=_NO_B1, drops_penultimate=True),
+    Sampler("uni_pc_bh2", "UniPC BH2", _UNIPC, drops_penultimate=True),
 )
 
-SCHEDULES: tuple[Schedule, ...] = (
-    Schedule("simple", "Simple"),
-    Schedule("sgm_uniform", "SGM Uniform"),
-    Schedule("karras", "Karras"),
-    Schedule("exponential", "Exponential"),
-    Schedule("ddim_uniform", "DDIM"),
-    Schedule("beta", "Beta"),
-    Schedule("normal", "Normal"),
-    Schedule("linear_quadratic", "Linear Quadratic"),
-    Schedule("kl_optimal", "KL Optimal"),
-)
+_OTHER_SCHEDULE_TYPES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
+"""A1111's schedule types that ComfyUI lacks → the nearest. Automatic is Karras for its DPM samplers, Uniform for
+others."""
 
-_OTHER_SCHEDULE_NAMES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
-"""A1111's schedule types without an equal in ComfyUI. Automatic is Karras for its DPM samplers, Uniform for others."""
-
-_BY_NAME = {row.name: row for row in SAMPLERS}
-_BY_DISPLAY = {row.display.casefold(): row for row in SAMPLERS}
-_SCHEDULE_BY_NAME = {row.name: row for row in SCHEDULES}
-_SCHEDULE_BY_DISPLAY = {row.display.casefold(): row for row in SCHEDULES}
+_BY_NAME = {sampler.name: sampler for sampler in SAMPLERS}
+_BY_DISPLAY = {sampler.display.casefold(): sampler for sampler in SAMPLERS}
+_SCHEDULER_NAMES = {name.casefold(): row.name for row in SCHEDULERS for name in (row.display, row.name)}
 
 SAMPLER_NAMES = tuple(_BY_NAME)
-SCHEDULER_NAMES = tuple(_SCHEDULE_BY_NAME)
+
+
+def find_sampler(name: str) -> Sampler:
+    """Return the row of ComfyUI's sampler `name`. Raises InvalidInputError."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise unknown_name("sampler", name, SAMPLER_NAMES) from None
 
 
 def evaluations(sampler: str, steps: int) -> int:
-    """How often ComfyUI evaluates the model for `steps` steps of `sampler` (`dpm_adaptive` ignores steps: a guess).
-
-    Raises InvalidInputError for an unknown sampler.
-    """
-    a, b = sampler_row(sampler).evaluations
+    """Return how often ComfyUI evaluates the model for `steps` steps of `sampler`. Raises InvalidInputError."""
+    a, b = find_sampler(sampler).evaluations
     return max(1, a * steps + b)
 
 
 def a1111_name(sampler: str, scheduler: str) -> tuple[str, str]:
     """A1111's (sampler, schedule type), as in `Sampler: DPM++ 2M, Schedule type: Karras`. Raises InvalidInputError."""
-    return sampler_row(sampler).display, schedule_row(scheduler).display
+    return find_sampler(sampler).display, find_scheduler(scheduler).display
 
 
-def from_a1111(name: str, schedule: str | None = None) -> tuple[str, str]:
+def from_a1111(name: str, schedule_type: str | None = None) -> tuple[str, str]:
     """ComfyUI's (sampler, scheduler) for A1111's names; `DPM++ 2M Karras` is understood too.
 
     Without a schedule type A1111 spaced the steps evenly, which is ComfyUI's `normal`. Raises InvalidInputError.
     """
-    label = name.strip()
-    row = _BY_DISPLAY.get(label.casefold()) or _BY_NAME.get(label.casefold())
-    if row is None and " " in label:
-        head, tail = label.rsplit(" ", 1)
-        row = _BY_DISPLAY.get(head.casefold())
-        if row is not None and tail.casefold() in _SCHEDULE_BY_DISPLAY:
-            return row.name, _from_schedule_type(schedule or tail, row)
-        row = None
-    if row is None:
-        raise _unknown("sampler", name, [entry.display for entry in SAMPLERS])
-    return row.name, _from_schedule_type(schedule or "Uniform", row)
+    label = name.strip().casefold()
+    sampler = _BY_DISPLAY.get(label) or _BY_NAME.get(label)
+    if sampler is None:
+        head, _, tail = label.rpartition(" ")
+        if tail not in _SCHEDULER_NAMES or head not in _BY_DISPLAY:
+            raise unknown_name("sampler", name, [row.display for row in SAMPLERS])
+        sampler, schedule_type = _BY_DISPLAY[head], schedule_type or tail
+    return sampler.name, _from_schedule_type(schedule_type or "Uniform", sampler)
 
 
-def sampler_row(name: str) -> Sampler:
-    """The row of ComfyUI's sampler. Raises InvalidInputError."""
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise _unknown("sampler", name, SAMPLER_NAMES) from None
-
-
-def schedule_row(name: str) -> Schedule:
-    """The row of ComfyUI's scheduler. Raises InvalidInputError."""
-    try:
-        return _SCHEDULE_BY_NAME[name]
-    except KeyError:
-        raise _unknown("scheduler", name, SCHEDULER_NAMES) from None
-
-
-def _from_schedule_type(schedule: str, sampler: Sampler) -> str:
-    key = schedule.strip().casefold()
+def _from_schedule_type(schedule_type: str, sampler: Sampler) -> str:
+    key = schedule_type.strip().casefold()
     if key == "automatic" and not sampler.display.startswith("DPM"):
         return "normal"
-    row = _SCHEDULE_BY_DISPLAY.get(key) or _SCHEDULE_BY_NAME.get(key)
-    if row is not None:
-        return row.name
-    if key in _OTHER_SCHEDULE_NAMES:
-        return _OTHER_SCHEDULE_NAMES[key]
-    raise _unknown("schedule type", schedule, [entry.display for entry in SCHEDULES])
-
-
-def _unknown(kind: str, name: str, known: Sequence[str]) -> InvalidInputError:
-    close = get_close_matches(str(name), known, n=3, cutoff=0.4)
-    return InvalidInputError(
-        f"unknown {kind} {name!r}; " + (f"did you mean {', '.join(close)}?" if close else "known: " + ", ".join(known))
-    )
+    if found := _SCHEDULER_NAMES.get(key) or _OTHER_SCHEDULE_TYPES.get(key):
+        return found
+    raise unknown_name("schedule type", schedule_type, [row.display for row in SCHEDULERS])

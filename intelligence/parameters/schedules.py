@@ -1,16 +1,20 @@
-"""Noise levels (sigmas) that a run steps through: explicit schedules, and what ComfyUI's own ones come to.
+"""Noise levels (sigmas) that a run steps through: explicit schedules, and those that ComfyUI's schedulers make.
 
-ComfyUI's own schedules are followed here for predictions, on the noise levels that SD and SDXL were trained with, and
-for diffusers, on those of the loaded model. While it samples, ComfyUI is asked itself.
+ComfyUI's schedulers are computed here for predictions, on the noise levels that SD and SDXL were trained with, and for
+diffusers, on those of the loaded model. While ComfyUI samples, its own functions are called.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from itertools import accumulate
+
+from ..errors import InvalidInputError
 
 AYS_TABLES: dict[str, tuple[float, ...]] = {
     "ays": (
@@ -29,6 +33,38 @@ TRAINED_STEPS = 1000
 BETA_ENDS = (0.00085, 0.012)
 """SD and SDXL: 1000 betas, evenly spaced in their square roots."""
 
+Trained = tuple[float, ...]
+"""A model's sigmas at its training steps, rising."""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A scheduler (spacing of the noise levels) of ComfyUI's."""
+
+    name: str
+    display: str
+    """A1111's schedule type."""
+    sigmas: Callable[[int, Trained], list[float]]
+    """(steps, trained) → the sigmas at which the steps start [comfy/samplers.py]."""
+    fits_zsnr: bool = False
+    """Follows the model's own training steps. The others would spend most steps of a model with zero terminal SNR above
+    sigma 60: karras-10 6 of 10 [measured at sigma_max 4518.8]."""
+
+
+def find_scheduler(name: str) -> Scheduler:
+    """Return the row of ComfyUI's scheduler `name`. Raises InvalidInputError."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise unknown_name("scheduler", name, SCHEDULER_NAMES) from None
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str]) -> InvalidInputError:
+    """Return the error for a `name` that is not among `known`, with those that come close."""
+    close = get_close_matches(str(name), known, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return InvalidInputError(f"unknown {kind} {name!r}; {hint}")
+
 
 def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
     """`steps` + 1 sigmas of an explicit schedule, ending in 0; log-linearly interpolated for other counts than 10."""
@@ -43,14 +79,14 @@ def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
 
 
 @cache
-def core_sigmas(scheduler: str, steps: int, trained: tuple[float, ...] | None = None) -> tuple[float, ...]:
-    """The sigmas of ComfyUI's `scheduler` [comfy/samplers.py] before the final 0. One that core does not have is taken
-    for `normal`.
+def core_sigmas(scheduler: str, steps: int, trained: Trained | None = None) -> tuple[float, ...]:
+    """The sigmas of ComfyUI's `scheduler` before the final 0; `normal` stands in for one that core does not have.
 
     `trained`: the model's sigmas at its training steps, rising; None: those of an epsilon model of SD's or SDXL's usual
     training.
     """
-    return tuple(_SCHEDULES.get(scheduler, _normal)(steps, trained or usual_sigmas()))
+    row = _BY_NAME.get(scheduler, _BY_NAME["normal"])
+    return tuple(row.sigmas(steps, trained or usual_sigmas()))
 
 
 @cache
@@ -62,9 +98,6 @@ def usual_sigmas() -> tuple[float, ...]:
         product *= 1 - (low + (high - low) * index / (TRAINED_STEPS - 1)) ** 2
         sigmas.append(math.sqrt((1 - product) / product))
     return tuple(sigmas)
-
-
-Trained = tuple[float, ...]
 
 
 def _at(step: float, trained: Trained) -> float:
@@ -124,32 +157,37 @@ def _linear_quadratic(steps: int, trained: Trained) -> list[float]:
     return [(1 - part) * trained[-1] for part in gone]
 
 
-_SCHEDULES: dict[str, Callable[[int, Trained], list[float]]] = {
-    "normal": _normal,
-    "sgm_uniform": _sgm_uniform,
-    "simple": _simple,
-    "ddim_uniform": _ddim_uniform,
-    "karras": _karras,
-    "exponential": _exponential,
-    "kl_optimal": _kl_optimal,
-    "beta": _beta,
-    "linear_quadratic": _linear_quadratic,
-}
-
-
-BETA_SHAPE = 0.6
-BETA_PARTS = 4000
+_BETA_SHAPE = 0.6
+_BETA_PARTS = 4000
 
 
 def _beta_quantile(probability: float) -> float:
     """Quantile of the beta distribution with both shapes 0.6."""
     cumulative = _beta_cumulative()
     part = bisect(cumulative, probability * cumulative[-1])
-    return math.sin(min(part + 0.5, BETA_PARTS) * math.pi / 2 / BETA_PARTS) ** 2
+    return math.sin(min(part + 0.5, _BETA_PARTS) * math.pi / 2 / _BETA_PARTS) ** 2
 
 
 @cache
 def _beta_cumulative() -> tuple[float, ...]:
     """Its integral up to a rising angle u, with x = sin²(u): without the poles that the density has at 0 and 1."""
-    angles = ((part + 0.5) * math.pi / 2 / BETA_PARTS for part in range(BETA_PARTS))
-    return tuple(accumulate((math.sin(angle) * math.cos(angle)) ** (2 * BETA_SHAPE - 1) for angle in angles))
+    angles = ((part + 0.5) * math.pi / 2 / _BETA_PARTS for part in range(_BETA_PARTS))
+    return tuple(accumulate((math.sin(angle) * math.cos(angle)) ** (2 * _BETA_SHAPE - 1) for angle in angles))
+
+
+SCHEDULERS: tuple[Scheduler, ...] = (
+    Scheduler("simple", "Simple", _simple, fits_zsnr=True),
+    Scheduler("sgm_uniform", "SGM Uniform", _sgm_uniform, fits_zsnr=True),
+    Scheduler("karras", "Karras", _karras),
+    Scheduler("exponential", "Exponential", _exponential),
+    Scheduler("ddim_uniform", "DDIM", _ddim_uniform, fits_zsnr=True),
+    Scheduler("beta", "Beta", _beta),
+    Scheduler("normal", "Normal", _normal, fits_zsnr=True),
+    Scheduler("linear_quadratic", "Linear Quadratic", _linear_quadratic),
+    Scheduler("kl_optimal", "KL Optimal", _kl_optimal),
+)
+
+_BY_NAME = {scheduler.name: scheduler for scheduler in SCHEDULERS}
+
+SCHEDULER_NAMES = tuple(_BY_NAME)
+ZSNR_SCHEDULERS = frozenset(scheduler.name for scheduler in SCHEDULERS if scheduler.fits_zsnr)

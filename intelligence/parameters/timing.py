@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..config import EMBEDDED_MODEL
 from ..models import Architecture
 from .parameters import Improvements
-from .samplers import evaluations
+from .samplers import evaluations, find_sampler
 from .schedules import core_sigmas, schedule_sigmas
 
 MEGAPIXEL = 1024 * 1024
@@ -85,7 +85,7 @@ def step_sigmas(
     sampler: str, scheduler: str, steps: int, trained: tuple[float, ...] | None = None
 ) -> tuple[float, ...]:
     """The sigmas at which each step starts, as ComfyUI's KSampler has them; see `core_sigmas`."""
-    if sampler in DROP_PENULTIMATE:
+    if find_sampler(sampler).drops_penultimate:
         return core_sigmas(scheduler, steps + 1, trained)[:-1]
     return core_sigmas(scheduler, steps, trained)
 
@@ -100,14 +100,7 @@ def evaluation_items(
     """
     if cfg <= 1:
         return count
-    if improvements is None or not improvements.limits_guidance or sampler.endswith(UNSAVED):
+    if improvements is None or not improvements.limits_guidance or find_sampler(sampler).cfg_pp:
         return 2 * count
     share = sum(improvements.guides(sigma) for sigma in sigmas) / len(sigmas)
     return round(count * (1 + share))
-
-
-UNSAVED = "_cfg_pp"
-"""End of the names of samplers that need the negative prompt in every step: nothing is saved there."""
-
-DROP_PENULTIMATE = frozenset(("dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"))
-"""Samplers that ComfyUI gives one step more of a core schedule, without its last noise level."""

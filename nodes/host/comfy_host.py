@@ -21,6 +21,7 @@ from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryManager, MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.parameters.samplers import find_sampler
 from . import scout_hooks
 from .core_nodes import core_nodes
 from .device_memory import fit
@@ -28,33 +29,6 @@ from .guider import Forward, Guider, has_easycache, improved
 from .out_of_memory import Attempts
 from .plan_hooks import apply_plan
 from .vae_decode import decode
-
-NOISELESS = frozenset(
-    (
-        "euler",
-        "euler_cfg_pp",
-        "heun",
-        "heunpp2",
-        "exp_heun_2_x0",
-        "dpm_2",
-        "lms",
-        "dpm_fast",
-        "dpmpp_2m",
-        "dpmpp_2m_cfg_pp",
-        "ipndm",
-        "ipndm_v",
-        "deis",
-        "res_multistep",
-        "res_multistep_cfg_pp",
-        "gradient_estimation",
-        "gradient_estimation_cfg_pp",
-        "ddim",
-        "uni_pc",
-        "uni_pc_bh2",
-    )
-)
-"""Samplers that draw no noise on the way, each image apart from the others in the batch: only with these does an image
-come out the same (but for the last bits) in one pass with others."""
 
 RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 """Keys of an empty LATENT that say what it was made for; not of a sampled one."""
@@ -212,7 +186,7 @@ class ComfyHost:
 
     def _share_passes(self, plan: GenerationPlan, images: int) -> bool:
         """Whether images are to share forward batches."""
-        separable = self.one_pass and plan.parameters.sampler_name in NOISELESS
+        separable = self.one_pass and not find_sampler(plan.parameters.sampler_name).batch_dependent
         return images > 1 and (self.batch_seed is not None or separable)
 
     def _pass_size(self, plan: GenerationPlan, images: int) -> int:
@@ -226,7 +200,7 @@ class ComfyHost:
             return (
                 f"sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once",
             )
-        if self.batch_seed is None and self.one_pass and images > 1 and sampler not in NOISELESS:
+        if self.batch_seed is None and self.one_pass and images > 1 and find_sampler(sampler).batch_dependent:
             return (f"sampled one by one: {sampler} draws noise on the way, which would differ in one pass",)
         return ()
 

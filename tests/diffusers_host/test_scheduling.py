@@ -16,9 +16,8 @@ from intelligence.errors import InvalidInputError
 from intelligence.generation.diffusers_host.scheduling import make_scheduler
 from intelligence.generation.diffusers_host.unet import sigma_at
 from intelligence.parameters import OptimizedParameters
-from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, SCHEDULER_NAMES
-from intelligence.parameters.schedules import core_sigmas, schedule_sigmas, usual_sigmas
-from intelligence.parameters.timing import DROP_PENULTIMATE
+from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, SigmaInput, find_sampler
+from intelligence.parameters.schedules import SCHEDULER_NAMES, core_sigmas, schedule_sigmas, usual_sigmas
 
 pytestmark = pytest.mark.usefixtures("standalone")
 
@@ -27,10 +26,6 @@ KARRAS_BY_ITS_AUTHOR = {**SDXL, "use_karras_sigmas": True, "algorithm_type": "sd
 ZSNR = {**SDXL, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 SPREAD = 0.6
 """Standard deviation of the pictures that the model of these tests knows: D(x, σ) = x · s² / (s² + σ²)."""
-
-DOUBLED = ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler")
-IN_TRAINING_STEPS = ("DDPMScheduler", "LCMScheduler")
-NOT_TO_ZERO = ("DEISMultistepScheduler", "SASolverScheduler")
 
 
 def made(sampler: str, scheduler: str, steps: int, config: dict[str, Any] = SDXL, **settings: Any) -> Any:
@@ -49,7 +44,7 @@ def made(sampler: str, scheduler: str, steps: int, config: dict[str, Any] = SDXL
 
 
 def core(sampler: str, scheduler: str, steps: int) -> tuple[float, ...]:
-    more = sampler in DROP_PENULTIMATE
+    more = find_sampler(sampler).drops_penultimate
     return core_sigmas(scheduler, steps + more)[: -1 if more else None]
 
 
@@ -64,15 +59,15 @@ def test_the_noise_levels_are_those_of_comfyui(row: Any) -> None:
         for config in (SDXL, KARRAS_BY_ITS_AUTHOR):
             found = made(row.name, scheduler, 12, config)
             wanted = core(row.name, scheduler, 12)
-            if row.diffusers in IN_TRAINING_STEPS:
+            if row.diffusers.sigmas is SigmaInput.TRAINING_STEPS:
                 stepped = [sigma_at(found, timestep) for timestep in found.timesteps]
                 # Where a level lies half way between two steps either may be taken.
                 assert stepped == pytest.approx(list(dict.fromkeys(map(in_training, wanted))), rel=6e-3)
                 continue
             stepped = found.sigmas.tolist()
-            if row.diffusers in DOUBLED:
+            if row.diffusers.sigmas is SigmaInput.OUTER_STEPS:
                 stepped = list(dict.fromkeys(stepped))
-            end = usual_sigmas()[0] if row.diffusers in NOT_TO_ZERO else 0.0
+            end = usual_sigmas()[0] if row.diffusers.sigmas is SigmaInput.ABOVE_ZERO else 0.0
             assert stepped == pytest.approx((*wanted, end), rel=1e-3)
 
 
@@ -189,4 +184,4 @@ def test_unknown_names_are_refused() -> None:
 def test_the_list_of_differences_is_true() -> None:
     text = (Path(package.__file__).parent / "README.md").read_text(encoding="utf-8")
     listed = [line for line in text.splitlines() if line.startswith("| `")]
-    assert listed == [f"| `{row.name}` | {row.instead_of} |" for row in SAMPLERS if row.instead_of]
+    assert listed == [f"| `{row.name}` | {row.differs} |" for row in SAMPLERS if row.differs]

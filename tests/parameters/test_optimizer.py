@@ -15,8 +15,7 @@ from intelligence.memory import Resources
 from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
 from intelligence.parameters.optimizer import ALIASES, OVERRIDES
-from intelligence.parameters.profiles import ZSNR_SCHEDULERS
-from intelligence.parameters.samplers import SCHEDULER_NAMES
+from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS
 from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis
 from intelligence.records import Source

@@ -10,9 +10,8 @@ from intelligence.errors import InvalidInputError
 from intelligence.models import Architecture, Family, FamilyFinding
 from intelligence.models.family import DISTILLED
 from intelligence.parameters import profile, profile_for
-from intelligence.parameters.profiles import ZSNR_SCHEDULERS
-from intelligence.parameters.samplers import SAMPLER_NAMES, SCHEDULER_NAMES
-from intelligence.parameters.schedules import schedule_sigmas
+from intelligence.parameters.samplers import SAMPLER_NAMES
+from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS, schedule_sigmas
 from intelligence.prompt import ArtisticStyle
 
 

@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.parameters.samplers import (
-    SAMPLER_NAMES,
-    SCHEDULER_NAMES,
-    a1111_name,
-    evaluations,
-    from_a1111,
-    schedule_row,
-)
+from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, a1111_name, evaluations, from_a1111
+from intelligence.parameters.schedules import SCHEDULER_NAMES, find_scheduler
 
-COMFYUI_SAMPLERS = """
-euler euler_cfg_pp euler_ancestral euler_ancestral_cfg_pp heun heunpp2 exp_heun_2_x0 exp_heun_2_x0_sde dpm_2
-dpm_2_ancestral lms dpm_fast dpm_adaptive dpmpp_2s_ancestral dpmpp_2s_ancestral_cfg_pp dpmpp_sde dpmpp_sde_gpu
-dpmpp_2m dpmpp_2m_cfg_pp dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu dpmpp_3m_sde
-dpmpp_3m_sde_gpu ddpm lcm ipndm ipndm_v deis res_multistep res_multistep_cfg_pp res_multistep_ancestral
-res_multistep_ancestral_cfg_pp gradient_estimation gradient_estimation_cfg_pp er_sde seeds_2 seeds_3 sa_solver
-sa_solver_pece ddim uni_pc uni_pc_bh2
-"""
+from ..comfyui import locate
 
 
-def test_every_comfyui_sampler_has_a_row() -> None:
-    assert set(SAMPLER_NAMES) == set(COMFYUI_SAMPLERS.split())
+@pytest.fixture(scope="module")
+def comfyui() -> Path:
+    """ComfyUI's folder on this machine."""
+    try:
+        return locate.checkout()
+    except locate.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="module")
+def core(comfyui: Path) -> dict[str, ast.expr]:
+    """What ComfyUI's comfy/samplers.py assigns, by name."""
+    tree = ast.parse((comfyui / "comfy" / "samplers.py").read_text(encoding="utf-8"))
+    assigned = (node for node in ast.walk(tree) if isinstance(node, ast.Assign))
+    return {target.id: node.value for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+
+
+def strings(node: ast.AST) -> set[str]:
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def test_rows_are_the_samplers_of_comfyui(core: dict[str, ast.expr]) -> None:
+    assert set(SAMPLER_NAMES) == strings(core["KSAMPLER_NAMES"]) | strings(core["SAMPLER_NAMES"])
+
+
+def test_rows_are_the_schedulers_of_comfyui(core: dict[str, ast.expr]) -> None:
+    handlers = core["SCHEDULER_HANDLERS"]
+    assert isinstance(handlers, ast.Dict)
+    assert set(SCHEDULER_NAMES) == {name for key in handlers.keys if key for name in strings(key)}
+
+
+def test_drops_penultimate_is_that_of_comfyui(core: dict[str, ast.expr]) -> None:
+    dropping = {sampler.name for sampler in SAMPLERS if sampler.drops_penultimate}
+    assert dropping == strings(core["DISCARD_PENULTIMATE_SIGMA_SAMPLERS"])
+
+
+def test_samplers_with_a_noise_source_in_comfyui_depend_on_the_batch(comfyui: Path) -> None:
+    tree = ast.parse((comfyui / "comfy" / "k_diffusion" / "sampling.py").read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    noisy = {node.name for node in functions if "noise_sampler" in {argument.arg for argument in node.args.args}}
+    unused = {"dpm_fast", "res_multistep", "res_multistep_cfg_pp"}  # at eta 0, which KSampler leaves it at
+    expected = ({name.removeprefix("sample_") for name in noisy} & set(SAMPLER_NAMES)) - unused
+    assert {sampler.name for sampler in SAMPLERS if sampler.batch_dependent} == expected
+
+
+def test_cfg_pp_samplers_are_those_named_so() -> None:
+    assert all(sampler.cfg_pp == sampler.name.endswith("_cfg_pp") for sampler in SAMPLERS)
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
@@ -61,7 +96,7 @@ def test_a1111_writes_sampler_and_schedule_apart() -> None:
     ("call", "hint"),
     [
         (lambda: a1111_name("dpmpp_2n", "karras"), "dpmpp_2m"),
-        (lambda: schedule_row("karas"), "karras"),
+        (lambda: find_scheduler("karas"), "karras"),
         (lambda: from_a1111("DPM++ 2N"), "DPM\\+\\+ 2M"),
         (lambda: from_a1111("Euler", "Karas"), "Karras"),
         (lambda: evaluations("???", 20), "euler"),

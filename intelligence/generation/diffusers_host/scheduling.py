@@ -7,116 +7,111 @@ from functools import partial
 from typing import Any
 
 from ...parameters import OptimizedParameters
-from ...parameters.samplers import sampler_row, schedule_row
+from ...parameters.samplers import SigmaInput, find_sampler
+from ...parameters.schedules import find_scheduler
 from ..run_timer import sigmas_of
 from ..standalone import quiet
 
-_OF_THE_MODEL = (
+_MODEL_OPTIONS = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr"),
 )
-"""What a loaded model's scheduler configuration says of the model; the rest is how its author sampled."""
+"""Entries of a loaded model's scheduler configuration that describe the model; its author's sampling is left out."""
 
-_LEAST_ALPHA = 2.0**-24
-"""What diffusers' Euler takes for zero in a schedule with zero terminal SNR."""
+_MIN_ALPHA = 2.0**-24
+"""Stands for zero in a schedule with zero terminal SNR, as in diffusers' EulerDiscreteScheduler."""
 
 
 def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, tuple[str, ...]]:
-    """(diffusers scheduler, notes) for `parameters`; `config` is the loaded model's own scheduler configuration.
+    """Return (diffusers scheduler, notes) for `parameters`; `config` is the loaded model's own scheduler configuration.
 
     It steps through the plan's sigmas, or those of ComfyUI's scheduler, whatever number of steps it is asked for. The
     notes say where the method only stands in for ComfyUI's. Raises InvalidInputError for unknown names.
     """
     import diffusers
 
-    row = sampler_row(parameters.sampler_name)
-    schedule_row(parameters.scheduler)
+    sampler = find_sampler(parameters.sampler_name)
+    find_scheduler(parameters.scheduler)
     notes = []
     if parameters.improvements.easycache:
         notes.append("diffusers has no EasyCache; every step is computed")
-    if row.instead_of:
-        notes.append(f"diffusers has no equal of {row.name}: {row.instead_of}")
-    model = {name: config[name] for name in _OF_THE_MODEL if name in config}
-    put, arguments = _WAYS.get(row.diffusers, (_one_by_one, {}))
+    if sampler.differs:
+        notes.append(f"diffusers has no equal of {sampler.name}: {sampler.differs}")
+    model = {name: config[name] for name in _MODEL_OPTIONS if name in config}
+    name, sigma_input, options = sampler.diffusers
     with quiet():
-        scheduler = getattr(diffusers, row.diffusers).from_config(model, **row.arguments, **arguments)
-    trained = _trained(scheduler)
+        scheduler = getattr(diffusers, name).from_config(model, **options)
+    trained = _trained_sigmas(scheduler)
     sigmas = sigmas_of(parameters, trained)
     # ComfyUI's noise at the start is scaled by √(1 + σ²) where all is noise, else by σ.
     scheduler.register_to_config(timestep_spacing="leading" if sigmas[0] >= trained[-1] * (1 - 1e-5) else "linspace")
-    put(scheduler, sigmas, trained)
+    _SET_SIGMAS[sigma_input](scheduler, sigmas, trained)
     return scheduler, tuple(notes)
 
 
-def _trained(scheduler: Any) -> tuple[float, ...]:
+def _trained_sigmas(scheduler: Any) -> tuple[float, ...]:
     """The sigmas of the training steps, rising."""
-    alphas = scheduler.alphas_cumprod.double().clamp(min=_LEAST_ALPHA)
+    alphas = scheduler.alphas_cumprod.double().clamp(min=_MIN_ALPHA)
     return tuple((((1 - alphas) / alphas) ** 0.5).tolist())
 
 
-def _nearest(sigmas: tuple[float, ...], trained: tuple[float, ...]) -> list[int]:
-    """The training step of each sigma but the last, as ComfyUI takes it."""
+def _training_steps(sigmas: tuple[float, ...], trained: tuple[float, ...]) -> list[int]:
+    """The training step nearest to each sigma but the last, by logarithm as in ComfyUI."""
     import numpy as np
 
     logs = np.log(trained)
     return [int(np.abs(logs - np.log(sigma)).argmin()) for sigma in sigmas[:-1]]
 
 
-def _one_by_one(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
-    """For schedulers that step from one sigma to the next: they keep them, and a timestep for each, in the same two
-    fields, though most take none of one's own."""
+def _set_each_step(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
+    """Overwrite the sigmas, and a timestep for each, in the two fields that such schedulers keep them in, as most of
+    them take no sigmas from outside."""
     import torch
 
     set_timesteps = scheduler.set_timesteps
 
-    def with_these_sigmas(_steps: int | None = None, device: Any = None, **_: Any) -> None:
+    def set_own_sigmas(_steps: int | None = None, device: Any = None, **_: Any) -> None:
         set_timesteps(len(sigmas) - 1, device=device)
-        timesteps = torch.tensor(_nearest(sigmas, trained), device=device)
+        timesteps = torch.tensor(_training_steps(sigmas, trained), device=device)
         scheduler.timesteps = timesteps.to(scheduler.timesteps.dtype)
         scheduler.sigmas = torch.tensor(sigmas, dtype=scheduler.sigmas.dtype, device=scheduler.sigmas.device)
         scheduler.set_begin_index(0)
 
-    scheduler.set_timesteps = with_these_sigmas
+    scheduler.set_timesteps = set_own_sigmas
 
 
-def _not_to_zero(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
-    """For those that are not a number at sigma 0."""
-    _one_by_one(scheduler, (*sigmas[:-1], min(trained[0], sigmas[-2])), trained)
+def _set_above_zero(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
+    _set_each_step(scheduler, (*sigmas[:-1], min(trained[0], sigmas[-2])), trained)
 
 
-def _between(scheduler: Any, sigmas: tuple[float, ...], _trained: tuple[float, ...]) -> None:
-    """For second-order methods, which lay out their inner steps themselves, around what should be Karras' sigmas."""
+def _set_outer_steps(scheduler: Any, sigmas: tuple[float, ...], _trained: tuple[float, ...]) -> None:
+    """Pass the sigmas for Karras' sigmas, around which the scheduler then lays out its inner steps."""
     import numpy as np
 
     set_timesteps = scheduler.set_timesteps
     scheduler._convert_to_karras = lambda in_sigmas, num_inference_steps: np.array(sigmas[:-1])
 
-    def with_these_sigmas(_steps: int | None = None, device: Any = None, **_: Any) -> None:
+    def set_own_sigmas(_steps: int | None = None, device: Any = None, **_: Any) -> None:
         set_timesteps(len(sigmas) - 1, device=device)
         scheduler.set_begin_index(0)
 
-    scheduler.set_timesteps = with_these_sigmas
+    scheduler.set_timesteps = set_own_sigmas
 
 
-def _by_training_steps(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
-    """For those that know training steps only."""
-    scheduler.set_timesteps = partial(_set_training_steps, scheduler.set_timesteps, _nearest(sigmas, trained))
+def _set_training_steps(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
+    timesteps = list(dict.fromkeys(_training_steps(sigmas, trained)))
+    scheduler.set_timesteps = partial(_set_timesteps, scheduler.set_timesteps, timesteps)
 
 
-def _set_training_steps(
+def _set_timesteps(
     set_timesteps: Callable[..., None], timesteps: list[int], _steps: int | None = None, device: Any = None, **_: Any
 ) -> None:
-    set_timesteps(timesteps=list(dict.fromkeys(timesteps)), device=device)
+    set_timesteps(timesteps=timesteps, device=device)
 
 
-_KARRAS = {"use_karras_sigmas": True}
-_WAYS: dict[str, tuple[Callable[[Any, tuple[float, ...], tuple[float, ...]], None], dict[str, Any]]] = {
-    "HeunDiscreteScheduler": (_between, _KARRAS),
-    "KDPM2DiscreteScheduler": (_between, _KARRAS),
-    "KDPM2AncestralDiscreteScheduler": (_between, _KARRAS),
-    "DEISMultistepScheduler": (_not_to_zero, {}),
-    "SASolverScheduler": (_not_to_zero, {}),
-    "DDPMScheduler": (_by_training_steps, {}),
-    "LCMScheduler": (_by_training_steps, {}),
+_SET_SIGMAS: dict[SigmaInput, Callable[[Any, tuple[float, ...], tuple[float, ...]], None]] = {
+    SigmaInput.EACH_STEP: _set_each_step,
+    SigmaInput.ABOVE_ZERO: _set_above_zero,
+    SigmaInput.OUTER_STEPS: _set_outer_steps,
+    SigmaInput.TRAINING_STEPS: _set_training_steps,
 }
-"""How sigmas are put into a scheduler, and what it is made with for that; all others: one by one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...parameters import OptimizedParameters
-from ...parameters.timing import UNSAVED
+from ...parameters.samplers import find_sampler
 from ..scouting import Player, Recording
 
 
@@ -40,7 +40,7 @@ def watched(pipe: Any, parameters: OptimizedParameters, forward: Forward) -> Ite
     inner = unet.forward
     before = vars(unet).get("forward")
     improvements = parameters.improvements
-    limited = improvements.limits_guidance and not parameters.sampler_name.endswith(UNSAVED)
+    limited = improvements.limits_guidance and not find_sampler(parameters.sampler_name).cfg_pp
 
     def computed(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
         guided = not limited or improvements.guides(sigma_at(pipe.scheduler, timestep))
