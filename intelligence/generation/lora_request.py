@@ -1,15 +1,110 @@
-"""LoRAs that a person named outside the prompt: a confirmed selection (JSON), a LORA_STACK, or a Python argument."""
+"""A choice of LoRAs as a user asks for it: mode, limits, and LoRAs named outside the prompt.
+
+Those come as a confirmed selection (JSON), a LORA_STACK, or a Python argument.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-from ..config import MAX_LORA_STRENGTH, is_number
+from ..config import MAX_LORA_STRENGTH, LoRAPreferences, OperationMode, is_number
 from ..errors import InvalidInputError
-from ..prompt import LoRATag
+from ..models import ModelEvidence
+from ..prompt import LoRATag, PromptAnalysis
+from ..records import Reason
+from .batch import lora_variants
+from .planner import Planner
+from .stages import Recommendations
 
 DEFAULT_STRENGTH = 1.0
+
+UNCONFIRMED = (
+    "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
+    "use_suggestions."
+)
+
+
+class OnUnconfirmed(StrEnum):
+    """What ASSISTED does while no selection is confirmed."""
+
+    ERROR = "error"
+    USE_SUGGESTIONS = "use_suggestions"
+    SUGGEST_ONLY = "suggest_only"
+    """Show suggestions and load no model."""
+
+
+@dataclass(frozen=True)
+class LoRARequest:
+    """What decides over LoRAs beside the prompt and the model."""
+
+    mode: OperationMode = OperationMode.AUTO
+    selection: tuple[LoRATag, ...] | None = None
+    """Confirmed LoRAs, which win over every choice; (): none; None: nothing was confirmed."""
+    on_unconfirmed: OnUnconfirmed = OnUnconfirmed.ERROR
+    stack: tuple[LoRATag, ...] = ()
+    """LoRAs that are applied in any case."""
+    preferences: LoRAPreferences = field(default_factory=LoRAPreferences)
+    quality_tags: bool = True
+    variations: int = 1
+    """Sets of LoRAs to compare."""
+
+    @classmethod
+    def from_text(cls, mode: str, selection: str, on_unconfirmed: str) -> LoRARequest:
+        """Read a request from a workflow's texts; `selection` as in `parse_selection`. Raises InvalidInputError."""
+        for name, value, options in (("mode", mode, OperationMode), ("on_unconfirmed", on_unconfirmed, OnUnconfirmed)):
+            if value not in list(options):
+                raise InvalidInputError(f"{name} must be one of {', '.join(options)}, got {value!r}")
+        confirmed = parse_selection(selection)
+        named = None if confirmed is None else tuple(confirmed)
+        return cls(OperationMode(mode), named, OnUnconfirmed(on_unconfirmed))
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the user has yet to confirm a selection."""
+        return self.mode is OperationMode.ASSISTED and self.selection is None
+
+    @property
+    def suggest_only(self) -> bool:
+        """Whether suggestions are shown and nothing is applied."""
+        return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
+
+    def problem(self, planner: Planner) -> str | None:
+        """Return why this request cannot run on the planner's library, or None."""
+        if self.on_unconfirmed is not OnUnconfirmed.ERROR:
+            return None
+        if self.unconfirmed:
+            return UNCONFIRMED
+        missing = "; ".join(
+            f"{item.lora_name}: {item.reason.evidence}" for item in planner.unusable(self.selection or ())
+        )
+        if not missing:
+            return None
+        return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
+
+    def recommend(
+        self, planner: Planner, analysis: PromptAnalysis, model: ModelEvidence, notes: Sequence[Reason] = ()
+    ) -> list[Recommendations]:
+        """Return one set of recommendations for each variation, the best first; `notes` lead their reasons."""
+        chosen = planner.recommend(
+            analysis,
+            model,
+            self.preferences,
+            mode=self.mode,
+            named=[*self.stack, *(self.selection or ())],
+            confirmed=self.selection is not None,
+            quality_tags=self.quality_tags,
+        )
+        chosen = replace(chosen, reasons=(*notes, *chosen.reasons))
+        return lora_variants(
+            planner,
+            chosen,
+            1 if self.suggest_only else self.variations,
+            quality_tags=self.quality_tags,
+            dense_text=self.preferences.dense_text,
+        )
 
 
 def parse_selection(text: str) -> list[LoRATag] | None:

@@ -2,11 +2,132 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from intelligence import InvalidInputError
-from intelligence.generation.lora_request import named_loras, parse_selection
+from intelligence import InvalidInputError, LoRAPreferences, OperationMode
+from intelligence.generation.lora_request import (
+    UNCONFIRMED,
+    LoRARequest,
+    OnUnconfirmed,
+    named_loras,
+    parse_selection,
+)
+from intelligence.generation.planner import Planner
+from intelligence.learning import LearningEngine
+from intelligence.models import Architecture, ModelEvidence
 from intelligence.prompt import LoRATag
+from intelligence.records import Message, Reason, Source
+from intelligence.registry import ModelRegistry
+
+from ..lora.library import ANIME, MAGIC, PHOTO
+
+SDXL = ModelEvidence(architecture=Architecture.SDXL)
+
+
+@pytest.fixture(scope="module")
+def planner(tmp_path_factory: pytest.TempPathFactory) -> Planner:
+    folder: Path = tmp_path_factory.mktemp("library")
+    registry = ModelRegistry(folder / "registry.db")
+    for model in (ANIME, MAGIC, PHOTO):
+        registry.register_model(model)
+    return Planner(registry, LearningEngine(folder / "learning.db"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "selection", "on_unconfirmed", "unconfirmed", "suggest_only"),
+    [
+        ("AUTO", "", "error", False, False),
+        ("AUTO", "", "suggest_only", False, False),
+        ("ASSISTED", "", "error", True, False),
+        ("ASSISTED", " \n", "use_suggestions", True, False),
+        ("ASSISTED", "", "suggest_only", True, True),
+        ("ASSISTED", "[]", "suggest_only", False, False),
+        ("MANUAL", "", "error", False, False),
+    ],
+)
+def test_lora_request_from_text(
+    mode: str, selection: str, on_unconfirmed: str, unconfirmed: bool, suggest_only: bool
+) -> None:
+    request = LoRARequest.from_text(mode, selection, on_unconfirmed)
+    assert (request.unconfirmed, request.suggest_only) == (unconfirmed, suggest_only)
+
+
+@pytest.mark.parametrize(
+    ("texts", "match"),
+    [
+        (("auto!", "", "error"), "mode must be one of AUTO, ASSISTED, MANUAL"),
+        (("AUTO", "", "maybe"), "on_unconfirmed must be one of error"),
+        (("AUTO", "nonsense", "error"), "selection must be JSON"),
+    ],
+)
+def test_lora_request_from_bad_text(texts: tuple[str, str, str], match: str) -> None:
+    with pytest.raises(InvalidInputError, match=match):
+        LoRARequest.from_text(*texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (("ASSISTED", "", "error"), UNCONFIRMED),
+        (("ASSISTED", "", "use_suggestions"), None),
+        (("AUTO", '["not_here"]', "use_suggestions"), None),
+        (("AUTO", "[]", "error"), None),
+    ],
+)
+def test_lora_request_problem(planner: Planner, texts: tuple[str, str, str], problem: str | None) -> None:
+    assert LoRARequest.from_text(*texts).problem(planner) == problem
+
+
+def test_lora_request_problem_names_loras_that_are_not_here(planner: Planner) -> None:
+    problem = LoRARequest.from_text("AUTO", '["not_here"]', "error").problem(planner)
+    assert problem is not None and "not_here" in problem and "Remove them from `selection`" in problem
+
+
+def applied(
+    request: LoRARequest, planner: Planner, prompt: str = "anime girl, glowing magic"
+) -> list[dict[str, float]]:
+    """Each variation's LoRAs and their strengths."""
+    return [
+        {lora.lora_name: lora.suggested_alpha for lora in variant.suggested_loras}
+        for variant in request.recommend(planner, planner.analyze(prompt), SDXL)
+    ]
+
+
+def test_lora_request_recommends_from_the_library(planner: Planner) -> None:
+    (chosen,) = applied(LoRARequest(preferences=LoRAPreferences(min_confidence=0.3)), planner)
+    assert set(chosen) == {"anime_style_v2", "magic_effects"}
+
+
+def test_lora_request_applies_selection_and_stack_only(planner: Planner) -> None:
+    stack = (LoRATag("cinematic_photo", 0.4),)
+    for mode in OperationMode:
+        request = LoRARequest(mode, (LoRATag("magic_effects", 0.7),), stack=stack)
+        assert applied(request, planner) == [{"cinematic_photo": 0.4, "magic_effects": 0.7}]
+    assert applied(LoRARequest(OperationMode.MANUAL, stack=stack), planner) == [{"cinematic_photo": 0.4}]
+    assert applied(LoRARequest(selection=()), planner) == [{}]
+
+
+def test_lora_request_variations_differ_and_keep_the_stack(planner: Planner) -> None:
+    stack = (LoRATag("cinematic_photo", 0.4),)
+    sets = applied(LoRARequest(stack=stack, preferences=LoRAPreferences(min_confidence=0.3), variations=4), planner)
+    assert len({frozenset(names) for names in sets}) == len(sets) > 2
+    assert all(names["cinematic_photo"] == 0.4 for names in sets)
+
+
+def test_lora_request_suggests_one_set_only(planner: Planner) -> None:
+    request = LoRARequest(OperationMode.ASSISTED, on_unconfirmed=OnUnconfirmed.SUGGEST_ONLY, variations=4)
+    assert len(applied(request, planner)) == 1
+
+
+def test_lora_request_notes_lead_the_reasons(planner: Planner) -> None:
+    class Note(Message):
+        BUSY = "still reading"
+
+    note = Reason.of("library", Source.DEFAULT, Note.BUSY)
+    for variant in LoRARequest(variations=2).recommend(planner, planner.analyze("a cat"), SDXL, [note]):
+        assert variant.reasons[0] == note
 
 
 @pytest.mark.parametrize(
