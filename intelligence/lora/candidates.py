@@ -17,7 +17,7 @@ from ..prompt import ArtisticStyle, PromptAnalysis, parse
 from ..records import Reason
 from .lora_library import Library
 from .search import ranker
-from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT
+from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT, Listed
 from .search.features import Met
 from .search.index import STYLES, Floats
 from .search.tokens import Query, is_common, is_meta, query, tokens
@@ -158,6 +158,7 @@ class _Reader:
         self.asked = asked
         self.met = met
         self.mentioned: dict[int, set[int]] = {}
+        self.models: dict[int, ModelMetadata] = {}
         self.wanted = analysis.intent.artistic_style
         same = library.index.styles[fitting] == STYLES.index(self.wanted)
         self.style_worth = STYLE_WORTH * analysis.intent.confidence / max(1, int(np.count_nonzero(same)))
@@ -227,7 +228,8 @@ class _Reader:
         return found.probability * OTHER_STYLE, [_reason("style", evidence, 1 - OTHER_STYLE)]
 
     def look_up(self, places: list[int]) -> None:
-        """Find which words stand in the descriptions and example prompts of some LoRAs; to be done before `explain`."""
+        """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
+        self.models = dict(zip(places, self.library.read([self.library.models[n] for n in places]), strict=True))
         rows = self.met.only(np.array(places, np.int64))
         told = rows.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
         keys = self.met.keys[rows.key]
@@ -235,7 +237,7 @@ class _Reader:
 
     def explain(self, judged: _Judged) -> Evidence | None:
         """Which words of the prompt met which words of the LoRA; None where nothing but common words did."""
-        model = self.library.models[judged.found.place]
+        model = self.models[judged.found.place]
         reasons: list[Reason] = []
         phrases: list[str] = []
         words = self._triggers(model, reasons) | self._name(model, reasons)
@@ -337,7 +339,7 @@ def prompt_query(analysis: PromptAnalysis) -> Query:
     return query(["".join(segment.text for segment in segments if segment.weight > 0), *concepts])
 
 
-def base_factor(model: ModelMetadata, base: FamilyFinding) -> tuple[float, Reason | None]:
+def base_factor(model: Listed, base: FamilyFinding) -> tuple[float, Reason | None]:
     """What the base model leaves of a confidence, with the reason."""
     if base.architecture is Architecture.UNKNOWN:
         evidence = "the checkpoint's architecture is not known"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..models import Architecture, FamilyFinding, LoRAKind, ModelMetadata
 from ..prompt import PromptAnalysis
 from .search import ranker
+from .search.documents import Listed, ReadModels
 from .search.embeddings import DenseText
 from .search.features import Met, meet
 from .search.index import Floats, Index, load, save
@@ -36,20 +37,26 @@ class Library:
         models: also those that cannot be used.
         folder: where the index of a large library and its embeddings are kept between runs; None: nowhere.
         before: this library at an earlier revision: only LoRAs that are new or changed since are read.
+        read: gives the whole records of some of `models`.
     """
 
     def __init__(
-        self, models: Sequence[ModelMetadata], folder: Path | None = None, before: Library | None = None
+        self,
+        models: Sequence[Listed],
+        folder: Path | None = None,
+        before: Library | None = None,
+        read: ReadModels = iter,
     ) -> None:
+        self.read = read
         self.models = sorted(models, key=lambda model: (model.name, model.model_id))
         self._obstacles: dict[Architecture, tuple[list[str | None], NDArray[np.bool_]]] = {}
-        self._named: dict[str, ModelMetadata] = {}
+        self._named: dict[str, Listed] = {}
         for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
             self._named.setdefault(_plain(model.name), model)
         self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, before)
         self.strengths = Strengths(self.models, self.index.history)
-        self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE) if folder else None
+        self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
         known: Index | None = None
@@ -58,7 +65,7 @@ class Library:
             known, stored = before.index, before._stored
         elif path and (known := load(path, ranker.mark())):
             stored = known.stamps
-        self.index: Index = ranker.build_index(self.models, known)
+        self.index: Index = ranker.build_index(self.models, known, self.read)
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
         if path and len(np.setxor1d(self.index.stamps, stored)) > UNWRITTEN * len(self.models):
@@ -87,7 +94,8 @@ class Library:
 
     def named(self, name: str) -> ModelMetadata | None:
         """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
-        return self._named.get(_plain(name))
+        listed = self._named.get(_plain(name))
+        return None if listed is None else next(iter(self.read([listed])))
 
     def obstacles(self, base: FamilyFinding) -> tuple[list[str | None], NDArray[np.bool_]]:
         """Per LoRA: why it is never applied by itself to this base model, or None; and whether that is so."""
@@ -102,7 +110,7 @@ def _plain(name: str) -> str:
     return path.removesuffix(".safetensors")
 
 
-def obstacle(model: ModelMetadata, base: FamilyFinding) -> str | None:
+def obstacle(model: Listed, base: FamilyFinding) -> str | None:
     """Why this LoRA is never applied by itself to this base model, or None."""
     if (reason := unusable(model, base)) is not None:
         return reason
@@ -116,7 +124,7 @@ def obstacle(model: ModelMetadata, base: FamilyFinding) -> str | None:
     return None
 
 
-def unusable(model: ModelMetadata, base: FamilyFinding) -> str | None:
+def unusable(model: Listed, base: FamilyFinding) -> str | None:
     """Why this LoRA cannot be applied to this base model even when the prompt names it, or None."""
     if model.problem is not None:
         return f"the file cannot be used: {model.problem}"

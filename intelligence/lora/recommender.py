@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -11,6 +10,7 @@ from ..config import EMBEDDED_MODEL, LoRAPreferences, require
 from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from ..prompt import LoRATag, PromptAnalysis, strip_lora_tags
 from ..records import Reason
+from ..registry import ModelRegistry
 from .candidates import Evidence, Shift, prompt_query, search
 from .decision import Candidate, select
 from .lora_library import Library, unusable
@@ -178,9 +178,13 @@ class LoRARecommender:
         revision = self.registry.revision
         known = _LIBRARIES.get(self.registry)
         if known is None or known[0] != revision:
-            models = self.registry.list_models(ModelKind.LORA, with_problems=True)
-            folder: Path | None = getattr(self.registry, "folder", None)
-            known = (revision, Library(models, folder, known[1] if known else None))
+            before = known[1] if known else None
+            if isinstance(registry := self.registry, ModelRegistry):
+                listed = registry.summaries(ModelKind.LORA, with_problems=True)
+                library = Library(listed, registry.folder, before, registry.read_models)
+            else:
+                library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
+            known = (revision, library)
             _LIBRARIES[self.registry] = known
         return known[1]
 

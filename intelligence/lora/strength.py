@@ -17,6 +17,7 @@ import numpy as np
 from ..config import MAX_LORA_STRENGTH
 from ..models import LoRAKind, ModelMetadata
 from ..records import Reason
+from .search.documents import Listed
 from .search.index import UsageHistory
 from .search.tokens import Query, digest, is_meta, tokens
 from .search.traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, used_strengths
@@ -94,7 +95,7 @@ class Strengths:
         history: of its LoRAs, in the same order.
     """
 
-    def __init__(self, models: Sequence[ModelMetadata], history: UsageHistory) -> None:
+    def __init__(self, models: Sequence[Listed], history: UsageHistory) -> None:
         self._models = models
         self._history = history
 

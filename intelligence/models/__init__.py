@@ -3,7 +3,7 @@
 from .evidence import FamilyFinding, ModelEvidence
 from .family import identify_family
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from .metadata import ModelMetadata
+from .metadata import ModelMetadata, ModelSummary
 
 __all__ = [
     "Architecture",
@@ -15,6 +15,7 @@ __all__ = [
     "ModelEvidence",
     "ModelKind",
     "ModelMetadata",
+    "ModelSummary",
     "TriggerSet",
     "identify_family",
 ]

@@ -10,6 +10,25 @@ from .civitai_record import record_fields
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 
 
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """The fields of a registered model by which models are listed, filtered and named."""
+
+    model_id: str
+    name: str
+    kind: ModelKind
+    local_path: str
+    source: str
+    architecture: Architecture
+    family: Family
+    base_model: str | None
+    lora_kind: LoRAKind
+    problem: str | None
+    sha256: str | None
+    version: int
+    """A number that no other state of this model's record has."""
+
+
 @dataclass(frozen=True)
 class ModelMetadata(Record):
     """One model, as the registry knows it."""

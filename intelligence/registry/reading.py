@@ -19,7 +19,7 @@ from pathlib import Path
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from .describe import describe
-from .stored import Row, row_of
+from .model_rows import Row, row_of
 from .walk import PICKLED, FoundFile, encodable
 
 CHUNK = 16

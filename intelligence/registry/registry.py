@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +18,19 @@ from ..hubs.civitai import CIVITAI_API
 from ..hubs.downloads import fetch
 from ..models import civitai_record
 from ..models.kinds import ModelKind
-from ..models.metadata import ModelMetadata
+from ..models.metadata import ModelMetadata, ModelSummary
 from ..records import Record
 from .describe import describe
 from .hashing import HashReport, hash_models, mismatch
+from .model_rows import from_summary, row_of
 from .previews import Preview, read_preview
 from .scan import ScanReport, scan
 from .sidecars import find_sidecars
 from .store import SORTS, DownloadRow, RegistryStore, ScannedFile
-from .stored import row_of
 from .walk import Stamp
+
+READ_BATCH = 200
+"""Records in memory at a time while a library is read."""
 
 Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
 
@@ -54,8 +58,8 @@ class RegistryStatus(Record):
 
 class _Listing(NamedTuple):
     revision: int
-    models: list[ModelMetadata]
-    by_key: dict[str, ModelMetadata]
+    models: list[ModelSummary]
+    by_key: dict[str, ModelSummary]
     """Filled on first use; see `_index`."""
 
 
@@ -123,14 +127,15 @@ class ModelRegistry:
         index = listing.by_key
         key = name.replace("\\", "/")
         found = index.get(key) or index.get(key.casefold()) or index.get(self._store.moved_to(key) or "")
-        if found is None:
+        model = self._store.get(found.model_id) if found else None
+        if model is None:
             close = difflib.get_close_matches(key.casefold(), [other for other in index if ":" not in other], 10, 0.6)
             names = list(dict.fromkeys(index[other].name for other in close))[:3]
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
-        if found.source in (civitai_record.SOURCE, huggingface.SOURCE):
-            self._store.touch_download(found.local_path, time.time())
-        return self._store.get(found.model_id) or found
+        if model.source in (civitai_record.SOURCE, huggingface.SOURCE):
+            self._store.touch_download(model.local_path, time.time())
+        return model
 
     def moves(self) -> dict[str, str]:
         """Earlier id → present id, of every model that was moved or renamed."""
@@ -160,12 +165,26 @@ class ModelRegistry:
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
 
     def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
-        """The present models, sorted by name; those that cannot be used only `with_problems`."""
+        """The present models, sorted by name; those that cannot be used only `with_problems`.
+
+        Every record is read whole; `summaries` lists a large library faster.
+        """
+        return list(self.read_models(self.summaries(kind, with_problems=with_problems)))
+
+    def summaries(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelSummary]:
+        """`list_models`, with the fields that choices are filtered by; `read_models` gives the others."""
         return [
             model
             for model in self._listing().models
             if (kind is None or model.kind is kind) and (with_problems or model.problem is None)
         ]
+
+    def read_models(self, models: Iterable[ModelSummary]) -> Iterator[ModelMetadata]:
+        """The whole record of each of these, in their order; of one that was deleted since, what its summary says."""
+        pending = iter(models)
+        while batch := list(islice(pending, READ_BATCH)):
+            found = self._store.get_all([model.model_id for model in batch])
+            yield from (found.get(model.model_id) or from_summary(model) for model in batch)
 
     def search(
         self,
@@ -289,7 +308,8 @@ class ModelRegistry:
         Raises:
             ModelNotFoundError: no model has this name.
         """
-        models = self.list_models(with_problems=True) if name is None else [self.get_model(name)]
+        every = self.read_models(self.summaries(with_problems=True))
+        models = every if name is None else [self.get_model(name)]
         checked = ((model.model_id, model.problem or mismatch(model)) for model in models if model.local_path)
         return {model_id: reason for model_id, reason in checked if reason}
 
@@ -399,7 +419,7 @@ class ModelRegistry:
     def _listing(self) -> _Listing:
         listed = self._listed
         if listed is None or listed.revision != self._store.revision():
-            revision, models = self._store.present()
+            revision, models = self._store.summaries()
             listed = self._listed = _Listing(revision, models, {})
         return listed
 
@@ -445,11 +465,11 @@ def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
     return result
 
 
-def _index(models: list[ModelMetadata]) -> dict[str, ModelMetadata]:
+def _index(models: list[ModelSummary]) -> dict[str, ModelSummary]:
     """Every key that `get_model` takes; exact ones win over case-folded ones, LoRAs over other kinds."""
     ordered = sorted(models, key=lambda model: model.kind is not ModelKind.LORA)
-    index: dict[str, ModelMetadata] = {}
-    keys: tuple[Callable[[ModelMetadata], str], ...] = (
+    index: dict[str, ModelSummary] = {}
+    keys: tuple[Callable[[ModelSummary], str], ...] = (
         lambda model: model.model_id,
         lambda model: model.model_id.partition(":")[2],
         lambda model: model.model_id.partition(":")[2].rpartition(".")[0],

@@ -12,9 +12,9 @@ from ..models.metadata import ModelMetadata
 from ..records import Record
 from .describe import DESCRIBE_VERSION
 from .hashing import hash_file
+from .model_rows import Row, load, row_of
 from .reading import describe_file, read_all
 from .store import KnownFile, RegistryStore, ScannedFile
-from .stored import Row, load, row_of
 from .walk import FoundFile, walk
 
 BATCH_SECONDS = 0.5

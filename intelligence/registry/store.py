@@ -8,15 +8,14 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import Database
-from ..models.metadata import ModelMetadata
+from ..models.metadata import ModelMetadata, ModelSummary
 from .describe import DESCRIBE_VERSION
+from .model_rows import COLUMNS, SUMMARY_COLUMNS, Row, dump, load, revive, row_of, summary_of
 from .schema import MIGRATIONS
-from .stored import COLUMNS, Row, dump, load, revive, row_of, stored_model
 from .walk import Stamp
 
 SORTS = {
@@ -25,7 +24,6 @@ SORTS = {
     "size": "size DESC, model_id",
 }
 
-_LISTED = ", ".join(f"models.{name}" for name in (*COLUMNS, "mark"))
 _UNHASHED = "present = 1 AND problem IS NULL AND local_path != '' AND mtime_ns != 0 AND sha256 IS NULL"
 _ASCII_WORD = re.compile(r"[0-9a-z]+")
 
@@ -100,23 +98,22 @@ class RegistryStore:
         """The number of finished changes so far."""
         return int(self._rows("SELECT revision FROM state")[0][0])
 
-    def present(self) -> tuple[int, list[ModelMetadata]]:
-        """The revision and every present model, sorted by name; what they have no column for is read when asked for."""
-        read = lru_cache(64)(self.fields)
+    def summaries(self) -> tuple[int, list[ModelSummary]]:
+        """The revision and every present model, sorted by name."""
         with self._database.read(create=True) as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
-            rows = db.execute(f"SELECT {_LISTED} FROM models WHERE present = 1 ORDER BY {SORTS['name']}")
-            return revision, [stored_model(row, read) for row in rows]
-
-    def fields(self, model_id: str) -> dict[str, Any]:
-        """All fields of a model that are not empty; none when it is not in the database."""
-        rows = self._rows("SELECT record FROM details JOIN models USING (id) WHERE model_id = ?", model_id)
-        return revive(json.loads(rows[0][0])) if rows else {}
+            sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM models WHERE present = 1 ORDER BY {SORTS['name']}"
+            return revision, [summary_of(row) for row in db.execute(sql)]
 
     def get(self, model_id: str) -> ModelMetadata | None:
         """The model, present or not."""
-        found = self.fields(model_id)
-        return ModelMetadata(**found) if found else None
+        return self.get_all([model_id]).get(model_id)
+
+    def get_all(self, model_ids: Sequence[str]) -> dict[str, ModelMetadata]:
+        """The models of these ids, present or not; unknown ids are left out."""
+        sql = """SELECT model_id, record FROM details JOIN models USING (id)
+                 WHERE model_id IN (SELECT value FROM json_each(?))"""
+        return {model_id: load(record) for model_id, record in self._rows(sql, json.dumps(model_ids))}
 
     def moved_to(self, previous_id: str) -> str | None:
         """The id of the model that once had this one."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.model_sampling
 
-from ...intelligence.models import Architecture, ModelEvidence, ModelKind, ModelMetadata
+from ...intelligence.models import Architecture, ModelEvidence, ModelKind, ModelSummary
 from .server_planner import planner
 
 ARCHITECTURES = (
@@ -88,9 +88,9 @@ def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
     return "", tuple(loras)
 
 
-def _registered(path: str | None, name: str) -> ModelMetadata | None:
+def _registered(path: str | None, name: str) -> ModelSummary | None:
     """The checkpoint as the registry knows it: by its path, or by its file name where the host tells no more."""
-    checkpoints = planner().registry.list_models(ModelKind.CHECKPOINT) if name else []
+    checkpoints = planner().registry.summaries(ModelKind.CHECKPOINT) if name else []
     if path:
         return next((known for known in checkpoints if Path(known.local_path) == Path(path)), None)
     return next((known for known in checkpoints if Path(known.local_path).name == name), None)

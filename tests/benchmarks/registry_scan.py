@@ -103,16 +103,17 @@ def main() -> None:
         registry = ModelRegistry(database)
         cpu = _cpu_seconds()
         figures["warm_scan_s"] = _seconds(lambda: registry.scan([root]))
-        figures["list_s"] = _seconds(registry.list_models)
+        figures["list_s"] = _seconds(registry.summaries)
         figures["ready_s"] = figures["warm_scan_s"] + figures["list_s"]
         figures["ready_cpu_s"] = _cpu_seconds() - cpu
-        figures["list_again_ms"] = 1000 * _seconds(registry.list_models)
+        figures["list_again_ms"] = 1000 * _seconds(registry.summaries)
         os.utime(paths[0], ns=(1, 1))
         figures["one_changed_s"] = _seconds(lambda: registry.scan([root]))
         figures["search_ms"] = 1000 * statistics.median(
             _seconds(lambda word=word: registry.search(f"{word} set1")) for word in WORDS
         )
         figures["rss_added_mb"] = _rss_mb() - before
+        figures["list_whole_s"] = _seconds(registry.list_models)
         figures["db_mb"] = database.stat().st_size / 1e6
         registry.close()
     report({**figures}, args.json)

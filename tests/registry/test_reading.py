@@ -14,7 +14,7 @@ import pytest
 
 from intelligence.models import ModelKind, ModelMetadata
 from intelligence.registry import reading
-from intelligence.registry.stored import Row
+from intelligence.registry.model_rows import Row
 from intelligence.registry.walk import FoundFile, walk
 
 Make = Callable[..., Path]

@@ -167,7 +167,6 @@ def test_a_listed_model_is_the_whole_record(registry: ModelRegistry, loras: Path
     listed = next(item for item in registry.list_models() if item.name == "Fern_v2")
     whole = registry.get_model("Fern_v2")
     assert type(whole) is ModelMetadata
-    assert isinstance(listed, ModelMetadata)
     assert listed == whole
     assert whole == listed
     assert listed != registry.get_model("plain")
@@ -175,9 +174,24 @@ def test_a_listed_model_is_the_whole_record(registry: ModelRegistry, loras: Path
     assert ModelMetadata.from_json(listed.to_json()) == whole
     assert replace(listed, strength=2.0) == replace(whole, strength=2.0)
     assert pickle.loads(pickle.dumps(listed)) == copy.deepcopy(listed) == whole
-    fresh = next(item for item in registry.list_models() if item.name == "plain")
-    registry.delete_model(fresh.model_id)
-    assert (fresh.architecture, fresh.rank, fresh.tags) == (Architecture.SDXL, None, {})
+
+
+def test_summaries_are_read_whole_in_their_order(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    summaries = registry.summaries(with_problems=True)
+    assert list(registry.read_models(summaries)) == registry.list_models(with_problems=True)
+    (plain,) = (item for item in summaries if item.name == "plain")
+    registry.delete_model(plain.model_id)
+    (left,) = registry.read_models([plain])
+    assert (left.architecture, left.rank, left.tags) == (Architecture.SDXL, None, {})
+
+
+def test_only_another_record_has_another_version(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    before = {item.model_id: item.version for item in registry.summaries()}
+    registry.update_model("lora:plain.safetensors", description="a description")
+    after = {item.model_id: item.version for item in registry.summaries()}
+    assert {model_id for model_id in after if after[model_id] != before[model_id]} == {"lora:plain.safetensors"}
 
 
 def test_a_database_of_the_first_version_is_taken_over(registry: ModelRegistry, loras: Path, tmp_path: Path) -> None:
@@ -346,7 +360,7 @@ def test_a_forgotten_model_is_found_anew_and_its_file_was_never_touched(registry
 
 def test_listing_is_made_once_per_revision(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
-    first, again = registry.list_models(), registry.list_models()
+    first, again = registry.summaries(), registry.summaries()
     assert all(one is other for one, other in zip(first, again, strict=True))
     other = ModelRegistry(registry._store.path)
     other.register_model(ModelMetadata(model_id="lora:z.safetensors", name="z"))

@@ -6,14 +6,14 @@ counted anew. So an index that grew with a library is, bit for bit, the one that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...models import ModelMetadata
-from .documents import EXAMPLES, TELLING, TRIGGER, Group, Use, document, stamp
+from .documents import EXAMPLES, TELLING, TRIGGER, Group, Listed, ReadModels, Use, document, stamp
 from .index import STYLES, Floats, Index, ranges
 from .tokens import MAX_PHRASE, digest
 
@@ -57,20 +57,25 @@ def first_values(columns: NDArray[np.uint8], idf: Floats, rarity: Floats, own: F
 
 
 def build(
-    models: Sequence[ModelMetadata], background: Mapping[str, Background], first: Floats, known: Index | None = None
+    models: Sequence[Listed],
+    background: Mapping[str, Background],
+    first: Floats,
+    known: Index | None = None,
+    read: ReadModels = iter,
 ) -> Index:
     """The index of `models`, which keep their order.
 
     Args:
         first: weights of `FIRST` for tags and for sentences, shape (2, 10).
         known: an index made with the same `background` and `first`; what it has read is not read again.
+        read: gives the whole records of some of `models`.
     """
     stamps = digest(map(stamp, models))
     places = {} if known is None else dict(zip(known.stamps.tolist(), range(known.size), strict=True))
     came = [places.pop(mark, -1) for mark in stamps.tolist()]
     if known is not None and came == list(range(known.size)):
         return known
-    loras = _read([model for model, place in zip(models, came, strict=True) if place < 0])
+    loras = _read(read([model for model, place in zip(models, came, strict=True) if place < 0]))
     source = np.array(came, np.int64)
     new = source < 0
     if known is None:
@@ -112,7 +117,7 @@ class _Loras(NamedTuple):
     use_times: NDArray[np.int32]
 
 
-def _read(models: Sequence[ModelMetadata]) -> _Loras:
+def _read(models: Iterable[ModelMetadata]) -> _Loras:
     numbers: dict[str, int] = {}
     key: list[int] = []
     columns = [np.empty((0, TELLING), np.uint8)]
@@ -139,7 +144,7 @@ def _read(models: Sequence[ModelMetadata]) -> _Loras:
     postings, group_counts, use_counts, examples, number, styles = np.array(per_lora, np.int64).reshape(-1, 6).T
     return _Loras(
         keys=hashes[order],
-        lora=np.repeat(np.arange(len(models), dtype=np.int32), postings),
+        lora=np.repeat(np.arange(len(per_lora), dtype=np.int32), postings),
         key=rank[np.array(key, np.int64)],
         columns=np.concatenate(columns),
         examples=examples.astype(np.uint8),

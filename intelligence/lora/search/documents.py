@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from ...models import ModelMetadata
+from ...models import ModelMetadata, ModelSummary
 from ...models.fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
 from ...prompt import ArtisticStyle, vocabulary
 from ...prompt.words import terms
-from ...registry.stored import StoredModel
 from .tokens import MAX_PHRASE, pieces, tokens
 from .traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, is_style, used_strengths
 
@@ -30,6 +29,12 @@ MAX_DESCRIPTION = 4_000
 """Characters, as the next two."""
 MAX_EXAMPLE = 1_500
 MAX_TEXT = 300
+
+
+Listed = ModelSummary | ModelMetadata
+
+ReadModels = Callable[[Iterable[Any]], Iterable[ModelMetadata]]
+"""Gives the whole record of each listed model, in their order: `ModelRegistry.read_models`, or `iter` for records."""
 
 
 class Group(NamedTuple):
@@ -64,9 +69,9 @@ class Document(NamedTuple):
     """None of a slider's, whose strengths tell nothing of its creator's other LoRAs."""
 
 
-def stamp(model: ModelMetadata) -> str:
-    """Differs with whatever `document` reads of a record; of a stored one it is told without reading that."""
-    return f"{model.model_id}\0{model.mark}" if isinstance(model, StoredModel) else repr(model)
+def stamp(model: Listed) -> str:
+    """A text that differs with whatever `document` reads of the record."""
+    return f"{model.model_id}\0{model.version}" if isinstance(model, ModelSummary) else repr(model)
 
 
 def document(model: ModelMetadata) -> Document:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ...database import Database
 from ...errors import StorageError, UnsupportedModelError
 from ...models import ModelMetadata
-from .documents import stamp
+from .documents import Listed, ReadModels, stamp
 from .minilm import INSTALL, REPOSITORY, WIDTH, Encoder, encoder, find_weights
 from .tokens import digest
 
@@ -122,14 +122,16 @@ class DenseText:
 
     Args:
         models: the LoRAs, in the order of the rows of `similarities`.
+        read: gives the whole records of some of `models`.
         path: the database of embeddings, made on first use. After a restart it answers at once; LoRAs that are new or
             changed are embedded by a thread that the first question starts and that ends when nobody holds this object.
 
     Safe for threads.
     """
 
-    def __init__(self, models: Sequence[ModelMetadata], path: str | Path) -> None:
+    def __init__(self, models: Sequence[Listed], path: str | Path, read: ReadModels = iter) -> None:
         self.models = tuple(models)
+        self._read_models = read
         self._database = Database(path, MIGRATIONS)
         self.problem = ""
         """Why the extra cannot be used although it is installed; empty: no such reason."""
@@ -137,7 +139,7 @@ class DenseText:
         self._steps = threading.Lock()
         self._known: dict[str, Vectors] | None = None
         self._embeddings: Embeddings | None = None
-        self._unread: list[tuple[ModelMetadata, int]] = []
+        self._unread: list[tuple[Listed, int]] = []
         """LoRAs whose texts are to be looked at, each with its mark, the next one last."""
         self._thread: threading.Thread | None = None
 
@@ -227,7 +229,8 @@ class DenseText:
                 for _ in range(STEP_LORAS):
                     if not self._unread or sum(2 + len(texts[2]) for *_, texts in todo) >= STEP_TEXTS:
                         break
-                    model, mark = self._unread.pop()
+                    listed, mark = self._unread.pop()
+                    (model,) = self._read_models([listed])
                     texts = texts_of(model)
                     content = hashlib.sha256(repr(texts).encode("utf-8", "replace")).digest()
                     row = _stored(database, content, model.model_id)

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models import ModelMetadata
 from .building import Background, build
+from .documents import Listed, ReadModels
 from .features import FEATURES, Met, beside, distinct, features
 from .index import Floats, Index
 
@@ -92,9 +92,14 @@ def background() -> dict[str, Background]:
     return {word: Background(*shares) for word, shares in json.loads(_text())["background"].items()}
 
 
-def build_index(models: Sequence[ModelMetadata], known: Index | None = None) -> Index:
-    """The index of `models` for these numbers. Args: known: one of an earlier library, for the same numbers."""
-    return build(models, background(), numbers()["first"], known)
+def build_index(models: Sequence[Listed], known: Index | None = None, read: ReadModels = iter) -> Index:
+    """The index of `models` for these numbers.
+
+    Args:
+        known: one of an earlier library, for the same numbers.
+        read: gives the whole records of some of `models`.
+    """
+    return build(models, background(), numbers()["first"], known, read)
 
 
 def mixed(weights: Floats, tag_style: float) -> Floats:

@@ -1,40 +1,31 @@
-"""Records in rows: JSON of our own without a validator, and records whose rarely read fields wait in the database."""
+"""Records as rows of registry.db: columns to list by, and JSON that is read without a validator."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
 from ..models.kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from ..models.metadata import ModelMetadata
+from ..models.metadata import ModelMetadata, ModelSummary
 from ..models.sanitize import words_of
 
 FIELDS = tuple(field.name for field in fields(ModelMetadata))
 
-COLUMNS = (
-    "model_id",
-    "name",
-    "kind",
-    "local_path",
-    "source",
-    "architecture",
-    "family",
-    "base_model",
-    "lora_kind",
-    "problem",
-    "sha256",
-)
-"""Fields that have a column of their own: enough to list, filter and name models."""
+COLUMNS = tuple(field.name for field in fields(ModelSummary) if field.name in FIELDS)
+"""Fields that have a column of their own."""
+
+SUMMARY_COLUMNS = (*COLUMNS, "mark")
+"""Those of a `ModelSummary`, in its order."""
 
 _EMPTY = ModelMetadata(model_id="", name="")
 
 _BUILD: dict[str, Callable[[Any], Any]] = {
-    "kind": {str(kind): kind for kind in ModelKind}.__getitem__,
-    "architecture": {str(item): item for item in Architecture}.__getitem__,
-    "family": {str(item): item for item in Family}.__getitem__,
-    "lora_kind": {str(item): item for item in LoRAKind}.__getitem__,
+    "kind": ModelKind,
+    "architecture": Architecture,
+    "family": Family,
+    "lora_kind": LoRAKind,
     "trigger_sets": lambda items: tuple(TriggerSet(tuple(item["words"]), item["source"]) for item in items),
     "strength_range": lambda bounds: tuple(bounds) if bounds else None,
     "example_prompts": lambda items: tuple(ExamplePrompt(**item) for item in items),
@@ -115,62 +106,23 @@ def row_of(record: ModelMetadata) -> Row:
     )
 
 
-class _Waiting:
-    """A field that is read from the database whenever it is asked for."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, record: StoredModel | None, owner: type) -> Any:
-        empty = getattr(_EMPTY, self.name)
-        return empty if record is None else vars(record)["_read"](record.model_id).get(self.name, empty)
-
-
-class StoredModel(ModelMetadata):
-    """A record in the registry of which only `COLUMNS` are in memory; ten thousand of them take a few megabytes.
-
-    `mark` is a number that no other state of the record had.
-
-    The other fields are those of the database at the time they are read; of a model that was forgotten since they are
-    empty.
-    """
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ModelMetadata) and all(getattr(self, name) == getattr(other, name) for name in FIELDS)
-
-    mark: int
-    __hash__ = None  # type: ignore[assignment]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ModelMetadata, tuple(getattr(self, name) for name in FIELDS)
-
-    def to_dict(self) -> dict[str, Any]:
-        """This record as JSON types."""
-        return ModelMetadata(*(getattr(self, name) for name in FIELDS)).to_dict()
-
-
-for _name in FIELDS:
-    if _name not in COLUMNS:
-        setattr(StoredModel, _name, _Waiting(_name))
-
-
-def stored_model(row: Any, read: Callable[[str], dict[str, Any]]) -> StoredModel:
-    """The record of a row of `COLUMNS` and the mark; `read` gives all fields of a model id."""
-    record = object.__new__(StoredModel)
-    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, problem, sha256, mark = row
-    vars(record).update(
-        model_id=model_id,
-        name=name,
-        kind=_BUILD["kind"](kind),
-        local_path=local_path,
-        source=source,
-        architecture=_BUILD["architecture"](architecture),
-        family=_BUILD["family"](family),
-        base_model=base_model,
-        lora_kind=_BUILD["lora_kind"](lora_kind),
-        problem=problem,
-        sha256=sha256,
-        mark=mark,
-        _read=read,
+def summary_of(row: Iterable[Any]) -> ModelSummary:
+    """The summary in a row of `SUMMARY_COLUMNS`."""
+    model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, *others = row
+    return ModelSummary(
+        model_id,
+        name,
+        ModelKind(kind),
+        local_path,
+        source,
+        Architecture(architecture),
+        Family(family),
+        base_model,
+        LoRAKind(lora_kind),
+        *others,
     )
-    return record
+
+
+def from_summary(summary: ModelSummary) -> ModelMetadata:
+    """The record that has the fields of `summary` and no others."""
+    return ModelMetadata(**{name: getattr(summary, name) for name in COLUMNS})
