@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from ..config import check_seed, require
 from ..parameters import Improvements, OptimizedParameters
+from ..parameters.samplers import find_sampler
 from .batch import seeds_from
 from .run_timer import planned_items
 from .scouting import MAX_SEEDS
@@ -49,7 +50,7 @@ class SamplingRequest:
     seeds_per_image: bool = True
     """Image i comes from `seed` + i; False: the whole batch's noise comes from `seed`, as in KSampler."""
     one_pass: bool = False
-    """Images with seeds of their own share forward passes where the sampler draws no noise."""
+    """Images with seeds of their own share forward batches where that does not change them."""
     scout: int = 0
     """Seeds to try for a quarter of the steps; 0: sample whole images."""
     pick: int = 0
@@ -68,8 +69,6 @@ class ModelFacts:
 
     sigmas: tuple[float, ...]
     """The schedule that will be sampled, descending to 0; empty where `denoise` leaves no step."""
-    draws_noise: bool = False
-    """Whether the plan's sampler draws noise between its steps."""
     has_easycache: bool = False
     """Whether another node put EasyCache or LazyCache on the model."""
     latent: StartLatent | None = None
@@ -124,7 +123,8 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
         return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.together != 1)
     batch_seed = None if request.seeds_per_image and latent is None else request.seed
     seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images
-    shared = batch_seed is not None or (request.one_pass and not facts.draws_noise)
+    batch_dependent = find_sampler(plan.parameters.sampler_name).batch_dependent
+    shared = batch_seed is not None or (request.one_pass and not batch_dependent)
     max_batch = images if shared else 1
     needs_fit = resized or plan.memory.together != max_batch
     return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit)

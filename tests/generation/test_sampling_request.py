@@ -27,7 +27,17 @@ FACTS = ModelFacts(SIGMAS)
 
 
 def plan(together: int = 1, **settings: Any) -> GenerationPlan:
-    parameters = OptimizedParameters(4, 6.0, 128, 192, "euler", "karras", **settings)
+    parameters = OptimizedParameters(
+        **{
+            "num_steps": 4,
+            "guidance_scale": 6.0,
+            "width": 128,
+            "height": 192,
+            "sampler_name": "euler",
+            "scheduler": "karras",
+        }
+        | settings
+    )
     memory = MemoryPlan(OffloadStrategy.FULL_GPU, "cpu", together=together)
     return GenerationPlan(Recommendations(PromptAnalysis("a cat"), suggested_params=parameters), memory)
 
@@ -60,19 +70,17 @@ def test_sampling_run_seeds(
 
 
 @pytest.mark.parametrize(
-    ("request_", "draws_noise", "max_batch"),
+    ("request_", "sampler", "max_batch"),
     [
-        (SamplingRequest(0), False, 1),
-        (SamplingRequest(0, one_pass=True), False, 3),
-        (SamplingRequest(0, one_pass=True), True, 1),
-        (SamplingRequest(0, seeds_per_image=False), True, 3),
+        (SamplingRequest(0), "euler", 1),
+        (SamplingRequest(0, one_pass=True), "euler", 3),
+        (SamplingRequest(0, one_pass=True), "euler_ancestral", 1),
+        (SamplingRequest(0, seeds_per_image=False), "euler_ancestral", 3),
     ],
 )
 @pytest.mark.parametrize("together", [1, 3])
-def test_sampling_run_forward_batches(
-    request_: SamplingRequest, draws_noise: bool, max_batch: int, together: int
-) -> None:
-    made = run(request_, ModelFacts(SIGMAS, draws_noise), together=together, batch_size=3)
+def test_sampling_run_forward_batches(request_: SamplingRequest, sampler: str, max_batch: int, together: int) -> None:
+    made = run(request_, together=together, batch_size=3, sampler_name=sampler)
     assert (made.max_batch, made.needs_fit) == (max_batch, together != max_batch)
 
 
