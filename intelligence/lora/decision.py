@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..config import LoRAPreferences
 from ..models import LoRAKind, ModelMetadata
-from ..prompt import vocabulary
+from ..prompt import load_vocabulary
 from ..records import Reason
 from .recommendation import RejectedLoRA
 from .search.tokens import Query, is_common, is_meta, tokens
@@ -104,7 +104,7 @@ class Identity:
     @cached_property
     def telling(self) -> bool:
         """Whether its trigger words are more than a dictionary has: names, invented words."""
-        known = vocabulary.load(None).english
+        known = load_vocabulary().english
         return any(not is_meta(w) and (w,) not in known for phrase in self.triggers for w in phrase)
 
     def is_version_of(self, other: Identity) -> bool:

@@ -13,6 +13,7 @@ from .analysis import (
 )
 from .analyzer import PromptAnalyzer
 from .grammar import Parsed, disarm_lora_tags, parse, split_embeddings, strip_lora_tags
+from .vocabulary_files import load_vocabulary
 
 __all__ = [
     "ArtisticStyle",
@@ -27,6 +28,7 @@ __all__ = [
     "QualityLevel",
     "Segment",
     "disarm_lora_tags",
+    "load_vocabulary",
     "parse",
     "split_embeddings",
     "strip_lora_tags",

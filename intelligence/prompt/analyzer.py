@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ..config import OllamaConfig, data_folder, require
 from ..records import Reason
-from . import vocabulary
 from .analysis import ComplexityCategory, ConceptCategory, PromptAnalysis, Segment
 from .grammar import Parsed, parse
 from .intent import read_intent
 from .phrases import Phrases, read_phrases
 from .pieces import MAX_WORDS
 from .vocabulary import Vocabulary
+from .vocabulary_files import load_vocabulary
 from .words import terms
 
 MAX_PROMPT_CHARACTERS = 50_000
@@ -48,7 +48,7 @@ class PromptAnalyzer:
         _check_text("prompt", prompt)
         _check_text("negative_prompt", negative_prompt)
         require(bool(prompt.strip()), "the prompt is empty: describe the picture that you want")
-        analysis = _by_rules(vocabulary.load(self.vocabulary_path), prompt, negative_prompt)
+        analysis = _by_rules(load_vocabulary(self.vocabulary_path), prompt, negative_prompt)
         if self.ollama is None:
             return analysis
         from .ollama import enrich

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
 from .vocabulary import Match, Vocabulary
-from .words import fold, singular
+from .words import singular
 
 _MAX_CONCEPT_WORDS = 5
 _LETTER = re.compile(r"[^\W\d]")
@@ -43,7 +43,7 @@ def noun_phrases(
         elif word in function_words:
             if not negated:
                 yield from _by_category(run)
-            negated = word in words.negating_words or (negated and not run)
+            negated = word in words.lists.negating_words or (negated and not run)
             run, noun = [], 0
             position += 1
         else:
@@ -57,7 +57,7 @@ def noun_phrases(
 def _as_written(match: Match, piece: Sequence[str]) -> str:
     """The phrase as the prompt has it (plurals kept); in English where it is Spanish; tags with their underscores."""
     written = " ".join(piece[match.start : match.end])
-    known = fold(match.meaning.phrase)
+    known = match.meaning.folded
     return written if known == written or singular(written) == singular(known) else known
 
 

@@ -10,7 +10,6 @@ from ..records import Reason
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, QualityLevel
 from .phrases import Mention, Phrases
 from .vocabulary import Vocabulary
-from .words import fold
 
 T = TypeVar("T", ArtisticStyle, ContentType)
 
@@ -85,8 +84,11 @@ def _style(phrases: Phrases, avoided: Phrases) -> tuple[ArtisticStyle, float, li
 def _content(phrases: Phrases, words: Vocabulary) -> tuple[ContentType, float, list[str]]:
     votes = _content_votes(phrases, words)
     best, sure, said = _best(votes, ContentType.UNSPECIFIED, _CONTENT_THRESHOLD)
-    views = {fold(mention.meaning.phrase) for mention in phrases.mentions}
-    near, far = sorted(views & words.close_ups) or _faces(phrases.mentions, words), views & words.full_figures
+    views = {mention.meaning.folded for mention in phrases.mentions}
+    near, far = (
+        sorted(views & words.lists.close_ups) or _faces(phrases.mentions, words),
+        views & words.lists.full_figures,
+    )
     if best is ContentType.CHARACTER and near and not far:
         return ContentType.PORTRAIT, sure, [*near, *said]
     if best is ContentType.PORTRAIT and (far or _of_no_person(phrases.mentions)):
@@ -122,7 +124,7 @@ def _content_votes(phrases: Phrases, words: Vocabulary) -> dict[ContentType, lis
         vote(ContentType.GROUP, 1.0, " and ".join(people))
         votes[ContentType.GROUP] += votes.pop(ContentType.CHARACTER, [])
     for mention in () if people else phrases.mentions:
-        if fold(mention.meaning.phrase) in words.solo_words:
+        if mention.meaning.folded in words.lists.solo_words:
             votes.pop(ContentType.GROUP, None)
             if mention.meaning.content:
                 vote(ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
@@ -135,7 +137,7 @@ def _attributes(phrases: Phrases, words: Vocabulary) -> dict[str, Mention | None
     thing = -1  # the last piece that named something else
     for mention in phrases.mentions:
         meaning = mention.meaning
-        told = meaning.category is ConceptCategory.CHARACTER or fold(meaning.phrase) in words.person_views
+        told = meaning.category is ConceptCategory.CHARACTER or meaning.folded in words.lists.person_views
         if meaning.content:
             thing = mention.piece
         elif told and mention.weight > 0 and not (thing == mention.piece and meaning.phrase.endswith("ing")):
@@ -163,15 +165,15 @@ def _faces(mentions: Iterable[Mention], words: Vocabulary) -> list[str]:
         m
         for m in mentions
         if (m.meaning.content and not (m.modifier and _PEOPLE.isdisjoint(m.meaning.content)))
-        or fold(m.meaning.phrase) in words.faces
+        or m.meaning.folded in words.lists.faces
     ]
-    if shown and fold(shown[0].meaning.phrase) == "face" and not shown[0].adjunct:  # whosever it is: `half of her face`
+    if shown and shown[0].meaning.folded == "face" and not shown[0].adjunct:  # whosever it is: `half of her face`
         return [shown[0].meaning.phrase]
     for first, second in pairwise(shown[:2]):
-        face, person = (first, second) if fold(first.meaning.phrase) in words.faces else (second, first)
+        face, person = (first, second) if first.meaning.folded in words.lists.faces else (second, first)
         of_person = ContentType.CHARACTER in person.meaning.content and face.piece == person.piece
         opens = face is first or (person.modifier and not face.adjunct)
-        if fold(face.meaning.phrase) in words.faces and of_person and opens:
+        if face.meaning.folded in words.lists.faces and of_person and opens:
             return [face.meaning.phrase]
     return []
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Segment
 from .concepts import noun_phrases
 from .pieces import Piece, read_pieces
-from .vocabulary import Match, Meaning, Vocabulary, somebody
-from .words import fold, singular
+from .vocabulary import Match, Meaning, Vocabulary, unknown_person
+from .words import singular
 
 _TAG_WORDS = 3
 """Longest piece that is one tag."""
@@ -71,7 +71,7 @@ def read_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
         pieces=tuple(" ".join(piece.words) for piece in pieces),
         mentions=tuple(mentions),
         concepts={category: tuple(found[category]) for category in ConceptCategory if category in found},
-        persons=any(word in vocabulary.person_words for piece in pieces for word in piece.words),
+        persons=any(word in vocabulary.lists.person_words for piece in pieces for word in piece.words),
         word_count=sum(len(piece.words) for piece in pieces),
         function_count=sum(word in function_words for piece in pieces for word in piece.words),
         cut=cut,
@@ -106,16 +106,16 @@ def _mentions(
             if piece.tied(position - 1):
                 continue
             if not (last or adjunct or negated) and _acts(position - 1, piece, matches, words):
-                meaning = somebody(piece.words[position - 2])
+                meaning = unknown_person(piece.words[position - 2])
                 yield Mention(meaning, index, piece.weights[position - 2], leading, joined=joined)
                 adjunct = person = True
-            inside = inside or (last is None and word in words.inside_words)
-            leading = leading or inside or (index == position - 1 == 0 and word in words.adjunct_words)
-            if _turns_aside(word, last, words) or (word in words.adjunct_words and not leading):
+            inside = inside or (last is None and word in words.lists.inside_words)
+            leading = leading or inside or (index == position - 1 == 0 and word in words.lists.adjunct_words)
+            if _turns_aside(word, last, words) or (word in words.lists.adjunct_words and not leading):
                 adjunct = True
-                company = person and (word in words.company_words or _is_doing(word))
-            negated = negated or word in words.negating_words
-            joined = joined or word in words.joining_words
+                company = person and (word in words.lists.company_words or _is_doing(word))
+            negated = negated or word in words.lists.negating_words
+            joined = joined or word in words.lists.joining_words
             continue
         position = match.end
         content = match.meaning.content
@@ -151,7 +151,7 @@ def _is_trade(match: Match, last: Match | None, words: Vocabulary) -> bool:
     """Whether a person's trade is an animal's: `frog wizard`, but not `dragon hunter`."""
     if last is None or last.end != match.start or ContentType.ANIMAL not in last.meaning.content:
         return False
-    return ContentType.CHARACTER in match.meaning.content and fold(match.meaning.phrase) not in words.beast_handlers
+    return ContentType.CHARACTER in match.meaning.content and match.meaning.folded not in words.lists.beast_handlers
 
 
 def _is_done(match: Match, last: Match | None) -> bool:
@@ -168,7 +168,7 @@ def _is_doing(word: str) -> bool:
 def _acts(position: int, piece: Piece, matches: dict[int, Match], words: Vocabulary) -> bool:
     """Whether a word of which the vocabulary knows nothing does what people do: `roustabout smoking`."""
     before = position - 1
-    if before < 0 or piece.words[position] not in words.person_acts:
+    if before < 0 or piece.words[position] not in words.lists.person_acts:
         return False
     if piece.words[before] in words.function_words["en"]:
         return False
@@ -180,7 +180,7 @@ def _shown(match: Match, piece: Piece, inside: bool, words: Vocabulary) -> Meani
     meaning, content = match.meaning, set(match.meaning.content)
     if inside and {ContentType.ARCHITECTURE, ContentType.VEHICLE} & content:
         return replace(meaning, content=(ContentType.INTERIOR,))
-    cooked = ContentType.ANIMAL in content and not words.cooking_words.isdisjoint(
+    cooked = ContentType.ANIMAL in content and not words.lists.cooking_words.isdisjoint(
         piece.words[match.start - 1 : match.start]
     )
     return replace(meaning, content=(ContentType.FOOD,)) if cooked else meaning
@@ -193,7 +193,7 @@ def _turns_aside(word: str, last: Match | None, words: Vocabulary) -> bool:
     """
     if last is None:
         return False
-    if word in words.of_words:
+    if word in words.lists.of_words:
         return not (last.meaning.styles or {ContentType.PORTRAIT, ContentType.GROUP} & set(last.meaning.content))
     return _is_doing(word)
 
@@ -218,7 +218,7 @@ def _is_modifier(match: Match, piece: Piece, matches: dict[int, Match], words: V
         return True
     if following is not None:
         return _tells_of(match, following, len(piece.words), words)
-    described = piece.words[end] in words.describing_words and end + 1 < len(piece.words)
+    described = piece.words[end] in words.lists.describing_words and end + 1 < len(piece.words)
     return described and piece.words[end + 1] not in words.function_words["en"]
 
 
@@ -228,13 +228,13 @@ def _tells_of(match: Match, following: Match, piece_length: int, words: Vocabula
     Animals are what their `herd` or `family` is about.
     """
     first, second = match.meaning, following.meaning
-    if fold(second.phrase) in words.picture_words:
+    if second.folded in words.lists.picture_words:
         return False
     if first.content and second.content:
         herd = ContentType.ANIMAL in first.content and ContentType.GROUP in second.content
         return not herd and not (first.content == (ContentType.ABSTRACT,) and first.styles and second.weak)
     if second.category is ConceptCategory.CHARACTER and not second.content:
-        face = not _PEOPLE.isdisjoint(first.content) and fold(second.phrase) in words.faces
+        face = not _PEOPLE.isdisjoint(first.content) and second.folded in words.lists.faces
         return piece_length <= _TAG_WORDS or face or second.garment
     styles = {style for style, _ in first.styles}
     return bool(second.styles) and styles == {_REALISTIC} and second.styles[0][0] is not _REALISTIC
@@ -247,15 +247,15 @@ def _gives_way(
     group = ContentType.GROUP in match.meaning.content
     if group and last is not None and last.end == match.start and ContentType.ANIMAL in last.meaning.content:
         return True
-    container = match.end == match.start + 1 and piece[match.start] in words.containers
+    container = match.end == match.start + 1 and piece[match.start] in words.lists.containers
     joint = piece[match.end] if match.end < len(piece) else ""
-    if container and joint in words.of_words:
+    if container and joint in words.lists.of_words:
         return True
     after = (matches[i] for i in range(match.end + 1, len(piece)) if i in matches)
     held = next((match for match in after if match.meaning.content), None)
-    if container and joint in words.company_words:
+    if container and joint in words.lists.company_words:
         return held is not None and ContentType.FOOD in held.meaning.content
-    if not group or joint not in words.of_words or held is None:
+    if not group or joint not in words.lists.of_words or held is None:
         return False
     place = held.start > match.end + 1 and piece[match.end + 1] in words.function_words["en"]
     return not place and _PEOPLE.isdisjoint(held.meaning.content)

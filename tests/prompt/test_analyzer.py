@@ -19,7 +19,7 @@ from intelligence.prompt import (
     PromptAnalysis,
     PromptAnalyzer,
 )
-from intelligence.prompt.vocabulary import BUILT_IN
+from intelligence.prompt.vocabulary_files import LISTS, built_in_lists
 
 ANALYZER = PromptAnalyzer()
 
@@ -282,8 +282,16 @@ def test_a_users_vocabulary_extends_the_built_in_one(tmp_path, monkeypatch):
 
 def test_every_part_of_the_vocabulary_may_be_in_a_users_file(tmp_path):
     path = tmp_path / "vocabulary.json"
-    path.write_text(BUILT_IN.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    path.write_text(json.dumps(built_in_lists()), encoding="utf-8-sig")
     assert PromptAnalyzer(vocabulary_path=path).analyze("a cat").intent == ANALYZER.analyze("a cat").intent
+
+
+@pytest.mark.parametrize("path", sorted(LISTS.rglob("*.txt")), ids=lambda path: path.relative_to(LISTS).as_posix())
+def test_vocabulary_lists_are_sorted_and_hold_nothing_twice(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    phrases = [line.split(" = ")[0] for line in lines]
+    assert phrases == sorted(set(phrases))
+    assert all(line and line == line.strip() for line in lines)
 
 
 @pytest.mark.parametrize(

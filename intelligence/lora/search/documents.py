@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ...models import ModelMetadata, ModelSummary
 from ...models.fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
-from ...prompt import ArtisticStyle, vocabulary
+from ...prompt import ArtisticStyle, load_vocabulary
 from ...prompt.words import terms
 from .tokens import MAX_PHRASE, pieces, tokens
 from .traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, is_style, used_strengths
@@ -152,7 +152,7 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     if not is_style(model):
         return ArtisticStyle.UNSPECIFIED
     votes: Counter[ArtisticStyle] = Counter()
-    known = vocabulary.load(None)
+    known = load_vocabulary()
     ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:10]
     most = max(1, ranked[0][1]) if ranked else 1
     texts = [

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...prompt import ConceptCategory, vocabulary
+from ...prompt import ConceptCategory, load_vocabulary
 from ...prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
@@ -80,7 +80,7 @@ def is_common(token: str) -> bool:
 
 @cache
 def _everyday() -> frozenset[str]:
-    known = vocabulary.load(None).english
+    known = load_vocabulary().english
     free = (ConceptCategory.STYLE, ConceptCategory.CONTENT)
     return frozenset(
         stem(key[0])
