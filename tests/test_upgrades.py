@@ -39,7 +39,7 @@ SDXL = ModelEvidence(name="sd_xl_base_1.0.safetensors", architecture=Architectur
 
 RENAMED = {"what": "setting"}
 """Keys of 0.1.0 → the same value's key today."""
-REMOVED: set[str] = set()
+REMOVED = {"complexity_parts", "embeddings", "emphasis", "quality_level"}
 """Keys of 0.1.0 that nothing reads any more."""
 
 
