@@ -49,6 +49,15 @@ class OperationMode(_Named):
     MANUAL = "MANUAL"
 
 
+class OnUnconfirmed(StrEnum):
+    """What ASSISTED mode does in a graph while no selection is confirmed."""
+
+    ERROR = "error"
+    USE_SUGGESTIONS = "use_suggestions"
+    SUGGEST_ONLY = "suggest_only"
+    """Show the suggestions and load no model; the page's *Suggest* button queues this."""
+
+
 class Priority(_Named):
     """What to favour where speed and quality differ."""
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..intelligence.config import LoRAPreferences, OperationMode
+from ..intelligence.config import LoRAPreferences, OnUnconfirmed, OperationMode
 from ..intelligence.errors import InvalidInputError
-from ..intelligence.records import Reason
 from .host.library_scan import decision_revision, refresh_library
 from .host.server_planner import planner
 from .node_schema import (
@@ -27,18 +26,8 @@ from .node_schema import (
 )
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.stages import Recommendations
-    from ..intelligence.lora import RejectedLoRA
-    from ..intelligence.prompt import LoRATag, PromptAnalysis
-
-ON_UNCONFIRMED = ("error", "use_suggestions", "suggest_only")
-"""What ASSISTED does without a confirmed selection. `suggest_only` shows suggestions and loads no model; the
-*Suggest* button queues it."""
-
-UNCONFIRMED = (
-    "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
-    "use_suggestions."
-)
+    from ..intelligence.generation.lora_request import LoRARequest
+    from ..intelligence.prompt import PromptAnalysis
 
 
 class LoRARecommend(io.ComfyNode):
@@ -74,8 +63,8 @@ class LoRARecommend(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "on_unconfirmed",
-                    options=list(ON_UNCONFIRMED),
-                    default="error",
+                    options=list(OnUnconfirmed),
+                    default=OnUnconfirmed.ERROR,
                     tooltip="What ASSISTED does while `selection` is empty.",
                     **advanced(),
                 ),
@@ -126,24 +115,18 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     async def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
-        from ..intelligence.generation.lora_request import parse_selection
+        from ..intelligence.generation.lora_request import LoRARequest
 
+        # None: a linked input, which is known only when the node runs.
+        texts = (
+            mode or OperationMode.AUTO,
+            "[]" if selection is None else selection,
+            on_unconfirmed or "use_suggestions",
+        )
         try:
-            named = None if selection is None else parse_selection(selection)
+            return await asyncio.to_thread(_problem, LoRARequest.from_text(*texts)) or True
         except InvalidInputError as error:
             return str(error)
-        for name, value, options in (
-            ("mode", mode, tuple(OperationMode)),
-            ("on_unconfirmed", on_unconfirmed, ON_UNCONFIRMED),
-        ):
-            if value is not None and value not in options:
-                return f"{name} must be one of {', '.join(options)}, got {value!r}"
-        if mode == OperationMode.ASSISTED and selection is not None and named is None and on_unconfirmed == "error":
-            return UNCONFIRMED
-        if named and on_unconfirmed == "error" and (rejected := await asyncio.to_thread(_unusable, named)):
-            missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in rejected)
-            return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
-        return True
 
     @classmethod
     def fingerprint_inputs(cls, selection: str | None = None, **_: Any) -> str:
@@ -151,9 +134,10 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, mode: str, selection: str, on_unconfirmed: str, **inputs: Any) -> list[str]:
-        if _suggest_only(mode, selection, on_unconfirmed):
-            return []
-        return [name for name in ("model", "clip") if inputs.get(name) is None]
+        from ..intelligence.generation.lora_request import LoRARequest
+
+        request = LoRARequest.from_text(mode, selection, on_unconfirmed)
+        return [] if request.suggest_only else [name for name in ("model", "clip") if inputs.get(name) is None]
 
     @classmethod
     def execute(
@@ -172,74 +156,39 @@ class LoRARecommend(io.ComfyNode):
         lora_stack: list[tuple[str, float, float]] | None = None,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.batch import lora_variants
-        from ..intelligence.generation.lora_request import named_loras, parse_selection
+        from ..intelligence.generation.lora_request import LoRARequest, choice_report, named_loras
         from .host import lora_patches, model_evidence
 
-        unfinished = refresh_library()
-        operation = OperationMode(mode)
-        suggest_only = _suggest_only(mode, selection, on_unconfirmed)
-        evidence = model_evidence.evidence(None if suggest_only else model, cls.hidden.dynprompt, cls.hidden.unique_id)
-        evidence = replace(evidence, family=named_family(model_family))
-        selected = parse_selection(selection)
-        recommendations = planner().recommend(
-            analysis,
-            evidence,
-            LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
-            mode=operation,
-            named=[*named_loras(lora_stack or []), *(selected or [])],
-            confirmed=selected is not None,
+        request = replace(
+            LoRARequest.from_text(mode, selection, on_unconfirmed),
+            stack=tuple(named_loras(lora_stack or [])),
+            preferences=LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
             quality_tags=quality_tags,
+            variations=variations,
         )
-        if unfinished:
-            recommendations = replace(
-                recommendations, reasons=(Reason("library", unfinished), *recommendations.reasons)
-            )
-        ui = _ui(recommendations, suggest_only)
-        if suggest_only:
+        notes = refresh_library()
+        loaded = None if request.suggest_only else model
+        evidence = model_evidence.evidence(
+            loaded, cls.hidden.dynprompt, cls.hidden.unique_id, named_family(model_family)
+        )
+        sets = request.recommend(planner(), analysis, evidence, notes)
+        ui = {**choice_report(sets[0]), "confirmed": [not request.suggest_only]}
+        if request.suggest_only:
             blocked = [ExecutionBlocker(None)]
-            return io.NodeOutput([None], *[blocked] * 3, [recommendations], blocked, ui=ui)
-        variants = lora_variants(planner(), recommendations, variations, quality_tags=quality_tags)
-        patched = lora_patches.apply(
-            model, clip, [variant.suggested_loras for variant in variants], cls.hidden.unique_id
-        )
+            return io.NodeOutput([None], *[blocked] * 3, sets, blocked, ui=ui)
+        loras = [each.suggested_loras for each in sets]
+        models, clips = zip(*lora_patches.apply(model, clip, loras, cls.hidden.unique_id), strict=True)
         return io.NodeOutput(
-            [pair[0] for pair in patched],
-            [pair[1] for pair in patched],
-            [variant.prompt for variant in variants],
-            [variant.negative_prompt for variant in variants],
-            variants,
-            [lora_patches.as_lora_stack(variant.suggested_loras) for variant in variants],
+            [*models],
+            [*clips],
+            [each.prompt for each in sets],
+            [each.negative_prompt for each in sets],
+            sets,
+            [lora_patches.as_lora_stack(each) for each in loras],
             ui=ui,
         )
 
 
-def _unusable(named: list[LoRATag]) -> tuple[RejectedLoRA, ...]:
+def _problem(request: LoRARequest) -> str | None:
     refresh_library()
-    return planner().unusable(named)
-
-
-def _suggest_only(mode: str, selection: str, on_unconfirmed: str) -> bool:
-    unconfirmed = mode == OperationMode.ASSISTED and not selection.strip()
-    return unconfirmed and on_unconfirmed == "suggest_only"
-
-
-def _ui(recommendations: Recommendations, suggest_only: bool) -> dict[str, list[Any]]:
-    from ..intelligence.generation.explanation import as_text, explain
-
-    return {
-        "text": [as_text(explain(recommendations))],
-        "suggestions": [
-            {
-                "lora": lora.lora_metadata.model_id.partition(":")[2],
-                "name": lora.lora_name,
-                "strength": lora.suggested_alpha,
-                "strength_clip": lora.alpha_clip,
-                "confidence": round(lora.confidence_score, 3),
-                "reasoning": lora.reasoning,
-            }
-            for lora in recommendations.suggested_loras
-        ],
-        "rejected": [{"name": item.lora_name, "reason": item.reason.evidence} for item in recommendations.rejected],
-        "confirmed": [not suggest_only],
-    }
+    return request.problem(planner())

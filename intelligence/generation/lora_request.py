@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from typing import Any
 
-from ..config import MAX_LORA_STRENGTH, LoRAPreferences, OperationMode, is_number
+from ..config import MAX_LORA_STRENGTH, LoRAPreferences, OnUnconfirmed, OperationMode, is_number
 from ..errors import InvalidInputError
 from ..models import ModelEvidence
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
 from .batch import lora_variants
+from .explanation import as_text, explain
 from .planner import Planner
 from .stages import Recommendations
 
@@ -25,15 +26,6 @@ UNCONFIRMED = (
     "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
     "use_suggestions."
 )
-
-
-class OnUnconfirmed(StrEnum):
-    """What ASSISTED does while no selection is confirmed."""
-
-    ERROR = "error"
-    USE_SUGGESTIONS = "use_suggestions"
-    SUGGEST_ONLY = "suggest_only"
-    """Show suggestions and load no model."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +97,25 @@ class LoRARequest:
             quality_tags=self.quality_tags,
             dense_text=self.preferences.dense_text,
         )
+
+
+def choice_report(recommendations: Recommendations) -> dict[str, list[Any]]:
+    """Return a choice as lists of JSON types, as nodes and routes show it: `text`, `suggestions`, `rejected`."""
+    return {
+        "text": [as_text(explain(recommendations))],
+        "suggestions": [
+            {
+                "lora": lora.lora_metadata.model_id.partition(":")[2],
+                "name": lora.lora_name,
+                "strength": lora.suggested_alpha,
+                "strength_clip": lora.alpha_clip,
+                "confidence": round(lora.confidence_score, 3),
+                "reasoning": lora.reasoning,
+            }
+            for lora in recommendations.suggested_loras
+        ],
+        "rejected": [{"name": item.lora_name, "reason": item.reason.evidence} for item in recommendations.rejected],
+    }
 
 
 def parse_selection(text: str) -> list[LoRATag] | None:

@@ -12,6 +12,7 @@ from server import PromptServer
 
 from ...intelligence.config import is_number, require
 from ...intelligence.errors import IntelligentGenerationError
+from ...intelligence.records import Reason
 from .server_planner import planner, settings
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
@@ -105,16 +106,16 @@ class LibraryScan:
 library_scan = LibraryScan()
 
 
-def refresh_library() -> str | None:
+def refresh_library() -> tuple[Reason, ...]:
     """Bring the registry up to date with ComfyUI's model folders (incremental).
 
-    Returns a note for the user when the scan takes longer, so that the choice rests on what is known so far; None when
-    it is done. Raises StorageError.
+    Returns a reason where the scan takes longer, so that choices rest on what is known so far. Raises StorageError.
     """
     if library_scan.wait(MAX_WAIT_SECONDS):
-        return None
+        return ()
     status = planner().registry.status()
-    return f"the library is still being read ({status.done} of {status.total} files): chosen from what is known so far"
+    progress = f"{status.done} of {status.total} files"
+    return (Reason("library", f"the library is still being read ({progress}): chosen from what is known so far"),)
 
 
 def decision_revision() -> str:

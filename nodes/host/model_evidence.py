@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.model_sampling
 
-from ...intelligence.models import Architecture, ModelEvidence, ModelKind, ModelSummary
+from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelSummary
 from .server_planner import planner
 
 ARCHITECTURES = (
@@ -33,12 +33,13 @@ LORA_INPUT = "lora_name"
 """Widget of the core LoRA loaders that names the file."""
 
 
-def evidence(model: Any, graph: Any = None, node_id: str = "") -> ModelEvidence:
-    """Evidence of a MODEL, or of what the upstream loader names when the MODEL was not loaded (None).
+def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNOWN) -> ModelEvidence:
+    """Return the evidence of a MODEL, or of the file in the upstream loader when the MODEL was not loaded (None).
 
     Args:
-        graph: the hidden dynprompt, to look for the loader.
-        node_id: the node whose `model` input is meant.
+        graph: the hidden dynprompt, which holds the loader.
+        node_id: the node with the `model` input.
+        family: the user's own word; UNKNOWN: none.
     """
     path = _recorded_path(model)
     loader, loras = _upstream(graph, node_id)
@@ -54,7 +55,7 @@ def evidence(model: Any, graph: Any = None, node_id: str = "") -> ModelEvidence:
         }
     if known:
         facts |= {"metadata": known.metadata, "base_model": known.base_model}
-    return ModelEvidence(name=name, path=path, loras=loras, **facts)
+    return ModelEvidence(name=name, path=path, loras=loras, family=family, **facts)
 
 
 def _architecture(model: Any) -> Architecture:

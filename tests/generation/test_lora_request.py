@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from intelligence import InvalidInputError, LoRAPreferences, OperationMode
+from intelligence.config import OnUnconfirmed
 from intelligence.generation.lora_request import (
     UNCONFIRMED,
     LoRARequest,
-    OnUnconfirmed,
+    choice_report,
     named_loras,
     parse_selection,
 )
@@ -128,6 +130,16 @@ def test_lora_request_notes_lead_the_reasons(planner: Planner) -> None:
     note = Reason.of("library", Source.DEFAULT, Note.BUSY)
     for variant in LoRARequest(variations=2).recommend(planner, planner.analyze("a cat"), SDXL, [note]):
         assert variant.reasons[0] == note
+
+
+def test_choice_report_is_json(planner: Planner) -> None:
+    request = LoRARequest(selection=(LoRATag("magic_effects", 0.7), LoRATag("not_here")))
+    (chosen,) = request.recommend(planner, planner.analyze("a cat"), SDXL)
+    report = json.loads(json.dumps(choice_report(chosen)))
+    (suggestion,) = report["suggestions"]
+    assert (suggestion["name"], suggestion["strength"], suggestion["strength_clip"]) == ("magic_effects", 0.7, 0.7)
+    assert [item["name"] for item in report["rejected"]] == ["not_here"]
+    assert "magic_effects" in report["text"][0]
 
 
 @pytest.mark.parametrize(
