@@ -168,16 +168,15 @@ class LoRARecommend(io.ComfyNode):
         )
         notes = refresh_library()
         loaded = None if request.suggest_only else model
-        evidence = model_evidence.evidence(
-            loaded, cls.hidden.dynprompt, cls.hidden.unique_id, named_family(model_family)
-        )
+        node_id, family = cls.hidden.unique_id, named_family(model_family)
+        evidence = model_evidence.evidence(loaded, cls.hidden.dynprompt, node_id, family)
         sets = request.recommend(planner(), analysis, evidence, notes)
         ui = {**choice_report(sets[0]), "confirmed": [not request.suggest_only]}
         if request.suggest_only:
             blocked = [ExecutionBlocker(None)]
             return io.NodeOutput([None], *[blocked] * 3, sets, blocked, ui=ui)
         loras = [each.suggested_loras for each in sets]
-        models, clips = zip(*lora_patches.apply(model, clip, loras, cls.hidden.unique_id), strict=True)
+        models, clips = zip(*lora_patches.apply(model, clip, loras, node_id), strict=True)
         return io.NodeOutput(
             [*models],
             [*clips],

@@ -7,7 +7,7 @@ from typing import Any
 
 import comfy.model_sampling
 
-from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelSummary
+from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .server_planner import planner
 
 ARCHITECTURES = (
@@ -89,9 +89,11 @@ def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
     return "", tuple(loras)
 
 
-def _registered(path: str | None, name: str) -> ModelSummary | None:
-    """The checkpoint as the registry knows it: by its path, or by its file name where the host tells no more."""
-    checkpoints = planner().registry.summaries(ModelKind.CHECKPOINT) if name else []
-    if path:
-        return next((known for known in checkpoints if Path(known.local_path) == Path(path)), None)
-    return next((known for known in checkpoints if Path(known.local_path).name == name), None)
+def _registered(path: str | None, name: str) -> ModelMetadata | None:
+    """Return the checkpoint's record in the registry: found by its path, or by its file name where there is no path."""
+    registry = planner().registry
+    for known in registry.summaries(ModelKind.CHECKPOINT) if name else ():
+        file = Path(known.local_path)
+        if (file == Path(path)) if path else (file.name == name):
+            return registry.get_model(known.model_id)
+    return None
