@@ -27,10 +27,10 @@ from .generation.result import GenerationMetadata as GenerationMetadata
 from .generation.result import GenerationResult as GenerationResult
 from .generation.result import LoRAInfo as LoRAInfo
 from .generation.scouting import Scouting as Scouting
-from .generation.story import Generation as Generation
-from .generation.story import GenerationExplanation as GenerationExplanation
-from .generation.story import GenerationPlan as GenerationPlan
-from .generation.story import Recommendations as Recommendations
+from .generation.stages import Generation as Generation
+from .generation.stages import GenerationExplanation as GenerationExplanation
+from .generation.stages import GenerationPlan as GenerationPlan
+from .generation.stages import Recommendations as Recommendations
 from .learning import Feedback as Feedback
 from .learning import LearningEngine as LearningEngine
 from .learning import Preferences as Preferences

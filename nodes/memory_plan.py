@@ -68,13 +68,11 @@ class MemoryPlan(io.ComfyNode):
         from .host.device_memory import fit
         from .host.plan_hooks import apply_plan
 
-        settings = parameters.suggested_params
-        assert settings is not None
         plan = fit(
             parameters,
             model,
             vae,
-            images=settings.batch_size,
+            images=parameters.suggested_params.batch_size,
             together=False,
             strategy=OffloadStrategy(strategy),
             tile_size=TILE_SIZES[tile_size],

@@ -27,7 +27,7 @@ from .node_schema import (
 )
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.stages import Recommendations
+    from ..intelligence.generation.stages import PromptRecommendations
     from ..intelligence.prompt import PromptAnalysis
 
 NOT_CROSSED = (
@@ -124,7 +124,7 @@ class ParamOptimize(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        recommendations: Recommendations | PromptAnalysis,
+        recommendations: PromptRecommendations | PromptAnalysis,
         model: Any,
         priority: str,
         max_time_seconds: float,
@@ -142,13 +142,13 @@ class ParamOptimize(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.batch import parameter_variants
         from ..intelligence.generation.explanation import as_text, explain
-        from ..intelligence.generation.stages import Recommendations
+        from ..intelligence.generation.stages import PromptRecommendations
         from ..intelligence.prompt import PromptAnalysis
         from .host import comfy_host, device_memory, model_evidence
 
         if isinstance(recommendations, PromptAnalysis):
-            recommendations = Recommendations(
-                recommendations, prompt=recommendations.text, negative_prompt=recommendations.negative_prompt
+            recommendations = PromptRecommendations(
+                recommendations, [], prompt=recommendations.text, negative_prompt=recommendations.negative_prompt
             )
         if variations > 1 and recommendations.variants > 1:
             raise InvalidInputError(NOT_CROSSED.format(sets=recommendations.variants))
@@ -178,7 +178,6 @@ class ParamOptimize(io.ComfyNode):
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
         variants = parameter_variants(planner(), chosen, variations)
         first = chosen.suggested_params
-        assert first is not None
         return io.NodeOutput(
             variants,
             first.num_steps,

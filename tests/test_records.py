@@ -15,6 +15,7 @@ from intelligence import (
     ModelMetadata,
     OllamaConfig,
     OperationMode,
+    OptimizedParameters,
     PipelineConfig,
     PromptAnalysis,
     Reason,
@@ -33,6 +34,8 @@ from intelligence.prompt import ConceptCategory, Segment
             PromptAnalysis(
                 "p\ud7ff", segments=(Segment("p", 1.1, (0, 1)),), concepts={ConceptCategory.STYLE: ("anime",)}
             ),
+            [],
+            OptimizedParameters(20, 7.0, 1024, 1024, "euler", "normal"),
             reasons=(Reason("a", "b", 0.5, "c"),),
         ),
     ],

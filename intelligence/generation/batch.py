@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..config import MAX_SEED, check_seed
 from ..lora import LoRARecommendation
 from .planner import Planner
-from .stages import Recommendations
+from .stages import AnyRecommendations, Recommendations
 
 
 def seeds_from(base_seed: int | None, count: int) -> list[int]:
@@ -20,16 +20,13 @@ def seeds_from(base_seed: int | None, count: int) -> list[int]:
 
 def parameter_variants(planner: Planner, recommendations: Recommendations, count: int) -> list[Recommendations]:
     """The recommendations as they are, then with neighbouring settings that are worth comparing: at most `count`."""
-    parameters = recommendations.suggested_params
-    assert parameters is not None, "parameters are chosen before they are varied"
-    return [
-        replace(recommendations, suggested_params=other) for other in planner.optimizer.neighbours(parameters, count)
-    ]
+    neighbours = planner.optimizer.neighbours(recommendations.suggested_params, count)
+    return [replace(recommendations, suggested_params=other) for other in neighbours]
 
 
 def lora_variants(
-    planner: Planner, recommendations: Recommendations, count: int, *, quality_tags: bool, dense_text: bool = True
-) -> list[Recommendations]:
+    planner: Planner, recommendations: AnyRecommendations, count: int, *, quality_tags: bool, dense_text: bool = True
+) -> list[AnyRecommendations]:
     """The recommendations as they are, then with other LoRAs: the last chosen one exchanged for the next in rank, each
     chosen one alone, none, then the last one exchanged for those further down; at most `count`, all different. LoRAs
     that the user named stay in every set. `dense_text`: see `LoRAPreferences`."""

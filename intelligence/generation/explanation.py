@@ -5,16 +5,16 @@ from __future__ import annotations
 from ..memory import peak_line
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
-from .stages import Generation, GenerationExplanation, GenerationPlan, Recommendations
+from .stages import Generation, GenerationExplanation, GenerationPlan, PromptRecommendations, Recommendations
 
-Stage = PromptAnalysis | Recommendations | GenerationPlan | Generation
+Stage = PromptAnalysis | PromptRecommendations | GenerationPlan | Generation
 
 
 def explain(story: Stage) -> GenerationExplanation:
     """What was chosen so far and why, from any object of the way: analysis, recommendations, plan or generation."""
     generation = story if isinstance(story, Generation) else None
     plan = generation.plan if generation else story if isinstance(story, GenerationPlan) else None
-    recommendations = plan.recommendations if plan else story if isinstance(story, Recommendations) else None
+    recommendations = plan.recommendations if plan else story if isinstance(story, PromptRecommendations) else None
     analysis = recommendations.prompt_analysis if recommendations else story
     assert isinstance(analysis, PromptAnalysis)
     return GenerationExplanation(
@@ -38,7 +38,7 @@ def as_text(explanation: GenerationExplanation) -> str:
 
 def _summary(
     analysis: PromptAnalysis,
-    recommendations: Recommendations | None,
+    recommendations: PromptRecommendations | None,
     plan: GenerationPlan | None,
     generation: Generation | None,
 ) -> list[str]:
@@ -51,7 +51,8 @@ def _summary(
             f"{lora.lora_name} (α={lora.suggested_alpha:.2f})" for lora in recommendations.suggested_loras
         )
         parts.append(f"LoRAs: {chosen or 'none'}")
-        if parameters := recommendations.suggested_params:
+        if isinstance(recommendations, Recommendations):
+            parameters = recommendations.suggested_params
             parts.append(
                 f"Settings: {parameters.num_steps} steps, CFG {parameters.guidance_scale:g}, "
                 f"{parameters.sampler_name}/{parameters.scheduler}, {parameters.width}×{parameters.height}"
@@ -67,7 +68,7 @@ def _summary(
     return parts
 
 
-def _loras(recommendations: Recommendations | None) -> dict[str, str]:
+def _loras(recommendations: PromptRecommendations | None) -> dict[str, str]:
     if recommendations is None:
         return {}
     rows = {
@@ -79,9 +80,9 @@ def _loras(recommendations: Recommendations | None) -> dict[str, str]:
     return rows
 
 
-def _settings(analysis: PromptAnalysis, recommendations: Recommendations | None) -> dict[str, str]:
+def _settings(analysis: PromptAnalysis, recommendations: PromptRecommendations | None) -> dict[str, str]:
     """Decision → why: how the prompt was read, then what was made of it."""
-    parameters = recommendations.suggested_params if recommendations else None
+    parameters = recommendations.suggested_params if isinstance(recommendations, Recommendations) else None
     rows: dict[str, str] = {}
     for reason in (
         *analysis.reasons,

@@ -18,7 +18,7 @@ from ..records import Reason
 from .batch import lora_variants
 from .explanation import as_text, explain
 from .planner import Planner
-from .stages import Recommendations
+from .stages import PromptRecommendations
 
 DEFAULT_STRENGTH = 1.0
 
@@ -78,7 +78,7 @@ class LoRARequest:
 
     def recommend(
         self, planner: Planner, analysis: PromptAnalysis, model: ModelEvidence, notes: Sequence[Reason] = ()
-    ) -> list[Recommendations]:
+    ) -> list[PromptRecommendations]:
         """Return one set of recommendations for each variation, the best first; `notes` lead their reasons."""
         chosen = planner.recommend(
             analysis,
@@ -99,7 +99,7 @@ class LoRARequest:
         )
 
 
-def choice_report(recommendations: Recommendations) -> dict[str, list[Any]]:
+def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]]:
     """Return a choice as lists of JSON types, as nodes and routes show it: `text`, `suggestions`, `rejected`."""
     return {
         "text": [as_text(explain(recommendations))],

@@ -267,17 +267,11 @@ class IntelligentGenerationPipeline:
         )
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
-        parameters = recommendations.suggested_params
-        if parameters is None:
-            parameters = self.planner.parametrize(
-                recommendations, self._constraints(), weights_gb=self.host.weights_gb()
-            ).suggested_params
-            assert parameters is not None
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations = replace(
             recommendations,
             prompt_analysis=analysis,
-            suggested_params=self._predicted(parameters),
+            suggested_params=self._predicted(recommendations.suggested_params),
             model=self._evidence(),
             suggested_loras=[self._at_hand(lora) for lora in recommendations.suggested_loras],
         )

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
-from ..errors import IntelligentGenerationError
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, MemoryPlan, Resources
@@ -19,7 +18,7 @@ from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
 from ..registry import ModelRegistry
-from .stages import GenerationPlan, Recommendations
+from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 
 MANUAL_PARAMETERS = {
     "num_steps": 20,
@@ -79,7 +78,7 @@ class Planner:
         named: Sequence[LoRATag] = (),
         confirmed: bool = False,
         quality_tags: bool = True,
-    ) -> Recommendations:
+    ) -> PromptRecommendations:
         """Choose LoRAs and weave the prompts.
 
         Args:
@@ -99,7 +98,7 @@ class Planner:
         asked_for = {tag.name for tag in tags}
         rejected = [item for item in choice.rejected if item.lora_name in asked_for or not (confirmed or manual)]
         return self.weave(
-            Recommendations(
+            PromptRecommendations(
                 prompt_analysis=analysis,
                 suggested_loras=list(choice.chosen),
                 rejected=tuple(rejected),
@@ -111,7 +110,7 @@ class Planner:
             quality_tags=quality_tags,
         )
 
-    def weave(self, recommendations: Recommendations, *, quality_tags: bool) -> Recommendations:
+    def weave(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
         """The same recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
         manual = recommendations.mode is OperationMode.MANUAL
         quality_tags = quality_tags and not manual
@@ -137,7 +136,7 @@ class Planner:
 
     def parametrize(
         self,
-        recommendations: Recommendations,
+        recommendations: PromptRecommendations,
         constraints: GenerationConstraints | None = None,
         *,
         overrides: Mapping[str, object] | None = None,
@@ -171,11 +170,11 @@ class Planner:
         )
         if recommendations.mode is OperationMode.MANUAL:
             parameters = replace(parameters, optimization_strategy="MANUAL", reasons=tuple(reasons))
-        return replace(recommendations, suggested_params=parameters)
+        return recommendations.with_settings(parameters)
 
     def identified(
-        self, recommendations: Recommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
-    ) -> Recommendations:
+        self, recommendations: PromptRecommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
+    ) -> PromptRecommendations:
         """The same recommendations for a model that is known better by now.
 
         `named`: the family by the user's word; UNKNOWN: what the user named before holds. Where the LoRAs and the
@@ -211,8 +210,6 @@ class Planner:
         """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
         that cannot be used."""
         parameters = recommendations.suggested_params
-        if parameters is None:
-            raise IntelligentGenerationError("plan: choose the parameters first")
         parameters.check()
         for lora in recommendations.suggested_loras:
             lora.check()

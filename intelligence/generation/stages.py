@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from ..config import OperationMode
 from ..lora import LoRARecommendation, RejectedLoRA
@@ -29,15 +29,12 @@ class GenerationExplanation(Record):
 
 
 @dataclass
-class Recommendations(Record):
-    """What the pack suggests for a prompt. Every part may be edited before generating."""
+class PromptRecommendations(Record):
+    """LoRAs and prompts to encode, before the settings are chosen."""
 
     prompt_analysis: PromptAnalysis
-    suggested_loras: list[LoRARecommendation] = field(default_factory=list)
-    suggested_params: OptimizedParameters | None = None
-    """None until the parameters were chosen."""
-    explanation: GenerationExplanation | None = None
-    """Why these were suggested; prints as its summary. Describes the suggestions, not later edits."""
+    suggested_loras: list[LoRARecommendation]
+    _: KW_ONLY
     prompt: str = ""
     """The prompt to encode: LoRA tags out, trigger words and quality tags woven in."""
     negative_prompt: str = ""
@@ -48,6 +45,23 @@ class Recommendations(Record):
     reasons: tuple[Reason, ...] = ()
     variants: int = 1
     """How many sets of LoRAs stand beside each other for comparison, this one among them."""
+
+    def with_settings(self, parameters: OptimizedParameters) -> Recommendations:
+        """Return the same recommendations with these sampling settings."""
+        known = {each.name: getattr(self, each.name) for each in fields(PromptRecommendations)}
+        return Recommendations(**known, suggested_params=parameters)
+
+
+AnyRecommendations = TypeVar("AnyRecommendations", bound=PromptRecommendations)
+
+
+@dataclass
+class Recommendations(PromptRecommendations):
+    """What the pack suggests for a prompt. Every part may be edited before generating."""
+
+    suggested_params: OptimizedParameters
+    explanation: GenerationExplanation | None = None
+    """Why these were suggested; prints as its summary. Describes the suggestions, not later edits."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,7 @@ class GenerationPlan(Record):
     @property
     def parameters(self) -> OptimizedParameters:
         """The sampling settings."""
-        parameters = self.recommendations.suggested_params
-        assert parameters is not None, "a plan is made from recommendations with parameters"
-        return parameters
+        return self.recommendations.suggested_params
 
     def changed(self, **settings: Any) -> GenerationPlan:
         """The same plan with other values of `parameters`' fields."""

@@ -36,7 +36,6 @@ def fit(
     Raises InvalidInputError, StorageError.
     """
     settings = story.suggested_params
-    assert settings is not None
     return planner().plan(
         story,
         MemorySettings(strategy),

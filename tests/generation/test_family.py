@@ -17,6 +17,7 @@ from intelligence import (
 )
 from intelligence.generation.explanation import explain
 from intelligence.generation.planner import Planner
+from intelligence.generation.stages import PromptRecommendations
 
 PROMPT = "a quiet lake, mountains"
 BASE = ModelEvidence(name="sd_xl_base_1.0.safetensors", prediction="epsilon", sigma_max=14.6146)
@@ -56,7 +57,7 @@ def test_one_word_rules_tags_and_settings(
 
 
 def test_an_analysis_alone_has_nothing_to_differ_from(planner: Planner) -> None:
-    bare = Recommendations(planner.analyze(PROMPT), prompt=PROMPT)
+    bare = PromptRecommendations(planner.analyze(PROMPT), [], prompt=PROMPT)
     found = planner.identified(bare, BASE, Family.PONY)
     assert found.reasons == ()
     assert found.model is not None and found.model.family is Family.PONY

@@ -39,7 +39,7 @@ def plan(together: int = 1, **settings: Any) -> GenerationPlan:
         | settings
     )
     memory = MemoryPlan(OffloadStrategy.FULL_GPU, "cpu", together=together)
-    return GenerationPlan(Recommendations(PromptAnalysis("a cat"), suggested_params=parameters), memory)
+    return GenerationPlan(Recommendations(PromptAnalysis("a cat"), [], parameters), memory)
 
 
 def run(request: SamplingRequest, facts: ModelFacts = FACTS, *, together: int = 1, **settings: Any) -> SamplingRun:
