@@ -7,10 +7,11 @@ import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
-from .records import Record
+from .records import ValidatedRecord
+from .validation import bounds, checked
 
 EMBEDDED_MODEL = "embedded"
 """The small random-weight SDXL that is made on first use."""
@@ -28,9 +29,6 @@ ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall
 """Names of shapes that can be asked for, with their width / height; `W:H` is understood too."""
 
 HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
-
-
-E = TypeVar("E", bound=StrEnum)
 
 
 class _Named(StrEnum):
@@ -99,97 +97,68 @@ def is_number(value: object) -> bool:
 
 
 def check_seed(seed: int) -> int:
-    """`seed` if it is an integer of 0 … 2**64 − 1. Raises InvalidInputError."""
-    require(
-        isinstance(seed, int) and not isinstance(seed, bool) and 0 <= seed <= MAX_SEED,
-        f"seed must be an integer from 0 to {MAX_SEED}, got {seed!r}",
-    )
-    return seed
+    """Return `seed` if it is an integer from 0 to 2**64 − 1. Raises InvalidInputError."""
+    return checked("seed", seed, int, ge=0, le=MAX_SEED)
 
 
-def _positive_or_none(name: str, value: float | None) -> None:
-    require(
-        value is None or (is_number(value) and value > 0), f"{name} must be a number above 0 or None, got {value!r}"
-    )
+class Settings(ValidatedRecord):
+    """Base of what people write by hand: an unknown name is an error that says which known one is nearest."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        **ValidatedRecord.__pydantic_config__,
+        "extra": "forbid",
+        "str_strip_whitespace": True,
+    }
 
 
 @dataclass
-class GenerationConstraints(Record):
+class GenerationConstraints(Settings):
     """Budgets of one generation. None: no limit."""
 
-    max_time_seconds: float | None = None
-    max_vram_gb: float | None = None
+    max_time_seconds: Annotated[float, bounds(gt=0)] | None = None
+    max_vram_gb: Annotated[float, bounds(gt=0)] | None = None
     """GiB."""
     priority: Priority = Priority.BALANCED
 
-    def __post_init__(self) -> None:
-        _positive_or_none("max_time_seconds", self.max_time_seconds)
-        _positive_or_none("max_vram_gb", self.max_vram_gb)
-        self.priority = _member(Priority, "priority", self.priority)
-
 
 @dataclass
-class LoRAPreferences(Record):
+class LoRAPreferences(Settings):
     """How many LoRAs, and how sure the pack must be before it applies one by itself."""
 
-    max_loras: int = 3
-    min_confidence: float = 0.7
+    max_loras: Annotated[int, bounds(ge=0)] = 3
+    min_confidence: Annotated[float, bounds(ge=0, le=1)] = 0.7
     """More than nine of ten LoRAs applied from here on are right; measured in intelligence/lora/search/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool = True
-    """Whether likeness of meaning (MiniLM, the extra `dense`) is used where it is installed."""
-
-    def __post_init__(self) -> None:
-        require(
-            isinstance(self.max_loras, int) and not isinstance(self.max_loras, bool) and self.max_loras >= 0,
-            f"max_loras must be an integer of 0 or more, got {self.max_loras!r}",
-        )
-        require(
-            is_number(self.min_confidence) and 0 <= self.min_confidence <= 1,
-            f"min_confidence must be a number from 0 to 1, got {self.min_confidence!r}",
-        )
-        require(isinstance(self.dense_text, bool), f"dense_text must be True or False, got {self.dense_text!r}")
+    """Use similarity of meaning (MiniLM, the extra `dense`) where it is installed."""
 
 
 @dataclass
-class MemorySettings(Record):
+class MemorySettings(Settings):
     """How to fit the model on the device."""
 
     offload_strategy: OffloadStrategy = OffloadStrategy.AUTO
-    max_vram_gb: float | None = None
+    max_vram_gb: Annotated[float, bounds(gt=0)] | None = None
     """GiB; None: what is free."""
     exact_weights: bool = False
-    """Never round weights to make them fit, even where that would be faster: a seed's picture then does not hang on how
-    much memory is free."""
-
-    def __post_init__(self) -> None:
-        _positive_or_none("max_vram_gb", self.max_vram_gb)
-        require(isinstance(self.exact_weights, bool), f"exact_weights must be a bool, got {self.exact_weights!r}")
-        self.offload_strategy = _member(OffloadStrategy, "offload_strategy", self.offload_strategy)
+    """Never round weights to make them fit, even where that would be faster, so that the picture of a seed does not
+    depend on how much memory is free."""
 
 
 @dataclass
-class OllamaConfig(Record):
+class OllamaConfig(Settings):
     """A local Ollama server that may help to read the prompt. Comes from configuration, never from a workflow."""
 
-    base_url: str = "http://127.0.0.1:11434"
-    model: str = "qwen3.5:4b"
-    timeout_seconds: float = 20.0
-
-    def __post_init__(self) -> None:
-        require(
-            isinstance(self.base_url, str) and self.base_url.startswith(("http://", "https://")),
-            f"base_url must be an http(s) address, got {self.base_url!r}",
-        )
-        require(isinstance(self.model, str) and bool(self.model.strip()), "model must name an Ollama model")
-        _positive_or_none("timeout_seconds", self.timeout_seconds)
+    base_url: Annotated[str, bounds(pattern="^https?://")] = "http://127.0.0.1:11434"
+    model: Annotated[str, bounds(min_length=1)] = "qwen3.5:4b"
+    timeout_seconds: Annotated[float, bounds(gt=0)] = 20.0
 
 
 @dataclass
-class PipelineConfig(Record):
+class PipelineConfig(Settings):
     """Configuration of `IntelligentGenerationPipeline`."""
 
-    base_model: str = DEFAULT_BASE_MODEL
+    base_model: Annotated[str, bounds(min_length=1)] = DEFAULT_BASE_MODEL
     """A Hugging Face id, a diffusers folder, a single-file checkpoint, or `embedded`."""
     mode: OperationMode = OperationMode.AUTO
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
@@ -197,46 +166,23 @@ class PipelineConfig(Record):
     memory_settings: MemorySettings = field(default_factory=MemorySettings)
     ollama_config: OllamaConfig | None = None
     allow_downloads: bool = False
-    """Whether a base model that is not on this machine may be fetched from the Hugging Face hub."""
+    """Fetch a base model that is not on this machine from the Hugging Face hub."""
     quality_tags: bool = True
-    """Whether the family's quality tags are added to the prompt where they are missing."""
+    """Add the family's quality tags to the prompt where they are missing."""
     model_family: str | None = None
-    """What kind of model `base_model` is (`pony`, `noobai_vpred` …: a `registry.Family`); None: told from the model."""
-
-    def __post_init__(self) -> None:
-        require(
-            isinstance(self.base_model, str) and bool(self.base_model.strip()),
-            "base_model must name a model: a Hugging Face id, a path, or 'embedded'",
-        )
-        self.mode = _member(OperationMode, "mode", self.mode)
+    """The kind of model that `base_model` is, a `models.Family` (`pony` …); None: read from the model."""
 
 
 @dataclass
-class BatchConfig(Record):
+class BatchConfig(Settings):
     """A batch of images and what varies in it."""
 
-    num_images: int = 4
+    num_images: Annotated[int, bounds(ge=1)] = 4
     variation_strategy: VariationStrategy = VariationStrategy.SEED_VARIATION
     parallel_generation: bool = False
     """Sample several images in one forward batch where memory allows."""
-    base_seed: int | None = None
+    base_seed: Annotated[int, bounds(ge=0, le=MAX_SEED)] | None = None
     """Seed of the first image (0 is a seed); the next images count up from it. None: random."""
-
-    def __post_init__(self) -> None:
-        require(
-            isinstance(self.num_images, int) and not isinstance(self.num_images, bool) and self.num_images >= 1,
-            f"num_images must be an integer of 1 or more, got {self.num_images!r}",
-        )
-        if self.base_seed is not None:
-            check_seed(self.base_seed)
-        self.variation_strategy = _member(VariationStrategy, "variation_strategy", self.variation_strategy)
-
-
-def _member(kind: type[E], name: str, value: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise InvalidInputError(f"{name} must be one of {', '.join(kind)}, got {value!r}") from None
 
 
 def data_folder() -> Path:

@@ -1,30 +1,16 @@
-"""Plain dataclasses that travel as JSON: across a node link, into a PNG, a database, a browser and back."""
+"""Dataclasses that travel as JSON (node links, pictures, databases, the page), and checks on those that users make."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from enum import StrEnum
-from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
+from .validation import adapter, plain, problem, renamed, validated
 
 SCHEMA_VERSION = 1
-
-
-@cache
-def _adapter(cls: Any) -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cls)
-
-
-def renamed(name: str, *earlier: str) -> Any:
-    """Metadata for `Annotated`: the field `name` is read by its `earlier` names too."""
-    from pydantic import AliasChoices, Field
-
-    return Field(validation_alias=AliasChoices(name, *earlier))
 
 
 class Record:
@@ -37,49 +23,95 @@ class Record:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"allow_inf_nan": False}
 
     def to_dict(self) -> dict[str, Any]:
-        """This record as JSON types."""
-        cls: Any = type(self)
-        fields = _adapter(cls).dump_python(self, mode="json")
-        return {"schema": SCHEMA_VERSION, "type": type(self).__name__, **fields}
+        """Return this record as JSON types."""
+        values = adapter(type(self)).dump_python(self, mode="json")
+        return {"schema": SCHEMA_VERSION, "type": type(self).__name__, **values}
 
     def to_json(self, indent: int | None = None) -> str:
-        """This record as JSON text."""
+        """Return this record as JSON text."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent)
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The record that `to_dict` wrote.
+        """Return the record that `to_dict` wrote.
 
         Raises:
             InvalidInputError: `data` is no such record, or was written by a newer schema version.
         """
-        from pydantic import ValidationError
-
         if not isinstance(data, dict):
             raise InvalidInputError(f"{cls.__name__}: expected a JSON object, got {type(data).__name__}")
-        if data.get("type", cls.__name__) != cls.__name__:
-            raise InvalidInputError(f"{cls.__name__}: this is a {data['type']!r} record")
-        schema = data.get("schema", SCHEMA_VERSION)
+        values = dict(data)
+        kind, schema = values.pop("type", cls.__name__), values.pop("schema", SCHEMA_VERSION)
+        if kind != cls.__name__:
+            raise InvalidInputError(f"{cls.__name__}: this is a {kind!r} record")
         if not isinstance(schema, int) or schema > SCHEMA_VERSION:
             raise InvalidInputError(
                 f"{cls.__name__}: schema {schema!r} is newer than this version reads ({SCHEMA_VERSION}); "
                 "update the pack"
             )
         try:
-            return _adapter(cls).validate_python(data)  # type: ignore[arg-type]
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "record"
-            raise InvalidInputError(f"{cls.__name__}: {where}: {first['msg']}") from None
+            return validated(cls, values)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{cls.__name__}: {error}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The record that `to_json` wrote. Raises InvalidInputError."""
+        """Return the record that `to_json` wrote. Raises InvalidInputError."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{cls.__name__}: not JSON: {error}") from None
         return cls.from_dict(data)
+
+
+class ValidatedRecord(Record):
+    """Record that users make: its fields are checked when it is made and when they are assigned, as in `from_dict`.
+
+    Booleans, numbers and text are not taken for each other. NumPy's numbers, paths, names of enum members and nested
+    records as dictionaries are taken. Whatever is refused raises InvalidInputError.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        schema = handler(source)
+        return {**schema, "schema": _strict(schema["schema"])}
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).copy().items():
+            if value is not self.__dataclass_fields__[name].default:
+                _assign(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self):
+            _assign(self, name, value)
+        elif name in self.__dataclass_fields__:
+            object.__setattr__(self, name, value)  # in `__init__`; `__post_init__` checks it
+        else:
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+
+def _assign(record: ValidatedRecord, name: str, value: Any) -> None:
+    from pydantic import ValidationError
+
+    try:
+        adapter(type(record)).validator.validate_assignment(record, name, value)
+    except ValidationError as error:
+        raise InvalidInputError(problem(error, form=type(record))) from None
+
+
+def _strict(schema: Any) -> Any:
+    """Return pydantic's schema of a record with numbers, booleans and text strict, those of nested records as is."""
+    if isinstance(schema, list):
+        return [_strict(part) for part in schema]
+    if not isinstance(schema, dict) or schema.get("type") == "dataclass":
+        return schema
+    if schema.get("type") in ("bool", "int", "float", "str"):
+        from pydantic_core.core_schema import no_info_before_validator_function
+
+        return no_info_before_validator_function(plain, {**schema, "strict": True})
+    return {key: _strict(part) for key, part in schema.items()}
 
 
 class Message(StrEnum):

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "intelligence"
 
 FLOORS = (
     {"errors"},
+    {"validation"},
     {"records"},
     {"config"},
     {"database"},

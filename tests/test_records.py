@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
+import pickle
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from intelligence import (
@@ -22,6 +27,7 @@ from intelligence import (
     Recommendations,
 )
 from intelligence.prompt import ConceptCategory, Segment
+from intelligence.validation import checked
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_text_that_is_no_record(text: str) -> None:
     ("make", "said"),
     [
         (lambda: PipelineConfig(base_model=" "), "base_model"),
-        (lambda: PipelineConfig(mode="MAGIC"), "mode must be one of AUTO"),
+        (lambda: PipelineConfig(mode="MAGIC"), "mode must be 'AUTO'"),
         (lambda: GenerationConstraints(max_time_seconds=0), "max_time_seconds"),
         (lambda: GenerationConstraints(max_vram_gb=float("nan")), "max_vram_gb"),
         (lambda: LoRAPreferences(max_loras=-1), "max_loras"),
@@ -96,3 +102,81 @@ def test_configuration_is_checked_where_it_is_made(make: object, said: str) -> N
 
 def test_names_are_taken_in_lower_case() -> None:
     assert PipelineConfig(mode="assisted").mode is OperationMode.ASSISTED  # type: ignore[arg-type]
+
+
+USERS = (
+    BatchConfig,
+    GenerationConstraints,
+    LoRAPreferences,
+    MemorySettings,
+    OllamaConfig,
+    PipelineConfig,
+)
+"""Records that users make."""
+
+REFUSED = [
+    (PipelineConfig, {"allow_downloads": "no"}, "allow_downloads must be a valid boolean, got 'no'"),
+    (PipelineConfig, {"quality_tags": 1}, "quality_tags must be a valid boolean, got 1"),
+    (PipelineConfig, {"mode": 3}, "mode must be 'AUTO', 'ASSISTED' or 'MANUAL', got 3"),
+    (PipelineConfig, {"constraints": 8}, "constraints must be .* GenerationConstraints, got 8"),
+    (PipelineConfig, {"constraints": {"max_vram_gb": "8"}}, "constraints.max_vram_gb must be a valid number, got '8'"),
+    (PipelineConfig, {"constraints": {"max_vram": 8}}, "constraints.max_vram is unknown; did you mean 'max_vram_gb'"),
+    (GenerationConstraints, {"max_vram_gb": True}, "max_vram_gb must be a valid number, got True"),
+    (GenerationConstraints, {"max_vram_gb": 0}, "max_vram_gb must be greater than 0, got 0"),
+    (GenerationConstraints, {"max_time_seconds": float("inf")}, "max_time_seconds must be a finite number, got inf"),
+    (LoRAPreferences, {"max_loras": 2.0}, "max_loras must be a valid integer, got 2.0"),
+    (LoRAPreferences, {"max_loras": "2"}, "max_loras must be a valid integer, got '2'"),
+    (LoRAPreferences, {"max_loras": True}, "max_loras must be a valid integer, got True"),
+    (BatchConfig, {"base_seed": 2**64}, "base_seed must be less than or equal to 18446744073709551615"),
+    (OllamaConfig, {"model": " "}, "model must have at least 1 character"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "said"), REFUSED)
+def test_constructor_assignment_and_from_dict_refuse_the_same(kind: type, values: dict, said: str) -> None:
+    ((name, value),) = values.items()
+    for make in (lambda: kind(**values), lambda: kind.from_dict(values), lambda: setattr(kind(), name, value)):
+        with pytest.raises(InvalidInputError, match=said):
+            make()
+
+
+ACCEPTED = [
+    (PipelineConfig, {"base_model": Path("models") / "a.safetensors"}, str(Path("models") / "a.safetensors")),
+    (PipelineConfig, {"mode": "manual"}, OperationMode.MANUAL),
+    (PipelineConfig, {"constraints": {"max_vram_gb": 8}}, GenerationConstraints(max_vram_gb=8.0)),
+    (GenerationConstraints, {"max_vram_gb": np.float32(8)}, 8.0),
+    (GenerationConstraints, {"max_vram_gb": None}, None),
+    (LoRAPreferences, {"max_loras": np.int64(2)}, 2),
+    (BatchConfig, {"base_seed": 2**64 - 1}, 2**64 - 1),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "expected"), ACCEPTED)
+def test_constructor_assignment_and_from_dict_accept_the_same(kind: type, values: dict, expected: object) -> None:
+    ((name, value),) = values.items()
+    assigned = kind()
+    setattr(assigned, name, value)
+    for record in (kind(**values), kind.from_dict(values), assigned):
+        assert getattr(record, name) == expected
+        assert type(getattr(record, name)) is type(expected)
+
+
+@pytest.mark.parametrize("kind", USERS)
+def test_unknown_field_is_refused(kind: type) -> None:
+    with pytest.raises(AttributeError, match="no_such"):
+        kind().no_such = 1
+    with pytest.raises(InvalidInputError, match="no_such is unknown"):
+        kind.from_dict({"no_such": 1})
+
+
+@pytest.mark.parametrize("kind", USERS)
+def test_users_record_copies_and_replaces(kind: type) -> None:
+    record = kind()
+    assert copy.deepcopy(record) == pickle.loads(pickle.dumps(record)) == dataclasses.replace(record) == record
+
+
+@pytest.mark.parametrize("value", [0, 65, 1.0, True, "3", None])
+def test_checked_argument_says_its_name_and_limits(value: object) -> None:
+    with pytest.raises(InvalidInputError, match="count must be "):
+        checked("count", value, int, ge=1, le=64)
+    assert checked("count", np.int32(64), int, ge=1, le=64) == 64

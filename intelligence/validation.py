@@ -1,0 +1,106 @@
+"""Checks of what users give, by pydantic, which is imported on first use; errors say place, demand and value."""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from numbers import Number
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from .errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+T = TypeVar("T")
+
+
+def renamed(name: str, *earlier: str) -> Any:
+    """Return metadata for `Annotated`: the field `name` is read by its `earlier` names too."""
+    import pydantic
+
+    return pydantic.Field(validation_alias=pydantic.AliasChoices(name, *earlier))
+
+
+def bounds(**limits: Any) -> Any:
+    """Return metadata for `Annotated`: limits by pydantic's names (`gt`, `ge`, `le`, `multiple_of`, `pattern` …)."""
+    import pydantic
+
+    return pydantic.Field(**limits)
+
+
+def validated(form: type[T], value: Any) -> T:
+    """Return `value` as `form`: a record, or any other type that pydantic knows.
+
+    Raises:
+        InvalidInputError: names the place in `value`, what must stand there, and what does.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return adapter(form).validate_python(value)
+    except ValidationError as error:
+        raise InvalidInputError(problem(error, form=form)) from None
+
+
+def checked(name: str, value: Any, kind: type[T], **limits: float) -> T:
+    """Return the argument `name` as an int or float within `limits` (see `bounds`). Booleans and text are no numbers.
+
+    Raises:
+        InvalidInputError: says what `name` must be, and what it is.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return adapter(_number(kind, **limits)).validate_python(plain(value))
+    except ValidationError as error:
+        raise InvalidInputError(problem(error, name)) from None
+
+
+def _new_adapter(form: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(form)
+
+
+def _new_number(kind: Any, **limits: float) -> Any:
+    finite = {"allow_inf_nan": False} if kind is float else {}
+    return Annotated[kind, bounds(strict=True, **finite, **limits)]
+
+
+adapter: Callable[[Any], Any] = cache(_new_adapter)
+"""Type → pydantic's TypeAdapter, made once."""
+_number: Callable[..., Any] = cache(_new_number)
+
+
+def plain(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, and paths as text."""
+    if isinstance(value, Number) and hasattr(value, "item"):
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def problem(error: ValidationError, name: str = "", form: Any = None) -> str:
+    """Return the first problem as a sentence: place, what must stand there, what does."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in (name, *first["loc"]) if part not in ("", "[key]")) or "the whole"
+    if first["type"] == "missing":
+        return f"{place} is missing"
+    if first["type"] == "unexpected_keyword_argument":
+        known = get_close_matches(str(first["loc"][-1]), set(_names(adapter(form).json_schema())), n=1)
+        return f"{place} is unknown" + "".join(f"; did you mean {name!r}?" for name in known)
+    if first["type"] == "value_error":
+        return f"{place}: {first['ctx']['error']}"
+    _, found, expected = first["msg"].partition(" should ")
+    return f"{place} must {expected}, got {reprlib.repr(first['input'])}" if found else f"{place}: {first['msg']}"
+
+
+def _names(schema: Any) -> Iterator[str]:
+    """Yield every property name in a JSON schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _names(part)
