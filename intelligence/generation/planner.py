@@ -13,31 +13,12 @@ from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, MemoryPlan, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.family import TITLES
-from ..parameters import ParameterOptimizer, profile_for
+from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
-from ..records import Reason, Source
+from ..records import Reason
 from ..registry import ModelRegistry
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
-
-MANUAL_PARAMETERS = {
-    "num_steps": 20,
-    "guidance_scale": 7.0,
-    "sampler_name": "euler",
-    "scheduler": "normal",
-    "width": 1024,
-    "height": 1024,
-}
-"""What MANUAL mode uses for a setting that was not passed: plain defaults, whatever the model or the prompt."""
-
-MANUAL_SETTINGS = {
-    "steps": {"num_steps"},
-    "cfg": {"guidance_scale"},
-    "sampler": {"sampler_name"},
-    "scheduler": {"scheduler"},
-    "size": {"width", "height"},
-}
-"""Setting, as reasons name it, and its parameters."""
 
 
 @dataclass
@@ -146,30 +127,20 @@ class Planner:
         weights_gb: Mapping[str, float] | None = None,
     ) -> Recommendations:
         """Choose the sampling settings. `overrides` win over every choice; in MANUAL mode they are all that counts."""
-        overrides = dict(overrides or {})
-        if recommendations.mode is OperationMode.MANUAL:
-            given = self.optimizer.canonical(overrides)
-            reasons = [
-                Reason(setting, "MANUAL: as passed", source=Source.USER)
-                if given.keys() & names
-                else Reason(setting, "MANUAL: a plain default, not passed")
-                for setting, names in MANUAL_SETTINGS.items()
-            ]
-            overrides = {**MANUAL_PARAMETERS, **given}
-        parameters = self.optimizer.optimize(
-            recommendations.prompt_analysis,
-            constraints,
-            model=recommendations.model,
-            loras=recommendations.suggested_loras,
-            images=images,
-            aspect=aspect,
-            overrides=overrides,
-            resources=resources,
-            weights_gb=weights_gb,
-            improve=recommendations.mode is not OperationMode.MANUAL,
+        parameters = self.optimizer.choose(
+            ParameterRequest(
+                recommendations.prompt_analysis,
+                constraints or GenerationConstraints(),
+                recommendations.model,
+                recommendations.suggested_loras,
+                overrides or {},
+                images,
+                aspect,
+                resources,
+                weights_gb,
+                manual=recommendations.mode is OperationMode.MANUAL,
+            )
         )
-        if recommendations.mode is OperationMode.MANUAL:
-            parameters = replace(parameters, optimization_strategy="MANUAL", reasons=tuple(reasons))
         return recommendations.with_settings(parameters)
 
     def identified(

@@ -2,7 +2,8 @@
 
 from .optimizer import ParameterOptimizer
 from .parameters import Improvements, OptimizedParameters
-from .profiles import Profile, profile, profile_for
+from .profiles import Profile, find_profile, profile_for
+from .request import ParameterRequest
 from .samplers import a1111_name
 from .speed import TimeEstimate
 
@@ -10,9 +11,10 @@ __all__ = [
     "Improvements",
     "OptimizedParameters",
     "ParameterOptimizer",
+    "ParameterRequest",
     "Profile",
     "TimeEstimate",
     "a1111_name",
-    "profile",
+    "find_profile",
     "profile_for",
 ]

@@ -13,7 +13,7 @@ from ..models import Family
 from ..records import Reason
 from .budget import will_hold
 from .parameters import OptimizedParameters
-from .profiles import Profile, profile
+from .profiles import Profile, find_profile
 from .schedules import schedule_sigmas
 from .speed import TimeEstimate
 from .timing import forward_items
@@ -40,8 +40,8 @@ def neighbours(
     require(
         isinstance(count, int) and not isinstance(count, bool) and count >= 1, f"count must be 1 or more, got {count!r}"
     )
-    row = profile(parameters.family, zsnr=parameters.rescale_cfg > 0, path=table)
-    options = [[None, *(_options(axis, parameters, row) if axis not in kept else ())] for axis in AXES]
+    profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, path=table)
+    options = [[None, *(_options(axis, parameters, profile) if axis not in kept else ())] for axis in AXES]
     combinations = sorted(
         (tuple(enumerate(combination)) for combination in product(*(range(len(values)) for values in options))),
         key=lambda indexed: (
@@ -76,41 +76,41 @@ def _order(indexed: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
     return tuple(-index for _, index in indexed)
 
 
-def _options(axis: str, parameters: OptimizedParameters, row: Profile) -> list[Any]:
+def _options(axis: str, parameters: OptimizedParameters, profile: Profile) -> list[Any]:
     make: dict[str, Callable[[OptimizedParameters, Profile], list[Any]]] = {
         "cfg": _cfgs,
         "steps": _steps,
         "sampler": _samplers,
         "scheduler": _schedulers,
     }
-    return make[axis](parameters, row)
+    return make[axis](parameters, profile)
 
 
-def _cfgs(parameters: OptimizedParameters, row: Profile) -> list[float]:
-    if row.cfg_range is None:
+def _cfgs(parameters: OptimizedParameters, profile: Profile) -> list[float]:
+    if profile.cfg_range is None:
         return []
-    low, high = row.cfg_range
+    low, high = profile.cfg_range
     stride = 1.0 if high - low >= 2 else 0.3
     tried = [round(parameters.guidance_scale + stride * factor, 2) for factor in (1, -1, 2, -2)]
     return [cfg for cfg in tried if low <= cfg <= high]
 
 
-def _steps(parameters: OptimizedParameters, row: Profile) -> list[int]:
-    if row.step_range is None:
+def _steps(parameters: OptimizedParameters, profile: Profile) -> list[int]:
+    if profile.step_range is None:
         return []
-    low, high = row.step_range
+    low, high = profile.step_range
     steps = parameters.num_steps
     tried = dict.fromkeys(round(steps * factor) for factor in (1.25, 0.75, 1.5))
     return [other for other in tried if low <= other <= high and other != steps]
 
 
-def _samplers(parameters: OptimizedParameters, row: Profile) -> list[str]:
-    return [name for name in row.samplers if name != parameters.sampler_name]
+def _samplers(parameters: OptimizedParameters, profile: Profile) -> list[str]:
+    return [name for name in profile.samplers if name != parameters.sampler_name]
 
 
-def _schedulers(parameters: OptimizedParameters, row: Profile) -> list[str]:
+def _schedulers(parameters: OptimizedParameters, profile: Profile) -> list[str]:
     current = parameters.scheduler if parameters.sigmas is None else None
-    return [name for name in row.schedulers if name != current]
+    return [name for name in profile.schedulers if name != current]
 
 
 def _changed(

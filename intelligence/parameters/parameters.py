@@ -112,6 +112,8 @@ class OptimizedParameters(Record):
             ("guidance_scale", is_number(self.guidance_scale) and 0 <= self.guidance_scale <= 100, "from 0 to 100"),
             ("width", _is_side(self.width), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
             ("height", _is_side(self.height), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
+            ("sampler_name", _is_name(self.sampler_name), "the name of one of ComfyUI's"),
+            ("scheduler", _is_name(self.scheduler), "the name of one of ComfyUI's"),
             ("batch_size", _is_int(self.batch_size, 1, MAX_IMAGES), f"an integer from 1 to {MAX_IMAGES}"),
             ("clip_skip", self.clip_skip is None or _is_int(self.clip_skip, -12, -1), "None or from -12 to -1"),
             ("rescale_cfg", is_number(self.rescale_cfg) and 0 <= self.rescale_cfg <= 1, "from 0 to 1"),
@@ -130,6 +132,10 @@ def _require_all(record: object, *checks: tuple[str, bool, str]) -> None:
 
 def _is_int(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _is_side(value: object) -> bool:

@@ -71,7 +71,7 @@ class Profile:
     schedulers: tuple[str, ...] = ()
 
 
-def profile(
+def find_profile(
     family: Family,
     style: ArtisticStyle | None = None,
     priority: Priority = Priority.BALANCED,
@@ -114,12 +114,12 @@ def profile_for(
 
     Raises like `profile`.
     """
-    row = profile(finding.family, style, priority, finding.few_steps, finding.zsnr, path, finding.variant)
+    row = find_profile(finding.family, style, priority, finding.few_steps, finding.zsnr, path, finding.variant)
     if not row.fixed:
         return row
     if base := _BASES.get(finding.architecture):
-        return replace(row, native=profile(base, path=path).native)
-    return row if finding.base is Family.UNKNOWN else _dressed(row, profile(finding.base, path=path))
+        return replace(row, native=find_profile(base, path=path).native)
+    return row if finding.base is Family.UNKNOWN else _dressed(row, find_profile(finding.base, path=path))
 
 
 def _dressed(row: Profile, base: Profile) -> Profile:

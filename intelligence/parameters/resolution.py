@@ -1,4 +1,4 @@
-"""Sizes that models were trained at, and which of them a picture gets."""
+"""Sizes that models were trained at, and the choice among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from functools import cache
 from ..config import ASPECTS, require
 from ..errors import InvalidInputError
 from ..prompt import ContentType
-from ..records import Reason
+from ..records import Reason, Source
+from .parameter_messages import ParameterMessage
 
 _LANDSCAPE_BUCKETS = {
     512: (2048, 1984, 1920, 1856),
@@ -49,23 +50,23 @@ CONTENT_ASPECTS = {
     ContentType.INTERIOR: "landscape",
     ContentType.VEHICLE: "landscape",
 }
-"""What is not named here is square."""
+"""Content → aspect; square where it is not listed."""
 
 MIN_AREA = 0.8
-"""How far a size may shrink to meet a budget, as a part of the bucket's area."""
+"""Smallest area that a size may shrink to for a budget, in shares of its own."""
 
 _RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*[:/xX]\s*(\d+(?:\.\d+)?)\s*")
 
 
 @cache
 def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
-    """Sizes of a native resolution (`sdxl`, `768`, `512`): SDXL's, scaled; all sides are multiples of 16."""
+    """Return the sizes of a native resolution (`sdxl`, `768`, `512`): SDXL's, scaled; sides are multiples of 16."""
     side = NATIVE_SIDES[native]
     return tuple((width * side // 1024, height * side // 1024) for width, height in SDXL_BUCKETS)
 
 
 def choose_size(content: ContentType, aspect: str = "auto", native: str = "sdxl") -> tuple[int, int, Reason]:
-    """(width, height, reason): the bucket of `native` nearest to the aspect asked for.
+    """Return (width, height, reason): the bucket of `native` nearest to the wanted aspect.
 
     Args:
         aspect: `auto` (by what the picture shows), `square`, `portrait`, `landscape`, `tall`, `wide`, or a ratio of
@@ -74,28 +75,31 @@ def choose_size(content: ContentType, aspect: str = "auto", native: str = "sdxl"
     Raises:
         InvalidInputError: no such aspect.
     """
-    asked = aspect.strip().lower() if isinstance(aspect, str) else aspect
-    if asked == "auto":
-        name = CONTENT_ASPECTS.get(content, "square")
-        unsaid = content is ContentType.UNSPECIFIED
-        text = (
-            f"{name}, as the prompt names no subject" if unsaid else f"{name}, for a picture of kind '{content.value}'"
-        )
-    else:
-        name = asked
-        text = f"aspect {asked} was asked for"
+    wanted = aspect.strip().lower() if isinstance(aspect, str) else aspect
+    name = CONTENT_ASPECTS.get(content, "square") if wanted == "auto" else wanted
+    source, message = Source.PROMPT, ParameterMessage.SIZE_BY_CONTENT
+    if wanted != "auto":
+        source, message = Source.USER, ParameterMessage.SIZE_BY_ASPECT
+    elif content is ContentType.UNSPECIFIED:
+        source, message = Source.DEFAULT, ParameterMessage.SIZE_WITHOUT_CONTENT
     width, height = nearest_bucket(_ratio(name), native)
-    trained = "trained at" if native == "sdxl" else f"native at {NATIVE_SIDES[native]} pixels, nearest to"
-    square = None if width == height else "{0}x{0}".format(NATIVE_SIDES[native])
-    return (
-        width,
-        height,
-        Reason("size", f"{width}x{height}: {text}; a size that the model was {trained}", otherwise=square),
+    size, side = f"{width}x{height}", NATIVE_SIDES[native]
+    reason = Reason.of(
+        "size",
+        source,
+        message,
+        value=size,
+        otherwise=None if width == height else f"{side}x{side}",
+        size=size,
+        aspect=name,
+        content=content.value,
+        side=side,
     )
+    return width, height, reason
 
 
 def nearest_bucket(ratio: float, native: str = "sdxl") -> tuple[int, int]:
-    """The bucket whose width / height is nearest to `ratio`, by factor; of equals the one nearest the native area."""
+    """Return the bucket whose width / height is nearest to `ratio`, by factor, then to the native area."""
     area = NATIVE_SIDES[native] ** 2
 
     def distance(size: tuple[int, int]) -> tuple[float, float]:
@@ -106,7 +110,7 @@ def nearest_bucket(ratio: float, native: str = "sdxl") -> tuple[int, int]:
 
 
 def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
-    """Sizes below this one with nearly its aspect (within 6 %), down to 0.8 of its area, largest first.
+    """Return the sizes below this one with nearly its aspect (within 6 %), down to 0.8 of its area, largest first.
 
     Sides are multiples of 32, as they are in the buckets.
     """

@@ -13,8 +13,8 @@ from intelligence.errors import InvalidInputError
 from intelligence.learning import Timing
 from intelligence.memory import Resources
 from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
-from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
-from intelligence.parameters.optimizer import ALIASES, OVERRIDES
+from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer, ParameterRequest
+from intelligence.parameters.request import ALIASES, OVERRIDES, canonical
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS
 from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis
@@ -56,7 +56,7 @@ def analysis(style=ArtisticStyle.PHOTOREALISTIC, content=ContentType.PORTRAIT, *
 
 def choose(constraints=None, optimizer=A100, prompt=None, **values):
     values = {"model": SDXL, "resources": GPU} | values
-    return optimizer.optimize(prompt or analysis(), constraints, **values)
+    return optimizer.choose(ParameterRequest(prompt or analysis(), constraints or GenerationConstraints(), **values))
 
 
 def reason(parameters, what):
@@ -149,12 +149,7 @@ def test_a_wrong_override_is_refused(overrides, text):
 
 
 def test_canonical_names():
-    optimizer = ParameterOptimizer()
-    assert optimizer.canonical({"steps": 3, "cfg": 2, "width": 512}) == {
-        "num_steps": 3,
-        "guidance_scale": 2,
-        "width": 512,
-    }
+    assert canonical({"steps": 3, "cfg": 2, "width": 512}) == {"num_steps": 3, "guidance_scale": 2, "width": 512}
     assert set(ALIASES.values()) <= set(OVERRIDES)
 
 
@@ -231,10 +226,10 @@ def test_what_decoding_takes_beside_a_forward_item_goes_along():
 
 
 def test_what_is_not_to_be_improved_is_plain():
-    parameters = choose(GenerationConstraints(1.0, priority=Priority.SPEED), improve=False)
+    parameters = choose(GenerationConstraints(1.0, priority=Priority.SPEED), manual=True)
     assert parameters.improvements == Improvements()
     assert parameters.sigmas is None
-    assert parameters.rescale_cfg == choose(model=VPRED, improve=False).rescale_cfg == 0
+    assert parameters.rescale_cfg == choose(model=VPRED, manual=True).rescale_cfg == 0
 
 
 @pytest.mark.parametrize(
@@ -285,7 +280,7 @@ def test_every_value_says_what_it_would_have_been(values, what, otherwise):
 
 
 @pytest.mark.parametrize(
-    ("clip_skip", "text"), [(None, "what `clip skip 2` means"), (-2, "set by the user: -2"), (-1, "falls apart")]
+    ("clip_skip", "text"), [(None, "model default (-2)"), (-2, "set by you: -2"), (-1, "falls apart")]
 )
 def test_clip_skip_is_explained(clip_skip, text):
     assert text in reason(choose(overrides={"clip_skip": clip_skip}), "clip_skip").evidence
@@ -457,9 +452,9 @@ def test_time_is_for_all_images():
 )
 def test_every_choice_can_be_sampled_travels_and_repeats(style, content, priority, family, limit, vram, device, images):
     def decide():
-        return A100.optimize(
-            analysis(style, content),
+        return choose(
             GenerationConstraints(limit, vram, priority),
+            prompt=analysis(style, content),
             model=ModelEvidence(family=family),
             images=images,
             resources=device,

@@ -9,7 +9,7 @@ from intelligence.config import Priority
 from intelligence.errors import InvalidInputError
 from intelligence.models import Architecture, Family, FamilyFinding
 from intelligence.models.family import DISTILLED
-from intelligence.parameters import profile, profile_for
+from intelligence.parameters import find_profile, profile_for
 from intelligence.parameters.samplers import SAMPLER_NAMES
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS, schedule_sigmas
 from intelligence.prompt import ArtisticStyle
@@ -39,7 +39,7 @@ PHOTO, ANIME = ArtisticStyle.PHOTOREALISTIC, ArtisticStyle.ANIME
     ],
 )
 def test_rows(family, style, priority, expected):
-    row = profile(family, style, priority)
+    row = find_profile(family, style, priority)
     assert (row.steps, row.cfg, row.sampler, row.scheduler, row.schedule) == expected
 
 
@@ -47,7 +47,7 @@ def test_rows(family, style, priority, expected):
     ("family", "priority", "style"), list(itertools.product(Family, Priority, (None, PHOTO, ANIME)))
 )
 def test_every_row_can_be_sampled_with(family, priority, style):
-    row = profile(family, style, priority)
+    row = find_profile(family, style, priority)
     assert row.sampler in SAMPLER_NAMES
     assert row.scheduler in SCHEDULER_NAMES
     assert set(row.samplers) <= set(SAMPLER_NAMES)
@@ -59,22 +59,22 @@ def test_every_row_can_be_sampled_with(family, priority, style):
 
 @pytest.mark.parametrize(("family", "priority"), sorted(itertools.product(set(Family) - DISTILLED, Priority)))
 def test_zero_terminal_snr_never_gets_a_schedule_made_for_another_range(family, priority):
-    row = profile(family, PHOTO, priority, zsnr=True)
+    row = find_profile(family, PHOTO, priority, zsnr=True)
     assert row.family is family
     assert row.scheduler in ZSNR_SCHEDULERS
     assert set(row.schedulers) <= ZSNR_SCHEDULERS
     assert row.schedule is None
     assert row.rescale_cfg == 0.7
-    assert row.quality_tags == profile(family, PHOTO, priority).quality_tags
+    assert row.quality_tags == find_profile(family, PHOTO, priority).quality_tags
 
 
 def test_a_distilled_checkpoint_keeps_the_steps_it_was_made_for():
-    row = profile(Family.LIGHTNING, None, Priority.QUALITY, few_steps=8)
+    row = find_profile(Family.LIGHTNING, None, Priority.QUALITY, few_steps=8)
     assert (row.steps, row.cfg, row.fixed, row.step_range) == (8, 1.0, True, None)
 
 
 def test_pony_starts_with_its_score_tags():
-    row = profile(Family.PONY)
+    row = find_profile(Family.PONY)
     assert row.quality_tags == ("score_9", "score_8_up", "score_7_up")
     assert row.quality_front
 
@@ -106,16 +106,16 @@ def user_table(tmp_path, **row):
 
 def test_a_users_table_comes_first_and_leaves_the_other_families(tmp_path):
     path = user_table(tmp_path)
-    assert profile(Family.PONY, path=path).steps == 33
-    assert profile(Family.PONY, priority=Priority.QUALITY, path=path).steps == 33
-    assert profile(Family.SDXL, path=path) == profile(Family.SDXL)
-    assert profile(Family.PONY).steps == 25
+    assert find_profile(Family.PONY, path=path).steps == 33
+    assert find_profile(Family.PONY, priority=Priority.QUALITY, path=path).steps == 33
+    assert find_profile(Family.SDXL, path=path) == find_profile(Family.SDXL)
+    assert find_profile(Family.PONY).steps == 25
 
 
 @pytest.mark.parametrize(("key", "value"), [("steps", 0), ("steps", "many"), ("cfg", None), ("schedule", "magic")])
 def test_a_wrong_value_in_a_users_table_is_named(tmp_path, key, value):
     with pytest.raises(InvalidInputError, match=rf"mine\.json: pony: default: BALANCED: `{key}`"):
-        profile(Family.PONY, path=user_table(tmp_path, **{key: value}))
+        find_profile(Family.PONY, path=user_table(tmp_path, **{key: value}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"families": []}', '{"families": {"nope": {}}}'])
@@ -123,16 +123,16 @@ def test_what_is_no_table_is_refused(tmp_path, text):
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(InvalidInputError, match=r"mine\.json"):
-        profile(Family.SDXL, path=path)
+        find_profile(Family.SDXL, path=path)
 
 
 def test_a_table_that_is_not_there_changes_nothing(tmp_path):
-    assert profile(Family.SDXL, path=tmp_path / "none.json") == profile(Family.SDXL)
+    assert find_profile(Family.SDXL, path=tmp_path / "none.json") == find_profile(Family.SDXL)
 
 
 def test_a_table_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="cannot read"):
-        profile(Family.SDXL, path=tmp_path)
+        find_profile(Family.SDXL, path=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_is_wrong_in_a_users_entry_is_named(tmp_path, change, text):
     table["families"]["pony"] |= change
     path.write_text(json.dumps(table))
     with pytest.raises(InvalidInputError, match=rf"mine\.json: {text}"):
-        profile(Family.PONY, path=path)
+        find_profile(Family.PONY, path=path)
 
 
 @pytest.mark.parametrize(

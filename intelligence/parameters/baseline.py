@@ -1,0 +1,222 @@
+"""Settings before budgets: those of the profile, with the user's in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..models import Family
+from ..models.family import TITLES
+from ..prompt import ComplexityCategory
+from ..records import Reason, Source
+from .budget import Choice, cutoff_reason
+from .parameter_messages import ParameterMessage
+from .parameters import Improvements
+from .profiles import Profile, find_profile
+from .request import IMPROVEMENTS, ParameterRequest
+from .resolution import choose_size
+from .schedules import ZSNR_SCHEDULERS
+
+MANUAL_DEFAULTS: dict[str, Any] = {
+    "num_steps": 20,
+    "guidance_scale": 7.0,
+    "sampler_name": "euler",
+    "scheduler": "normal",
+    "width": 1024,
+    "height": 1024,
+}
+"""Settings of MANUAL mode where the user passed none, whatever the model or the prompt."""
+
+SETTINGS = {
+    "steps": ("num_steps",),
+    "cfg": ("guidance_scale",),
+    "sampler": ("sampler_name",),
+    "scheduler": ("scheduler",),
+    "size": ("width", "height"),
+}
+"""Setting, by its name in reasons → its parameters."""
+
+IMPROVEMENT_TITLES = {"cfg_cutoff_sigma": "CFG cutoff", "cfg_start_sigma": "CFG start", "easycache": "EasyCache"}
+
+Others = tuple[tuple[Profile, str], ...]
+"""Profiles that would have held under other circumstances, and which those are."""
+
+
+def other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> Others:
+    """Return the profiles that tell what a setting would have been otherwise."""
+    style, zsnr = request.analysis.intent.artistic_style, profile.zsnr
+    same_family = (
+        (find_profile(profile.family, style, zsnr=zsnr, path=table), "at BALANCED priority"),
+        (find_profile(profile.family, None, profile.priority, zsnr=zsnr, path=table), "for another style"),
+    )
+    unknown = (find_profile(Family.UNKNOWN, style, profile.priority, path=table), "for an unknown model")
+    return (unknown,) if profile.fixed else (*same_family, unknown)
+
+
+def choose_baseline(request: ParameterRequest, profile: Profile, others: Others) -> tuple[Choice, dict[str, Reason]]:
+    """Return the choice before budgets and improvements, and its reasons by setting."""
+    given = request.overrides
+    width, height, size_reason = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
+    steps, steps_reason = _steps(request, profile, others)
+    choice = Choice(
+        steps=steps,
+        cfg=given.get("guidance_scale", profile.cfg),
+        sampler=given.get("sampler_name", profile.sampler),
+        scheduler=given.get("scheduler", profile.scheduler),
+        schedule=profile.schedule if "scheduler" not in given else None,
+        width=given.get("width", width),
+        height=given.get("height", height),
+    )
+    reasons = {"steps": steps_reason}
+    for setting in ("cfg", "sampler", "scheduler"):
+        value, (parameter,) = getattr(choice, setting), SETTINGS[setting]
+        by_user = parameter in given
+        reasons[setting] = (
+            _user_reason(setting, value, profile) if by_user else _usual_reason(setting, value, profile, others)
+        )
+    if choice.schedule:
+        reasons["scheduler"] = Reason.of(
+            "scheduler",
+            Source.MODEL_FAMILY,
+            ParameterMessage.SCHEDULER_ALIGN_YOUR_STEPS,
+            value="Align Your Steps",
+            otherwise=choice.scheduler,
+            scheduler=choice.scheduler,
+        )
+    if rescale := given.get("rescale_cfg", profile.rescale_cfg):
+        by_user = "rescale_cfg" in given
+        reasons["rescale_cfg"] = Reason.of(
+            "rescale_cfg",
+            Source.USER if by_user else Source.MODEL_FAMILY,
+            ParameterMessage.USER if by_user else ParameterMessage.RESCALE_CFG,
+            value=rescale,
+            otherwise="off, which burns colours" if profile.zsnr else "off",
+            chosen=rescale,
+        )
+    reasons["size"] = size_reason
+    if sides := [side for side in SETTINGS["size"] if side in given]:
+        size, native = f"{choice.width}x{choice.height}", f"{width}x{height}"
+        reasons["size"] = Reason.of(
+            "size", Source.USER, ParameterMessage.USER, value=size, otherwise=native, chosen=" and ".join(sides)
+        )
+    reasons["clip_skip"] = _clip_skip_reason(given.get("clip_skip"), profile.family)
+    if "batch_size" in given:
+        images = given["batch_size"]
+        reasons["batch_size"] = Reason.of("batch_size", Source.USER, ParameterMessage.USER, value=images, chosen=images)
+    return choice, reasons
+
+
+def choose_improvements(
+    choice: Choice, profile: Profile, given: Mapping[str, Any], reasons: dict[str, Reason]
+) -> Choice:
+    """Return `choice` with what is done beyond the plain sampler; put its reason into `reasons`."""
+    named = {name: given[name] for name in IMPROVEMENTS if name in given}
+    if named:
+        improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
+        improvements.check()
+        chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())
+        reasons["guidance"] = Reason.of("guidance", Source.USER, ParameterMessage.USER, value=chosen, chosen=chosen)
+        return replace(choice, improvements=improvements)
+    cut = replace(choice, improvements=Improvements(profile.cfg_cutoff_sigma))
+    if cut.items == choice.items:
+        return choice
+    reasons["guidance"] = cutoff_reason(cut, choice, f"as {profile.priority.value} priority favours time")
+    return cut
+
+
+def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
+    """Return a reason a setting for MANUAL mode: passed by the user, or a plain default."""
+    used = {**MANUAL_DEFAULTS, **given}
+    reasons = []
+    for setting, parameters in SETTINGS.items():
+        passed = any(parameter in given for parameter in parameters)
+        values = [used[parameter] for parameter in parameters]
+        reasons.append(
+            Reason.of(
+                setting,
+                Source.USER if passed else Source.DEFAULT,
+                ParameterMessage.MANUAL_USER if passed else ParameterMessage.MANUAL_DEFAULT,
+                value="x".join(map(str, values)) if len(values) > 1 else values[0],
+            )
+        )
+    return tuple(reasons)
+
+
+def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple[int, Reason]:
+    given, usual = request.overrides, profile.steps
+    if "num_steps" in given:
+        return given["num_steps"], _user_reason("steps", given["num_steps"], profile)
+    if profile.schedule and "scheduler" in given:
+        steps, source, message = 2 * usual, Source.USER, ParameterMessage.STEPS_WITHOUT_ALIGN_YOUR_STEPS
+    elif (
+        profile.complex_steps
+        and request.analysis.complexity_category is ComplexityCategory.COMPLEX
+        and not profile.fixed
+    ):
+        steps, source, message = profile.complex_steps, Source.PROMPT, ParameterMessage.STEPS_COMPLEX_PROMPT
+    else:
+        return usual, _usual_reason("steps", usual, profile, others)
+    scheduler = given.get("scheduler", "")
+    return steps, Reason.of(
+        "steps", source, message, value=steps, otherwise=str(usual), steps=steps, scheduler=scheduler
+    )
+
+
+def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) -> Reason:
+    return Reason.of(
+        setting,
+        Source.DEFAULT if profile.family is Family.UNKNOWN else Source.MODEL_FAMILY,
+        ParameterMessage.USUAL,
+        value=value,
+        otherwise=_otherwise(setting, value, others),
+        chosen=_shown(value),
+        family=TITLES[profile.family],
+        priority=profile.priority.value,
+    )
+
+
+def _otherwise(setting: str, value: Any, others: Others) -> str | None:
+    """The value of the first other profile that has another one."""
+    for other, circumstance in others:
+        if (found := getattr(other, setting)) != value:
+            return f"{_shown(found)} {circumstance}"
+    return None
+
+
+def _user_reason(setting: str, value: Any, profile: Profile) -> Reason:
+    usual = getattr(profile, setting)
+    message, span = ParameterMessage.USER, ""
+    if profile.fixed and setting in ("steps", "cfg"):
+        low, high = (profile.step_range if setting == "steps" else profile.cfg_range) or (usual, usual)
+        if not low <= value <= high:
+            message = ParameterMessage.USER_OUTSIDE_DISTILLED
+            span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    elif profile.zsnr and setting == "scheduler" and value not in ZSNR_SCHEDULERS:
+        message = ParameterMessage.USER_SCHEDULER_WASTES_STEPS
+    return Reason.of(
+        setting,
+        Source.USER,
+        message,
+        value=value,
+        otherwise=None if value == usual else _shown(usual),
+        chosen=_shown(value),
+        family=TITLES[profile.family],
+        span=span,
+    )
+
+
+def _clip_skip_reason(layer: int | None, family: Family) -> Reason:
+    usual = -1 if family is Family.SD15 else -2
+    sdxl = family not in (Family.SD15, Family.SD2)
+    if layer is None:
+        message = ParameterMessage.CLIP_SKIP_DEFAULT_SDXL if sdxl else ParameterMessage.CLIP_SKIP_DEFAULT
+        return Reason.of("clip_skip", Source.MODEL_FAMILY, message, value=usual, layer=usual)
+    message = ParameterMessage.CLIP_SKIP_USER_WRONG_LAYER if sdxl and layer != usual else ParameterMessage.USER
+    otherwise = ParameterMessage.CLIP_SKIP_DEFAULT.format(layer=usual)
+    return Reason.of("clip_skip", Source.USER, message, value=layer, otherwise=otherwise, chosen=layer)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,45 @@
+"""Sentences of the reasons for sampling settings."""
+
+from __future__ import annotations
+
+from ..records import Message
+
+
+class ParameterMessage(Message):
+    """See `Reason.of`."""
+
+    FAMILY = "{family}: {evidence}"
+    FAMILY_BY_LORA = "{family}: the model itself does not say, but the LoRA {lora} was made for this family"
+    FAMILY_BY_TAGS = "{family}: the model itself does not say, but the prompt uses this family's quality tags"
+    FAMILY_UNKNOWN = "unknown: {evidence}. Safe defaults are used; name the family to get its own"
+    FEW_STEP_LORA = "the LoRA {lora} makes it a {family} model, which has to be sampled as one"
+
+    USER = "set by you: {chosen}"
+    USER_OUTSIDE_DISTILLED = "set by you: {chosen}; a {family} model was distilled for {span}"
+    USER_SCHEDULER_WASTES_STEPS = "set by you: {chosen}; on this model it spends most steps at useless noise levels"
+    USUAL = "{chosen}, usual for {family} at {priority} priority"
+    MANUAL_USER = "MANUAL: as passed"
+    MANUAL_DEFAULT = "MANUAL: a plain default, not passed"
+
+    STEPS_WITHOUT_ALIGN_YOUR_STEPS = "{steps}: {scheduler} needs about twice the steps of Align Your Steps"
+    STEPS_COMPLEX_PROMPT = "{steps}, as the prompt asks for much in one picture"
+    SCHEDULER_ALIGN_YOUR_STEPS = (
+        "Align Your Steps, passed on as sigmas; {scheduler} stands in for it where a scheduler's name is needed"
+    )
+    RESCALE_CFG = "RescaleCFG {chosen:g} for v-prediction with zero terminal SNR"
+    CLIP_SKIP_DEFAULT = "model default ({layer})"
+    CLIP_SKIP_DEFAULT_SDXL = "model default ({layer}), which is what 'clip skip 2' means elsewhere"
+    CLIP_SKIP_USER_WRONG_LAYER = "set by you: {chosen}; SDXL was trained on layer -2 and falls apart with another"
+
+    SIZE_BY_ASPECT = "{size}: aspect {aspect}, set by you; about as many pixels as the {side}x{side} of its training"
+    SIZE_BY_CONTENT = (
+        "{size}: {aspect}, for a picture of kind '{content}'; about as many pixels as the {side}x{side} of its training"
+    )
+    SIZE_WITHOUT_CONTENT = (
+        "{size}: {aspect}, as the prompt names no subject; about as many pixels as the {side}x{side} of its training"
+    )
+
+    TIME = "{time} on {device}"
+    TIME_IMAGES = "{time} for {images} images on {device}"
+
+    VARIATION = "{setting} {chosen} instead of {before}"

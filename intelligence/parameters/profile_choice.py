@@ -1,0 +1,126 @@
+"""The profile of the table that settings start from: by the model, the LoRAs on it, and the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
+from ..models.architecture import SPEED_NAME
+from ..models.family import BARE_SDXL, DISTILLED, TITLES, match_family
+from ..models.sanitize import words_of
+from ..records import Reason, Source
+from .parameter_messages import ParameterMessage
+from .profiles import Profile, profile_for
+from .request import ParameterRequest
+
+LORA_CONFIDENCE = 0.45
+TAGS_CONFIDENCE = 0.4
+"""Confidence in a family that only the LoRAs' family, or the prompt's quality tags, speak for."""
+
+_INFERABLE = frozenset({Family.PONY, Family.ILLUSTRIOUS, Family.NOOBAI})
+"""Families that LoRAs and tags are particular to. SDXL's own LoRAs are used with them all, and v-prediction is a trait
+of the model that no LoRA or tag shows."""
+
+
+class ProfileChoice(NamedTuple):
+    """The model's family, its profile, and why."""
+
+    finding: FamilyFinding
+    profile: Profile
+    reasons: dict[str, Reason]
+
+
+def choose_profile(request: ParameterRequest, table: Path | None = None) -> ProfileChoice:
+    """Return the family of the request's model and its profile; a few-step LoRA puts its own profile in their place.
+
+    Raises InvalidInputError for a user's table that cannot be used.
+    """
+    evidence = request.model or ModelEvidence()
+    loras = [lora.lora_metadata for lora in request.loras]
+    style, priority = request.analysis.intent.artistic_style, request.constraints.priority
+    finding = identify_family(evidence)
+    reason = _family_reason(finding, evidence)
+    if finding.confidence <= BARE_SDXL and finding.architecture in (Architecture.UNKNOWN, Architecture.SDXL):
+        finding, reason = infer_from_loras_and_tags(request, finding) or (finding, reason)
+    profile = profile_for(finding, style, priority, table)
+    reasons = {"family": reason}
+    few_step = _few_step_lora(loras, evidence)
+    if few_step is not None and not profile.fixed:
+        name, distilled = few_step
+        distilled = replace(distilled, architecture=finding.architecture, base=finding.family, zsnr=finding.zsnr)
+        reasons["few-step LoRA"] = Reason.of(
+            "few-step LoRA",
+            Source.LORA,
+            ParameterMessage.FEW_STEP_LORA,
+            value=distilled.family.value,
+            otherwise=f"{profile.steps} steps, cfg {profile.cfg:g}, {profile.sampler}, as for {TITLES[profile.family]}",
+            weight=distilled.confidence,
+            lora=name,
+            family=TITLES[distilled.family],
+        )
+        # The LoRA decides how to sample; the model under it, at which size.
+        profile = replace(profile_for(distilled, style, priority, table), native=profile.native)
+    return ProfileChoice(finding, profile, reasons)
+
+
+def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding) -> tuple[FamilyFinding, Reason] | None:
+    """Return the family that the applied LoRAs were made for, else the one whose quality tags the prompt uses."""
+    made_for = [(lora.lora_metadata.name, lora.lora_metadata.family) for lora in request.loras]
+    for name in request.model.loras if request.model else ():
+        if match := match_family(name, Architecture.SDXL, DISTILLED):
+            made_for.append((name, match.family))
+    for name, family in made_for:
+        if family in _INFERABLE:
+            reason = Reason.of(
+                "family",
+                Source.LORA,
+                ParameterMessage.FAMILY_BY_LORA,
+                value=family.value,
+                weight=LORA_CONFIDENCE,
+                family=TITLES[family],
+                lora=name,
+            )
+            return replace(finding, family=family, confidence=LORA_CONFIDENCE), reason
+    if request.analysis.quality_family in list(_INFERABLE):
+        family = Family(request.analysis.quality_family)
+        reason = Reason.of(
+            "family",
+            Source.PROMPT,
+            ParameterMessage.FAMILY_BY_TAGS,
+            value=family.value,
+            weight=TAGS_CONFIDENCE,
+            family=TITLES[family],
+        )
+        return replace(finding, family=family, confidence=TAGS_CONFIDENCE), reason
+    return None
+
+
+def _family_reason(finding: FamilyFinding, evidence: ModelEvidence) -> Reason:
+    known = finding.family is not Family.UNKNOWN
+    return Reason.of(
+        "family",
+        Source.USER if evidence.family is not Family.UNKNOWN else Source.MODEL,
+        ParameterMessage.FAMILY if known else ParameterMessage.FAMILY_UNKNOWN,
+        value=finding.family.value,
+        weight=finding.confidence,
+        family=TITLES[finding.family],
+        evidence=finding.reason,
+    )
+
+
+def _few_step_lora(loras: Sequence[ModelMetadata], evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
+    """The first few-step LoRA: among the chosen ones, else among those that the host has on the model already."""
+    for lora in loras:
+        if lora.lora_kind is LoRAKind.SPEED:
+            named = identify_family(ModelEvidence(name=lora.name, architecture=lora.architecture))
+            family = lora.family if lora.family in DISTILLED else named.family
+            if family in DISTILLED:
+                return lora.name, replace(named, family=family)
+    for name in evidence.loras:
+        named = identify_family(ModelEvidence(name=name, architecture=Architecture.SDXL))
+        if SPEED_NAME.search(words_of(name)) and named.family in DISTILLED:
+            return name, named
+    return None
