@@ -185,6 +185,18 @@ class BatchConfig(Settings):
     """Seed of the first image (0 is a seed); the next images count up from it. None: random."""
 
 
+@dataclass
+class ServerSettings(Settings):
+    """`config.json` of the data folder in ComfyUI. Never taken from a workflow."""
+
+    ollama: OllamaConfig = field(default_factory=OllamaConfig)
+    """The server that the analyzer `ollama` asks."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names under which the pack's routes answer, beside this machine's own."""
+    hash_megabytes_per_second: Annotated[float, bounds(ge=0)] = 30.0
+    """Reading speed for hashes, light work even for a hard disk; 0: files are not hashed in the background."""
+
+
 def data_folder() -> Path:
     """Where the databases and the embedded model live when no host says otherwise (not created here)."""
     if home := os.environ.get(HOME_VARIABLE):

@@ -89,7 +89,7 @@ def problem(error: ValidationError, name: str = "", form: Any = None) -> str:
     place = ".".join(str(part) for part in (name, *first["loc"]) if part not in ("", "[key]")) or "the whole"
     if first["type"] == "missing":
         return f"{place} is missing"
-    if first["type"] == "unexpected_keyword_argument":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = get_close_matches(str(first["loc"][-1]), set(_names(adapter(form).json_schema())), n=1)
         return f"{place} is unknown" + "".join(f"; did you mean {name!r}?" for name in known)
     if first["type"] == "value_error":

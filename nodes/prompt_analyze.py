@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .host.server_planner import ollama_config, planner
+from .host.server_planner import planner, settings
 from .node_schema import CATEGORY, PromptAnalysisType, advanced, schema
 
 
@@ -62,6 +62,6 @@ class PromptAnalyze(io.ComfyNode):
     def execute(cls, prompt: str, negative_prompt: str, analyzer: str) -> io.NodeOutput:
         from ..intelligence.generation.explanation import explain
 
-        ollama = ollama_config() if analyzer == "ollama" else None
+        ollama = settings().ollama if analyzer == "ollama" else None
         analysis = planner().analyze(prompt, negative_prompt, ollama)
         return io.NodeOutput(analysis, ui={"text": [explain(analysis).summary, *analysis.notes]})

@@ -194,7 +194,7 @@ def _is_own_host(host: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return "." not in name or name.endswith((".local", ".localhost")) or name in settings().get("allowed_hosts", [])
+        return "." not in name or name.endswith((".local", ".localhost")) or name in settings().allowed_hosts
     return True
 
 

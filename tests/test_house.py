@@ -18,7 +18,7 @@ FLOORS = (
     {"errors"},
     {"validation"},
     {"records"},
-    {"config"},
+    {"config", "user_files"},
     {"database"},
     {"prompt", "models"},
     {"hubs"},

@@ -14,14 +14,12 @@ The lists are text files in `lists/`, a phrase a line; those of `spanish`, `span
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields, replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ..config import HOME_VARIABLE
-from ..errors import InvalidInputError
+from ..user_files import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
 from .vocabulary import Meaning, Phrasebook, Vocabulary, WordLists
 from .words import fold, singular, terms
@@ -51,16 +49,7 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
     Raises:
         InvalidInputError: the file is not readable as a vocabulary.
     """
-    if path is None:
-        return _built_in()
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return _built_in()
-    except OSError as error:
-        remedy = f"name another data folder in the environment variable {HOME_VARIABLE}"
-        raise InvalidInputError(f"{path}: cannot be read as the user's vocabulary ({error}); {remedy}") from None
-    return _extended(path, status.st_mtime_ns, status.st_size)
+    return (path and read_user_file(path, _file_form())) or _built_in()
 
 
 @cache
@@ -90,32 +79,14 @@ def _pairs(lines: list[str]) -> dict[str, str]:
     return dict(line.split(" = ") for line in lines)
 
 
-@lru_cache(maxsize=4)
-def _extended(path: Path, modified: int, size: int) -> Vocabulary:
-    """`modified` and `size` only tell one state of the file from another."""
-    return _build(_merged(built_in_lists(), _own(path)))
-
-
-def _own(path: Path) -> Any:
-    """The user's entries. Raises InvalidInputError."""
-    from pydantic import ValidationError
-
-    remedy = "the help of the node Prompt Analyze shows the form; it may have any of the parts"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-        return _file_type().model_validate(data).model_dump(mode="json", exclude_unset=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the whole"
-        raise InvalidInputError(f"{path}: {where}: {first['msg']}; {remedy}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path}: not a vocabulary ({error}); {remedy}") from None
+def _extended(own: Any) -> Vocabulary:
+    return _build(_merged(built_in_lists(), own.model_dump(mode="json", exclude_unset=True)))
 
 
 @cache
-def _file_type() -> Any:
-    """The vocabulary file's pydantic type."""
-    from pydantic import ConfigDict, create_model
+def _file_form() -> Any:
+    """The pydantic type of a user's file, which is read into the whole vocabulary."""
+    from pydantic import AfterValidator, ConfigDict, create_model
 
     form = ConfigDict(extra="forbid", allow_inf_nan=False)
     style: Any = create_model("Style", __config__=form, words=(list[str], []), hints=(list[str], []))
@@ -131,7 +102,7 @@ def _file_type() -> Any:
         **dict.fromkeys(_WORD_LISTS, list[str]),
     }
     optional: dict[str, Any] = {name: (kind, None) for name, kind in parts.items()}
-    return create_model("Vocabulary", __config__=form, **optional)
+    return Annotated[create_model("Vocabulary", __config__=form, **optional), AfterValidator(_extended)]
 
 
 def _merged(base: Any, own: Any) -> Any:

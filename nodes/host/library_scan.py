@@ -10,7 +10,6 @@ from pathlib import Path
 import folder_paths
 from server import PromptServer
 
-from ...intelligence.config import is_number, require
 from ...intelligence.errors import IntelligentGenerationError
 from ...intelligence.records import Reason
 from .server_planner import planner, settings
@@ -20,9 +19,6 @@ FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embeddin
 
 MAX_WAIT_SECONDS = 2.0
 """How long a prompt waits for a scan; a longer one continues in the background, and the choice says so."""
-
-HASH_MEGABYTES_PER_SECOND = 30
-"""Reading speed for hashes, unless config.json names another: light work even for a hard disk."""
 
 HASH_POLL_SECONDS = 0.5
 """Interval at which hashing checks whether the running prompt has ended."""
@@ -95,9 +91,7 @@ class LibraryScan:
             return self._cancelled.is_set()
 
         try:
-            rate = settings().get("hash_megabytes_per_second", HASH_MEGABYTES_PER_SECOND)
-            require(is_number(rate) and rate >= 0, f"hash_megabytes_per_second must be 0 or more, got {rate!r}")
-            if rate:
+            if rate := settings().hash_megabytes_per_second:
                 planner().registry.hash_models(cancelled=cancelled, max_bytes_per_second=rate * 1e6)
         except IntelligentGenerationError as error:
             logging.warning("Intelligent Generation: the library cannot be hashed: %s", error)

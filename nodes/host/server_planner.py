@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import folder_paths
 
-from ...intelligence.config import HOME_VARIABLE, OllamaConfig, data_folder
-from ...intelligence.errors import InvalidInputError
+from ...intelligence.config import HOME_VARIABLE, ServerSettings, data_folder
+from ...intelligence.user_files import read_user_file
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
@@ -42,26 +41,6 @@ def planner() -> Planner:
     )
 
 
-def settings() -> dict[str, Any]:
-    """Return `config.json` of the data folder, or an empty dictionary. It is never taken from a workflow.
-
-    Keys: `ollama` (`base_url`, `model`), `allowed_hosts` (a list of host names under which the pack's routes answer)
-    and `hash_megabytes_per_second` (0: files are not hashed in the background).
-
-    Raises InvalidInputError for a file that is no JSON object.
-    """
-    path = home() / "config.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InvalidInputError(f"{path}: must hold a JSON object")
-    return found
-
-
-def ollama_config() -> OllamaConfig:
-    """Return the Ollama server that the settings name, or the default one on this machine. Raises InvalidInputError."""
-    return OllamaConfig.from_dict(settings().get("ollama", {}))
+def settings() -> ServerSettings:
+    """Return what `config.json` of the data folder says, or the defaults. Raises InvalidInputError."""
+    return read_user_file(home() / "config.json", ServerSettings) or ServerSettings()

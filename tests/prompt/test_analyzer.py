@@ -297,8 +297,8 @@ def test_vocabulary_lists_are_sorted_and_hold_nothing_twice(path):
 @pytest.mark.parametrize(
     "text, where",
     [
-        ("{", "not a vocabulary"),
-        ("[" * 99_999, "not a vocabulary"),
+        ("{", "not JSON"),
+        ("[" * 99_999, "not JSON"),
         ("[]", "the whole"),
         ('{"styles": 3}', "styles"),
         ('{"style": {}}', "style"),
@@ -323,5 +323,5 @@ def test_a_vocabulary_that_cannot_be_looked_at_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInputError, match="file/vocabulary"):
         PromptAnalyzer(vocabulary_path=tmp_path / "file" / "vocabulary.json").analyze("cat")
-    with pytest.raises(InvalidInputError, match="not a vocabulary"):
+    with pytest.raises(InvalidInputError, match="cannot be read"):
         PromptAnalyzer(vocabulary_path=tmp_path).analyze("cat")
