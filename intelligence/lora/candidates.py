@@ -18,8 +18,7 @@ from ..records import Reason
 from .lora_library import Library
 from .search import ranker
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT, Listed
-from .search.features import Met
-from .search.index import STYLES, Floats
+from .search.index import STYLES, Floats, Postings
 from .search.tokens import Query, is_common, is_meta, query, tokens
 
 STYLE_WORTH = 0.35
@@ -42,7 +41,7 @@ LEAST_WORTH = 0.01
 BLOCKED = 20
 """LoRAs that do not fit the base model and are looked at all the same, to be named."""
 ALIKE = 0.5
-"""Cosine from which likeness of meaning is a reason."""
+"""Cosine from which similarity of meaning is a reason."""
 TELLING_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -78,7 +77,7 @@ def search(
     shifts: Mapping[str, Shift],
     least: float = 0.0,
     top_k: int = ranker.SECOND,
-    likeness: Floats | None = None,
+    similarity: Floats | None = None,
 ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
     """The LoRAs that the prompt speaks for, best first: those that fit the base model, and those that do not, with why.
 
@@ -86,13 +85,13 @@ def search(
         asked: the analysis' `prompt_query`.
         least: confidence (relevance of those that do not fit) from which a LoRA is told of.
         top_k: how many at most.
-        likeness: `Library.likeness`.
+        similarity: `Library.similarity`.
     """
-    met = library.meet(asked)
+    met = library.match_query(asked)
     obstacles, fitting = library.obstacles(base)
-    rough = ranker.rough(met, analysis.tag_style, likeness)
-    ask = partial(ranker.rank, library.index, met, analysis.tag_style, scored=rough, likeness=likeness)
-    reader = _Reader(library, analysis, asked, met, fitting, likeness)
+    rough = ranker.rough(met, analysis.tag_style, similarity)
+    ask = partial(ranker.rank, library.index, met, analysis.tag_style, scored=rough, similarity=similarity)
+    reader = _Reader(library, analysis, asked, met, fitting, similarity)
     allowed = []
     ranked = _found(ask(fitting))
     named = reader.named(ranked, int(np.count_nonzero(fitting)))
@@ -149,18 +148,18 @@ class _Reader:
         library: Library,
         analysis: PromptAnalysis,
         asked: Query,
-        met: Met,
+        met: Postings,
         fitting: NDArray[np.bool_],
-        likeness: Floats | None,
+        similarity: Floats | None,
     ) -> None:
         self.library = library
-        self.likeness = likeness
+        self.similarity = similarity
         self.asked = asked
         self.met = met
         self.mentioned: dict[int, set[int]] = {}
         self.models: dict[int, ModelMetadata] = {}
         self.wanted = analysis.intent.artistic_style
-        same = library.index.styles[fitting] == STYLES.index(self.wanted)
+        same = library.index.loras.style[fitting] == STYLES.index(self.wanted)
         self.style_worth = STYLE_WORTH * analysis.intent.confidence / max(1, int(np.count_nonzero(same)))
         avoided = set(tokens(analysis.negative_prompt[:20_000]))
         self.avoided = {style for style in ArtisticStyle if set(tokens(style.value)) & avoided}
@@ -230,7 +229,7 @@ class _Reader:
     def look_up(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
         self.models = dict(zip(places, self.library.read([self.library.models[n] for n in places]), strict=True))
-        rows = self.met.only(np.array(places, np.int64))
+        rows = self.met.of(np.array(places, np.int64))
         told = rows.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
         keys = self.met.keys[rows.key]
         self.mentioned = {place: set(keys[told & (rows.at == n)].tolist()) for n, place in enumerate(places)}
@@ -310,7 +309,7 @@ class _Reader:
             reasons.append(_reason("text", evidence, self._weight(shared)))
 
     def _meaning(self, place: int, reasons: list[Reason]) -> None:
-        alike = 0.0 if self.likeness is None else float(self.likeness[place].max())
+        alike = 0.0 if self.similarity is None else float(self.similarity[place].max())
         if alike >= ALIKE:
             reasons.append(_reason("meaning", "what is written of it means much the same", alike))
 

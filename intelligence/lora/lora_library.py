@@ -15,8 +15,7 @@ from ..prompt import PromptAnalysis
 from .search import ranker
 from .search.documents import Listed, ReadModels
 from .search.embeddings import DenseText
-from .search.features import Met, meet
-from .search.index import Floats, Index, load, save
+from .search.index import Floats, Index, Postings, load, save
 from .search.tokens import Query
 from .strength import Strengths
 
@@ -27,7 +26,7 @@ KEPT_FROM = 500
 UNWRITTEN = 0.01
 """Share of the LoRAs that may have changed before the kept index is written anew: the next start reads them again."""
 TAG_LIST = 0.9
-"""Probability of a list of tags from which likeness of meaning is not asked: it tells nothing there."""
+"""Probability of a list of tags from which similarity of meaning is not asked: it tells nothing there."""
 
 
 class Library:
@@ -55,7 +54,7 @@ class Library:
             self._named.setdefault(_plain(model.name), model)
         self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, before)
-        self.strengths = Strengths(self.models, self.index.history)
+        self.strengths = Strengths(self.models, self.index.loras)
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
@@ -64,19 +63,19 @@ class Library:
         if before is not None:
             known, stored = before.index, before._stored
         elif path and (known := load(path, ranker.mark())):
-            stored = known.stamps
+            stored = known.loras.stamp
         self.index: Index = ranker.build_index(self.models, known, self.read)
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
-        if path and len(np.setxor1d(self.index.stamps, stored)) > UNWRITTEN * len(self.models):
+        if path and len(np.setxor1d(self.index.loras.stamp, stored)) > UNWRITTEN * len(self.models):
             save(self.index, path, ranker.mark())
-            self._stored = self.index.stamps
+            self._stored = self.index.loras.stamp
 
-    def meet(self, asked: Query) -> Met:
+    def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
-        return meet(self.index, asked)
+        return self.index.match_query(query)
 
-    def likeness(self, analysis: PromptAnalysis) -> Floats | None:
+    def similarity(self, analysis: PromptAnalysis) -> Floats | None:
         """How near the meaning of a prompt written in sentences is to each LoRA, shape (LoRAs, 4); None: not known."""
         if self._meaning is None or analysis.tag_style > TAG_LIST:
             return None

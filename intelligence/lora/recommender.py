@@ -69,7 +69,7 @@ class LoRARecommender:
     Args:
         registry: where the LoRAs are listed.
         preferences: what ratings say; None: nothing.
-        dense_text: whether likeness of meaning is used where MiniLM is installed.
+        dense_text: whether similarity of meaning is used where MiniLM is installed.
 
     A registry with a `folder` has the index of a large library, and its embeddings, kept there.
     """
@@ -204,11 +204,11 @@ class LoRARecommender:
         least: float,
         top_k: int = MAX_RANKED,
     ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
-        """Those of `search`, with what ratings and, where that is installed, likeness of meaning say."""
+        """Those of `search`, with what ratings and, where that is installed, similarity of meaning say."""
         library = self._library()
         shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
-        likeness = library.likeness(analysis) if self.dense_text else None
-        return search(library, analysis, asked, base, shifts, least, top_k, likeness)
+        similarity = library.similarity(analysis) if self.dense_text else None
+        return search(library, analysis, asked, base, shifts, least, top_k, similarity)
 
     def _tagged(
         self, tags: Sequence[LoRATag], asked: Query, written: Written, base: FamilyFinding

@@ -18,7 +18,7 @@ from ..config import MAX_LORA_STRENGTH
 from ..models import LoRAKind, ModelMetadata
 from ..records import Reason
 from .search.documents import Listed
-from .search.index import UsageHistory
+from .search.index import LoRAs
 from .search.tokens import Query, digest, is_meta, tokens
 from .search.traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, used_strengths
 
@@ -92,12 +92,12 @@ class Strengths:
 
     Args:
         models: the library.
-        history: of its LoRAs, in the same order.
+        loras: what the index holds of them, in the same order.
     """
 
-    def __init__(self, models: Sequence[Listed], history: UsageHistory) -> None:
+    def __init__(self, models: Sequence[Listed], loras: LoRAs) -> None:
         self._models = models
-        self._history = history
+        self._loras = loras
 
     def alone(self, model: ModelMetadata, asked: Query | None = None, liked: Liked = ()) -> Strength:
         """The strength of a LoRA that is applied alone.
@@ -177,16 +177,17 @@ class Strengths:
         """What the other LoRAs of its creator are used at."""
         if not model.creator:
             return None
-        history, number, known = self._history, civitai_ids(model)[0], []
-        for place in np.flatnonzero(history.creators == digest([model.creator])[0]).tolist():
-            other, theirs = self._models[place], int(history.numbers[place])
+        loras, number, known = self._loras, civitai_ids(model)[0], []
+        for place in np.flatnonzero(loras.creator == digest([model.creator])[0]).tolist():
+            other, theirs = self._models[place], int(loras.civitai_id[place])
             if other.model_id == model.model_id:
                 continue
             apart = abs(theirs - number) if number is not None and theirs >= 0 else NEARBY
             weight = (SAME_KIND if other.lora_kind is model.lora_kind else 1) / (1 + apart / NEARBY)
-            for use in range(history.starts[place], history.starts[place + 1]):
-                alike = SAME_STATE if STATES[history.stacked[use]] is stacked else 1
-                known.append(Observation(float(history.strength[use]), int(history.times[use]) * alike * weight))
+            usage = loras.usage.take(np.array([place])).rows
+            for strength, state, times in zip(*map(np.ndarray.tolist, vars(usage).values()), strict=True):
+                alike = SAME_STATE if STATES[state] is stacked else 1
+                known.append(Observation(strength, times * alike * weight))
         return weighted_median(known) if known else None
 
 

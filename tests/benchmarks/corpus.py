@@ -13,16 +13,15 @@ from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_library import TAG_LIST, Library
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import Background, build, first_values
-from intelligence.lora.search.documents import EXAMPLES, TELLING, document
-from intelligence.lora.search.features import Met
-from intelligence.lora.search.index import Floats
+from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
+from intelligence.lora.search.index import Floats, Postings
 from intelligence.lora.search.tokens import Query
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
 from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates
 
 Meaning = Callable[[str], NDArray[np.float32] | None]
-"""Likeness of a prompt's meaning to every LoRA, as `DenseText.similarities`."""
+"""Similarity of a prompt's meaning to every LoRA, as `DenseText.similarities`."""
 
 
 class Shelf:
@@ -67,22 +66,22 @@ class Corpus(Library):
         self.first = first
         self.index = build(self.models, self.background, first)
 
-    def meet_without(self, asked: Query, prompt: str, records: Iterable[int]) -> Met:
+    def match_without(self, asked: Query, prompt: str, records: Iterable[int]) -> Postings:
         """The postings of a prompt, those of its own LoRAs as they are without this prompt and its near-duplicates."""
-        met = super().meet(asked)
+        met = super().match_query(asked)
         for record in records:
             if (place := self.place.get(record)) is not None:
                 met = self._without(met, place, without_duplicates(self.models[place], prompt))
         return met
 
     def asked(self, query: PromptQuery, *, present: bool = True, meaning: Meaning | None = None) -> Asked:
-        """This library as `query` meets it. Args: present: whether it holds the query's LoRAs."""
+        """This library as it stands for `query`. Args: present: whether it holds the query's LoRAs."""
         return Asked(self, query, present, meaning)
 
-    def _without(self, met: Met, place: int, model: ModelMetadata) -> Met:
+    def _without(self, met: Postings, place: int, model: ModelMetadata) -> Postings:
         if model is self.models[place]:
             return met
-        read = document(model)
+        read = read_document(model)
         ids = self.index.find(list(read.postings))
         values = np.array(list(read.postings.values()), np.float32).reshape(-1, TELLING)
         columns = np.ceil(values * 255).clip(0, 255).astype(np.uint8)[ids >= 0]
@@ -90,8 +89,8 @@ class Corpus(Library):
         mine = met.lora == place
         telling = np.full(len(met.keys), 255, np.uint8)
         telling[met.key[mine]] = met.columns[met.row[mine], TELLING]
-        own, examples = met.own.copy(), met.examples.copy()
-        own[place] = float(((columns[:, EXAMPLES] / 255) ** 2 * self.index.rarity[ids]).sum())
+        coverage, examples = met.coverage.copy(), met.examples.copy()
+        coverage[place] = float(((columns[:, EXAMPLES] / 255) ** 2 * self.index.rarity[ids]).sum())
         examples[place] = read.examples
         where = np.full(len(self.index.keys), -1)
         where[met.keys] = np.arange(len(met.keys))
@@ -99,7 +98,7 @@ class Corpus(Library):
         columns, ids, key = columns[key >= 0], ids[key >= 0], key[key >= 0]
         columns = np.column_stack((columns, telling[key]))
         idf, rarity = self.index.idf[ids], self.index.rarity[ids]
-        impact = first_values(columns, idf, rarity, np.full(len(ids), own[place])) @ self.first.T
+        impact = first_values(columns, idf, rarity, np.full(len(ids), coverage[place])) @ self.first.T
         return replace(
             met,
             key=np.concatenate((met.key[~mine], key)),
@@ -107,7 +106,7 @@ class Corpus(Library):
             impact=np.concatenate((met.impact[~mine], impact.astype(np.float16))),
             row=np.concatenate((met.row[~mine], len(met.columns) + np.arange(len(key)))),
             columns=np.concatenate((met.columns, columns)),
-            own=own,
+            coverage=coverage,
             examples=examples,
         )
 
@@ -123,8 +122,8 @@ class Asked(Corpus):
         """The ids of the LoRAs that the person used, where they are there."""
         self.left_out = [] if present else used
 
-    def meet(self, asked: Query) -> Met:
-        return self.meet_without(asked, self.query.known_as, self.query.records)
+    def match_query(self, asked: Query) -> Postings:
+        return self.match_without(asked, self.query.known_as, self.query.records)
 
     def obstacles(self, base: FamilyFinding) -> tuple[list[str | None], NDArray[np.bool_]]:
         reasons, fitting = super().obstacles(base)
@@ -133,7 +132,7 @@ class Asked(Corpus):
             fitting[self.left_out] = False
         return reasons, fitting
 
-    def likeness(self, analysis: PromptAnalysis) -> Floats | None:
+    def similarity(self, analysis: PromptAnalysis) -> Floats | None:
         found = None if self.meaning is None or analysis.tag_style > TAG_LIST else self.meaning(analysis.text)
         return None if found is None else np.nan_to_num(found)
 

@@ -31,6 +31,7 @@ from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
 from intelligence.lora.candidates import prompt_query
 from intelligence.lora.search import ranker
+from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.embeddings import DenseText
 from intelligence.lora.search.index import load, save
 from intelligence.models import Architecture, ExamplePrompt, LoRAKind, ModelEvidence, ModelMetadata, TriggerSet
@@ -75,8 +76,8 @@ def ranked(corpus: Corpus, query: PromptQuery, meaning: Meaning | None = None) -
     """Record numbers, best first."""
     analysis = ANALYZER.analyze(query.prompt)
     asked = corpus.asked(query, meaning=meaning)
-    met = asked.meet(prompt_query(analysis))
-    found = ranker.rank(asked.index, met, analysis.tag_style, likeness=asked.likeness(analysis))
+    met = asked.match_query(prompt_query(analysis))
+    found = ranker.rank(asked.index, met, analysis.tag_style, similarity=asked.similarity(analysis))
     return [corpus.numbers[place] for place in found.loras]
 
 
@@ -206,7 +207,7 @@ def index_figures(models: Sequence[ModelMetadata]) -> Figures:
         start = time.perf_counter()
         load(path, "made")
         loaded = time.perf_counter() - start
-    size = sum(array.nbytes for array in vars(index).values())
+    size = sum(array.nbytes for array in arrays_of(index).values())
     return {"index_mb": size / 1e6, "index_build_seconds": built, "index_load_seconds": loaded}
 
 

@@ -81,7 +81,7 @@ def main() -> None:
     options = arguments.parse_args()
     loras = load_records(options.records)
     models = [with_uses(lora, uses(lora), 0) for lora in loras]
-    strengths = Strengths(models, ranker.build_index(models).history)
+    strengths = Strengths(models, ranker.build_index(models).loras)
     usual = median(use.weight or 0.0 for lora in loras if lora.even for use in uses(lora))
     found: dict[str, float | int] = {"loras": len(loras)}
     for ids in ("odd", "even") if options.ids == "all" else (options.ids,):

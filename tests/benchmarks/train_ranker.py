@@ -23,7 +23,7 @@ import intelligence.lora.search
 from intelligence.lora.candidates import prompt_query
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import FIRST, Background, first_values
-from intelligence.lora.search.documents import EXAMPLES, document
+from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.embeddings import DenseText
 from intelligence.lora.search.features import features
 from intelligence.prompt import PromptAnalyzer
@@ -69,7 +69,7 @@ def background(loras: Sequence[CivitaiLoRA]) -> dict[str, Background]:
     creators: defaultdict[str, set[str | None]] = defaultdict(set)
     with_examples = 0
     for lora in loras:
-        read = document(lora.model)
+        read = read_document(lora.model)
         with_examples += read.examples > 0
         for key, columns in read.postings.items():
             having[key] += 1
@@ -105,7 +105,7 @@ class Task:
         return values if self.allowed is None else values[self.allowed]
 
     def met(self) -> Any:
-        return self.corpus.meet_without(self.asked, self.query.known_as, self.query.records)
+        return self.corpus.match_without(self.asked, self.query.known_as, self.query.records)
 
 
 def fit(
@@ -176,7 +176,7 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
     for task in tasks:
         index, met = task.corpus.index, task.met()
         key = met.keys[met.key]
-        values = first_values(met.columns[met.row], index.idf[key], index.rarity[key], met.own[met.lora])
+        values = first_values(met.columns[met.row], index.idf[key], index.rarity[key], met.coverage[met.lora])
         inputs.append(task.of_allowed(np.stack([np.bincount(met.lora, v, index.size) for v in values.T], axis=1)))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
     right = [task.of_allowed(_marked(task, np.arange(task.corpus.index.size))) for task in tasks]
@@ -193,37 +193,37 @@ def stages(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Stage]
     found = []
     for task in tasks:
         met = task.met()
-        scored = met.rough(task.tag_style)
+        scored = met.rough_scores(task.tag_style)
         found.append(ranker.linear_stage(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
     return found
 
 
-def dense_numbers(tasks: Sequence[Task], likeness: Sequence[np.ndarray], numbers: ranker.Numbers) -> dict[str, Any]:
-    """The numbers of captions where likeness of meaning is known: 4 columns a LoRA, per task."""
-    width = likeness[0].shape[1]
+def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbers: ranker.Numbers) -> dict[str, Any]:
+    """The numbers of captions where similarity of meaning is known: 4 columns a LoRA, per task."""
+    width = similarity[0].shape[1]
     everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
     mets = [task.met() for task in tasks]
     index = tasks[0].corpus.index
-    plain = [met.rough(0.0) for met in mets]
-    lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (likeness, everywhere, plain))
-    allowed_likeness, allowed_right, allowed_plain = lists
-    first = fit(allowed_likeness, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
+    plain = [met.rough_scores(0.0) for met in mets]
+    lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (similarity, everywhere, plain))
+    allowed_similarity, allowed_right, allowed_plain = lists
+    first = fit(allowed_similarity, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
-    for task, met, alike, marked, scores in zip(tasks, mets, likeness, everywhere, plain, strict=True):
+    for task, met, alike, marked, scores in zip(tasks, mets, similarity, everywhere, plain, strict=True):
         found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST)
-        own = ranker.relative(features(index, met, met.only(found), found), numbers["scale"])
+        own = ranker.relative(features(index, met, met.of(found), found), numbers["scale"])
         inputs.append(np.concatenate((own, ranker.relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
     def split(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"first": first, "linear": weights[: -2 * width], "likeness": weights[-2 * width :]}
+        return {"first": first, "linear": weights[: -2 * width], "similarity": weights[-2 * width :]}
 
     cases, answers = [], []
     for fold in range(FOLDS):
         blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
-        for task, met, alike, scores in zip(tasks, mets, likeness, plain, strict=True):
+        for task, met, alike, scores in zip(tasks, mets, similarity, plain, strict=True):
             for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
-                stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, likeness=alike)
+                stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, similarity=alike)
                 cases.append(np.concatenate((beside(stage), alike[stage.loras]), axis=1)[: JUDGED[False]])
                 answers.append(_marked(task, stage.loras[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
@@ -314,8 +314,8 @@ def main() -> None:
     raws = []
     for task in (*tags, *captions):
         met = task.met()
-        found = ranker.candidates(met.rough(task.tag_style), task.allowed, ranker.FIRST)
-        raws.append((features(corpus.index, met, met.only(found), found), _marked(task, found)))
+        found = ranker.candidates(met.rough_scores(task.tag_style), task.allowed, ranker.FIRST)
+        raws.append((features(corpus.index, met, met.of(found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [ranker.relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]
@@ -362,8 +362,8 @@ def main() -> None:
     numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
     meaning = DenseText(corpus.models, options.embeddings)
     meaning.build()
-    likeness = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
-    numbers["dense"] = dense_numbers(captions, likeness, numbers)
+    similarity = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
+    numbers["dense"] = dense_numbers(captions, similarity, numbers)
     text = json.dumps({**rounded(numbers), "background": rounded(known)}, ensure_ascii=False, separators=(",", ":"))
     path = Path(intelligence.lora.search.__file__).with_name("ranker.json")
     path.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")

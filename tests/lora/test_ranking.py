@@ -10,8 +10,9 @@ from intelligence.lora import LoRARecommender
 from intelligence.lora.candidates import prompt_query
 from intelligence.lora.lora_library import INDEX_FILE, KEPT_FROM, Library
 from intelligence.lora.search import building, ranker
-from intelligence.lora.search.documents import EXAMPLES, document
-from intelligence.lora.search.features import BESIDE, FEATURES, beside, features, meet
+from intelligence.lora.search.columns import arrays_of
+from intelligence.lora.search.documents import EXAMPLES, read_document
+from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features
 from intelligence.lora.search.index import load, save
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer
@@ -88,9 +89,9 @@ def test_what_a_creator_writes_everywhere_tells_little():
     single = lora("other", creator="two", example_prompts=prompts)
     index = ranker.build_index([*same, single])
     analysis = ANALYZER.analyze("zorbl lighting, 1girl")
-    met = meet(index, prompt_query(analysis))
+    postings = index.match_query(prompt_query(analysis))
     everyone = np.arange(index.size)
-    told = features(index, met, met.only(everyone), everyone)[:, FEATURES.index("creator_coverage")]
+    told = features(index, postings, postings.of(everyone), everyone)[:, FEATURES.index("creator_coverage")]
     assert told[5] > 2 * told[:5].max()
 
 
@@ -98,9 +99,12 @@ def said_beside(prompt, models, allowed=None):
     """LoRA → what the prompt says beside it, by name."""
     index = ranker.build_index(models)
     everyone = np.arange(index.size)
-    met = meet(index, prompt_query(ANALYZER.analyze(prompt)))
-    told = beside(index, met, met.only(everyone), everyone, allowed)
-    return {model.name: dict(zip(BESIDE, row, strict=True)) for model, row in zip(models, told.tolist(), strict=True)}
+    postings = index.match_query(prompt_query(ANALYZER.analyze(prompt)))
+    told = context_features(index, postings, postings.of(everyone), everyone, allowed)
+    return {
+        model.name: dict(zip(CONTEXT_FEATURES, row, strict=True))
+        for model, row in zip(models, told.tolist(), strict=True)
+    }
 
 
 SISTERS = [lora("els", "elsira of zorbland"), lora("ann", "annika of zorbland"), lora("hat", "red hat")]
@@ -138,13 +142,13 @@ def test_captions_of_the_training_stand_where_example_prompts_would():
     assert first == "mystery" and sure > 0.5
     index = ranker.build_index([trained])
     (number,) = index.find(["zorblaxarmor"])
-    assert 0.5 < index.columns[index.starts[number], EXAMPLES] / 255 < 0.7
+    assert 0.5 < index.posting_columns[index.starts[number], EXAMPLES] / 255 < 0.7
 
 
 def test_probabilities_never_rise_down_the_order():
     index = ranker.build_index(crowd(300))
     analysis = ANALYZER.analyze(f"masterpiece, {syllables(3)}, {syllables(8)}, castle, dress")
-    found = ranker.rank(index, meet(index, prompt_query(analysis)), analysis.tag_style)
+    found = ranker.rank(index, index.match_query(prompt_query(analysis)), analysis.tag_style)
     assert len(found.loras) == len(set(found.loras.tolist())) == ranker.SECOND
     assert (np.diff(found.probabilities) <= 0).all()
     assert (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
@@ -156,7 +160,7 @@ def test_a_kept_index_is_the_index(tmp_path):
     save(index, path, "mark")
     loaded = load(path, "mark")
     assert loaded is not None
-    assert all(np.array_equal(value, vars(loaded)[name]) for name, value in vars(index).items())
+    assert equal(loaded, index)
     assert load(path, "another") is None
 
 
@@ -169,7 +173,8 @@ def test_a_broken_or_missing_index_is_made_anew(tmp_path, content):
 
 
 def equal(one, other):
-    return all(np.array_equal(value, vars(other)[name]) for name, value in vars(one).items())
+    arrays = arrays_of(other)
+    return all(np.array_equal(value, arrays[name]) for name, value in arrays_of(one).items())
 
 
 def test_a_large_library_is_kept_and_what_is_new_is_read_beside_it(tmp_path):
@@ -250,7 +255,7 @@ def test_a_registry_is_read_again_where_it_changed_and_only_there(tmp_path, monk
         registry.register_model(model)
     before = Library(registry.list_models())
     read = []
-    monkeypatch.setattr(building, "document", lambda model: read.append(model.name) or document(model))
+    monkeypatch.setattr(building, "read_document", lambda model: read.append(model.name) or read_document(model))
     assert equal(Library(registry.list_models(), before=before).index, before.index)
     registry.update_model(crowd(20)[3].model_id, description="a description")
     registry.register_model(lora("one more"))

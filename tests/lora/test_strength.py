@@ -25,7 +25,7 @@ STYLE = LoRAKind.STYLE
 
 
 def strengths(models):
-    return Strengths(models, ranker.build_index(models).history)
+    return Strengths(models, ranker.build_index(models).loras)
 
 
 NOBODY = strengths([])

@@ -1,20 +1,22 @@
-"""Making the index of a library, of nothing or of what an earlier index has read.
+"""Building the index of a library, from its records and from what an earlier index has read.
 
-What is read of a LoRA hangs on its record alone and is kept; what a word tells hangs on the whole library and is
+What is read of a LoRA depends on its record alone and is kept; what a word tells depends on the whole library and is
 counted anew. So an index that grew with a library is, bit for bit, the one that is made of that library at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...models import ModelMetadata
-from .documents import EXAMPLES, TELLING, TRIGGER, Group, Listed, ReadModels, Use, document, stamp
-from .index import STYLES, Floats, Index, ranges
+from .columns import Columns, Nested, concat, starts_of
+from .documents import EXAMPLES, TELLING, TRIGGER, Document, Listed, ReadModels, read_document, stamp
+from .index import STYLES, Floats, Groups, Index, LoRAs, Phrases, UsageHistory
 from .tokens import MAX_PHRASE, digest
 
 PRIOR = 2000
@@ -56,6 +58,24 @@ def first_values(columns: NDArray[np.uint8], idf: Floats, rarity: Floats, own: F
     ).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Occurrences(Columns):
+    """Keys of a LoRA, and where each stands in it."""
+
+    key: NDArray[np.uint64]
+    """`digest` of the key."""
+    columns: NDArray[np.uint8]
+    """Without `TELLING`."""
+
+
+@dataclass(frozen=True)
+class Documents(Columns):
+    """What is read of each LoRA by itself. Keys are digests here; 0 stands for a phrase that is too long to be one."""
+
+    loras: LoRAs
+    occurrences: Nested[Occurrences]
+
+
 def build(
     models: Sequence[Listed],
     background: Mapping[str, Background],
@@ -63,7 +83,7 @@ def build(
     known: Index | None = None,
     read: ReadModels = iter,
 ) -> Index:
-    """The index of `models`, which keep their order.
+    """Return the index of `models`, which keep their order.
 
     Args:
         first: weights of `FIRST` for tags and for sentences, shape (2, 10).
@@ -71,227 +91,135 @@ def build(
         read: gives the whole records of some of `models`.
     """
     stamps = digest(map(stamp, models))
-    places = {} if known is None else dict(zip(known.stamps.tolist(), range(known.size), strict=True))
+    places = {} if known is None else dict(zip(known.loras.stamp.tolist(), range(known.size), strict=True))
     came = [places.pop(mark, -1) for mark in stamps.tolist()]
     if known is not None and came == list(range(known.size)):
         return known
-    loras = _read(read([model for model, place in zip(models, came, strict=True) if place < 0]))
-    source = np.array(came, np.int64)
-    new = source < 0
-    if known is None:
-        source = np.arange(len(models))
-    else:
-        source[new] = known.size + np.arange(np.count_nonzero(new))
-        loras = _joined(_of(known), loras)
-    return _weighed(_picked(loras, source), stamps, background, first)
+    rows = np.array(came, np.int64)
+    new = rows < 0
+    documents = _read(read([model for model, place in zip(models, came, strict=True) if place < 0]), stamps[new])
+    if known is not None:
+        documents = concat([_documents_of(known), documents])
+    rows[new] = (known.size if known else 0) + np.arange(np.count_nonzero(new))
+    return _weighed(documents.take(rows), background, first)
 
 
-class _Loras(NamedTuple):
-    """What is known of some LoRAs by themselves. `groups`, `phrases`, `words` and `uses` say how many there are."""
-
-    keys: NDArray[np.uint64]
-    """Sorted."""
-    lora: NDArray[np.int32]
-    """Per posting, as the next two."""
-    key: NDArray[np.int32]
-    columns: NDArray[np.uint8]
-    """Without `TELLING`."""
-    examples: NDArray[np.uint8]
-    """Per LoRA, as the next three."""
-    creators: NDArray[np.uint64]
-    numbers: NDArray[np.int64]
-    styles: NDArray[np.uint8]
-    groups: NDArray[np.int64]
-    """Of every LoRA."""
-    group_column: NDArray[np.uint8]
-    phrases: NDArray[np.int64]
-    """Of every group."""
-    phrase_key: NDArray[np.int32]
-    words: NDArray[np.int64]
-    """Of every phrase."""
-    word_key: NDArray[np.int32]
-    uses: NDArray[np.int64]
-    """Of every LoRA."""
-    use_strength: NDArray[np.float64]
-    use_stacked: NDArray[np.int8]
-    use_times: NDArray[np.int32]
-
-
-def _read(models: Iterable[ModelMetadata]) -> _Loras:
+def _read(models: Iterable[ModelMetadata], stamps: NDArray[np.uint64]) -> Documents:
     numbers: dict[str, int] = {}
     key: list[int] = []
     columns = [np.empty((0, TELLING), np.uint8)]
-    creators: list[str] = []
-    per_lora: list[tuple[int, int, int, int, int, int]] = []
-    groups: list[Group] = []
-    uses: list[Use] = []
+    read: list[Document] = []
     for model in models:  # once, and one after the other: their words take much room until they are numbers
-        read = document(model)
-        key += [numbers.setdefault(text, len(numbers)) for text in read.postings]
-        values = np.array(list(read.postings.values()), np.float32).reshape(-1, TELLING)
+        document = read_document(model)
+        key += [numbers.setdefault(text, len(numbers)) for text in document.postings]
+        values = np.array(list(document.postings.values()), np.float32).reshape(-1, TELLING)
         columns.append(np.ceil(values * 255).clip(0, 255).astype(np.uint8))
-        creators.append(read.creator)
-        counts = len(read.postings), len(read.groups), len(read.uses)
-        per_lora.append((*counts, read.examples, read.number, STYLES.index(read.style)))
-        groups += read.groups
-        uses += read.uses
-    hashes = digest(numbers)
-    order = np.argsort(hashes, kind="stable")
-    rank = np.full(len(order) + 1, -1, np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    phrases = [phrase for group in groups for phrase in group.phrases]
-    whole = [numbers["".join(phrase)] if 0 < len(phrase) <= MAX_PHRASE else -1 for phrase in phrases]
-    postings, group_counts, use_counts, examples, number, styles = np.array(per_lora, np.int64).reshape(-1, 6).T
-    return _Loras(
-        keys=hashes[order],
-        lora=np.repeat(np.arange(len(per_lora), dtype=np.int32), postings),
-        key=rank[np.array(key, np.int64)],
-        columns=np.concatenate(columns),
-        examples=examples.astype(np.uint8),
-        creators=np.where([bool(name) for name in creators], digest(creators), np.uint64(0)),
-        numbers=number,
-        styles=styles.astype(np.uint8),
-        groups=group_counts,
-        group_column=np.array([group.column for group in groups], np.uint8),
-        phrases=np.array([len(group.phrases) for group in groups], np.int64),
-        phrase_key=rank[np.array(whole, np.int64)],
-        words=np.array([len(phrase) for phrase in phrases], np.int64),
-        word_key=rank[np.array([numbers[word] for phrase in phrases for word in phrase], np.int64)],
-        uses=use_counts,
-        use_strength=np.array([use.strength for use in uses], np.float64),
-        use_stacked=np.array([-1 if use.stacked is None else use.stacked for use in uses], np.int8),
-        use_times=np.array([use.times for use in uses], np.int32),
+        read.append(document._replace(postings={}))
+    hashes = np.append(digest(numbers), np.uint64(0))
+
+    def hashed(texts: Iterable[str]) -> NDArray[np.uint64]:
+        return hashes[np.array([numbers[text] if text else -1 for text in texts], np.int64)]
+
+    creators = [document.creator for document in read]
+    loras = LoRAs(
+        stamp=stamps,
+        examples=np.array([document.examples for document in read], np.uint8),
+        creator=np.where([bool(name) for name in creators], digest(creators), np.uint64(0)),
+        civitai_id=np.array([document.civitai_id for document in read], np.int64),
+        style=np.array([STYLES.index(document.style) for document in read], np.uint8),
+        usage=_usage(read),
+        groups=_groups(read, hashed),
+    )
+    occurrences = Occurrences(hashes[np.array(key, np.int64)], np.concatenate(columns))
+    return Documents(loras, Nested.of(_lengths(columns[1:]), occurrences))
+
+
+def _usage(read: Sequence[Document]) -> Nested[UsageHistory]:
+    every = [(*use, times) for document in read for use, times in document.usage.items()]
+    history = UsageHistory(
+        strength=np.array([strength for strength, _, _ in every], np.float64),
+        stacked=np.array([-1 if stacked is None else stacked for _, stacked, _ in every], np.int8),
+        times=np.array([times for _, _, times in every], np.int32),
+    )
+    return Nested.of(_lengths(document.usage for document in read), history)
+
+
+def _groups(read: Sequence[Document], hashed: Callable[[Iterable[str]], NDArray[np.uint64]]) -> Nested[Groups]:
+    groups = [group for document in read for group in document.groups]
+    phrases = [phrase for _, phrases in groups for phrase in phrases]
+    words = Nested.of(_lengths(phrases), hashed(word for phrase in phrases for word in phrase))
+    keys = hashed("".join(phrase) if len(phrase) <= MAX_PHRASE else "" for phrase in phrases)
+    inside = Nested.of(_lengths(phrases for _, phrases in groups), Phrases(keys, words))
+    return Nested.of(
+        _lengths(document.groups for document in read),
+        Groups(np.array([column for column, _ in groups], np.uint8), inside),
     )
 
 
-def _of(index: Index) -> _Loras:
-    return _Loras(
-        keys=index.keys,
-        lora=index.loras,
-        key=np.repeat(np.arange(len(index.keys), dtype=np.int32), np.diff(index.starts)),
-        columns=index.columns[:, :TELLING],
-        examples=index.examples,
-        creators=index.creators,
-        numbers=index.numbers,
-        styles=index.styles,
-        groups=np.diff(index.group_starts),
-        group_column=index.group_column,
-        phrases=np.diff(index.phrase_starts),
-        phrase_key=index.phrase_key,
-        words=np.diff(index.word_starts),
-        word_key=index.word_key,
-        uses=np.diff(index.use_starts),
-        use_strength=index.use_strength,
-        use_stacked=index.use_stacked,
-        use_times=index.use_times,
-    )
+def _lengths(items: Iterable[Sized]) -> NDArray[np.int64]:
+    return np.array([len(item) for item in items], np.int64)
 
 
-def _joined(one: _Loras, other: _Loras) -> _Loras:
-    """Those of `one`, then those of `other`."""
-    keys = np.union1d(one.keys, other.keys)
-    parts = []
-    for loras, offset in ((one, 0), (other, len(one.examples))):
-        rank = np.append(np.searchsorted(keys, loras.keys), -1).astype(np.int32)
-        parts.append(
-            loras._replace(
-                lora=loras.lora + np.int32(offset),
-                key=rank[loras.key],
-                phrase_key=rank[loras.phrase_key],
-                word_key=rank[loras.word_key],
-            )
-        )
-    return _Loras(*map(np.concatenate, zip(*parts, strict=True)))._replace(keys=keys)
+def _documents_of(index: Index) -> Documents:
+    """What an index has read."""
+    order = np.argsort(index.posting_lora, kind="stable")
+    hashes = np.repeat(index.keys, np.diff(index.starts))[order]
+    occurrences = Occurrences(hashes, index.posting_columns[order, :TELLING])
+    counts = np.bincount(index.posting_lora, minlength=index.size)
+    digests = np.append(index.keys, np.uint64(0))
+    return Documents(_with_keys(index.loras, lambda numbers: digests[numbers]), Nested.of(counts, occurrences))
 
 
-def _picked(loras: _Loras, source: NDArray[np.int64]) -> _Loras:
-    """Those at the places `source`, in that order; postings by key, then LoRA; keys that none of them has left out."""
-    place = np.full(len(loras.examples), -1, np.int32)
-    place[source] = np.arange(len(source), dtype=np.int32)
-    lora = place[loras.lora]
-    rows = np.flatnonzero(lora >= 0)
-    rows = rows[np.argsort(loras.key[rows].astype(np.int64) * len(source) + lora[rows], kind="stable")]
-    had = np.zeros(len(loras.keys), bool)
-    had[loras.key[rows]] = True
-    rank = np.append(np.cumsum(had) - 1, -1).astype(np.int32)
-    groups = ranges(_starts(loras.groups)[source], loras.groups[source])
-    phrases = ranges(_starts(loras.phrases)[groups], loras.phrases[groups])
-    words = ranges(_starts(loras.words)[phrases], loras.words[phrases])
-    uses = ranges(_starts(loras.uses)[source], loras.uses[source])
-    return _Loras(
-        keys=loras.keys[had],
-        lora=lora[rows],
-        key=rank[loras.key[rows]],
-        columns=loras.columns[rows],
-        examples=loras.examples[source],
-        creators=loras.creators[source],
-        numbers=loras.numbers[source],
-        styles=loras.styles[source],
-        groups=loras.groups[source],
-        group_column=loras.group_column[groups],
-        phrases=loras.phrases[groups],
-        phrase_key=rank[loras.phrase_key[phrases]],
-        words=loras.words[phrases],
-        word_key=rank[loras.word_key[words]],
-        uses=loras.uses[source],
-        use_strength=loras.use_strength[uses],
-        use_stacked=loras.use_stacked[uses],
-        use_times=loras.use_times[uses],
-    )
+def _with_keys(loras: LoRAs, change: Callable[[NDArray[Any]], NDArray[Any]]) -> LoRAs:
+    """The same LoRAs with their phrases' and words' keys changed."""
+    groups = loras.groups.rows
+    phrases = groups.phrases.rows
+    changed = Phrases(change(phrases.key), replace(phrases.words, rows=change(phrases.words.rows)))
+    groups = replace(groups, phrases=replace(groups.phrases, rows=changed))
+    return replace(loras, groups=replace(loras.groups, rows=groups))
 
 
-def _weighed(loras: _Loras, stamps: NDArray[np.uint64], background: Mapping[str, Background], first: Floats) -> Index:
-    """What every word tells in this library."""
-    count, key, lora = len(loras.examples), loras.key, loras.lora
-    frequency = np.bincount(key, minlength=len(loras.keys))
-    prior = np.full((len(loras.keys), 2), RARE)
-    general = digest(background)
-    _, ours, theirs = np.intersect1d(loras.keys, general, assume_unique=True, return_indices=True)
+def _weighed(documents: Documents, background: Mapping[str, Background], first: Floats) -> Index:
+    """The index of some LoRAs: what every word tells in their library."""
+    loras, occurrences = documents.loras, documents.occurrences
+    count = len(loras.stamp)
+    order = np.argsort(occurrences.rows.key, kind="stable")
+    keys, frequency = np.unique(occurrences.rows.key, return_counts=True)
+    key = np.repeat(np.arange(len(keys), dtype=np.int32), frequency)
+    lora = np.repeat(np.arange(count, dtype=np.int32), occurrences.counts)[order]
+    columns = occurrences.rows.columns[order]
+    prior = np.full((len(keys), 2), RARE)
+    _, ours, theirs = np.intersect1d(keys, digest(background), assume_unique=True, return_indices=True)
     prior[ours] = np.array(list(background.values()), np.float64).reshape(-1, 2)[theirs]
-    share = loras.columns[:, EXAMPLES] / 255
+    share = columns[:, EXAMPLES] / 255
     with_examples = int(np.count_nonzero(loras.examples))
-    known = count + PRIOR
-    prompts = (np.bincount(key, share, len(frequency)) + PRIOR * prior[:, 1] + 0.1) / (with_examples + PRIOR + 0.2)
-    others = _creator_shares(loras.creators, lora, key, share)
+    prompts = (np.bincount(key, share, len(keys)) + PRIOR * prior[:, 1] + 0.1) / (with_examples + PRIOR + 0.2)
+    others = _creator_shares(loras.creator, lora, key, share)
     rarity = -np.log(prompts)
     telling = np.maximum(0, -np.log(np.minimum(1, prompts[key] + others))) / np.maximum(rarity[key], 1e-3)
-    idf = np.log((known + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32)
+    idf = np.log((count + PRIOR + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32)
     rarity = rarity.astype(np.float32)
-    own = np.bincount(lora, share**2 * rarity[key], count).astype(np.float32)
-    columns = np.column_stack((loras.columns, np.round(telling * 255).clip(0, 255).astype(np.uint8)))
+    coverage = np.bincount(lora, share**2 * rarity[key], count).astype(np.float32)
+    columns = np.column_stack((columns, np.round(telling * 255).clip(0, 255).astype(np.uint8)))
     impact = np.empty((len(columns), 2), np.float16)
     for start in range(0, len(columns), _CHUNK):
         part = slice(start, start + _CHUNK)
-        impact[part] = first_values(columns[part], idf[key[part]], rarity[key[part]], own[lora[part]]) @ first.T
+        impact[part] = first_values(columns[part], idf[key[part]], rarity[key[part]], coverage[lora[part]]) @ first.T
     return Index(
-        keys=loras.keys,
-        starts=_starts(frequency),
-        loras=lora,
-        columns=columns,
-        impact=impact,
+        keys=keys,
+        starts=starts_of(frequency),
         idf=idf,
         rarity=rarity,
-        examples=loras.examples,
-        creators=loras.creators,
-        numbers=loras.numbers,
-        use_starts=_starts(loras.uses),
-        use_strength=loras.use_strength,
-        use_stacked=loras.use_stacked,
-        use_times=loras.use_times,
-        styles=loras.styles,
-        own=own,
-        group_starts=_starts(loras.groups),
-        group_column=loras.group_column,
-        phrase_starts=_starts(loras.phrases),
-        phrase_key=loras.phrase_key,
-        word_starts=_starts(loras.words),
-        word_key=loras.word_key,
-        stamps=stamps,
+        posting_lora=lora,
+        posting_columns=columns,
+        posting_impact=impact,
+        coverage=coverage,
+        loras=_with_keys(loras, lambda hashes: _numbers_of(hashes, keys)),
     )
 
 
-def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+def _numbers_of(hashes: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+    return np.where(hashes == 0, -1, np.searchsorted(keys, hashes)).astype(np.int32)
 
 
 def _creator_shares(

@@ -1,4 +1,4 @@
-"""What the index reads of one LoRA: which word or phrase stands where, and what its example prompts apply it at."""
+"""One LoRA, read: which word or phrase stands where, and the strengths at which its example prompts apply it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,6 @@ K1, B = 1.2, 0.5
 """BM25's constants."""
 CAPTIONS = 0.9
 """Share of the captions that the most frequent training tag counts as."""
-NOT_KNOWN = -1
-"""In place of a number of the hub."""
-
 MAX_PHRASES = 24
 MAX_DESCRIPTION = 4_000
 """Characters, as the next two."""
@@ -32,24 +29,11 @@ MAX_TEXT = 300
 
 
 Listed = ModelSummary | ModelMetadata
-
 ReadModels = Callable[[Iterable[Any]], Iterable[ModelMetadata]]
 """Gives the whole record of each listed model, in their order: `ModelRegistry.read_models`, or `iter` for records."""
 
-
-class Group(NamedTuple):
-    """Phrases that are met together: a name, a title or one trigger set."""
-
-    column: int
-    phrases: tuple[tuple[str, ...], ...]
-
-
-class Use(NamedTuple):
-    """Example prompts that apply a LoRA alike."""
-
-    strength: float
-    stacked: bool | None
-    times: int
+Phrase = tuple[str, ...]
+"""Tokens."""
 
 
 class Document(NamedTuple):
@@ -57,29 +41,29 @@ class Document(NamedTuple):
 
     postings: dict[str, list[float]]
     """Key → its columns, without `TELLING`."""
-    groups: list[Group]
+    groups: list[tuple[int, tuple[Phrase, ...]]]
+    """Phrases that are matched together, with their column: of its name, its title and each trigger set."""
     examples: int
     """How many example prompts it has."""
     creator: str
-    number: int
-    """The hub's number of its model, −1 where that is not known."""
+    civitai_id: int
+    """CivitAI's id of its model, −1 where that is not known."""
     style: ArtisticStyle
     """Unspecified unless it is there for a style."""
-    uses: list[Use]
-    """None of a slider's, whose strengths tell nothing of its creator's other LoRAs."""
+    usage: Counter[tuple[float, bool | None]]
+    """(strength, beside others or not) of example prompts; empty for a slider, whose creator's other LoRAs differ."""
 
 
 def stamp(model: Listed) -> str:
-    """A text that differs with whatever `document` reads of the record."""
+    """Return a text that changes with whatever `read_document` reads of a record."""
     return f"{model.model_id}\0{model.version}" if isinstance(model, ModelSummary) else repr(model)
 
 
-def document(model: ModelMetadata) -> Document:
+def read_document(model: ModelMetadata) -> Document:
     """Read one LoRA's words."""
     postings: dict[str, list[float]] = {}
-    groups: list[Group] = []
 
-    def put(column: int, phrases: Iterable[tuple[str, ...]]) -> None:
+    def put(column: int, phrases: Iterable[Phrase]) -> None:
         phrases = list(dict.fromkeys(phrases))
         words = Counter(word for phrase in phrases for word in phrase)
         room = K1 * (1 - B + B * sum(words.values()) / LENGTHS[column])
@@ -107,19 +91,18 @@ def document(model: ModelMetadata) -> Document:
         postings.setdefault(word, [0.0] * TELLING)[DESCRIPTION] = count / (count + room)
     for key, share in _shares(model, ranked).items():
         postings.setdefault(key, [0.0] * TELLING)[EXAMPLES] = share
-    groups = [Group(NAME, (name,)), Group(TITLE, title), *(Group(TRIGGER, phrases) for phrases in sets)]
     return Document(
         postings,
-        groups,
+        [(NAME, (name,)), (TITLE, title), *((TRIGGER, phrases) for phrases in sets)],
         examples=min(len(model.example_prompts), MAX_EXAMPLES),
         creator=model.creator or "",
-        number=NOT_KNOWN if (number := civitai_ids(model)[0]) is None else number,
+        civitai_id=-1 if (civitai_id := civitai_ids(model)[0]) is None else civitai_id,
         style=_style_of(model),
-        uses=[Use(*use, times) for use, times in _uses(model).items()],
+        usage=_usage(model),
     )
 
 
-def _uses(model: ModelMetadata) -> Counter[tuple[float, bool | None]]:
+def _usage(model: ModelMetadata) -> Counter[tuple[float, bool | None]]:
     found = () if is_slider(model) else used_strengths(model, MAX_CHOSEN_STRENGTH)
     return Counter((strength, example.stacked) for example, strength in found)
 
@@ -163,6 +146,6 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     for text, weight in texts:
         for match in known.find(terms(text[:MAX_TEXT])):
             for style, strength in match.meaning.styles:
-                votes[style] += weight * strength  # type: ignore[assignment]
+                votes[style] += weight * strength
     best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)
     return best if votes[best] >= 0.5 else ArtisticStyle.UNSPECIFIED

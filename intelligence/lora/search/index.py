@@ -11,126 +11,217 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...prompt import ArtisticStyle
-from .tokens import digest
+from .columns import Columns, Nested, arrays_of, ranges, table_from
+from .tokens import Query, digest
 
 Floats = NDArray[np.float32]
 STYLES = tuple(ArtisticStyle)
 
 
-def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """start, start + 1 … for every start, as many as its count."""
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+@dataclass(frozen=True)
+class Phrases(Columns):
+    """Phrases that are matched together."""
+
+    key: NDArray[Any]
+    """The phrase's key: its number in the index, −1 where it is too long to be one; see `building.Documents`."""
+    words: Nested[NDArray[Any]]
+    """Keys of its words."""
 
 
-class UsageHistory(NamedTuple):
-    """How strongly each LoRA of a library is applied in its example prompts, as flat arrays."""
+@dataclass(frozen=True)
+class Groups(Columns):
+    """A name, a title or one trigger set each."""
 
-    creators: NDArray[np.uint64]
-    """Per LoRA: `digest` of its creator's name, 0 where that is not known."""
-    numbers: NDArray[np.int64]
-    """Per LoRA: the hub's number of its model, negative where that is not known."""
-    starts: NDArray[np.int64]
-    """Where a LoRA's uses start, and the end of the last."""
+    field: NDArray[np.uint8]
+    """`documents.NAME`, `TITLE` or `TRIGGER`."""
+    phrases: Nested[Phrases]
+
+
+@dataclass(frozen=True)
+class UsageHistory(Columns):
+    """Strengths at which example prompts apply a LoRA."""
+
     strength: NDArray[np.float64]
-    """Per use, as the next two."""
     stacked: NDArray[np.int8]
-    """1, 0, or −1 where that is not known."""
+    """Beside other LoRAs: 1, alone: 0, not known: −1."""
     times: NDArray[np.int32]
+    """How many example prompts do so."""
+
+
+@dataclass(frozen=True)
+class LoRAs(Columns):
+    """The LoRAs of a library, in its order."""
+
+    stamp: NDArray[np.uint64]
+    """`digest` of the record's `documents.stamp`, by which a LoRA is recognised when the library changes."""
+    examples: NDArray[np.uint8]
+    """How many example prompts it has."""
+    creator: NDArray[np.uint64]
+    """`digest` of its creator's name, 0 where that is not known."""
+    civitai_id: NDArray[np.int64]
+    """CivitAI's id of its model, −1 where that is not known."""
+    style: NDArray[np.uint8]
+    """Place of its style in `STYLES`; unspecified for a LoRA that is there for something else."""
+    usage: Nested[UsageHistory]
+    groups: Nested[Groups]
+
+
+@dataclass(frozen=True)
+class Postings:
+    """The postings of a prompt's keys."""
+
+    keys: NDArray[np.int64]
+    """Numbers of the prompt's keys that some LoRA has."""
+    is_word: NDArray[np.bool_]
+    """Per key."""
+    key: NDArray[np.int64]
+    """Per posting, its place in `keys`."""
+    lora: NDArray[np.int32]
+    impact: NDArray[np.float16]
+    row: NDArray[np.int64]
+    """Per posting, its place in `columns`."""
+    columns: NDArray[np.uint8]
+    coverage: Floats
+    """Per LoRA of the index: the sum of share² · rarity over all of its keys."""
+    examples: NDArray[np.uint8]
+    """Per LoRA of the index: how many example prompts it has."""
+    sequence: NDArray[np.int64]
+    """The prompt's words as they follow each other: places in `keys`, −1 for a word that no LoRA has.
+
+    A word that stands for nothing but in a phrase, as `nice nature` where LoRAs write `nicenature`, has the phrase's.
+    """
+    piece_starts: NDArray[np.int64]
+    """Where in `sequence` the prompt's comma pieces start."""
+
+    def rough_scores(self, tag_style: float) -> Floats:
+        """The first pass: a score of every LoRA, shape (LoRAs,)."""
+        mix = np.array((tag_style, 1 - tag_style), np.float32)
+        return np.bincount(self.lora, self.impact.astype(np.float32) @ mix, len(self.coverage)).astype(np.float32)
+
+    def of(self, loras: NDArray[np.int64]) -> LoRAPostings:
+        """The postings of some LoRAs."""
+        place = np.full(len(self.coverage), -1, np.int32)
+        place[loras] = np.arange(len(loras), dtype=np.int32)
+        at = place[self.lora]
+        found = np.flatnonzero(at >= 0)
+        columns = np.multiply(self.columns[self.row[found]], 1 / 255, dtype=np.float32)
+        return LoRAPostings(at[found], self.key[found], columns, len(loras))
+
+
+@dataclass(frozen=True)
+class LoRAPostings:
+    """A prompt's postings of some LoRAs."""
+
+    at: NDArray[np.int32]
+    """Per posting: which of the LoRAs."""
+    key: NDArray[np.int64]
+    """Per posting, its place in `Postings.keys`."""
+    columns: Floats
+    """0 … 1."""
+    size: int
+    """How many LoRAs there are."""
+
+    def of(self, chosen: NDArray[np.int64]) -> LoRAPostings:
+        """The postings of some of these LoRAs, in another order."""
+        place = np.full(self.size, -1, np.int32)
+        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        at = place[self.at]
+        found = at >= 0
+        return LoRAPostings(at[found], self.key[found], self.columns[found], len(chosen))
 
 
 @dataclass(frozen=True)
 class Index:
-    """All LoRAs' postings, ordered by key and then LoRA; their groups, ordered by LoRA."""
+    """All LoRAs' postings, ordered by key and then LoRA, and what else is known of each LoRA."""
 
     keys: NDArray[np.uint64]
-    """Sorted; a key's place here is its number."""
+    """`digest` of every key, sorted; a key's place here is its number."""
     starts: NDArray[np.int64]
     """Where a key's postings start, and the end of the last."""
-    loras: NDArray[np.int32]
-    """The LoRA of every posting."""
-    columns: NDArray[np.uint8]
-    """Shape (postings, 7)."""
-    impact: NDArray[np.float16]
-    """What a posting counts in the ranker's first pass, shape (postings, 2): for tags and for sentences."""
     idf: Floats
     """Per key: log of the inverse share of LoRAs that have it, general knowledge included."""
     rarity: Floats
     """Per key: log of the inverse share of example prompts that have it, likewise."""
-    examples: NDArray[np.uint8]
-    """Per LoRA: how many example prompts it has."""
-    creators: NDArray[np.uint64]
-    """Per LoRA, as the next and those of uses: `UsageHistory`."""
-    numbers: NDArray[np.int64]
-    use_starts: NDArray[np.int64]
-    use_strength: NDArray[np.float64]
-    use_stacked: NDArray[np.int8]
-    use_times: NDArray[np.int32]
-    styles: NDArray[np.uint8]
-    """Per LoRA: place of its style in `ArtisticStyle`; unspecified for those that are there for something else."""
-    own: Floats
+    posting_lora: NDArray[np.int32]
+    posting_columns: NDArray[np.uint8]
+    """Shape (postings, 7)."""
+    posting_impact: NDArray[np.float16]
+    """How much a posting counts in the ranker's first pass, shape (postings, 2): for tags and for sentences."""
+    coverage: Floats
     """Per LoRA: the sum of share² · rarity over its keys."""
-    group_starts: NDArray[np.int64]
-    """Where a LoRA's groups start."""
-    group_column: NDArray[np.uint8]
-    phrase_starts: NDArray[np.int64]
-    """Where a group's phrases start."""
-    phrase_key: NDArray[np.int32]
-    """Number of the phrase's key."""
-    word_starts: NDArray[np.int64]
-    """Where a phrase's words start."""
-    word_key: NDArray[np.int32]
-    stamps: NDArray[np.uint64]
-    """Per LoRA: `digest` of its `documents.stamp`, by which it is recognised when the library changes."""
+    loras: LoRAs
 
     @property
     def size(self) -> int:
         """How many LoRAs there are."""
-        return len(self.examples)
-
-    @property
-    def history(self) -> UsageHistory:
-        """How strongly the LoRAs are applied."""
-        uses = (self.use_starts, self.use_strength, self.use_stacked, self.use_times)
-        return UsageHistory(self.creators, self.numbers, *uses)
+        return len(self.coverage)
 
     def style(self, lora: int) -> ArtisticStyle:
         """The look that a style LoRA is there for."""
-        return STYLES[self.styles[lora]]
+        return STYLES[self.loras.style[lora]]
 
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The numbers of those of `keys` that some LoRA has, and −1 for the others."""
-        asked = digest(keys)
-        places = np.minimum(np.searchsorted(self.keys, asked), max(0, len(self.keys) - 1))
-        return np.where(self.keys[places] == asked, places, -1) if len(self.keys) else np.full(len(asked), -1)
+        return self._numbers(digest(keys))
+
+    def _numbers(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        places = np.minimum(np.searchsorted(self.keys, hashes), max(0, len(self.keys) - 1))
+        return np.where(self.keys[places] == hashes, places, -1) if len(self.keys) else np.full(len(hashes), -1)
+
+    def match_query(self, query: Query) -> Postings:
+        """All postings of the prompt's words and phrases."""
+        texts = query.keys
+        found = self.find(list(texts))
+        known = found >= 0
+        keys = found[known]
+        counts = self.starts[keys + 1] - self.starts[keys]
+        row = ranges(self.starts[keys], counts)
+        places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
+        unknown = {word: -1 for word in query.tokens if places[word] < 0}
+        for phrase in query.phrases if unknown else ():
+            place = places["".join(phrase)]
+            unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
+        places |= unknown
+        return Postings(
+            keys,
+            np.array(list(texts.values()), bool)[known],
+            np.repeat(np.arange(len(keys)), counts),
+            self.posting_lora[row],
+            self.posting_impact[row],
+            row,
+            self.posting_columns,
+            self.coverage,
+            self.loras.examples,
+            sequence=np.array([places[word] for piece in query.pieces for word in piece], np.int64),
+            piece_starts=np.cumsum([0, *(len(piece) for piece in query.pieces[:-1])]),
+        )
 
 
 def save(index: Index, path: Path, mark: str) -> None:
     """Write `index` beside the registry; where that cannot be, it is simply made again next time."""
+    arrays: Any = arrays_of(index)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            np.savez(file, mark=np.array(mark), **vars(index))
+            np.savez(file, mark=np.array(mark), **arrays)
         part.replace(path)
     except OSError:
         part.unlink(missing_ok=True)
 
 
 def load(path: Path, mark: str) -> Index | None:
-    """What `save` wrote under this `mark`; None where there is none, or another, or it is broken."""
+    """Return the index that `save` wrote under this `mark`; None where there is none, or another, or it is broken."""
     try:
         with np.load(path, allow_pickle=False) as data:
-            if str(data["mark"]) != mark:
-                return None
-            return Index(**{field.name: data[field.name] for field in fields(Index)})
+            return table_from(Index, data) if str(data["mark"]) == mark else None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile):
         return None

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from .building import Background, build
 from .documents import Listed, ReadModels
-from .features import FEATURES, Met, beside, distinct, features
-from .index import Floats, Index
+from .features import FEATURES, context_features, distinct, features
+from .index import Floats, Index, Postings
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 """Counts up when what an index holds changes, so that kept ones are made anew."""
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences", "dense")
 FIRST = 256
@@ -93,7 +93,7 @@ def background() -> dict[str, Background]:
 
 
 def build_index(models: Sequence[Listed], known: Index | None = None, read: ReadModels = iter) -> Index:
-    """The index of `models` for these numbers.
+    """Return the index of `models` for these numbers.
 
     Args:
         known: one of an earlier library, for the same numbers.
@@ -194,51 +194,54 @@ class Stage(NamedTuple):
         return Stage(self.loras[order], self.raw[order], self.inputs[order], scores[order], kept)
 
 
-def rough(met: Met, tag_style: float, likeness: Floats | None = None) -> Floats:
+def rough(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
     """The first pass: a score of every LoRA."""
-    scores = met.rough(tag_style)
-    return scores if likeness is None else scores + (1 - tag_style) * (likeness @ numbers()["dense"]["first"])
+    scores = postings.rough_scores(tag_style)
+    return scores if similarity is None else scores + (1 - tag_style) * (similarity @ numbers()["dense"]["first"])
 
 
 def linear_stage(
     index: Index,
-    met: Met,
+    postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None,
     n: Numbers,
     scored: Floats,
     count: int = FIRST,
-    likeness: Floats | None = None,
+    similarity: Floats | None = None,
 ) -> Stage:
     """The second pass: the linear model over the `count` LoRAs that are `scored` best."""
     found = candidates(scored, allowed, count)
-    rows = met.only(found)
-    raw = features(index, met, rows, found)
+    rows = postings.of(found)
+    raw = features(index, postings, rows, found)
     inputs = relative(raw, n["scale"])
-    if likeness is None:
+    if similarity is None:
         scores = inputs @ mixed(n["linear"], tag_style)
     else:
-        meant = relative(likeness[found], np.ones(likeness.shape[1], np.float32))
-        alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["likeness"]
+        meant = relative(similarity[found], np.ones(similarity.shape[1], np.float32))
+        alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["similarity"]
         scores = tag_style * (inputs @ n["linear"][0]) + (1 - tag_style) * alike
     order = np.argsort(-scores, kind="stable")[:SECOND]
     found, scores = found[order], scores[order]
-    words = int(np.count_nonzero(met.is_word))
+    words = int(np.count_nonzero(postings.is_word))
     size = index.size if allowed is None else int(np.count_nonzero(allowed))
-    rows = rows.among(order)
-    distinctness, rest = distinct(index, met, rows, scores), beside(index, met, rows, found, allowed)
-    known = Known(index.creators[found], distinctness, rest, met.examples[found], tag_style, words, size)
+    rows = rows.of(order)
+    distinctness, rest = (
+        distinct(index, postings, rows, scores),
+        context_features(index, postings, rows, found, allowed),
+    )
+    known = Known(index.loras.creator[found], distinctness, rest, postings.examples[found], tag_style, words, size)
     return Stage(found, raw[order], inputs[order], scores, known)
 
 
 def rank(
     index: Index,
-    met: Met,
+    postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None = None,
     count: int = FIRST,
     scored: Floats | None = None,
-    likeness: Floats | None = None,
+    similarity: Floats | None = None,
 ) -> Ranked:
     """The LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
 
@@ -247,21 +250,21 @@ def rank(
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
         count: how many to look at closely.
         scored: what `rough` gave.
-        likeness: `DenseText.similarities`, without NaN; None: not known.
+        similarity: `DenseText.similarities`, without NaN; None: not known.
     """
     n = numbers()
-    scored = rough(met, tag_style, likeness) if scored is None else scored
-    stage = linear_stage(index, met, tag_style, allowed, n, scored, count, likeness)
+    scored = rough(postings, tag_style, similarity) if scored is None else scored
+    stage = linear_stage(index, postings, tag_style, allowed, n, scored, count, similarity)
     if not len(stage.loras):
         return Ranked(stage.loras, stage.scores, stage.scores)
     inputs = np.concatenate((stage.inputs, compared(stage.raw, stage.scores, stage.known)), axis=1)
     stage = stage.by(stage.scores + tag_style * network(inputs, n["second"]), SECOND)
     others = compared(stage.raw, stage.scores, stage.known)
     of_tags = logistic(network(np.concatenate((stage.inputs, others), axis=1), n["calibrator"]))
-    if likeness is None:
+    if similarity is None:
         of_sentences = logistic(network(others, n["sentences"]))
     else:
-        alike = np.concatenate((others, likeness[stage.loras]), axis=1)
+        alike = np.concatenate((others, similarity[stage.loras]), axis=1)
         of_sentences = logistic(network(alike, n["dense"]["calibrator"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
     return Ranked(stage.loras, np.minimum.accumulate(probabilities).astype(np.float32), stage.scores)
