@@ -146,6 +146,6 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     for text, weight in texts:
         for match in known.find(terms(text[:MAX_TEXT])):
             for style, strength in match.meaning.styles:
-                votes[style] += weight * strength
+                votes[style] += weight * strength  # type: ignore[assignment]
     best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)
     return best if votes[best] >= 0.5 else ArtisticStyle.UNSPECIFIED
