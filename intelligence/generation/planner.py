@@ -12,7 +12,7 @@ from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
 from ..memory import MemoryManager, MemoryPlan, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
-from ..models.family import TITLES
+from ..models.families import TITLES
 from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
 from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models import Architecture, Family, FamilyFinding, ModelMetadata
+from ..models.families import CLOSE_FAMILIES, DISTILLED
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..prompt import ArtisticStyle, PromptAnalysis, parse
 from ..records import Reason
@@ -31,9 +32,6 @@ where somebody put the one LoRA of its kind. Set by hand, as are the factors her
 OTHER_STYLE = 0.4
 UNKNOWN_BASE = 0.8
 OTHER_FAMILY = 0.8
-CLOSE_FAMILIES = ({Family.ILLUSTRIOUS, Family.NOOBAI, Family.NOOBAI_VPRED},)
-DISTILLED = {Family.TURBO, Family.LIGHTNING, Family.HYPER, Family.LCM, Family.DMD2}
-"""Families that say how a checkpoint samples, not what its LoRAs were trained on."""
 MAX_SHIFT = 0.25
 """How far ratings move a confidence."""
 LEAST_WORTH = 0.01

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import HubError
-from .architecture import lora_kind
-from .family import architecture_of, identify_lora_family
+from .family import identify_lora_family
 from .fields import (
     MAX_EXAMPLES,
     MAX_TRIGGER_SETS,
@@ -19,6 +18,8 @@ from .fields import (
     trigger_sets,
 )
 from .kinds import ExamplePrompt, Family, LoRAKind, ModelKind
+from .lora_kind import lora_kind
+from .names import architecture_named, plain_name
 from .sanitize import (
     as_dict,
     clean_list,
@@ -43,7 +44,6 @@ KINDS = {
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _STRENGTH = ("strength", "strength_range", "strength_from_text")
-_EXTENSION = re.compile(r"\.(?:safetensors|pt|ckpt)$")
 _LORA_TYPES = ("lora", "locon", "lycoris", "dora")
 
 
@@ -97,7 +97,7 @@ def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[st
     except HubError as error:
         file_name, problem = f"{fields['source_id'] or 'unknown'}.safetensors", str(error)
     name = file_name.removesuffix(".safetensors") if problem is None else fields["title"]
-    architecture = architecture_of(fields.get("base_model", ""))
+    architecture = architecture_named(fields.get("base_model", ""))
     findings = fields.get("findings", {})
     purpose = lora_kind([name, fields["title"]], fields["tags"], fields["description"])
     family = identify_lora_family(
@@ -139,7 +139,7 @@ def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
     if version is not None:
         return fields
     for other in dicts(record.get("modelVersions"), 100):
-        if other is chosen or architecture_of(clean_text(other.get("baseModel"), 100)) is not fields["architecture"]:
+        if other is chosen or architecture_named(clean_text(other.get("baseModel"), 100)) is not fields["architecture"]:
             continue
         more = version_fields(other, record)
         for name, limit in (("trigger_sets", MAX_TRIGGER_SETS), ("example_prompts", MAX_EXAMPLES)):
@@ -209,7 +209,7 @@ def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
     number = version.get("id") if isinstance(version.get("id"), int) else None
     own = {number}
     for file in dicts(version.get("files")):
-        own.update((plain_name(file.get("name")), *hashes_of(file).values()))
+        own.update((_plain(file.get("name")), *hashes_of(file).values()))
     own.discard("")
     examples = []
     for image in dicts(version.get("images")):
@@ -232,7 +232,7 @@ def _uses(meta: dict[str, Any], tags: Sequence[tuple[str, float]]) -> dict[froze
         if clean_text(resource.get("type")).lower() not in _LORA_TYPES:
             continue
         number = resource.get("modelVersionId")
-        named = (plain_name(resource.get("name")), clean_text(resource.get("hash")).lower())
+        named = (_plain(resource.get("name")), clean_text(resource.get("hash")).lower())
         keys = frozenset(key for key in (*named, number if isinstance(number, int) else None) if key) or frozenset(
             {"unnamed"}
         )
@@ -246,7 +246,5 @@ def _uses(meta: dict[str, Any], tags: Sequence[tuple[str, float]]) -> dict[froze
     return uses
 
 
-def plain_name(name: Any) -> str:
-    """A model's file name as it is compared: lower case, without its folder and extension."""
-    text = clean_text(name, 200).replace("\\", "/").lower().rpartition("/")[2]
-    return _EXTENSION.sub("", text).strip()
+def _plain(name: Any) -> str:
+    return plain_name(clean_text(name, 200))

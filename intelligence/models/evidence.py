@@ -1,4 +1,4 @@
-"""What a host knows of the base model in hand, and which family that makes it."""
+"""Evidence of a base model that a host has loaded or names, and the family found by it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,46 @@ from dataclasses import dataclass, field
 from ..records import Record
 from .kinds import Architecture, Family
 
+SIGMA_MAX = 14.6146
+"""Largest sigma of the schedule that SD 1, SD 2 and SDXL were trained with."""
+
+ZERO_TERMINAL_SIGMA = 4518.8
+"""Largest sigma of that schedule, rescaled to zero terminal SNR as in ComfyUI."""
+
+_ZERO_TERMINAL_FROM = 100.0
+
 
 @dataclass(frozen=True)
 class ModelEvidence(Record):
-    """Evidence of a loaded (or named) base model, given by the host."""
+    """Evidence of a loaded or named base model."""
 
     name: str = ""
-    """File name or hub id; empty when the host cannot tell."""
+    """File name or hub id; empty where the host does not know it."""
     path: str | None = None
     architecture: Architecture = Architecture.UNKNOWN
     prediction: str | None = None
-    """How the loaded model samples: `epsilon`, `v_prediction` or `edm` (continuous noise levels, as Playground v2.5 and
-    CosXL have them); None when not loaded."""
+    """`epsilon`, `v_prediction` or `edm` (continuous noise levels, as Playground v2.5 and CosXL have them); None where
+    the model is not loaded and its header does not say."""
     sigma_max: float | None = None
-    """Largest sigma of the model's schedule (14.6 for SDXL; 4518.8 with zero terminal SNR)."""
+    """Largest sigma of the model's schedule; None: not known."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Safetensors header entries."""
     base_model: str | None = None
-    """What the registry or a hub says it was made from."""
+    """The base model that the registry or a hub names."""
     family: Family = Family.UNKNOWN
     """Set by the user to override detection; UNKNOWN: detect."""
     loras: tuple[str, ...] = ()
     """File names of LoRAs that the host has on the model already, besides those that are chosen here."""
 
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """Whether the schedule is known to start far above the usual 14.6."""
+        return (self.sigma_max or 0.0) > _ZERO_TERMINAL_FROM
+
 
 @dataclass(frozen=True)
 class FamilyFinding(Record):
-    """Which family a base model is of, how sure, and why."""
+    """The family of a base model, with confidence (0 to 1) and reason."""
 
     family: Family
     architecture: Architecture
@@ -44,6 +57,6 @@ class FamilyFinding(Record):
     few_steps: int | None = None
     """The step count that a distilled checkpoint was made for, when its name says so."""
     base: Family = Family.UNKNOWN
-    """What a distilled checkpoint was distilled from, when its name says so: its quality tags still count."""
+    """The family that a distilled checkpoint was made from, when its name says so: its quality tags still count."""
     variant: str = ""
-    """`guided` for Hyper-SD that keeps CFG, `merge` for a fine-tune on Turbo: a look of their own in the table."""
+    """`guided` for Hyper-SD that keeps CFG, `merge` for a fine-tune on Turbo: these have settings of their own."""

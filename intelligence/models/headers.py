@@ -27,6 +27,8 @@ _MAGIC = (
     (b"<?xml", "an XML text, not a model; the download has failed"),
 )
 
+Shapes = dict[str, tuple[int, ...]]
+
 _SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e"}
 
 _ALPHA = re.compile(rb'\.alpha"\s*:\s*(\{[^{}]*\})')
@@ -40,7 +42,7 @@ class Header:
     """Metadata and tensor shapes of one safetensors file."""
 
     metadata: dict[str, str] = field(default_factory=dict)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=dict)
     alpha: float | None = None
     """Value of the first `….alpha` tensor (kohya LoRAs), or None."""
 
@@ -86,7 +88,7 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
     return file.read(length)
 
 
-def _open(path: Path) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
+def _open(path: Path) -> tuple[dict[str, str], Shapes]:
     """Metadata and shapes from the reference implementation, which refuses overlaps, holes, bad shapes and nesting."""
     from safetensors import SafetensorError, safe_open
 

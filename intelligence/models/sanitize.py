@@ -6,7 +6,6 @@ import html
 import json
 import os
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ MAX_JSON_BYTES = 4 * 1024 * 1024
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _TAG = re.compile(r"<[^<>]*>")
 _BREAK = re.compile(r"<(?:/p|/li|/h\d|br ?/?)>", re.IGNORECASE)
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 _LORA_TAG = re.compile(r"<lora:([^<>:]*)(?::(-?\d+(?:\.\d+)?))?[^<>]*>", re.IGNORECASE)
 
@@ -82,12 +80,6 @@ def plain_text(value: Any, limit: int = 4000) -> str:
     """A hub's HTML description as plain text."""
     text = clean_text(value, 5 * limit)
     return clean_text(html.unescape(_TAG.sub("", _BREAK.sub("\n", text))), limit)
-
-
-@lru_cache(maxsize=4096)
-def words_of(name: str) -> str:
-    """A file name or base model as lower-case words: `ponyDiffusionV6XL_v6` → `pony diffusion v6 xl v6`."""
-    return " ".join(re.sub(r"[^0-9a-z]+", " ", _CAMEL.sub(" ", name).lower()).split())
 
 
 def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:

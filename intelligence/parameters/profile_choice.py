@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
-from ..models.architecture import SPEED_NAME
-from ..models.family import BARE_SDXL, DISTILLED, TITLES, match_family
-from ..models.sanitize import words_of
+from ..models.families import DISTILLED, TITLES
+from ..models.family import SHAPE_CONFIDENCE
+from ..models.names import match_family, names_speed_lora
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
 from .profiles import Profile, profile_for
@@ -43,7 +43,7 @@ def choose_profile(request: ParameterRequest, table: Path | None = None) -> Prof
     style, priority = request.analysis.intent.artistic_style, request.constraints.priority
     finding = identify_family(evidence)
     reason = _family_reason(finding, evidence)
-    if finding.confidence <= BARE_SDXL and finding.architecture in (Architecture.UNKNOWN, Architecture.SDXL):
+    if finding.confidence <= SHAPE_CONFIDENCE and finding.architecture in (Architecture.UNKNOWN, Architecture.SDXL):
         finding, reason = infer_from_loras_and_tags(request, finding) or (finding, reason)
     profile = profile_for(finding, style, priority, table)
     reasons = {"family": reason}
@@ -121,6 +121,6 @@ def _few_step_lora(loras: Sequence[ModelMetadata], evidence: ModelEvidence) -> t
                 return lora.name, replace(named, family=family)
     for name in evidence.loras:
         named = identify_family(ModelEvidence(name=name, architecture=Architecture.SDXL))
-        if SPEED_NAME.search(words_of(name)) and named.family in DISTILLED:
+        if names_speed_lora(name) and named.family in DISTILLED:
             return name, named
     return None

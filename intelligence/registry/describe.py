@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from ..models import architecture as weights
-from ..models.evidence import ModelEvidence
-from ..models.family import identify_family, identify_lora_family, prediction_in
+from ..models.architecture import identify_architecture
+from ..models.checkpoint import evidence_in
+from ..models.family import identify_family, identify_lora_family
 from ..models.fields import base_model_finding, trigger_sets
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind, TriggerSet
+from ..models.lora_kind import lora_kind
+from ..models.lora_weights import is_lora, lora_rank, lora_type
 from ..models.merging import EMPTY, merge
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
@@ -65,20 +67,20 @@ def describe(
         return replace(record, problem=str(error))
     except OSError as error:
         return replace(record, problem=f"{path.name}: cannot be read ({error.strerror})")
-    if kind is ModelKind.LORA and not weights.is_lora(header.shapes):
+    if kind is ModelKind.LORA and not is_lora(header.shapes):
         return replace(record, problem=f"{path.name}: holds no LoRA weights")
 
     beside, ignored = read_sidecars(sidecars)
     said = merge([beside, hub]) if hub else beside
     inside = _from_header(header)
     known = merge([said, inside])
-    architecture = weights.architecture(header, kind)
+    architecture = identify_architecture(header, kind)
     findings = {**known.findings, "architecture": architecture}
     if ignored:
         findings["sidecars"] = Finding("; ".join(ignored), "scan", 1.0)
     fields: dict[str, Any] = {}
     if kind is ModelKind.LORA:
-        purpose = weights.lora_kind([path.stem, known.title], [*said.tags, *_spec_tags(header)], known.description)
+        purpose = lora_kind([path.stem, known.title], [*said.tags, *_spec_tags(header)], known.description)
         findings["lora_kind"] = purpose
         findings["family"] = identify_lora_family(
             path.stem,
@@ -90,24 +92,16 @@ def describe(
         )
         fields = {
             "lora_kind": LoRAKind(purpose.value),
-            "lora_type": weights.lora_type(header),
-            "rank": weights.rank(header) or _int(header.metadata.get("ss_network_dim")),
+            "lora_type": lora_type(header),
+            "rank": lora_rank(header) or _int(header.metadata.get("ss_network_dim")),
             "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
         }
     elif kind is ModelKind.CHECKPOINT:
-        prediction = prediction_in(header.shapes, header.metadata)
-        found = identify_family(
-            ModelEvidence(
-                name=path.name,
-                architecture=Architecture(architecture.value),
-                prediction=prediction,
-                metadata=header.metadata,
-                base_model=known.base_model,
-            )
-        )
+        evidence = evidence_in(header, path.name, known.base_model)
+        found = identify_family(evidence)
         findings["family"] = Finding(found.family, found.reason, found.confidence)
-        if prediction:
-            findings["prediction"] = Finding(prediction, "header", 0.95)
+        if evidence.prediction not in (None, "epsilon"):
+            findings["prediction"] = Finding(str(evidence.prediction), "header", 0.95)
     sha256 = known.sha256
     return replace(
         known,

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from intelligence.models.architecture import architecture, is_lora, lora_kind, lora_type, rank
+from intelligence.models.architecture import identify_architecture
 from intelligence.models.headers import Header
 from intelligence.models.kinds import Architecture as A
 from intelligence.models.kinds import LoRAKind, ModelKind
+from intelligence.models.lora_kind import lora_kind
+from intelligence.models.lora_weights import is_lora, lora_rank, lora_type
 
 KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 KOHYA1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -37,7 +39,7 @@ LORAS = [
 @pytest.mark.parametrize("shapes, expected", LORAS, ids=[next(iter(shapes))[:60] for shapes, _ in LORAS])
 def test_architecture_of_loras(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
     assert is_lora(shapes)
-    assert architecture(Header(shapes=shapes), ModelKind.LORA).value == expected
+    assert identify_architecture(Header(shapes=shapes), ModelKind.LORA).value == expected
 
 
 BLOCK = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
@@ -56,7 +58,7 @@ CHECKPOINTS = [
 @pytest.mark.parametrize("shapes, expected", CHECKPOINTS)
 def test_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
     assert not is_lora(shapes)
-    assert architecture(Header(shapes=shapes), ModelKind.CHECKPOINT).value == expected
+    assert identify_architecture(Header(shapes=shapes), ModelKind.CHECKPOINT).value == expected
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expecte
 )
 def test_architecture_from_the_header_when_no_shape_tells(entry: str, value: str, expected: A) -> None:
     header = Header({entry: value}, {"odd.lora_down.weight": (4, 8)})
-    found = architecture(header, ModelKind.LORA)
+    found = identify_architecture(header, ModelKind.LORA)
     assert found.value == expected
     assert entry in found.source
 
@@ -89,7 +91,7 @@ TYPES = [
 
 @pytest.mark.parametrize("shapes, kind, inner", TYPES)
 def test_type_and_rank(shapes: dict[str, tuple[int, ...]], kind: str, inner: int | None) -> None:
-    assert (lora_type(Header(shapes=shapes)), rank(Header(shapes=shapes))) == (kind, inner)
+    assert (lora_type(Header(shapes=shapes)), lora_rank(Header(shapes=shapes))) == (kind, inner)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intelligence.models import ExamplePrompt, ModelMetadata
 from intelligence.models.fields import strengths_in, trigger_sets
-from intelligence.models.sanitize import MAX_JSON_BYTES, clean_text, words_of
+from intelligence.models.names import words_of
+from intelligence.models.sanitize import MAX_JSON_BYTES, clean_text
 from intelligence.registry.sidecars import JSON_FORMATS, find_sidecars, read_sidecars
 
 SHA = "ab" * 32
@@ -187,6 +188,7 @@ KEYS = sorted(
 
 
 @pytest.mark.parametrize("suffix", JSON_FORMATS)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.dictionaries(st.sampled_from(KEYS), ODD | st.dictionaries(st.sampled_from(KEYS), ODD, max_size=4)))
 def test_any_content_makes_a_record_that_can_be_stored(suffix: str, data: dict[str, Any]) -> None:
     found = JSON_FORMATS[suffix](json.loads(json.dumps(data)))

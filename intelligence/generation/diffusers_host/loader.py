@@ -14,13 +14,13 @@ from typing import Any
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
 from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError, install_command
 from ...models import Architecture, ModelEvidence
+from ...models.architecture import CROSS_ATTENTION
+from ...models.checkpoint import evidence_in
+from ...models.evidence import ZERO_TERMINAL_SIGMA
 from ...models.headers import read_header
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
-
-ZERO_TERMINAL_SIGMA = 4518.8
-"""Largest sigma of a schedule rescaled to zero terminal SNR, as ComfyUI has it (facts: measured)."""
 
 _LOADING = Lock()
 """transformers and accelerate put the whole process into another mode while they build a model: one at a time."""
@@ -37,9 +37,9 @@ _SINGLE_FILE_STAGES = {
 _HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
 
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
-_CROSS_ATTENTION_KEY = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
-_BY_WIDTH = {768: Architecture.SD1, 1024: Architecture.SD2, 2048: Architecture.SDXL}
-"""Cross-attention width → architecture, for pipelines of the Stable Diffusion class."""
+
+_FOLDERS = (Architecture.SDXL, Architecture.SD1, Architecture.SD2)
+"""Architectures whose diffusers folders are loaded."""
 
 _OTHER_PIPELINES = (("StableDiffusion3", Architecture.SD3), ("Flux", Architecture.FLUX))
 
@@ -212,7 +212,7 @@ def _folder_evidence(folder: Path) -> ModelEvidence:
     pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     architecture = _folder_architecture(folder, pipeline)
-    if architecture not in (Architecture.SDXL, Architecture.SD1, Architecture.SD2):
+    if architecture not in _FOLDERS:
         raise UnsupportedModelError(
             f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
         )
@@ -233,29 +233,23 @@ def _folder_architecture(folder: Path, pipeline: str) -> Architecture:
             return architecture
     if pipeline.startswith("StableDiffusion"):
         width = _json(folder / "unet" / "config.json").get("cross_attention_dim")
-        return _BY_WIDTH.get(width, Architecture.OTHER) if isinstance(width, int) else Architecture.OTHER
+        return CROSS_ATTENTION.get(width, Architecture.OTHER) if isinstance(width, int) else Architecture.OTHER
     return Architecture.OTHER
 
 
 def _file_evidence(path: Path) -> ModelEvidence:
     header = read_header(path)
+    evidence = evidence_in(header, path.name)
     if _SDXL_KEY not in header.shapes:
-        width = header.shapes.get(_CROSS_ATTENTION_KEY, (0,))[-1]
-        kind = _BY_WIDTH.get(width)
+        kind = evidence.architecture
+        named = f" but one of {kind}; single files of that kind need a diffusers folder" if kind in _FOLDERS else ""
+        raise UnsupportedModelError(f"{path}: not an SDXL checkpoint{named}")
+    if evidence.prediction == "edm":
         raise UnsupportedModelError(
-            f"{path}: not an SDXL checkpoint"
-            + (f" but one of {kind}; single files of that kind need a diffusers folder" if kind else "")
+            f"{path}: it samples continuous noise levels (EDM), which single files cannot be loaded for here; "
+            "use it in ComfyUI"
         )
-    stated = header.metadata.get("modelspec.prediction_type", "")
-    v_prediction = "v_pred" in header.shapes or stated in ("v", "v_prediction")
-    return ModelEvidence(
-        name=path.name,
-        path=str(path),
-        architecture=Architecture.SDXL,
-        prediction="v_prediction" if v_prediction else "epsilon",
-        sigma_max=ZERO_TERMINAL_SIGMA if "ztsnr" in header.shapes else _sigma_max(_packaged_scheduler()),
-        metadata=header.metadata,
-    )
+    return replace(evidence, path=str(path))
 
 
 def _scheduler_option(evidence: ModelEvidence) -> dict[str, Any]:

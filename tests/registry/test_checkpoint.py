@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from intelligence.errors import UnsupportedModelError
+from intelligence.generation.diffusers_host.loader import resolve_base_model
+from intelligence.models import Architecture, Family, ModelKind, identify_family
+from intelligence.models.checkpoint import evidence_in
+from intelligence.models.headers import read_header
+from intelligence.registry import ModelRegistry
+
+SDXL = {
+    "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (8, 2048),
+    "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias": (8,),
+}
+V, EPS = "v_prediction", "epsilon"
+ZERO = 4518.8
+
+HEADERS = [
+    ("merge", (), {}, EPS, 14.6146, Family.SDXL),
+    ("ponyDiffusionV6XL", (), {}, EPS, 14.6146, Family.PONY),
+    ("merge", ("v_pred",), {}, V, 14.6146, Family.NOOBAI_VPRED),
+    ("merge", ("v_pred", "ztsnr"), {}, V, ZERO, Family.NOOBAI_VPRED),
+    ("pony", ("v_pred", "ztsnr"), {}, V, ZERO, Family.PONY),
+    ("merge", (), {"modelspec.prediction_type": "v"}, V, ZERO, Family.NOOBAI_VPRED),
+    ("merge", (), {"modelspec.prediction_type": "v_prediction"}, V, ZERO, Family.NOOBAI_VPRED),
+    ("noobai_vpred", (), {"modelspec.prediction_type": "epsilon"}, EPS, 14.6146, Family.NOOBAI),
+    ("noobai_vpred", (), {}, V, ZERO, Family.NOOBAI_VPRED),
+    ("noobaiXL", (), {"modelspec.title": "NoobAI v-pred 0.6"}, V, ZERO, Family.NOOBAI_VPRED),
+    ("noobaiXL_epsilonPred11", (), {}, EPS, 14.6146, Family.NOOBAI),
+    ("sdxl_lightning_4step", (), {}, EPS, 14.6146, Family.LIGHTNING),
+]
+
+
+@pytest.mark.parametrize("name, keys, metadata, prediction, sigma_max, family", HEADERS)
+def test_registry_and_diffusers_host_read_a_header_alike(
+    registry: ModelRegistry,
+    model: Callable[..., Path],
+    tmp_path: Path,
+    name: str,
+    keys: tuple[str, ...],
+    metadata: dict[str, str],
+    prediction: str,
+    sigma_max: float,
+    family: Family,
+) -> None:
+    path = model(tmp_path / "models" / f"{name}.safetensors", SDXL | dict.fromkeys(keys, (0,)), metadata)
+    evidence = resolve_base_model(str(path)).evidence
+    assert (evidence.prediction, evidence.sigma_max) == (prediction, sigma_max)
+    assert evidence.architecture is Architecture.SDXL
+    registry.scan({ModelKind.CHECKPOINT: [path.parent]})
+    recorded, found = registry.get_model(name), identify_family(evidence)
+    assert (recorded.architecture, recorded.family) == (found.architecture, found.family) == (Architecture.SDXL, family)
+    assert recorded.findings["family"].source == found.reason
+
+
+@pytest.mark.parametrize("key", ["edm_mean", "edm_vpred.sigma_max"])
+def test_an_edm_checkpoint_is_recognised_and_not_loaded(model: Callable[..., Path], tmp_path: Path, key: str) -> None:
+    path = model(tmp_path / "cosxl.safetensors", SDXL | {key: (0,)}, {})
+    evidence = evidence_in(read_header(path), path.name)
+    assert (evidence.prediction, evidence.sigma_max) == ("edm", None)
+    with pytest.raises(UnsupportedModelError, match="EDM"):
+        resolve_base_model(str(path))
+
+
+def test_a_header_of_another_architecture_states_no_noise_prediction(
+    model: Callable[..., Path], tmp_path: Path
+) -> None:
+    shapes = {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (24, 8)}
+    evidence = evidence_in(read_header(model(tmp_path / "flux1-dev.safetensors", shapes, {})), "flux1-dev.safetensors")
+    assert (evidence.architecture, evidence.prediction, evidence.sigma_max) == (Architecture.FLUX, None, None)
