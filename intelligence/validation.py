@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from numbers import Number
@@ -30,6 +30,18 @@ def bounds(**limits: Any) -> Any:
     import pydantic
 
     return pydantic.Field(**limits)
+
+
+def one_of(values: Iterable[str]) -> Any:
+    """Return metadata for `Annotated`: one of these texts."""
+    from pydantic import AfterValidator
+
+    def check(value: str) -> str:
+        if value not in values:
+            raise ValueError(f"must be one of {', '.join(values)}, got {value!r}")
+        return value
+
+    return AfterValidator(check)
 
 
 def validated(form: type[T], value: Any) -> T:
@@ -93,7 +105,8 @@ def problem(error: ValidationError, name: str = "", form: Any = None) -> str:
         known = get_close_matches(str(first["loc"][-1]), set(_names(adapter(form).json_schema())), n=1)
         return f"{place} is unknown" + "".join(f"; did you mean {name!r}?" for name in known)
     if first["type"] == "value_error":
-        return f"{place}: {first['ctx']['error']}"
+        said = str(first["ctx"]["error"])
+        return f"{place} {said}" if said.startswith("must ") else f"{place}: {said}"
     _, found, expected = first["msg"].partition(" should ")
     return f"{place} must {expected}, got {reprlib.repr(first['input'])}" if found else f"{place}: {first['msg']}"
 

@@ -11,6 +11,7 @@ from ..records import Reason, Record
 SIZE_MULTIPLE = 8
 MAX_SIDE = 8192
 MAX_STEPS = 1000
+MAX_CFG = 100
 MAX_IMAGES = 4096
 MAX_EASYCACHE = 3
 
@@ -109,7 +110,11 @@ class OptimizedParameters(Record):
         _require_all(
             self,
             ("num_steps", _is_int(self.num_steps, 1, MAX_STEPS), f"an integer from 1 to {MAX_STEPS}"),
-            ("guidance_scale", is_number(self.guidance_scale) and 0 <= self.guidance_scale <= 100, "from 0 to 100"),
+            (
+                "guidance_scale",
+                is_number(self.guidance_scale) and 0 <= self.guidance_scale <= MAX_CFG,
+                f"from 0 to {MAX_CFG}",
+            ),
             ("width", _is_side(self.width), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
             ("height", _is_side(self.height), f"a multiple of {SIZE_MULTIPLE} from 64 to {MAX_SIDE}"),
             ("sampler_name", _is_name(self.sampler_name), "the name of one of ComfyUI's"),
@@ -132,6 +137,10 @@ def _require_all(record: object, *checks: tuple[str, bool, str]) -> None:
 
 def _is_int(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_cfg(value: object) -> bool:
+    return is_number(value) and 0 <= value <= MAX_CFG  # type: ignore[operator]
 
 
 def _is_name(value: object) -> bool:

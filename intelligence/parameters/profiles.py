@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from ..config import Priority, is_number, require
-from ..errors import InvalidInputError
+from ..config import Priority
 from ..models import Architecture, Family, FamilyFinding
 from ..prompt import ArtisticStyle
-from .resolution import NATIVE_SIDES
-from .samplers import SAMPLER_NAMES
-from .schedules import AYS_TABLES, SCHEDULER_NAMES, ZSNR_SCHEDULERS
+from .family_table import FamilyEntry, SettingsRow, family_table
+from .schedules import ZSNR_SCHEDULERS
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
 """The row whose sampling is used for any undistilled model with zero terminal SNR."""
@@ -92,7 +86,7 @@ def find_profile(
     Raises:
         InvalidInputError: `path` cannot be read or lacks a value.
     """
-    families = _table(path)
+    families = family_table(path)
     found = _row(family, variant or LOOKS.get(style, "default") if style else variant, priority, families)
     if found.fixed:
         scheduler = "sgm_uniform" if zsnr and found.scheduler not in ZSNR_SCHEDULERS else found.scheduler
@@ -132,134 +126,30 @@ def _dressed(row: Profile, base: Profile) -> Profile:
     )
 
 
-def _row(family: Family, look: str, priority: Priority, families: Mapping[str, Any]) -> Profile:
-    entry = families[family.value]
-    looks = entry["looks"]
-    rows = looks.get(look, looks["default"])
-    row = rows.get(priority.value, rows["BALANCED"])
-    span = rows.get("range", entry.get("range", {}))
+def _row(family: Family, look: str, priority: Priority, families: Mapping[Family, FamilyEntry]) -> Profile:
+    entry = families[family]
+    rows = entry.looks.get(look, entry.looks["default"])
+    row: SettingsRow = getattr(rows, priority.value) or rows.BALANCED
+    compared = rows.range or entry.range
     return Profile(
         family=family,
         priority=priority,
-        steps=row["steps"],
-        cfg=float(row["cfg"]),
-        sampler=row["sampler"],
-        scheduler=row["scheduler"],
-        source=row["source"],
-        complex_steps=row.get("complex_steps"),
-        schedule=row.get("schedule"),
-        rescale_cfg=row.get("rescale_cfg", 0.0),
-        cfg_cutoff_sigma=row.get("cfg_cutoff_sigma", 0.0),
-        native=row.get("native", entry["native"]),
-        quality_tags=tuple(entry.get("quality_tags", ())),
-        quality_front=entry.get("quality_front", False),
-        negative_hints=tuple(entry.get("negative_hints", ())),
-        fixed=entry.get("fixed", False),
-        step_range=tuple(span["steps"]) if "steps" in span else None,
-        cfg_range=tuple(span["cfg"]) if "cfg" in span else None,
-        samplers=tuple(span.get("samplers", ())),
-        schedulers=tuple(span.get("schedulers", ())),
+        steps=row.steps,
+        cfg=row.cfg,
+        sampler=row.sampler,
+        scheduler=row.scheduler,
+        source=row.source,
+        complex_steps=row.complex_steps,
+        schedule=row.schedule,
+        rescale_cfg=row.rescale_cfg,
+        cfg_cutoff_sigma=row.cfg_cutoff_sigma,
+        native=row.native or entry.native,
+        quality_tags=entry.quality_tags,
+        quality_front=entry.quality_front,
+        negative_hints=entry.negative_hints,
+        fixed=entry.fixed,
+        step_range=compared.steps,
+        cfg_range=compared.cfg,
+        samplers=compared.samplers,
+        schedulers=compared.schedulers,
     )
-
-
-def _table(path: str | Path | None) -> Mapping[str, Any]:
-    built_in = _parsed((files(__package__) / "families.json").read_text(encoding="utf-8"), "families.json")
-    if path is None:
-        return built_in
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return built_in
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"cannot read the table of families {path}: {error}") from None
-    return {**built_in, **_parsed(text, str(path))}
-
-
-@lru_cache(maxsize=8)
-def _parsed(text: str, name: str) -> Mapping[str, Any]:
-    """The families of a table, each checked. Raises InvalidInputError that names file, family and value."""
-    try:
-        families = json.loads(text)["families"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InvalidInputError(f"{name} is no table of families ({error}): it needs an object `families`") from None
-    require(isinstance(families, dict), f"{name}: `families` must be an object")
-    for family, entry in families.items():
-        where = f"{name}: {family}"
-        require(family in list(Family), f"{where}: no such family; known: {', '.join(Family)}")
-        _check(entry, _ENTRY, where)
-        require("default" in entry["looks"], f"{where}: needs `looks` with a `default`")
-        for look, rows in entry["looks"].items():
-            require(look in _LOOK_NAMES, f"{where}: {look}: no such look; known: {', '.join(_LOOK_NAMES)}")
-            require(isinstance(rows, dict) and "BALANCED" in rows, f"{where}: {look}: needs a row BALANCED")
-            for priority, row in rows.items():
-                known = ", ".join((*Priority, "range"))
-                require(priority in (*Priority, "range"), f"{where}: {look}: {priority} is none of {known}")
-                _check(row, _RANGE if priority == "range" else _ROW, f"{where}: {look}: {priority}")
-        _check(entry.get("range", {}), _RANGE, f"{where}: range")
-    return families
-
-
-_LOOK_NAMES = ("default", *dict.fromkeys(LOOKS.values()), *VARIANTS)
-
-Rules = Mapping[str, tuple[bool, Callable[[Any], bool]]]
-"""Key → (whether it is needed, what its value must be)."""
-
-
-def _check(values: Any, rules: Rules, where: str) -> None:
-    """Raise InvalidInputError that names `where` and the key, unless `values` is an object that keeps the rules."""
-    require(isinstance(values, dict), f"{where}: must be an object")
-    for key in values:
-        require(key in rules, f"{where}: `{key}` is not known; known: {', '.join(rules)}")
-    for key, (needed, fits) in rules.items():
-        holds = fits(values[key]) if key in values else not needed
-        require(holds, f"{where}: `{key}` is missing or wrong: {values.get(key)!r}")
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
-
-
-def _is_steps(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000
-
-
-def _is_span(value: Any, fits: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(fits, value)) and value[0] <= value[1]
-
-
-def _is_cfg(value: Any) -> bool:
-    return is_number(value) and 0 <= value <= 100
-
-
-_ENTRY: Rules = {
-    "native": (True, lambda value: isinstance(value, str) and value in NATIVE_SIDES),
-    "looks": (True, lambda value: isinstance(value, dict)),
-    "fixed": (False, lambda value: isinstance(value, bool)),
-    "quality_tags": (False, _is_texts),
-    "quality_front": (False, lambda value: isinstance(value, bool)),
-    "negative_hints": (False, _is_texts),
-    "tags_source": (False, _is_text),
-    "range": (False, lambda value: isinstance(value, dict)),
-}
-_RANGE: Rules = {
-    "steps": (False, lambda value: _is_span(value, _is_steps)),
-    "cfg": (False, lambda value: _is_span(value, _is_cfg)),
-    "samplers": (False, lambda value: _is_texts(value) and set(value) <= set(SAMPLER_NAMES)),
-    "schedulers": (False, lambda value: _is_texts(value) and set(value) <= set(SCHEDULER_NAMES)),
-}
-_ROW: Rules = {
-    "steps": (True, _is_steps),
-    "complex_steps": (False, _is_steps),
-    "cfg": (True, _is_cfg),
-    "sampler": (True, lambda value: value in SAMPLER_NAMES),
-    "scheduler": (True, lambda value: value in SCHEDULER_NAMES),
-    "source": (True, _is_text),
-    "schedule": (False, lambda value: value in (None, *AYS_TABLES)),
-    "rescale_cfg": (False, lambda value: is_number(value) and 0 <= value <= 1),
-    "cfg_cutoff_sigma": (False, lambda value: is_number(value) and value >= 0),
-    "native": (False, lambda value: isinstance(value, str) and value in NATIVE_SIDES),
-}

@@ -396,7 +396,7 @@ def test_a_users_table_in_the_data_folder_is_used(tmp_path):
     parameters = choose(optimizer=optimizer)
     assert (parameters.num_steps, parameters.scheduler, parameters.height) == (33, "beta", 608)
     table.write_text("{")
-    with pytest.raises(InvalidInputError, match=r"families\.json is no table of families"):
+    with pytest.raises(InvalidInputError, match=r"families\.json: not JSON"):
         choose(optimizer=optimizer)
 
 
