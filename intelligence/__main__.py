@@ -52,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _generate(options: argparse.Namespace) -> Answer:
+    from .generation.standalone import quiet_process
+
+    with quiet_process():
+        return _generated(options)
+
+
+def _generated(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text
     from .generation.pipeline import BatchProgress, IntelligentGenerationPipeline
 

@@ -88,7 +88,7 @@ def _make(folder: Path) -> None:
     import torch
 
     with quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_SEED)
+        torch.default_generator.manual_seed(_SEED)
         pipe, loras = _random_model()
         pipe.save_pretrained(folder / "model")
     _save_loras(folder / "loras", loras)
