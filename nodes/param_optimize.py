@@ -144,7 +144,7 @@ class ParamOptimize(io.ComfyNode):
         from ..intelligence.generation.explanation import as_text, explain
         from ..intelligence.generation.stages import PromptRecommendations
         from ..intelligence.prompt import PromptAnalysis
-        from .host import comfy_host, device_memory, model_evidence
+        from .host import device_memory, model_evidence, sampler_run
 
         if isinstance(recommendations, PromptAnalysis):
             recommendations = PromptRecommendations(
@@ -184,7 +184,7 @@ class ParamOptimize(io.ComfyNode):
             first.guidance_scale,
             first.sampler_name,
             first.scheduler,
-            comfy_host.sigmas(model, first),
+            sampler_run.sigmas(model, first),
             first.width,
             first.height,
             ui=ui,

@@ -99,6 +99,8 @@ class SamplingRun:
     """Images that may share a forward batch."""
     needs_fit: bool = False
     """Whether the memory plan was made for another size or another `max_batch`."""
+    notes: tuple[str, ...] = ()
+    """For the user: where the run differs from the request."""
 
 
 def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFacts) -> SamplingRun:
@@ -127,7 +129,11 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     shared = batch_seed is not None or (request.one_pass and not batch_dependent)
     max_batch = images if shared else 1
     needs_fit = resized or plan.memory.together != max_batch
-    return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit)
+    notes: tuple[str, ...] = ()
+    if request.one_pass and not shared and images > 1:
+        sampler = plan.parameters.sampler_name
+        notes = (f"sampled one by one: with {sampler}, images that share a forward pass come out differently",)
+    return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, notes)
 
 
 def _switched(parameters: OptimizedParameters, switches: Switches, has_easycache: bool) -> tuple[Improvements, float]:

@@ -1,4 +1,4 @@
-"""What ComfyUI knows of the device and the model, in the planner's terms, and the plans made of it."""
+"""The device's memory and the model's sizes as ComfyUI has them, and the memory plans made from these."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def fit(
 
 
 def resources(model: Any = None) -> Resources:
-    """The device that ComfyUI samples on and the memory it would hand out now, loaded models counted as free.
+    """Return the device that ComfyUI samples on and its memory, loaded models counted as free.
 
-    `model`: the MODEL that will sample; it tells which device, whether dynamic VRAM pages its weights, and what is free
-    then.
+    Args:
+        model: the MODEL that will sample: names the device, and whether dynamic VRAM pages its weights.
     """
     management = comfy.model_management
     device = management.get_torch_device() if model is None else model.load_device
@@ -66,41 +66,43 @@ def resources(model: Any = None) -> Resources:
     if dynamic:
         free = model.get_free_memory(device)
     else:
-        free = management.get_free_memory(device) + sum(one.model_loaded_memory() for one in loaded_on(device))
+        free = management.get_free_memory(device) + sum(record.model_loaded_memory() for record in loaded_on(device))
     total = management.get_total_memory(device)
     return replace(
         found,
         name=management.get_torch_device_name(device),
         total_gb=total / GIB,
         free_gb=min(free, total) / GIB,
-        context_gb=None if dynamic else found.context_gb,  # paged weights lie outside torch too
-        attention="flash",  # where ComfyUI has no fused attention, its own cuts itself to what is free
+        context_gb=None if dynamic else found.context_gb,  # paged weights are outside of torch too
+        attention="flash",  # without fused attention, ComfyUI's own is sliced to the free memory
         dynamic_vram=dynamic,
     )
 
 
 def loaded_on(device: torch.device) -> list[Any]:
-    """Core's records of the models on `device`, but for those whose MODEL is gone already."""
+    """Return ComfyUI's records of the models on `device`, without those whose MODEL was freed."""
     loaded = comfy.model_management.current_loaded_models
-    return [one for one in loaded if one.device == device and one.model is not None]
+    return [record for record in loaded if record.device == device and record.model is not None]
 
 
 def is_dynamic(model: Any) -> bool:
-    """Whether ComfyUI's dynamic VRAM pages this MODEL's weights (0.8.0 has none)."""
-    asked = getattr(model, "is_dynamic", None)
-    return bool(asked and asked())
+    """Return whether ComfyUI's dynamic VRAM pages this MODEL's weights (0.8.0 has no dynamic VRAM)."""
+    check = getattr(model, "is_dynamic", None)
+    return bool(check and check())
 
 
 def weights_gb(model: Any, vae: Any = None) -> dict[str, float]:
-    """True sizes of the weights in hand by stage, GiB; the usual ones hold for the rest."""
+    """Return the sizes of the loaded weights by stage, GiB; the plan assumes usual ones for other stages."""
     sizes = {"unet": model.model_size() / GIB}
     decoder = getattr(vae, "patcher", None)  # other packs' VAEs may have none
     return sizes if decoder is None else {**sizes, "vae": decoder.model_size() / GIB}
 
 
 def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, float] | None:
-    """Core's own figures for one forward item and one decoded image of this size, GiB; None for a VAE that has none for
-    images."""
+    """Return ComfyUI's own estimates for one forward item and one decoded image of this size, GiB.
+
+    None for a VAE that has no estimate for images.
+    """
     if getattr(vae, "latent_dim", None) != 2:
         return None
     side = vae.spacial_compression_decode()
@@ -110,5 +112,5 @@ def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, fl
 
 
 def vae_dtype(vae: Any) -> str:
-    """The precision that the VAE decodes in: `float32`, `float16` or `bfloat16`."""
+    """Return the precision that the VAE decodes in: `float32`, `float16` or `bfloat16`."""
     return str(vae.vae_dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""LoRAs through ComfyUI's own loader code."""
+"""Patches LoRAs into MODEL and CLIP with ComfyUI's own loader code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ...intelligence.errors import ModelNotFoundError, UnsupportedModelError
 from ...intelligence.lora import LoRARecommendation
 
 Stack = tuple[tuple[str, int, float, float], ...]
-"""Rows of (file path, when the file was changed, strength on the model, strength on the clip)."""
+"""Rows of (file path, modification time in ns, strength on the model, strength on the text encoders)."""
 
+PATCHED_ATTRIBUTE = "_intelligent_generation_loras"
+"""Attribute of the input MODEL with the last results of each node.
 
-MEMO = "_intelligent_generation_loras"
-"""Attribute of the input MODEL that keeps, by node, what that node last made of it. An equal stack must not be patched
-again: ComfyUI would take the new clone for another model and load its weights anew. It lives as long as the MODEL
-itself; ComfyUI's own attachments would be carried into clones, and a weak dictionary kept alive by the clone's parent.
+An equal stack must not be patched again: ComfyUI would take the new clone for another model and load its weights again.
+The attribute lives as long as the MODEL; ComfyUI's own attachments would be copied into clones, and a clone's parent
+would keep a weak dictionary alive.
 """
 
 
@@ -34,22 +35,23 @@ class _Patched:
 def apply(
     model: Any, clip: Any, variants: Sequence[Sequence[LoRARecommendation]], node_id: str
 ) -> list[tuple[Any, Any]]:
-    """For each of `variants`, MODEL and CLIP with all its LoRAs applied at their strengths; the inputs themselves when
-    it has none.
+    """Return MODEL and CLIP with the LoRAs of each of `variants` at their strengths; the inputs where it has no LoRA.
 
-    Raises ModelNotFoundError or UnsupportedModelError, naming the LoRA, for a file that is gone or cannot be read.
+    Raises ModelNotFoundError or UnsupportedModelError, naming the file, for one that is missing or cannot be read.
     """
-    memo: dict[str, list[_Patched]] = model.__dict__.setdefault(MEMO, {})
+    memo: dict[str, list[_Patched]] = model.__dict__.setdefault(PATCHED_ATTRIBUTE, {})
     stacks = [_stack(loras) for loras in variants]
-    known = {patched.stack: patched for patched in memo.get(node_id, ()) if patched.clip is clip}
-    made = {stack: known.get(stack) or _Patched(clip, stack, _patch(model, clip, stack)) for stack in stacks if stack}
-    memo[node_id] = list(made.values())
-    return [made[stack].result if stack else (model, clip) for stack in stacks]
+    known = {last.stack: last for last in memo.get(node_id, ()) if last.clip is clip}
+    patched = {
+        stack: known.get(stack) or _Patched(clip, stack, _patch(model, clip, stack)) for stack in stacks if stack
+    }
+    memo[node_id] = list(patched.values())
+    return [patched[stack].result if stack else (model, clip) for stack in stacks]
 
 
 def _stack(loras: Sequence[LoRARecommendation]) -> Stack:
     return tuple(
-        (path, _changed_at(path), lora.suggested_alpha, lora.alpha_clip)
+        (path, _modified_ns(path), lora.suggested_alpha, lora.alpha_clip)
         for lora in loras
         if (lora.suggested_alpha or lora.alpha_clip) and (path := lora.lora_metadata.local_path)
     )
@@ -62,25 +64,25 @@ def _patch(model: Any, clip: Any, stack: Stack) -> tuple[Any, Any]:
 
 
 def as_lora_stack(loras: Sequence[LoRARecommendation]) -> list[tuple[str, float, float]]:
-    """LORA_STACK, the interchange type of other packs: (ComfyUI's LoRA name, strength_model, strength_clip)."""
+    """Return a LORA_STACK, the type of other packs: rows of (ComfyUI's LoRA name, strength_model, strength_clip)."""
     return [(lora.lora_metadata.model_id.partition(":")[2], lora.suggested_alpha, lora.alpha_clip) for lora in loras]
 
 
-def _changed_at(path: str) -> int:
+def _modified_ns(path: str) -> int:
     try:
         return Path(path).stat().st_mtime_ns
     except FileNotFoundError:
-        raise _gone(path) from None
+        raise _missing(path) from None
 
 
 def _load(path: str) -> Any:
     try:
         return comfy.utils.load_torch_file(path, safe_load=True)
     except FileNotFoundError:
-        raise _gone(path) from None
+        raise _missing(path) from None
     except Exception as error:
         raise UnsupportedModelError(f"the LoRA file {path} cannot be read: {error}") from error
 
 
-def _gone(path: str) -> ModelNotFoundError:
-    return ModelNotFoundError(f"the LoRA file {path} is gone: run again to choose from what is there")
+def _missing(path: str) -> ModelNotFoundError:
+    return ModelNotFoundError(f"the LoRA file {path} is gone: run again to choose from the files that are there")

@@ -1,4 +1,4 @@
-"""What ComfyUI knows of a loaded model, as evidence."""
+"""Evidence of a loaded model: what ComfyUI, the graph and the registry tell of it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ARCHITECTURES = (
     ("SD3", Architecture.SD3),
     ("Flux", Architecture.FLUX),
 )
-"""comfy.supported_models class (or base class) → architecture; the first match counts."""
+"""Class (or base class) of `comfy.supported_models` → architecture; the first match counts."""
 
 PREDICTIONS = (
     (comfy.model_sampling.ModelSamplingContinuousEDM, "edm"),
     (comfy.model_sampling.V_PREDICTION, "v_prediction"),
 )
-"""Class of the loaded model's sampling → how it predicts; the first match counts."""
+"""Class of the loaded model's sampling → prediction type; the first match counts."""
 
 FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
-"""Widgets of loader nodes that name the file."""
+"""Widgets of loader nodes with the file's name."""
 
 LORA_INPUT = "lora_name"
-"""Widget of the core LoRA loaders that names the file."""
+"""Widget of the core LoRA loaders with the file's name."""
 
 
 def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNOWN) -> ModelEvidence:
@@ -64,14 +64,14 @@ def _architecture(model: Any) -> Architecture:
 
 
 def _recorded_path(model: Any) -> str | None:
-    """The file that the loaded model remembers (ComfyUI 0.33; older ones remember nothing)."""
+    """Return the file in the loaded model's own record (ComfyUI 0.33; 0.8.0 has no such record)."""
     record = getattr(model, "cached_patcher_init", None)
     path = record[1][0] if record and record[1] else None
     return path if isinstance(path, str) else None
 
 
 def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
-    """File name in the loader that `node_id`'s model comes from, or "", and those of LoRAs that are put on between."""
+    """Return the file name in the loader of `node_id`'s model, or "", and those of the LoRAs applied in between."""
     seen: set[str] = set()
     loras: list[str] = []
     while graph is not None and node_id not in seen and graph.has_node(node_id):

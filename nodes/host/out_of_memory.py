@@ -1,4 +1,4 @@
-"""When a stage runs out of memory: free what can be freed, plan smaller, say so, and try once more."""
+"""Retries a stage that ran out of memory: frees what can be freed, plans smaller, and tells the user."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .server_planner import planner
 
 Result = TypeVar("Result")
 
-DOING = {"lora": "patching LoRAs in", "unet": "sampling", "vae": "decoding"}
+STAGE_WORDS = {"lora": "patching LoRAs in", "unet": "sampling", "vae": "decoding"}
 
-ALLOCATORS = ("out of memory", "can't allocate memory")
-"""What torch's allocators without an exception of their own say: MPS and the CPU's."""
+ALLOCATOR_TEXTS = ("out of memory", "can't allocate memory")
+"""Parts of the errors of torch's allocators that have no exception of their own: MPS and the CPU's."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or the computer has no memory left."""
-    asked = getattr(management, "is_oom", None)  # 0.8.0 knows its exception only
-    known = asked(error) if asked else isinstance(error, management.OOM_EXCEPTION)
-    return known or isinstance(error, MemoryError) or any(text in str(error).lower() for text in ALLOCATORS)
+    """Return whether the device or the computer has no memory left."""
+    check = getattr(management, "is_oom", None)  # 0.8.0 has only the exception
+    known = check(error) if check else isinstance(error, management.OOM_EXCEPTION)
+    return known or isinstance(error, MemoryError) or any(text in str(error).lower() for text in ALLOCATOR_TEXTS)
 
 
 @dataclass
@@ -38,39 +38,43 @@ class Attempts:
     model: Any
     vae: Any
     images: int
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
+    """Shows a text to the user."""
     notes: list[str] = field(default_factory=list)
-    """What was told."""
+    """Texts of the retries."""
 
-    def carry_out(self, work: Callable[[MemoryPlan], Result], stage: Callable[[], str] = lambda: "vae") -> Result:
-        """What `work` makes by the plan, at the second try by a smaller one. `stage`: where it ran out of memory.
+    def run(self, work: Callable[[MemoryPlan], Result], failed_stage: Callable[[], str] = lambda: "vae") -> Result:
+        """Return the result of `work` by the plan, at the second attempt by a smaller one.
 
-        Raises OutOfMemoryError when the second try runs out too, and whatever else `work` raises.
+        Args:
+            failed_stage: tells, after a failure, which stage ran out of memory.
+
+        Raises OutOfMemoryError when the second attempt runs out too, and all other errors of `work`.
         """
         result, failed = self._attempt(work)
         if not failed:
             return result
-        where, before = self._place(stage), self.plan.memory
-        self.plan = self._smaller(where)
+        stage, before = self._planned_stage(failed_stage), self.plan.memory
+        self.plan = self._smaller(stage)
         now = self.plan.memory
-        alike = (now.setup, now.batch_size) == (before.setup, before.batch_size)
-        way = "all other models unloaded" if alike else describe(now, now.together)
-        note = f"out of memory while {DOING[where]}: once more with {way}"
+        equal = (now.setup, now.batch_size) == (before.setup, before.batch_size)
+        change = "all other models unloaded" if equal else describe(now, now.together)
+        note = f"out of memory while {STAGE_WORDS[stage]}: retrying with {change}"
         self.notes.append(note)
-        self.tell(note)
+        self.notify(note)
         result, failed = self._attempt(work)
         if not failed:
             return result
-        where = self._place(stage)
-        raise OutOfMemoryError(_remedy(self.plan, self._smaller(where).memory, DOING[where]))
+        stage = self._planned_stage(failed_stage)
+        raise OutOfMemoryError(_remedy(self.plan, self._smaller(stage).memory, STAGE_WORDS[stage]))
 
-    def _place(self, stage: Callable[[], str]) -> str:
-        """The stage that ran out, as the plan knows it: it does not know of LoRAs that others put on the MODEL."""
-        where = stage()
-        return where if where in self.plan.memory.stages else "unet"
+    def _planned_stage(self, failed_stage: Callable[[], str]) -> str:
+        """Return the failed stage by the plan's name: the plan does not know LoRAs that other nodes patched in."""
+        stage = failed_stage()
+        return stage if stage in self.plan.memory.stages else "unet"
 
     def _attempt(self, work: Callable[[MemoryPlan], Result]) -> tuple[Any, bool]:
-        """(result, whether memory ran out). The exception is gone when this returns: it holds its frames' tensors."""
+        """Return (result, whether memory ran out), without the exception, whose frames would keep their tensors."""
         try:
             return work(self.plan.memory), False
         except (RuntimeError, MemoryError) as error:
@@ -79,8 +83,10 @@ class Attempts:
         return None, True
 
     def _smaller(self, stage: str) -> GenerationPlan:
-        """Free the memory, remember what did not fit, and plan anew with less for `stage`, if there is such a plan.
-        What the user asked for holds in the other stages."""
+        """Free the memory, record the failure, and return a plan with less for `stage`, if there is one.
+
+        The user's own choices hold in the other stages.
+        """
         management.unload_all_models()
         management.soft_empty_cache()
         failed = self.plan.memory

@@ -1,7 +1,7 @@
-"""Carries a memory plan out through the hooks of a cloned MODEL: how many of its weights lie on the device, and whether
-prompt and negative prompt go through it together.
+"""Applies a memory plan through hooks of a cloned MODEL: how many of its weights are on the device, and whether prompt
+and negative prompt share a forward batch.
 
-A plan that needs neither leaves the MODEL as it is. Dynamic VRAM pages weights by itself: they are never touched there.
+A plan that needs neither leaves the MODEL as it is. Weights that dynamic VRAM pages are never touched.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ KEY = "intelligent_generation_memory"
 
 
 def apply_plan(model: Any, plan: MemoryPlan) -> Any:
-    """A clone of MODEL that keeps to `plan`, whatever plan it kept to before; MODEL itself where nothing is to be done.
+    """Return a clone of MODEL that keeps to `plan` instead of an earlier one, or MODEL itself where it does so already.
 
-    The hook that splits guidance stands innermost: what others record or change around it stays whole.
+    The hook that splits guidance is innermost, so that the hooks of others see whole batches.
     """
     hooks: dict[str, list[Any]] = {
         WrappersMP.PREPARE_SAMPLING: [PlaceWeights(plan)] if moves_weights(model, plan) else [],
         WrappersMP.CALC_COND_BATCH: [split_guidance] if plan.cfg_split else [],
     }
-    there = all(model.get_wrappers(kind, KEY) == wanted for kind, wanted in hooks.items())
-    around = model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
-    if there and (not plan.cfg_split or around[-1] is split_guidance):
+    hooked = all(model.get_wrappers(kind, KEY) == wanted for kind, wanted in hooks.items())
+    wrappers = model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
+    if hooked and (not plan.cfg_split or wrappers[-1] is split_guidance):
         return model
     model = model.clone()
     for kind, wanted in hooks.items():
@@ -42,32 +42,34 @@ def apply_plan(model: Any, plan: MemoryPlan) -> Any:
 
 
 def moves_weights(patcher: Any, plan: MemoryPlan) -> bool:
-    """Whether the plan moves weights of this patcher. Where everything fits, core loads everything by itself; where it
-    samples on the CPU or never unloads (`--highvram`), there is no other place for them."""
+    """Return whether the plan moves weights of this patcher.
+
+    It does not where everything fits, and where ComfyUI has no other place for them: on a CPU, or with `--highvram`.
+    """
     elsewhere = patcher.load_device != patcher.offload_device
     return elsewhere and plan.strategy is not OffloadStrategy.FULL_GPU and not is_dynamic(patcher)
 
 
 @dataclass(frozen=True)
 class PlaceWeights:
-    """Wrapper around core's preparation for sampling: corrects how many weights it left on the device."""
+    """Wrapper around ComfyUI's preparation for sampling: corrects how many weights are on the device."""
 
     plan: MemoryPlan
 
     def __call__(self, executor: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         prepared = executor(model, *args, **kwargs)
-        *_, beside = prepared  # ControlNets and the like
-        place_weights(model, self.plan, beside)
+        *_, companions = prepared  # ControlNets and the like
+        place_weights(model, self.plan, companions)
         return prepared
 
 
-def place_weights(model: Any, plan: MemoryPlan, beside: Sequence[Any] = ()) -> None:
-    """Bring the loaded MODEL to as many resident weights as the plan allows, other models off the device first.
+def place_weights(model: Any, plan: MemoryPlan, companions: Sequence[Any] = ()) -> None:
+    """Bring the loaded MODEL to as many resident weights as the plan allows; other models leave the device first.
 
-    What core left off the device is loaded only into memory that is free beyond the planned activations.
+    Weights that ComfyUI left off the device are loaded only into memory that the planned activations leave free.
     """
     target = min(model.model_size(), int(plan.weights_limit("unet") * GIB))
-    make_room((model, *beside), plan, "unet")
+    make_room((model, *companions), plan, "unet")
     loaded = model.loaded_size()
     if loaded > target:
         model.partially_unload(model.offload_device, loaded - target)
@@ -80,11 +82,11 @@ def place_weights(model: Any, plan: MemoryPlan, beside: Sequence[Any] = ()) -> N
 
 
 def make_room(patchers: Sequence[Any], plan: MemoryPlan, stage: str) -> None:
-    """Unload other models from the device as far as they do not fit beside `patchers` and what `stage` takes."""
+    """Unload other models from the device until `patchers` and the memory that `stage` takes fit."""
     device = patchers[0].load_device
     loaded = loaded_on(device)
-    kept = [one for one in loaded if one.model in patchers]
-    others = sum(one.model_loaded_memory() for one in loaded if one not in kept)
+    kept = [record for record in loaded if record.model in patchers]
+    others = sum(record.model_loaded_memory() for record in loaded if record not in kept)
     limit = int(plan.weights_limit(stage) * GIB)
     room = limit - min(patchers[0].model_size(), limit)
     if others > room:
@@ -92,5 +94,5 @@ def make_room(patchers: Sequence[Any], plan: MemoryPlan, stage: str) -> None:
 
 
 def split_guidance(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> list[Any]:
-    """Wrapper around the prediction for all conditionings: one forward after the other, each with half the memory."""
+    """Wrap the prediction for all conditionings: one forward batch for each, with half the memory."""
     return [prediction for cond in conds for prediction in executor(model, [cond], x, timestep, options)]

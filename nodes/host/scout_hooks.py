@@ -1,5 +1,6 @@
-"""Scouting on ComfyUI: what the model answers is taken down at the prediction for all conditionings, and kept with the
-MODEL. See `intelligence.generation.scouting` for how a picked seed goes on."""
+"""Scouting in ComfyUI: records the model's predictions and keeps them with the MODEL.
+
+See `intelligence.generation.scouting` for how a picked seed resumes."""
 
 from __future__ import annotations
 
@@ -13,30 +14,30 @@ from ...intelligence.generation import scouting
 from ...intelligence.parameters import OptimizedParameters
 from .guider import KEY
 
-MEMO = "_intelligent_generation_scouts"
-"""Attribute of the input MODEL that keeps what was scouted with it last; it goes when the MODEL goes."""
+SCOUTED_ATTRIBUTE = "_intelligent_generation_scouts"
+"""Attribute of the input MODEL with the last scouting; it is freed with the MODEL."""
 
 
 class Paused(Exception):
-    """Ends a sampler's loop when enough steps were scouted."""
+    """Ends a sampler's loop after the steps to scout."""
 
-    def __init__(self, promise: torch.Tensor) -> None:
+    def __init__(self, predicted: torch.Tensor) -> None:
         super().__init__()
-        self.promise = promise
-        """The image as the model expects it to become, in its own scale of latents."""
+        self.predicted = predicted
+        """The final latents as the model predicts them, in its own scale."""
 
 
 class Recording(scouting.Recording):
-    """The model's answers of one seed's first steps, with wrappers around the prediction for all conditionings."""
+    """Predictions of one seed's first steps, recorded and replayed around the prediction for all conditionings."""
 
     def record(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
-        """Keeps what comes."""
+        """Wrap the model: keep each prediction."""
         predictions = executor(model, conds, x, timestep, options)
         self.keep((x, timestep), tuple(predictions))
         return predictions
 
     def replay(self) -> Any:
-        """A wrapper that gives the recorded answers while the questions are the same, then asks the model."""
+        """Return a wrapper that gives the recorded predictions while the inputs are equal, then calls the model."""
         play = self.player()
 
         def replayed(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
@@ -50,40 +51,38 @@ class Recording(scouting.Recording):
 
 @dataclass(frozen=True)
 class Scouted:
-    """What was scouted last with a MODEL."""
+    """The last scouting with a MODEL."""
 
     inputs: tuple[Any, ...]
-    """The very objects that the answers depend on: conditionings and latent."""
+    """The very objects that the predictions depend on: conditionings and latent."""
     settings: tuple[OptimizedParameters, float]
     """Parameters and denoise."""
     recordings: dict[int, Recording]
-    """By seed."""
+    """Seed → its recording."""
     steps: int
-    """How many steps were sampled with each seed."""
+    """Sampled with each seed."""
 
     @property
     def forward_items(self) -> int:
-        """Computed while scouting, all seeds."""
+        """Forward items computed for all seeds."""
         return sum(recording.items for recording in self.recordings.values())
 
-    def holds_for(self, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> bool:
-        """Whether a run with these would begin the same way."""
-        return self.settings == settings and all(
-            mine is theirs for mine, theirs in zip(self.inputs, inputs, strict=True)
-        )
+    def matches(self, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> bool:
+        """Return whether a run with these begins with the same predictions."""
+        return self.settings == settings and all(own is other for own, other in zip(self.inputs, inputs, strict=True))
 
 
 def keep(model: Any, scouted: Scouted) -> None:
-    """Remember what was scouted with MODEL, in place of what was scouted before."""
-    model.__dict__[MEMO] = scouted
+    """Keep a scouting with MODEL, in place of an earlier one."""
+    model.__dict__[SCOUTED_ATTRIBUTE] = scouted
 
 
 def kept(model: Any, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> Scouted | None:
-    """What was scouted last with MODEL, if a run with these inputs goes on from it."""
-    found: Scouted | None = model.__dict__.get(MEMO)
-    return found if found is not None and found.holds_for(inputs, settings) else None
+    """Return the last scouting with MODEL, if a run with these inputs can resume it."""
+    found: Scouted | None = model.__dict__.get(SCOUTED_ATTRIBUTE)
+    return found if found is not None and found.matches(inputs, settings) else None
 
 
 def attach(model: Any, wrapper: Any) -> None:
-    """Put `record` or what `replay` gives around the predictions of a cloned MODEL."""
+    """Wrap the predictions of a cloned MODEL with `record` or `replay()`."""
     model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, wrapper)

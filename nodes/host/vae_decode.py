@@ -1,4 +1,4 @@
-"""Latents → images, and a look at both: nothing broken goes on in silence."""
+"""Latents → images with ComfyUI's VAEs, both checked for what is broken."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ REMEDY = "start ComfyUI with --fp32-unet or --force-upcast-attention, or take Lo
 
 
 def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """(IMAGE, notes) of latents, `size` of them at a time, in the plan's tiles or whole.
+    """Decode latents, `size` of them at a time, in the plan's tiles or whole. Returns (IMAGE, notes).
 
-    A VAE that overflows in half precision is copied in float32. See `decode_checked`, also for BrokenImageError.
+    Images on which a VAE overflows in half precision are decoded again by a copy in float32.
+
+    Raises BrokenImageError; see `decode_checked`.
     """
 
     def in_float32(rows: torch.Tensor) -> torch.Tensor:
@@ -42,27 +44,29 @@ def _decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
     if patcher is not None and moves_weights(patcher, plan):
         make_room((patcher,), plan, "vae")
     if plan.tile_size:
-        tiling = _asking_for_a_tile(vae, plan.tile_size)
-        return core_nodes().VAEDecodeTiled().decode(tiling, {"samples": samples}, plan.tile_size)[0]
-    return core_nodes().VAEDecode().decode(_without_tiles(vae), {"samples": samples})[0]
+        tiled = _with_tile_estimate(vae, plan.tile_size)
+        return core_nodes().VAEDecodeTiled().decode(tiled, {"samples": samples}, plan.tile_size)[0]
+    return core_nodes().VAEDecode().decode(_without_fallback(vae), {"samples": samples})[0]
 
 
-def _asking_for_a_tile(vae: Any, tile_size: int) -> Any:
-    """The same VAE, asking for the memory of one tile: older ComfyUI asks for that of the whole image (0.8.0 does,
-    0.33.0 does not), which can evict the model for nothing."""
+def _with_tile_estimate(vae: Any, tile_size: int) -> Any:
+    """Return the VAE with a memory estimate of one tile.
+
+    ComfyUI 0.8.0 requests the memory of the whole image, which can evict the model for nothing; 0.33.0 does not.
+    """
     side = tile_size // vae.spacial_compression_decode()
 
     def memory_used(shape: Sequence[int], dtype: torch.dtype) -> float:
         return vae.memory_used_decode((*shape[:-2], *(min(length, side) for length in shape[-2:])), dtype)
 
-    asking = copy.copy(vae)
-    asking.memory_used_decode = memory_used
-    return asking
+    tiled = copy.copy(vae)
+    tiled.memory_used_decode = memory_used
+    return tiled
 
 
-def _without_tiles(vae: Any) -> Any:
-    """The same VAE, which raises when the whole image takes too much memory. Core's own would go on in tiles of its
-    choice: the plan would not know, nor the user."""
+def _without_fallback(vae: Any) -> Any:
+    """Return the VAE without its own fallback to tiles, of which neither the plan nor the user would know: it raises
+    when the whole image takes too much memory."""
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise OOM_EXCEPTION("out of memory while decoding the whole image")

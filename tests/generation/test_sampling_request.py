@@ -166,3 +166,19 @@ def test_sampling_run_refuses_what_cannot_be_scouted(
 def test_sampling_request_refuses_values_out_of_bounds(values: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError):
         SamplingRequest(**{"seed": 0, **values})
+
+
+@pytest.mark.parametrize(
+    ("one_pass", "sampler", "images", "noted"),
+    [
+        (True, "euler_ancestral", 3, True),
+        (True, "euler_ancestral", 1, False),
+        (True, "euler", 3, False),
+        (False, "euler_ancestral", 3, False),
+    ],
+)
+def test_sampling_run_notes_where_images_cannot_share_a_pass(
+    one_pass: bool, sampler: str, images: int, noted: bool
+) -> None:
+    made = run(SamplingRequest(0, one_pass=one_pass), sampler_name=sampler, batch_size=images)
+    assert any("one by one" in note for note in made.notes) is noted

@@ -1,0 +1,187 @@
+"""One run of ComfyUI's samplers, forward batch by forward batch: what KSampler does at equal settings, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+
+from ...intelligence.generation.execution import OnStep
+from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
+from ...intelligence.memory import MemoryPlan
+from ...intelligence.parameters import OptimizedParameters
+from . import scout_hooks
+from .core_nodes import core_nodes
+from .guider import ForwardCounter, Guider, with_improvements
+from .plan_hooks import apply_plan
+
+EMPTY_LATENT_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+"""Keys of an empty LATENT that say which models it is for; a sampled one has none of them."""
+
+
+@dataclass(frozen=True)
+class SamplerInputs:
+    """What comes over the links of one IntelligentSampler."""
+
+    model: Any
+    positive: Any
+    negative: Any
+    vae: Any
+    latent: dict[str, Any] | None = None
+    """LATENT to start from; None: an empty one of the plan's size."""
+    denoise: float = 1.0
+
+
+def sigmas(model: Any, parameters: OptimizedParameters, denoise: float = 1.0) -> torch.Tensor:
+    """Return the schedule to sample: float32 on the CPU, descending to 0; empty where `denoise` leaves no step.
+
+    Below a denoise of 1, this is the last `num_steps` of a longer core schedule, as in KSampler, or the last
+    `num_steps` × denoise of an explicit schedule, as in the core node AlignYourStepsScheduler.
+    """
+    if parameters.sigmas is None:
+        return _core_sigmas(model, parameters, denoise)
+    steps = round(parameters.num_steps * denoise)
+    return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :] if steps else torch.empty(0)
+
+
+def _core_sigmas(model: Any, parameters: OptimizedParameters, denoise: float) -> torch.Tensor:
+    sampler = comfy.samplers.KSampler(
+        model,
+        steps=parameters.num_steps,
+        device=model.load_device,
+        sampler=parameters.sampler_name,
+        scheduler=parameters.scheduler,
+        denoise=denoise,
+        model_options=model.model_options,
+    )
+    return sampler.sigmas.cpu()
+
+
+class SamplerRun:
+    """Noise, schedule and counters of one run, which `sample` takes part by part.
+
+    Args:
+        seeds: one per image.
+        batch_seed: draws the whole batch's noise, as in KSampler; None: each image's noise comes from its own seed.
+        notify: shows a text to the user.
+        done_items: forward items that need not be computed again.
+
+    Raises InvalidInputError for parameters that cannot be used.
+    """
+
+    def __init__(
+        self,
+        inputs: SamplerInputs,
+        parameters: OptimizedParameters,
+        seeds: Sequence[int],
+        batch_seed: int | None,
+        notify: Callable[[str], None],
+        done_items: int = 0,
+    ) -> None:
+        parameters.check()
+        self.inputs = inputs
+        self.parameters = parameters
+        self.seeds = seeds
+        self.notify = notify
+        self.latent = inputs.latent or _empty_latent(parameters, len(seeds))
+        ratios = [self.latent[key] for key in EMPTY_LATENT_KEYS if key in self.latent]
+        samples = comfy.sample.fix_empty_latent_channels(inputs.model, self.latent["samples"], *ratios)
+        self.samples = comfy.utils.repeat_to_batch_size(samples, len(seeds))
+        self.noise = self._noise(batch_seed)
+        self.sigmas = sigmas(inputs.model, parameters, inputs.denoise)
+        self.model, self.forward = with_improvements(inputs.model, parameters), ForwardCounter()
+        self._items_before_sample = 0
+        self.timer = RunTimer(
+            planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done_items,
+            decoding_items(parameters, len(seeds)),
+            parameters.max_time_seconds,
+        )
+
+    def _noise(self, batch_seed: int | None) -> torch.Tensor:
+        batch_index = self.latent.get("batch_index")
+        if batch_seed is not None:
+            return comfy.sample.prepare_noise(self.samples, batch_seed, batch_index)
+        rows = zip(self.samples.split(1), self.seeds, strict=True)
+        return torch.cat([comfy.sample.prepare_noise(row, seed, batch_index) for row, seed in rows])
+
+    def failed_stage(self) -> str:
+        """Return the stage in which the last call of `sample` stopped: LoRAs are patched in before the first step."""
+        computed = self.forward.items > self._items_before_sample
+        return "unet" if computed or not self.model.patches else "lora"
+
+    def sample(
+        self,
+        rows: slice,
+        memory: MemoryPlan,
+        on_step: OnStep | None,
+        wrapper: Any = None,
+        steps: int | None = None,
+    ) -> torch.Tensor:
+        """Return the latents of one forward batch, sampled by `memory`.
+
+        Args:
+            rows: the images in this batch.
+            wrapper: goes around the model's predictions.
+            steps: stop after so many, with the latents that the model predicts for the end; None: sample to the end.
+        """
+        model = self.model
+        if wrapper is not None:
+            model = model.clone()
+            scout_hooks.attach(model, wrapper)
+        guider = Guider(apply_plan(model, memory), self.parameters, self.forward)
+        guider.set_conds(self.inputs.positive, self.inputs.negative)
+        self._items_before_sample = self.forward.items
+        self.timer.pause()
+        try:
+            samples = guider.sample(
+                self.noise[rows],
+                self.samples[rows],
+                comfy.samplers.sampler_object(self.parameters.sampler_name),
+                self.sigmas,
+                denoise_mask=self._mask(rows),
+                callback=self._callback(rows, on_step, steps),
+                disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+                seed=self.seeds[rows.start],
+            )
+        except scout_hooks.Paused as paused:
+            samples = model.model.process_latent_out(paused.predicted.to(torch.float32))
+        return _to_intermediate(samples)
+
+    def _mask(self, rows: slice) -> torch.Tensor | None:
+        mask, count = self.latent.get("noise_mask"), len(self.seeds)
+        if mask is None or rows.stop - rows.start >= count:
+            return mask
+        return comfy.utils.repeat_to_batch_size(mask.reshape(-1, 1, *mask.shape[-2:]), count)[rows]
+
+    def _callback(self, rows: slice, on_step: OnStep | None, steps: int | None) -> Any:
+        preview = latent_preview.prepare_callback(self.model, self.parameters.num_steps)
+        size = rows.stop - rows.start
+        batch, batches = -(-rows.start // size), -(-len(self.seeds) // size)
+
+        def callback(step: int, x0: Any, x: Any, total_steps: int) -> None:
+            if warning := self.timer.step(self.forward.items):
+                self.notify(warning)
+            preview(step, x0, x, total_steps)
+            if on_step:
+                on_step(batch * total_steps + step + 1, batches * total_steps)
+            if step + 1 == steps:
+                raise scout_hooks.Paused(x0)
+
+        return callback
+
+
+def _to_intermediate(samples: torch.Tensor) -> torch.Tensor:
+    """Return latents on the device and in the precision that KSampler returns (0.8.0: in their own precision)."""
+    dtype = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
+    return samples.to(device=comfy.model_management.intermediate_device(), dtype=dtype)
+
+
+def _empty_latent(parameters: OptimizedParameters, count: int) -> dict[str, Any]:
+    return core_nodes().EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]
