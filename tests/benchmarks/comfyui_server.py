@@ -7,11 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from ..comfyui import locate
-from ..comfyui.client import Client, Prompt
-from ..comfyui.sampling import PROBE
+from ..comfyui.bench import PROBE
 from ..comfyui.server import Server
 
 
@@ -41,11 +39,3 @@ def serving(probe: Path | str = PROBE, pack: bool = True) -> Iterator[Server]:
             yield server
         finally:
             server.stop()
-
-
-def outputs(client: Client, prompt: Prompt, timeout: float = 600) -> dict[str, Any]:
-    """What a prompt showed, by node. Raises RuntimeError where it failed."""
-    run = client.run(prompt, timeout=timeout)
-    if run.status != "success":
-        raise RuntimeError(run.error)
-    return run.outputs

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 
 from ..comfyui import loras
+from .comfyui_server import serving
 from .report import parser, report
-from .server import serving
 
 BEAT_SECONDS = 0.005
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 
+from ..comfyui.bench import Bench
 from ..comfyui.client import Client
-from ..comfyui.sampling import Bench
+from .comfyui_server import serving
 from .report import parser, report
-from .server import outputs, serving
 
 EULER = {"sampler_name": "euler", "scheduler": "normal"}
 
@@ -24,11 +24,8 @@ def inside(client: Client, runs: int, patched: bool) -> dict[str, float | int | 
     bench = Bench(client)
     if patched:
         bench.model = [bench.add("patched", "RescaleCFG", model=bench.model, multiplier=0.0), 0]
-    bench.ours("ours", EULER, seed=7, cfg_cutoff=0.28)
-    inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
-    bench.add("interrupts", "ProbeInterrupts", **inputs, runs=runs)
-    bench.equal("equal", ["ours", 1], ["interrupts", 0])
-    shown = outputs(client, bench.prompt, timeout=6000)
+    bench.interrupts(runs)
+    shown = bench.run(timeout=6000).outputs
     figures: dict[str, float | int | bool | str] = {"next_run_equal": shown["equal"]["equal"][0]}
     for who in ("core", "ours"):
         found = shown["interrupts"][who][0]
@@ -52,8 +49,7 @@ def outside(client: Client, runs: int) -> dict[str, float | int]:
         bench.ours("ours", {**EULER, "num_steps": 1000}, seed=number)
         bench.told("ours")
         queued = client.queue(bench.prompt)
-        while not client.get("/queue")["queue_running"]:
-            time.sleep(0.02)
+        client.wait_until_running()
         time.sleep(0.3)
         asked = time.perf_counter()
         client.interrupt()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 
-from ..comfyui.sampling import Bench
+from ..comfyui.bench import Bench
+from .comfyui_server import serving
 from .report import paired, parser, report
-from .server import outputs, serving
 
 PHOTO = "RAW photo of an old fisherman at a harbour, photorealistic, 85mm"
 SIDE = 256
@@ -37,7 +37,7 @@ def costs(made: Bench, plans: dict[str, list], rounds: int) -> dict[str, float |
     """What each plan takes without decoding: forward items, and wall and CPU seconds against those of the reference."""
     conditionings = {"positive": made.positive, "negative": made.negative}
     made.add("costs", "ProbeCosts", model=made.model, vae=made.cheap, **conditionings, **plans, runs=rounds)
-    found = outputs(made.client, made.prompt, timeout=6000)["costs"]
+    found = made.run(timeout=6000).outputs["costs"]
     told = {name: found[name][0] for name in plans}
     reference = told.pop("reference")["forward_items"]
     figures: dict[str, float | int | str] = {"reference_items": reference}
@@ -62,7 +62,7 @@ def errors(made: Bench, plans: dict[str, list]) -> dict[str, float]:
     others = json.dumps(list(WITNESSES.values()))
     for name, plan in plans.items():
         made.add(f"mixture_{name}", "ProbeMixture", model=made.model, plan=plan, others=others)
-    shown = outputs(made.client, made.prompt)
+    shown = made.run().outputs
     found = {f"{name}_error": shown[f"mixture_{name}"]["plan"][0] for name in plans}
     witnesses = zip(WITNESSES, shown["mixture_speed"]["others"], strict=True)
     return found | {f"{witness}_error": value for witness, value in witnesses}

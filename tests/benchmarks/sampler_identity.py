@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import statistics
 
-from ..comfyui.sampling import Bench
+from ..comfyui.bench import Bench
+from .comfyui_server import serving
 from .report import paired, parser, report
-from .server import outputs, serving
 
 ENDLESS = {"dpm_adaptive"}
 """Chooses its own steps, as many as it takes: on random weights that has no end."""
@@ -54,7 +54,7 @@ def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, f
                 denoise=denoise,
             )
             found[(sampler, scheduler, denoise, count)] = bench.equal(f"equal_{key}", core, [ours, 1])
-    shown = outputs(bench.client, bench.prompt)
+    shown = bench.run().outputs
     return {case: shown[key]["equal"][0] and shown[key]["finite"][0] for case, key in found.items()}
 
 
@@ -66,7 +66,7 @@ def together(bench: Bench) -> dict[str, float]:
         bench.ours(f"alone_{sampler}", changes, 3)
         bench.ours(f"together_{sampler}", changes, 3, one_pass=True)
         bench.equal(f"equal_{sampler}", [f"alone_{sampler}", 1], [f"together_{sampler}", 1])
-    shown = outputs(bench.client, bench.prompt)
+    shown = bench.run().outputs
     found = [shown[f"equal_{sampler}"] for sampler in NOISELESS]
     return {
         "one_pass_apart": max(each["apart"][0] for each in found),
@@ -77,10 +77,10 @@ def together(bench: Bench) -> dict[str, float]:
 def overhead(bench: Bench, runs: int) -> dict[str, float | bool]:
     """What ours costs beyond KSampler and VAEDecode at equal settings: medians over pairs of runs in one process."""
     bench.ours("ours", TIMED, vae=bench.vae)
-    inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
+    inputs = bench.sampler_inputs("ours")
     del bench.prompt["ours"]
     bench.add("overhead", "ProbeOverhead", **inputs, runs=runs)
-    found = outputs(bench.client, bench.prompt)["overhead"]
+    found = bench.run().outputs["overhead"]
     figures: dict[str, float | bool] = {"images_equal": found["equal"][0]}
     for clock in ("wall", "cpu"):
         core, ours = found[f"core_{clock}"], found[f"ours_{clock}"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 
 from ..comfyui.locate import PACK
+from .comfyui_server import serving
 from .report import parser, report
-from .server import outputs, serving
 
 PROBE = f"""
 import importlib.util
@@ -58,7 +58,7 @@ async def comfy_entrypoint():
 def measure() -> tuple[float, list[str]]:
     """Seconds and the names of the modules that came with the pack."""
     with serving(PROBE, pack=False) as server:
-        found = outputs(server.client, {"1": {"class_type": "Startup", "inputs": {}}})["1"]
+        found = server.client.complete({"1": {"class_type": "Startup", "inputs": {}}}).outputs["1"]
         return found["seconds"][0], found["modules"]
 
 

@@ -24,7 +24,7 @@ from ..comfyui.client import Prompt
 from ..comfyui.examples import example
 from ..comfyui.server import Server
 from ..comfyui.workflow import changed
-from .server import outputs, serving
+from .comfyui_server import serving
 
 Settings = dict[str, Any]
 
@@ -96,7 +96,7 @@ class OnComfyUI:
         self.seed += 100
         auto: Settings = {"steps": 0, "cfg": 0.0, "width": 0, "height": 0, "max_time_seconds": 0.0}
         edits = {"ParamOptimize": {**auto, **settings}, "IntelligentSampler": {"seed": self.seed}}
-        outputs(self.client, changed(self.prompt, edits))
+        self.client.complete(changed(self.prompt, edits))
         learning = LearningEngine(next(self.base.rglob("learning.db")))
         measured = last_run(learning)
         learning.close()

@@ -41,6 +41,12 @@ NODES = """
     size: [...node.size],
 }))
 """
+LISTEN = """
+() => {
+    window.ended = new Set()
+    window.app.api.addEventListener("execution_success", event => window.ended.add(event.detail.prompt_id))
+}
+"""
 PROMPT = "async () => (await window.app.graphToPrompt()).output"
 FIT = """
 () => {
@@ -111,6 +117,10 @@ class Page:
             raise AssertionError(f"HTTP {answer.status}: {answer.text()}")
         return answer.json()["prompt_id"]
 
+    def wait_until_ended(self, prompt_id: str) -> None:
+        """Wait until the page knows that a prompt has succeeded."""
+        self.tab.wait_for_function("id => window.ended.has(id)", arg=prompt_id)
+
     def screenshot(self, path: Path, settle: float = 1.0) -> Path:
         """Save what the window shows, after it had `settle` seconds to be drawn."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +150,7 @@ def opened(url: str, nodes2: bool = False, width: int = 1800, height: int = 1100
         tab.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})", timeout=60_000)
         tab.wait_for_function("() => window.app?.extensionManager && window.app.graph", timeout=60_000)
         tab.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
+        tab.evaluate(LISTEN)
         yield page
         browser.close()
 

@@ -12,7 +12,7 @@ from .page import missing, opened
 BUTTON = ".intelligent-generation-library-tab-button"
 
 
-def test_the_library_is_shown(server: Server) -> None:
+def test_library_tab_shows_counts_problems_and_records(server: Server) -> None:
     if reason := missing():
         pytest.skip(reason)
     markup = server.base / "models" / "loras" / "<img src=x onerror=window.injected=true>.safetensors"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,14 +12,8 @@ from ..comfyui import checkpoint
 from ..comfyui.examples import AUTO, FOLDER, SMALL, SUGGESTIONS
 from ..comfyui.server import Server
 from ..comfyui.workflow import to_prompt, with_checkpoint
-from .page import Page, missing, opened
+from .page import Page
 
-LISTEN = """
-() => {
-    window.ended = new Set()
-    window.app.api.addEventListener("execution_success", event => window.ended.add(event.detail.prompt_id))
-}
-"""
 SET = """
 edits => {
     for (const node of window.app.graph._nodes)
@@ -49,17 +42,6 @@ TITLE = 30
 """Height of a node's title, which stands above its position."""
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, with each renderer of nodes."""
-    if reason := missing():
-        pytest.skip(reason)
-    server = request.getfixturevalue("server")
-    with opened(server.url, nodes2=request.param) as page:
-        page.tab.evaluate(LISTEN)
-        yield page
-
-
 def example(name: str) -> dict[str, Any]:
     """An example workflow in UI format, with a checkpoint that the server has."""
     return with_checkpoint(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), checkpoint.NAME)
@@ -84,7 +66,7 @@ def run(page: Page, server: Server, targets: list[str] | None = None) -> tuple[d
     prompt_id = page.queue(targets)
     entry = server.client.wait(prompt_id)
     assert entry["status"]["status_str"] == "success"
-    page.tab.wait_for_function("id => window.ended.has(id)", arg=prompt_id)
+    page.wait_until_ended(prompt_id)
     kinds = {key: node["class_type"] for key, node in entry["prompt"][2].items()}
     (cached,) = [set(data["nodes"]) for event, data in entry["status"]["messages"] if event == "execution_cached"]
     return {kinds[key]: output for key, output in entry["outputs"].items()}, {
@@ -93,7 +75,7 @@ def run(page: Page, server: Server, targets: list[str] | None = None) -> tuple[d
 
 
 @pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
-def test_an_example_loads_clean(page: Page, server: Server, name: str) -> None:
+def test_example_loads_clean(page: Page, server: Server, name: str) -> None:
     workflow = example(name)
     page.load(workflow)
     assert page.red_nodes() == []
@@ -105,7 +87,7 @@ def test_an_example_loads_clean(page: Page, server: Server, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
-def test_an_examples_nodes_do_not_overlap(name: str) -> None:
+def test_example_nodes_do_not_overlap(name: str) -> None:
     boxes = [
         (node["type"], x, y - TITLE, x + width, y + height)
         for node in example(name)["nodes"]
@@ -115,7 +97,7 @@ def test_an_examples_nodes_do_not_overlap(name: str) -> None:
         assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1], (one, other)
 
 
-def test_a_run_shows_its_reports(page: Page, server: Server) -> None:
+def test_run_shows_reports(page: Page, server: Server) -> None:
     load(page)
     before = page.prompt()
     outputs, ran = run(page, server)
@@ -127,7 +109,7 @@ def test_a_run_shows_its_reports(page: Page, server: Server) -> None:
     assert page.problems == []
 
 
-def test_reports_come_back_after_reloading_and_in_copies(page: Page, server: Server) -> None:
+def test_reports_return_after_reload_and_in_copies(page: Page, server: Server) -> None:
     load(page)
     page.load(page.workflow())
     page.tab.evaluate(COPY, "Explain")
@@ -136,7 +118,7 @@ def test_reports_come_back_after_reloading_and_in_copies(page: Page, server: Ser
     assert page.tab.evaluate(REPORTS, "Explain") == outputs["Explain"]["text"] * 2
 
 
-def test_a_click_on_a_star_stores_the_rating(page: Page, server: Server) -> None:
+def test_star_click_stores_rating(page: Page, server: Server) -> None:
     load(page, LoRARecommend={"max_loras": 0})  # so that no LoRA of this server counts as rated
     page.tab.evaluate(SET, {"ParamOptimize": {"images": 2}, "Feedback": {"comments": "more mist"}})
     before = page.prompt()
@@ -155,7 +137,7 @@ def test_a_click_on_a_star_stores_the_rating(page: Page, server: Server) -> None
     page.tab.wait_for_function(f"() => ({STARS})() === 'Image 1☆☆☆☆☆Image 2★★★★☆'")
 
 
-def test_a_new_rating_chooses_again_once(page: Page, server: Server) -> None:
+def test_new_rating_reruns_choice_once(page: Page, server: Server) -> None:
     """Stands on the rating of the test before."""
     choice = [node_of(page, "LoRARecommend")]
     _, ran = run(page, server, choice)
@@ -164,7 +146,7 @@ def test_a_new_rating_chooses_again_once(page: Page, server: Server) -> None:
     assert "LoRARecommend" not in run(page, server, choice)[1]
 
 
-def test_markup_is_shown_as_text(page: Page, server: Server) -> None:
+def test_reports_show_markup_as_text(page: Page, server: Server) -> None:
     selection = json.dumps([{"lora": MARKUP, "strength": 1.0}])
     load(page, LoRARecommend={"selection": selection, "on_unconfirmed": "use_suggestions"})
     run(page, server, [node_of(page, "LoRARecommend")])

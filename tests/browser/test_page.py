@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,9 @@ from PIL import Image
 from ..comfyui.graphs import text_to_image
 from ..comfyui.server import Server
 from ..comfyui.workflow import to_prompt
-from .page import Page, missing, opened
+from .page import Page
 
 FROM_PROMPT = "prompt => window.app.loadApiJson(prompt, 'from the API')"
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, with each renderer of nodes."""
-    if reason := missing():
-        pytest.skip(reason)
-    server = request.getfixturevalue("server")
-    with opened(server.url, nodes2=request.param) as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +33,7 @@ def workflow(page: Page) -> dict[str, Any]:
     return page.workflow()
 
 
-def test_a_workflow_of_known_nodes_loads_clean_and_is_drawn(page: Page, workflow: dict, tmp_path: Path) -> None:
+def test_page_loads_and_draws_known_nodes(page: Page, workflow: dict, tmp_path: Path) -> None:
     page.load(workflow)
     assert len(page.nodes()) == len(text_to_image())
     assert page.red_nodes() == []
@@ -53,19 +42,19 @@ def test_a_workflow_of_known_nodes_loads_clean_and_is_drawn(page: Page, workflow
     assert picture.std() > 10
 
 
-def test_an_unknown_node_is_reported(page: Page, workflow: dict) -> None:
+def test_page_reports_unknown_node(page: Page, workflow: dict) -> None:
     strange = copy.deepcopy(workflow)
     strange["nodes"][0]["type"] = "NobodyHasThisNode"
     page.load(strange)
     assert page.red_nodes() == ["NobodyHasThisNode"]
 
 
-def test_our_translation_of_workflows_equals_the_pages(page: Page, workflow: dict, server: Server) -> None:
+def test_to_prompt_equals_page(page: Page, workflow: dict, server: Server) -> None:
     page.load(workflow)
     assert to_prompt(page.workflow(), server.client.object_info()) == page.prompt()
 
 
-def test_the_page_can_queue(page: Page, workflow: dict, server: Server) -> None:
+def test_page_queues_prompt(page: Page, workflow: dict, server: Server) -> None:
     page.load(workflow)
     entry = server.client.wait(page.queue())
     assert entry["status"]["status_str"] == "success"

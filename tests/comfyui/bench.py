@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint
-from .client import Client, Prompt
+from .client import Client, Prompt, Run
 
 PROBE = Path(__file__).with_name("probe")
-MOST_IMAGES = 8
+MAX_IMAGES = 8
 SETTINGS = {"num_steps": 3, "guidance_scale": 6.0}
-"""Of every run, unless it says otherwise."""
+"""Settings of a run that names no others."""
 
 PLAIN = {"cfg_cutoff": 0.0, "cfg_start": 0.0, "rescale_cfg": 0.0, "easycache": 0.0}
 """IntelligentSampler without improvements."""
@@ -41,7 +41,7 @@ class Bench:
             "ParamOptimize",
             recommendations=[analysis, 0],
             model=self.model,
-            images=MOST_IMAGES,
+            images=MAX_IMAGES,
             **self.size,
         )
         self.plan = [
@@ -99,6 +99,17 @@ class Bench:
         }
         return self.add(key, "IntelligentSampler", **{**settings, **inputs})
 
+    def interrupts(self, runs: int) -> None:
+        """Add a run of ours and, behind it, a probe that interrupts it `runs` times; then compares both latents."""
+        self.ours("ours", {"sampler_name": "euler", "scheduler": "normal"}, seed=7, cfg_cutoff=0.28)
+        self.add("interrupts", "ProbeInterrupts", **self.sampler_inputs("ours"), runs=runs)
+        self.equal("equal", ["ours", 1], ["interrupts", 0])
+
+    def sampler_inputs(self, key: str) -> dict[str, Any]:
+        """Links into the sampler at `key`, for a probe that samples with the same."""
+        inputs = self.prompt[key]["inputs"]
+        return {name: inputs[name] for name in ("model", "positive", "negative", "vae", "plan")}
+
     def told(self, key: str) -> str:
         """A probe of what the sampler at `key` puts into its GENERATION."""
         return self.add(f"{key}_told", "ProbeGeneration", generation=[key, 2])
@@ -106,3 +117,17 @@ class Bench:
     def equal(self, key: str, one: list[Any], other: list[Any]) -> str:
         """A probe whether two LATENTs are equal."""
         return self.add(key, "ProbeEqual", one=one, other=other)
+
+    def run(self, timeout: float = 600) -> Run:
+        """Run the prompt, which must succeed."""
+        return self.client.complete(self.prompt, timeout=timeout)
+
+
+def generation(run: Run, key: str = "ours") -> dict[str, Any]:
+    """The stored form of the GENERATION that `told` showed."""
+    return run.outputs[f"{key}_told"]["generation"][0]
+
+
+def is_equal(run: Run, key: str = "equal") -> bool:
+    """Whether the LATENTs at a probe of `equal` were equal."""
+    return run.outputs[key]["equal"][0]

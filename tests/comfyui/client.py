@@ -108,6 +108,14 @@ class Client:
         """Stop the prompt that is running."""
         self.post("/interrupt")
 
+    def wait_until_running(self, timeout: float = 60) -> None:
+        """Wait until a queued prompt runs."""
+        end = time.monotonic() + timeout
+        while not self.get("/queue")["queue_running"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no prompt ran after {timeout} s")
+            time.sleep(0.02)
+
     def free(self) -> None:
         """Unload the models and empty the cache of outputs."""
         self.post("/free", {"unload_models": True, "free_memory": True})
@@ -146,6 +154,19 @@ class Client:
         """Queue a prompt and follow it to its end. Raises Refused when nothing validates."""
         with ThreadPoolExecutor(1) as thread:  # the calling thread may have an event loop already
             return thread.submit(asyncio.run, self._follow(prompt, extra_data, targets, timeout)).result()
+
+    def complete(
+        self,
+        prompt: Prompt,
+        extra_data: dict[str, Any] | None = None,
+        targets: list[str] | None = None,
+        timeout: float = 600,
+    ) -> Run:
+        """`run` a prompt that must succeed. Raises RuntimeError with its error where it does not."""
+        found = self.run(prompt, extra_data, targets, timeout)
+        if found.status != "success":
+            raise RuntimeError(found.error or str(found.history["status"]))
+        return found
 
     async def _follow(
         self, prompt: Prompt, extra_data: dict[str, Any] | None, targets: list[str] | None, timeout: float

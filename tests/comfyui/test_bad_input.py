@@ -36,7 +36,7 @@ WITCH = "the mirkwood witch in a forest"
         ({"SaveGeneration": {"format": "svg"}}, "svg"),
     ],
 )
-def test_refused_before_anything_runs(client: Client, edits: dict, said: str) -> None:
+def test_validation_refuses_bad_widgets(client: Client, edits: dict, said: str) -> None:
     prompt = example(client, **{"PromptAnalyze": {"prompt": WITCH}, **edits})
     try:
         run = client.run(prompt)
@@ -55,22 +55,21 @@ def test_refused_before_anything_runs(client: Client, edits: dict, said: str) ->
         ({"SaveGeneration": {"filename_prefix": "../../outside"}}, "outside"),
     ],
 )
-def test_one_clear_error(client: Client, edits: dict, said: str) -> None:
+def test_execution_names_what_was_wrong(client: Client, edits: dict, said: str) -> None:
     prompt = example(client, **{"PromptAnalyze": {"prompt": WITCH}, "IntelligentSampler": {"seed": 9}, **edits})
     run = client.run(prompt)
     assert run.status == "error"
     assert said in run.error
 
 
-def test_a_shared_workflow_without_its_lora_still_runs_when_told_so(client: Client) -> None:
+def test_missing_selected_lora_is_left_out_with_use_suggestions(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": WITCH},
         LoRARecommend={"selection": '["somebody_elses.safetensors"]', "on_unconfirmed": "use_suggestions"},
         IntelligentSampler={"seed": 11},
     )
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     assert "somebody_elses" in run.outputs[node_id(prompt, "Explain")]["text"][0]
 
 
@@ -82,16 +81,15 @@ def fresh(installation: Installation, tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_a_library_without_loras(fresh: Server) -> None:
+def test_empty_library_still_makes_an_image(fresh: Server) -> None:
     fresh.start()
     prompt = example(fresh.client, PromptAnalyze={"prompt": WITCH})
-    run = fresh.client.run(prompt)
-    assert run.status == "success", run.error
+    run = fresh.client.complete(prompt)
     assert run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"] == []
     assert "holds no LoRA" in run.outputs[node_id(prompt, "LoRARecommend")]["text"][0]
 
 
-def test_a_data_folder_that_cannot_be_written(fresh: Server, tmp_path: Path) -> None:
+def test_unwritable_data_folder_is_named(fresh: Server, tmp_path: Path) -> None:
     blocker = tmp_path / "a file"
     blocker.write_text("in the way")
     fresh.environment["INTELLIGENT_GENERATION_HOME"] = str(blocker / "home")
@@ -102,11 +100,11 @@ def test_a_data_folder_that_cannot_be_written(fresh: Server, tmp_path: Path) -> 
     assert "INTELLIGENT_GENERATION_HOME" in run.error
 
 
-def test_an_image_survives_a_store_that_breaks(server: Server) -> None:
+def test_broken_store_costs_no_image(server: Server) -> None:
     """The ratings' database disappears under the running server: the image is made, and the explanation says so."""
     home = server.base / "user" / "__intelligent_generation"
     prompt = example(server.client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 21})
-    assert server.client.run(prompt).status == "success"
+    server.client.complete(prompt)
     kept = server.base / "kept"
     shutil.copytree(home, kept)
     server.stop()
@@ -160,13 +158,13 @@ RATING = json.dumps({"generation_id": "unknown", "rating": 3}).encode()
         ("/intelligent_generation/generations/unknown", None, {"Origin": "http://evil.test"}, 403),
     ],
 )
-def test_the_routes_are_guarded(
+def test_routes_refuse_foreign_and_malformed_requests(
     server: Server, path: str, data: bytes | None, headers: dict[str, str], status: int
 ) -> None:
     assert ask(server, path, data, headers) == status
 
 
-def test_interrupt_leaves_the_server_usable(client: Client) -> None:
+def test_interrupt_leaves_server_usable(client: Client) -> None:
     import threading
     import time
 
@@ -179,4 +177,4 @@ def test_interrupt_leaves_the_server_usable(client: Client) -> None:
     threading.Thread(target=stop, daemon=True).start()
     run = client.run(prompt)
     assert run.message("execution_interrupted")
-    assert client.run(example(client, IntelligentSampler={"seed": 32})).status == "success"
+    client.complete(example(client, IntelligentSampler={"seed": 32}))

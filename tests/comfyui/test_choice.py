@@ -33,7 +33,7 @@ def loras(prompt: Prompt, run: Run) -> list[str]:
     return [item["name"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]]
 
 
-def test_the_lora_that_the_words_name_is_applied(client: Client) -> None:
+def test_lora_named_by_prompt_is_applied(client: Client) -> None:
     prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 5})
     chosen = client.run(prompt)
     assert loras(prompt, chosen) == ["mirkwood_witch"]
@@ -46,20 +46,19 @@ def test_the_lora_that_the_words_name_is_applied(client: Client) -> None:
     assert (pixels(client, prompt, chosen) != pixels(client, without, plain)).any()
 
 
-def test_a_lora_of_another_architecture_is_named_and_never_applied(client: Client) -> None:
+def test_lora_of_other_architecture_is_rejected_by_name(client: Client) -> None:
     prompt = example(client, PromptAnalyze={"prompt": "anime style girl"}, IntelligentSampler={"seed": next(seeds)})
     run = client.run(prompt)
     assert "old_sd15_anime" not in loras(prompt, run)
     rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
     assert "SD1" in rejected["old_sd15_anime"]
     tagged = changed(prompt, {"PromptAnalyze": {"prompt": "anime style girl <lora:old_sd15_anime:1>"}})
-    run = client.run(tagged)
-    assert run.status == "success", run.error
+    run = client.complete(tagged)
     assert "old_sd15_anime" not in loras(tagged, run)
     assert "SD1" in text(tagged, run, "Explain")
 
 
-def test_tags_are_obeyed_and_taken_out(client: Client) -> None:
+def test_lora_tag_sets_strength(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": "a quiet lake <lora:cinematic_photo:0.35>"},
@@ -71,33 +70,30 @@ def test_tags_are_obeyed_and_taken_out(client: Client) -> None:
     assert (suggestion["name"], suggestion["strength"]) == ("cinematic_photo", 0.35)
 
 
-def test_what_is_not_usable_is_turned_down_with_the_reason(client: Client) -> None:
+def test_unusable_lora_is_rejected_with_reason(client: Client) -> None:
     words = "a lake <lora:broken:1> <lora:pickled:1> <lora:not_here:1>"
     prompt = example(client, PromptAnalyze={"prompt": words}, IntelligentSampler={"seed": next(seeds)})
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
     assert set(rejected) == {"broken", "pickled", "not_here"}
     assert all(rejected.values())
 
 
-def test_nothing_fits(client: Client) -> None:
+def test_prompt_without_fitting_lora_applies_none(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": "a bowl of lentil soup"},
         LoRARecommend={"quality_tags": False},
         IntelligentSampler={"seed": next(seeds)},
     )
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     assert loras(prompt, run) == []
 
 
-def test_what_runs_again(client: Client) -> None:
+def test_cache_reruns_only_what_changed(client: Client) -> None:
     """The same prompt: nothing. Another seed: the sampler and what follows. A new rating: the choice again."""
     prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
-    first = client.run(prompt)
-    assert first.status == "success", first.error
+    client.complete(prompt)
     again = client.run(prompt)
     assert again.executed == ()
     assert again.cached == set(prompt)
@@ -114,7 +110,7 @@ def test_what_runs_again(client: Client) -> None:
     assert {"PromptAnalyze", "CheckpointLoaderSimple"}.isdisjoint(kinds(prompt, after.executed))
 
 
-def test_a_rating_counts_in_the_next_choice(client: Client) -> None:
+def test_rating_lowers_confidence_of_next_choice(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": "portrait, cinematic photo, film grain"},
@@ -136,7 +132,7 @@ def test_a_rating_counts_in_the_next_choice(client: Client) -> None:
     assert [rating["rating"] for rating in stored["ratings"]] == [1]
 
 
-def test_a_rating_given_before_the_image_exists_does_not_count(client: Client) -> None:
+def test_rating_input_of_the_same_run_does_not_count(client: Client) -> None:
     prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
     run = client.run(changed(prompt, {"Feedback": {"rating": 5}}))
     assert "Not counted" in text(prompt, run, "Feedback")
@@ -144,7 +140,7 @@ def test_a_rating_given_before_the_image_exists_does_not_count(client: Client) -
     assert client.get(f"/intelligent_generation/generations/{feedback['generation_id']}")["ratings"] == []
 
 
-def test_an_earlier_generation_can_be_rated_by_its_id(client: Client) -> None:
+def test_feedback_rates_earlier_generation_by_id(client: Client) -> None:
     prompt = example(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
     run = client.run(prompt)
     generation_id = run.outputs[node_id(prompt, "Feedback")]["feedback"][0]["generation_id"]
@@ -154,13 +150,12 @@ def test_an_earlier_generation_can_be_rated_by_its_id(client: Client) -> None:
             "inputs": {"generation_id": generation_id, "rating": 3, "comments": "fine"},
         }
     }
-    rated = client.run(alone)
-    assert rated.status == "success", rated.error
+    client.complete(alone)
     stored = client.get(f"/intelligent_generation/generations/{generation_id}")
     assert [(item["rating"], item["comments"]) for item in stored["ratings"]] == [(3, "fine")]
 
 
-def test_assisted(client: Client) -> None:
+def test_assisted_suggests_then_applies_what_was_confirmed(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": f"{WITCH}, under an oak"},  # of its own: not in the cache
@@ -174,16 +169,14 @@ def test_assisted(client: Client) -> None:
 
     suggest = changed(prompt, {"LoRARecommend": {"on_unconfirmed": "suggest_only"}})
     recommend, optimize = node_id(prompt, "LoRARecommend"), node_id(prompt, "ParamOptimize")
-    shown = client.run(suggest, targets=[recommend, optimize])
-    assert shown.status == "success", shown.error
+    shown = client.complete(suggest, targets=[recommend, optimize])
     assert kinds(prompt, shown.executed) == {"PromptAnalyze", "LoRARecommend", "ParamOptimize"}
     suggestions = shown.outputs[recommend]["suggestions"]
     assert [item["name"] for item in suggestions] == ["mirkwood_witch"]
     assert "steps" in text(prompt, shown, "ParamOptimize")
 
     chosen = json.dumps([{"lora": suggestions[0]["lora"], "strength": 0.5}])
-    confirmed = client.run(changed(prompt, {"LoRARecommend": {"selection": chosen}}))
-    assert confirmed.status == "success", confirmed.error
+    confirmed = client.complete(changed(prompt, {"LoRARecommend": {"selection": chosen}}))
     (applied,) = confirmed.outputs[recommend]["suggestions"]
     assert (applied["name"], applied["strength"]) == ("mirkwood_witch", 0.5)
 
@@ -191,7 +184,7 @@ def test_assisted(client: Client) -> None:
     assert loras(prompt, lenient) == ["mirkwood_witch"]
 
 
-def test_manual_chooses_nothing(client: Client) -> None:
+def test_manual_chooses_no_lora_and_no_setting(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": WITCH},
@@ -203,7 +196,7 @@ def test_manual_chooses_nothing(client: Client) -> None:
     assert "MANUAL" in text(prompt, run, "ParamOptimize")
 
 
-def test_variations(client: Client) -> None:
+def test_variations_run_once_per_set_and_per_neighbour(client: Client) -> None:
     prompt = example(
         client,
         PromptAnalyze={"prompt": "anime girl with magical powers"},
@@ -211,8 +204,7 @@ def test_variations(client: Client) -> None:
         IntelligentSampler={"seed": next(seeds)},
         SaveGeneration={"filename_prefix": "tests/variations"},
     )
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     assert len(run.outputs[node_id(prompt, "SaveGeneration")]["images"]) == 2
     assert len(set(run.outputs[node_id(prompt, "Explain")]["text"])) == 2
 

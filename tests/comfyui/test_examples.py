@@ -30,8 +30,7 @@ def auto(server: Server) -> tuple[dict, Run]:
         IntelligentSampler={"seed": 0},
         SaveGeneration={"filename_prefix": "tests/auto"},
     )
-    run = server.client.run(prompt, {"extra_pnginfo": {"workflow": {"id": "a-workflow"}}})
-    assert run.status == "success", run.error
+    run = server.client.complete(prompt, {"extra_pnginfo": {"workflow": {"id": "a-workflow"}}})
     return prompt, run
 
 
@@ -46,31 +45,31 @@ def saved(server: Server, auto: tuple[dict, Run]) -> Path:
     return server.base / "output" / image["subfolder"] / image["filename"]
 
 
-def test_the_pack_loads(server: Server) -> None:
+def test_pack_loads_without_import_error(server: Server) -> None:
     assert "IMPORT FAILED" not in server.log()
 
 
-def test_all_eight_nodes_run(auto: tuple[dict, Run]) -> None:
+def test_auto_example_runs_all_eight_nodes(auto: tuple[dict, Run]) -> None:
     prompt, run = auto
     assert len(prompt) == 11
     assert set(run.executed) | run.cached == set(prompt)
     assert kinds(prompt, run.executed) >= {"IntelligentSampler", "Explain", "Feedback", "SaveGeneration"}
 
 
-def test_the_image_has_its_size(client: Client, auto: tuple[dict, Run]) -> None:
+def test_saved_image_has_planned_size(client: Client, auto: tuple[dict, Run]) -> None:
     image = Image.open(io.BytesIO(client.view(output(auto, "SaveGeneration")["images"][0])))
     assert image.size == (SMALL["width"], SMALL["height"])
     assert len(image.getcolors(2**16) or [0] * 2) > 100
 
 
-def test_the_history_explains(auto: tuple[dict, Run]) -> None:
+def test_history_holds_explanation(auto: tuple[dict, Run]) -> None:
     (text,) = output(auto, "Explain")["text"]
     assert "mirkwood_witch" in text
     assert "2 steps" in text
     assert output(auto, "Explain")["explanation"][0]["lora_reasoning"]["mirkwood_witch"]
 
 
-def test_the_png_holds_the_graph_and_the_story(auto: tuple[dict, Run], saved: Path) -> None:
+def test_png_holds_graph_and_generation(auto: tuple[dict, Run], saved: Path) -> None:
     prompt, _ = auto
     entries = Image.open(saved).text
     graph = json.loads(entries["prompt"])
@@ -86,7 +85,7 @@ def test_the_png_holds_the_graph_and_the_story(auto: tuple[dict, Run], saved: Pa
     assert "models" not in json.dumps(own["plan"]["recommendations"]["suggested_loras"])
 
 
-def test_the_parameters_text(saved: Path) -> None:
+def test_png_holds_a1111_parameters(saved: Path) -> None:
     prompt, negative, settings = Image.open(saved).text["parameters"].split("\n")
     assert prompt.startswith(TEXT)
     assert prompt.endswith("<lora:mirkwood_witch:0.8>")
@@ -95,7 +94,7 @@ def test_the_parameters_text(saved: Path) -> None:
     assert "Seed: 0, Size: 128x128" in settings
 
 
-def test_exiftool_reads_it(saved: Path) -> None:
+def test_exiftool_reads_saved_png(saved: Path) -> None:
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
     entries = json.loads(subprocess.check_output(["exiftool", "-json", str(saved)], text=True))[0]
@@ -114,7 +113,7 @@ def test_exiftool_reads_it(saved: Path) -> None:
     assert entries["DigitalSourceType"].endswith("trainedAlgorithmicMedia")
 
 
-def test_sd_parsers_reads_it(auto: tuple[dict, Run], saved: Path) -> None:
+def test_sd_parsers_reads_saved_png(auto: tuple[dict, Run], saved: Path) -> None:
     sd_parsers = pytest.importorskip("sd_parsers", reason="sd-parsers is not installed (the test extra)")
     own = Generation.from_dict(json.loads(saved.with_suffix(".json").read_text(encoding="utf-8")))
     info = sd_parsers.ParserManager().parse(saved)
@@ -128,7 +127,7 @@ def test_sd_parsers_reads_it(auto: tuple[dict, Run], saved: Path) -> None:
     assert info.metadata["Size"] == "128x128"
 
 
-def test_the_generation_is_stored(client: Client, auto: tuple[dict, Run]) -> None:
+def test_generation_is_stored_under_image_id(client: Client, auto: tuple[dict, Run]) -> None:
     feedback = output(auto, "Feedback")["feedback"][0]
     stored = client.get(f"/intelligent_generation/generations/{feedback['image_ids'][0]}")
     assert stored["id"] == feedback["generation_id"]
@@ -136,17 +135,16 @@ def test_the_generation_is_stored(client: Client, auto: tuple[dict, Run]) -> Non
     assert stored["ratings"] == []
 
 
-def test_suggestions_only(client: Client) -> None:
+def test_suggestions_example_samples_with_core_nodes(client: Client) -> None:
     prompt = example(client, SUGGESTIONS, PromptAnalyze={"prompt": TEXT}, KSampler={"seed": 3})
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     (image,) = run.outputs[node_id(prompt, "SaveImage")]["images"]
     assert Image.open(io.BytesIO(client.view(image))).size == (128, 128)
     assert "mirkwood_witch" in run.outputs[node_id(prompt, "LoRARecommend")]["text"][0]
 
 
 @pytest.mark.parametrize("format", ["webp", "jpg"])
-def test_other_formats_keep_the_parameters_text(server: Server, format: str) -> None:
+def test_webp_and_jpg_keep_a1111_parameters(server: Server, format: str) -> None:
     prompt = example(
         server.client,
         PromptAnalyze={"prompt": TEXT, "negative_prompt": NEGATIVE},
@@ -161,7 +159,7 @@ def test_other_formats_keep_the_parameters_text(server: Server, format: str) -> 
     assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be").startswith(TEXT)
 
 
-def test_preview_and_progress(client: Client) -> None:
+def test_sampler_sends_previews_and_progress(client: Client) -> None:
     prompt = example(client, AUTO, IntelligentSampler={"seed": 77}, ParamOptimize={"steps": 4})
     run = client.run(prompt, {"preview_method": "latent2rgb"})
     sampler = node_id(prompt, "IntelligentSampler")

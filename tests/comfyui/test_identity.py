@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from .bench import PLAIN
 from .client import Prompt
 from .examples import SMALL, example
-from .sampling import PLAIN
 from .server import Server
 from .workflow import changed, node_id
 
@@ -72,8 +72,7 @@ def save_image(source: list) -> dict:
 
 
 def latents(server: Server, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]:
-    run = server.client.run(prompt)
-    assert run.status == "success", run.error
+    run = server.client.complete(prompt)
     found = []
     for key in ("core_latent", "our_latent"):
         (entry,) = run.outputs[key]["latents"]
@@ -86,24 +85,24 @@ def latents(server: Server, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]
 
 
 @pytest.mark.parametrize(("sampler", "scheduler"), PAIRS)
-def test_equal_to_ksampler(server: Server, sampler: str, scheduler: str) -> None:
+def test_sampler_equals_ksampler(server: Server, sampler: str, scheduler: str) -> None:
     core, ours = latents(server, both(server, sampler=sampler, scheduler=scheduler))
     assert torch.equal(core, ours)
 
 
-def test_what_was_chosen_is_equal_too(server: Server) -> None:
+def test_sampler_equals_ksampler_at_chosen_settings(server: Server) -> None:
     core, ours = latents(server, both(server))
     assert torch.equal(core, ours)
 
 
-def test_a_batch_from_one_seed_is_equal(server: Server) -> None:
+def test_sampler_equals_ksampler_for_batch_of_one_seed(server: Server) -> None:
     prompt = changed(both(server, images=2), {"IntelligentSampler": {"seeds_per_image": False}})
     core, ours = latents(server, prompt)
     assert core.shape[0] == 2
     assert torch.equal(core, ours)
 
 
-def test_image_to_image_is_equal(server: Server) -> None:
+def test_sampler_equals_ksampler_from_a_latent(server: Server) -> None:
     prompt = both(server)
     start = {"class_type": "KSampler", "inputs": {**prompt["core"]["inputs"], "seed": 5}}
     prompt = changed(

@@ -32,7 +32,7 @@ def settled(client: Client, seconds: float = 60) -> dict:
     return status
 
 
-def test_it_is_read_after_the_start(client: Client) -> None:
+def test_library_is_scanned_after_start(client: Client) -> None:
     client.post(f"{LIBRARY}/rescan")
     status = settled(client)
     assert status["counts"]["lora"] == 5
@@ -42,7 +42,7 @@ def test_it_is_read_after_the_start(client: Client) -> None:
     assert all(status["errors"].values())
 
 
-def test_a_loras_details(client: Client) -> None:
+def test_model_route_returns_record(client: Client) -> None:
     settled(client)
     found = client.get("/intelligent_generation/model", name="characters/mirkwood_witch.safetensors")
     assert found["name"] == "mirkwood_witch"
@@ -54,7 +54,7 @@ def test_a_loras_details(client: Client) -> None:
         assert refused.value.status == 404
 
 
-def test_a_search(client: Client) -> None:
+def test_models_route_searches(client: Client) -> None:
     settled(client)
     (found,) = client.get("/intelligent_generation/models", text="witch antler")
     assert found["model_id"] == "lora:characters/mirkwood_witch.safetensors"
@@ -67,7 +67,7 @@ def test_a_search(client: Client) -> None:
     assert refused.value.status == 400
 
 
-def test_files_are_hashed_while_nothing_runs(client: Client, server: Server) -> None:
+def test_library_scan_hashes_files_when_idle(client: Client, server: Server) -> None:
     path = server.base / "models" / "loras" / "magic_effects.safetensors"
     client.post(f"{LIBRARY}/rescan")
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -78,7 +78,7 @@ def test_files_are_hashed_while_nothing_runs(client: Client, server: Server) -> 
     assert found["autov2"] == expected[:10]
 
 
-def test_previews_are_pictures_only(server: Server) -> None:
+def test_preview_route_serves_pictures_only(server: Server) -> None:
     folder = server.base / "models" / "loras"
     picture, script = folder / "anime_style_v2.preview.png", folder / "magic_effects.preview.png"
     Image.new("RGB", (32, 32), "teal").save(picture)
@@ -114,7 +114,7 @@ def large(installation: Installation, tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_a_scan_leaves_the_server_responsive(large: Server) -> None:
+def test_library_scan_leaves_server_responsive(large: Server) -> None:
     """While the library is read the server answers, a prompt runs with what is known so far, and a scan can stop."""
     large.start()
     answered: list[bool] = []
@@ -130,8 +130,7 @@ def test_a_scan_leaves_the_server_responsive(large: Server) -> None:
     thread.start()
     try:
         prompt = example(large.client, PromptAnalyze={"prompt": "a lake"})
-        run = large.client.run(prompt, targets=[node_id(prompt, "LoRARecommend")])
-        assert run.status == "success", run.error
+        large.client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
         status = settled(large.client)
         assert status["counts"]["lora"] == 3000
         large.client.post(f"{LIBRARY}/rescan")
@@ -143,7 +142,7 @@ def test_a_scan_leaves_the_server_responsive(large: Server) -> None:
     assert sum(answered) > 10  # answers that came while the scan was under way
 
 
-def test_reading_changes_nothing(client: Client) -> None:
+def test_changing_routes_refuse_get(client: Client) -> None:
     """The routes that change something are POST only."""
     for path in (f"{LIBRARY}/rescan", f"{LIBRARY}/cancel"):
         with pytest.raises(Refused) as refused:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,23 +11,12 @@ from safetensors.torch import load
 
 from .client import Client, Prompt, Run
 from .examples import SMALL, example
-from .locate import PACK, Installation
 from .server import Server
 from .workflow import changed, node_id
 
 MAGIC = "anime girl with magical powers"
 WITCH = "the mirkwood witch in a forest"
-PROBE = Path(__file__).with_name("probe")
 seeds = itertools.count(5000)
-
-
-@pytest.fixture(scope="module")
-def probed(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the probe pack beside ours."""
-    from ..conftest import running
-
-    packs = {"intelligent-generation": PACK, "probe": PROBE}
-    yield from running(Server(tmp_path_factory.mktemp("links"), installation, packs))
 
 
 @pytest.fixture
@@ -62,7 +49,7 @@ def rate(client: Client, prompt: Prompt, run: Run, rating: int) -> None:
     client.post("/intelligent_generation/feedback", {"generation_id": target, "rating": rating})
 
 
-def test_an_equal_choice_is_not_patched_again(client: Client) -> None:
+def test_equal_choice_keeps_patched_models(client: Client) -> None:
     """A new rating makes the choice anew; while the same comes out, the MODELs stay those that are loaded."""
     prompt = with_probes(client, LoRARecommend={"variations": 2}, IntelligentSampler={"seed": next(seeds)})
     first = client.run(prompt)
@@ -73,7 +60,7 @@ def test_an_equal_choice_is_not_patched_again(client: Client) -> None:
     assert patches(again) == patches(first)
 
 
-def test_a_changed_lora_file_is_patched_again(client: Client, probed: Server) -> None:
+def test_changed_lora_file_is_patched_again(client: Client, probed: Server) -> None:
     prompt = with_probes(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
     before = patches(client.run(prompt))
     file = probed.base / "models" / "loras" / "characters" / "mirkwood_witch.safetensors"
@@ -83,20 +70,19 @@ def test_a_changed_lora_file_is_patched_again(client: Client, probed: Server) ->
     assert patches(client.run(changed(prompt, selection))) != before
 
 
-def test_nothing_is_kept_of_an_unloaded_checkpoint(client: Client) -> None:
+def test_unloaded_checkpoint_is_freed(client: Client) -> None:
     prompt = with_probes(client, IntelligentSampler={"seed": next(seeds)})
-    assert client.run(prompt).status == "success"
+    client.complete(prompt)
     assert client.run({"1": node("ProbeAlive", again=1)}).outputs["1"]["alive"][0] >= 1
     client.free()
     assert client.run({"1": node("ProbeAlive", again=2)}).outputs["1"]["alive"] == [0]
 
 
-def test_lora_stack_out_and_in(client: Client) -> None:
+def test_lora_stack_input_and_output(client: Client) -> None:
     prompt = with_probes(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
     prompt["stacker"] = node("ProbeStacker", name="anime_style_v2.safetensors", strength=0.6)
     prompt[node_id(prompt, "LoRARecommend")]["inputs"]["lora_stack"] = ["stacker", 0]
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     rows = {name: strengths for name, *strengths in run.outputs["stack"]["stack"]}
     assert rows["anime_style_v2.safetensors"] == [0.6, 0.3]
     assert rows["characters/mirkwood_witch.safetensors"][0] > 0
@@ -110,14 +96,13 @@ def test_one_choice_feeds_two_samplers(client: Client) -> None:
     sampler = prompt[node_id(prompt, "IntelligentSampler")]["inputs"]
     prompt["second"] = node("IntelligentSampler", **{**sampler, "seed": next(seeds)})
     prompt["shown"] = node("Explain", generation=["second", 2])
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     texts = [run.outputs[key]["text"][0].split("\n")[0] for key in ("shown", "9")]
     lora = [[part for part in text.split(" | ") if part.startswith("LoRAs")] for text in texts]
     assert lora[0] == lora[1] != [["LoRAs: none"]]
 
 
-def test_sets_of_loras_are_not_crossed_with_settings(client: Client) -> None:
+def test_variations_of_two_nodes_are_refused(client: Client) -> None:
     prompt = with_probes(
         client,
         LoRARecommend={"variations": 2},
@@ -129,20 +114,19 @@ def test_sets_of_loras_are_not_crossed_with_settings(client: Client) -> None:
     assert "Set `variations` to 1" in run.error
 
 
-def test_a_patched_model_is_known_by_how_it_samples(client: Client) -> None:
+def test_model_evidence_reads_patched_sampling(client: Client) -> None:
     """v-prediction with zero terminal SNR, set by a core node behind the choice of LoRAs."""
     prompt = with_probes(client, ParamOptimize={"steps": 2}, IntelligentSampler={"seed": next(seeds)})
     source = [node_id(prompt, "LoRARecommend"), 0]
     prompt["v"] = node("ModelSamplingDiscrete", model=source, sampling="v_prediction", zsnr=True)
     for kind in ("ParamOptimize", "MemoryPlan"):
         prompt[node_id(prompt, kind)]["inputs"]["model"] = ["v", 0]
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     text = run.outputs[node_id(prompt, "ParamOptimize")]["text"][0]
     assert "as NoobAI v-pred does" in text and "RescaleCFG 0.7" in text
 
 
-def test_forward_batches_of_a_smaller_device(client: Client) -> None:
+def test_one_pass_in_smaller_forward_batches_makes_the_same_images(client: Client) -> None:
     """Three images in batches of two are the three of one batch, but for batched arithmetic."""
     edits = {
         "ParamOptimize": {**SMALL, "images": 3, "sampler": "euler"},
@@ -159,8 +143,7 @@ def test_forward_batches_of_a_smaller_device(client: Client) -> None:
 
 
 def _latent(client: Client, prompt: Prompt) -> torch.Tensor:
-    run = client.run(prompt)
-    assert run.status == "success", run.error
+    run = client.complete(prompt)
     assert len(run.outputs[node_id(prompt, "SaveGeneration")]["images"]) == 3
     (entry,) = run.outputs["latent"]["latents"]
     return load(client.view(entry))["latent_tensor"]

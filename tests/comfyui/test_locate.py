@@ -23,17 +23,17 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_named_checkout_comes_first(checkout: Path) -> None:
+def test_checkout_prefers_named_path(checkout: Path) -> None:
     assert locate.checkout() == checkout
 
 
-def test_a_wrong_path_is_named_in_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkout_names_wrong_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))
     with pytest.raises(locate.Unavailable, match=r"no ComfyUI checkout: set COMFYUI_PATH"):
         locate.checkout()
 
 
-def test_the_checkouts_own_python_comes_before_this_one(checkout: Path) -> None:
+def test_own_python_prefers_the_checkouts(checkout: Path) -> None:
     assert locate.own_python(checkout) is None
     python = checkout / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -41,18 +41,16 @@ def test_the_checkouts_own_python_comes_before_this_one(checkout: Path) -> None:
     assert locate.own_python(checkout) == python
 
 
-def test_a_python_that_lacks_modules_is_refused_by_name(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installation_names_missing_modules(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locate, "NEEDED", ("json", "no_such_module"))
     with pytest.raises(locate.Unavailable, match="lacks no_such_module"):
         locate.installation(checkout)
 
 
-def test_requirements_leave_torch_to_the_machine(checkout: Path) -> None:
+def test_requirements_leave_out_torch(checkout: Path) -> None:
     assert requirements.requirements() == ["torchsde", "aiohttp>=3.11.8", "kornia>=0.7.1"]
 
 
-def test_nothing_is_required_where_comfyui_has_its_own_environment(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_requirements_are_empty_for_own_environment(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
     assert requirements.requirements() == []

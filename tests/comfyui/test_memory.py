@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,34 +12,15 @@ from safetensors.torch import load_file
 from intelligence.memory import COMFYUI, MemoryManager, Resources
 from intelligence.memory.corrections import BOUNDS
 
-from ..conftest import running
-from . import locate
+from .bench import PLAIN, Bench, generation
 from .client import Client, Prompt, Run
 from .examples import SMALL, example
-from .sampling import PLAIN, PROBE, Bench
 from .server import Server
 from .workflow import node_id
 
 CPU = Resources("cpu", "cpu", 64, 64, 64, 64)
 EULER = {"sampler_name": "euler", "scheduler": "normal"}
 again = itertools.count(1)
-
-
-def serve(folder: Any, installation: locate.Installation) -> Iterator[Server]:
-    packs = {"intelligent-generation": locate.PACK, "probe": PROBE}
-    yield from running(Server(folder, installation, packs))
-
-
-@pytest.fixture(scope="module")
-def probed(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the probe pack beside ours, and LoRAs."""
-    yield from serve(tmp_path_factory.mktemp("memory"), installation)
-
-
-@pytest.fixture
-def old_probed(old_installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same with the oldest supported ComfyUI."""
-    yield from serve(tmp_path_factory.mktemp("memory_old"), old_installation)
 
 
 @pytest.fixture
@@ -51,16 +31,6 @@ def client(probed: Server) -> Client:
 @pytest.fixture
 def bench(client: Client) -> Bench:
     return Bench(client)
-
-
-def run(client: Client, prompt: Prompt) -> Run:
-    found = client.run(prompt)
-    assert found.status == "success", found.error
-    return found
-
-
-def generation(found: Run, key: str = "ours") -> dict[str, Any]:
-    return found.outputs[f"{key}_told"]["generation"][0]
 
 
 def with_memory(bench: Bench, key: str, **changes: Any) -> None:
@@ -81,7 +51,7 @@ def runs_out(bench: Bench, stage: str, **settings: Any) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize(("tile", "width"), [(256, 320), (512, 576)])
-def test_tiles_are_cores(bench: Bench, tile: int, width: int) -> None:
+def test_tiled_decode_equals_core(bench: Bench, tile: int, width: int) -> None:
     """The image is that of the core node VAEDecodeTiled, to the last bit."""
     bench.size = {"width": width, "height": 64}
     bench.prompt["parameters"]["inputs"].update(bench.size)
@@ -91,7 +61,7 @@ def test_tiles_are_cores(bench: Bench, tile: int, width: int) -> None:
     whole = [bench.add("whole", "VAEDecode", samples=["ours", 1], vae=bench.vae), 0]
     bench.add("equal", "ProbeSameImages", one=["ours", 0], other=core)
     bench.add("different", "ProbeSameImages", one=["ours", 0], other=whole)
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert found.outputs["equal"]["equal"] == [True]
     assert found.outputs["equal"]["shape"] == [[1, 64, width, 3]]
     assert found.outputs["different"]["equal"] == [False]
@@ -103,18 +73,18 @@ def asks_for_a_tile(client: Client) -> None:
     latent = [bench.add("empty", "EmptyLatentImage", batch_size=1, **bench.size), 0]
     plan = [bench.add("tiled", "ProbeMemory", plan=bench.plan, changes=json.dumps({"tile_size": 256})), 0]
     bench.add("asked", "ProbeAsked", latent=latent, vae=bench.vae, plan=plan)
-    shown = run(client, bench.prompt).outputs["asked"]
+    shown = client.complete(bench.prompt).outputs["asked"]
     assert shown["asked"] == [shown["whole"][0] / 2]  # 256 × 64 of 512 × 64
 
 
-def test_a_tile_is_all_the_memory_that_a_tiled_decode_asks_for(client: Client) -> None:
+def test_tiled_decode_requests_memory_of_one_tile(client: Client) -> None:
     asks_for_a_tile(client)
 
 
 # CFG split
 
 
-def test_guidance_is_split(bench: Bench) -> None:
+def test_cfg_split_samples_conditionings_one_by_one(bench: Bench) -> None:
     """Prompt and negative prompt in forwards of their own: the same latent within rounding of float32."""
     model = [bench.add("forwards", "ProbeForwards", model=bench.model, again=next(again)), 0]
     bench.ours("ours", EULER, model=model)
@@ -123,14 +93,14 @@ def test_guidance_is_split(bench: Bench) -> None:
     bench.add("forwarded", "ProbeForwarded", latent=["ours", 1])
     core = bench.core("core", "euler", "normal", bench.empty())
     bench.equal("equal", core, ["ours", 1])
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert found.outputs["forwarded"]["forwards"] == [1] * 6
     assert found.outputs["equal"]["apart"][0] < 1e-3 * found.outputs["equal"]["largest"][0]
     assert generation(found)["forward_items"] == 6
     assert generation(found)["plan"]["memory"]["cfg_split"] is True
 
 
-def test_cores_sampler_follows_the_plan_of_its_model(bench: Bench) -> None:
+def test_core_sampler_follows_plan_of_its_model(bench: Bench) -> None:
     watched = [bench.add("forwards", "ProbeForwards", model=bench.model, again=next(again)), 0]
     split = [bench.add("split", "ProbeMemory", plan=bench.plan, changes=json.dumps({"cfg_split": True})), 0]
     bench.add("steered", "ProbeSteered", model=watched, plan=split)
@@ -140,24 +110,24 @@ def test_cores_sampler_follows_the_plan_of_its_model(bench: Bench) -> None:
     bench.add("plain", "ProbeSteered", model=["steered", 0], plan=bench.plan)
     bench.add("same", "ProbeSteered", model=["steered", 0], plan=split)
     bench.add("untouched", "ProbeSteered", model=bench.model, plan=bench.plan)
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert found.outputs["forwarded"]["forwards"] == [1] * 6
     assert found.outputs["plain"]["another"] == [True]  # the split is taken off again
     assert found.outputs["same"]["another"] == [False]
     assert found.outputs["untouched"]["another"] == [False]  # a plan that needs nothing does nothing
 
 
-def test_a_split_run_can_be_scouted(bench: Bench) -> None:
+def test_scouting_works_with_cfg_split(bench: Bench) -> None:
     changes = {**EULER, "num_steps": 8}
     for key, inputs in (("ours", {"seed": 40, "scout": 2}), ("whole", {"seed": 41})):
         bench.ours(key, changes, **inputs)
         with_memory(bench, key, cfg_split=True)
         bench.told(key)
-    scouted = run(bench.client, bench.prompt)
+    scouted = bench.run()
     assert len(scouted.outputs["ours"]["images"]) == 2
     bench.prompt["ours"]["inputs"]["pick"] = 2
     bench.equal("equal", ["ours", 1], ["whole", 1])
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert found.outputs["equal"]["equal"] == [True]
     assert generation(found)["forward_items"] == 6 * 2
 
@@ -178,26 +148,26 @@ def limited(share: float, gb: float) -> dict[str, Any]:
     }
 
 
-def test_as_many_weights_stay_on_the_device_as_the_plan_leaves_room_for(bench: Bench) -> None:
+def test_place_weights_keeps_what_plan_leaves_room_for(bench: Bench) -> None:
     """On a CPU that counts as a device of its own; the classic patcher then does the same as on a card."""
     own = [bench.add("own", "ProbeDevice", model=bench.model), 0]
     plain = bench.ours("plain", EULER, model=own)
     bench.add("whole", "ProbePlaced", model=own, latent=[plain, 1])
-    size = run(bench.client, bench.prompt).outputs["whole"]
+    size = bench.run().outputs["whole"]
     assert size["counted"] == size["size"]
 
     bench.ours("ours", EULER, model=own, seed=1)
     with_memory(bench, "ours", **limited(0.4, size["size"][0] / 2**30))
     bench.add("part", "ProbePlaced", model=own, latent=["ours", 1])
     bench.equal("equal", ["plain", 1], ["ours", 1])
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     (counted,), (placed,) = found.outputs["part"]["counted"], found.outputs["part"]["placed"]
     assert 0.3 * size["size"][0] < counted <= 0.4 * size["size"][0]
     assert placed == pytest.approx(counted, rel=0.01)
     assert found.outputs["equal"]["equal"] == [True]
 
 
-def test_weights_move_both_ways_and_other_models_make_room_first(bench: Bench) -> None:
+def test_place_weights_moves_both_ways_after_other_models(bench: Bench) -> None:
     bench.add(
         "moves",
         "ProbeMoves",
@@ -206,7 +176,7 @@ def test_weights_move_both_ways_and_other_models_make_room_first(bench: Bench) -
         plan=bench.plan,
         shares="[2.0, 1.0, 0.5, 0.25, 0.75, 1.0]",
     )
-    shown = run(bench.client, bench.prompt).outputs["moves"]
+    shown = bench.run().outputs["moves"]
     size, beside = shown["sizes"]
     assert beside < size
     assert shown["kept"] == [True, False, False, False, False, False]
@@ -217,7 +187,7 @@ def test_weights_move_both_ways_and_other_models_make_room_first(bench: Bench) -
     assert shown["counted"][5] == size
 
 
-def test_a_plan_for_another_device_is_refused(bench: Bench) -> None:
+def test_plan_for_other_device_is_refused(bench: Bench) -> None:
     bench.ours("ours")
     with_memory(bench, "ours", device="cuda")
     bench.told("ours")
@@ -229,7 +199,7 @@ def test_a_plan_for_another_device_is_refused(bench: Bench) -> None:
 # What is planned and shown
 
 
-def test_what_is_planned_is_what_runs(bench: Bench) -> None:
+def test_sampler_replans_other_batches_and_sizes(bench: Bench) -> None:
     """Image by image, unless a batch shares its passes; a latent of another size is planned for."""
     bench.ours("ours", EULER, images=3)
     bench.ours("together", EULER, images=3, one_pass=True)
@@ -238,7 +208,7 @@ def test_what_is_planned_is_what_runs(bench: Bench) -> None:
     bench.ours("other", EULER, latent=larger)
     for key in ("ours", "together", "batch", "other"):
         bench.told(key)
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     plans = {key: generation(found, key)["plan"]["memory"] for key in ("ours", "together", "batch", "other")}
     assert {key: plan["together"] for key, plan in plans.items()} == {"ours": 1, "together": 3, "batch": 3, "other": 1}
     assert plans["ours"]["batch_size"] == 1
@@ -248,11 +218,11 @@ def test_what_is_planned_is_what_runs(bench: Bench) -> None:
     assert plans["other"]["asked_tile"] == 0
 
 
-def test_a_cached_run_shows_the_plan_too(bench: Bench) -> None:
+def test_cached_memory_plan_still_reports(bench: Bench) -> None:
     bench.ours("ours")
     bench.told("ours")
-    first = run(bench.client, bench.prompt)
-    second = run(bench.client, bench.prompt)
+    first = bench.run()
+    second = bench.run()
     assert second.executed == ()
     assert "Budget" in first.outputs["plan"]["text"][0]
     assert second.outputs["plan"] == first.outputs["plan"]
@@ -261,21 +231,21 @@ def test_a_cached_run_shows_the_plan_too(bench: Bench) -> None:
 # Running out of memory
 
 
-def test_sampling_goes_on_by_a_smaller_plan(bench: Bench) -> None:
+def test_sampling_out_of_memory_retries_with_smaller_plan(bench: Bench) -> None:
     """In the second image of three: the first is not sampled again."""
     core = [bench.core(f"core_{seed}", "euler", "normal", bench.empty(), seed=seed) for seed in (5, 6, 7)]
     for seed, latent in zip((5, 6, 7), core, strict=True):
         bench.add(f"made_{seed}", "ProbeForwarded", latent=latent)
-    run(bench.client, bench.prompt)  # from the cache behind this: it is ours that runs out
+    bench.run()  # from the cache behind this: it is ours that runs out
 
     bench.ours("ours", EULER, images=3, seed=5, model=runs_out(bench, "sampling", after=3 + 1)["model"])
     bench.told("ours")
     for index, latent in enumerate(core):
         row = [bench.add(f"row_{index}", "LatentFromBatch", samples=["ours", 1], batch_index=index, length=1), 0]
         bench.equal(f"equal_{index}", latent, row)
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     told = generation(found)
-    assert told["notes"] == ["out of memory while sampling: once more with FULL_GPU, CFG split"]
+    assert told["notes"] == ["out of memory while sampling: retrying with FULL_GPU, CFG split"]
     assert [text for _, text in found.texts] == told["notes"]
     assert told["plan"]["memory"]["cfg_split"] is True
     assert found.outputs["equal_0"]["equal"] == [True]
@@ -284,18 +254,18 @@ def test_sampling_goes_on_by_a_smaller_plan(bench: Bench) -> None:
         assert shown["apart"][0] < 1e-3 * shown["largest"][0]
 
 
-def test_scouting_goes_on_by_a_smaller_plan(bench: Bench) -> None:
+def test_scouting_out_of_memory_retries_with_smaller_plan(bench: Bench) -> None:
     model = runs_out(bench, "sampling", after=3)["model"]
     bench.ours("ours", {**EULER, "num_steps": 8}, seed=40, scout=2, model=model)
     bench.told("ours")
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert len(found.outputs["ours"]["images"]) == 2
     assert found.outputs["ours"]["forward_items"] == [2 * 2 * 2]
     assert "out of memory while sampling" in found.texts[0][1]
 
 
 @pytest.mark.parametrize("tile", ["whole", "256"])
-def test_only_the_decode_is_repeated(bench: Bench, tile: str) -> None:
+def test_decoding_out_of_memory_repeats_only_the_decode(bench: Bench, tile: str) -> None:
     """Whole, then in tiles; in tiles, for which there is nothing smaller, then again with all else unloaded."""
     bench.size = {"width": 320, "height": 192}
     bench.prompt["parameters"]["inputs"].update(bench.size)
@@ -303,16 +273,16 @@ def test_only_the_decode_is_repeated(bench: Bench, tile: str) -> None:
     latent = bench.core("core", "euler", "normal", bench.empty(), steps=1)
     image = [bench.add("decoded", "VAEDecodeTiled", samples=latent, vae=bench.vae, tile_size=256), 0]
     bench.add("made", "ProbeSameImages", one=image, other=image)
-    run(bench.client, bench.prompt)
+    bench.run()
 
     bench.ours("ours", {**EULER, "num_steps": 1}, vae=runs_out(bench, "decode")["vae"])
     bench.told("ours")
     bench.equal("latents", latent, ["ours", 1])
     bench.add("images", "ProbeSameImages", one=["ours", 0], other=image)
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     told = generation(found)
     how = "FULL_GPU, VAE tiles of 256" if tile == "whole" else "all other models unloaded"
-    assert told["notes"] == [f"out of memory while decoding: once more with {how}"]
+    assert told["notes"] == [f"out of memory while decoding: retrying with {how}"]
     assert told["plan"]["memory"]["tile_size"] == 256
     assert told["forward_items"] == 2
     assert found.outputs["latents"]["equal"] == [True]
@@ -320,7 +290,7 @@ def test_only_the_decode_is_repeated(bench: Bench, tile: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["sampling", "decode"])
-def test_running_out_twice_says_what_to_do_and_leaves_a_clean_server(bench: Bench, stage: str) -> None:
+def test_out_of_memory_twice_names_remedy_and_leaves_clean_server(bench: Bench, stage: str) -> None:
     inputs = runs_out(bench, stage, times=2)
     bench.ours("ours", EULER, seed=77, **inputs)
     bench.told("ours")
@@ -338,20 +308,20 @@ def test_running_out_twice_says_what_to_do_and_leaves_a_clean_server(bench: Benc
     after.told("ours")
     after.equal("equal", core, ["ours", 1])
     after.add("images", "ProbeSameImages", one=["ours", 0], other=image)
-    found = run(after.client, after.prompt)
+    found = after.run()
     assert generation(found)["notes"] == []
     assert found.outputs["equal"]["equal"] == [True]
     assert found.outputs["images"]["equal"] == [True]
 
 
-def test_what_devices_without_an_exception_say_is_known(bench: Bench) -> None:
+def test_out_of_memory_is_known_by_allocator_text(bench: Bench) -> None:
     says = "MPS backend out of memory (MPS allocated: 8.1 GB)"
     bench.ours("ours", EULER, seed=80, model=runs_out(bench, "sampling", says=says)["model"])
     bench.told("ours")
-    assert "out of memory while sampling" in generation(run(bench.client, bench.prompt))["notes"][0]
+    assert "out of memory while sampling" in generation(bench.run())["notes"][0]
 
 
-def test_other_errors_are_not_tried_again(bench: Bench) -> None:
+def test_other_errors_are_not_retried(bench: Bench) -> None:
     says = "mat1 and mat2 shapes cannot be multiplied"
     bench.ours("ours", EULER, seed=81, model=runs_out(bench, "sampling", says=says)["model"])
     bench.told("ours")
@@ -387,26 +357,26 @@ def chosen(client: Client, stage: str | None = None, times: int = 1, after: int 
     return {**prompt, "fails": {"class_type": "ProbeRunsOut", "inputs": {**sources, **settings}}}
 
 
-def test_patching_loras_runs_out(probed: Server) -> None:
+def test_lora_patching_out_of_memory_retries(probed: Server) -> None:
     """Half of them are patched in when memory runs out; the second time all of them are."""
     client = probed.client
-    whole = run(client, chosen(client))
+    whole = client.complete(chosen(client))
     assert "lora" in whole.outputs["told"]["generation"][0]["plan"]["memory"]["stages"]
     client.free()
-    found = run(client, chosen(client, "lora", after=100))
+    found = client.complete(chosen(client, "lora", after=100))
     notes = found.outputs["told"]["generation"][0]["notes"]
-    assert notes == ["out of memory while patching LoRAs in: once more with all other models unloaded"]
+    assert notes == ["out of memory while patching LoRAs in: retrying with all other models unloaded"]
     assert latent_of(probed, found) == latent_of(probed, whole)
 
 
-def test_text_encoding_runs_out_in_cores_node(probed: Server) -> None:
+def test_text_encoding_out_of_memory_fails_in_core_node(probed: Server) -> None:
     """Core's CLIPTextEncode is not ours to repeat: the run fails, and the next one is right."""
     client = probed.client
-    whole = run(client, chosen(client))
+    whole = client.complete(chosen(client))
     client.free()
     found = client.run(chosen(client, "text"))
     assert found.status == "error"
-    assert latent_of(probed, run(client, chosen(client, "text", times=0))) == latent_of(probed, whole)
+    assert latent_of(probed, client.complete(chosen(client, "text", times=0))) == latent_of(probed, whole)
 
 
 def latent_of(server: Server, found: Run) -> bytes:
@@ -415,18 +385,18 @@ def latent_of(server: Server, found: Run) -> bytes:
     return load_file(path)["latent_tensor"].numpy().tobytes()
 
 
-def test_the_next_plan_knows_that_memory_ran_out(bench: Bench) -> None:
+def test_next_plan_counts_with_the_failure(bench: Bench) -> None:
     """The plan is made anew, and counts with the most that is believed: on a CPU there was memory to spare."""
     bench.ours("ours", EULER, seed=900)
     bench.told("ours")
-    run(bench.client, bench.prompt)
+    bench.run()
     failing = Bench(bench.client)
     failing.ours("ours", EULER, seed=901, model=runs_out(failing, "sampling")["model"])
     failing.told("ours")
-    run(failing.client, failing.prompt)
+    failing.run()
 
     bench.prompt["ours"]["inputs"]["seed"] = 902
-    found = run(bench.client, bench.prompt)
+    found = bench.run()
     assert "plan" in found.executed
     learned = generation(found)["plan"]["memory"]
     fresh = MemoryManager(host=COMFYUI).plan(64, 64, resources=CPU, parallel=False, tile_size=0)
@@ -437,12 +407,10 @@ def test_the_next_plan_knows_that_memory_ran_out(bench: Bench) -> None:
 # The oldest supported ComfyUI
 
 
-def test_on_the_oldest_comfyui(old_probed: Server) -> None:
+def test_oldest_comfyui_tiles_and_retries(old_probed: Server) -> None:
     """Its own decode in tiles asks for the whole image's memory; a run that runs out goes on."""
     asks_for_a_tile(old_probed.client)
     bench = Bench(old_probed.client)
     bench.ours("ours", EULER, model=runs_out(bench, "sampling")["model"])
     bench.told("ours")
-    assert generation(run(bench.client, bench.prompt))["notes"] == [
-        "out of memory while sampling: once more with FULL_GPU, CFG split"
-    ]
+    assert generation(bench.run())["notes"] == ["out of memory while sampling: retrying with FULL_GPU, CFG split"]

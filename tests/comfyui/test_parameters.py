@@ -37,13 +37,13 @@ def text(prompt: Prompt, run: Run) -> str:
         ("noobai_vpred", ["26 steps, CFG 5, euler/normal", "RescaleCFG 0.7"]),
     ],
 )
-def test_the_family_is_told_or_named(server: Server, family: str, said: list[str]) -> None:
+def test_family_is_inferred_or_named(server: Server, family: str, said: list[str]) -> None:
     shown = settings(server, example(server.client, PromptAnalyze=DUSK, ParamOptimize={**AUTO, "model_family": family}))
     for part in said:
         assert part in shown
 
 
-def test_the_family_named_where_tags_are_woven_rules_the_settings_too(server: Server) -> None:
+def test_family_named_in_lora_recommend_decides_settings(server: Server) -> None:
     prompt = example(server.client, PromptAnalyze=DUSK, ParamOptimize=AUTO, LoRARecommend={"model_family": "pony"})
     shown = settings(server, prompt)
     assert "Pony: chosen by you" in shown and "25 steps, CFG 7, euler_ancestral/normal" in shown
@@ -63,7 +63,7 @@ def speed_lora(server: Server) -> Iterator[str]:
     path.unlink()
 
 
-def test_a_speed_lora_from_a_core_loader_changes_the_settings(server: Server, speed_lora: str) -> None:
+def test_speed_lora_of_core_loader_changes_settings(server: Server, speed_lora: str) -> None:
     prompt = example(server.client, PromptAnalyze=DUSK, ParamOptimize=AUTO)
     chooser = prompt[node_id(prompt, "LoRARecommend")]["inputs"]
     prompt["speed"] = {
@@ -76,9 +76,9 @@ def test_a_speed_lora_from_a_core_loader_changes_the_settings(server: Server, sp
     assert "20 steps, CFG 7, dpmpp_2m/karras" in settings(server, off)
 
 
-def test_a_run_tells_how_long_the_next_will_take_and_what_cannot_be_met(server: Server) -> None:
+def test_timing_is_learned_and_impossible_limit_is_named(server: Server) -> None:
     prompt = example(server.client, IntelligentSampler={"seed": 77})
-    assert server.client.run(prompt).status == "success"
+    server.client.complete(prompt)
     assert "cautious guess" not in settings(server, changed(prompt, {"ParamOptimize": {"steps": 3}}))
     hurried = changed(prompt, {"ParamOptimize": {**AUTO, "max_time_seconds": 0.01}})
     assert "the limit of 0.01 s cannot be met; the nearest plan is 8 steps at 128x128" in settings(server, hurried)

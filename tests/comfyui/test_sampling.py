@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,39 +11,14 @@ from PIL import Image
 
 from intelligence.parameters.schedules import schedule_sigmas
 
-from . import locate
+from .bench import AS_PLANNED, SETTINGS, Bench, generation, is_equal
 from .client import Client, Run
-from .sampling import AS_PLANNED, PROBE, SETTINGS, Bench
 from .server import Server
 
 
-@pytest.fixture(scope="module")
-def client(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The API of a server with the probe pack beside ours."""
-    packs = {"intelligent-generation": locate.PACK, "probe": PROBE}
-    server = Server(tmp_path_factory.mktemp("sampling"), installation, packs)
-    server.start()
-    yield server.client
-    server.stop()
-
-
 @pytest.fixture
-def bench(client: Client) -> Bench:
-    return Bench(client)
-
-
-def run(bench: Bench) -> Run:
-    found = bench.client.run(bench.prompt)
-    assert found.status == "success", found.error
-    return found
-
-
-def generation(found: Run, key: str = "ours") -> dict[str, Any]:
-    return found.outputs[f"{key}_told"]["generation"][0]
-
-
-def is_equal(found: Run, key: str = "equal") -> bool:
-    return found.outputs[key]["equal"][0]
+def bench(probed: Server) -> Bench:
+    return Bench(probed.client)
 
 
 def unguided(bench: Bench, key: str, model: list, start: float, end: float) -> list:
@@ -55,7 +28,7 @@ def unguided(bench: Bench, key: str, model: list, start: float, end: float) -> l
 
 
 @pytest.mark.parametrize("denoise", [1.0, 0.5])
-def test_a_latent_batch_with_a_mask_is_as_in_ksampler(bench: Bench, denoise: float) -> None:
+def test_latent_batch_with_mask_equals_ksampler(bench: Bench, denoise: float) -> None:
     """Three latents, of which a mask covers the left half; the last two of them again by their batch index."""
     start = bench.core("start", "euler", "normal", bench.empty(3), seed=5)
     half = bench.add("half", "SolidMask", value=1.0, width=32, height=64)
@@ -68,13 +41,13 @@ def test_a_latent_batch_with_a_mask_is_as_in_ksampler(bench: Bench, denoise: flo
         changes = {"sampler_name": "euler_ancestral", "scheduler": "karras"}
         ours = bench.ours(f"ours_{key}", changes, seed=9, latent=latent, denoise=denoise)
         bench.equal(f"equal_{key}", core, [ours, 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found, "equal_masked")
     assert is_equal(found, "equal_cut")
     assert found.outputs["equal_cut"]["shape"] == [[2, 4, 8, 8]]
 
 
-def test_every_image_is_what_its_seed_gives_alone(bench: Bench) -> None:
+def test_seeds_per_image_equal_single_runs(bench: Bench) -> None:
     changes = {"sampler_name": "euler_ancestral", "scheduler": "normal"}
     bench.ours("ours", changes, images=3, seed=5)
     bench.ours("asked", changes, images=3, seed=5, one_pass=True)
@@ -84,32 +57,32 @@ def test_every_image_is_what_its_seed_gives_alone(bench: Bench) -> None:
         core = bench.core(f"core_{index}", "euler_ancestral", "normal", bench.empty(), seed=5 + index)
         row = [bench.add(f"row_{index}", "LatentFromBatch", samples=["ours", 1], batch_index=index, length=1), 0]
         bench.equal(f"equal_{index}", core, row)
-    found = run(bench)
+    found = bench.run()
     assert all(is_equal(found, f"equal_{index}") for index in range(3))
     # One pass is refused where the sampler draws noise: the same images, and it is said.
     assert is_equal(found, "equal_asked")
     assert any("one by one" in note for note in generation(found, "asked")["notes"])
 
 
-def test_a_latent_batch_goes_in_one_pass_whatever_the_plan_was_made_for(bench: Bench) -> None:
+def test_latent_batch_shares_one_pass_under_any_plan(bench: Bench) -> None:
     """A plan for one image, three latents: nothing has to be split for memory."""
     bench.prompt["parameters"]["inputs"]["images"] = 1
     core = bench.core("core", "euler_ancestral", "normal", bench.empty(3), seed=4)
     bench.ours("ours", {"sampler_name": "euler_ancestral", "scheduler": "normal"}, latent=bench.empty(3), seed=4)
     bench.told("ours")
     bench.equal("equal", core, ["ours", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert generation(found)["notes"] == []
 
 
-def test_one_pass_is_the_same_but_for_rounding(bench: Bench) -> None:
+def test_one_pass_equals_single_runs_within_rounding(bench: Bench) -> None:
     changes = {"sampler_name": "euler", "scheduler": "normal"}
     bench.ours("ours", changes, images=3, seed=5)
     bench.ours("together", changes, images=3, seed=5, one_pass=True)
     bench.told("together")
     bench.equal("equal", ["ours", 1], ["together", 1])
-    found = run(bench)
+    found = bench.run()
     assert found.outputs["equal"]["apart"][0] < 0.02
     assert generation(found, "together")["forward_items"] == 3 * 3 * 2
     assert generation(found, "together")["seeds"] == [5, 6, 7]
@@ -119,7 +92,7 @@ SIX = {"sampler_name": "dpmpp_2m", "scheduler": "normal", "num_steps": 6}
 """Six steps, at sigmas 14.6, 5.09, 2.28, 1.16, 0.57 and 0.03."""
 
 
-def test_guidance_ends_at_the_cutoff(bench: Bench) -> None:
+def test_cfg_cutoff_ends_guidance(bench: Bench) -> None:
     bench.ours("ours", SIX, cfg_cutoff=1.0)
     bench.told("ours")
     model = unguided(bench, "late", bench.model, 0.7, 1.0)  # from sigma 0.83 on
@@ -127,7 +100,7 @@ def test_guidance_ends_at_the_cutoff(bench: Bench) -> None:
     bench.equal("equal", core, ["ours", 1])
     bench.ours("plain", SIX)
     bench.equal("plain_equal", ["plain", 1], ["ours", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert not is_equal(found, "plain_equal")
     told = generation(found)
@@ -136,48 +109,48 @@ def test_guidance_ends_at_the_cutoff(bench: Bench) -> None:
     assert told["plan"]["recommendations"]["suggested_params"]["improvements"]["cfg_cutoff_sigma"] == 1.0
 
 
-def test_guidance_in_an_interval(bench: Bench) -> None:
+def test_cfg_start_and_cutoff_limit_guidance(bench: Bench) -> None:
     bench.ours("ours", {**SIX, "improvements": {"cfg_cutoff_sigma": 1.0, "cfg_start_sigma": 7.0}}, **AS_PLANNED)
     bench.told("ours")
     model = unguided(bench, "early", unguided(bench, "late", bench.model, 0.7, 1.0), 0.0, 0.1)  # down to sigma 8.7
     core = bench.core("core", "dpmpp_2m", "normal", bench.empty(), model=model, steps=6)
     bench.equal("equal", core, ["ours", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert generation(found)["forward_items"] == 3 * 2 + 3
 
 
-def test_a_sampler_that_needs_the_negative_prompt_keeps_it(bench: Bench) -> None:
+def test_cfg_cutoff_keeps_negative_prompt_for_cfg_pp(bench: Bench) -> None:
     bench.ours("ours", {"sampler_name": "euler_cfg_pp", "scheduler": "normal"}, cfg_cutoff=1000.0)
     bench.told("ours")
     core = bench.core("core", "euler_cfg_pp", "normal", bench.empty())
     bench.equal("equal", core, ["ours", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert generation(found)["forward_items"] == 3 * 2
 
 
-def test_rescale_cfg_is_cores(bench: Bench) -> None:
+def test_rescale_cfg_equals_core(bench: Bench) -> None:
     bench.ours("ours", {"sampler_name": "euler", "scheduler": "normal", "rescale_cfg": 0.7}, **AS_PLANNED)
     rescaled = [bench.add("rescaled", "RescaleCFG", model=bench.model, multiplier=0.7), 0]
     core = bench.core("core", "euler", "normal", bench.empty(), model=rescaled)
     bench.equal("equal", core, ["ours", 1])
-    assert is_equal(run(bench))
+    assert is_equal(bench.run())
 
 
-def test_easycache_is_cores_and_its_skips_are_not_counted(bench: Bench) -> None:
+def test_easycache_equals_core_and_skips_are_not_counted(bench: Bench) -> None:
     bench.ours("ours", {"sampler_name": "euler", "scheduler": "normal", "num_steps": 10}, easycache=1.0)
     bench.told("ours")
     cached = [bench.add("cached", "EasyCache", model=bench.model, reuse_threshold=1.0), 0]
     core = bench.core("core", "euler", "normal", bench.empty(), model=cached, steps=10)
     bench.equal("equal", core, ["ours", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert 2 * 2 <= generation(found)["forward_items"] < 10 * 2
 
 
 @pytest.mark.parametrize("upstream", [True, False])
-def test_a_planned_cutoff_gives_way_to_easycache(bench: Bench, upstream: bool) -> None:
+def test_easycache_replaces_planned_cutoff(bench: Bench, upstream: bool) -> None:
     """Whether a node before ours put it on the MODEL, or the widget asks for it."""
     cached = [bench.add("cached", "EasyCache", model=bench.model, reuse_threshold=1.0), 0]
     changes = {**SIX, "improvements": {"cfg_cutoff_sigma": 1.0}}
@@ -185,10 +158,10 @@ def test_a_planned_cutoff_gives_way_to_easycache(bench: Bench, upstream: bool) -
     bench.ours("ours", changes, **{**AS_PLANNED, **own})
     core = bench.core("core", "dpmpp_2m", "normal", bench.empty(), model=cached, steps=6)
     bench.equal("equal", core, ["ours", 1])
-    assert is_equal(run(bench))
+    assert is_equal(bench.run())
 
 
-def test_easycache_is_refused_beside_a_cutoff(bench: Bench) -> None:
+def test_easycache_beside_cutoff_is_refused(bench: Bench) -> None:
     bench.ours("ours", cfg_cutoff=0.28, easycache=0.2)
     bench.told("ours")
     found = bench.client.run(bench.prompt)
@@ -197,7 +170,7 @@ def test_easycache_is_refused_beside_a_cutoff(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("steps", "denoise"), [(10, 1.0), (12, 1.0), (10, 0.5)])
-def test_align_your_steps_is_cores(bench: Bench, steps: int, denoise: float) -> None:
+def test_align_your_steps_equals_core(bench: Bench, steps: int, denoise: float) -> None:
     changes = {"sampler_name": "dpmpp_2m", "num_steps": steps, "sigmas": schedule_sigmas("ays", steps)}
     start = bench.core("start", "euler", "normal", bench.empty(), seed=5)
     bench.ours("ours", changes, latent=start, denoise=denoise)
@@ -217,21 +190,21 @@ def test_align_your_steps_is_cores(bench: Bench, steps: int, denoise: float) -> 
         sigmas=sigmas,
     )
     bench.equal("equal", [custom, 0], ["ours", 1])
-    assert is_equal(run(bench))
+    assert is_equal(bench.run())
 
 
-def test_a_limit_that_will_not_be_held_is_told_after_two_steps(bench: Bench) -> None:
+def test_time_limit_warning_comes_after_two_steps(bench: Bench) -> None:
     changes = {"sampler_name": "euler", "scheduler": "normal", "num_steps": 6}
     bench.ours("ours", {**changes, "max_time_seconds": 0.1})
     bench.told("ours")
-    found = run(bench)
+    found = bench.run()
     ((steps, text),) = found.texts
     assert "will not be held" in text
     assert text in generation(found)["notes"]
     assert steps <= 2
 
     bench.ours("ours", {**changes, "max_time_seconds": 10_000}, seed=2)
-    found = run(bench)
+    found = bench.run()
     assert found.texts == ()
     assert generation(found)["notes"] == []
 
@@ -243,18 +216,18 @@ def picture(client: Client, found: Run) -> list[np.ndarray]:
     ]
 
 
-def test_an_overflowing_vae_is_repaired(bench: Bench) -> None:
+def test_overflowing_vae_decodes_again_in_float32(bench: Bench) -> None:
     half = [bench.add("half", "ProbeVAE", vae=bench.vae, how="half"), 0]
     bench.ours("ours", vae=half)
     bench.told("ours")
     bench.add("save", "SaveImage", images=["ours", 0], filename_prefix="tests/half")
-    found = run(bench)
+    found = bench.run()
     assert generation(found)["notes"] == ["image 1: the VAE overflowed in float16; decoded again in float32"]
     (image,) = picture(bench.client, found)
     assert image.std() > 5
 
 
-def test_a_broken_vae_is_an_error(bench: Bench) -> None:
+def test_broken_vae_is_an_error(bench: Bench) -> None:
     broken = [bench.add("broken", "ProbeVAE", vae=bench.vae, how="broken"), 0]
     bench.ours("ours", vae=broken)
     bench.told("ours")
@@ -263,7 +236,7 @@ def test_a_broken_vae_is_an_error(bench: Bench) -> None:
     assert "even in float32" in found.error
 
 
-def test_a_model_that_gives_no_number_is_an_error(bench: Bench) -> None:
+def test_model_that_gives_nan_is_an_error(bench: Bench) -> None:
     broken = [bench.add("broken", "ProbeBreaks", model=bench.model, how="nan", first=2), 0]
     bench.ours("ours", model=broken)
     bench.told("ours")
@@ -272,34 +245,34 @@ def test_a_model_that_gives_no_number_is_an_error(bench: Bench) -> None:
     assert "not-a-number" in found.error
 
 
-def test_good_images_beside_a_broken_one_are_kept(bench: Bench) -> None:
+def test_good_images_beside_broken_one_are_kept(bench: Bench) -> None:
     broken = [bench.add("broken", "ProbeBreaks", model=bench.model, how="nan", first=3, end=6), 0]
     bench.ours("ours", images=3, model=broken, vae=bench.vae)
     bench.told("ours")
     bench.add("save", "SaveImage", images=["ours", 0], filename_prefix="tests/beside")
-    found = run(bench)
+    found = bench.run()
     assert generation(found)["notes"] == ["image 2: sampling gave not-a-number; not a picture"]
     first, second, third = picture(bench.client, found)
     assert second.max() == 0
     assert min(first.std(), third.std()) > 5
 
 
-def test_a_flat_latent_is_told(bench: Bench) -> None:
+def test_flat_latent_is_noted(bench: Bench) -> None:
     flat = [bench.add("flat", "ProbeBreaks", model=bench.model, how="flat"), 0]
     bench.ours("ours", model=flat)
     bench.told("ours")
-    assert generation(run(bench))["notes"] == ["image 1: the latent is flat; nothing was painted"]
+    assert generation(bench.run())["notes"] == ["image 1: the latent is flat; nothing was painted"]
 
 
 @pytest.mark.parametrize(
     ("sampler", "scheduler"),
     [("dpmpp_2m", "karras"), ("dpmpp_2m_sde", "normal"), ("uni_pc", "simple"), ("heun", "beta")],
 )
-def test_a_scouted_seed_goes_on_as_if_never_stopped(bench: Bench, sampler: str, scheduler: str) -> None:
+def test_picked_seed_equals_uninterrupted_run(bench: Bench, sampler: str, scheduler: str) -> None:
     changes = {"sampler_name": sampler, "scheduler": scheduler, "num_steps": 8}
     bench.ours("ours", changes, seed=40, scout=3)
     bench.told("ours")
-    found = run(bench)
+    found = bench.run()
     shown = found.outputs["ours"]
     assert [each["seed"] for each in shown["scouted"]] == [40, 41, 42]
     assert len(shown["images"]) == 3
@@ -311,7 +284,7 @@ def test_a_scouted_seed_goes_on_as_if_never_stopped(bench: Bench, sampler: str, 
     bench.ours("whole", changes, seed=41)
     bench.told("whole")
     bench.equal("equal", ["ours", 1], ["whole", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     picked, whole = generation(found), generation(found, "whole")
     assert picked["seeds"] == [41]
@@ -319,17 +292,17 @@ def test_a_scouted_seed_goes_on_as_if_never_stopped(bench: Bench, sampler: str, 
     assert f"which took {scouted} forward items" in picked["notes"][0]
 
 
-def test_nothing_scouted_for_these_inputs(bench: Bench) -> None:
+def test_pick_without_scouting_samples_from_start(bench: Bench) -> None:
     bench.ours("ours", {"num_steps": 4}, seed=60, scout=2, pick=1)
     bench.told("ours")
     bench.ours("whole", {"num_steps": 4}, seed=60)
     bench.equal("equal", ["ours", 1], ["whole", 1])
-    found = run(bench)
+    found = bench.run()
     assert is_equal(found)
     assert generation(found)["notes"] == ["nothing scouted is kept for these inputs: sampled from the start"]
 
 
-def test_a_pick_beyond_the_scouted_seeds_is_refused(bench: Bench) -> None:
+def test_pick_beyond_scouted_seeds_is_refused(bench: Bench) -> None:
     bench.ours("ours", scout=2, pick=3)
     bench.told("ours")
     found = bench.client.run(bench.prompt)
@@ -337,12 +310,11 @@ def test_a_pick_beyond_the_scouted_seeds_is_refused(bench: Bench) -> None:
     assert "only 2 seeds" in found.error
 
 
-def test_an_interrupt_stops_within_a_step(bench: Bench) -> None:
+def test_interrupt_stops_run_and_next_equals_ksampler(bench: Bench) -> None:
     bench.ours("ours", {"num_steps": 1000, "sampler_name": "euler"}, cfg_cutoff=0.28)
     bench.told("ours")
     queued = bench.client.queue(bench.prompt)
-    while not bench.client.get("/queue")["queue_running"]:
-        time.sleep(0.05)
+    bench.client.wait_until_running()
     time.sleep(1)
     bench.client.interrupt()
     events = [event for event, _ in bench.client.wait(queued["prompt_id"], 60)["status"]["messages"]]
@@ -352,17 +324,14 @@ def test_an_interrupt_stops_within_a_step(bench: Bench) -> None:
     core = after.core("core", "euler", "normal", after.empty(), seed=3)
     after.ours("ours", {"sampler_name": "euler", "scheduler": "normal"}, seed=3)
     after.equal("equal", core, ["ours", 1])
-    assert is_equal(run(after))
+    assert is_equal(after.run())
 
 
-def test_many_interrupts_leave_no_more_than_core_does(bench: Bench) -> None:
+def test_interrupts_leak_no_more_than_core(bench: Bench) -> None:
     """Of a MODEL that was patched core keeps a small trace of every run."""
     bench.model = [bench.add("patched", "RescaleCFG", model=bench.model, multiplier=0.0), 0]
-    bench.ours("ours", {"sampler_name": "euler", "scheduler": "normal"}, seed=7, cfg_cutoff=0.28)
-    inputs = {name: bench.prompt["ours"]["inputs"][name] for name in ("model", "positive", "negative", "vae", "plan")}
-    bench.add("interrupts", "ProbeInterrupts", **inputs, runs=30)
-    bench.equal("equal", ["ours", 1], ["interrupts", 0])
-    found = run(bench)
+    bench.interrupts(30)
+    found = bench.run()
     core, shown = (found.outputs["interrupts"][who][0] for who in ("core", "ours"))
     assert shown["interrupted"] == 30
     assert shown["most_calls"] == 2

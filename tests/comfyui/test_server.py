@@ -31,7 +31,7 @@ def pixels(server: Server, run: Run) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(server.client.view(image))).convert("RGB"))
 
 
-def test_a_prompt_becomes_a_picture_once(any_server: Server) -> None:
+def test_prompt_makes_picture_once(any_server: Server) -> None:
     prompt = text_to_image(seed=11)
     run = any_server.client.run(prompt)
     picture = pixels(any_server, run)
@@ -50,7 +50,7 @@ def test_a_prompt_becomes_a_picture_once(any_server: Server) -> None:
     assert (pixels(any_server, reseeded) != picture).any()
 
 
-def test_the_words_and_each_lora_change_the_picture(any_server: Server) -> None:
+def test_words_and_loras_change_picture(any_server: Server) -> None:
     usable = [lora.path for lora in loras.LIBRARY if lora.base is loras.SDXL]
     prompts = [
         text_to_image(seed=21),
@@ -63,7 +63,7 @@ def test_the_words_and_each_lora_change_the_picture(any_server: Server) -> None:
             assert np.abs(one - other).mean() > 1
 
 
-def test_comfyui_finds_every_tensor_it_expects(any_server: Server) -> None:
+def test_checkpoint_has_every_tensor(any_server: Server) -> None:
     before = len(any_server.log())  # other tests load LoRAs without a CLIP
     usable = next(lora.path for lora in loras.LIBRARY if lora.base is loras.SDXL)
     any_server.client.run(text_to_image(lora=usable, seed=31))
@@ -74,20 +74,20 @@ def test_comfyui_finds_every_tensor_it_expects(any_server: Server) -> None:
         assert complaint not in log
 
 
-def test_a_refused_prompt_names_the_node_and_the_input(any_server: Server) -> None:
+def test_refused_prompt_names_node_and_input(any_server: Server) -> None:
     with pytest.raises(Refused) as refused:
         any_server.client.run(changed(text_to_image(), {"KSampler": {"steps": 0}}))
     assert refused.value.status == 400
     assert "steps" in refused.value.details("sampler")
 
 
-def test_loras_are_listed_by_their_path_in_the_folder(any_server: Server) -> None:
+def test_loras_are_listed_by_relative_path(any_server: Server) -> None:
     listed = any_server.client.object_info()["LoraLoader"]["input"]["required"]["lora_name"]
     names = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
     assert set(names) == {lora.path for lora in loras.LIBRARY} | set(loras.UNUSABLE)
 
 
-def test_tensors_are_written_as_described(tmp_path: Path) -> None:
+def test_checkpoint_write_makes_described_tensors(tmp_path: Path) -> None:
     path = tmp_path / "some.safetensors"
     checkpoint.write(path, {"a.weight": (64, 100), "norm.weight": (100,), "a.bias": (64,)}, block=1000)
     tensors = load_file(path)
@@ -97,14 +97,13 @@ def test_tensors_are_written_as_described(tmp_path: Path) -> None:
     assert (tensors["a.bias"] == 0).all()
 
 
-def test_a_running_prompt_can_be_interrupted_and_the_next_one_runs(any_server: Server) -> None:
+def test_interrupt_stops_prompt_and_next_runs(any_server: Server) -> None:
     client = any_server.client
     queued = client.queue(text_to_image(seed=51, steps=1000))
-    while not client.get("/queue")["queue_running"]:
-        time.sleep(0.05)
+    client.wait_until_running()
     while client.get("/queue")["queue_running"]:  # a prompt that has only just begun forgets that it is interrupted
         client.interrupt()
         time.sleep(0.05)
     events = [event for event, _ in client.wait(queued["prompt_id"])["status"]["messages"]]
     assert events[-1] == "execution_interrupted"
-    assert client.run(text_to_image(seed=52)).status == "success"
+    client.complete(text_to_image(seed=52))

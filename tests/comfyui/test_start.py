@@ -52,7 +52,7 @@ def modules(base: Path, installation: Installation, packs: dict[str, Path]) -> s
         server.stop()
 
 
-def test_nothing_heavy_is_imported(installation: Installation, tmp_path: Path) -> None:
+def test_start_imports_nothing_heavy(installation: Installation, tmp_path: Path) -> None:
     without = modules(tmp_path / "without", installation, {})
     added = modules(tmp_path / "with", installation, {"intelligent-generation": PACK}) - without
     assert any("intelligent-generation" in name for name in added)
@@ -64,7 +64,7 @@ def names() -> list[str]:
     return [path.stem for path in (PACK / "web" / "docs").glob("*.md")]
 
 
-def test_every_node_has_help_and_tooltips(server: Server, names: list[str]) -> None:
+def test_nodes_have_help_and_tooltips(server: Server, names: list[str]) -> None:
     info = server.client.object_info()
     ours = {name: node for name, node in info.items() if node["category"] == "intelligent generation"}
     assert sorted(ours) == sorted(names)
@@ -75,7 +75,7 @@ def test_every_node_has_help_and_tooltips(server: Server, names: list[str]) -> N
                 assert options.get("tooltip"), f"{name}.{key}"
 
 
-def test_the_example_workflows_are_offered(server: Server) -> None:
+def test_example_workflows_are_offered(server: Server) -> None:
     offered = server.client.get("/workflow_templates")
     assert {"Auto text to image", "Suggestions only"} <= set(offered["intelligent-generation"])
     for name in offered["intelligent-generation"]:

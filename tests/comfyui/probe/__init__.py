@@ -8,7 +8,7 @@ import weakref
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import memory, sampling
+from . import memory_probes, sampler_probes
 
 AnyType = io.Custom("*")
 MADE = []
@@ -88,7 +88,15 @@ class ProbeAlive(io.ComfyNode):
 
 class Extension(ComfyExtension):
     async def get_node_list(self):
-        return [ProbeModel, ProbeStack, ProbeStacker, ProbeSplit, ProbeAlive, *memory.NODES, *sampling.NODES]
+        return [
+            ProbeModel,
+            ProbeStack,
+            ProbeStacker,
+            ProbeSplit,
+            ProbeAlive,
+            *memory_probes.NODES,
+            *sampler_probes.NODES,
+        ]
 
 
 def comfy_entrypoint():
