@@ -115,7 +115,6 @@ def choose_improvements(
     named = {name: given[name] for name in IMPROVEMENTS if name in given}
     if named:
         improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
-        improvements.check()
         chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())
         reasons["guidance"] = Reason.of("guidance", Source.USER, ParameterMessage.USER, value=chosen, chosen=chosen)
         return replace(choice, improvements=improvements)

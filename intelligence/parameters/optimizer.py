@@ -108,8 +108,8 @@ class ParameterOptimizer:
             "batch_size": given.get("batch_size", request.images),
             "rescale_cfg": given.get("rescale_cfg", profile.rescale_cfg),
         }
-        _parameters(choice, **settings).check()
-        choice = choose_improvements(replace(choice, cfg=float(choice.cfg)), profile, given, reasons)
+        _parameters(choice, **settings)  # refuses impossible overrides before anything is computed from them
+        choice = choose_improvements(choice, profile, given, reasons)
 
         resources = request.resources or self.memory.detect_resources()
         unet_gb = (request.weights_gb or {}).get("unet")
@@ -139,7 +139,7 @@ class ParameterOptimizer:
         took = estimate(choice)
         if "time" not in reasons:
             reasons["time"] = _time_reason(took, request.images, resources.name)
-        parameters = _parameters(
+        return _parameters(
             choice,
             **settings,
             estimated_time_seconds=took.seconds,
@@ -157,8 +157,6 @@ class ParameterOptimizer:
             timing_key=key,
             decode_items=speed.decode_items(choice.work(request.images)),
         )
-        parameters.check()
-        return parameters
 
     def estimate(self, parameters: OptimizedParameters, items: int) -> TimeEstimate:
         """Return how long a run with `parameters` takes on the device that they were chosen for, with `items` forward
