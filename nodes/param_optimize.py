@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.samplers
@@ -10,8 +9,6 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
-from ..intelligence.errors import InvalidInputError
-from ..intelligence.models import ModelEvidence
 from .host.server_planner import planner
 from .node_schema import (
     AUTO,
@@ -29,11 +26,6 @@ from .node_schema import (
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import PromptRecommendations
     from ..intelligence.prompt import PromptAnalysis
-
-NOT_CROSSED = (
-    "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
-    "would get other LoRAs than their explanation names. Set `variations` to 1 here or in LoRA Recommend."
-)
 
 
 class ParamOptimize(io.ComfyNode):
@@ -104,7 +96,7 @@ class ParamOptimize(io.ComfyNode):
                     default=1,
                     min=1,
                     max=16,
-                    tooltip="Try this many neighbouring settings: what hangs on `parameters` runs once for each.",
+                    tooltip="Try this many neighbouring settings; everything downstream runs once per variation.",
                     **advanced(),
                 ),
                 family_input("as LoRA Recommend has it, else told from how it samples, its header and its name."),
@@ -140,44 +132,32 @@ class ParamOptimize(io.ComfyNode):
         variations: int,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.batch import parameter_variants
-        from ..intelligence.generation.explanation import as_text, explain
-        from ..intelligence.generation.stages import PromptRecommendations
-        from ..intelligence.prompt import PromptAnalysis
+        from ..intelligence.generation.settings_request import SettingsRequest, settings_report
         from .host import device_memory, model_evidence, sampler_run
 
-        if isinstance(recommendations, PromptAnalysis):
-            recommendations = PromptRecommendations(
-                recommendations, [], prompt=recommendations.text, negative_prompt=recommendations.negative_prompt
-            )
-        if variations > 1 and recommendations.variants > 1:
-            raise InvalidInputError(NOT_CROSSED.format(sets=recommendations.variants))
-        evidence = recommendations.model or ModelEvidence()
-        if model is not None:
-            evidence = model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
-        recommendations = planner().identified(recommendations, evidence, named_family(model_family))
-        widgets = {
-            "num_steps": steps,
-            "guidance_scale": cfg,
-            "sampler_name": sampler,
-            "scheduler": scheduler,
-            "width": width,
-            "height": height,
-        }
-        chosen = planner().parametrize(
-            recommendations,
+        request = SettingsRequest(
             GenerationConstraints(max_time_seconds or None, max_vram_gb or None, Priority(priority)),
-            overrides={name: value for name, value in widgets.items() if value not in (0, AUTO)},
-            images=images,
-            aspect=aspect,
-            resources=device_memory.resources(model),
-            weights_gb=None if model is None else device_memory.weights_gb(model),
+            {
+                "num_steps": steps,
+                "guidance_scale": cfg,
+                "sampler_name": sampler,
+                "scheduler": scheduler,
+                "width": width,
+                "height": height,
+            },
+            images,
+            aspect,
+            variations,
+            named_family(model_family),
+            device_memory.resources(model),
+            None if model is None else device_memory.weights_gb(model),
         )
-        ui = {"text": [as_text(replace(explain(chosen), lora_reasoning={}))]}
+        known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
+        variants = request.choose(planner(), recommendations, known)
+        ui = {"text": [settings_report(variants[0])]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
-        variants = parameter_variants(planner(), chosen, variations)
-        first = chosen.suggested_params
+        first = variants[0].suggested_params
         return io.NodeOutput(
             variants,
             first.num_steps,

@@ -1,0 +1,68 @@
+"""Sampling settings as a user asks for them: budgets, settings that are filled in, and how many to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..config import GenerationConstraints, require
+from ..memory import Resources
+from ..models import Family, ModelEvidence
+from ..prompt import PromptAnalysis
+from .batch import parameter_variants
+from .explanation import as_text, explain
+from .planner import Planner
+from .stages import PromptRecommendations, Recommendations
+
+AUTO = "auto"
+
+NOT_CROSSED = (
+    "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
+    "would get other LoRAs than their explanation names. Set `variations` to 1 here or in LoRA Recommend."
+)
+
+
+@dataclass(frozen=True)
+class SettingsRequest:
+    """What decides over settings beside the recommendations and the model."""
+
+    constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Setting → value that wins over every choice; 0 and `auto`: to be chosen. See `parameters.request.OVERRIDES`."""
+    images: int = 1
+    aspect: str = AUTO
+    variations: int = 1
+    """Neighbouring settings to compare."""
+    family: Family = Family.UNKNOWN
+    """Set by the user; UNKNOWN: as set before, else told from the model."""
+    resources: Resources | None = None
+    """The machine; None: detected."""
+    weights_gb: Mapping[str, float] | None = None
+    """Stage → GiB of the model's weights; None: unknown."""
+
+    def choose(
+        self, planner: Planner, story: PromptRecommendations | PromptAnalysis, model: ModelEvidence | None = None
+    ) -> list[Recommendations]:
+        """Return the recommendations with settings, the best first; `model` None: what `story` knows of it.
+
+        Raises InvalidInputError for a setting that cannot be used, and for variations of several sets of LoRAs.
+        """
+        if isinstance(story, PromptAnalysis):
+            story = PromptRecommendations(story, [], prompt=story.text, negative_prompt=story.negative_prompt)
+        require(self.variations == 1 or story.variants == 1, NOT_CROSSED.format(sets=story.variants))
+        chosen = planner.parametrize(
+            planner.identified(story, model or story.model or ModelEvidence(), self.family),
+            self.constraints,
+            overrides={name: value for name, value in self.settings.items() if value not in (0, AUTO)},
+            images=self.images,
+            aspect=self.aspect,
+            resources=self.resources,
+            weights_gb=self.weights_gb,
+        )
+        return parameter_variants(planner, chosen, self.variations)
+
+
+def settings_report(recommendations: Recommendations) -> str:
+    """Return the explanation of the settings, without that of each LoRA."""
+    return as_text(replace(explain(recommendations), lora_reasoning={}))
