@@ -1,6 +1,6 @@
-"""The pack's nodes, as ComfyUI sees them.
+"""The pack's nodes for ComfyUI.
 
-ComfyUI's start loads their schemas alone: what a node needs to run is imported when it runs.
+ComfyUI's start loads only their schemas: each node imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class IntelligentGeneration(ComfyExtension):
 
 
 def load_extension() -> IntelligentGeneration:
-    """The extension object that ComfyUI asks for (0.8.0 does not call `on_load`)."""
+    """Return the extension for ComfyUI, its routes registered: 0.8.0 does not call `on_load`."""
     routes.register()
     _warn_of_taken_ids()
     return IntelligentGeneration()

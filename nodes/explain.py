@@ -1,4 +1,4 @@
-"""Explain: any object of the way → words."""
+"""Explain: the object of any stage → words."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ class Explain(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 AnyStageType.Input(
-                    "generation", tooltip="A generation, or any earlier object: plan, parameters, recommendations …"
+                    "generation",
+                    tooltip="A generation, or an earlier node's output: plan, parameters, recommendations, analysis.",
                 )
             ],
             outputs=[
                 io.String.Output("summary", tooltip="One line."),
-                io.String.Output("json", tooltip="The whole story as JSON."),
+                io.String.Output("json", tooltip="The whole object as JSON."),
             ],
         )
 

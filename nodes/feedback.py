@@ -1,4 +1,4 @@
-"""Feedback: stars → the ratings that later choices learn from."""
+"""Feedback: stars → ratings, from which later choices learn."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ class Feedback(io.ComfyNode):
                     max=5,
                     tooltip="1 to 5 stars; 0: not yet. Counts only for a generation that existed before this run.",
                 ),
-                io.String.Input(
-                    "comments", default="", multiline=True, tooltip="What was good or bad. May stay empty."
-                ),
+                io.String.Input("comments", default="", multiline=True, tooltip="What was good or bad; may be empty."),
             ],
             outputs=[],
         )
@@ -58,22 +56,12 @@ class Feedback(io.ComfyNode):
         generation: Generation | None = None,
         images: Any = None,
     ) -> io.NodeOutput:
-        target = generation_id.strip() or (generation.id if generation else "")
-        ids = list(generation.image_ids) if generation and not generation_id.strip() else [target]
-        text = _store(target, rating, comments)
+        from ..intelligence.generation.rating import rate_in_run
+
+        named = generation_id.strip()
+        target = named or (generation.id if generation else "")
+        ids = list(generation.image_ids) if generation and not named else [target]
+        context = get_executing_context()
+        text = rate_in_run(planner().learning, target, rating, comments, context.prompt_id if context else "")
         ui: dict[str, list[Any]] = {"text": [text], "feedback": [{"generation_id": target, "image_ids": ids}]}
         return io.NodeOutput(ui=ui)
-
-
-def _store(target: str, rating: int, comments: str) -> str:
-    if not target:
-        raise ValueError("Feedback: link a generation, or give the generation_id of an earlier one.")
-    if not rating:
-        return f"Not rated yet: {target}"
-    learning = planner().learning
-    stored = learning.get_generation(target)
-    context = get_executing_context()
-    if context and stored.run_id == context.prompt_id:
-        return f"Not counted: {target} was made in this very run. Look at it, then set the rating and queue again."
-    learning.record_feedback(target, rating, comments)
-    return f"Rated {rating} of 5: {target}"

@@ -77,9 +77,7 @@ class LoRARecommend(io.ComfyNode):
                     step=0.05,
                     tooltip="How sure the choice must be, 0 to 1. No LoRA is better than a wrong one.",
                 ),
-                io.Boolean.Input(
-                    "allow_style_mixing", default=False, tooltip="Whether LoRAs of several styles may be combined."
-                ),
+                io.Boolean.Input("allow_style_mixing", default=False, tooltip="Allow LoRAs of several styles at once."),
                 io.Boolean.Input(
                     "quality_tags",
                     default=True,
@@ -90,25 +88,27 @@ class LoRARecommend(io.ComfyNode):
                     default=1,
                     min=1,
                     max=16,
-                    tooltip="Try this many sets of LoRAs: everything after this node runs once for each.",
+                    tooltip="Try this many sets of LoRAs: everything downstream runs once per variation.",
                     **advanced(),
                 ),
                 LoraStackType.Input(
-                    "lora_stack", optional=True, tooltip="LoRAs from another pack's stacker, applied in any case."
+                    "lora_stack", optional=True, tooltip="LoRAs from another pack's stacker; always applied."
                 ),
-                family_input("told from how it samples, its header and its name. Param Optimize takes it over."),
+                family_input("from how it samples, its header and its name. Param Optimize uses the same."),
             ],
             outputs=[
                 io.Model.Output("MODEL", is_output_list=True, tooltip="With the LoRAs applied."),
                 io.Clip.Output("CLIP", is_output_list=True, tooltip="With the LoRAs applied."),
                 io.String.Output("prompt", is_output_list=True, tooltip="With trigger words and quality tags."),
-                io.String.Output("negative", is_output_list=True, tooltip="The negative prompt, likewise."),
+                io.String.Output(
+                    "negative", is_output_list=True, tooltip="The negative prompt, with the family's own additions."
+                ),
                 RecommendationsType.Output("recommendations", is_output_list=True, tooltip="For Param Optimize."),
                 LoraStackType.Output(
                     "LORA_STACK",
                     is_output_list=True,
                     tooltip="The same choice for another pack's loader. Already applied to MODEL here: "
-                    "never apply it again to that one.",
+                    "do not apply it to that MODEL again.",
                 ),
             ],
         )

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from ..intelligence.generation.stages import Recommendations
 
 TILE_SIZES = {"auto": None, "whole": 0, "256": 256, "512": 512, "768": 768, "1024": 1024}
-"""Widget → side of a VAE tile in pixels; None: chosen by the plan."""
+"""Widget → side of a VAE tile in pixels; 0: no tiles; None: chosen by the plan."""
 
 
 class MemoryPlan(io.ComfyNode):
-    """Fits the job onto the device: VAE tiles, forward batches, and what is predicted."""
+    """Fits the run onto the device: weights, VAE tiles and forward batches."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -28,19 +28,19 @@ class MemoryPlan(io.ComfyNode):
             display_name="Memory Plan",
             category=CATEGORY,
             description="Predicts what the run needs and fits it onto your device: VAE tiles and forward batches. "
-            "Says so before it starts when it cannot fit.",
+            "Tells you before it starts when it cannot fit.",
             search_aliases=["vram", "memory", "out of memory", "offload", "tiled", "intelligent"],
             has_intermediate_output=True,
             inputs=[
                 io.Model.Input("model", tooltip="The model that will sample."),
-                io.Vae.Input("vae", tooltip="The VAE that will decode: its decode is the peak."),
+                io.Vae.Input("vae", tooltip="The VAE that will decode; decoding often needs the most memory."),
                 ParametersType.Input("parameters", tooltip="From Param Optimize."),
                 io.Combo.Input(
                     "strategy",
                     options=[strategy.value.lower() for strategy in OffloadStrategy],
                     default="auto",
-                    tooltip="Where the weights live. auto: as many on the device as there is room for. With ComfyUI's "
-                    "dynamic VRAM they are left alone.",
+                    tooltip="Where the weights are. auto: as many on the device as fit. ComfyUI's dynamic VRAM places "
+                    "them itself.",
                 ),
                 io.Combo.Input(
                     "tile_size",

@@ -1,4 +1,4 @@
-"""Link types of the pack, and what smooths over the supported ComfyUI versions."""
+"""Link types of the pack, and helpers for schemas that all supported ComfyUI versions accept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..intelligence.models import Family
 CATEGORY = "intelligent generation"
 
 AUTO = "auto"
-"""What widgets show while the pack decides."""
+"""Value of a widget that leaves the choice to the pack."""
 
 PromptAnalysisType = io.Custom("PROMPT_ANALYSIS")
 RecommendationsType = io.Custom("LORA_RECOMMENDATIONS")
@@ -27,7 +27,7 @@ AnyStageType = io.Custom("GENERATION,MEMORY_PLAN,GENERATION_PARAMETERS,LORA_RECO
 
 
 class _AnyOptions(list):
-    """A combo's options that link to any combo: other packs replace the core lists by longer ones."""
+    """Options of a combo output that links to any combo: other packs replace the core lists by longer ones."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, (list, str))
@@ -45,7 +45,7 @@ _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 
 def schema(**fields: Any) -> io.Schema:
-    """`io.Schema` without the fields that this ComfyUI does not know yet (0.8.0: `search_aliases`)."""
+    """Return an `io.Schema` without fields that this ComfyUI does not know (0.8.0: `search_aliases`)."""
     return io.Schema(**{name: value for name, value in fields.items() if name in _SCHEMA_FIELDS})
 
 
@@ -53,22 +53,22 @@ _HAS_ADVANCED = "advanced" in inspect.signature(io.Input.__init__).parameters
 
 
 def advanced() -> dict[str, bool]:
-    """Keyword for inputs that are shown on request only, where this ComfyUI knows it (not in 0.8.0)."""
+    """Return the keyword of inputs that are shown only on request, where this ComfyUI has it (0.8.0 has not)."""
     return {"advanced": True} if _HAS_ADVANCED else {}
 
 
-def family_input(what: str) -> Any:
-    """The widget with which the user says what kind of checkpoint it is; `what` it means for the node."""
+def family_input(automatic: str) -> Any:
+    """Return the widget in which the user names the kind of checkpoint; `automatic` describes `auto` in its tooltip."""
     return io.Combo.Input(
         "model_family",
         options=[AUTO, *(family.value for family in Family if family is not Family.UNKNOWN)],
         default=AUTO,
         optional=True,
-        tooltip=f"What kind of checkpoint this is. auto: {what}",
+        tooltip=f"The kind of checkpoint. auto: {automatic}",
         **advanced(),
     )
 
 
 def named_family(model_family: str) -> Family:
-    """What the widget says; UNKNOWN: nothing."""
+    """Return the family that the widget names; UNKNOWN for `auto`."""
     return Family.UNKNOWN if model_family == AUTO else Family(model_family)

@@ -9,7 +9,7 @@ from .node_schema import CATEGORY, PromptAnalysisType, advanced, schema
 
 
 class PromptAnalyze(io.ComfyNode):
-    """Reads a prompt: grammar, concepts, intent."""
+    """Reads a prompt: its grammar, concepts and intent."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -34,22 +34,18 @@ class PromptAnalyze(io.ComfyNode):
                     dynamic_prompts=True,
                     default="",
                     placeholder="what it should not show",
-                    tooltip="What the picture should not show. May stay empty.",
+                    tooltip="What the picture should not show; may be empty.",
                 ),
                 io.Combo.Input(
                     "analyzer",
                     options=["rules", "ollama"],
                     default="rules",
                     tooltip="rules: instant, on this machine, always the same. ollama: also asks the Ollama server "
-                    "of the pack's configuration, and falls back to rules when it does not answer.",
+                    "in the pack's config.json, and falls back to rules when it does not answer.",
                     **advanced(),
                 ),
             ],
-            outputs=[
-                PromptAnalysisType.Output(
-                    "analysis", display_name="analysis", tooltip="What was understood, for LoRARecommend."
-                )
-            ],
+            outputs=[PromptAnalysisType.Output("analysis", display_name="analysis", tooltip="For LoRA Recommend.")],
         )
 
     @classmethod

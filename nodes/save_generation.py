@@ -1,4 +1,4 @@
-"""SaveGeneration: images on disk, with their story inside."""
+"""SaveGeneration: images → files that hold the generation."""
 
 from __future__ import annotations
 
