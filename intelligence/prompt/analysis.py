@@ -68,6 +68,10 @@ class ConceptCategory(StrEnum):
     TECHNICAL = "technical"
 
 
+FINISH = (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
+"""Categories that say how a picture is made, not what it shows."""
+
+
 @dataclass(frozen=True)
 class Segment:
     """A run of prompt text with one attention weight."""
@@ -129,8 +133,5 @@ class PromptAnalysis(Record):
     def shown_concepts(self) -> tuple[str, ...]:
         """Concepts of what the picture shows, without quality and technical words; ratings are kept under them."""
         return tuple(
-            concept
-            for category, concepts in self.concepts.items()
-            if category not in (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
-            for concept in concepts
+            concept for category, concepts in self.concepts.items() if category not in FINISH for concept in concepts
         )

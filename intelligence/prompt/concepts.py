@@ -1,4 +1,4 @@
-"""The noun phrases of a prompt, sorted into categories; in English where the prompt is Spanish."""
+"""Sort the noun phrases of a prompt into categories; in English where the prompt is Spanish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
-from .vocabulary import Match, Vocabulary
+from .phrases import Clause, Phrases
+from .rules import negates
+from .vocabulary import Match
 from .words import singular
 
 _MAX_CONCEPT_WORDS = 5
@@ -17,33 +19,41 @@ _THINGS = (ConceptCategory.CHARACTER, ConceptCategory.CONTENT, ConceptCategory.S
 _Word = tuple[str, ConceptCategory | None]
 
 
-def noun_phrases(
-    piece: Sequence[str], matches: dict[int, Match], words: Vocabulary, language: str
-) -> Iterator[tuple[ConceptCategory, str]]:
-    """The noun phrases of one piece: runs between function words, split where the category changes."""
-    spanish = language == "es"
-    function_words = words.function_words[language]
+def read_concepts(phrases: Phrases) -> dict[ConceptCategory, tuple[str, ...]]:
+    """Return the prompt's concepts per category, each once, in the order of the prompt."""
+    found: dict[ConceptCategory, dict[str, None]] = {category: {} for category in ConceptCategory}
+    for clause in phrases.clauses:
+        for run in _runs(clause, phrases):
+            for category, phrase in _by_category(run):
+                found[category][phrase] = None
+    return {category: tuple(concepts) for category, concepts in found.items() if concepts}
+
+
+def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
+    """The words between function words, without those that are negated."""
+    words, terms, matches = clause.piece.words, clause.piece.terms, clause.phrases
+    vocabulary, spanish = phrases.vocabulary, phrases.language == "es"
+    function_words = vocabulary.function_words[phrases.language]
     run: list[_Word] = []
     noun = 0  # where the last noun of a Spanish run begins, with all that was put before it
     position, negated = 0, False
-    while position < len(piece):
-        match = matches.get(position)
-        word = piece[position]
-        adjective = words.spanish_adjectives.get(singular(word)) if spanish else None
+    while position < len(words):
+        match, word = matches.get(position), words[position]
+        adjective = vocabulary.spanish_adjectives.get(terms[position]) if spanish else None
         if match is not None and not (adjective and match.end == position + 1 and _qualifies(match, run)):
-            run.append((_as_written(match, piece), match.meaning.category))
+            run.append((_as_written(match, words), match.meaning.category))
             noun = len(run) - 1
             position = match.end
         elif adjective:
             run.insert(noun if run else 0, (adjective, None))
             position += 1
         elif spanish and word == "de" and _joins(run, matches.get(position + 1)):
-            run.insert(noun, (_as_written(matches[position + 1], piece), None))
+            run.insert(noun, (_as_written(matches[position + 1], words), None))
             position = matches[position + 1].end
         elif word in function_words:
             if not negated:
-                yield from _by_category(run)
-            negated = word in words.lists.negating_words or (negated and not run)
+                yield run
+            negated = negates(word, vocabulary.lists) or (negated and not run)
             run, noun = [], 0
             position += 1
         else:
@@ -51,7 +61,7 @@ def noun_phrases(
             noun = len(run) - 1
             position += 1
     if not negated:
-        yield from _by_category(run)
+        yield run
 
 
 def _as_written(match: Match, piece: Sequence[str]) -> str:
@@ -62,7 +72,7 @@ def _as_written(match: Match, piece: Sequence[str]) -> str:
 
 
 def _qualifies(match: Match, run: Sequence[_Word]) -> bool:
-    """Whether a Spanish word that could also stand alone tells of the noun before it: `robot gigante`."""
+    """Whether a Spanish word that could also stand alone describes the noun before it: `robot gigante`."""
     return bool(run) and run[-1][1] is not None and match.meaning.category not in _ALONE
 
 

@@ -9,10 +9,11 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..config import MAX_LORA_STRENGTH
 from .analysis import LoRATag, Segment
+from .prompt_messages import PromptMessage
 
 NESTED_WEIGHT = 1.1
 """What a pair of parentheses without a number multiplies the weight by."""
@@ -64,8 +65,16 @@ def parse(prompt: str) -> Parsed:
     if dropped:
         segments = _respan(segments, pieces)
     if any(run == ("", "") for segment in segments for run in split_embeddings(segment.text)):
-        notes.append("ComfyUI cannot encode “embedding:” without a name; remove it")
+        notes.append(str(PromptMessage.EMBEDDING_NAMELESS))
     return Parsed(text, segments, tags, (*notes, *_literal_notes(text)))
+
+
+def finite_weights(parsed: Parsed) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
+    """Return the segments with weights that JSON can hold (1 where one is infinite or NaN), and the notes."""
+    if all(math.isfinite(segment.weight) for segment in parsed.segments):
+        return parsed.segments, parsed.notes
+    segments = tuple(s if math.isfinite(s.weight) else replace(s, weight=1.0) for s in parsed.segments)
+    return segments, (*parsed.notes, str(PromptMessage.WEIGHT_NOT_FINITE))
 
 
 def strip_lora_tags(prompt: str) -> str:
@@ -200,9 +209,9 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
         tags.append(LoRATag(name, model, clamped[1] if len(clamped) > 1 else None, match.span()))
     notes = []
     if unusable:
-        notes.append(f"Not a LoRA tag of the form <lora:name:strength>, dropped: {_some(unusable)}")
+        notes.append(PromptMessage.LORA_TAG_DROPPED.format(tags=_some(unusable)))
     if bounded:
-        notes.append(f"Strength bounded to ±{MAX_LORA_STRENGTH:g}: {_some(bounded)}")
+        notes.append(PromptMessage.LORA_STRENGTH_BOUNDED.format(limit=MAX_LORA_STRENGTH, tags=_some(bounded)))
     return tuple(tags), spans, notes
 
 
@@ -274,4 +283,4 @@ def _literal_notes(text: str) -> list[str]:
         found.append("scheduling [a:b:0.5]")
     if len(scheduled) < len(bodies):
         found.append("[brackets]")
-    return [f"ComfyUI reads {name} literally, as words of the prompt" for name in found]
+    return [PromptMessage.READ_LITERALLY.format(syntax=name) for name in found]

@@ -11,8 +11,9 @@ from typing import Any
 
 from ..config import OllamaConfig
 from ..errors import install_command
-from ..records import Reason
+from ..records import Reason, Source
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, PromptAnalysis
+from .prompt_messages import PromptMessage
 
 MAX_PROMPT_CHARACTERS = 8_000
 """What is sent of a longer prompt."""
@@ -41,23 +42,27 @@ def enrich(analysis: PromptAnalysis, config: OllamaConfig) -> PromptAnalysis:
     try:
         answer = _ask(analysis.text, config)
     except _Unusable as error:
-        return replace(analysis, notes=(*analysis.notes, f"Ollama was left out: {error}"))
+        return replace(analysis, notes=(*analysis.notes, PromptMessage.OLLAMA_LEFT_OUT.format(cause=error)))
     concepts, added = _more_concepts(analysis.concepts, answer)
     intent = _filled(analysis.intent, answer)
     reasons = list(analysis.reasons)
     if added:
-        reasons.append(Reason("concepts", f"{config.model} (Ollama) added {', '.join(added)}", _CONFIDENCE))
-    if intent != analysis.intent:
-        reasons.append(
-            Reason(
-                "intent",
-                f"{config.model} (Ollama) reads it as {intent.artistic_style}, {intent.content_type}",
-                _CONFIDENCE,
-            )
-        )
+        reasons.append(_reason("concepts", PromptMessage.OLLAMA_CONCEPTS, config, concepts=", ".join(added)))
+    if intent.artistic_style is not analysis.intent.artistic_style:
+        style = intent.artistic_style.value
+        reasons.append(_reason("style", PromptMessage.OLLAMA_STYLE, config, value=style, style=style))
+    if intent.content_type is not analysis.intent.content_type:
+        content = intent.content_type.value
+        reasons.append(_reason("content", PromptMessage.OLLAMA_CONTENT, config, value=content, content=content))
     return replace(
         analysis, concepts=concepts, intent=intent, reasons=tuple(reasons), analyzer=f"rules + ollama:{config.model}"
     )
+
+
+def _reason(
+    setting: str, message: PromptMessage, config: OllamaConfig, *, value: str | None = None, **arguments: str
+) -> Reason:
+    return Reason.of(setting, Source.PROMPT, message, value=value, weight=_CONFIDENCE, model=config.model, **arguments)
 
 
 class _Unusable(Exception):

@@ -108,20 +108,20 @@ class Vocabulary:
     """Per language (`en`, `es`), words that separate phrases."""
     lists: WordLists = field(default_factory=WordLists)
 
-    def find(self, words: Sequence[str], language: str = "en", *, misspelt: bool = True) -> list[Match]:
-        """The phrases in `words` (terms), longest first, none overlapping another; Spanish ones where it is Spanish.
+    def find(self, terms: Sequence[str], language: str = "en", *, misspelt: bool = True) -> dict[int, Match]:
+        """Return the phrases in `terms` by the position where they begin: the longest there, none overlapping another.
 
-        English words may be `misspelt`.
+        Spanish phrases are known in Spanish (`es`) only; English words may be `misspelt`.
         """
         books = (self.spanish, self.english, self.names) if language == "es" else (self.english, self.names)
-        found: list[Match] = []
+        found: dict[int, Match] = {}
         position = 0
-        while position < len(words):
-            match = self._at(words, position, books) or self._guess(
-                words[position], position, misspelt and language == "en"
+        while position < len(terms):
+            match = self._at(terms, position, books) or self._guess(
+                terms[position], position, misspelt and language == "en"
             )
             if match:
-                found.append(match)
+                found[position] = match
             position = match.end if match else position + 1
         return found
 

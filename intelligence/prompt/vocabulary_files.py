@@ -193,7 +193,7 @@ def _inherit(english: Phrasebook) -> None:
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
     """What an English phrase means: what its last part with a content shows, in the style of any of its parts."""
-    found = [match.meaning for match in vocabulary.find(terms(phrase), misspelt=False)]
+    found = [match.meaning for match in vocabulary.find(terms(phrase), misspelt=False).values()]
     if not found:
         return Meaning(phrase, ConceptCategory.CONTENT)
     said = max(reversed(found), key=lambda meaning: (bool(meaning.content), bool(meaning.styles)))

@@ -144,7 +144,7 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     ]
     texts = [*texts[: MAX_TRIGGER_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
     for text, weight in texts:
-        for match in known.find(terms(text[:MAX_TEXT])):
+        for match in known.find(terms(text[:MAX_TEXT])).values():
             for style, strength in match.meaning.styles:
                 votes[style] += weight * strength  # type: ignore[assignment]
     best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)

@@ -1,0 +1,259 @@
+"""Decide what the picture mainly shows, by the rules of three tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from .analysis import ConceptCategory, ContentType
+from .mentions import Mention
+from .phrases import Phrases
+from .rules import PEOPLE
+from .vocabulary import WordLists
+from .votes import Verdict, Votes
+
+_THRESHOLD = 0.1
+_LATER_LOSS = 0.12
+"""How much each earlier mention takes from the later ones."""
+_FIRST_DETAIL, _FURTHER_DETAIL, _MAX_DETAILS = 0.35, 0.2, 0.95
+"""Weight of hair, clothes, poses or `she` for a person whom nothing else names: of the first, each other, and all."""
+_PERSONS = PEOPLE | {ContentType.PORTRAIT}
+_COUNTED_PEOPLE = ("1girl", "1boy")
+_CONTENT_WEIGHT = {
+    ContentType.CHARACTER: 1.0,
+    ContentType.PORTRAIT: 1.3,
+    ContentType.GROUP: 1.1,
+    ContentType.ANIMAL: 1.0,
+    ContentType.LANDSCAPE: 0.8,
+    ContentType.ARCHITECTURE: 0.9,
+    ContentType.INTERIOR: 0.95,
+    ContentType.OBJECT: 0.8,
+    ContentType.FOOD: 0.9,
+    ContentType.VEHICLE: 0.95,
+    ContentType.ABSTRACT: 0.9,
+}
+"""People in a picture are its content, wherever they are."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the conditions of the rules look at."""
+
+    mentions: tuple[Mention, ...]
+    has_pronoun: bool
+    """Whether a person is only called he or she."""
+    is_sentence: bool
+    """Whether there are function words."""
+    lists: WordLists
+
+
+class Weight(NamedTuple):
+    """A row of MENTION_WEIGHTS."""
+
+    condition: Callable[[Mention], bool]
+    factor: float
+    example: str
+
+
+class VoteRule(NamedTuple):
+    """A row of VOTE_RULES."""
+
+    evidence: Callable[[Scene], list[str]]
+    """The phrases that make the rule apply; none: it does not."""
+    effect: Callable[[Votes[ContentType], Scene, list[str]], None]
+    example: str
+
+
+class ViewRule(NamedTuple):
+    """A row of VIEW_RULES."""
+
+    content: ContentType
+    """The content that has won so far."""
+    evidence: Callable[[Scene], list[str]]
+    effect: Callable[[Votes[ContentType], Verdict[ContentType], list[str]], Verdict[ContentType]]
+    example: str
+
+
+def read_content(mentions: tuple[Mention, ...], phrases: Phrases) -> Verdict[ContentType]:
+    """Return what the picture mainly shows, with the phrases that say so."""
+    scene = Scene(mentions, phrases.has_pronoun, phrases.function_word_count > 0, phrases.vocabulary.lists)
+    votes = _votes_of_mentions(mentions)
+    for rule in VOTE_RULES:
+        if evidence := rule.evidence(scene):
+            rule.effect(votes, scene, evidence)
+    verdict = votes.winner(ContentType.UNSPECIFIED, _THRESHOLD)
+    for view in VIEW_RULES:
+        if verdict.kind is view.content and (evidence := view.evidence(scene)):
+            return view.effect(votes, verdict, evidence)
+    return verdict
+
+
+def _votes_of_mentions(mentions: Sequence[Mention]) -> Votes[ContentType]:
+    votes: Votes[ContentType] = Votes()
+    order = 0
+    for mention in mentions:
+        if mention.meaning.content:
+            weight = max(0.0, mention.weight) / (1 + _LATER_LOSS * order)
+            for row in MENTION_WEIGHTS:
+                if row.condition(mention):
+                    weight *= row.factor
+            several = mention.plural and ContentType.CHARACTER in mention.meaning.content  # `girls` are a group
+            for content in (ContentType.GROUP,) if several else mention.meaning.content:
+                _vote(votes, content, weight, mention.meaning.phrase)
+            order += not mention.modifier
+    return votes
+
+
+def _vote(votes: Votes[ContentType], content: ContentType, weight: float, phrase: str) -> None:
+    votes.add(content, weight * _CONTENT_WEIGHT[content], phrase)
+
+
+def _details(scene: Scene) -> dict[str, Mention | None]:
+    """What is said of a person: hair, clothes, poses, `she` (None)."""
+    found: dict[str, Mention | None] = {"person": None} if scene.has_pronoun else {}
+    thing = -1  # index of the last piece that named something else
+    for mention in scene.mentions:
+        meaning = mention.meaning
+        detail = meaning.category is ConceptCategory.CHARACTER or meaning.folded in scene.lists.person_views
+        if meaning.content:
+            thing = mention.clause
+        elif detail and mention.weight > 0 and not (thing == mention.clause and meaning.phrase.endswith("ing")):
+            found.setdefault(meaning.phrase, mention)
+    return found
+
+
+def _unworn_clothes(scene: Scene) -> list[str]:
+    """Details that are all clothes, in a sentence that opens with them: nobody wears them."""
+    details = _details(scene)
+    shown = (m for m in scene.mentions if m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER)
+    first = next((mention for mention in shown if not mention.modifier), None)
+    if first is None or first.adjunct or not first.meaning.garment or not scene.is_sentence:
+        return []
+    return list(details) if all(mention and mention.meaning.garment for mention in details.values()) else []
+
+
+def _details_of_person(scene: Scene) -> list[str]:
+    return [] if _unworn_clothes(scene) else list(_details(scene))
+
+
+def _people_together(scene: Scene) -> list[str]:
+    """Two people joined by `and`, counted as `1girl, 1boy`, or one who does something to the other."""
+    people = [m for m in scene.mentions if ContentType.CHARACTER in m.meaning.content]
+    counted = [m.meaning.phrase for m in people if m.meaning.phrase in _COUNTED_PEOPLE]
+    if len(set(counted)) == 2:
+        return counted[:2]
+    named = [m for m in people if not (m.modifier or m.meaning.weak)]
+    for first, second in pairwise(named):
+        joined = second.joined and not first.joined and not second.adjunct
+        together = first.clause == second.clause and (joined or (second.company and not first.adjunct))
+        if together and first.meaning.phrase != second.meaning.phrase:
+            return [first.meaning.phrase, second.meaning.phrase]
+    return []
+
+
+def _alone(scene: Scene) -> list[str]:
+    """Words that say that there is one person."""
+    if _people_together(scene):
+        return []
+    return [m.meaning.phrase for m in scene.mentions if m.meaning.folded in scene.lists.solo_words]
+
+
+def _close_view(scene: Scene) -> list[str]:
+    if _full_figure(scene):
+        return []
+    return _views(scene, scene.lists.close_ups) or _face_first(scene)
+
+
+def _full_figure(scene: Scene) -> list[str]:
+    return _views(scene, scene.lists.full_figures)
+
+
+def _views(scene: Scene, known: frozenset[str]) -> list[str]:
+    return sorted({mention.meaning.folded for mention in scene.mentions} & known)
+
+
+def _face_first(scene: Scene) -> list[str]:
+    """The face that is the first thing shown: `the woman's face`, `face of a monk`."""
+    faces = scene.lists.faces
+    shown = [
+        m
+        for m in scene.mentions
+        if (m.meaning.content and not (m.modifier and _PERSONS.isdisjoint(m.meaning.content)))
+        or m.meaning.folded in faces
+    ]
+    if shown and shown[0].meaning.folded == "face" and not shown[0].adjunct:  # whosever it is: `half of her face`
+        return [shown[0].meaning.phrase]
+    for first, second in pairwise(shown[:2]):
+        face, person = (first, second) if first.meaning.folded in faces else (second, first)
+        of_person = ContentType.CHARACTER in person.meaning.content and face.clause == person.clause
+        opens = face is first or (person.modifier and not face.adjunct)
+        if face.meaning.folded in faces and of_person and opens:
+            return [face.meaning.phrase]
+    return []
+
+
+def _portrait_of_thing(scene: Scene) -> list[str]:
+    shown = [m for m in scene.mentions if m.meaning.content and not m.modifier and not m.meaning.weak]
+    for first, second in pairwise(shown):
+        if ContentType.PORTRAIT in first.meaning.content:
+            sitter = not second.adjunct and first.clause == second.clause
+            return [second.meaning.phrase] if sitter and _PERSONS.isdisjoint(second.meaning.content) else []
+    return []
+
+
+def _show_clothes(votes: Votes[ContentType], scene: Scene, clothes: list[str]) -> None:
+    _vote(votes, ContentType.OBJECT, _weight_of_details(clothes), clothes[0])
+
+
+def _show_person(votes: Votes[ContentType], scene: Scene, details: list[str]) -> None:
+    _vote(votes, ContentType.CHARACTER, _weight_of_details(details), details[0])
+
+
+def _weight_of_details(details: list[str]) -> float:
+    return min(_MAX_DETAILS, _FIRST_DETAIL + _FURTHER_DETAIL * (len(details) - 1))
+
+
+def _show_group(votes: Votes[ContentType], scene: Scene, people: list[str]) -> None:
+    _vote(votes, ContentType.GROUP, 1.0, " and ".join(people))
+    votes.move(ContentType.CHARACTER, ContentType.GROUP)
+
+
+def _show_one(votes: Votes[ContentType], scene: Scene, words: list[str]) -> None:
+    votes.drop(ContentType.GROUP)
+    for mention in scene.mentions:
+        if mention.meaning.content and mention.meaning.folded in scene.lists.solo_words:
+            _vote(votes, ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
+
+
+def _as_portrait(votes: Votes[ContentType], verdict: Verdict[ContentType], views: list[str]) -> Verdict[ContentType]:
+    return Verdict(ContentType.PORTRAIT, verdict.confidence, [*views, *verdict.words])
+
+
+def _next_best(votes: Votes[ContentType], verdict: Verdict[ContentType], words: list[str]) -> Verdict[ContentType]:
+    votes.drop(verdict.kind)
+    return votes.winner(ContentType.UNSPECIFIED, _THRESHOLD)
+
+
+MENTION_WEIGHTS: tuple[Weight, ...] = (
+    Weight(lambda mention: mention.adjunct, 0.4, "a cat in a [train]"),
+    Weight(lambda mention: mention.meaning.weak, 0.4, "a [knife]"),
+    Weight(lambda mention: mention.modifier, 0.25, "[lemon] bottle"),
+)
+"""What a mention's part in its piece does to its weight; all that apply are multiplied."""
+
+VOTE_RULES: tuple[VoteRule, ...] = (
+    VoteRule(_unworn_clothes, _show_clothes, "a vintage leather jacket on a hook"),
+    VoteRule(_details_of_person, _show_person, "long hair, red dress, smile, night sky"),
+    VoteRule(_people_together, _show_group, "a knight and a wizard"),
+    VoteRule(_alone, _show_one, "1girl, solo, crowd"),
+)
+"""What the whole prompt adds to the votes of its mentions; all that apply, from top to bottom."""
+
+VIEW_RULES: tuple[ViewRule, ...] = (
+    ViewRule(ContentType.CHARACTER, _close_view, _as_portrait, "close-up of a woman"),
+    ViewRule(ContentType.PORTRAIT, _full_figure, _next_best, "portrait, full body, knight"),
+    ViewRule(ContentType.PORTRAIT, _portrait_of_thing, _next_best, "portrait of a cat"),
+)
+"""Views that make a person a portrait, or a portrait none; the first that applies decides."""

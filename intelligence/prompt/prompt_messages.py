@@ -1,0 +1,27 @@
+"""Sentences of the prompt stage: why a prompt is read as it is, and what users should know about it."""
+
+from __future__ import annotations
+
+from ..records import Message
+
+
+class PromptMessage(Message):
+    """Reasons, then notes."""
+
+    STYLE = "{kind}: the prompt says {words}"
+    CONTENT = "{kind}: the prompt names {words}"
+    QUALITY = "{kind}: the prompt asks for {words}"
+    COMPLEXITY = "{complexity}: {concepts} concepts of {kinds} kinds, {people} of them about who is in the picture"
+    QUALITY_FAMILY = "quality tags of {family}: {tags}"
+    SPANISH = "Spanish: more of its words are Spanish than English"
+    OLLAMA_CONCEPTS = "{model} (Ollama) added {concepts}"
+    OLLAMA_STYLE = "{style}: so {model} (Ollama) reads it"
+    OLLAMA_CONTENT = "{content}: so {model} (Ollama) reads it"
+
+    WORDS_LEFT_OUT = "Only the first {count:,} words were read for what they mean"
+    WEIGHT_NOT_FINITE = "An attention weight is infinite or not a number; ComfyUI will make noise of it"
+    LORA_TAG_DROPPED = "Not a LoRA tag of the form <lora:name:strength>, dropped: {tags}"
+    LORA_STRENGTH_BOUNDED = "Strength bounded to ±{limit:g}: {tags}"
+    EMBEDDING_NAMELESS = "ComfyUI cannot encode “embedding:” without a name; remove it"
+    READ_LITERALLY = "ComfyUI reads {syntax} literally, as words of the prompt"
+    OLLAMA_LEFT_OUT = "Ollama was left out: {cause}"

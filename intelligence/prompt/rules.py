@@ -1,0 +1,352 @@
+"""Rules for words and phrases in a piece of the prompt: tables of condition, effect and example.
+
+The brackets in an example mark the word or phrase that the row applies to. In the tables of decisions the first row
+whose condition holds decides; in WORD_EFFECTS every row whose condition holds applies, from top to bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+from .analysis import ArtisticStyle, ConceptCategory, ContentType
+from .phrases import Clause
+from .vocabulary import Match, Meaning, Vocabulary, WordLists
+
+T = TypeVar("T")
+
+PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
+
+_BUILT = frozenset((ContentType.ARCHITECTURE, ContentType.VEHICLE))
+_MAX_TAG_WORDS = 3
+"""Words of the longest piece that is read as one tag."""
+_NOTHING = Meaning("", ConceptCategory.CONTENT)
+
+
+@dataclass
+class Place:
+    """A word or phrase in its piece, and what the words before it say about it."""
+
+    clause: Clause
+    vocabulary: Vocabulary
+    position: int = 0
+    """Of the word, or of the phrase's first word."""
+    phrase: Match | None = None
+    shown: Match | None = None
+    """The last phrase that says what the picture shows."""
+    person: bool = False
+    """Whether a person was shown."""
+    inside: bool = False
+    """Whether the next thing is seen from inside."""
+    leading: bool = False
+    """Whether the next thing only opens the scene."""
+    adjunct: bool = False
+    """Whether all that follows accompanies what was shown."""
+    company: bool = False
+    """Whether a person does something to what follows, or is with it."""
+    negated: bool = False
+    """Whether all that follows is not to be shown."""
+    joined: bool = False
+    """Whether `and` stands before."""
+
+    @property
+    def lists(self) -> WordLists:
+        return self.vocabulary.lists
+
+    @property
+    def word(self) -> str:
+        return self.word_at(self.position)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the word is only a part of a hyphenated one: the `in` of `walk-in`."""
+        hyphens = self.clause.piece.hyphens
+        return hyphens[self.position] or (self.position > 0 and hyphens[self.position - 1])
+
+    @property
+    def match(self) -> Match:
+        """The phrase, for rules that are only asked about phrases."""
+        assert self.phrase is not None
+        return self.phrase
+
+    @property
+    def meaning(self) -> Meaning:
+        return self.match.meaning
+
+    @property
+    def content(self) -> tuple[ContentType, ...]:
+        return self.match.meaning.content
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the phrase is one word."""
+        return self.match.end == self.position + 1
+
+    @property
+    def possessive(self) -> bool:
+        return self.clause.piece.possessives[self.match.end - 1]
+
+    @property
+    def hyphenated(self) -> bool:
+        return self.clause.piece.hyphens[self.match.end - 1]
+
+    @property
+    def before(self) -> Meaning:
+        """Meaning of the phrase that ends right before this one and is shown."""
+        return self.shown.meaning if self.shown and self.shown.end == self.position else _NOTHING
+
+    @property
+    def following(self) -> Match | None:
+        """The phrase that begins right after this one."""
+        return self.clause.phrases.get(self.match.end)
+
+    @property
+    def after(self) -> Meaning:
+        """Meaning of the phrase that begins right after this one."""
+        return self.following.meaning if self.following else _NOTHING
+
+    @property
+    def word_after(self) -> str:
+        """The word right after this phrase; empty where the piece ends."""
+        return self.word_at(self.match.end)
+
+    @property
+    def held(self) -> Match | None:
+        """The first thing named behind the word after this phrase: the cherries of `bowl of cherries`."""
+        words, phrases = self.clause.piece.words, self.clause.phrases
+        found = (phrases[i] for i in range(self.match.end + 1, len(words)) if i in phrases)
+        return next((match for match in found if match.meaning.content), None)
+
+    def word_at(self, position: int) -> str:
+        """Return the word at `position` of the piece; empty behind its end."""
+        words = self.clause.piece.words
+        return words[position] if position < len(words) else ""
+
+    def is_function_word(self, word: str) -> bool:
+        """Whether `word` separates English phrases."""
+        return word in self.vocabulary.function_words["en"]
+
+
+class Rule(NamedTuple, Generic[T]):
+    """A row of a table of decisions."""
+
+    condition: Callable[[Place], object]
+    decision: T
+    example: str
+
+
+class WordEffect(NamedTuple):
+    """A row of WORD_EFFECTS."""
+
+    condition: Callable[[Place], object]
+    effect: Mapping[str, bool]
+    """Fields of Place → their value for what follows."""
+    example: str
+
+
+def decide(rules: tuple[Rule[T], ...], at: Place, default: T) -> T:
+    """Return the decision of the first rule whose condition holds."""
+    for rule in rules:
+        if rule.condition(at):
+            return rule.decision
+    return default
+
+
+def read_word(at: Place) -> None:
+    """Let the word, which belongs to no phrase, change what is said about those that follow."""
+    for rule in WORD_EFFECTS:
+        if rule.condition(at):
+            for name, value in rule.effect.items():
+                setattr(at, name, value)
+
+
+def is_act(phrase: Match | None, person: Match | None) -> bool:
+    """Whether a noun in -ing is what the person right before it does: `workers building a wall`."""
+    if phrase is None or person is None or person.end != phrase.start or PEOPLE.isdisjoint(person.meaning.content):
+        return False
+    return phrase.end == phrase.start + 1 and _names_act(phrase.meaning.phrase) and bool(phrase.meaning.content)
+
+
+def is_unknown_person(at: Place) -> bool:
+    """Whether the word before, which the vocabulary does not know, is a person, as it acts: `roustabout smoking`."""
+    before = at.position - 1
+    if at.shown or at.adjunct or at.negated or before < 0 or at.word not in at.lists.person_acts:
+        return False
+    known = any(phrase.start <= before < phrase.end for phrase in at.clause.phrases.values())
+    return not known and not at.is_function_word(at.word_at(before))
+
+
+def negates(word: str, lists: WordLists) -> bool:
+    """Whether the prompt does not want what follows.
+
+    That is the rest of the piece where the picture's content is read, and the noun phrase up to the next function word
+    where concepts are read.
+    """
+    return word in lists.negating_words
+
+
+def _names_act(word: str) -> bool:
+    return len(word) > 4 and word.endswith(("ing", "ando", "iendo"))
+
+
+def _is_trade(phrase: Match | None, animal: Match | None, lists: WordLists) -> bool:
+    """Whether a person's trade is that of the animal right before it: `frog wizard`, but not `dragon hunter`."""
+    if phrase is None or animal is None or animal.end != phrase.start:
+        return False
+    person = ContentType.CHARACTER in phrase.meaning.content and phrase.meaning.folded not in lists.beast_handlers
+    return person and ContentType.ANIMAL in animal.meaning.content
+
+
+def _shows_sitter(phrase: Match) -> bool:
+    """Whether what stands after `of` is shown: of a portrait, a group, a sticker."""
+    meaning = phrase.meaning
+    return bool(meaning.styles) or ContentType.PORTRAIT in meaning.content or ContentType.GROUP in meaning.content
+
+
+def _is_container(at: Place) -> bool:
+    return at.is_single and at.word in at.lists.containers
+
+
+def _counts(at: Place) -> Match | None:
+    """The things that a group is one of: the otters of `family of otters`."""
+    return at.held if ContentType.GROUP in at.content and at.word_after in at.lists.of_words else None
+
+
+def _holds_food(at: Place) -> bool:
+    return at.held is not None and ContentType.FOOD in at.held.meaning.content
+
+
+def _in_place(counted: Match | None, at: Place) -> bool:
+    """Whether the group belongs to what is named after a function word: `crew of a trawler`."""
+    first = at.match.end + 1
+    return counted is not None and counted.start > first and at.is_function_word(at.word_at(first))
+
+
+def _before_detail(at: Place) -> bool:
+    """Whether a part or a garment of a person follows."""
+    return at.after.category is ConceptCategory.CHARACTER and not at.after.content
+
+
+def _describes_shape(at: Place) -> bool:
+    """Whether a word such as `shaped` follows, and something that it belongs to: `heart shaped tart`."""
+    described = at.word_at(at.match.end + 1)
+    return at.word_after in at.lists.describing_words and described != "" and not at.is_function_word(described)
+
+
+def _is_spanish_adjective(at: Place) -> bool:
+    return at.clause.piece.terms[at.position] in at.vocabulary.spanish_adjectives
+
+
+def _is_cooked(at: Place) -> bool:
+    return at.position > 0 and at.word_at(at.position - 1) in at.lists.cooking_words
+
+
+def _has_company(at: Place) -> bool:
+    return at.person and (at.word in at.lists.company_words or _names_act(at.word))
+
+
+def _only_realistic(at: Place) -> bool:
+    return {style for style, _ in at.meaning.styles} == {ArtisticStyle.PHOTOREALISTIC}
+
+
+def _in_other_style(meaning: Meaning) -> bool:
+    return bool(meaning.styles) and meaning.styles[0][0] is not ArtisticStyle.PHOTOREALISTIC
+
+
+TURNS_ASIDE: tuple[Rule[bool], ...] = (
+    Rule(
+        lambda at: at.shown and at.word in at.lists.of_words and not _shows_sitter(at.shown),
+        True,
+        "queen [of] the bees",
+    ),
+    Rule(lambda at: at.shown and _names_act(at.word), True, "girl [reading] a book"),
+    Rule(lambda at: at.word in at.lists.adjunct_words and not at.leading, True, "a cat [in] a train"),
+)
+"""Words that begin what only accompanies the thing shown."""
+
+WORD_EFFECTS: tuple[WordEffect, ...] = (
+    WordEffect(
+        lambda at: not at.shown and at.word in at.lists.inside_words,
+        {"inside": True, "leading": True},
+        "[inside] a submarine",
+    ),
+    WordEffect(
+        lambda at: at.clause.index == at.position == 0 and at.word in at.lists.adjunct_words,
+        {"leading": True},
+        "[in] a dark forest stands a witch",
+    ),
+    WordEffect(lambda at: decide(TURNS_ASIDE, at, False), {"adjunct": True, "company": False}, "a cat [in] a train"),
+    WordEffect(
+        lambda at: _has_company(at) and decide(TURNS_ASIDE, at, False),
+        {"company": True},
+        "a mother [feeding] her baby",
+    ),
+    WordEffect(lambda at: negates(at.word, at.lists), {"negated": True}, "a street [without] people"),
+    WordEffect(lambda at: at.word in at.lists.joining_words, {"joined": True}, "a knight [and] a wizard"),
+)
+"""What a word that belongs to no phrase changes for all that follows it in its piece."""
+
+GIVES_WAY: tuple[Rule[bool], ...] = (
+    Rule(lambda at: ContentType.GROUP in at.content and ContentType.ANIMAL in at.before.content, True, "bear [family]"),
+    Rule(lambda at: _is_container(at) and at.word_after in at.lists.of_words, True, "[bowl] of cherries"),
+    Rule(
+        lambda at: _is_container(at) and at.word_after in at.lists.company_words and _holds_food(at),
+        True,
+        "[plate] with pasta",
+    ),
+    Rule(lambda at: _in_place(_counts(at), at), False, "the [crew] of a fishing trawler"),
+    Rule(
+        lambda at: (counted := _counts(at)) and PEOPLE.isdisjoint(counted.meaning.content), True, "a [family] of otters"
+    ),
+)
+"""Phrases that are not shown, as they only count or hold what is named beside them."""
+
+MODIFIES: tuple[Rule[bool], ...] = (
+    Rule(lambda at: _is_trade(at.match, at.shown, at.lists), True, "frog [wizard]"),
+    Rule(lambda at: not at.word_after, False, "a [cup]"),
+    Rule(lambda at: is_act(at.following, at.match), False, "[workers] building a wall"),
+    Rule(lambda at: _is_trade(at.following, at.match, at.lists), False, "[frog] wizard"),
+    Rule(
+        lambda at: at.possessive and ContentType.ANIMAL in at.content and at.following and not at.after.content,
+        False,
+        "an [ostrich]'s face",
+    ),
+    Rule(lambda at: at.possessive, True, "the [wizard]'s very old book"),
+    Rule(lambda at: at.hyphenated and not at.after.content, True, "a [moss]-covered stone bridge"),
+    Rule(lambda at: not at.following and _describes_shape(at), True, "a [heart] shaped lemon tart"),
+    Rule(lambda at: not at.following, False, "a [witch] stands there"),
+    Rule(lambda at: at.after.folded in at.lists.picture_words, False, "[cosmonaut] poster"),
+    Rule(lambda at: ContentType.ANIMAL in at.content and ContentType.GROUP in at.after.content, False, "[bear] family"),
+    Rule(
+        lambda at: at.content == (ContentType.ABSTRACT,) and at.meaning.styles and at.after.weak,
+        False,
+        "[abstract] cube",
+    ),
+    Rule(lambda at: at.content and at.after.content, True, "[lemon] bottle"),
+    Rule(lambda at: _before_detail(at) and len(at.clause.piece.words) <= _MAX_TAG_WORDS, True, "[wolf] hair"),
+    Rule(
+        lambda at: _before_detail(at) and at.after.folded in at.lists.faces and not PEOPLE.isdisjoint(at.content),
+        True,
+        "a laughing [monk] face in the dark",
+    ),
+    Rule(lambda at: _before_detail(at) and at.after.garment, True, "a boy in a [vampire] costume"),
+    Rule(_before_detail, False, "a tree and [fox] hair in the grass"),
+    Rule(lambda at: _only_realistic(at) and _in_other_style(at.after), True, "[realistic] painting of a horse"),
+)
+"""English phrases that only say more about what is named right after (or, a trade, right before) them."""
+
+MODIFIES_SPANISH: tuple[Rule[bool], ...] = (
+    Rule(
+        lambda at: at.before is not _NOTHING and at.is_single and _is_spanish_adjective(at),
+        True,
+        "guitarra [vieja], bosque",
+    ),
+)
+"""Spanish nouns that only say more about the one right before them."""
+
+SEEN_AS: tuple[Rule[ContentType | None], ...] = (
+    Rule(lambda at: at.inside and not _BUILT.isdisjoint(at.content), ContentType.INTERIOR, "inside a [submarine]"),
+    Rule(lambda at: ContentType.ANIMAL in at.content and _is_cooked(at), ContentType.FOOD, "grilled [trout]"),
+)
+"""Content of a phrase where its place says something else than the vocabulary."""

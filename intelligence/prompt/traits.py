@@ -1,0 +1,86 @@
+"""Measure a prompt: complexity, quality tags of a model family, tag list or natural language."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ..records import Reason, Source
+from .analysis import FINISH, ComplexityCategory, ConceptCategory
+from .phrases import Phrases
+from .prompt_messages import PromptMessage
+
+_FAMILY_THRESHOLD = 0.5
+_MODERATE_FROM, _COMPLEX_FROM = 0.25, 0.6
+_MANY_CONCEPTS, _MANY_KINDS, _MANY_FURTHER_SUBJECTS = 14, 6, 3
+"""Counts from which each part of complexity is at its greatest."""
+
+
+def measure_complexity(
+    concepts: Mapping[ConceptCategory, tuple[str, ...]],
+) -> tuple[float, ComplexityCategory, Reason]:
+    """Return complexity (0 … 1) by concepts, their kinds and the people among them; quality tags do not count."""
+    counted = {category: len(found) for category, found in concepts.items() if category not in FINISH}
+    things, kinds = sum(counted.values()), len(counted)
+    subjects = counted.get(ConceptCategory.CHARACTER, 0)
+    parts = (
+        0.6 * min(1.0, things / _MANY_CONCEPTS),
+        0.2 * kinds / _MANY_KINDS,
+        0.2 * min(1.0, max(0, subjects - 1) / _MANY_FURTHER_SUBJECTS),
+    )
+    value = sum(round(part, 3) for part in parts)
+    if value < _MODERATE_FROM:
+        category = ComplexityCategory.SIMPLE
+    else:
+        category = ComplexityCategory.MODERATE if value < _COMPLEX_FROM else ComplexityCategory.COMPLEX
+    reason = Reason.of(
+        "complexity",
+        Source.PROMPT,
+        PromptMessage.COMPLEXITY,
+        value=category.value,
+        weight=round(value, 3),
+        complexity=category.value,
+        concepts=things,
+        kinds=kinds,
+        people=subjects,
+    )
+    return reason.weight, category, reason
+
+
+def find_quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:
+    """Return the model family whose quality tags the prompt uses, if any."""
+    pieces = {tuple(clause.piece.terms) for clause in phrases.clauses}
+    best, score, used = None, 0.0, ""
+    for family, tags in phrases.vocabulary.families.items():
+        found = [tags[key] for key in tags if key in pieces]
+        total = sum(weight for _, weight in found)
+        if total > score:
+            best, score, used = family, total, ", ".join(tag for tag, _ in found)
+    if best is None or score < _FAMILY_THRESHOLD:
+        return None, ()
+    reason = Reason.of(
+        "family",
+        Source.PROMPT,
+        PromptMessage.QUALITY_FAMILY,
+        value=best,
+        weight=min(1.0, score),
+        family=best,
+        tags=used,
+    )
+    return best, (reason,)
+
+
+def measure_tag_style(phrases: Phrases) -> float:
+    """Return the probability of a tag list: many short pieces, the first one above all, and few function words.
+
+    A logistic regression on 2,000 prompts of CivitAI's images (even model ids) against 2,000 captions of COCO (even
+    rows), and, ten times each, on the labelled prompts that are not held out; on odd ones 98.5 % are told apart.
+    """
+    if not phrases.word_count:
+        return 0.5
+    pieces = len(phrases.clauses)
+    function_share = phrases.function_word_count / phrases.word_count
+    words_each = min(phrases.word_count / pieces, 12)
+    words_first = min(len(phrases.clauses[0].piece.words), 8)
+    score = -0.81 + 1.46 * min(pieces, 6) - 6.93 * function_share - 0.6 * words_each - 0.23 * words_first
+    return round(1 / (1 + math.exp(-score - (2.41 if pieces == 1 else 0.0))), 3)
