@@ -134,23 +134,30 @@ def _recommend(options: argparse.Namespace) -> Answer:
 
 
 def _plan(options: argparse.Namespace) -> Answer:
-    from .memory import MemoryManager, card, plan_lines
+    from .learning import LearningEngine
+    from .memory import MemoryManager, MemoryRequest, hypothetical_gpu, plan_lines
+    from .models import Architecture
+    from .parameters.speed import learn, timing_key
+    from .parameters.timing import Work
 
     width, height = _size(options.size)
-    manager = MemoryManager(data_folder() / "memory.db")
-    resources = manager.detect_resources()
-    if options.vram is not None:
-        resources = card(options.vram, resources)
-    plan = manager.plan(
+    request = MemoryRequest(
         width,
         height,
         options.batch,
-        cfg=not options.no_cfg,
+        guided=not options.no_cfg,
+        steps=options.steps,
         settings=MemorySettings(OffloadStrategy(options.strategy)),
         tile_size=options.tile,
-        resources=resources,
-        steps=options.steps,
     )
+    manager = MemoryManager(data_folder() / "memory.db")
+    resources = manager.detect_resources()
+    key = timing_key(resources.device, Architecture.SDXL, None, None)
+    timings = LearningEngine().timings(key)
+    if options.vram is not None:
+        resources, key, timings = hypothetical_gpu(options.vram, resources), "cuda", []
+    work = Work(width, height, request.items, request.steps * request.images, request.images)
+    plan = manager.plan(request, rates=learn(timings, key).rates(work), resources=resources)
     return plan.to_dict(), "\n".join(plan_lines(plan))
 
 

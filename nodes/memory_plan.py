@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import comfy.model_management
 from comfy_api.latest import io
 
-from ..intelligence.config import OffloadStrategy
+from ..intelligence.config import MemorySettings, OffloadStrategy
 from .host.server_planner import planner
 from .node_schema import CATEGORY, ParametersType, PlanType, advanced, schema
 
@@ -73,8 +73,8 @@ class MemoryPlan(io.ComfyNode):
             model,
             vae,
             images=parameters.suggested_params.batch_size,
-            together=False,
-            strategy=OffloadStrategy(strategy),
+            max_batch=1,
+            settings=MemorySettings(OffloadStrategy(strategy)),
             tile_size=TILE_SIZES[tile_size],
         )
         lines = plan_lines(plan.memory)

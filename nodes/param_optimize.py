@@ -133,6 +133,7 @@ class ParamOptimize(io.ComfyNode):
         model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.settings_request import SettingsRequest, settings_report
+        from ..intelligence.memory import MemoryRequest
         from .host import device_memory, model_evidence, sampler_run
 
         request = SettingsRequest(
@@ -145,12 +146,13 @@ class ParamOptimize(io.ComfyNode):
                 "width": width,
                 "height": height,
             },
-            images,
+            MemoryRequest(
+                images=images, max_batch=1, weights_gb={} if model is None else device_memory.weights_gb(model)
+            ),
             aspect,
             variations,
             named_family(model_family),
             device_memory.resources(model),
-            None if model is None else device_memory.weights_gb(model),
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         variants = request.choose(planner(), recommendations, known)

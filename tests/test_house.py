@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "intelligence"
 
 FLOORS = (
-    {"errors"},
+    {"errors", "units"},
     {"validation"},
     {"records"},
     {"config", "user_files"},

@@ -37,7 +37,15 @@ WORKFLOWS = ("Auto text to image", "Suggestions only")
 
 SDXL = ModelEvidence(name="sd_xl_base_1.0.safetensors", architecture=Architecture.SDXL)
 
-RENAMED = {"what": "setting"}
+RENAMED = {
+    "what": "setting",
+    "better": "next_faster",
+    "smaller": "next_smaller",
+    "comfort": "reserved_gb",
+    "together": "max_batch",
+    "asked_strategy": "requested_strategy",
+    "asked_tile": "requested_tile",
+}
 """Keys of 0.1.0 → the same value's key today."""
 REMOVED = {"complexity_parts", "embeddings", "emphasis", "quality_level"}
 """Keys of 0.1.0 that nothing reads any more."""

@@ -9,7 +9,6 @@ from typing import Any
 from ..config import (
     EMBEDDED_MODEL,
     BatchConfig,
-    GenerationConstraints,
     OperationMode,
     PipelineConfig,
     VariationStrategy,
@@ -19,7 +18,7 @@ from ..config import (
 from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
-from ..memory import MemoryManager
+from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
 from ..parameters import OptimizedParameters
 from ..registry import ModelRegistry
@@ -71,7 +70,6 @@ class IntelligentGenerationPipeline:
         self.host = DiffusersHost(
             self.config.base_model,
             allow_downloads=self.config.allow_downloads,
-            memory_settings=self.config.memory_settings,
         )
 
     def generate(
@@ -175,7 +173,8 @@ class IntelligentGenerationPipeline:
         self._require_confirmation("generate_from_recommendations, or use AUTO mode for batches")
         count = batch_config.num_images
         images = count if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION else 1
-        recommendations = self._recommend(prompt, negative_prompt, {}, images=images)
+        request = self._memory_request(images, batch_config.parallel_generation)
+        recommendations = self._recommend(prompt, negative_prompt, {}, request)
         seeds = seeds_from(batch_config.base_seed, count)
         runs: list[tuple[Recommendations, list[int]]]
         if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION:
@@ -230,14 +229,22 @@ class IntelligentGenerationPipeline:
     def _evidence(self) -> ModelEvidence:
         return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
 
-    def _constraints(self) -> GenerationConstraints:
-        """The budgets, with the tighter of the two that memory may have."""
-        constraints, limit = self.config.constraints, self.config.memory_settings.max_vram_gb
-        given = [each for each in (constraints.max_vram_gb, limit) if each is not None]
-        return replace(constraints, max_vram_gb=min(given, default=None))
+    def _memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
+        """`images` of the base model; `parallel`: they may share forward batches."""
+        return MemoryRequest(
+            images=images,
+            max_batch=images if parallel else 1,
+            settings=self.config.memory_settings,
+            weights_gb=self.host.weights_gb(),
+            configs=self.host.configs() or {},
+        )
 
     def _recommend(
-        self, prompt: str, negative_prompt: str, overrides: Mapping[str, Any], images: int = 1
+        self,
+        prompt: str,
+        negative_prompt: str,
+        overrides: Mapping[str, Any],
+        request: MemoryRequest | None = None,
     ) -> Recommendations:
         config = self.config
         overrides = dict(overrides)
@@ -259,11 +266,10 @@ class IntelligentGenerationPipeline:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
         return self.planner.parametrize(
             recommendations,
-            self._constraints(),
+            config.constraints,
             overrides=overrides,
-            images=images,
             aspect=aspect,
-            weights_gb=self.host.weights_gb(),
+            request=request or self._memory_request(),
         )
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
@@ -302,14 +308,7 @@ class IntelligentGenerationPipeline:
         return self._carried_out(self.host, plan, seeds, on_step)
 
     def _planned(self, recommendations: Recommendations, images: int, parallel: bool = False) -> GenerationPlan:
-        return self.planner.plan(
-            recommendations,
-            self.config.memory_settings,
-            images=images,
-            weights_gb=self.host.weights_gb(),
-            parallel=parallel,
-            configs=self.host.configs(),
-        )
+        return self.planner.plan(recommendations, self._memory_request(images, parallel))
 
     def _carried_out(
         self, host: Host, plan: GenerationPlan, seeds: Sequence[int], on_step: Callable[[int, int], None] | None

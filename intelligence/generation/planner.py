@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from ..config import GenerationConstraints, LoRAPreferences, MemorySettings, OllamaConfig, OperationMode
+from ..config import GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, weave
-from ..memory import MemoryManager, MemoryPlan, Resources
+from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.families import TITLES
 from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
-from ..parameters.samplers import evaluations
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason
 from ..registry import ModelRegistry
+from ..units import BYTES_PER_GIB
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 
 
@@ -121,12 +120,17 @@ class Planner:
         constraints: GenerationConstraints | None = None,
         *,
         overrides: Mapping[str, object] | None = None,
-        images: int = 1,
         aspect: str = "auto",
+        request: MemoryRequest | None = None,
         resources: Resources | None = None,
-        weights_gb: Mapping[str, float] | None = None,
     ) -> Recommendations:
-        """Choose the sampling settings. `overrides` win over every choice; in MANUAL mode they are all that counts."""
+        """Choose the sampling settings.
+
+        Args:
+            overrides: win over every choice; in MANUAL mode nothing else counts.
+            request: images, and the host's knowledge of model and limits; `plan` gets the same.
+            resources: the device; None: this machine's.
+        """
         parameters = self.optimizer.choose(
             ParameterRequest(
                 recommendations.prompt_analysis,
@@ -134,10 +138,9 @@ class Planner:
                 recommendations.model,
                 recommendations.suggested_loras,
                 overrides or {},
-                images,
                 aspect,
                 resources,
-                weights_gb,
+                _with_loras(request or MemoryRequest(), recommendations),
                 manual=recommendations.mode is OperationMode.MANUAL,
             )
         )
@@ -166,43 +169,32 @@ class Planner:
     def plan(
         self,
         recommendations: Recommendations,
-        settings: MemorySettings | None = None,
+        request: MemoryRequest | None = None,
         *,
-        images: int = 1,
-        tile_size: int | None = None,
-        weights_gb: Mapping[str, float] | None = None,
-        vae_dtype: str | None = None,
         resources: Resources | None = None,
-        parallel: bool = True,
-        failed: Mapping[str, MemoryPlan] | None = None,
-        configs: Mapping[str, Mapping[str, Any]] | None = None,
-        activation_gb: Mapping[str, float] | None = None,
     ) -> GenerationPlan:
-        """Fit the job onto the device; see `MemoryManager.plan`. Raises InvalidInputError where an edit left a setting
-        that cannot be used."""
+        """Fit the job onto the device.
+
+        Args:
+            request: images, and the host's knowledge of model and limits; the rest is filled in from the settings.
+            resources: the device; None: this machine's.
+
+        Raises:
+            InvalidInputError: an edit left a setting that cannot be used.
+            StorageError: measurements of the device cannot be read.
+        """
         parameters = recommendations.suggested_params
         parameters.check()
         for lora in recommendations.suggested_loras:
             lora.check()
+        request = _with_loras(request or MemoryRequest(), recommendations)
         family = recommendations.family
-        memory = self.memory.plan(
-            parameters.width,
-            parameters.height,
-            images,
-            architecture=family.architecture if family else Architecture.SDXL,
-            cfg=parameters.guidance_scale > 1,
-            settings=settings,
-            max_vram_gb=parameters.max_vram_gb,
-            tile_size=tile_size,
-            weights_gb=weights_gb,
-            vae_dtype=vae_dtype,
-            resources=resources,
-            parallel=parallel,
-            failed=failed,
-            steps=evaluations(parameters.sampler_name, parameters.num_steps),
-            lora_gb=sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras) / 1024**3,
-            configs=configs,
-            activation_gb=activation_gb,
-            item_seconds=self.optimizer.item_seconds(parameters),
-        )
-        return GenerationPlan(recommendations, memory)
+        request = replace(request, architecture=family.architecture if family else Architecture.SDXL)
+        request = self.optimizer.memory_request(request, parameters)
+        return GenerationPlan(recommendations, self.memory.plan(request, resources=resources))
+
+
+def _with_loras(request: MemoryRequest, recommendations: PromptRecommendations) -> MemoryRequest:
+    """`request` with the weights of the LoRAs that will be applied."""
+    size = sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras)
+    return replace(request, lora_gb=size / BYTES_PER_GIB)

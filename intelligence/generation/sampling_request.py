@@ -122,13 +122,13 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     if request.scout:
         tried = tuple(seeds_from(request.seed, request.scout))
         task, seeds = (Task.RESUME, (tried[request.pick - 1],)) if request.pick else (Task.SCOUT, tried)
-        return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.together != 1)
+        return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.max_batch != 1)
     batch_seed = None if request.seeds_per_image and latent is None else request.seed
     seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images
     batch_dependent = find_sampler(plan.parameters.sampler_name).batch_dependent
     shared = batch_seed is not None or (request.one_pass and not batch_dependent)
     max_batch = images if shared else 1
-    needs_fit = resized or plan.memory.together != max_batch
+    needs_fit = resized or plan.memory.max_batch != max_batch
     notes: tuple[str, ...] = ()
     if request.one_pass and not shared and images > 1:
         sampler = plan.parameters.sampler_name

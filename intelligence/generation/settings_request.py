@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..config import GenerationConstraints, require
-from ..memory import Resources
+from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence
 from ..prompt import PromptAnalysis
 from .batch import parameter_variants
@@ -30,7 +30,8 @@ class SettingsRequest:
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Setting → value that wins over every choice; 0 and `auto`: to be chosen. See `parameters.request.OVERRIDES`."""
-    images: int = 1
+    memory: MemoryRequest = field(default_factory=MemoryRequest)
+    """Images, model and host of the memory plan that the settings must fit."""
     aspect: str = AUTO
     variations: int = 1
     """Neighbouring settings to compare."""
@@ -38,8 +39,6 @@ class SettingsRequest:
     """Set by the user; UNKNOWN: as set before, else told from the model."""
     resources: Resources | None = None
     """The machine; None: detected."""
-    weights_gb: Mapping[str, float] | None = None
-    """Stage → GiB of the model's weights; None: unknown."""
 
     def choose(
         self, planner: Planner, story: PromptRecommendations | PromptAnalysis, model: ModelEvidence | None = None
@@ -55,10 +54,9 @@ class SettingsRequest:
             planner.identified(story, model or story.model or ModelEvidence(), self.family),
             self.constraints,
             overrides={name: value for name, value in self.settings.items() if value not in (0, AUTO)},
-            images=self.images,
             aspect=self.aspect,
+            request=self.memory,
             resources=self.resources,
-            weights_gb=self.weights_gb,
         )
         return parameter_variants(planner, chosen, self.variations)
 

@@ -1,11 +1,13 @@
-"""What the machine has, what a job needs, and the plan that fits one onto the other."""
+"""Memory of the machine and of a job, and the plan that fits one onto the other."""
 
-from .manager import MemoryManager, Usage
+from .manager import MemoryManager
+from .memory_request import COMFYUI, DIFFUSERS, HostTraits, MemoryRequest, Rates
 from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
-from .plan import COMFYUI, DIFFUSERS, HostTraits, MemoryPlan, Option, Resources
+from .plan import MemoryPlan, PlanOption
+from .plan_text import describe, peak_line, plan_lines
 from .pool import EvictionPolicy, ModelPool
-from .resources import card
-from .text import describe, peak_line, plan_lines
+from .resources import Resources, detect_resources, hypothetical_gpu
+from .usage import Usage, track_usage
 
 __all__ = [
     "COMFYUI",
@@ -14,16 +16,20 @@ __all__ = [
     "HostTraits",
     "MemoryManager",
     "MemoryPlan",
+    "MemoryRequest",
     "ModelOffloader",
     "ModelPool",
     "OffloadConfig",
-    "Option",
+    "PlanOption",
+    "Rates",
     "Resources",
     "Usage",
-    "card",
     "carries",
     "describe",
+    "detect_resources",
+    "hypothetical_gpu",
     "peak_line",
     "plan_lines",
     "release_pipeline",
+    "track_usage",
 ]

@@ -9,14 +9,14 @@ from statistics import median
 
 from ..database import Database
 
-KEPT = 16
-"""Measurements of a device and stage; their median is what counts."""
+KEPT_MEASUREMENTS = 16
+"""Of a device and stage; their median counts."""
 
-BOUNDS = (0.5, 3.0)
-"""No factor outside is believed: from other causes than the stage's own activations."""
+FACTOR_BOUNDS = (0.5, 3.0)
+"""Factors outside have other causes than the stage's own activations; they are clipped."""
 
-BELIEVED_SECONDS = 7 * 24 * 3600
-"""How long memory that ran out makes plans smaller: it may have been another program's, and nothing would tell."""
+FAILURE_SECONDS = 7 * 24 * 3600
+"""Time during which memory that ran out makes plans smaller: another program may have held it."""
 
 MIGRATIONS = (
     """
@@ -48,13 +48,13 @@ class Corrections:
             db.execute(
                 "DELETE FROM factors WHERE device = ?1 AND stage = ?2 AND id NOT IN "
                 "(SELECT id FROM factors WHERE device = ?1 AND stage = ?2 ORDER BY id DESC LIMIT ?3)",
-                (device, stage, KEPT),
+                (device, stage, KEPT_MEASUREMENTS),
             )
 
     def ran_out(self, device: str, stage: str, factor: float) -> None:
         """Remember that a stage ran out of memory: it took at least `factor` of the prediction, whatever was measured
         before, which is forgotten. It counts for a week. Raises StorageError."""
-        until = time.time() + BELIEVED_SECONDS
+        until = time.time() + FAILURE_SECONDS
         with self._database.transaction() as db:
             db.execute("DELETE FROM factors WHERE device = ? AND stage = ?", (device, stage))
             _insert(db, device, stage, factor, until)
@@ -77,7 +77,7 @@ class Corrections:
 
 
 def _insert(db: sqlite3.Connection, device: str, stage: str, factor: float, until: float | None = None) -> None:
-    low, high = BOUNDS
+    low, high = FACTOR_BOUNDS
     db.execute(
         "INSERT INTO factors (device, stage, factor, until) VALUES (?, ?, ?, ?)",
         (device, stage, min(high, max(low, factor)), until),

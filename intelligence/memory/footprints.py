@@ -1,51 +1,82 @@
-"""What each network takes, as small tables: those of SDXL, SD1 and SD2 are data, any other is simulated once.
+"""Memory of the known networks beside their weights, as small tables.
 
-`footprints.json` is written by `python -m tests.memory.make_footprints`. All sizes here are MiB in half precision.
+`footprints.json` is written by `python -m tests.tools.make_footprints`, which simulates the networks. All sizes here
+are MiB in half precision.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..models import Architecture
-from .simulator import Footprint, build, text_footprint, unet_footprint, vae_footprint, weights
-
-COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
-"""Networks of a diffusers folder, by the folder of their `config.json`."""
-
-MEGAPIXEL = 1024 * 1024
+from ..units import BYTES_PER_GIB, BYTES_PER_MIB, PIXELS_PER_MEGAPIXEL
 
 Rows = tuple[tuple[float, ...], ...]
-"""(megapixels, the six numbers of a `Footprint`), by size."""
+"""(megapixels, the numbers of a `Footprint`), by size."""
+
+SAME_MODEL = 0.02
+"""Relative difference of the UNet's weights below which a model is a known one."""
+
+UNKNOWN_MARGIN = 1.2
+"""Factor on the activations of the nearest known UNet where a model is none of them."""
 
 _DATA = Path(__file__).with_name("footprints.json")
 
 
+class Footprint(NamedTuple):
+    """Memory of one call beside the weights, MiB, and its work."""
+
+    tensors: float
+    """Tensors alone."""
+    allocated: float
+    """Tensors and workspaces of convolutions: what `torch.cuda.max_memory_allocated` counts."""
+    tensors_reserved: float
+    """Reserved by torch's allocator for the tensors alone, where nothing limits it."""
+    reserved: float
+    """Reserved for tensors and workspaces, where nothing limits it."""
+    least_reserved: float
+    """The least that the allocator must be able to reserve; convolutions do without workspaces that do not fit."""
+    tflop: float
+    """Multiplications and additions, counted apart."""
+
+    def scaled(self, factor: float, more: float = 0.0) -> Footprint:
+        """The sizes times `factor`, and `more` MiB."""
+        return Footprint._make((*(size * factor + more for size in self[:-1]), self.tflop))
+
+
 @dataclass(frozen=True)
 class Footprints:
-    """One model's networks by stage: weights, and what a call takes beside them."""
+    """One model's networks by stage (`text`, `unet`, `vae`): weights, and memory of a call beside them."""
 
+    title: str
+    architecture: str
+    channels: int
+    """Width of the UNet's first level, which decides how much memory its activations take."""
     weights: Mapping[str, float]
-    """`text`, `unet`, `vae`."""
     largest: Mapping[str, float]
     """Largest module without children of each stage."""
     linear: float
-    """Matrices of all Linear layers of the UNet together: what 8 and 4 bit quantization shrinks."""
+    """Matrices of all Linear layers of the UNet: what 8 and 4 bit quantization shrinks."""
     largest_linear: float
     linear_rows: int
-    """Output features of these layers, each of which has a scale of its own where 8 bits are kept."""
+    """Output features of these layers, each of which has a scale of its own in 8 bits."""
     text: tuple[float, ...]
     """`Footprint` of encoding prompt and negative prompt."""
     unet: Mapping[str, tuple[Rows, ...]]
     """By attention (`flash`, `math`): rows for one forward item, and for two."""
     vae: Mapping[str, Rows]
     """By decoder (`diffusers`, `comfyui`): rows for one whole image."""
+    estimated: bool = False
+    """These are the figures of the nearest known model, not of this one."""
+    unet_margin: float = 1.0
+    """Factor on the activations of the UNet, where they are an estimate."""
 
     def text_call(self) -> Footprint:
         """Encoding prompt and negative prompt."""
@@ -54,107 +85,93 @@ class Footprints:
     def unet_call(self, pixels: int, items: int, attention: str = "flash") -> Footprint:
         """One forward of `items` latents of images of `pixels`. Exact in items: every tensor grows alike with each."""
         single, double = (_at(rows, pixels) for rows in self.unet[attention])
-        return Footprint(*(one + (two - one) * (items - 1) for one, two in zip(single, double, strict=True)))
+        call = Footprint(*(one + (two - one) * (items - 1) for one, two in zip(single, double, strict=True)))
+        return call.scaled(self.unet_margin)
 
     def vae_call(self, pixels: int, decoder: str = "diffusers") -> Footprint:
         """Decoding one image, or tile, of `pixels` at once."""
         return Footprint(*_at(self.vae.get(decoder, self.vae["diffusers"]), pixels))
 
 
-@cache
 def of_architecture(architecture: Architecture) -> Footprints | None:
-    """The packaged table of an architecture; None for one that has none."""
-    entry = _tables().get(architecture.value)
-    return None if entry is None else _read(entry)
+    """The usual model of an architecture; None for one without a table."""
+    return next((model for model in known_models() if model.architecture == architecture.value), None)
 
 
-def of_configs(configs: Mapping[str, Mapping[str, Any]]) -> Footprints:
-    """The table of a model given by the `config.json` of its `unet`, `vae` and text encoders.
+def find(
+    architecture: Architecture = Architecture.SDXL,
+    unet_config: Mapping[str, Any] | None = None,
+    unet_gb: float | None = None,
+    weight_bytes: int = 2,
+) -> Footprints:
+    """The footprints of a model, or those of the nearest known one with a margin.
 
-    Simulated at 1024² the first time (1–2 s; needs torch, diffusers and transformers), then remembered. Other sizes are
-    in proportion, which is 2 % off at most for the shapes of SDXL.
+    Args:
+        unet_config: the UNet's `config.json`, where the host has it.
+        unet_gb: its weights in GiB; None: those of its architecture's usual model.
+        weight_bytes: of a number in the UNet as the device computes; files may keep it in fewer or more.
     """
-    return _simulated(json.dumps(configs, sort_keys=True))
+    usual = of_architecture(architecture) or of_architecture(Architecture.SDXL)
+    assert usual is not None
+    if unet_gb is None:
+        return usual
+    channels = (unet_config or {}).get("block_out_channels", [0])[0]
+    alike = [
+        model
+        for model in (usual, *known_models())
+        if (model.channels == channels if channels else model.architecture == usual.architecture)
+    ]
+    for width in (weight_bytes, *(width for width in (2, 4, 1) if width != weight_bytes)):
+        for model in alike:
+            if abs(math.log(_ratio(model, unet_gb, width))) < SAME_MODEL:
+                return model
+    if not channels:
+        return replace(usual, estimated=True, unet_margin=max(1.0, _ratio(usual, unet_gb, weight_bytes)))
+    nearest = min(known_models(), key=lambda model: _distance(model, channels, unet_gb, weight_bytes))
+    margin = UNKNOWN_MARGIN * max(1.0, channels / nearest.channels)
+    return replace(nearest, estimated=True, unet_margin=margin)
+
+
+def _distance(model: Footprints, channels: int, unet_gb: float, weight_bytes: int) -> tuple[float, float]:
+    """Of a UNet from a known one: by width, then by weights."""
+    return abs(math.log(channels / model.channels)), abs(math.log(_ratio(model, unet_gb, weight_bytes)))
+
+
+def _ratio(model: Footprints, unet_gb: float, weight_bytes: int) -> float:
+    """Weights of `unet_gb` over those of `model` in numbers of `weight_bytes`."""
+    return max(unet_gb, 1e-6) * BYTES_PER_GIB / (model.weights["unet"] * BYTES_PER_MIB * weight_bytes / 2)
 
 
 @cache
-def _simulated(configs: str) -> Footprints:
-    return _read(measure(json.loads(configs), unet_sides=(1024,), vae_sides=(1024,), attentions=("flash",)))
-
-
-def measure(
-    configs: Mapping[str, Mapping[str, Any]],
-    unet_sides: Sequence[int],
-    vae_sides: Sequence[int],
-    attentions: Sequence[str] = ("flash", "math"),
-) -> dict[str, Any]:
-    """The JSON of a `Footprints`, simulated at square images of these sides."""
-    unet, vae = build(configs["unet"], "float16"), build(configs["vae"], "float16")
-    encoders = [build(config, "float16") for name, config in configs.items() if name.startswith("text_encoder")]
-    sizes = {"text": [weights(encoder) for encoder in encoders], "unet": [weights(unet)], "vae": [weights(vae)]}
-    items = (1, 2) if len(unet_sides) > 1 else (2,)
-    by_items = {
-        attention: [
-            rows((side, unet_footprint(unet, side, side, count, attention)) for side in unet_sides) for count in items
-        ]
-        for attention in attentions
+def known_models() -> tuple[Footprints, ...]:
+    """All packaged tables, the usual model of each architecture before its relatives."""
+    data = json.loads(_DATA.read_text(encoding="utf-8"))
+    decoders = {
+        name: {decoder: _tuples(rows) for decoder, rows in by_decoder.items()}
+        for name, by_decoder in data["vaes"].items()
     }
-    return asdict(
-        Footprints(
-            weights={stage: round(sum(part.total for part in parts), 2) for stage, parts in sizes.items()},
-            largest={stage: round(max(part.largest for part in parts), 2) for stage, parts in sizes.items()},
-            linear=round(sizes["unet"][0].linear, 2),
-            largest_linear=round(sizes["unet"][0].largest_linear, 2),
-            linear_rows=sizes["unet"][0].linear_rows,
-            text=tuple(round(max(values), 4) for values in zip(*map(text_footprint, encoders), strict=True)),
-            unet={attention: tuple(both if len(both) == 2 else _halved(both)) for attention, both in by_items.items()},
-            vae={"diffusers": rows((side, vae_footprint(vae, side, side)) for side in vae_sides)},
-        )
-    )
+    return tuple(_read(entry, decoders) for entry in data["models"])
 
 
-def rows(measured: Iterable[tuple[int, Footprint]]) -> Rows:
-    """Rows of footprints by side in pixels. A larger picture never takes less, as rounding in the allocator may."""
-    made: list[tuple[float, ...]] = []
-    for side, footprint in measured:
-        row = (side * side / MEGAPIXEL, *(round(value, 4) for value in footprint))
-        made.append(tuple(map(max, row, made[-1])) if made else row)
-    return tuple(made)
+def _read(entry: Mapping[str, Any], decoders: Mapping[str, Mapping[str, Rows]]) -> Footprints:
+    tables = {
+        "text": tuple(entry["text"]),
+        "unet": {attention: tuple(map(_tuples, by_items)) for attention, by_items in entry["unet"].items()},
+        "vae": decoders[entry["vae"]],
+    }
+    return Footprints(**{**entry, **tables})
 
 
-def _halved(double: Sequence[Rows]) -> tuple[Rows, Rows]:
-    """Rows for one item in place of measured ones: half of two."""
-    single = tuple((row[0], *(value / 2 for value in row[1:])) for row in double[0])
-    return single, double[0]
+def _tuples(rows: Sequence[Sequence[float]]) -> Rows:
+    return tuple(tuple(row) for row in rows)
 
 
 def _at(rows: Rows, pixels: int) -> tuple[float, ...]:
     """Linear between the rows, in proportion below the first, on along the last two above."""
-    size = pixels / MEGAPIXEL
+    size = pixels / PIXELS_PER_MEGAPIXEL
     index = bisect_left(rows, size, key=lambda row: row[0])
     if index == 0 or len(rows) == 1:
         return tuple(value * size / rows[0][0] for value in rows[0][1:])
     low, high = rows[min(index, len(rows) - 1) - 1], rows[min(index, len(rows) - 1)]
     share = (size - low[0]) / (high[0] - low[0])
     return tuple(first + (second - first) * share for first, second in zip(low[1:], high[1:], strict=True))
-
-
-@cache
-def _tables() -> dict[str, Any]:
-    return dict(json.loads(_DATA.read_text(encoding="utf-8")))
-
-
-def _read(entry: Mapping[str, Any]) -> Footprints:
-    def tuples(value: Sequence[Sequence[float]]) -> Rows:
-        return tuple(tuple(row) for row in value)
-
-    return Footprints(
-        weights=entry["weights"],
-        largest=entry["largest"],
-        linear=entry["linear"],
-        largest_linear=entry["largest_linear"],
-        linear_rows=entry["linear_rows"],
-        text=tuple(entry["text"]),
-        unet={attention: tuple(map(tuples, both)) for attention, both in entry["unet"].items()},
-        vae={decoder: tuples(found) for decoder, found in entry["vae"].items()},
-    )

@@ -1,4 +1,4 @@
-"""Carries a memory plan out on a diffusers pipeline: where weights lie, how they are stored, how the VAE decodes."""
+"""A memory plan on a diffusers pipeline: where weights lie, how they are stored, how the VAE decodes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from ..config import MemorySettings, OffloadStrategy, require
 from ..records import Reason
-from .manager import OWN_MEMORY, MemoryManager
-from .plan import DIFFUSERS, MemoryPlan
+from ..units import BYTES_PER_GIB
+from .manager import MemoryManager
+from .memory_request import DIFFUSERS, MemoryRequest
+from .plan import MemoryPlan
 from .prediction import Placement
 from .quantization import store, stored_as, stored_bytes
-from .resources import GIB
+from .resources import OWN_MEMORY, detect_resources
 
 _STAGES = (("text_encoder", "text"), ("vae", "vae"))
 """Component name prefix → stage; everything else samples."""
@@ -26,29 +28,33 @@ class OffloadConfig:
     """Where a pipeline's weights lie after distribution."""
 
     strategy: OffloadStrategy
-    """Never AUTO: what AUTO came to."""
+    """The strategy in use, never AUTO."""
     device: dict[str, str] = field(default_factory=dict)
     """Component → the device its weights rest on between calls (`cpu` for offloaded ones)."""
     execution_device: str = "cpu"
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
-    """How the sampling model's weights lie: as loaded (`float16`), `float8`, `int8` or `nf4`."""
+    """Format of the sampling model's weights: as loaded (`float16`), `float8`, `int8` or `nf4`."""
 
 
 class ModelOffloader:
-    """Places a diffusers pipeline's models by strategy; AUTO: the fastest that fits its true weights."""
+    """Places a diffusers pipeline's models by strategy; AUTO: the fastest that fits its true weights.
+
+    A strategy that does not keep within `max_vram_gb` gives way to the fastest that does, or to the one that needs
+    least where none does.
+    """
 
     def __init__(
         self, strategy: OffloadStrategy | str = OffloadStrategy.AUTO, max_vram_gb: float | None = None
     ) -> None:
-        """`max_vram_gb`: GiB, None for what is free. Raises InvalidInputError."""
+        """`max_vram_gb`: GiB; None: all that is free. Raises InvalidInputError."""
         self.settings = MemorySettings(cast(OffloadStrategy, strategy), max_vram_gb)
 
     def distribute_pipeline(self, pipe: Any, plan: MemoryPlan | None = None) -> OffloadConfig:
-        """Set `pipe` (a diffusers pipeline) up as `plan` says; what an earlier distribution did is undone.
+        """Set `pipe` (a diffusers pipeline) up as `plan` says, undoing an earlier distribution.
 
         Without a plan one is made for one image of the pipeline's native size with CFG, which keeps the weights'
-        precision; on a machine whose device has no memory of its own every strategy then comes to FULL_GPU.
+        precision; on a device without memory of its own every strategy then becomes FULL_GPU.
 
         FULL_GPU moves all models to the device; CPU_OFFLOAD moves one model at a time there and back; SEQUENTIAL
         fetches each module's weights while the one before computes (CUDA, XPU), or when it is called.
@@ -81,13 +87,18 @@ class ModelOffloader:
 
     def _plan(self, pipe: Any, modules: dict[str, Any]) -> MemoryPlan:
         side = _native_side(pipe)
-        return MemoryManager().plan(
+        request = MemoryRequest(
             side,
             side,
             settings=self.settings,
             weights_gb=_stage_weights(modules),
+            configs={name: dict(module.config) for name, module in modules.items() if name in ("unet", "vae")},
             host=replace(DIFFUSERS, weight_dtypes=("float16",), cfg_split=False),
         )
+        plan = MemoryManager().plan(request)
+        if plan.fits or self.settings.max_vram_gb is None:
+            return plan
+        return MemoryManager().plan(request, settings=replace(self.settings, offload_strategy=OffloadStrategy.AUTO))
 
 
 def set_tiling(vae: Any, tile: int) -> None:
@@ -113,15 +124,15 @@ def set_vae_dtype(vae: Any, dtype: str) -> None:
     if not dtype:
         return
     first = vae.post_quant_conv  # latents come in the precision of the UNet
-    if first is not None and _as_its_weight not in first._forward_pre_hooks.values():
-        first.register_forward_pre_hook(_as_its_weight)
+    if first is not None and _cast_to_weight not in first._forward_pre_hooks.values():
+        first.register_forward_pre_hook(_cast_to_weight)
     if vae.dtype == torch.float16 and dtype in ("float16", "float32"):
         vae.register_to_config(force_upcast=dtype == "float32")
     else:
         torch.nn.Module.to(vae, dtype=getattr(torch, dtype))
 
 
-def _as_its_weight(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _cast_to_weight(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return inputs[0].to(module.weight.dtype), *inputs[1:]
 
 
@@ -130,13 +141,13 @@ def weights_gb(model: Any) -> float | None:
     import torch
 
     if isinstance(model, torch.nn.Module):
-        return sum(stored_bytes(tensor) for tensor in (*model.parameters(), *model.buffers())) / GIB
+        return sum(stored_bytes(tensor) for tensor in (*model.parameters(), *model.buffers())) / BYTES_PER_GIB
     modules = _modules(model) if isinstance(getattr(model, "components", None), dict) else {}
     return sum(weights_gb(module) or 0.0 for module in modules.values()) if modules else None
 
 
 def release_pipeline(pipe: Any) -> None:
-    """Take away what a distribution added: all hooks, but for the rounding of weights, which cannot be undone."""
+    """Remove all hooks that a distribution added; rounded weights stay, they cannot be restored."""
     modules = _modules(pipe)
     for module in modules.values():
         if isinstance(vars(module).get("forward"), _Halves):
@@ -150,16 +161,16 @@ def release_pipeline(pipe: Any) -> None:
 
 
 def carries(pipe: Any, plan: MemoryPlan, *, new_loras: bool = False) -> bool:
-    """Whether `pipe` can be set up as `plan` says: weights that an earlier distribution rounded cannot be had back, and
-    LoRAs that load onto 8 bit floats (`new_loras`) would be rounded too."""
+    """Tell whether `pipe` can be set up as `plan` says: weights that were rounded earlier cannot be restored, and LoRAs
+    that load onto 8 bit floats (`new_loras`) would be rounded too."""
     import torch
 
     modules = _modules(pipe)
     stored = stored_as(_sampler(modules))
     if stored not in ("float16", plan.weight_dtype) or (stored == "float8" and new_loras):
         return False
-    brief = "vae" in modules and modules["vae"].dtype == torch.bfloat16
-    return not brief or plan.vae_dtype in ("", "bfloat16")
+    rounded_vae = "vae" in modules and modules["vae"].dtype == torch.bfloat16
+    return not rounded_vae or plan.vae_dtype in ("", "bfloat16")
 
 
 def _on_device(pipe: Any, _modules: dict[str, Any], device: str) -> None:
@@ -179,7 +190,7 @@ def _streamed(pipe: Any, modules: dict[str, Any], device: str) -> None:
     from diffusers.hooks import apply_group_offloading
 
     pipe.to("cpu")
-    resources = MemoryManager().detect_resources()
+    resources = detect_resources()
     roomy = resources.ram_free_gb > sum(_stage_weights(modules).values())
     for name, module in modules.items():
         streams = device in OWN_MEMORY and _stage(name) != "vae"

@@ -1,75 +1,29 @@
-"""What the machine has, and how a job is fitted onto it. Sizes are GiB."""
+"""The plan by which one generation is fitted onto a device. Sizes are GiB."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from ..config import OffloadStrategy
-from ..records import Reason, Record
+from ..records import Reason, Record, renamed
 
 
 @dataclass(frozen=True)
-class Resources(Record):
-    """The device that will sample and the memory at hand now."""
-
-    device: str
-    """`cuda` (ROCm too), `xpu`, `mps` or `cpu`."""
-    name: str
-    total_gb: float
-    free_gb: float
-    """What one run of this process may still take, what torch holds already counted in."""
-    ram_total_gb: float
-    ram_free_gb: float
-    backend: str = ""
-    """`cuda`, `rocm`, `xpu`, `mps` or `cpu`; empty: not told."""
-    context_gb: float | None = None
-    """What the driver holds for this process beside torch's tensors, not part of `free_gb`; None: not known yet."""
-    others_gb: float | None = None
-    """What other processes hold on the device; None: cannot be told."""
-    dtypes: tuple[str, ...] = ()
-    """Of float16, bfloat16, float8_e4m3fn: what the device converts from and to; of int8 and nf4: what the libraries
-    here can keep weights as; empty: not told."""
-    attention: str = "flash"
-    """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
-    dynamic_vram: bool = False
-    """ComfyUI pages weights in and out by itself: weights never stand in the way of a plan."""
-
-
-@dataclass(frozen=True)
-class Option(Record):
+class PlanOption(Record):
     """One way to run a job, and what it is predicted to take."""
 
-    strategy: OffloadStrategy
+    strategy: OffloadStrategy = OffloadStrategy.FULL_GPU
     weight_dtype: str = "float16"
-    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
+    """Format of the UNet's weights on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
     batch_size: int = 1
     cfg_split: bool = False
     attention_slicing: bool = False
     tile_size: int = 0
     vae_dtype: str = "float32"
     needed_gb: float = 0.0
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class HostTraits:
-    """What a host can carry out, and how it does it."""
-
-    decoder: str
-    """Whose VAE code runs: `diffusers` or `comfyui`."""
-    weight_dtypes: tuple[str, ...] = ("float16",)
-    cfg_split: bool = False
-    attention_slicing: bool = False
-    patches_loras: bool = False
-    """LoRAs are computed into the weights rather than kept beside them."""
-    places_weights: bool = True
-    """Weights lie where the plan says, so that a measured peak tells what the rest took."""
-
-
-DIFFUSERS = HostTraits(
-    "diffusers", weight_dtypes=("float16", "int8", "float8", "nf4"), cfg_split=True, attention_slicing=True
-)
-COMFYUI = HostTraits("comfyui", cfg_split=True, patches_loras=True, places_weights=False)
+    seconds: float | None = None
+    """None: the caller gave no rates."""
 
 
 @dataclass(frozen=True)
@@ -77,53 +31,57 @@ class MemoryPlan(Record):
     """How one generation is fitted onto a device, and what it is predicted to take."""
 
     strategy: OffloadStrategy
-    """Never AUTO: what AUTO came to."""
+    """The strategy in use, never AUTO."""
     device: str
     tile_size: int = 0
     """Side of a VAE decode tile in pixels; 0: decode whole."""
     batch_size: int = 1
     """Images per forward batch; larger requests are split into several."""
     predicted_peak_gb: float = 0.0
-    """Of this process on the device, the driver's context counted in: what is measured afterwards."""
+    """Peak of this process on the device, the driver's context included."""
     budget_gb: float | None = None
-    """What may be used; None: no limit is known."""
+    """Memory that may be used; None: no limit is known."""
     fits: bool = True
     stages: dict[str, float] = field(default_factory=dict)
     """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`."""
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
-    """How the UNet's weights lie on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
+    """Format of the UNet's weights on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
     vae_dtype: str = ""
-    """What the VAE decodes in; empty: as the host does."""
+    """Precision of the VAE decode; empty: as the host does."""
     cfg_split: bool = False
-    """Whether prompt and negative prompt go through the UNet one after the other."""
+    """Prompt and negative prompt go through the UNet one after the other."""
     attention_slicing: bool = False
     context_gb: float = 0.0
-    """The part of every peak that torch does not count."""
+    """The part of every peak that torch does not count: the driver's context."""
     resident: dict[str, float] = field(default_factory=dict)
-    """Weights on the device by stage: what a measurement is corrected by."""
+    """Weights on the device by stage, against which measurements are corrected."""
     needed_gb: float = 0.0
-    """The least budget within which this plan fits: a little above the peak, since the allocator leaves gaps."""
-    comfort: dict[str, float] = field(default_factory=dict)
-    """By stage, what torch would reserve if nothing limited it."""
-    seconds: float = 0.0
-    """Predicted time of the whole job, where the device computes at the throughput that the plan was made with."""
-    better: Option | None = None
+    """Least budget within which this plan fits: a little above the peak, since the allocator leaves gaps."""
+    reserved_gb: Annotated[dict[str, float], renamed("reserved_gb", "comfort")] = field(default_factory=dict)
+    """Memory that torch would reserve in each stage if nothing limited it."""
+    seconds: float | None = None
+    """Predicted time of the whole job at the request's rates; None: the request had none."""
+    next_faster: Annotated[PlanOption | None, renamed("next_faster", "better")] = None
     """The least of what would be faster but does not fit."""
-    smaller: Option | None = None
+    next_smaller: Annotated[PlanOption | None, renamed("next_smaller", "smaller")] = None
     """The fastest of what takes less."""
     largest_size: tuple[int, int] | None = None
-    """Where nothing fits: width and height of the largest picture of this shape that would."""
-    together: int = 1
-    """Images that were allowed to share a forward batch: what `batch_size` is a part of."""
-    asked_strategy: OffloadStrategy = OffloadStrategy.AUTO
-    """AUTO: `strategy` was chosen; else it was asked for."""
-    asked_tile: int | None = None
-    """None: `tile_size` was chosen; else it was asked for."""
+    """Width and height of the largest picture of this shape that would fit, where this one does not."""
+    max_batch: Annotated[int, renamed("max_batch", "together")] = 1
+    """Images that were allowed to share a forward batch: `batch_size` is a part of it."""
+    requested_strategy: Annotated[OffloadStrategy, renamed("requested_strategy", "asked_strategy")] = (
+        OffloadStrategy.AUTO
+    )
+    """AUTO: `strategy` was chosen."""
+    requested_tile: Annotated[int | None, renamed("requested_tile", "asked_tile")] = None
+    """None: `tile_size` was chosen."""
+    speed_learned: bool = False
+    """`seconds` rests on earlier runs on this device; otherwise it is a cautious guess."""
 
     @property
     def setup(self) -> tuple[object, ...]:
-        """What a host sets up before it runs: plans alike in this need nothing done between them."""
+        """Everything that a host sets up before it runs: plans alike in this need nothing done between them."""
         return (
             self.strategy,
             self.device,
@@ -135,12 +93,12 @@ class MemoryPlan(Record):
         )
 
     def weights_limit(self, stage: str) -> float:
-        """GiB of weights that may lie on the device while `stage` runs: what its activations leave of the budget, or
-        exactly what the strategy needs where it was asked for by name."""
+        """GiB of weights that may lie on the device while `stage` runs: the rest of the budget beside its activations,
+        or exactly what the strategy needs where the user requested one."""
         resident = self.resident[stage]
-        if self.asked_strategy is not OffloadStrategy.AUTO or self.budget_gb is None:
+        if self.requested_strategy is not OffloadStrategy.AUTO or self.budget_gb is None:
             return resident
-        return max(resident, self.budget_gb - (self.comfort[stage] - resident))
+        return max(resident, self.budget_gb - (self.reserved_gb[stage] - resident))
 
     @property
     def peak_stage(self) -> str:

@@ -1,4 +1,4 @@
-"""Keeps loaded models within a memory limit."""
+"""Loaded models within a memory limit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .offload import weights_gb
 
 
 class EvictionPolicy(StrEnum):
-    """Which model goes first when the pool is full."""
+    """Order in which models leave a full pool."""
 
     LRU = "lru"
-    """The one that was used longest ago."""
+    """The least recently used first."""
     LFU = "lfu"
-    """The one that was used least often; among equals the one used longest ago."""
+    """The least frequently used first; among equals the least recently used."""
     SIZE = "size"
-    """The largest."""
+    """The largest first."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ _FIRST_TO_GO: dict[EvictionPolicy, Callable[[_Entry], tuple[float, ...]]] = {
 class ModelPool:
     """Models by key, at most `max_size_gb` GiB in all. Safe for threads: one load at a time, each key loaded once.
 
-    What is in use (`use`) is never put out. A model that finds no room is handed out but not kept.
+    A model in use (`use`) is never evicted. One for which there is no room is handed out but not kept.
     """
 
     def __init__(self, max_size_gb: float, eviction_policy: EvictionPolicy | str = EvictionPolicy.LRU) -> None:
@@ -62,7 +62,7 @@ class ModelPool:
         self._lock = RLock()
 
     def get(self, key: Hashable, loader: Callable[[], Any], size_gb: float | None = None) -> Any:
-        """The model of `key`, loaded with `loader()` where the pool lacks it.
+        """The model of `key`, loaded with `loader()` unless the pool has it.
 
         With `size_gb` (GiB) room is made before loading, so that old and new models are never held together; without it
         the model's weights are measured afterwards.
@@ -118,7 +118,7 @@ class ModelPool:
             return True
 
     def clear(self) -> None:
-        """Drop all models that are not in use."""
+        """Drop all models but those in use."""
         with self._lock:
             for key in list(self._entries):
                 self.evict(key)
@@ -138,7 +138,7 @@ class ModelPool:
             return len(self._entries)
 
     def _make_room(self, size_gb: float) -> bool:
-        """Whether `size_gb` has room, once as little as possible was put out; nothing is, where it never would have."""
+        """Evict as little as possible for `size_gb`; False, and nothing evicted, where there is no room even then."""
         pinned = sum(entry.size_gb for entry in self._entries.values() if entry.pins)
         if pinned + size_gb > self.max_size_gb:
             return False

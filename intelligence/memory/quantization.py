@@ -13,14 +13,14 @@ from typing import Any
 from ..errors import MissingDependencyError, install_command
 
 LIBRARIES = {"int8": "torchao", "nf4": "bitsandbytes"}
-"""Format → what it needs beside torch and diffusers: the extra `quantization`."""
+"""Format → library that it needs beside torch and diffusers, in the extra `quantization`."""
 
 _LORA = frozenset(("lora_A", "lora_B"))
 """Names under which peft keeps the layers of LoRAs, which stay as they are."""
 
 
 def installed() -> tuple[str, ...]:
-    """The formats whose library is here."""
+    """Formats whose library is installed."""
     return tuple(weight_dtype for weight_dtype, library in LIBRARIES.items() if find_spec(library) is not None)
 
 
@@ -37,7 +37,7 @@ def store(module: Any, weight_dtype: str, device: str) -> None:
 
 
 def stored_as(module: Any) -> str:
-    """What `store` changed the weights of `module` to; `float16` where they are as loaded."""
+    """Format of the weights of `module`, as `store` changed them; `float16` where they are as loaded."""
     import torch
 
     for parameter in module.parameters():
@@ -49,7 +49,7 @@ def stored_as(module: Any) -> str:
 
 
 def stored_bytes(tensor: Any) -> int:
-    """What a tensor takes as it lies in memory, its scales counted in."""
+    """Bytes of a tensor as it lies in memory, with its scales."""
     return sum(int(part.numel() * part.element_size()) for part in parts_of(tensor))
 
 
@@ -104,7 +104,7 @@ def _nf4(module: Any, device: str) -> None:
 _STORE: dict[str, Callable[[Any, str], None]] = {"float8": _float8, "int8": _int8, "nf4": _nf4}
 
 _CLASSES = {"Int8Tensor": "int8", "Params4bit": "nf4"}
-"""Class of a parameter → what it was changed to."""
+"""Class of a parameter → its format."""
 
 
 def _linears(module: Any) -> Iterator[tuple[Any, str, Any]]:

@@ -1,120 +1,197 @@
-"""What is said about a memory plan: the budget, why this way, and what else there is."""
+"""Reasons of a memory plan: the budget, the chosen candidate, and the alternatives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from ..config import MemorySettings, OffloadStrategy
-from ..records import Reason
-from .choice import Way
-from .plan import Resources
-from .prediction import Decoding, Job
-from .text import NAMES, describe
+from ..config import OffloadStrategy
+from ..records import Reason, Source
+from ..units import format_duration
+from .candidates import PlanCandidate
+from .job import Job
+from .memory_messages import MemoryMessage
+from .memory_request import MemoryRequest
+from .plan_text import STAGE_TITLES, describe
+from .prediction import Decoding
+from .resources import Resources
 
-MEANING = {
-    OffloadStrategy.FULL_GPU: "all weights stay on the device",
-    OffloadStrategy.CPU_OFFLOAD: "one whole model at a time is on the device",
-    OffloadStrategy.SEQUENTIAL: "weights stream to the device module by module, which is slow",
+STRATEGY_MESSAGES = {
+    OffloadStrategy.FULL_GPU: MemoryMessage.FULL_GPU,
+    OffloadStrategy.CPU_OFFLOAD: MemoryMessage.CPU_OFFLOAD,
+    OffloadStrategy.SEQUENTIAL: MemoryMessage.SEQUENTIAL,
 }
 
-WEIGHT_MEANING = {
-    "float8": "the UNet's weights lie there as 8 bit floats, which changes the picture a little",
-    "int8": "the UNet's Linear weights lie there as 8 bit integers, which changes the picture a little",
-    "nf4": "the UNet's Linear weights lie there in 4 bits, which changes the picture visibly",
+WEIGHT_MESSAGES = {
+    "float8": MemoryMessage.WEIGHTS_FLOAT8,
+    "int8": MemoryMessage.WEIGHTS_INT8,
+    "nf4": MemoryMessage.WEIGHTS_NF4,
 }
 
-VAE_MEANING = {
-    "float16": "as it was loaded: this one does not overflow",
-    "bfloat16": "to stay within the budget; it has float32's range and fewer digits",
-    "float32": "SDXL's overflows in float16",
+VAE_MESSAGES = {
+    "float16": MemoryMessage.VAE_FLOAT16,
+    "bfloat16": MemoryMessage.VAE_BFLOAT16,
+    "float32": MemoryMessage.VAE_FLOAT32,
 }
 
+MENTIONED_SECONDS = 1.0
+"""Seconds from which on the time that a plan adds is worth a sentence."""
 
-def budget(resources: Resources, settings: MemorySettings, max_vram_gb: float | None) -> tuple[float | None, Reason]:
-    """What one run may take, GiB (None: no limit is known), and what sets that limit.
 
-    A card's budget is this process's whole share: what is free, what torch holds, and the context that is there.
+def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | None, Reason]:
+    """Memory that one run may take, GiB (None: no limit is known), and the reason for that limit.
+
+    A card's budget is this process's whole share: free memory, memory that torch holds, and the driver's context.
     """
     if resources.device == "cpu":
-        free = resources.ram_free_gb or None
-        text = f"{free:.1f} GiB of RAM are free" if free else "free RAM could not be read, so no limit is known"
-        return free, Reason("budget", f"{text}; the CPU samples, so limits on VRAM do not apply")
-    at_hand = resources.free_gb + (resources.context_gb or 0.0)
-    others = f" ({resources.others_gb:.1f} GiB are other processes')" if resources.others_gb else ""
-    named = {
-        f"{resources.free_gb:.1f} GiB are free on {resources.name}{others}": at_hand,
-        "limit of the memory settings": settings.max_vram_gb,
-        "limit of this generation": max_vram_gb,
+        if not resources.ram_free_gb:
+            return None, Reason.of("budget", Source.BUDGET, MemoryMessage.BUDGET_UNKNOWN)
+        ram = resources.ram_free_gb
+        return ram, Reason.of("budget", Source.BUDGET, MemoryMessage.BUDGET_RAM, value=ram, budget=ram)
+    free = resources.free_gb + (resources.context_gb or 0.0)
+    limits = {
+        MemoryMessage.BUDGET_SETTINGS: request.settings.max_vram_gb,
+        MemoryMessage.BUDGET_GENERATION: request.max_vram_gb,
     }
-    text, smallest = min(((text, gb) for text, gb in named.items() if gb is not None), key=lambda item: item[1])
-    free_instead = f"{at_hand:.1f} GiB, what is free" if smallest != at_hand else None
-    return smallest, Reason("budget", f"{smallest:.1f} GiB: {text}", otherwise=free_instead)
-
-
-def corrected(corrections: Mapping[str, float]) -> list[Reason]:
-    """By how much earlier runs on this device correct the predicted activations."""
-    factors = ", ".join(f"{NAMES[stage]} ×{factor:.2f}" for stage, factor in corrections.items())
-    return [Reason("learned", f"activations as earlier runs on this device had them: {factors}")] if factors else []
-
-
-def for_way(
-    chosen: Way, found: Sequence[Way], asked: OffloadStrategy, resources: Resources, job: Job, *, learned: bool
-) -> list[Reason]:
-    """Why `chosen` and what stood against the faster ones. `learned`: the job's speed is from earlier runs."""
-    placement, denoising, decoding = chosen.placement, chosen.denoising, chosen.decoding
-    as_exact = (way for way in found if way.rounding <= chosen.rounding)
-    fastest = min(as_exact, key=lambda way: way.seconds, default=chosen)
-    speed = f"at the {job.tflops:.3g} TFLOP/s that {'earlier runs reached' if learned else 'are assumed'}"
-    took = f"about {chosen.seconds:.0f} s {speed}"
-    text = f"{MEANING[placement.strategy]}; predicted peak {chosen.peak:.1f} GiB, {took}"
-    if resources.dynamic_vram:
-        text = f"ComfyUI pages weights in and out by itself; predicted peak without them {chosen.peak:.1f} GiB, {took}"
-    elif asked is not OffloadStrategy.AUTO:
-        text += f"; {asked.value} was asked for"
-        if asked is not placement.strategy:
-            text += f", but on {resources.device} there is no separate memory to offload to"
-    faster = (
-        f"{describe(fastest.option(), job.images)}, needing about {fastest.need:.1f} GiB" if fastest != chosen else None
+    named = [(message, limit) for message, limit in limits.items() if limit is not None and limit < free]
+    if named:
+        message, limit = min(named, key=lambda item: item[1])
+        otherwise = MemoryMessage.OTHERWISE_FREE.format(free=free)
+        return limit, Reason.of("budget", Source.USER, message, value=limit, otherwise=otherwise, budget=limit)
+    shared = resources.others_gb or 0.0
+    message = MemoryMessage.BUDGET_SHARED if shared else MemoryMessage.BUDGET_FREE
+    return free, Reason.of(
+        "budget",
+        Source.BUDGET,
+        message,
+        value=free,
+        budget=resources.free_gb,
+        device=resources.name,
+        others=shared,
     )
-    made = [Reason("strategy", text, otherwise=faster)]
-    if placement.weight_dtype in WEIGHT_MEANING:
-        made.append(Reason("weight_dtype", WEIGHT_MEANING[placement.weight_dtype]))
-    if job.decoder == "diffusers" and job.device != "cpu":
-        made.append(Reason("vae_dtype", f"the VAE decodes in {decoding.dtype}: {VAE_MEANING[decoding.dtype]}"))
-    if decoding.tile:
-        at_once = (placement, Decoding(0, decoding.dtype))
-        whole = next((way for way in found if (way.placement, way.decoding) == at_once), None)
-        made.append(
-            Reason(
-                "tile_size",
-                f"the VAE decodes in tiles of {decoding.tile} pixels: {chosen.stages['vae'].peak:.1f} GiB there",
-                otherwise=f"decoded whole, about {whole.stages['vae'].peak:.1f} GiB" if whole else None,
-            )
-        )
-    if denoising.cfg_split:
-        made.append(Reason("cfg_split", "prompt and negative prompt one after the other, to stay within the budget"))
-    if denoising.attention_slicing:
-        made.append(Reason("attention_slicing", "attention head by head, to stay within the budget"))
-    most = max(way.denoising.batch for way in found)
-    if denoising.batch < most:
-        made.append(
-            Reason(
-                "batch_size",
-                f"{denoising.batch} of {job.images} images per forward batch, to stay within the budget",
-                otherwise=f"{most} per forward batch",
-            )
-        )
-    return made
+
+
+def plan_reasons(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], resources: Resources) -> list[Reason]:
+    """Reasons for `chosen` among the candidates that were found."""
+    return [
+        *_knowledge(job),
+        *_strategy(job, chosen, found, resources),
+        *_added_time(job, chosen),
+        *_precision(job, chosen, resources),
+        *_savings(job, chosen, found),
+    ]
 
 
 def refusal(
-    smallest: Way, budget_gb: float, largest: tuple[int, int] | None, asked: OffloadStrategy, images: int
-) -> Reason:
-    """Why nothing fits, and what would."""
-    size = f"{largest[0]}x{largest[1]} would fit" if largest else "no smaller size would fit"
-    remedy = "let AUTO offload" if asked is not OffloadStrategy.AUTO else "raise the limit"
-    return Reason(
+    request: MemoryRequest, smallest: PlanCandidate, budget_gb: float, largest: tuple[int, int] | None
+) -> list[Reason]:
+    """Reasons why nothing fits, the last with the remedies."""
+    option = describe(smallest.option(timed=False), request.images)
+    too_large = Reason.of(
         "fits",
-        f"even the smallest plan ({describe(smallest.option(), images)}) needs about {smallest.need:.1f} GiB of "
-        f"{budget_gb:.1f}: {size}; or free memory, or {remedy}",
+        Source.BUDGET,
+        MemoryMessage.TOO_LARGE,
+        value=False,
+        option=option,
+        needed=smallest.needed_gb,
+        budget=budget_gb,
     )
+    requested = request.settings.offload_strategy is not OffloadStrategy.AUTO
+    if largest is None:
+        message = MemoryMessage.OFFLOAD_ONLY if requested else MemoryMessage.LIMIT_ONLY
+        return [too_large, Reason.of("fits", Source.BUDGET, message, value=False)]
+    message = MemoryMessage.SIZE_OR_OFFLOAD if requested else MemoryMessage.SIZE_OR_LIMIT
+    width, height = largest
+    return [too_large, Reason.of("fits", Source.BUDGET, message, value=False, width=width, height=height)]
+
+
+def _knowledge(job: Job) -> list[Reason]:
+    reasons = []
+    if job.corrections:
+        factors = ", ".join(f"{STAGE_TITLES[stage]} ×{factor:.2f}" for stage, factor in job.corrections.items())
+        reasons.append(Reason.of("learned", Source.LEARNED, MemoryMessage.CORRECTED, factors=factors))
+    if job.footprints.estimated and job.activation_gb is None:
+        reasons.append(
+            Reason.of("model", Source.MODEL, MemoryMessage.ESTIMATED, weight=0.5, model=job.footprints.title)
+        )
+    return reasons
+
+
+def _strategy(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], resources: Resources) -> list[Reason]:
+    strategy, requested = chosen.placement.strategy, job.request.settings.offload_strategy
+    as_exact = (candidate for candidate in found if candidate.rounding <= chosen.rounding)
+    fastest = min(as_exact, key=lambda candidate: candidate.seconds, default=chosen)
+    otherwise = None
+    if fastest != chosen:
+        option = describe(fastest.option(timed=False), job.request.images)
+        otherwise = MemoryMessage.OTHERWISE_FASTER.format(option=option, needed=fastest.needed_gb)
+    source = Source.BUDGET if requested is OffloadStrategy.AUTO else Source.USER
+    message = MemoryMessage.DYNAMIC_VRAM if resources.dynamic_vram else STRATEGY_MESSAGES[strategy]
+    reasons = [Reason.of("strategy", source, message, value=strategy.value, otherwise=otherwise, peak=chosen.peak_gb)]
+    if requested is OffloadStrategy.AUTO or resources.dynamic_vram:
+        return reasons
+    if requested is strategy:
+        return [*reasons, Reason.of("strategy", Source.USER, MemoryMessage.REQUESTED, strategy=requested.value)]
+    nothing = MemoryMessage.NOTHING_TO_OFFLOAD
+    return [
+        *reasons,
+        Reason.of("strategy", Source.USER, nothing, strategy=requested.value, device=resources.device),
+    ]
+
+
+def _added_time(job: Job, chosen: PlanCandidate) -> list[Reason]:
+    """Time beside that of the settings; none is told where the caller gave no rates."""
+    added = chosen.seconds - job.base_seconds
+    if job.request.rates is None or added < MENTIONED_SECONDS:
+        return []
+    learned = job.rates.learned
+    message = MemoryMessage.ADDED_TIME if learned else MemoryMessage.ADDED_TIME_GUESSED
+    source = Source.LEARNED if learned else Source.DEFAULT
+    return [Reason.of("added time", source, message, value=added, time=format_duration(added))]
+
+
+def _precision(job: Job, chosen: PlanCandidate, resources: Resources) -> list[Reason]:
+    weights, decode = chosen.placement.weight_dtype, chosen.decoding.dtype
+    reasons = []
+    if weights in WEIGHT_MESSAGES:
+        reasons.append(Reason.of("weight_dtype", Source.BUDGET, WEIGHT_MESSAGES[weights], value=weights))
+    if job.decoder == "diffusers" and resources.device != "cpu":
+        source = Source.BUDGET if decode == "bfloat16" else Source.MODEL
+        reasons.append(Reason.of("vae_dtype", source, VAE_MESSAGES[decode], value=decode))
+    return reasons
+
+
+def _savings(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate]) -> list[Reason]:
+    denoising, decoding = chosen.denoising, chosen.decoding
+    reasons = []
+    if decoding.tile:
+        at_once = (chosen.placement, Decoding(0, decoding.dtype))
+        whole = next((each for each in found if (each.placement, each.decoding) == at_once), None)
+        otherwise = MemoryMessage.OTHERWISE_WHOLE.format(peak=whole.stages["vae"].peak_gb) if whole else None
+        reasons.append(
+            Reason.of(
+                "tile_size",
+                Source.BUDGET if job.request.tile_size is None else Source.USER,
+                MemoryMessage.TILES,
+                value=decoding.tile,
+                otherwise=otherwise,
+                tile=decoding.tile,
+                peak=chosen.stages["vae"].peak_gb,
+            )
+        )
+    if denoising.cfg_split:
+        reasons.append(Reason.of("cfg_split", Source.BUDGET, MemoryMessage.CFG_SPLIT, value=True))
+    if denoising.attention_slicing:
+        reasons.append(Reason.of("attention_slicing", Source.BUDGET, MemoryMessage.ATTENTION_SLICING, value=True))
+    if denoising.batch < job.request.largest_batch:
+        reasons.append(
+            Reason.of(
+                "batch_size",
+                Source.BUDGET,
+                MemoryMessage.BATCH_SIZE,
+                value=denoising.batch,
+                otherwise=MemoryMessage.OTHERWISE_BATCH.format(batch=job.request.largest_batch),
+                batch=denoising.batch,
+                images=job.request.images,
+            )
+        )
+    return reasons

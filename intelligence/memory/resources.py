@@ -1,23 +1,53 @@
-"""What the machine has: the device that will sample, and its memory at hand now. Sizes are GiB."""
+"""The device that will sample, and its memory now. Sizes are GiB."""
 
 from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from ..config import is_number, require
+from ..records import Record
+from ..units import BYTES_PER_GIB, MIB_PER_GIB
 from . import quantization
-from .plan import Resources
 
-GIB = 2**30
+OWN_MEMORY = ("cuda", "xpu")
+"""Devices with memory of their own, so that keeping weights in RAM saves some."""
 
 DTYPES = ("float16", "bfloat16", "float8_e4m3fn")
-"""What weights or a decode may be kept in to save memory, of torch's own."""
+"""Torch's own types in which weights or a decode may be kept to save memory."""
 
-LARGEST_CONTEXT = 781 / 1024
-"""Most that a CUDA context was seen to take (facts of older stacks; 128–256 MiB on newer ones)."""
+LARGEST_CONTEXT_GB = 781 / MIB_PER_GIB
+"""Largest CUDA context that was seen, on older drivers; 128–256 MiB on newer ones."""
+
+
+@dataclass(frozen=True)
+class Resources(Record):
+    """The device that will sample and its memory now, GiB."""
+
+    device: str
+    """`cuda` (ROCm too), `xpu`, `mps` or `cpu`."""
+    name: str
+    total_gb: float
+    free_gb: float
+    """Memory that one run of this process may still take, including what torch holds already."""
+    ram_total_gb: float
+    ram_free_gb: float
+    backend: str = ""
+    """`cuda`, `rocm`, `xpu`, `mps` or `cpu`; empty: unknown."""
+    context_gb: float | None = None
+    """Memory that the driver holds for this process beside torch's tensors, not part of `free_gb`; None: unknown."""
+    others_gb: float | None = None
+    """Memory that other processes hold on the device; None: unknown."""
+    dtypes: tuple[str, ...] = ()
+    """Those of float16, bfloat16, float8_e4m3fn that the device converts, and of int8 and nf4 that the installed
+    libraries can keep weights in; empty: unknown."""
+    attention: str = "flash"
+    """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
+    dynamic_vram: bool = False
+    """ComfyUI pages weights in and out by itself: a plan need not make room for them."""
 
 
 def detect_resources() -> Resources:
@@ -35,19 +65,19 @@ def detect_resources() -> Resources:
         return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, backend="cpu")
     for device in ("cuda", "xpu"):
         if (backend := getattr(torch, device, None)) is not None and backend.is_available():
-            return _card(device, backend, ram_total, ram_free)
+            return _own_memory_device(device, backend, ram_total, ram_free)
     name = platform.processor() or platform.machine()
     if torch.backends.mps.is_available():
-        total = torch.mps.recommended_max_memory() / GIB
-        free = max(0.0, min(total, ram_free + torch.mps.driver_allocated_memory() / GIB))
+        total = torch.mps.recommended_max_memory() / BYTES_PER_GIB
+        free = max(0.0, min(total, ram_free + torch.mps.driver_allocated_memory() / BYTES_PER_GIB))
         return Resources(
             "mps", name, total, free, ram_total, ram_free, "mps", 0.0, dtypes=dtypes("mps"), attention="math"
         )
     return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, "cpu", 0.0, dtypes=dtypes("cpu"))
 
 
-def card(vram_gb: float, machine: Resources) -> Resources:
-    """`machine` with an idle CUDA card of `vram_gb` GiB of its own, to see what would fit there."""
+def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
+    """`machine` with an idle CUDA card of `vram_gb` GiB, to see what would fit there. Raises InvalidInputError."""
     require(is_number(vram_gb) and vram_gb > 0, f"vram must be a number above 0, got {vram_gb!r}")
     return Resources(
         "cuda",
@@ -61,18 +91,18 @@ def card(vram_gb: float, machine: Resources) -> Resources:
     )
 
 
-def _card(device: str, backend: ModuleType | Any, ram_total: float, ram_free: float) -> Resources:
-    """A device with memory of its own, through `torch.cuda` or `torch.xpu`, which have the same functions."""
+def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float, ram_free: float) -> Resources:
+    """Resources of `torch.cuda` or `torch.xpu`, which have the same functions."""
     index = backend.current_device()
     free, total = _memory(backend, index)
     held = backend.memory_reserved(index)
-    outside = max(0.0, (total - free - held) / GIB)
+    outside = max(0.0, (total - free - held) / BYTES_PER_GIB)
     others = others_gb(backend, index) if device == "cuda" else None
     return Resources(
         device=device,
         name=backend.get_device_name(index),
-        total_gb=total / GIB,
-        free_gb=min(total, free + held) / GIB,
+        total_gb=total / BYTES_PER_GIB,
+        free_gb=min(total, free + held) / BYTES_PER_GIB,
         ram_total_gb=ram_total,
         ram_free_gb=ram_free,
         backend=backend_of(device),
@@ -84,7 +114,7 @@ def _card(device: str, backend: ModuleType | Any, ram_total: float, ram_free: fl
 
 
 def _memory(backend: Any, index: int) -> tuple[int, int]:
-    """Free and total bytes. Integrated XPUs do not tell what is free: what torch does not hold counts as free there."""
+    """Free and total bytes. On integrated XPUs, which do not report it, all that torch does not hold counts as free."""
     try:
         free, total = backend.mem_get_info(index)
     except (AttributeError, RuntimeError):
@@ -94,15 +124,15 @@ def _memory(backend: Any, index: int) -> tuple[int, int]:
 
 
 def context_gb(outside: float, others: float | None) -> float:
-    """The driver's share for this process, of what lies `outside` torch's: (total − free) − reserved.
+    """The driver's share for this process of the memory `outside` torch's: (total − free) − reserved.
 
-    Where other processes cannot be told apart it is at most the largest context that was ever seen.
+    At most the largest context that was ever seen, where the share of other processes is unknown.
     """
-    return min(outside, LARGEST_CONTEXT) if others is None else max(0.0, outside - others)
+    return min(outside, LARGEST_CONTEXT_GB) if others is None else max(0.0, outside - others)
 
 
 def others_gb(backend: Any, index: int) -> float | None:
-    """What other processes hold on an NVIDIA card, by NVML; None where pynvml is missing or the driver does not say."""
+    """Memory that other processes hold on an NVIDIA card, by NVML; None without pynvml or the driver's answer."""
     try:
         import pynvml
     except ImportError:
@@ -120,7 +150,7 @@ def others_gb(backend: Any, index: int) -> float | None:
     used = {process.pid: process.usedGpuMemory for process in processes}
     if os.getpid() not in used or None in used.values():
         return None
-    return sum(size for pid, size in used.items() if pid != os.getpid()) / GIB
+    return sum(size for pid, size in used.items() if pid != os.getpid()) / BYTES_PER_GIB
 
 
 def backend_of(device: str) -> str:
@@ -131,7 +161,7 @@ def backend_of(device: str) -> str:
 
 
 def dtypes(device: str) -> tuple[str, ...]:
-    """Which of `DTYPES` the device can hold and convert, tried on one number."""
+    """Those of `DTYPES` that the device can hold and convert, tried on one number."""
     import torch
 
     def works(name: str) -> bool:
@@ -155,49 +185,6 @@ def attention(device: str) -> str:
     return "flash" if any(kernel(parameters) for kernel in kernels) else "math"
 
 
-def peak_counter(device: str) -> PeakCounter:
-    """The counter of memory in use on `device`."""
-    return {"cuda": _CardPeak, "xpu": _CardPeak, "mps": _MpsPeak}.get(device, PeakCounter)(device)
-
-
-class PeakCounter:
-    """Counts device memory of this process; this one is for the CPU, which has no counter: always 0."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-
-    def reset(self) -> None:
-        """Start counting anew."""
-
-    def peak_gb(self) -> float:
-        """Most that was in use since the last reset, GiB."""
-        return 0.0
-
-
-class _CardPeak(PeakCounter):
-    """torch's own counter of allocated bytes, convolution workspaces included, the driver's context not."""
-
-    def reset(self) -> None:
-        self._backend().reset_peak_memory_stats()
-
-    def peak_gb(self) -> float:
-        return float(self._backend().max_memory_allocated() / GIB)
-
-    def _backend(self) -> Any:
-        import torch
-
-        return getattr(torch, self._device)
-
-
-class _MpsPeak(PeakCounter):
-    """MPS keeps no peak: what the driver holds now, caches included, is the nearest figure."""
-
-    def peak_gb(self) -> float:
-        import torch
-
-        return torch.mps.driver_allocated_memory() / GIB
-
-
 def _ram() -> tuple[float, float]:
     """Total and available RAM in GiB; (0, 0) where neither psutil nor POSIX can tell."""
     try:
@@ -205,12 +192,12 @@ def _ram() -> tuple[float, float]:
     except ImportError:
         return _ram_posix()
     memory: Any = psutil.virtual_memory()
-    return memory.total / GIB, memory.available / GIB
+    return memory.total / BYTES_PER_GIB, memory.available / BYTES_PER_GIB
 
 
 def _ram_posix() -> tuple[float, float]:
     names = getattr(os, "sysconf_names", {})
     if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_AVPHYS_PAGES"} <= names.keys():
         return 0.0, 0.0
-    page = os.sysconf("SC_PAGE_SIZE") / GIB
+    page = os.sysconf("SC_PAGE_SIZE") / BYTES_PER_GIB
     return os.sysconf("SC_PHYS_PAGES") * page, os.sysconf("SC_AVPHYS_PAGES") * page

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ..memory import MemoryPlan
+from ..memory import MemoryPlan, MemoryRequest
 from ..records import Reason
 from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
-from .speed import TimeEstimate
+from .speed import Speed, TimeEstimate
 from .timing import Work, forward_items
 
 STEP_FLOOR = 8
@@ -111,6 +111,20 @@ def fit_memory(
     text = f"the {plan.budget_gb:.1f} GiB at hand are too few; the nearest plan is {plan.strategy.value}{tiles}, "
     reasons["memory"] = Reason("memory", f"{text}about {plan.predicted_peak_gb:.1f} GiB")
     return choice, plan
+
+
+def completed(request: MemoryRequest, speed: Speed, work: Work, *, guided: bool) -> MemoryRequest:
+    """`request` with chosen settings, and the rates of the device for them."""
+    return replace(
+        request,
+        width=work.width,
+        height=work.height,
+        images=work.images,
+        guided=guided,
+        steps=round(work.passes / work.images),
+        forward_items=work.items,
+        rates=speed.rates(work),
+    )
 
 
 def spoken(found: TimeEstimate) -> str:

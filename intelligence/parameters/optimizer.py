@@ -9,15 +9,15 @@ from typing import Any
 
 from ..config import GenerationConstraints, Priority, data_folder
 from ..learning import Timing
-from ..memory import MemoryManager, MemoryPlan
+from ..memory import MemoryManager, MemoryPlan, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .baseline import MANUAL_DEFAULTS, choose_baseline, choose_improvements, manual_reasons, other_profiles
-from .budget import Choice, TimeBudget, fit_memory, fit_time, spoken
+from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, spoken
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
-from .parameters import MAX_IMAGES, OptimizedParameters
+from .parameters import OptimizedParameters
 from .profile_choice import choose_profile
 from .profiles import Profile, find_profile
 from .request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
@@ -73,7 +73,15 @@ class ParameterOptimizer:
         """Choose the settings for a prompt on this machine; see `ParameterRequest` and `choose`."""
         constraints = constraints or GenerationConstraints()
         return self.choose(
-            ParameterRequest(prompt_analysis, constraints, model, loras, overrides or {}, images, aspect)
+            ParameterRequest(
+                prompt_analysis,
+                constraints,
+                model,
+                loras,
+                overrides or {},
+                aspect,
+                memory=MemoryRequest(images=images),
+            )
         )
 
     def choose(self, request: ParameterRequest) -> OptimizedParameters:
@@ -112,24 +120,16 @@ class ParameterOptimizer:
         choice = choose_improvements(choice, profile, given, reasons)
 
         resources = request.resources or self.memory.detect_resources()
-        unet_gb = (request.weights_gb or {}).get("unet")
-        key = timing_key(resources.device, finding.architecture, request.model, unet_gb)
+        job = replace(request.memory, architecture=finding.architecture, max_vram_gb=constraints.max_vram_gb)
+        key = timing_key(resources.device, finding.architecture, request.model, job.weights_gb.get("unet"))
         speed = learn(self._timings(key), key)
 
         def estimate(tried: Choice) -> TimeEstimate:
             return speed.estimate(tried.work(request.images))
 
         def memory_plan(tried: Choice) -> MemoryPlan:
-            return self.memory.plan(
-                tried.width,
-                tried.height,
-                min(request.images, MAX_IMAGES),
-                architecture=finding.architecture,
-                cfg=tried.cfg > 1,
-                max_vram_gb=constraints.max_vram_gb,
-                resources=resources,
-                weights_gb=request.weights_gb,
-            )
+            work = tried.work(request.images)
+            return self.memory.plan(completed(job, speed, work, guided=tried.cfg > 1), resources=resources)
 
         changes: list[str] = []
         if constraints.max_time_seconds is not None:
@@ -150,7 +150,7 @@ class ParameterOptimizer:
             family=profile.family,
             sigmas=schedule_sigmas(choice.schedule, choice.steps) if choice.schedule else None,
             reasons=tuple(reasons.values()),
-            max_vram_gb=constraints.max_vram_gb,
+            max_vram_gb=job.max_gb,
             forward_items=choice.items * request.images,
             max_time_seconds=constraints.max_time_seconds,
             time_interval_seconds=took.interval,
@@ -177,11 +177,15 @@ class ParameterOptimizer:
             decode_items=speed.decode_items(work),
         )
 
-    def item_seconds(self, parameters: OptimizedParameters) -> float | None:
-        """Return the seconds of a forward item in earlier runs of this model and device; None: there are none."""
-        key, items = parameters.timing_key, parameters.forward_items
-        timings = self._timings(key) if key and items else ()
-        return learn(timings, key).item_seconds(_work(parameters, items)) if timings and items else None
+    def memory_request(self, request: MemoryRequest, parameters: OptimizedParameters) -> MemoryRequest:
+        """Return `request` for these settings, with the rates of the device that they were chosen for."""
+        guided, key = parameters.guidance_scale > 1, parameters.timing_key
+        passes = evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size
+        items = parameters.forward_items or passes * (2 if guided else 1)
+        items = round(items * request.images / parameters.batch_size)
+        work = _work(replace(parameters, batch_size=request.images), items)
+        made = completed(request, learn(self._timings(key), key), work, guided=guided)
+        return replace(made, max_vram_gb=parameters.max_vram_gb, rates=made.rates if key else None)
 
     def neighbours(self, parameters: OptimizedParameters, count: int) -> list[OptimizedParameters]:
         """Return `parameters`, then at most `count` − 1 settings near them that are worth comparing; deterministic.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ..config import GenerationConstraints
 from ..errors import InvalidInputError
-from ..memory import Resources
+from ..memory import MemoryRequest, Resources
 from ..models import ModelEvidence, ModelMetadata
 from ..prompt import PromptAnalysis
 from .parameters import Improvements
@@ -49,16 +49,20 @@ class ParameterRequest:
     """The chosen LoRAs; a few-step LoRA among them decides steps, cfg and sampler."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over every choice: those of `OVERRIDES`, or their `ALIASES`."""
-    images: int = 1
-    """Images that are wanted; the predicted time is for all of them."""
     aspect: str = "auto"
     """See `choose_size`."""
     resources: Resources | None = None
     """The machine; None: detected."""
-    weights_gb: Mapping[str, float] | None = None
-    """Stage → GiB of the model's weights; None: unknown."""
+    memory: MemoryRequest = field(default_factory=MemoryRequest)
+    """Images, model and host of the memory plan that the settings must fit; the settings fill in its size, guidance and
+    steps. The predicted time is for all of its images."""
     manual: bool = False
     """Nothing is chosen: what `overrides` lack is a plain default."""
+
+    @property
+    def images(self) -> int:
+        """Images to make in one run."""
+        return self.memory.images
 
 
 def canonical(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""How fast a device is, learned from its runs, and how long a run will take, with an interval.
+"""The clock: a device's speed, learned from its runs, and the seconds of a run, with an interval.
 
-A run's seconds are taken for a sum of six parts: forward items' and decodes' TFLOP that grow with the pixels and with
-their square, passes of the model, and the run itself. Bayesian linear regression over what earlier runs took finds the
-seconds of each: its prior is one speed for all TFLOP, so that the first run tells the speed, and runs of other sizes
-tell the parts apart. Residuals count as Student's t (4 degrees of freedom), so that a run that loaded the model, or
-shared the machine, does not count for much; they also give the interval.
+All seconds come from here; memory plans multiply its `Rates`.
+
+A run's seconds are the sum of six parts: forward items' and decodes' TFLOP that grow with the pixels and with their
+square, passes of the model, and the run itself. Bayesian linear regression over earlier runs finds the seconds of each:
+its prior is one speed for all TFLOP, so that the first run tells the speed, and runs of other sizes tell the parts
+apart. Residuals count as Student's t (4 degrees of freedom), so that a run that loaded the model, or shared the
+machine, does not count for much; they also give the interval.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from typing import Any, NamedTuple
 
 from ..config import EMBEDDED_MODEL
 from ..learning import Timing
+from ..memory import Rates
 from ..models import Architecture, ModelEvidence
-from .timing import MEGAPIXEL, Cost, Work, cost_of, forward_tflop
+from ..units import BYTES_PER_GIB, PIXELS_PER_MEGAPIXEL
+from .timing import Cost, Work, cost_of, forward_tflop
 
 PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 0.05}
 """Sustained TFLOP/s before anything was learned: low on purpose. An A100 reaches about 122, 39 % of its peak, 2 cores
@@ -40,8 +44,8 @@ NOISE = 0.08
 NOISE_WEIGHT = 2.0
 """Relative spread of runs before residuals tell it, and how many runs it counts for."""
 
-LEAST = 0.3
-"""Share of what its TFLOP take that a run is believed to take at least, however little earlier runs tell."""
+LEAST_SHARE = 0.3
+"""Share of the time of its TFLOP that a run takes at least, whatever earlier runs tell."""
 
 FORGETTING = 0.97
 """How much a run counts against the one after it: half after 23 runs."""
@@ -52,7 +56,20 @@ QUANTILE = 2.13
 
 PARTS = 6
 ITEM, DECODE = slice(0, 3), slice(4, 6)
-"""How many parts there are (`_parts`); which of them forward items have, and which decodes."""
+"""Number of parts (`_parts`), and those of forward items and of decodes."""
+
+READ_GIB_S = 250.0
+"""Rate at which a device reads its own memory: the slowest usual 8 GB cards (RTX 4060: 272)."""
+
+STREAMED_GIB_S = 10.0
+"""From pinned RAM, module by module: PCIe 3.0 x16 moves 14.7 GiB/s at best, about two thirds of it in practice."""
+
+MOVED_GIB_S = 2.8
+"""Of whole models, from and to pageable RAM. From Hugging Face's readings for SDXL on an A100: model offload takes
+16.1 s in place of 11.4 for 6.5 GiB there and back."""
+
+HOOKED_FORWARD_SECONDS = 0.03
+"""Hooks at each of 1050 modules, 26 µs each [diffusers 0.42's group offload on a CPU, empty model]."""
 
 
 class TimeEstimate(NamedTuple):
@@ -63,11 +80,11 @@ class TimeEstimate(NamedTuple):
     high: float
     """`low` to `high` holds 90 %."""
     runs: int
-    """How many earlier runs it rests on; 0: the prior."""
+    """Number of earlier runs behind it; 0: the prior."""
 
     @property
     def learned(self) -> bool:
-        """Whether earlier runs told the device's speed."""
+        """Earlier runs told the device's speed."""
         return self.runs > 0
 
     @property
@@ -78,39 +95,56 @@ class TimeEstimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Speed:
-    """What a device takes for one kind of model. `learn` makes it."""
+    """Seconds of a device for one kind of model. `learn` makes it."""
 
     seconds: tuple[float, ...]
-    """Of each part (`_parts`)."""
+    """Of each part (`_parts`), for one unit of it."""
     covariance: tuple[tuple[float, ...], ...]
     noise: float
     """Relative spread of a run's seconds."""
     runs: float
-    """Earlier runs, the older ones counted for less; 0: none."""
+    """Earlier runs, older ones with less weight; 0: none."""
     cost: Cost
     """Of the model that ran."""
 
     def estimate(self, work: Work) -> TimeEstimate:
-        """How long `work` takes."""
+        """Seconds of `work`, with an interval."""
         parts = _parts(work, self.cost)
         expected = sum(self._taken(parts))
         if not self.runs:
             return TimeEstimate(expected, 0.0, 1.5 * expected, 0)
-        seconds = max(expected, LEAST * sum(parts[:2]) * self.seconds[0], 1e-3)
+        seconds = max(expected, LEAST_SHARE * sum(parts[:2]) * self.seconds[0], 1e-3)
         doubt = sum(one * other * self.covariance[i][j] for i, one in enumerate(parts) for j, other in enumerate(parts))
         freedom = NOISE_WEIGHT + self.runs
         reach = QUANTILE * (1 + 1 / freedom) * ((self.noise * seconds) ** 2 + max(0.0, doubt)) ** 0.5
         return TimeEstimate(seconds, max(0.0, seconds - reach), seconds + reach, max(1, round(self.runs)))
 
     def decode_items(self, work: Work) -> float:
-        """What decoding an image takes, in forward items that take as long."""
+        """Time of decoding an image, in forward items that take as long."""
         taken = self._taken(_parts(work, self.cost))
         return max(0.0, sum(taken[DECODE]) / work.images) / self.item_seconds(work)
 
     def item_seconds(self, work: Work) -> float:
-        """What a forward item takes."""
+        """Seconds of a forward item."""
         parts = _parts(work, self.cost)
-        return max(sum(self._taken(parts)[ITEM]), LEAST * sum(parts[:2]) * self.seconds[0], 1e-6) / work.items
+        return max(sum(self._taken(parts)[ITEM]), LEAST_SHARE * sum(parts[:2]) * self.seconds[0], 1e-6) / work.items
+
+    def rates(self, work: Work) -> Rates:
+        """Rates at the size of `work`, for its memory plan; by them its work takes exactly the estimated seconds."""
+        estimate = self.estimate(work)
+        forward_item = min(self.item_seconds(work), estimate.seconds / work.items)
+        left = estimate.seconds - work.items * forward_item
+        decoding = min(left, max(0.0, sum(self._taken(_parts(work, self.cost))[DECODE])))
+        return Rates(
+            forward_item=forward_item,
+            decoded_pixel=decoding / (work.images * work.width * work.height),
+            run=left - decoding,
+            read_byte=1 / READ_GIB_S / BYTES_PER_GIB,
+            moved_byte=1 / MOVED_GIB_S / BYTES_PER_GIB,
+            streamed_byte=1 / STREAMED_GIB_S / BYTES_PER_GIB,
+            hooked_forward=HOOKED_FORWARD_SECONDS,
+            learned=estimate.learned,
+        )
 
     def _taken(self, parts: Sequence[float]) -> list[float]:
         """Seconds by part."""
@@ -118,7 +152,7 @@ class Speed:
 
 
 def learn(timings: Sequence[Timing], key: str) -> Speed:
-    """The speed that `timings` (oldest first) show, or the cautious prior of `key` without any."""
+    """The speed that `timings` (oldest first) show, or without any the cautious prior of `key` (`timing_key`)."""
     device, _, model = key.partition(":")
     cost = cost_of(key)
     if not timings:
@@ -129,8 +163,8 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
 
 
 def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
-    """What runs are remembered under: device, architecture, and the size of the UNet, which tells SDXL from its smaller
-    relatives and fp16 from fp8; the embedded model apart. Without the size, the runs of every size are found."""
+    """Key of remembered runs: device, architecture, and the size of the UNet, which tells SDXL from its smaller
+    relatives and fp16 from fp8; the embedded model apart. A key without size finds the runs of every size."""
     if model is not None and model.name == EMBEDDED_MODEL:
         return f"{device}:{EMBEDDED_MODEL}"
     size = f":{unet_gb:.1f}" if unet_gb else ""
@@ -140,7 +174,7 @@ def timing_key(device: str, architecture: Architecture, model: ModelEvidence | N
 def _parts(work: Work, cost: Cost) -> tuple[float, ...]:
     """Forward items' TFLOP that grow with the pixels and with their square, passes, the run, and decodes' TFLOP."""
     (c, a, b), (d, e) = cost
-    p = work.width * work.height / MEGAPIXEL
+    p = work.width * work.height / PIXELS_PER_MEGAPIXEL
     items = (work.items * (c + a * p), work.items * b * p * p)
     return (*items, work.passes, 1.0, work.images * d * p, work.images * (d + e) * p * p)
 

@@ -1,4 +1,8 @@
-"""How much there is to compute: forward items and their TFLOP."""
+"""Work of a generation: forward items, decodes, and their TFLOP.
+
+A forward item is one latent through the UNet once: an image's evaluation has two where it is guided, one elsewhere. A
+pass is a call of the model, with one or several items.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,10 @@ from typing import NamedTuple
 
 from ..config import EMBEDDED_MODEL
 from ..models import Architecture
+from ..units import PIXELS_PER_MEGAPIXEL
 from .parameters import Improvements
 from .samplers import evaluations, find_sampler
 from .schedules import core_sigmas, schedule_sigmas
-
-MEGAPIXEL = 1024 * 1024
 
 
 class Cost(NamedTuple):
@@ -37,19 +40,19 @@ attention's own products, 0.784 at 1024². Other models are taken for SDXL."""
 
 @dataclass(frozen=True)
 class Work:
-    """What there is to compute."""
+    """Work of one run."""
 
     width: int
     height: int
     items: int
     """Forward items of all images."""
     passes: float
-    """How often the model is called."""
+    """Calls of the model."""
     images: int = 1
 
 
 def cost_of(key: str) -> Cost:
-    """The cost of the model that runs are remembered for under `key` (`OptimizedParameters.timing_key`)."""
+    """The cost of the model in `key` (`OptimizedParameters.timing_key`)."""
     model = key.split(":")[1] if ":" in key else ""
     return COSTS.get(model, COSTS[Architecture.SDXL])
 
@@ -57,14 +60,14 @@ def cost_of(key: str) -> Cost:
 def forward_tflop(width: int, height: int, cost: Cost) -> float:
     """TFLOP of one forward item."""
     c, a, b = cost.forward
-    p = width * height / MEGAPIXEL
+    p = width * height / PIXELS_PER_MEGAPIXEL
     return c + a * p + b * p * p
 
 
 def decode_tflop(width: int, height: int, cost: Cost) -> float:
     """TFLOP of one decoded image."""
     d, e = cost.decode
-    p = width * height / MEGAPIXEL
+    p = width * height / PIXELS_PER_MEGAPIXEL
     return d * p + e * p * p
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...intelligence.config import require
+from ...intelligence.config import MemorySettings, require
 from ...intelligence.generation.execution import Execution, OnStep
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
@@ -21,7 +21,7 @@ from ...intelligence.generation.sampling_request import (
 )
 from ...intelligence.generation.scouting import resume_note, steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
-from ...intelligence.memory import MemoryManager, MemoryPlan
+from ...intelligence.memory import MemoryPlan, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from . import scout_hooks
 from .device_memory import fit
@@ -50,9 +50,9 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
         inputs.model,
         inputs.vae,
         images=run.images,
-        together=run.max_batch > 1,
-        strategy=plan.memory.asked_strategy,
-        tile_size=plan.memory.asked_tile,
+        max_batch=run.max_batch,
+        settings=MemorySettings(plan.memory.requested_strategy),
+        tile_size=plan.memory.requested_tile,
     )
     return replace(run, plan=fitted)
 
@@ -94,7 +94,7 @@ class ComfyHost:
         Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
         attempts = self._attempts(plan, len(seeds))
-        with MemoryManager().track_usage() as usage:
+        with track_usage() as usage:
             recorded = self.recording.items if self.recording else 0
             run = SamplerRun(self.inputs, plan.parameters, seeds, self.batch_seed, self.notify, recorded)
             sampled: list[torch.Tensor] = []

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
 import torch
 
-from ...intelligence.config import MemorySettings, OffloadStrategy
-from ...intelligence.memory import MemoryPlan, Resources
-from ...intelligence.memory.resources import detect_resources
+from ...intelligence.memory import MemoryRequest, Resources, detect_resources
+from ...intelligence.units import BYTES_PER_GIB
 from .server_planner import planner
 
 if TYPE_CHECKING:
     from ...intelligence.generation.stages import GenerationPlan, Recommendations
 
-GIB = 2**30
 
+def fit(recommendations: Recommendations, model: Any, vae: Any, **details: Any) -> GenerationPlan:
+    """Fit a job onto the device of MODEL.
 
-def fit(
-    story: Recommendations,
-    model: Any,
-    vae: Any,
-    *,
-    images: int,
-    together: bool,
-    strategy: OffloadStrategy = OffloadStrategy.AUTO,
-    tile_size: int | None = None,
-    failed: Mapping[str, MemoryPlan] | None = None,
-) -> GenerationPlan:
-    """Fit a job onto the device of MODEL; see `MemoryManager.plan`. `together`: the images share forward batches.
+    Args:
+        details: fields of the `MemoryRequest` that neither MODEL, VAE nor the settings tell: images, limits …
 
     Raises InvalidInputError, StorageError.
     """
-    settings = story.suggested_params
-    return planner().plan(
-        story,
-        MemorySettings(strategy),
-        images=images,
-        parallel=together,
-        tile_size=tile_size,
+    settings = recommendations.suggested_params
+    request = MemoryRequest(
         weights_gb=weights_gb(model, vae),
         vae_dtype=vae_dtype(vae),
-        resources=resources(model),
         activation_gb=activation_gb(model, vae, settings.width, settings.height),
-        failed=failed,
+        **details,
     )
+    return planner().plan(recommendations, request, resources=resources(model))
 
 
 def resources(model: Any = None) -> Resources:
@@ -71,8 +55,8 @@ def resources(model: Any = None) -> Resources:
     return replace(
         found,
         name=management.get_torch_device_name(device),
-        total_gb=total / GIB,
-        free_gb=min(free, total) / GIB,
+        total_gb=total / BYTES_PER_GIB,
+        free_gb=min(free, total) / BYTES_PER_GIB,
         context_gb=None if dynamic else found.context_gb,  # paged weights are outside of torch too
         attention="flash",  # without fused attention, ComfyUI's own is sliced to the free memory
         dynamic_vram=dynamic,
@@ -93,9 +77,9 @@ def is_dynamic(model: Any) -> bool:
 
 def weights_gb(model: Any, vae: Any = None) -> dict[str, float]:
     """Return the sizes of the loaded weights by stage, GiB; the plan assumes usual ones for other stages."""
-    sizes = {"unet": model.model_size() / GIB}
+    sizes = {"unet": model.model_size() / BYTES_PER_GIB}
     decoder = getattr(vae, "patcher", None)  # other packs' VAEs may have none
-    return sizes if decoder is None else {**sizes, "vae": decoder.model_size() / GIB}
+    return sizes if decoder is None else {**sizes, "vae": decoder.model_size() / BYTES_PER_GIB}
 
 
 def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, float] | None:
@@ -108,7 +92,7 @@ def activation_gb(model: Any, vae: Any, width: int, height: int) -> dict[str, fl
     side = vae.spacial_compression_decode()
     latent = [1, vae.latent_channels, height // side, width // side]
     unet = model.model.memory_required(latent)
-    return {"unet": unet / GIB, "vae": vae.memory_used_decode(latent, vae.vae_dtype) / GIB}
+    return {"unet": unet / BYTES_PER_GIB, "vae": vae.memory_used_decode(latent, vae.vae_dtype) / BYTES_PER_GIB}
 
 
 def vae_dtype(vae: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import comfy.model_management as management
 
-from ...intelligence.config import OffloadStrategy
+from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, describe
@@ -58,7 +58,7 @@ class Attempts:
         self.plan = self._smaller(stage)
         now = self.plan.memory
         equal = (now.setup, now.batch_size) == (before.setup, before.batch_size)
-        change = "all other models unloaded" if equal else describe(now, now.together)
+        change = "all other models unloaded" if equal else describe(now, now.max_batch)
         note = f"out of memory while {STAGE_WORDS[stage]}: retrying with {change}"
         self.notes.append(note)
         self.notify(note)
@@ -100,9 +100,9 @@ class Attempts:
             self.model,
             self.vae,
             images=self.images,
-            together=failed.together > 1,
-            strategy=failed.strategy if decoding else OffloadStrategy.AUTO,
-            tile_size=None if decoding else failed.asked_tile,
+            max_batch=failed.max_batch,
+            settings=MemorySettings(failed.strategy if decoding else OffloadStrategy.AUTO),
+            tile_size=None if decoding else failed.requested_tile,
             failed={stage: failed},
         )
 
@@ -113,7 +113,7 @@ def _remedy(plan: GenerationPlan, smaller: MemoryPlan, doing: str) -> str:
         width, height = smaller.largest_size
         remedy = f"the largest size that is likely to fit is {width}x{height}"
     elif smaller.fits:
-        remedy = f"queue it again, to be planned smaller than {describe(plan.memory, plan.memory.together)}"
+        remedy = f"queue it again, to be planned smaller than {describe(plan.memory, plan.memory.max_batch)}"
     else:
         remedy = "no smaller size is likely to fit either"
     return f"out of memory twice while {doing} at {size}: {remedy}; or close what else uses the {plan.memory.device}"

@@ -15,7 +15,8 @@ from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.config import OffloadStrategy
 from ...intelligence.memory import MemoryPlan
-from .device_memory import GIB, is_dynamic, loaded_on
+from ...intelligence.units import BYTES_PER_GIB
+from .device_memory import is_dynamic, loaded_on
 
 KEY = "intelligent_generation_memory"
 
@@ -68,14 +69,14 @@ def place_weights(model: Any, plan: MemoryPlan, companions: Sequence[Any] = ()) 
 
     Weights that ComfyUI left off the device are loaded only into memory that the planned activations leave free.
     """
-    target = min(model.model_size(), int(plan.weights_limit("unet") * GIB))
+    target = min(model.model_size(), int(plan.weights_limit("unet") * BYTES_PER_GIB))
     make_room((model, *companions), plan, "unet")
     loaded = model.loaded_size()
     if loaded > target:
         model.partially_unload(model.offload_device, loaded - target)
         management.soft_empty_cache()
         return
-    activations = int((plan.comfort["unet"] - plan.resident["unet"] - plan.context_gb) * GIB)
+    activations = int((plan.reserved_gb["unet"] - plan.resident["unet"] - plan.context_gb) * BYTES_PER_GIB)
     spare = management.get_free_memory(model.load_device) - activations - management.extra_reserved_memory()
     if (more := min(target - loaded, spare)) > 0:
         model.partially_load(model.load_device, more + 1)  # a model is only loaded whole into more than its size
@@ -87,7 +88,7 @@ def make_room(patchers: Sequence[Any], plan: MemoryPlan, stage: str) -> None:
     loaded = loaded_on(device)
     kept = [record for record in loaded if record.model in patchers]
     others = sum(record.model_loaded_memory() for record in loaded if record not in kept)
-    limit = int(plan.weights_limit(stage) * GIB)
+    limit = int(plan.weights_limit(stage) * BYTES_PER_GIB)
     room = limit - min(patchers[0].model_size(), limit)
     if others > room:
         management.free_memory(management.get_free_memory(device) + others - room, device, keep_loaded=kept)

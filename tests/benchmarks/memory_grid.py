@@ -24,9 +24,11 @@ from typing import Any
 
 from intelligence.config import OffloadStrategy
 from intelligence.generation.standalone import quiet, require_standalone
-from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOffloader, Resources
+from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOffloader, Rates, Resources
 from intelligence.memory.offload import set_tiling
 from intelligence.memory.prediction import FINEST_FIRST, Placement
+from intelligence.parameters.speed import learn
+from intelligence.parameters.timing import Work
 from tests.benchmarks.memory_setting import Setting, on_a_card, on_a_cpu
 from tests.benchmarks.report import parser, report
 
@@ -218,7 +220,7 @@ def race(setting: Setting, limits_gb: Sequence[float], until: float) -> Figures:
     item_seconds = _item_seconds(setting, side)  # as the product learns it from its runs
     figures: Figures = {"race_side": side, "race_steps": steps, "race_item_seconds": item_seconds}
     for limit in limits_gb:
-        plan = setting.plan(side, 1, limit, steps=steps, item_seconds=item_seconds)
+        plan = setting.plan(side, 1, limit, steps=steps, rates=_rates(setting, side, item_seconds))
         figures[f"race_{limit:g}gb_plan"] = f"{plan.strategy.value} {plan.weight_dtype} tile {plan.tile_size}"
         figures[f"race_{limit:g}gb_plan_seconds"] = None
         if plan.fits and time.monotonic() < until:
@@ -244,6 +246,13 @@ def _item_seconds(setting: Setting, side: int) -> float | None:
     run(pipe, setting, side, 1, 1)
     measured = run(pipe, setting, side, 1, setting.race_steps)
     return measured and measured.stage_seconds["unet"] / setting.race_steps / 2
+
+
+def _rates(setting: Setting, side: int, item_seconds: float | None) -> Rates:
+    """Rates as the product has them after a run in which a forward item took `item_seconds`."""
+    steps = setting.race_steps
+    rates = learn((), f"{setting.resources.device}:sdxl").rates(Work(side, side, 2 * steps, steps))
+    return rates if item_seconds is None else replace(rates, forward_item=item_seconds, learned=True)
 
 
 def _lap(pipe: Any, setting: Setting, limit: float, side: int) -> float | None:

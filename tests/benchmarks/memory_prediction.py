@@ -10,11 +10,14 @@ from collections.abc import Callable
 
 from intelligence.config import OffloadStrategy
 from intelligence.generation.standalone import quiet, require_standalone
-from intelligence.memory import DIFFUSERS, MemoryManager, Resources, footprints, prediction, simulator
+from intelligence.memory import DIFFUSERS, MemoryManager, MemoryRequest, Rates, Resources, footprints, prediction
+from intelligence.memory.footprints import Footprint
+from intelligence.memory.job import ASSUMED_CONTEXT_GB, Job
 from intelligence.memory.offload import set_tiling
 from intelligence.models import Architecture
 from tests.benchmarks.report import parser, report
-from tests.memory.make_footprints import SDXL_CONFIGS
+from tests.tools import simulator
+from tests.tools.make_footprints import SDXL_CONFIGS, sdxl_with
 
 UNET_READINGS = {1024: 332, 1536: 737, 2048: 1295}
 """MiB for a UNet forward with CFG batched, by side: InvokeAI, denoise_working_memory.py, measured on GPUs."""
@@ -55,7 +58,13 @@ TABLE = {
 }
 """MiB (allocated, with workspaces, reserved without and with them) of an earlier simulation."""
 
-COLUMNS = ("allocated", "floor", "reserved", "comfort")
+COLUMNS = {
+    "allocated": "tensors",
+    "floor": "allocated",
+    "reserved": "tensors_reserved",
+    "comfort": "reserved",
+}
+"""Name among the figures → field of a `Footprint`."""
 
 Figures = dict[str, float | int | str | bool | None]
 
@@ -70,7 +79,7 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def simulated() -> dict[str, simulator.Footprint]:
+def simulated() -> dict[str, Footprint]:
     """The table's rows, simulated now (ComfyUI's from the packaged table)."""
     unet = simulator.build(SDXL_CONFIGS["unet"], "float16")
     found = {
@@ -89,25 +98,25 @@ def simulated() -> dict[str, simulator.Footprint]:
     return found
 
 
-def against_the_table(found: dict[str, simulator.Footprint]) -> Figures:
+def against_the_table(found: dict[str, Footprint]) -> Figures:
     figures: Figures = {}
     worst = dict.fromkeys(COLUMNS, 0.0)
     for name, published in TABLE.items():
         for column, value in zip(COLUMNS, published, strict=True):
-            mine = getattr(found[name], column)
+            mine = getattr(found[name], COLUMNS[column])
             figures[f"{name}_{column}_mib"] = mine
             worst[column] = max(worst[column], abs(percent(mine, value)))
     return figures | {f"table_worst_{column}_percent": value for column, value in worst.items()}
 
 
-def against_readings(found: dict[str, simulator.Footprint]) -> Figures:
+def against_readings(found: dict[str, Footprint]) -> Figures:
     figures: Figures = {
-        f"reading_unet_{side}_percent": percent(found[f"unet_{side}_2"].floor, mib)
+        f"reading_unet_{side}_percent": percent(found[f"unet_{side}_2"].allocated, mib)
         for side, mib in UNET_READINGS.items()
     }
     inside = {dtype: found[f"vae_{dtype}"] for dtype in VAE_READINGS}
     for dtype, mib in VAE_READINGS.items():
-        figures[f"reading_vae_{dtype}_inside"] = inside[dtype].floor <= mib <= inside[dtype].comfort
+        figures[f"reading_vae_{dtype}_inside"] = inside[dtype].floor <= mib <= inside[dtype].reserved_gb
     for name, (gb, placement, width, at_once) in PUBLISHED_PROCESSES.items():
         low, expected, high = process_peak(placement, width, at_once)
         figures[f"process_{name}_published_gb"] = gb
@@ -127,16 +136,17 @@ def process_peak(placement: str, width: int, at_once: int) -> tuple[float, float
     sdxl = footprints.of_architecture(Architecture.SDXL)
     assert sdxl is not None
     weights = {stage: size * width / 2 / 1024 for stage, size in sdxl.weights.items()}
-    job = prediction.Job(1024, 1024, 4, True, 50, sdxl, weights, weight_bytes=width)
+    rates = Rates(forward_item=1.0, decoded_pixel=0.0)
+    job = Job(MemoryRequest(images=4, steps=50), sdxl, weights, rates, weight_bytes=width)
     where = prediction.Placement(OffloadStrategy(placement))
     call = sdxl.vae_call(1024 * 1024).scaled(2 * at_once)
     demand = prediction.stage_demand(job, where, "vae", call, "float32")
-    tensors = demand.peak - (call.floor - call.allocated) / 1024
-    return tensors, demand.peak, demand.comfort + prediction.UNKNOWN_CONTEXT["cuda"]
+    tensors = demand.peak_gb - (call.allocated - call.tensors) / 1024
+    return tensors, demand.peak_gb, demand.reserved_gb + ASSUMED_CONTEXT_GB["cuda"]
 
 
 def times() -> Figures:
-    other = {**SDXL_CONFIGS, "unet": {**SDXL_CONFIGS["unet"], "transformer_layers_per_block": [1, 2, 9]}}
+    other = sdxl_with(transformer_layers_per_block=[1, 2, 9])
     manager = MemoryManager()
     card = Resources("cuda", "card", 8, 8, 64, 48, dtypes=("float16", "float8_e4m3fn"))
 
@@ -144,14 +154,10 @@ def times() -> Figures:
         return lambda: manager.plan(1024, 1024, images, resources=card)
 
     def predict() -> object:
-        return manager.predict(1024, 1024, host=DIFFUSERS)
+        return manager.predict(MemoryRequest(host=DIFFUSERS), resources=card)
 
-    started = time.process_time()
-    first = seconds(lambda: footprints.of_configs(other))
     return {
-        "first_simulation_seconds": first,
-        "first_simulation_cpu_seconds": time.process_time() - started,
-        "cached_simulation_ms": 1000 * seconds(lambda: footprints.of_configs(other)),
+        "unknown_model_ms": 1000 * seconds(lambda: footprints.find(unet_config=other["unet"], unet_gb=4.5)),
         "first_prediction_ms": 1000 * seconds(predict),
         "prediction_ms": 1000 * min(seconds(predict) for _ in range(20)),
         "plan_ms": 1000 * min(seconds(plan(1)) for _ in range(20)),

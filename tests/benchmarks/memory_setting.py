@@ -13,7 +13,8 @@ from typing import Any
 from intelligence.config import MemorySettings, OffloadStrategy
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.sdxl_config import sdxl_config_folder
-from intelligence.memory import MemoryManager, MemoryPlan, Resources, card, footprints
+from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu
+from tests.tools.make_footprints import COMPONENTS
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def on_a_card() -> Setting:
 
 def on_a_cpu() -> Setting:
     """With the plans of a card that is just large enough for something."""
-    small_card = card(1.0, MemoryManager().detect_resources())
+    small_card = hypothetical_gpu(1.0, MemoryManager().detect_resources())
     return Setting("cpu", small_card, (0.4, 0.42, 1.0), (128, 256), 128, steps=2, race_steps=4)
 
 
@@ -103,7 +104,7 @@ def full_size(device: str, folder: Path | None = None) -> Any:
     parts: dict[str, Any] = {}
     torch.set_default_dtype(torch.float16)
     try:
-        for name in footprints.COMPONENTS:
+        for name in COMPONENTS:
             config = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
             with torch.device(device):
                 if "_class_name" in config:

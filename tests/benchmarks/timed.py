@@ -18,6 +18,7 @@ from intelligence.generation.pipeline import IntelligentGenerationPipeline
 from intelligence.generation.run import run_plan
 from intelligence.generation.stages import Generation
 from intelligence.learning import LearningEngine, Timing
+from intelligence.memory import MemoryRequest
 from intelligence.parameters import OptimizedParameters, TimeEstimate
 
 from ..comfyui.client import Prompt
@@ -122,14 +123,14 @@ class OnDiffusers:
         limits = GenerationConstraints(
             settings.get("max_time_seconds"), priority=settings.get("priority", Priority.BALANCED)
         )
+        request = MemoryRequest(images=settings["images"], max_batch=1, weights_gb=host.weights_gb())
         chosen = planner.parametrize(
             self.recommended,
             limits,
             overrides={name: value for name, value in settings.items() if name not in budgets},
-            images=settings["images"],
-            weights_gb=host.weights_gb(),
+            request=request,
         )
-        plan = planner.plan(chosen, images=settings["images"], weights_gb=host.weights_gb(), parallel=False)
+        plan = planner.plan(chosen, request)
         run_plan(host, plan, seeds_from(self.seed, settings["images"]), self.pipeline.learning)
         return last_run(self.pipeline.learning)
 

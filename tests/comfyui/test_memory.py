@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from intelligence.memory import COMFYUI, MemoryManager, Resources
-from intelligence.memory.corrections import BOUNDS
+from intelligence.memory.corrections import FACTOR_BOUNDS
 
 from .bench import PLAIN, Bench, generation
 from .client import Client, Prompt, Run
@@ -210,12 +210,12 @@ def test_sampler_replans_other_batches_and_sizes(bench: Bench) -> None:
         bench.told(key)
     found = bench.run()
     plans = {key: generation(found, key)["plan"]["memory"] for key in ("ours", "together", "batch", "other")}
-    assert {key: plan["together"] for key, plan in plans.items()} == {"ours": 1, "together": 3, "batch": 3, "other": 1}
+    assert {key: plan["max_batch"] for key, plan in plans.items()} == {"ours": 1, "together": 3, "batch": 3, "other": 1}
     assert plans["ours"]["batch_size"] == 1
     assert plans["together"]["batch_size"] == 3
     assert plans["together"]["stages"]["unet"] > plans["ours"]["stages"]["unet"]
     assert plans["other"]["stages"]["vae"] > plans["ours"]["stages"]["vae"]
-    assert plans["other"]["asked_tile"] == 0
+    assert plans["other"]["requested_tile"] == 0
 
 
 def test_cached_memory_plan_still_reports(bench: Bench) -> None:
@@ -401,7 +401,7 @@ def test_next_plan_counts_with_the_failure(bench: Bench) -> None:
     learned = generation(found)["plan"]["memory"]
     fresh = MemoryManager(host=COMFYUI).plan(64, 64, resources=CPU, parallel=False, tile_size=0)
     activations = fresh.stages["unet"] - fresh.resident["unet"]
-    assert learned["stages"]["unet"] - learned["resident"]["unet"] == pytest.approx(BOUNDS[1] * activations)
+    assert learned["stages"]["unet"] - learned["resident"]["unet"] == pytest.approx(FACTOR_BOUNDS[1] * activations)
 
 
 # The oldest supported ComfyUI

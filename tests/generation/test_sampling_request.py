@@ -38,7 +38,7 @@ def plan(together: int = 1, **settings: Any) -> GenerationPlan:
         }
         | settings
     )
-    memory = MemoryPlan(OffloadStrategy.FULL_GPU, "cpu", together=together)
+    memory = MemoryPlan(OffloadStrategy.FULL_GPU, "cpu", max_batch=together)
     return GenerationPlan(Recommendations(PromptAnalysis("a cat"), [], parameters), memory)
 
 

@@ -10,7 +10,7 @@ from intelligence.generation.planner import Planner
 from intelligence.generation.settings_request import SettingsRequest, settings_report
 from intelligence.generation.stages import PromptRecommendations
 from intelligence.learning import LearningEngine
-from intelligence.memory import Resources
+from intelligence.memory import MemoryRequest, Resources
 from intelligence.models import Family, ModelEvidence
 from intelligence.registry import ModelRegistry
 
@@ -49,7 +49,8 @@ def test_choose_obeys_the_family_that_the_user_set(planner: Planner) -> None:
 
 
 def test_choose_passes_budgets_and_images_on(planner: Planner) -> None:
-    request = SettingsRequest(GenerationConstraints(9.0, 6.0, Priority.SPEED), images=3, aspect="wide", resources=CARD)
+    limits, memory = GenerationConstraints(9.0, 6.0, Priority.SPEED), MemoryRequest(images=3)
+    request = SettingsRequest(limits, memory=memory, aspect="wide", resources=CARD)
     (chosen,) = request.choose(planner, planner.analyze("a cat"), SDXL)
     found = chosen.suggested_params
     assert (found.max_time_seconds, found.max_vram_gb, found.batch_size) == (9.0, 6.0, 3)

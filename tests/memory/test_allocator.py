@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.memory.allocator import Event, least_limit, replay
+from tests.tools.allocator import Event, least_limit, replay
 
 KIB, MIB = 2**10, 2**20
 

@@ -8,7 +8,7 @@ import pytest
 
 from intelligence.database import Database
 from intelligence.memory import COMFYUI, MemoryManager, Resources
-from intelligence.memory.corrections import BELIEVED_SECONDS, BOUNDS, KEPT, MIGRATIONS, Corrections
+from intelligence.memory.corrections import FACTOR_BOUNDS, FAILURE_SECONDS, KEPT_MEASUREMENTS, MIGRATIONS, Corrections
 
 CARD = Resources("cuda", "Card A", 24, 24, 64, 48)
 
@@ -49,10 +49,10 @@ def test_what_tells_nothing_is_not_kept(tmp_path: Path):
 def test_the_median_of_the_last_counts(tmp_path: Path):
     store = Corrections(tmp_path / "memory.db")
     assert store.of("Card") == {}
-    for factor in (9.0, *[2.0] * KEPT, 1.0):
+    for factor in (9.0, *[2.0] * KEPT_MEASUREMENTS, 1.0):
         store.add("Card", "unet", factor)
     store.add("Card", "vae", 0.01)
-    assert store.of("Card") == {"unet": 2.0, "vae": BOUNDS[0]}
+    assert store.of("Card") == {"unet": 2.0, "vae": FACTOR_BOUNDS[0]}
     assert store.of("Other") == {}
 
 
@@ -65,7 +65,7 @@ def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
     manager = MemoryManager(file, COMFYUI)
     first = manager.plan(832, 832, resources=SMALL_CARD, vae_dtype="bfloat16")
     assert first.fits and first.tile_size == 0
-    for _ in range(KEPT):
+    for _ in range(KEPT_MEASUREMENTS):
         Corrections(file).add("Card of 10", "vae", 1.0)
     assert manager.failures("Card of 10") == 0
     manager.ran_out(first, "vae", SMALL_CARD)
@@ -76,7 +76,7 @@ def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
     assert second.needed_gb <= second.budget_gb
     assert "decode ×" in next(reason.evidence for reason in second.reasons if reason.setting == "learned")
     # Measurements count again afterwards, also those that are lower.
-    for _ in range(KEPT):
+    for _ in range(KEPT_MEASUREMENTS):
         Corrections(file).add("Card of 10", "vae", 1.0)
     assert (
         MemoryManager(file).plan(832, 832, resources=CARD).stages
@@ -89,7 +89,7 @@ def test_a_failure_is_believed_for_a_week(tmp_path: Path, monkeypatch):
     store = Corrections(tmp_path / "memory.db")
     store.ran_out("Card", "unet", 2.0)
     now = time.time()
-    for later, factors, count in ((BELIEVED_SECONDS - 60, {"unet": 2.0}, 1), (BELIEVED_SECONDS + 60, {}, 0)):
+    for later, factors, count in ((FAILURE_SECONDS - 60, {"unet": 2.0}, 1), (FAILURE_SECONDS + 60, {}, 0)):
         monkeypatch.setattr(time, "time", lambda at=now + later: at)
         assert (store.of("Card"), store.failures("Card")) == (factors, count)
 
@@ -110,4 +110,4 @@ def test_an_older_file_learns_of_failures(tmp_path: Path):
     store = Corrections(file)
     assert store.of("Card") == {"unet": 1.5} and store.failures("Card") == 0
     store.ran_out("Card", "unet", 9.0)
-    assert store.of("Card") == {"unet": BOUNDS[1]} and store.failures("Card") == 1
+    assert store.of("Card") == {"unet": FACTOR_BOUNDS[1]} and store.failures("Card") == 1

@@ -7,7 +7,7 @@ import pytest
 
 from intelligence.config import OffloadStrategy
 from intelligence.generation.embedded import ensure_embedded
-from intelligence.memory import card
+from intelligence.memory import hypothetical_gpu
 from tests.benchmarks import memory_grid, memory_setting
 
 torch = pytest.importorskip("torch")
@@ -32,9 +32,9 @@ def test_the_full_size_pipeline_is_made_of_configurations():
 
 
 def test_every_cell_ends_and_is_held_against_what_is_measured(setting, monkeypatch):
-    from intelligence.memory import manager
+    from intelligence.memory import usage
 
-    monkeypatch.setattr(manager, "peak_counter", lambda device: Counter())
+    monkeypatch.setattr(usage, "peak_counter", lambda device: Counter())
     grid = memory_grid.Grid(setting, time.monotonic() + 600)
     grid.run("float16", setting.limits_gb)
     ended = [name for name, value in grid.figures.items() if name.endswith("_ends") and value]
@@ -72,14 +72,14 @@ def test_the_limit_on_a_card_leaves_room_for_the_context(setting, monkeypatch):
     shares = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    idle = replace(card(16, setting.resources), context_gb=0.5)
+    idle = replace(hypothetical_gpu(16, setting.resources), context_gb=0.5)
     with replace(setting, device="cuda", resources=idle).limit(4.5):
         assert shares == [0.25]
     assert shares == [0.25, 1.0]
 
 
 def test_what_fits_under_a_smaller_limit_is_not_run_again(setting):
-    resources = card(140, setting.resources)
+    resources = hypothetical_gpu(140, setting.resources)
     real = replace(setting, device="cuda", resources=resources, limits_gb=(4.0, 12.0), sides=(1024,), tile=512)
     made = memory_grid.cells(real, "float16", real.limits_gb)
     limits = {(cell.plan.strategy, bool(cell.plan.tile_size), cell.plan.vae_dtype): cell.limit_gb for cell in made}

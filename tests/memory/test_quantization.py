@@ -7,12 +7,14 @@ import pytest
 
 from intelligence.config import OffloadStrategy
 from intelligence.errors import InvalidInputError, MissingDependencyError
-from intelligence.memory import MemoryPlan, ModelOffloader, footprints, quantization, simulator
+from intelligence.memory import MemoryPlan, MemoryRequest, ModelOffloader, Rates, footprints, quantization
+from intelligence.memory.job import Job
 from intelligence.memory.offload import weights_gb
-from intelligence.memory.prediction import FINEST_FIRST, Job, Placement
+from intelligence.memory.prediction import FINEST_FIRST, Placement
 from intelligence.models import Architecture
-from tests.memory.make_footprints import SDXL_CONFIGS
 from tests.memory.test_offload import distribute, load, run
+from tests.tools import simulator
+from tests.tools.make_footprints import SDXL_CONFIGS
 
 torch = pytest.importorskip("torch")
 
@@ -29,7 +31,8 @@ def needs_library(dtype):
 def predicted_mib(sizes, dtype):
     """Weights of a network of these sizes (`simulator.weights`) in half precision, by the plan's own formula."""
     known = replace(SDXL, weights={"unet": sizes.total}, linear=sizes.linear, linear_rows=sizes.linear_rows)
-    job = Job(1024, 1024, 1, True, 20, known, {"text": 0.0, "unet": sizes.total / 1024, "vae": 0.0})
+    weights = {"text": 0.0, "unet": sizes.total / 1024, "vae": 0.0}
+    job = Job(MemoryRequest(), known, weights, Rates(forward_item=1.0, decoded_pixel=0.0))
     return Placement(FULL, dtype).weights(job)["unet"] * 1024
 
 
@@ -61,7 +64,7 @@ def test_the_whole_unet_in_integers_takes_what_is_predicted(standalone):
     quantization.store(unet, "int8", "meta")
     assert simulator.weights(unet).total == pytest.approx(predicted_mib(sizes, "int8"), rel=0.001)
     found, exact = simulator.unet_footprint(unet, 1024, 1024, 2), SDXL.unet_call(1024**2, 2)
-    assert exact.floor - 1 <= found.floor <= exact.floor + SDXL.largest_linear
+    assert exact.allocated - 1 <= found.allocated <= exact.allocated + SDXL.largest_linear
 
 
 @pytest.mark.parametrize("dtype", ROUNDED)
@@ -123,12 +126,12 @@ def test_layers_of_loras_stay_exact(standalone, dtype):
 
 
 def test_without_the_library_it_is_neither_offered_nor_done(standalone, monkeypatch):
-    from intelligence.memory import MemoryManager, card
+    from intelligence.memory import MemoryManager, hypothetical_gpu
 
     machine = MemoryManager().detect_resources()
     for dtype in quantization.LIBRARIES:
         monkeypatch.setitem(quantization.LIBRARIES, dtype, "a_library_that_is_not_here")
-    assert not {"int8", "nf4"} & set(card(6, machine).dtypes)
+    assert not {"int8", "nf4"} & set(hypothetical_gpu(6, machine).dtypes)
     with pytest.raises(MissingDependencyError, match=r"pip install .\.\[quantization\]"):
         quantization.store(torch.nn.Linear(2, 2), "int8", "cpu")
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from intelligence.memory import quantization, resources
-from intelligence.memory.resources import GIB
+from intelligence.memory import quantization, resources, usage
+from intelligence.units import BYTES_PER_GIB as GIB
 
 torch = pytest.importorskip("torch")
 
@@ -130,10 +130,10 @@ def test_peaks_of_a_card(monkeypatch):
     calls = []
     xpu = backend(max_memory_allocated=lambda: 3 * GIB, reset_peak_memory_stats=lambda: calls.append("reset"))
     monkeypatch.setattr(torch, "xpu", xpu)
-    counter = resources.peak_counter("xpu")
+    counter = usage.peak_counter("xpu")
     counter.reset()
     assert (calls, counter.peak_gb()) == (["reset"], 3)
-    assert resources.peak_counter("cpu").peak_gb() == 0
+    assert usage.peak_counter("cpu").peak_gb() == 0
 
 
 def test_without_psutil_posix_tells():

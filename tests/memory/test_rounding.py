@@ -38,12 +38,12 @@ def test_with_libraries_for_integers(free, expected):
 @pytest.mark.parametrize(
     ("architecture", "configs", "device", "dtypes", "expected"),
     [
-        (Architecture.SDXL, None, "cuda", DTYPES, "bfloat16"),
-        (Architecture.SDXL, None, "cuda", ("float16",), "float32"),
+        (Architecture.SDXL, {}, "cuda", DTYPES, "bfloat16"),
+        (Architecture.SDXL, {}, "cuda", ("float16",), "float32"),
         (Architecture.SDXL, {"vae": {"force_upcast": True}}, "cuda", DTYPES, "bfloat16"),
         (Architecture.SDXL, {"vae": {"force_upcast": False}}, "cuda", DTYPES, "float16"),
-        (Architecture.SD1, None, "cuda", DTYPES, "float16"),
-        (Architecture.SDXL, None, "cpu", DTYPES, "float32"),
+        (Architecture.SD1, {}, "cuda", DTYPES, "float16"),
+        (Architecture.SDXL, {}, "cpu", DTYPES, "float32"),
     ],
 )
 def test_what_the_vae_decodes_in(architecture, configs, device, dtypes, expected):

@@ -65,11 +65,11 @@ def test_the_weights_that_may_stay():
     card = Resources("cuda", "Card", 4, 4, 64, 48, context_gb=0.4, dtypes=("float16",))
     tight = manager.plan(1024, 1024, resources=card)
     assert tight.strategy is OffloadStrategy.SEQUENTIAL
-    activations = tight.comfort["unet"] - tight.context_gb - tight.resident["unet"]
+    activations = tight.reserved_gb["unet"] - tight.context_gb - tight.resident["unet"]
     assert tight.weights_limit("unet") == pytest.approx(4 - activations)
     settings = MemorySettings(OffloadStrategy.SEQUENTIAL)
     asked = manager.plan(1024, 1024, resources=CARD, settings=settings)
-    assert asked.asked_strategy is OffloadStrategy.SEQUENTIAL
+    assert asked.requested_strategy is OffloadStrategy.SEQUENTIAL
     assert asked.weights_limit("unet") == asked.resident["unet"] < 1
     unlimited = manager.plan(1024, 1024, resources=Resources("cpu", "CPU", 0, 0, 0, 0))
     assert unlimited.weights_limit("unet") == unlimited.resident["unet"]

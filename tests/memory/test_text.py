@@ -5,8 +5,10 @@ import json
 import pytest
 
 from intelligence.__main__ import main
-from intelligence.memory import MemoryManager, MemoryPlan, Resources, card, peak_line, plan_lines
-from intelligence.memory.text import WIDTH
+from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu, peak_line, plan_lines
+from intelligence.memory.plan_text import BAR_WIDTH
+from intelligence.parameters.speed import learn
+from intelligence.parameters.timing import Work
 
 MACHINE = Resources("cpu", "Test", 64, 48, 64, 48)
 
@@ -17,24 +19,24 @@ def bars(lines):
 
 @pytest.mark.parametrize("vram", [1, 8, 24])
 def test_bars_are_as_long_as_what_they_stand_for(vram):
-    plan = MemoryManager().plan(1024, 1024, resources=card(vram, MACHINE))
+    plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(vram, MACHINE))
     found = bars(plan_lines(plan))
     assert set(found) == {"text", "steps", "decode"}
     for stage, name in (("text", "text"), ("unet", "steps"), ("vae", "decode")):
-        assert len(found[name]) == WIDTH
-        assert found[name].count("█") + found[name].count("▒") == round(plan.stages[stage] / vram * WIDTH)
+        assert len(found[name]) == BAR_WIDTH
+        assert found[name].count("█") + found[name].count("▒") == round(plan.stages[stage] / vram * BAR_WIDTH)
     assert plan_lines(plan)[0] == f"Budget: {vram:.2f} GiB"
 
 
 def test_what_does_not_fit_says_so():
-    plan = MemoryManager().plan(1024, 1024, resources=card(0.5, MACHINE))
+    plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(0.5, MACHINE))
     lines = plan_lines(plan)
     assert any(line.endswith("(over the budget)") for line in lines)
     assert any(line.startswith("fits: even the smallest plan") for line in lines)
 
 
 def test_the_peak_before_and_after_the_run():
-    plan = MemoryManager().plan(1024, 1024, resources=card(24, MACHINE))
+    plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(24, MACHINE))
     assert peak_line(plan) == f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
     assert peak_line(plan, 11.0).endswith("measured 11.00 GiB")
     assert f"{plan.predicted_peak_gb - plan.context_gb:.2f}" in peak_line(plan, 11.0)
@@ -65,8 +67,17 @@ def test_the_command(capsys):
     ]
     assert main([*arguments, "--no-cfg", "--steps", "8", "--json"]) == 0
     plan = MemoryPlan.from_dict(json.loads(capsys.readouterr().out))
+    rates = learn((), "cuda").rates(Work(1536, 1024, 24, 24, 3))
     expected = MemoryManager().plan(
-        1536, 1024, 3, cfg=False, steps=8, tile_size=512, resources=card(6, MACHINE), settings=_settings("SEQUENTIAL")
+        1536,
+        1024,
+        3,
+        guided=False,
+        steps=8,
+        tile_size=512,
+        rates=rates,
+        resources=hypothetical_gpu(6, MACHINE),
+        settings=_settings("SEQUENTIAL"),
     )
     assert plan == expected
     assert main(["plan"]) == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from intelligence.config import GenerationConstraints, Priority
 from intelligence.errors import InvalidInputError
 from intelligence.learning import Timing
-from intelligence.memory import Resources
+from intelligence.memory import MemoryRequest, Resources
 from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer, ParameterRequest
 from intelligence.parameters.request import ALIASES, OVERRIDES, canonical
@@ -55,7 +55,8 @@ def analysis(style=ArtisticStyle.PHOTOREALISTIC, content=ContentType.PORTRAIT, *
 
 
 def choose(constraints=None, optimizer=A100, prompt=None, **values):
-    values = {"model": SDXL, "resources": GPU} | values
+    memory = MemoryRequest(images=values.pop("images", 1))
+    values = {"model": SDXL, "resources": GPU, "memory": memory} | values
     return optimizer.choose(ParameterRequest(prompt or analysis(), constraints or GenerationConstraints(), **values))
 
 

@@ -7,22 +7,21 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
-from ...config import MemorySettings, OffloadStrategy, check_seed, require
-from ...memory import MemoryManager, ModelOffloader, carries, release_pipeline
+from ...config import OffloadStrategy, check_seed, require
+from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
 from ...models import ModelEvidence
+from ...units import BYTES_PER_GIB
 from ..execution import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items
 from ..scouting import Recording, Scouting, resume_note, steps_to_scout
 from ..stages import GenerationPlan
-from ..standalone import quiet, require_standalone
+from ..standalone import quiet
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import Progress, Promise, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .scheduling import make_scheduler
 from .unet import Forward
 from .vae import decode
-
-_GIB = 1024**3
 
 
 class DiffusersHost:
@@ -31,12 +30,9 @@ class DiffusersHost:
 
     name = "diffusers"
 
-    def __init__(
-        self, base_model: str, *, allow_downloads: bool = False, memory_settings: MemorySettings | None = None
-    ) -> None:
+    def __init__(self, base_model: str, *, allow_downloads: bool = False) -> None:
         self.base_model = base_model
         self.allow_downloads = allow_downloads
-        self.memory_settings = memory_settings or MemorySettings()
         self._turn = RLock()
         self._model: ResolvedModel | None = None
         self._pipe: Any = None
@@ -57,12 +53,11 @@ class DiffusersHost:
 
     def weights_gb(self) -> dict[str, float]:
         """GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""
-        width = 4 if MemoryManager().detect_resources().device == "cpu" else 2
-        return {stage: count * width / _GIB for stage, count in parameter_counts(self.model).items()}
+        width = 4 if detect_resources().device == "cpu" else 2
+        return {stage: count * width / BYTES_PER_GIB for stage, count in parameter_counts(self.model).items()}
 
     def configs(self) -> dict[str, dict[str, Any]] | None:
         """The networks' `config.json` by component; None for a single file, which is loaded as SDXL."""
-        require_standalone("the diffusers host")
         return component_configs(self.model)
 
     def execute(
@@ -85,7 +80,7 @@ class DiffusersHost:
         batches = [seeds[first : first + size] for first in range(0, len(seeds), size)]
         with self._turn:
             pipe, notes = self._ready(plan)
-            with quiet(), MemoryManager().track_usage() as usage:
+            with quiet(), track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
                 forward = Forward(known=recording.player() if recording else None)
                 items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
@@ -180,7 +175,7 @@ class DiffusersHost:
         apply_loras(pipe, plan.loras)
         if self._placed != memory.setup:
             self._placed = None
-            ModelOffloader(memory.strategy, self.memory_settings.max_vram_gb).distribute_pipeline(pipe, memory)
+            ModelOffloader(memory.strategy).distribute_pipeline(pipe, memory)
             self._placed = memory.setup
         pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
         return pipe, notes

@@ -1,5 +1,7 @@
-"""What a network takes beside its weights, found without running it: modules on torch's meta device, their allocations
+"""Memory of a network beside its weights, found without running it: modules on torch's meta device, their allocations
 recorded and replayed through a model of the allocator. Needs torch, and diffusers or transformers for their modules.
+
+A build tool: it replaces torch's attention function for the whole process while it runs.
 """
 
 from __future__ import annotations
@@ -10,34 +12,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .allocator import Event, least_limit, replay
-from .quantization import parts_of, stored_bytes
-
-MIB = 2**20
+from intelligence.memory.footprints import Footprint
+from intelligence.memory.quantization import parts_of, stored_bytes
+from intelligence.units import BYTES_PER_MIB
+from tests.tools.allocator import Event, least_limit, replay
 
 LATENT_SCALE = 8
 """Pixels a side of an image for one of its latent, in every Stable Diffusion model."""
-
-
-class Footprint(NamedTuple):
-    """What one call takes beside the weights, MiB, and its work."""
-
-    allocated: float
-    """Tensors alone."""
-    floor: float
-    """Tensors and the workspaces of convolutions: what `torch.cuda.max_memory_allocated` counts."""
-    reserved: float
-    """What the allocator reserves for the tensors alone, where nothing limits it."""
-    comfort: float
-    """What it reserves for tensors and workspaces, where nothing limits it."""
-    need: float
-    """Least that it must be able to reserve for the call to end; workspaces that do not fit are done without."""
-    tflop: float
-    """Multiplications and additions, counted apart."""
-
-    def scaled(self, factor: float, more: float = 0.0) -> Footprint:
-        """The sizes times `factor`, and `more` MiB."""
-        return Footprint._make((*(size * factor + more for size in self[:-1]), self.tflop))
 
 
 @dataclass
@@ -97,7 +78,7 @@ def simulate(module: Any, call: Callable[..., Any], inputs: Sequence[Any], atten
     tensors, everything = replay([event for event in events if not event.optional]), replay(events)
     assert tensors is not None and everything is not None
     sizes = (tensors.allocated, everything.allocated, tensors.reserved, everything.reserved, least_limit(events))
-    return Footprint._make((*(size / MIB for size in sizes), record.flop / 1e12))
+    return Footprint._make((*(size / BYTES_PER_MIB for size in sizes), record.flop / 1e12))
 
 
 def _recorder(record: _Record) -> Any:
@@ -174,13 +155,13 @@ def weights(module: Any) -> Weights:
 
     leaves = [part for part in module.modules() if not any(True for _ in part.children())]
     matrices = [part.weight for part in leaves if isinstance(part, torch.nn.Linear)]
-    linear = [_bytes(matrix) / MIB for matrix in matrices]
+    linear = [_bytes(matrix) / BYTES_PER_MIB for matrix in matrices]
     rows = sum(matrix.shape[0] for matrix in matrices)
     return Weights(_weight_mib(module), max(map(_weight_mib, leaves)), sum(linear), max(linear, default=0.0), rows)
 
 
 def _weight_mib(module: Any) -> float:
-    return sum(stored_bytes(tensor) for tensor in (*module.parameters(), *module.buffers())) / MIB
+    return sum(stored_bytes(tensor) for tensor in (*module.parameters(), *module.buffers())) / BYTES_PER_MIB
 
 
 def build(config: Mapping[str, Any], dtype: str) -> Any:

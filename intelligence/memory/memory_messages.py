@@ -1,0 +1,55 @@
+"""Sentences about a memory plan."""
+
+from __future__ import annotations
+
+from ..records import Message
+
+
+class MemoryMessage(Message):
+    """Sentences of the reasons that a memory plan carries."""
+
+    BUDGET_RAM = "{budget:.1f} GiB of RAM are free; the CPU samples, so limits on VRAM do not apply"
+    BUDGET_UNKNOWN = "free RAM could not be read, so no limit is known"
+    BUDGET_FREE = "{budget:.1f} GiB are free on {device}"
+    BUDGET_SHARED = "{budget:.1f} GiB are free on {device}, where other programs hold {others:.1f} GiB"
+    BUDGET_SETTINGS = "{budget:.1f} GiB, the limit of the memory settings"
+    BUDGET_GENERATION = "{budget:.1f} GiB, the limit of this generation"
+    OTHERWISE_FREE = "{free:.1f} GiB, all that is free"
+
+    CORRECTED = "earlier runs on this device took other amounts than predicted; counted in: {factors}"
+    ESTIMATED = "this model is of no known size: its memory is estimated from {model}"
+
+    FULL_GPU = "all weights stay on the device; predicted peak {peak:.1f} GiB"
+    CPU_OFFLOAD = "only the model that works is on the device, the others wait in RAM; predicted peak {peak:.1f} GiB"
+    SEQUENTIAL = "weights stream to the device module by module, which is slow; predicted peak {peak:.1f} GiB"
+    DYNAMIC_VRAM = "ComfyUI moves weights in and out by itself; predicted peak without them {peak:.1f} GiB"
+    REQUESTED = "{strategy} was requested"
+    NOTHING_TO_OFFLOAD = "{strategy} was requested, but {device} has no separate memory to offload to"
+    OTHERWISE_FASTER = "{option}, which needs about {needed:.1f} GiB"
+
+    ADDED_TIME = "moving weights, tiles or smaller batches add about {time}"
+    ADDED_TIME_GUESSED = (
+        "moving weights, tiles or smaller batches add about {time} (a cautious guess: the speed of this device is not "
+        "known yet)"
+    )
+
+    WEIGHTS_FLOAT8 = "the UNet's weights are kept as 8 bit floats there, which changes the picture a little"
+    WEIGHTS_INT8 = "the UNet's Linear weights are kept as 8 bit integers there, which changes the picture a little"
+    WEIGHTS_NF4 = "the UNet's Linear weights are kept in 4 bits there, which changes the picture visibly"
+
+    VAE_FLOAT16 = "the VAE decodes in float16, as it was loaded: this one does not overflow"
+    VAE_BFLOAT16 = "the VAE decodes in bfloat16 to stay within the budget; it has the range of float32 and fewer digits"
+    VAE_FLOAT32 = "the VAE decodes in float32: SDXL's overflows in float16"
+
+    TILES = "the VAE decodes in tiles of {tile} pixels: {peak:.1f} GiB there"
+    OTHERWISE_WHOLE = "decoded whole, about {peak:.1f} GiB"
+    CFG_SPLIT = "prompt and negative prompt one after the other, to stay within the budget"
+    ATTENTION_SLICING = "attention head by head, to stay within the budget"
+    BATCH_SIZE = "{batch} of {images} images at a time, to stay within the budget"
+    OTHERWISE_BATCH = "{batch} at a time"
+
+    TOO_LARGE = "even the smallest plan ({option}) needs {needed:.1f} GiB, more than the available {budget:.1f} GiB"
+    SIZE_OR_OFFLOAD = "{width}x{height} would fit; or free memory, or let AUTO offload"
+    SIZE_OR_LIMIT = "{width}x{height} would fit; or free memory, or raise the limit"
+    OFFLOAD_ONLY = "no smaller size would fit; free memory, or let AUTO offload"
+    LIMIT_ONLY = "no smaller size would fit; free memory, or raise the limit"

@@ -1,0 +1,137 @@
+"""The request for a memory plan, in one record. Sizes are GiB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config import MemorySettings, is_number, require
+from ..models import Architecture
+from .plan import MemoryPlan
+
+BYTES_PER_NUMBER = {"float16": 2, "bfloat16": 2, "float32": 4}
+
+DEFAULT_STEPS = 20
+
+
+@dataclass(frozen=True)
+class HostTraits:
+    """Abilities of a host."""
+
+    decoder: str
+    """Whose VAE code runs: `diffusers` or `comfyui`."""
+    weight_dtypes: tuple[str, ...] = ("float16",)
+    cfg_split: bool = False
+    attention_slicing: bool = False
+    patches_loras: bool = False
+    """LoRAs are computed into the weights rather than kept beside them."""
+    places_weights: bool = True
+    """Weights lie where the plan says, so that a measured peak tells what the activations took."""
+
+
+DIFFUSERS = HostTraits(
+    "diffusers", weight_dtypes=("float16", "int8", "float8", "nf4"), cfg_split=True, attention_slicing=True
+)
+COMFYUI = HostTraits("comfyui", cfg_split=True, patches_loras=True, places_weights=False)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Seconds that work takes on a device, at one picture size; made by `parameters/speed.py`."""
+
+    forward_item: float
+    """One latent through the UNet once."""
+    decoded_pixel: float
+    run: float = 0.0
+    """Of a run beside its forward items and decodes."""
+    read_byte: float = 0.0
+    """A byte of weights read from the device's own memory."""
+    moved_byte: float = 0.0
+    """A byte of weights moved between RAM and device with its whole model."""
+    streamed_byte: float = 0.0
+    """A byte of weights moved to the device with its module, while others compute."""
+    hooked_forward: float = 0.0
+    """A forward through hooks at every module."""
+    learned: bool = False
+    """Whether earlier runs on this device tell; otherwise these are a cautious guess."""
+
+
+@dataclass(frozen=True)
+class MemoryRequest:
+    """One job to plan: what to make, with which model, by which host, within which limits.
+
+    Raises:
+        InvalidInputError: a size, count, name or limit that cannot be.
+    """
+
+    width: int = 1024
+    height: int = 1024
+    images: int = 1
+    max_batch: int | None = None
+    """Images that may share a forward batch; None: all of them."""
+    guided: bool = True
+    """Steps evaluate the negative prompt too (CFG above 1)."""
+    steps: int = DEFAULT_STEPS
+    """Model evaluations of an image."""
+    forward_items: int | None = None
+    """Latents through the UNet in the whole job; None: one for each image and evaluation, two where it is guided."""
+    architecture: Architecture = Architecture.SDXL
+    weights_gb: Mapping[str, float] = field(default_factory=dict)
+    """Sizes of the weights by stage (`text`, `unet`, `vae`) as they are loaded; the usual sizes for missing stages."""
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The networks' `config.json` by component (`unet`, `vae` …), where the host has them."""
+    activation_gb: Mapping[str, float] | None = None
+    """The host's own figures at this size, `unet` for one forward item and `vae` for one image; used for architectures
+    other than SDXL, SD1 and SD2."""
+    lora_gb: float = 0.0
+    """Weights of the LoRAs that will be applied."""
+    vae_dtype: str | None = None
+    """Precision of the decode: `float16`, `bfloat16` or `float32`; None: chosen for diffusers, `float32` elsewhere."""
+    settings: MemorySettings = field(default_factory=MemorySettings)
+    max_vram_gb: float | None = None
+    """The generation's own limit, beside that of the settings."""
+    tile_size: int | None = None
+    """Side of a VAE tile in pixels, 0 to decode whole; None: chosen."""
+    host: HostTraits | None = None
+    """None: the manager's."""
+    failed: Mapping[str, MemoryPlan] = field(default_factory=dict)
+    """Plans for this job that ran out of memory, by the stage where they did: what takes as much there does not fit."""
+    rates: Rates | None = None
+    """None: no time is predicted."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height", "images"):
+            value = getattr(self, name)
+            require(
+                isinstance(value, int) and not isinstance(value, bool) and value >= 1,
+                f"{name} must be an integer of 1 or more, got {value!r}",
+            )
+        stages = ("text", "unet", "vae")
+        unknown = set(self.weights_gb) - set(stages)
+        require(not unknown, f"weights_gb knows {', '.join(stages)}, not {', '.join(sorted(unknown))}")
+        for stage, size in self.weights_gb.items():
+            require(is_number(size) and size >= 0, f"weights_gb: {stage} must be a number of 0 or more, got {size!r}")
+        known = self.vae_dtype is None or self.vae_dtype in BYTES_PER_NUMBER
+        require(known, f"vae_dtype must be one of {', '.join(BYTES_PER_NUMBER)}, got {self.vae_dtype!r}")
+
+    @property
+    def pixels(self) -> int:
+        """Of one image."""
+        return self.width * self.height
+
+    @property
+    def largest_batch(self) -> int:
+        """Images that may share a forward batch."""
+        return min(self.images, self.max_batch or self.images)
+
+    @property
+    def max_gb(self) -> float | None:
+        """The smaller of the limits of the settings and of this generation."""
+        limits = (self.settings.max_vram_gb, self.max_vram_gb)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def items(self) -> int:
+        """Forward items of the whole job."""
+        return self.forward_items or self.images * self.steps * (2 if self.guided else 1)

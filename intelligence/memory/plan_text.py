@@ -1,0 +1,66 @@
+"""A memory plan as text: one bar a stage, filled with its share of the budget, then reasons and alternatives."""
+
+from __future__ import annotations
+
+from ..units import format_duration
+from .plan import MemoryPlan, PlanOption
+
+BAR_WIDTH = 24
+"""Characters."""
+
+STAGE_TITLES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
+
+WEIGHT_TITLES = {"float8": "8 bit float weights", "int8": "8 bit weights", "nf4": "4 bit weights"}
+
+
+def budget_bars(plan: MemoryPlan) -> list[str]:
+    """The budget, and each stage's predicted peak beside it."""
+    scale = plan.budget_gb or max(plan.stages.values(), default=0.0) or 1.0
+    lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {plan.budget_gb:.2f} GiB"]
+    for stage, peak in plan.stages.items():
+        filled = min(BAR_WIDTH, round(peak / scale * BAR_WIDTH))
+        held = min(filled, round((plan.context_gb + plan.resident.get(stage, 0.0)) / scale * BAR_WIDTH))
+        bar = ("█" * held + "▒" * (filled - held)).ljust(BAR_WIDTH, "·")
+        over = " (over the budget)" if plan.budget_gb is not None and peak > plan.budget_gb else ""
+        lines.append(f"{STAGE_TITLES.get(stage, stage):<6} {bar} {peak:5.2f} GiB{over}")
+    return [*lines, "█ weights and driver, ▒ activations, · free"]
+
+
+def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
+    """The predicted peak, beside the measured one (GiB; 0: none), which lacks the driver's context."""
+    if not measured_gb:
+        return f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
+    predicted = plan.predicted_peak_gb - plan.context_gb
+    return f"Memory peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB"
+
+
+def plan_lines(plan: MemoryPlan) -> list[str]:
+    """The whole plan: bars, reasons, time, and its neighbours."""
+    reasons = [
+        f"{reason.setting}: {reason.evidence}" + (f" (otherwise {reason.otherwise})" if reason.otherwise else "")
+        for reason in plan.reasons
+    ]
+    guess = "" if plan.speed_learned else " (a cautious guess: the speed of this device is not known yet)"
+    time = [] if plan.seconds is None else [f"Time: about {format_duration(plan.seconds)}{guess}"]
+    neighbours = [
+        f"{title}: {describe(option)}, {option.needed_gb:.1f} GiB"
+        + ("" if option.seconds is None else f", about {format_duration(option.seconds)}")
+        for title, option in (("Next faster", plan.next_faster), ("Next smaller", plan.next_smaller))
+        if option is not None
+    ]
+    return [*budget_bars(plan), "", *reasons, *time, *neighbours]
+
+
+def describe(option: PlanOption | MemoryPlan, images: int | None = None) -> str:
+    """One way to run a job in a few words; `images`: the whole of which a forward batch is a part."""
+    batch = option.batch_size
+    parts = [
+        option.strategy.value,
+        WEIGHT_TITLES.get(option.weight_dtype),
+        None if batch == (images or 1) else f"{batch}{f' of {images}' if images else ''} images at a time",
+        "CFG split" if option.cfg_split else None,
+        "attention sliced" if option.attention_slicing else None,
+        f"VAE tiles of {option.tile_size}" if option.tile_size else None,
+        "VAE in bfloat16" if option.vae_dtype == "bfloat16" else None,
+    ]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,23 @@
+"""Units of memory and picture size, and how times are written."""
+
+from __future__ import annotations
+
+BYTES_PER_MIB = 2**20
+BYTES_PER_GIB = 2**30
+MIB_PER_GIB = 1024
+
+PIXELS_PER_MEGAPIXEL = 1024 * 1024
+"""SDXL's native size, by which work and memory are counted."""
+
+
+def format_duration(seconds: float) -> str:
+    """A time as people say it: "0.4 s", "54 s", "2 min 5 s", "2 h 27 min"."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"

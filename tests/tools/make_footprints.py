@@ -1,0 +1,235 @@
+"""Writes intelligence/memory/footprints.json anew: `python -m tests.tools.make_footprints` (about 10 minutes).
+
+Needs torch, diffusers and transformers for the networks, and a ComfyUI checkout for its VAE decoder.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from intelligence.memory.footprints import Footprint, Rows
+from intelligence.units import PIXELS_PER_MEGAPIXEL
+from tests.comfyui import locate
+from tests.tools import simulator
+
+REPOSITORY = Path(__file__).parents[2]
+SDXL = REPOSITORY / "intelligence" / "generation" / "data" / "sdxl"
+TABLE = REPOSITORY / "intelligence" / "memory" / "footprints.json"
+
+COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
+"""Networks of a diffusers folder, by the folder of their `config.json`."""
+
+UNET_SIDES = (256, 512, 768, 1024, 1280, 1536, 2048)
+VAE_SIDES = (128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+
+Configs = dict[str, dict[str, Any]]
+
+
+def read_configs(folder: Path) -> Configs:
+    """The networks' `config.json` of a diffusers folder."""
+    return {name: json.loads((folder / name / "config.json").read_text(encoding="utf-8")) for name in COMPONENTS}
+
+
+SDXL_CONFIGS = read_configs(SDXL)
+
+
+def sdxl_with(**unet: Any) -> Configs:
+    """SDXL with another UNet."""
+    return {**SDXL_CONFIGS, "unet": {**SDXL_CONFIGS["unet"], **unet}}
+
+
+_UNET = {"_class_name": "UNet2DConditionModel", "block_out_channels": [320, 640, 1280, 1280]}
+_CLIP = {"architectures": ["CLIPTextModel"]}
+SD1_CONFIGS: Configs = {
+    "unet": {**_UNET, "cross_attention_dim": 768, "attention_head_dim": 8},
+    "text_encoder": {**_CLIP, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12},
+    "vae": SDXL_CONFIGS["vae"],
+}
+SD2_CONFIGS: Configs = {
+    "unet": {
+        **_UNET,
+        "cross_attention_dim": 1024,
+        "attention_head_dim": [5, 10, 20, 20],
+        "use_linear_projection": True,
+    },
+    "text_encoder": {
+        **_CLIP,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 23,
+        "hidden_act": "gelu",
+    },
+    "vae": SDXL_CONFIGS["vae"],
+}
+REFINER_CONFIGS: Configs = sdxl_with(
+    block_out_channels=[384, 768, 1536, 1536],
+    down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    transformer_layers_per_block=4,
+    attention_head_dim=[6, 12, 24, 24],
+    cross_attention_dim=1280,
+    projection_class_embeddings_input_dim=2560,
+)
+del REFINER_CONFIGS["text_encoder"]
+
+_ONE_RESNET = "UNetMidBlock2D"
+NETWORKS: dict[str, tuple[str, Configs]] = {
+    "SDXL": ("sdxl", SDXL_CONFIGS),
+    "SD 1.5": ("sd1", SD1_CONFIGS),
+    "SD 2": ("sd2", SD2_CONFIGS),
+    "SDXL refiner": ("sdxl", REFINER_CONFIGS),
+    "SSD-1B": (
+        "sdxl",
+        sdxl_with(
+            transformer_layers_per_block=[1, [2, 2], [4, 4]],
+            reverse_transformer_layers_per_block=[[4, 4, 10], [2, 1, 1], 1],
+            mid_block_type=_ONE_RESNET,
+        ),
+    ),
+    "Segmind Vega": (
+        "sdxl",
+        sdxl_with(
+            transformer_layers_per_block=[1, [1, 1], [2, 2]],
+            reverse_transformer_layers_per_block=[[2, 2, 2], [1, 1, 1], 1],
+            mid_block_type=_ONE_RESNET,
+        ),
+    ),
+    "KOALA 1B": ("sdxl", sdxl_with(transformer_layers_per_block=[1, 2, 6], layers_per_block=1)),
+    "KOALA 700M": (
+        "sdxl",
+        sdxl_with(transformer_layers_per_block=[1, 2, 5], layers_per_block=1, mid_block_type=None),
+    ),
+}
+"""Title → architecture and configurations, where the model cards differ from diffusers' defaults or from SDXL. All
+share one VAE network. Models with another's UNet (Playground, inpainting with 9 channels) are found by its weights.
+"""
+
+COMFYUI_VAE = {
+    "double_z": True,
+    "z_channels": 4,
+    "resolution": 256,
+    "in_channels": 3,
+    "out_ch": 3,
+    "ch": 128,
+    "ch_mult": [1, 2, 4, 4],
+    "num_res_blocks": 2,
+    "attn_resolutions": [],
+    "dropout": 0.0,
+}
+"""What comfy/sd.py builds for the VAE of every Stable Diffusion model."""
+
+
+def measure(title: str, architecture: str, configs: Mapping[str, Mapping[str, Any]], vae: str) -> dict[str, Any]:
+    """The entry of one model, simulated at square images; `vae` names its VAE in the table."""
+    unet = simulator.build(configs["unet"], "float16")
+    encoders = [simulator.build(config, "float16") for name, config in configs.items() if name.startswith("text_")]
+    decoder = simulator.build(configs["vae"], "float16")
+    modules = {"text": encoders, "unet": [unet], "vae": [decoder]}
+    sizes = {stage: [simulator.weights(module) for module in found] for stage, found in modules.items()}
+    (unet_weights,) = sizes["unet"]
+    return {
+        "title": title,
+        "architecture": architecture,
+        "channels": unet.config.block_out_channels[0],
+        "weights": {stage: round(sum(part.total for part in parts), 2) for stage, parts in sizes.items()},
+        "largest": {stage: round(max(part.largest for part in parts), 2) for stage, parts in sizes.items()},
+        "linear": round(unet_weights.linear, 2),
+        "largest_linear": round(unet_weights.largest_linear, 2),
+        "linear_rows": unet_weights.linear_rows,
+        "text": [round(max(values), 4) for values in zip(*map(simulator.text_footprint, encoders), strict=True)],
+        "unet": {
+            attention: [
+                rows((side, simulator.unet_footprint(unet, side, side, items, attention)) for side in UNET_SIDES)
+                for items in (1, 2)
+            ]
+            for attention in ("flash", "math")
+        },
+        "vae": vae,
+    }
+
+
+def decoder_rows(config: Mapping[str, Any]) -> Rows:
+    """Rows of diffusers' decoder."""
+    vae = simulator.build(config, "float16")
+    return rows((side, simulator.vae_footprint(vae, side, side)) for side in VAE_SIDES)
+
+
+def rows(measured: Iterable[tuple[int, Footprint]]) -> Rows:
+    """Rows of footprints by side in pixels. A larger picture never takes less, as rounding in the allocator may."""
+    made: list[tuple[float, ...]] = []
+    for side, footprint in measured:
+        row = (side * side / PIXELS_PER_MEGAPIXEL, *(round(value, 4) for value in footprint))
+        made.append(tuple(map(max, row, made[-1])) if made else row)
+    return tuple(made)
+
+
+def comfyui_rows(checkout: Path) -> Rows:
+    """Rows of ComfyUI's decoder. Puts the checkout on the path, so call it in a process of its own."""
+    sys.path.insert(0, str(checkout))
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    import comfy.ldm.modules.diffusionmodules.model as networks
+    import torch
+    from comfy.ldm.models.autoencoder import AutoencoderKL
+
+    with torch.device("meta"):
+        vae = AutoencoderKL(ddconfig=COMFYUI_VAE, embed_dim=4).to(torch.bfloat16)
+    vae.decoder.mid.attn_1.optimized_attention = networks.pytorch_attention  # what ComfyUI takes on a GPU
+
+    def footprint(side: int) -> Footprint:
+        latent = torch.empty(1, 4, side // 8, side // 8, device="meta", dtype=torch.bfloat16)
+        return simulator.simulate(vae, vae.decode, [latent])
+
+    return rows((side, footprint(side)) for side in VAE_SIDES)
+
+
+def embedded_configs() -> Configs:
+    """Those of the embedded model, which is made in a temporary folder."""
+    from intelligence.generation.embedded import ensure_embedded
+
+    with tempfile.TemporaryDirectory() as folder:
+        return read_configs(ensure_embedded(Path(folder)).folder)
+
+
+def main(titles: Sequence[str]) -> None:
+    """Simulate the models of these titles, all without any; the others keep their entries."""
+    from intelligence.generation.standalone import quiet, require_standalone
+
+    require_standalone("the simulation")
+    with quiet():
+        embedded = embedded_configs()
+        networks = {**NETWORKS, "the embedded model": ("sdxl", embedded)}
+        known = json.loads(TABLE.read_text(encoding="utf-8")) if titles else {"models": [], "vaes": {}}
+        entries = {entry["title"]: entry for entry in known["models"]}
+        for title, (architecture, configs) in networks.items():
+            if not titles or title in titles:
+                entries[title] = measure(title, architecture, configs, "embedded" if configs is embedded else "sd")
+                print(title, entries[title]["weights"], file=sys.stderr)
+        vaes = known["vaes"] or {
+            "sd": {"diffusers": decoder_rows(SDXL_CONFIGS["vae"]), "comfyui": _comfyui_rows_apart()},
+            "embedded": {"diffusers": decoder_rows(embedded["vae"])},
+        }
+    table = {"models": [entries[title] for title in networks], "vaes": vaes}
+    text = json.dumps(table, separators=(",", ":")).replace("]],", "]],\n").replace("]]},", "]]},\n")
+    TABLE.write_text(text + "\n", encoding="utf-8")
+
+
+def _comfyui_rows_apart() -> Any:
+    checkout = locate.installation(locate.checkout())
+    command = [checkout.python, "-m", "tests.tools.make_footprints", "--comfyui", checkout.path]
+    return json.loads(subprocess.check_output(command, cwd=REPOSITORY, text=True).splitlines()[-1])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--comfyui"]:
+        print(json.dumps(comfyui_rows(Path(sys.argv[2]))))
+    else:
+        main(sys.argv[1:])
