@@ -134,8 +134,9 @@ def _recommend(options: argparse.Namespace) -> Answer:
 
 
 def _plan(options: argparse.Namespace) -> Answer:
+    from .generation.explanation import plan_lines
     from .learning import LearningEngine
-    from .memory import MemoryManager, MemoryRequest, hypothetical_gpu, plan_lines
+    from .memory import MemoryManager, MemoryRequest, hypothetical_gpu
     from .models import Architecture
     from .parameters.speed import learn, timing_key
     from .parameters.timing import Work

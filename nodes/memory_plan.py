@@ -64,7 +64,7 @@ class MemoryPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
-        from ..intelligence.memory import plan_lines
+        from ..intelligence.generation.explanation import plan_lines
         from .host.device_memory import fit
         from .host.plan_hooks import apply_plan
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BrokenImageError
+from .generation_messages import GenerationMessage as Text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,9 +42,9 @@ def decode_checked(
         )
     if lost:
         latents = latents.nan_to_num(0.0, 0.0, 0.0)
-        notes.append(f"{_named(lost)}: sampling gave not-a-number; not a picture")
+        notes.append(Text.LATENT_NOT_A_NUMBER.format(images=_named(lost)))
     if flat := [index for index in _where(_flat(latents)) if index not in lost]:
-        notes.append(f"{_named(flat)}: the latent is flat; nothing was painted")
+        notes.append(Text.LATENT_FLAT.format(images=_named(flat)))
 
     images = decode(latents)
     broken = [index for index in _where(~_finite(images)) if index not in lost]
@@ -52,15 +53,15 @@ def decode_checked(
         repaired = [index for index, fine in zip(broken, _finite(images[broken]).tolist(), strict=True) if fine]
         broken = [index for index in broken if index not in repaired]
         if repaired:
-            notes.append(f"{_named(repaired)}: the VAE overflowed in {dtype}; decoded again in float32")
+            notes.append(Text.VAE_OVERFLOWED.format(images=_named(repaired), dtype=dtype))
     if lost or broken:
         images[[*lost, *broken]] = 0.0
     if len(lost) + len(broken) == images.shape[0]:
         raise BrokenImageError("the VAE gives not-a-number even in float32: its file is broken; choose another VAE")
     if broken:
-        notes.append(f"{_named(broken)}: the VAE gives not-a-number even in float32; not a picture")
+        notes.append(Text.VAE_NOT_A_NUMBER.format(images=_named(broken)))
     if blank := [index for index in _where(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
-        notes.append(f"{_named(blank)}: of one colour only")
+        notes.append(Text.ONE_COLOUR.format(images=_named(blank)))
     return images, tuple(notes)
 
 

@@ -1,32 +1,46 @@
-"""Renders a story into words. Decides nothing: every sentence is a reason that was made where the choice was made."""
+"""Renders stages into words. Decides nothing: every sentence is a reason that was made where the choice was made."""
 
 from __future__ import annotations
 
-from ..memory import peak_line
+from collections.abc import Iterable
+
+from ..memory import MemoryPlan, budget_bars, describe, peak_line
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
+from ..units import format_duration
+from .generation_messages import GenerationMessage as Text
 from .stages import Generation, GenerationExplanation, GenerationPlan, PromptRecommendations, Recommendations
 
 Stage = PromptAnalysis | PromptRecommendations | GenerationPlan | Generation
 
 
-def explain(story: Stage) -> GenerationExplanation:
-    """What was chosen so far and why, from any object of the way: analysis, recommendations, plan or generation."""
-    generation = story if isinstance(story, Generation) else None
-    plan = generation.plan if generation else story if isinstance(story, GenerationPlan) else None
-    recommendations = plan.recommendations if plan else story if isinstance(story, PromptRecommendations) else None
-    analysis = recommendations.prompt_analysis if recommendations else story
+def explain(stage: Stage) -> GenerationExplanation:
+    """Return what was chosen up to `stage`, and why."""
+    generation = stage if isinstance(stage, Generation) else None
+    plan = generation.plan if generation else stage if isinstance(stage, GenerationPlan) else None
+    recommendations = plan.recommendations if plan else stage if isinstance(stage, PromptRecommendations) else None
+    analysis = recommendations.prompt_analysis if recommendations else stage
     assert isinstance(analysis, PromptAnalysis)
-    return GenerationExplanation(
-        summary=" | ".join(_summary(analysis, recommendations, plan, generation)),
-        lora_reasoning=_loras(recommendations),
-        parameter_reasoning=_settings(analysis, recommendations),
-        performance_notes=_performance(plan, generation),
-    )
+
+    summary, reasons, loras, notes = [_prompt(analysis)], [*analysis.reasons], {}, []
+    if recommendations:
+        summary.append(_loras(recommendations))
+        reasons += recommendations.reasons
+        loras = _lora_reasons(recommendations)
+    if isinstance(recommendations, Recommendations):
+        summary.append(_settings(recommendations))
+        reasons += recommendations.suggested_params.reasons
+    if plan:
+        summary.append(_memory(plan.memory))
+        notes = [reason_text(reason) for reason in plan.memory.reasons] + _costs(plan, generation) + [*analysis.notes]
+    if generation:
+        summary += _run(generation)
+        notes += generation.notes
+    return GenerationExplanation(" | ".join(summary), loras, _by_setting(reasons), notes)
 
 
 def as_text(explanation: GenerationExplanation) -> str:
-    """The whole explanation as plain text, a line for each decision."""
+    """Return the whole explanation as plain text, a line for each decision."""
     lines = [explanation.summary]
     for title, rows in (("LoRAs", explanation.lora_reasoning), ("Settings", explanation.parameter_reasoning)):
         if rows:
@@ -36,86 +50,101 @@ def as_text(explanation: GenerationExplanation) -> str:
     return "\n".join(lines)
 
 
-def _summary(
-    analysis: PromptAnalysis,
-    recommendations: PromptRecommendations | None,
-    plan: GenerationPlan | None,
-    generation: Generation | None,
-) -> list[str]:
+def plan_lines(plan: MemoryPlan) -> list[str]:
+    """Return a memory plan as text: budget bars, reasons, time, and the plans next to it."""
+    lines = [*budget_bars(plan), ""]
+    lines += [f"{setting}: {text}" for setting, text in _by_setting(plan.reasons).items()]
+    if plan.seconds is not None:
+        text = Text.PLAN_TIME if plan.speed_learned else Text.PLAN_TIME_GUESSED
+        lines.append(text.format(time=format_duration(plan.seconds)))
+    for title, option in ((Text.NEXT_FASTER, plan.next_faster), (Text.NEXT_SMALLER, plan.next_smaller)):
+        if option is not None:
+            line = title.format(option=describe(option), gib=option.needed_gb)
+            if option.seconds is not None:
+                line = Text.OPTION_TIME.format(option=line, time=format_duration(option.seconds))
+            lines.append(line)
+    return lines
+
+
+def reason_text(reason: Reason) -> str:
+    """Return a reason as a sentence, with what would have been chosen without it."""
+    if not reason.otherwise:
+        return reason.evidence
+    return Text.OTHERWISE.format(sentence=reason.evidence, otherwise=reason.otherwise)
+
+
+def _by_setting(reasons: Iterable[Reason]) -> dict[str, str]:
+    rows: dict[str, list[str]] = {}
+    for reason in reasons:
+        rows.setdefault(reason.setting, []).append(reason_text(reason))
+    return {setting: "; ".join(texts) for setting, texts in rows.items()}
+
+
+def _prompt(analysis: PromptAnalysis) -> str:
     intent = analysis.intent
     unsaid = (ArtisticStyle.UNSPECIFIED, ContentType.UNSPECIFIED)
     kind = " ".join(word for word in (intent.artistic_style, intent.content_type) if word not in unsaid)
-    parts = [f"Prompt: {kind or 'no particular subject'}, {analysis.complexity_category.value}"]
-    if recommendations:
-        chosen = ", ".join(
-            f"{lora.lora_name} (α={lora.suggested_alpha:.2f})" for lora in recommendations.suggested_loras
-        )
-        parts.append(f"LoRAs: {chosen or 'none'}")
-        if isinstance(recommendations, Recommendations):
-            parameters = recommendations.suggested_params
-            parts.append(
-                f"Settings: {parameters.num_steps} steps, CFG {parameters.guidance_scale:g}, "
-                f"{parameters.sampler_name}/{parameters.scheduler}, {parameters.width}×{parameters.height}"
-            )
-    if plan:
-        tiles = f", VAE tiles of {plan.memory.tile_size} px" if plan.memory.tile_size else ""
-        fit = "" if plan.memory.fits else ", may not fit"
-        parts.append(f"Memory: {plan.memory.strategy.value} on {plan.memory.device}{tiles}{fit}")
-    if generation:
-        seeds = ", ".join(str(seed) for seed in generation.seeds)
-        parts.append(f"Seed: {seeds}" if len(generation.seeds) == 1 else f"Seeds: {seeds}")
-        parts.append(f"Took {generation.generation_time_seconds:.1f} s")
-    return parts
+    return Text.SUMMARY_PROMPT.format(kind=kind or Text.NO_SUBJECT.value, complexity=analysis.complexity_category.value)
 
 
-def _loras(recommendations: PromptRecommendations | None) -> dict[str, str]:
-    if recommendations is None:
-        return {}
+def _loras(recommendations: PromptRecommendations) -> str:
+    loras = ", ".join(
+        Text.SUMMARY_LORA.format(name=lora.lora_name, strength=lora.suggested_alpha)
+        for lora in recommendations.suggested_loras
+    )
+    return Text.SUMMARY_LORAS.format(loras=loras) if loras else Text.SUMMARY_NO_LORAS.value
+
+
+def _settings(recommendations: Recommendations) -> str:
+    parameters = recommendations.suggested_params
+    return Text.SUMMARY_SETTINGS.format(
+        steps=parameters.num_steps,
+        cfg=parameters.guidance_scale,
+        sampler=parameters.sampler_name,
+        scheduler=parameters.scheduler,
+        width=parameters.width,
+        height=parameters.height,
+    )
+
+
+def _memory(plan: MemoryPlan) -> str:
+    text = Text.SUMMARY_MEMORY_TILES if plan.tile_size else Text.SUMMARY_MEMORY
+    memory = text.format(strategy=plan.strategy.value, device=plan.device, tile=plan.tile_size)
+    return memory if plan.fits else Text.MAY_NOT_FIT.format(memory=memory)
+
+
+def _run(generation: Generation) -> list[str]:
+    seeds = ", ".join(str(seed) for seed in generation.seeds)
+    text = Text.SUMMARY_SEED if len(generation.seeds) == 1 else Text.SUMMARY_SEEDS
+    took = format_duration(generation.generation_time_seconds)
+    return [text.format(seeds=seeds), Text.SUMMARY_TIME.format(took=took)]
+
+
+def _lora_reasons(recommendations: PromptRecommendations) -> dict[str, str]:
     rows = {
-        lora.lora_name: f"{lora.reasoning} (confidence {lora.confidence_score:.2f})"
+        lora.lora_name: Text.LORA_CHOSEN.format(reasons=lora.reasoning, confidence=lora.confidence_score)
         for lora in recommendations.suggested_loras
     }
     for rejected in recommendations.rejected:
-        rows.setdefault(rejected.lora_name, f"not applied: {rejected.reason.evidence}")
+        rows.setdefault(rejected.lora_name, Text.LORA_REJECTED.format(reason=rejected.reason.evidence))
     return rows
 
 
-def _settings(analysis: PromptAnalysis, recommendations: PromptRecommendations | None) -> dict[str, str]:
-    """Decision → why: how the prompt was read, then what was made of it."""
-    parameters = recommendations.suggested_params if isinstance(recommendations, Recommendations) else None
-    rows: dict[str, str] = {}
-    for reason in (
-        *analysis.reasons,
-        *(recommendations.reasons if recommendations else ()),
-        *(parameters.reasons if parameters else ()),
-    ):
-        rows[reason.setting] = (
-            f"{rows[reason.setting]}; {_sentence(reason)}" if reason.setting in rows else _sentence(reason)
-        )
-    return rows
-
-
-def _sentence(reason: Reason) -> str:
-    return f"{reason.evidence} (otherwise {reason.otherwise})" if reason.otherwise else reason.evidence
-
-
-def _performance(plan: GenerationPlan | None, generation: Generation | None) -> list[str]:
-    if plan is None:
-        return []
-    parameters, memory = plan.parameters, plan.memory
-    predicted_time = parameters.estimated_time_seconds
-    notes = [_sentence(reason) for reason in memory.reasons]
-    took = f", took {generation.generation_time_seconds:.1f} s" if generation else ""
-    if predicted_time is not None or generation:
-        notes.append(f"Time: predicted {_amount(predicted_time, 's')}{took}")
-    counted = generation.forward_items if generation else None
-    if parameters.forward_items is not None or counted is not None:
-        known = "unknown" if parameters.forward_items is None else str(parameters.forward_items)
-        notes.append(f"Forward passes: predicted {known}" + (f", computed {counted}" if counted is not None else ""))
-    notes.append(peak_line(memory, generation.peak_vram_gb if generation else 0.0))
-    notes += plan.recommendations.prompt_analysis.notes
-    return notes + list(generation.notes if generation else ())
-
-
-def _amount(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:.2f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:
+    """Predicted time, forward items and memory, beside what the run took."""
+    seconds, items = plan.parameters.estimated_time_seconds, plan.parameters.forward_items
+    time = Text.UNKNOWN.value if seconds is None else format_duration(seconds)
+    passes = Text.UNKNOWN.value if items is None else str(items)
+    if generation is None:
+        lines = [
+            Text.TIME.format(predicted=time) if seconds is not None else "",
+            Text.FORWARD_ITEMS.format(predicted=passes) if items is not None else "",
+        ]
+        return [*filter(None, lines), peak_line(plan.memory)]
+    took, computed = format_duration(generation.generation_time_seconds), generation.forward_items
+    lines = [Text.TIME_TAKEN.format(predicted=time, took=took)]
+    if computed is not None:
+        lines.append(Text.FORWARD_ITEMS_COMPUTED.format(predicted=passes, computed=computed))
+    elif items is not None:
+        lines.append(Text.FORWARD_ITEMS.format(predicted=passes))
+    return [*lines, peak_line(plan.memory, generation.peak_vram_gb)]

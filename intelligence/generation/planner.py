@@ -14,9 +14,10 @@ from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.families import TITLES
 from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
-from ..records import Reason
+from ..records import Reason, Source
 from ..registry import ModelRegistry
 from ..units import BYTES_PER_GIB
+from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 
 
@@ -160,10 +161,9 @@ class Planner:
         model = replace(model, family=named)
         finding = identify_family(model)
         if earlier is not None and earlier.family is not finding.family:
-            text = (
-                f"taken for {TITLES[earlier.family]} when LoRAs and quality tags were chosen: name the family there too"
-            )
-            reasons = (*reasons, Reason("family", text))
+            taken_for = TITLES[earlier.family]
+            reason = Reason.of("family", Source.USER, GenerationMessage.FAMILY_CHANGED, earlier=taken_for)
+            reasons = (*reasons, reason)
         return replace(recommendations, model=model, family=finding, reasons=reasons)
 
     def plan(

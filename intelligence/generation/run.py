@@ -13,6 +13,7 @@ from ..memory import MemoryManager
 from ..models import ModelMetadata
 from ..parameters.samplers import evaluations
 from .execution import Execution, Host, OnStep
+from .generation_messages import GenerationMessage
 from .stages import Generation, GenerationPlan
 
 
@@ -61,7 +62,7 @@ def run_plan(
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
-        generation = replace(generation, notes=(*generation.notes, f"Not stored, so it cannot be rated: {error}"))
+        generation = replace(generation, notes=(*generation.notes, GenerationMessage.NOT_STORED.format(error=error)))
     return execution, generation
 
 

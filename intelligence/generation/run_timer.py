@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
 from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
+from .generation_messages import GenerationMessage
 
 MEASURED_STEPS = 1
 """Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
@@ -97,5 +98,5 @@ class RunTimer:
         expected = now - self._started + rest * statistics.median(self._rates)
         if expected <= self._limit:
             return None
-        self.warning = f"the limit of {self._limit:g} s will not be held: about {expected:.0f} s in all at this speed"
+        self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=expected)
         return self.warning

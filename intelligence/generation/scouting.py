@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .generation_messages import GenerationMessage
 from .stages import GenerationPlan
 
 if TYPE_CHECKING:
@@ -93,12 +94,16 @@ class Scouting:
         return sum(recording.items for recording in self.recordings)
 
 
-def resume_note(seeds: int, spent: int, steps: int, kept: int) -> str:
-    """The note of an image that goes on: of how many `seeds` it was picked, what they took, and what is kept of it."""
-    return (
-        f"picked from {seeds} scouted seeds, which took {spent} forward items; "
-        f"went on after step {steps}: {kept} of them are not repeated here"
-    )
+def resume_note(seeds: int, spent: int, step: int, kept: int) -> str:
+    """Return the note of a resumed image.
+
+    Args:
+        seeds: how many were scouted.
+        spent: forward items that they took.
+        step: the last one that was scouted.
+        kept: forward items of the picked seed.
+    """
+    return GenerationMessage.RESUMED.format(seeds=seeds, spent=spent, step=step, kept=kept)
 
 
 def _copied(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

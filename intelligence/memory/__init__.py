@@ -4,7 +4,7 @@ from .manager import MemoryManager
 from .memory_request import COMFYUI, DIFFUSERS, HostTraits, MemoryRequest, Rates
 from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
 from .plan import MemoryPlan, PlanOption
-from .plan_text import describe, peak_line, plan_lines
+from .plan_text import budget_bars, describe, peak_line
 from .pool import EvictionPolicy, ModelPool
 from .resources import Resources, detect_resources, hypothetical_gpu
 from .usage import Usage, track_usage
@@ -24,12 +24,12 @@ __all__ = [
     "Rates",
     "Resources",
     "Usage",
+    "budget_bars",
     "carries",
     "describe",
     "detect_resources",
     "hypothetical_gpu",
     "peak_line",
-    "plan_lines",
     "release_pipeline",
     "track_usage",
 ]

@@ -1,8 +1,7 @@
-"""A memory plan as text: one bar a stage, filled with its share of the budget, then reasons and alternatives."""
+"""Parts of a memory plan as text: one bar a stage, filled with its share of the budget, and its options."""
 
 from __future__ import annotations
 
-from ..units import format_duration
 from .plan import MemoryPlan, PlanOption
 
 BAR_WIDTH = 24
@@ -32,23 +31,6 @@ def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
         return f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
     predicted = plan.predicted_peak_gb - plan.context_gb
     return f"Memory peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB"
-
-
-def plan_lines(plan: MemoryPlan) -> list[str]:
-    """The whole plan: bars, reasons, time, and its neighbours."""
-    reasons = [
-        f"{reason.setting}: {reason.evidence}" + (f" (otherwise {reason.otherwise})" if reason.otherwise else "")
-        for reason in plan.reasons
-    ]
-    guess = "" if plan.speed_learned else " (a cautious guess: the speed of this device is not known yet)"
-    time = [] if plan.seconds is None else [f"Time: about {format_duration(plan.seconds)}{guess}"]
-    neighbours = [
-        f"{title}: {describe(option)}, {option.needed_gb:.1f} GiB"
-        + ("" if option.seconds is None else f", about {format_duration(option.seconds)}")
-        for title, option in (("Next faster", plan.next_faster), ("Next smaller", plan.next_smaller))
-        if option is not None
-    ]
-    return [*budget_bars(plan), "", *reasons, *time, *neighbours]
 
 
 def describe(option: PlanOption | MemoryPlan, images: int | None = None) -> str:

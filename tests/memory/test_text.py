@@ -5,7 +5,8 @@ import json
 import pytest
 
 from intelligence.__main__ import main
-from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu, peak_line, plan_lines
+from intelligence.generation.explanation import plan_lines
+from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu, peak_line
 from intelligence.memory.plan_text import BAR_WIDTH
 from intelligence.parameters.speed import learn
 from intelligence.parameters.timing import Work

@@ -1,0 +1,53 @@
+"""Sentences about a generation: its explanation, and the notes of a run."""
+
+from __future__ import annotations
+
+from ..records import Message
+
+
+class GenerationMessage(Message):
+    """See `Reason.of`."""
+
+    FAMILY_CHANGED = "taken for {earlier} when LoRAs and quality tags were chosen: name the family there too"
+
+    SUMMARY_PROMPT = "Prompt: {kind}, {complexity}"
+    NO_SUBJECT = "no particular subject"
+    SUMMARY_LORAS = "LoRAs: {loras}"
+    SUMMARY_NO_LORAS = "LoRAs: none"
+    SUMMARY_LORA = "{name} at {strength:.2f}"
+    SUMMARY_SETTINGS = "Settings: {steps} steps, CFG {cfg:g}, {sampler}/{scheduler}, {width}×{height}"
+    SUMMARY_MEMORY = "Memory: {strategy} on {device}"
+    SUMMARY_MEMORY_TILES = "Memory: {strategy} on {device}, VAE tiles of {tile} px"
+    MAY_NOT_FIT = "{memory}, may not fit"
+    SUMMARY_SEED = "Seed: {seeds}"
+    SUMMARY_SEEDS = "Seeds: {seeds}"
+    SUMMARY_TIME = "Took {took}"
+
+    OTHERWISE = "{sentence} (otherwise {otherwise})"
+    LORA_CHOSEN = "{reasons} (confidence {confidence:.2f})"
+    LORA_REJECTED = "not applied: {reason}"
+    UNKNOWN = "unknown"
+    TIME = "Time: predicted {predicted}"
+    TIME_TAKEN = "Time: predicted {predicted}, took {took}"
+    FORWARD_ITEMS = "Forward items (one image once through the model): predicted {predicted}"
+    FORWARD_ITEMS_COMPUTED = (
+        "Forward items (one image once through the model): predicted {predicted}, computed {computed}"
+    )
+
+    PLAN_TIME = "Time: about {time}"
+    PLAN_TIME_GUESSED = "Time: about {time} (a cautious guess: the speed of this device is not known yet)"
+    NEXT_FASTER = "Next faster: {option}, {gib:.1f} GiB"
+    NEXT_SMALLER = "Next smaller: {option}, {gib:.1f} GiB"
+    OPTION_TIME = "{option}, about {time}"
+
+    NOT_STORED = "Not stored, so it cannot be rated: {error}"
+    TIME_LIMIT_MISSED = "the limit of {limit:g} s will not be held: about {expected:.0f} s in all at this speed"
+    RESUMED = (
+        "picked from {seeds} scouted seeds, which took {spent} forward items; "
+        "went on after step {step}: {kept} of them are not repeated here"
+    )
+    LATENT_NOT_A_NUMBER = "{images}: sampling gave not-a-number; not a picture"
+    LATENT_FLAT = "{images}: the latent is flat; nothing was painted"
+    VAE_OVERFLOWED = "{images}: the VAE overflowed in {dtype}; decoded again in float32"
+    VAE_NOT_A_NUMBER = "{images}: the VAE gives not-a-number even in float32; not a picture"
+    ONE_COLOUR = "{images}: of one colour only"
