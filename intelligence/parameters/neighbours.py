@@ -2,88 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from ..config import require
 from ..models import Family
-from ..records import Reason
+from ..records import Reason, Source
+from ..validation import checked
 from .budget import will_hold
+from .parameter_messages import ParameterMessage
 from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
 from .schedules import schedule_sigmas
 from .speed import TimeEstimate
 from .timing import forward_items
 
-AXES = {"cfg": "guidance_scale", "sampler": "sampler_name", "steps": "num_steps", "scheduler": "scheduler"}
-"""What is varied, in the order in which it is tried, and its field."""
-
 Estimate = Callable[[OptimizedParameters, int], TimeEstimate]
-"""Settings and forward items of all images → how long they take."""
+"""(settings, forward items of all images) → time."""
 
 
 def neighbours(
-    parameters: OptimizedParameters,
-    count: int,
-    kept: Collection[str],
-    estimate: Estimate,
-    table: Path,
+    parameters: OptimizedParameters, count: int, kept: Collection[str], estimate: Estimate, table: Path
 ) -> list[OptimizedParameters]:
-    """`parameters`, then at most `count` − 1 others: one value changed, then two, and so on; axes in `kept` stay.
+    """Return `parameters`, then at most `count` − 1 others: those with one changed setting first, then with two …
 
-    All lie within the family's range (`families.json`), and none breaks a time limit that `parameters` hold. Raises
-    InvalidInputError for a count below 1.
+    All lie within the family's range (`families.json`), and none breaks a time limit that `parameters` hold. Settings
+    in `kept` (`steps`, `cfg` …) stay. Raises InvalidInputError for a count below 1.
     """
-    require(
-        isinstance(count, int) and not isinstance(count, bool) and count >= 1, f"count must be 1 or more, got {count!r}"
-    )
+    checked("count", count, int, ge=1)
     profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, path=table)
-    options = [[None, *(_options(axis, parameters, profile) if axis not in kept else ())] for axis in AXES]
-    combinations = sorted(
-        (tuple(enumerate(combination)) for combination in product(*(range(len(values)) for values in options))),
-        key=lambda indexed: (
-            sum(index > 0 for _, index in indexed),
-            sum(index for _, index in indexed),
-            _order(indexed),
-        ),
-    )
+    options = {setting: values(parameters, profile) for setting, (_, values) in VARIED.items() if setting not in kept}
     found = [parameters]
-    for indexed in combinations[1:]:
+    for changes in _combinations(options):
         if len(found) == count:
             break
-        changed = {
-            axis: options[position][index] for (position, index), axis in zip(indexed, AXES, strict=True) if index
-        }
-        other, took = _changed(parameters, changed, kept, estimate)
-        if _affordable(took, parameters):
+        other, took = _changed(parameters, changes, kept, estimate)
+        if _is_affordable(took, parameters):
             found.append(other)
     return found
 
 
-def _affordable(took: TimeEstimate, parameters: OptimizedParameters) -> bool:
-    """Whether that holds the time limit, or is no longer than `parameters` take where these may not hold it either."""
+def _combinations(options: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
+    """All sets of changes: those of the fewest settings first, then of the nearest values, then of earlier settings."""
+    ranks = sorted(
+        product(*(range(len(values) + 1) for values in options.values())),
+        key=lambda ranks: (sum(map(bool, ranks)), sum(ranks), [-rank for rank in ranks]),
+    )
+    return [
+        {setting: values[rank - 1] for rank, (setting, values) in zip(each, options.items(), strict=True) if rank}
+        for each in ranks[1:]
+    ]
+
+
+def _is_affordable(took: TimeEstimate, parameters: OptimizedParameters) -> bool:
+    """Within the time limit, or no longer than `parameters` take where these may not hold it either."""
     limit = parameters.max_time_seconds
     if limit is None or will_hold(took, limit):
         return True
     return took.seconds <= (parameters.estimated_time_seconds or 0.0)
-
-
-def _order(indexed: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Earlier axes first."""
-    return tuple(-index for _, index in indexed)
-
-
-def _options(axis: str, parameters: OptimizedParameters, profile: Profile) -> list[Any]:
-    make: dict[str, Callable[[OptimizedParameters, Profile], list[Any]]] = {
-        "cfg": _cfgs,
-        "steps": _steps,
-        "sampler": _samplers,
-        "scheduler": _schedulers,
-    }
-    return make[axis](parameters, profile)
 
 
 def _cfgs(parameters: OptimizedParameters, profile: Profile) -> list[float]:
@@ -113,35 +91,44 @@ def _schedulers(parameters: OptimizedParameters, profile: Profile) -> list[str]:
     return [name for name in profile.schedulers if name != current]
 
 
+VARIED: dict[str, tuple[str, Callable[[OptimizedParameters, Profile], list[Any]]]] = {
+    "cfg": ("guidance_scale", _cfgs),
+    "sampler": ("sampler_name", _samplers),
+    "steps": ("num_steps", _steps),
+    "scheduler": ("scheduler", _schedulers),
+}
+"""Setting → (parameter, its other values, the nearest first), in the order in which they are varied."""
+
+
 def _changed(
-    parameters: OptimizedParameters, changed: dict[str, Any], kept: Collection[str], estimate: Estimate
+    parameters: OptimizedParameters, changes: dict[str, Any], kept: Collection[str], estimate: Estimate
 ) -> tuple[OptimizedParameters, TimeEstimate]:
-    """The neighbour, and how long it takes."""
-    old = {axis: getattr(parameters, field) for axis, field in AXES.items()}
-    schedule = None if parameters.sigmas is None else _schedule_of(parameters)
-    if schedule:
-        old["scheduler"] = "Align Your Steps"
-    if schedule and "scheduler" in changed:
-        schedule = None
-        if not {"steps"} & {*changed, *kept}:
-            # Align Your Steps is what let so few steps do.
-            changed = {**changed, "steps": 2 * parameters.num_steps}
-    other = replace(parameters, **{AXES[axis]: value for axis, value in changed.items()})
+    """The neighbour, and its time."""
+    before = {setting: getattr(parameters, parameter) for setting, (parameter, _) in VARIED.items()}
+    schedule = None
+    if parameters.sigmas is not None:
+        before["scheduler"] = "Align Your Steps"
+        if "scheduler" not in changes:
+            schedule = "ays_sd1" if parameters.family is Family.SD15 else "ays"
+        elif not {"steps"} & {*changes, *kept}:
+            # A core schedule needs about twice the steps of Align Your Steps.
+            changes = {**changes, "steps": 2 * parameters.num_steps}
+    other = replace(parameters, sigmas=None, **{VARIED[setting][0]: value for setting, value in changes.items()})
     items = parameters.batch_size * forward_items(
         other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
     )
     took = estimate(other, items)
-    text = ", ".join(f"{axis} {value} instead of {old[axis]}" for axis, value in changed.items())
+    reasons = {reason.setting: reason for reason in parameters.reasons}
+    for setting, value in changes.items():
+        reasons[setting] = Reason.of(
+            setting, Source.DEFAULT, ParameterMessage.VARIATION, value=value, chosen=value, before=before[setting]
+        )
     neighbour = replace(
         other,
         sigmas=schedule_sigmas(schedule, other.num_steps) if schedule else None,
         forward_items=items,
         estimated_time_seconds=took.seconds,
         time_interval_seconds=took.interval,
-        reasons=(*parameters.reasons, Reason("variation", f"a neighbour worth comparing: {text}")),
+        reasons=tuple(reasons.values()),
     )
     return neighbour, took
-
-
-def _schedule_of(parameters: OptimizedParameters) -> str:
-    return "ays_sd1" if parameters.family is Family.SD15 else "ays"

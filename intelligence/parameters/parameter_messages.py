@@ -42,4 +42,4 @@ class ParameterMessage(Message):
     TIME = "{time} on {device}"
     TIME_IMAGES = "{time} for {images} images on {device}"
 
-    VARIATION = "{setting} {chosen} instead of {before}"
+    VARIATION = "{chosen} instead of {before}, a variation worth comparing"

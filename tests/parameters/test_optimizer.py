@@ -484,7 +484,10 @@ def test_neighbours_start_with_the_choice_and_differ(model):
         assert one != other
         other.check()
         assert other.sigmas is None or len(other.sigmas) == other.num_steps + 1
-        assert reason(other, "variation").evidence
+        changed = {item.setting for item in other.reasons if item.message == "parameters.variation"}
+        assert changed
+        values = {"steps": other.num_steps, "cfg": other.guidance_scale}
+        assert all(reason(other, setting).value == values[setting] for setting in values.keys() & changed)
         if model is VPRED:
             assert other.scheduler in ZSNR_SCHEDULERS
             assert other.rescale_cfg == 0.7
@@ -525,7 +528,7 @@ def test_a_neighbour_of_align_your_steps_with_a_core_schedule_has_twice_the_step
     parameters = choose(GenerationConstraints(priority=Priority.SPEED))
     other = next(p for p in A100.neighbours(parameters, 9) if p.sigmas is None)
     assert other.num_steps == 2 * parameters.num_steps
-    assert "instead of Align Your Steps" in reason(other, "variation").evidence
+    assert "instead of Align Your Steps" in reason(other, "scheduler").evidence
 
 
 def test_more_steps_are_predicted_to_take_longer():
