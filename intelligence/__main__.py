@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .generation.pipeline import IntelligentGenerationPipeline
     from .generation.result import GenerationResult
 
+_KINDS = ("lora", "checkpoint", "vae", "embedding")
+
 Answer = tuple[Any, str]
 """What a command hands back: JSON data, and the same as text for people."""
 
@@ -196,6 +198,30 @@ def _verify(options: argparse.Namespace) -> Answer:
     return wrong, "\n".join(lines) or "nothing wrong"
 
 
+def _get(options: argparse.Namespace) -> Answer:
+    from .models import ModelKind
+    from .registry import ModelRegistry
+
+    with _progress(options, "B") as step:
+        model = ModelRegistry().register_from_reference(
+            options.reference,
+            kind=ModelKind(options.kind),
+            folder=options.folder,
+            token=options.token,
+            on_progress=lambda done, total: step(done, total or done),
+        )
+    return model.to_dict(), f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}"
+
+
+def _cleanup(options: argparse.Namespace) -> Answer:
+    from .registry import ModelRegistry
+
+    freed = ModelRegistry().cleanup_cache(options.keep, options.max_size, dry_run=not options.delete)
+    size = f"{freed.freed_bytes / 1024**3:.2f} GiB"
+    action = f"{size} freed" if options.delete else f"{size} would be freed; add --delete to do so"
+    return freed.to_dict(), "\n".join([*freed.removed, f"{action}, {freed.kept} downloads kept"])
+
+
 def _enrich(options: argparse.Namespace) -> Answer:
     from .hubs import CivitAI
     from .registry import ModelRegistry, enrich
@@ -312,7 +338,7 @@ def _parser() -> argparse.ArgumentParser:
 
     scan = command("scan", _scan, "Read folders of models into the registry.")
     scan.add_argument("folders", nargs="+", metavar="FOLDER")
-    scan.add_argument("--kind", default="lora", choices=["lora", "checkpoint", "vae", "embedding"])
+    scan.add_argument("--kind", default="lora", choices=_KINDS)
 
     search = command("search", _search, "Find models in the registry.")
     search.add_argument("text", nargs="?", default="")
@@ -321,6 +347,17 @@ def _parser() -> argparse.ArgumentParser:
     verify = command("verify", _verify, "Read models again, whole, and compare them with what is on record.")
     verify.add_argument("name", nargs="?", help="one model; all without it")
     verify.add_argument("--hash", action="store_true", help="first hash what no sidecar or hub told the hash of")
+
+    get = command("get", _get, "Download a model from CivitAI or Hugging Face and register it.")
+    get.add_argument("reference", metavar="URL-or-id", help="an address, civitai:ID, or owner/repository[/file]")
+    get.add_argument("--kind", default="lora", choices=_KINDS, help="of a Hugging Face file (default: %(default)s)")
+    get.add_argument("--folder", help="where to put it (default: downloads in the data folder)")
+    get.add_argument("--token", help="of your account, where the model needs one")
+
+    cleanup = command("cleanup", _cleanup, "Show, or with --delete remove, the files that get downloaded.")
+    cleanup.add_argument("--keep", type=int, default=0, metavar="N", help="keep the N most recently used")
+    cleanup.add_argument("--max-size", type=float, metavar="GIB", help="keep the most recently used, up to this size")
+    cleanup.add_argument("--delete", action="store_true", help="remove them (default: only show them)")
 
     command("enrich", _enrich, "Ask CivitAI what it knows of your models. Only their hashes are sent.")
 

@@ -134,6 +134,16 @@ def test_unusable_arguments_exit_with_2(capsys: pytest.CaptureFixture[str]) -> N
     assert stopped.value.code == 2
 
 
+def test_get_refuses_what_names_no_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "https://example.com/model"]) == 1
+    assert "names no model" in capsys.readouterr().err
+
+
+def test_cleanup_only_shows_unless_told_to_delete(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_json(capsys, "cleanup")["dry_run"] is True  # type: ignore[index]
+    assert as_json(capsys, "cleanup", "--delete")["removed"] == []  # type: ignore[index]
+
+
 def test_enrich_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "enrich")["asked"] == 0  # type: ignore[index]
     assert main(["enrich"]) == 0

@@ -1,5 +1,7 @@
-"""CivitAI and Hugging Face, asked only when the user asks for them."""
+"""CivitAI and Hugging Face. Nothing is sent unless the user asks for it."""
 
-from .clients import CachedRepo, CivitAI, CleanupReport, HuggingFace, SearchPage
+from .civitai import CIVITAI_API, CivitAI
+from .hub_records import CachedRepo, CleanupReport, Fetched, SearchPage
+from .huggingface import HuggingFace
 
-__all__ = ["CachedRepo", "CivitAI", "CleanupReport", "HuggingFace", "SearchPage"]
+__all__ = ["CIVITAI_API", "CachedRepo", "CivitAI", "CleanupReport", "Fetched", "HuggingFace", "SearchPage"]

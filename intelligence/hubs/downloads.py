@@ -1,4 +1,4 @@
-"""Files from model hubs: continued where the source allows it, checked, and never half under the final name."""
+"""Files from model hubs: resumed where the source allows it, checked, and complete under their final names."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from typing import Any
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
 from ..models.headers import read_header
 from ..models.sanitize import as_dict, parse_json, read_capped, safe_file_name
-from .client import MAX_REDIRECTS, Control, TryAgainError, answer, missing_hubs
+from .control import Control, TryAgainError
+from .hub_http import MAX_REDIRECTS, Request, missing_hubs, open_response
 
 MAX_UNANNOUNCED_BYTES = 32 * 1024**3
-"""Of a file whose size nobody announced."""
+"""Largest file whose size is not announced."""
 
 PARTIAL_PREFIX = ".download-"
 
-_WAIT_FOR_OTHER_SECONDS = 0.5
-_NOT_A_FILE = ("text/", "application/json", "application/xml", "application/xhtml")
+_LOCK_POLL_SECONDS = 0.5
+_TEXT_TYPES = ("text/", "application/json", "application/xml", "application/xhtml")
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file to fetch and how to recognise it."""
+    """A file to download, and how it is recognised."""
 
     url: str
     file_name: str
@@ -37,40 +38,41 @@ class Download:
     token: str | None = field(default=None, repr=False)
     """Bearer token for the origin of `url`; it is not sent to any other."""
     size: int | None = None
-    """Bytes, as the hub's record announces them."""
+    """Bytes, as announced by the hub's record."""
 
 
-def fetch(download: Download, folder: Path, control: Control | None = None) -> Path:
-    """The downloaded file in `folder`, complete and checked; one that is already there with the same hash is kept.
+def download_file(download: Download, folder: Path, control: Control | None = None) -> Path:
+    """Return the path of the downloaded file in `folder`, complete and checked.
 
-    An interrupted download is continued by the next call where the source still has the same file (by its ETag) and
-    sends parts of it; else it starts anew. Of several at once, in any process, one downloads and the others wait.
+    A file that is already there with the same hash is kept. An interrupted download is resumed by the next call where
+    the source still has the same file (by its ETag) and sends parts of it; else it starts again. Of several calls at
+    once, in any process, one downloads and the others wait.
 
     Raises:
         HubError: refused, unreachable, cut off, not a safetensors file, larger than announced, another hash than
             promised, or another file of this name is already there. Nothing new lies under the final name then.
-        HubCancelledError: `control.cancelled` said so.
-        InvalidInputError: nothing may be put into this folder.
+        HubCancelledError: `control.cancelled` returned True.
+        InvalidInputError: the folder lies in custom_nodes.
     """
     control = control or Control()
     if safe_file_name(download.file_name) != download.file_name:
         raise HubError(f"{download.file_name[:80]!r} cannot be the name of a file here")
     final = checked_folder(folder) / download.file_name
-    with writing(folder), alone(final, control):
+    with writable(folder), download_lock(final, control):
         if final.exists():
             if download.sha256 and sha256_of(final) == download.sha256.lower():
                 return final
             raise HubError(f"{final} already exists and is another file; pass another folder=")
         part = _Part.of(download, folder)
         try:
-            if control.patiently(lambda: _receive(download, part, control)) and not _sound(part, download):
-                control.patiently(lambda: _receive(download, part, control))
+            if control.retry(lambda: _receive(download, part, control)) and not _matches(part, download):
+                control.retry(lambda: _receive(download, part, control))
             try:
                 verify(part.path, final.name, download.sha256)
             except HubError:
                 part.discard()
                 raise
-            settle(part.path, final)
+            move_into_place(part.path, final)
         finally:
             if not part.resumable().size:
                 part.discard()
@@ -78,7 +80,7 @@ def fetch(download: Download, folder: Path, control: Control | None = None) -> P
 
 
 def checked_folder(folder: Path) -> Path:
-    """`folder`, when models may be put there. Raises InvalidInputError."""
+    """Return `folder`. Raises InvalidInputError where models may not be put there."""
     try:
         parts = {part.casefold() for path in (folder.absolute(), folder.resolve()) for part in path.parts}
     except (OSError, ValueError, RuntimeError):
@@ -89,8 +91,8 @@ def checked_folder(folder: Path) -> Path:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """`folder`, made where it is missing; that it cannot be written to is a HubError."""
+def writable(folder: Path) -> Iterator[None]:
+    """Make `folder` where it is missing, and raise HubError where it cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -101,8 +103,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone(final: Path, control: Control) -> Iterator[None]:
-    """Only one at a time, of all processes of this user, gets here for `final`; released also when killed."""
+def download_lock(final: Path, control: Control) -> Iterator[None]:
+    """Hold the lock on `final` among all processes of this user; a killed process releases it."""
     try:
         from filelock import FileLock, Timeout
     except ImportError as error:
@@ -117,7 +119,7 @@ def alone(final: Path, control: Control) -> Iterator[None]:
             lock.acquire(timeout=0)
             break
         except Timeout:
-            control.pause(_WAIT_FOR_OTHER_SECONDS)
+            control.pause(_LOCK_POLL_SECONDS)
     try:
         yield
     finally:
@@ -125,7 +127,7 @@ def alone(final: Path, control: Control) -> Iterator[None]:
 
 
 def verify(path: Path, name: str, sha256: str | None) -> None:
-    """Check a finished download. Raises HubError, naming it `name`."""
+    """Check a finished download. Raises HubError, which calls it `name`."""
     if sha256 and (found := sha256_of(path)) != sha256.lower():
         raise HubError(f"{name}: SHA-256 {found[:12]}… is not the promised {sha256[:12].lower()}…")
     try:
@@ -134,8 +136,8 @@ def verify(path: Path, name: str, sha256: str | None) -> None:
         raise HubError(f"{name}: what arrived is no model: {str(error).partition(': ')[2]}") from None
 
 
-def settle(path: Path, final: Path) -> None:
-    """Move a checked file to its final name, in one step. Raises HubError when there is one by now."""
+def move_into_place(path: Path, final: Path) -> None:
+    """Move a checked file to its final name, in one step. Raises HubError where a file of this name exists by now."""
     if final.exists():
         raise HubError(f"{final} already exists and is another file; pass another folder=")
     path.chmod(0o644)
@@ -143,14 +145,14 @@ def settle(path: Path, final: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of the whole file, in hexadecimal."""
+    """Return the SHA-256 of the whole file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
 class _Received:
-    """What an earlier try left: so many bytes of the file that has this ETag and total size."""
+    """The beginning of a file that an earlier try left."""
 
     size: int = 0
     etag: str = ""
@@ -159,7 +161,7 @@ class _Received:
 
 @dataclass(frozen=True)
 class _Part:
-    """The unfinished file, and beside it what it is a part of."""
+    """An unfinished download, with notes beside it that name the file it belongs to."""
 
     path: Path
     notes: Path
@@ -171,7 +173,7 @@ class _Part:
         return cls(folder / name, folder / f"{name}.json")
 
     def resumable(self) -> _Received:
-        """Size 0: there is nothing to continue."""
+        """Size 0: nothing can be resumed."""
         try:
             notes = as_dict(parse_json(read_capped(self.notes, 4096)))
             size = self.path.stat().st_size
@@ -183,7 +185,7 @@ class _Part:
         return _Received(size, etag, total)
 
     def begin(self, etag: str, total: int | None) -> None:
-        """An empty file, with the notes that let it be continued where the source can do so."""
+        """Make the file, empty, with the notes that let it be resumed where the source can do so."""
         self.notes.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         if etag:
@@ -195,7 +197,7 @@ class _Part:
 
 
 def _receive(download: Download, part: _Part, control: Control) -> bool:
-    """Fill `part`; whether it continued what had been there. Raises TryAgainError, HubError."""
+    """Fill `part`, and return whether an earlier try was resumed. Raises TryAgainError, HubError."""
     before = part.resumable()
     if before.size and before.size == before.total and download.sha256:
         return True
@@ -203,21 +205,15 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
     if before.size:
         headers |= {"Range": f"bytes={before.size}-", "If-Range": before.etag}
     where = f"{download.file_name} from {download.url.partition('?')[0]}"
-    with answer(
-        download.url,
-        control,
-        token=download.token,
-        headers=headers,
-        redirects=MAX_REDIRECTS,
-        statuses=(200, 206, 416),
-    ) as response:
+    request = Request(download.url, headers=headers, token=download.token, redirects=MAX_REDIRECTS)
+    with open_response(request, control, statuses=(200, 206, 416)) as response:
         etag, length = _strong_etag(response), _length(response)
-        if response.status_code != 200 and not _continues(response, before, etag):
+        if response.status_code != 200 and not _resumes(response, before, etag):
             part.discard()
             raise TryAgainError(f"{where}: sent another part than was asked for")
         done = before.size if response.status_code == 206 else 0
         total = None if length is None else done + length
-        _refuse_other_things(response, where)
+        _refuse_other_content(response, where)
         limit = _limit(download, total)
         if total is not None and total > limit:
             part.discard()
@@ -239,16 +235,16 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
     return response.status_code == 206
 
 
-def _sound(part: _Part, download: Download) -> bool:
-    """Whether what was put together from several tries is the file; if not it is gone, to start anew."""
+def _matches(part: _Part, download: Download) -> bool:
+    """Whether a resumed file has the promised hash; else it is discarded, to start again."""
     if not download.sha256 or sha256_of(part.path) == download.sha256.lower():
         return True
     part.discard()
     return False
 
 
-def _continues(response: Any, before: _Received, etag: str) -> bool:
-    """Whether a 206 is the rest of what is there."""
+def _resumes(response: Any, before: _Received, etag: str) -> bool:
+    """Whether the response is the rest of the file that `before` is the beginning of."""
     match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("content-range", ""))
     if response.status_code != 206 or match is None or not before.size:
         return False
@@ -266,16 +262,16 @@ def _length(response: Any) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,18}", text) else None
 
 
-def _refuse_other_things(response: Any, where: str) -> None:
+def _refuse_other_content(response: Any, where: str) -> None:
     kind = response.headers.get("content-type", "").lower()
-    if kind.startswith(_NOT_A_FILE):
+    if kind.startswith(_TEXT_TYPES):
         raise HubError(f"{where}: sent {kind.partition(';')[0]} instead of the file")
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise HubError(f"{where}: sent compressed, which was not asked for")
 
 
 def _limit(download: Download, total: int | None) -> int:
-    """Bytes; records give sizes rounded, and a header changed since may have grown a little."""
+    """Bytes. Records round sizes, and a header that was changed since may be a little larger."""
     if download.size is not None:
         return download.size + download.size // 100 + 1024 * 1024
     return MAX_UNANNOUNCED_BYTES if total is None else total

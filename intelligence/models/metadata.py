@@ -9,6 +9,9 @@ from ..records import Record
 from .civitai_record import record_fields
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 
+HUB_SOURCES = ("civitai", "huggingface")
+"""Values of `source` of files that came from a hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:

@@ -48,7 +48,7 @@ def enrich(
         HubError: as CivitAI's methods.
         HubCancelledError: `cancelled` said so.
     """
-    now = civitai._control.now()
+    now = civitai.now()
     unknown = registry.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
     waiting: dict[str, list[str]] = {}
     for model in registry.list_models():

@@ -15,7 +15,7 @@ from ..models.headers import read_header
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from .store import FileHash, RegistryStore
+from .model_store import FileHash, ModelStore
 
 CHUNK = 1024 * 1024
 
@@ -67,7 +67,7 @@ def hash_file(
 
 
 def hash_models(
-    store: RegistryStore,
+    store: ModelStore,
     kinds: Collection[ModelKind] | None,
     on_progress: Callable[[int, int], None] | None,
     cancelled: Cancelled | None,

@@ -12,22 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import data_folder, is_number, require
-from ..errors import InvalidInputError, ModelNotFoundError, StorageError, UnsupportedModelError
-from ..hubs import CleanupReport, civitai, huggingface
-from ..hubs.civitai import CIVITAI_API
-from ..hubs.downloads import fetch
-from ..models import civitai_record
+from ..errors import InvalidInputError, ModelNotFoundError
+from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
+from ..hubs.control import Progress
+from ..hubs.references import HuggingFaceReference, parse_reference
 from ..models.kinds import ModelKind
-from ..models.metadata import ModelMetadata, ModelSummary
+from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..records import Record
-from .describe import describe
 from .hashing import HashReport, hash_models, mismatch
-from .model_rows import from_summary, row_of
+from .hub_files import free_downloads, register_fetched
+from .model_rows import from_summary
+from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
 from .scan import ScanReport, scan
-from .sidecars import find_sidecars
-from .store import SORTS, DownloadRow, RegistryStore, ScannedFile
-from .walk import Stamp
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
@@ -74,7 +71,7 @@ class ModelRegistry:
     """
 
     def __init__(self, db_path: str | Path | None = None) -> None:
-        self._store = RegistryStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
+        self._store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
         self._listed: _Listing | None = None
         self._busy = threading.Lock()
         self._scans = 0
@@ -133,7 +130,7 @@ class ModelRegistry:
             names = list(dict.fromkeys(index[other].name for other in close))[:3]
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
-        if model.source in (civitai_record.SOURCE, huggingface.SOURCE):
+        if model.source in HUB_SOURCES:
             self._store.touch_download(model.local_path, time.time())
         return model
 
@@ -331,12 +328,14 @@ class ModelRegistry:
         folder: str | Path | None = None,
         token: str | None = None,
         offline: bool = False,
+        on_progress: Progress | None = None,
     ) -> ModelMetadata:
         """Fetch one safetensors file of a Hugging Face repository (unless it is already here) and register it.
 
         Args:
             filename: path inside the repository; None where it holds only one, or one of the usual LoRA name.
             folder: where to put it; None: `downloads` in the data folder.
+            on_progress: called with (bytes done, bytes in all or None).
             offline: use only what is on this machine.
 
         Raises:
@@ -344,9 +343,10 @@ class ModelRegistry:
             InvalidInputError: no such repository name, or several files to choose from.
             MissingDependencyError: the extra `hubs` is not installed.
         """
-        target = self._folder(folder)
-        fetched = huggingface.fetch(repo_id, filename, target, token=token, offline=offline)
-        return self._register_file(fetched.path, kind, target, fetched.partial, fetched.downloaded)
+        target = _target(folder)
+        hub = HuggingFace(token=token, offline=offline)
+        fetched = hub.fetch(repo_id, target, filename=filename, on_progress=on_progress)
+        return register_fetched(self._store, fetched, kind, target)
 
     def register_from_civitai(
         self,
@@ -356,25 +356,52 @@ class ModelRegistry:
         folder: str | Path | None = None,
         token: str | None = None,
         base_url: str = CIVITAI_API,
+        on_progress: Progress | None = None,
     ) -> ModelMetadata:
         """Download a CivitAI model (its newest version, or `version`'s id) and register it with what its page says.
 
         Args:
             folder: where to put it; None: `downloads` in the data folder.
+            on_progress: called with (bytes done, bytes in all or None).
             token: sent to the API's own host only.
 
         Raises:
             HubError: unreachable, refused, no such model, or not the promised file; nothing is left behind then.
             MissingDependencyError: the extra `hubs` is not installed.
         """
-        target = self._folder(folder)
-        record = civitai.fetch_record(model_id, base_url)
-        newest = civitai_record.version_of(record, version).get("id")
-        partial = ModelMetadata.from_civitai(record, newest)
-        download = civitai.download_of(record, newest, token, base_url)
-        existed = (target / download.file_name).exists()
-        path = fetch(download, target)
-        return self._register_file(path, partial.kind, target, partial, downloaded=not existed)
+        target = _target(folder)
+        fetched = CivitAI(token=token, base_url=base_url).fetch(
+            model_id, target, version=version, on_progress=on_progress
+        )
+        return register_fetched(self._store, fetched, fetched.facts.kind, target)
+
+    def register_from_reference(
+        self,
+        reference: str,
+        *,
+        kind: ModelKind = ModelKind.LORA,
+        folder: str | Path | None = None,
+        token: str | None = None,
+        on_progress: Progress | None = None,
+    ) -> ModelMetadata:
+        """Download and register the model that a hub's address or id names; see `hubs.references.parse_reference`.
+
+        Args:
+            kind: of a file from Hugging Face; CivitAI says it itself.
+
+        Raises:
+            InvalidInputError: it names no model of either hub.
+            HubError, MissingDependencyError: as `register_from_civitai` and `register_from_huggingface`.
+        """
+        named = parse_reference(reference)
+        if isinstance(named, HuggingFaceReference):
+            return self.register_from_huggingface(
+                named.repo_id, named.filename, kind=kind, folder=folder, token=token, on_progress=on_progress
+            )
+        model_id = named.model_id or CivitAI().version_model(named.version or 0)
+        return self.register_from_civitai(
+            model_id, version=named.version, folder=folder, token=token, on_progress=on_progress
+        )
 
     def cleanup_cache(
         self, keep_recent: int = 0, max_size_gb: float | None = None, dry_run: bool = True
@@ -386,35 +413,7 @@ class ModelRegistry:
             max_size_gb: stop as soon as the rest is no larger (GiB); None: free all but `keep_recent`.
             dry_run: only say what would be freed.
         """
-        require(
-            isinstance(keep_recent, int) and keep_recent >= 0, f"keep_recent must be 0 or more, got {keep_recent!r}"
-        )
-        require(
-            max_size_gb is None or (is_number(max_size_gb) and max_size_gb >= 0),
-            f"max_size_gb must be 0 or more, or None, got {max_size_gb!r}",
-        )
-        rows = [row for row in self._store.downloads() if row.owned and _untouched(row)]
-        total = sum(row.size for row in rows)
-        limit = 0 if max_size_gb is None else max_size_gb * 1024**3
-        removed: list[DownloadRow] = []
-        for row in reversed(rows[keep_recent:]):
-            if total <= limit:
-                break
-            removed.append(row)
-            total -= row.size
-        if not dry_run:
-            for row in removed:
-                try:
-                    Path(row.local_path).unlink(missing_ok=True)
-                except OSError as error:
-                    raise StorageError(f"{row.local_path} cannot be removed: {error.strerror}") from None
-                self._store.forget_download(row.local_path)
-        return CleanupReport(
-            removed=tuple(row.local_path for row in removed),
-            freed_bytes=sum(row.size for row in removed),
-            kept=len(rows) - len(removed),
-            dry_run=dry_run,
-        )
+        return free_downloads(self._store, keep_recent, max_size_gb, dry_run)
 
     def _listing(self) -> _Listing:
         listed = self._listed
@@ -423,33 +422,9 @@ class ModelRegistry:
             listed = self._listed = _Listing(revision, models, {})
         return listed
 
-    def _folder(self, folder: str | Path | None) -> Path:
-        return Path(folder).expanduser().absolute() if folder is not None else data_folder() / "downloads"
 
-    def _register_file(
-        self, path: Path, kind: ModelKind, folder: Path, partial: ModelMetadata, downloaded: bool
-    ) -> ModelMetadata:
-        """Describe a file from a hub under the id that a scan of its folder gives it, and store it."""
-        roots = {
-            Path(row.root)
-            for model_id, row in self._store.known_files().items()
-            if row.root and model_id.startswith(f"{kind}:")
-        }
-        root = next((root for root in sorted(roots) if path.is_relative_to(root)), None)
-        tops = [top for top in (root, folder) if top is not None and top in path.parents]
-        relative = path.relative_to(tops[0]).as_posix() if tops else path.name
-        beside = find_sidecars([path.name], [entry.name for entry in path.parent.iterdir()])[path.name]
-        sidecars = {suffix: path.parent / name for suffix, name in beside.items()}
-        record = describe(path, f"{kind}:{relative}", kind, sidecars, partial)
-        if record.problem:
-            raise UnsupportedModelError(record.problem)
-        stat = path.stat()
-        self._store.put_download(
-            DownloadRow(str(path), stat.st_size, stat.st_mtime_ns, time.time(), downloaded), partial
-        )
-        stamp: Stamp = (stat.st_size, stat.st_mtime_ns, "")
-        self._store.apply_scan([ScannedFile(record.model_id, row_of(record), str(root) if root else None, stamp)])
-        return self._store.get(record.model_id) or record
+def _target(folder: str | Path | None) -> Path:
+    return Path(folder).expanduser().absolute() if folder is not None else data_folder() / "downloads"
 
 
 def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
@@ -481,15 +456,6 @@ def _index(models: list[ModelSummary]) -> dict[str, ModelSummary]:
                 if text := fold(key(model)):
                     index.setdefault(text, model)
     return index
-
-
-def _untouched(row: DownloadRow) -> bool:
-    """Whether the file is still the one that was downloaded; what the user put in its place is not ours."""
-    try:
-        stat = Path(row.local_path).stat()
-    except OSError:
-        return False
-    return (stat.st_size, stat.st_mtime_ns) == (row.size, row.mtime_ns)
 
 
 def _bindable(text: str) -> str:

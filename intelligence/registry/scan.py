@@ -13,8 +13,8 @@ from ..records import Record
 from .describe import DESCRIBE_VERSION
 from .hashing import hash_file
 from .model_rows import Row, load, row_of
+from .model_store import KnownFile, ModelStore, ScannedFile
 from .reading import describe_file, read_all
-from .store import KnownFile, RegistryStore, ScannedFile
 from .walk import FoundFile, walk
 
 BATCH_SECONDS = 0.5
@@ -42,7 +42,7 @@ class ScanReport(Record):
 
 
 def scan(
-    store: RegistryStore,
+    store: ModelStore,
     folders: Mapping[ModelKind, Sequence[Path]],
     on_progress: Progress | None = None,
     cancelled: Cancelled | None = None,
@@ -121,7 +121,7 @@ def scan(
 class _Absent:
     """Files that are no longer where they were, to be recognised where they are now."""
 
-    def __init__(self, store: RegistryStore, rows: Mapping[str, KnownFile], present: Mapping[str, FoundFile]) -> None:
+    def __init__(self, store: ModelStore, rows: Mapping[str, KnownFile], present: Mapping[str, FoundFile]) -> None:
         self.store = store
         self.rows = rows
         self.matched = 0

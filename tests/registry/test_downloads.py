@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError
-from intelligence.hubs import client as web
-from intelligence.hubs import downloads
-from intelligence.hubs.client import Control, HubCancelledError, check_address, redirected
-from intelligence.hubs.downloads import Download, fetch
+from intelligence.hubs import addresses, downloads, hub_http
+from intelligence.hubs.addresses import check_address, redirect_target
+from intelligence.hubs.control import RETRY_SECONDS, Control, HubCancelledError
+from intelligence.hubs.downloads import Download, download_file
 from intelligence.models.sanitize import safe_file_name
 
 from .hub_server import Answer, Hub, Request, Source
@@ -29,11 +29,12 @@ pytest.importorskip("httpx", reason="the extra hubs is not installed")
 ETAG = '"one"'
 CHILD = """
 import sys
+import filelock, httpx, platformdirs
 from pathlib import Path
-from intelligence.hubs.downloads import Download, fetch
+from intelligence.hubs.downloads import Download, download_file
 url, sha256, folder = sys.argv[1:]
 print("ready", flush=True)
-fetch(Download(url, "big.safetensors", sha256), Path(folder))
+download_file(Download(url, "big.safetensors", sha256), Path(folder))
 print("done", flush=True)
 """
 
@@ -70,7 +71,7 @@ def names(folder: Path) -> list[str]:
 
 def test_progress(hub: Hub, content: bytes, folder: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    path = fetch(asks(hub, content, Source(content)), folder, Control(lambda *bytes_: seen.append(bytes_)))
+    path = download_file(asks(hub, content, Source(content)), folder, Control(lambda *bytes_: seen.append(bytes_)))
     assert path.read_bytes() == content
     assert names(folder) == ["big.safetensors"]
     assert seen[0] == (0, len(content))
@@ -81,7 +82,7 @@ def test_progress(hub: Hub, content: bytes, folder: Path) -> None:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_without_any_promise(hub: Hub, content: bytes, folder: Path, control: Control, chunked: bool) -> None:
     download = asks(hub, content, Answer(body=content, chunked=chunked), sha256=None)
-    assert fetch(download, folder, control).read_bytes() == content
+    assert download_file(download, folder, control).read_bytes() == content
 
 
 REFUSED = [
@@ -125,9 +126,9 @@ def test_nothing_is_left_behind(
     tries: int,
 ) -> None:
     with pytest.raises(HubError, match=reason):
-        fetch(asks(hub, content, answer, **more), folder, control)
+        download_file(asks(hub, content, answer, **more), folder, control)
     assert names(folder) == []
-    assert waits == list(web.BACK_OFF_SECONDS)[:tries]
+    assert waits == list(RETRY_SECONDS)[:tries]
 
 
 @pytest.mark.parametrize(
@@ -145,17 +146,17 @@ def test_nothing_is_left_behind(
 )
 def test_retry_after(hub: Hub, content: bytes, folder: Path, retry_after: str | None, wait: float) -> None:
     waits: list[float] = []
-    assert web.retry_after_seconds(retry_after, 1_000_000.0) == (None if wait == 1.0 else wait)
+    assert hub_http.retry_after_seconds(retry_after, 1_000_000.0) == (None if wait == 1.0 else wait)
     if retry_after is None or retry_after.isascii():
         busy = Answer(429, headers={"Retry-After": retry_after} if retry_after else {})
         download = asks(hub, content, busy, Answer(503), Source(content))
-        fetch(download, folder, Control(sleep=waits.append, now=lambda: 1_000_000.0))
+        download_file(download, folder, Control(sleep=waits.append, now=lambda: 1_000_000.0))
         assert waits == [*([wait] if wait else []), 2.0]
 
 
 def test_a_broken_connection_is_continued(hub: Hub, content: bytes, folder: Path, control: Control) -> None:
     download = asks(hub, content, Source(content, ETAG, cuts=[200_000, 100_000]))
-    assert fetch(download, folder, control).read_bytes() == content
+    assert download_file(download, folder, control).read_bytes() == content
     assert names(folder) == ["big.safetensors"]
     starts = [request.headers.get("range") for request in hub.requests]
     assert starts[0] is None
@@ -171,7 +172,7 @@ def stopped(download: Download, folder: Path, after: int) -> None:
         return done[0] >= after
 
     with pytest.raises(HubCancelledError):
-        fetch(download, folder, Control(lambda now, _: done.__setitem__(0, now), cancelled))
+        download_file(download, folder, Control(lambda now, _: done.__setitem__(0, now), cancelled))
 
 
 def test_a_later_call_continues(hub: Hub, content: bytes, folder: Path) -> None:
@@ -179,7 +180,7 @@ def test_a_later_call_continues(hub: Hub, content: bytes, folder: Path) -> None:
     stopped(download, folder, 100_000)
     assert not (folder / "big.safetensors").exists()
     seen: list[int] = []
-    assert fetch(download, folder, Control(lambda done, _: seen.append(done))).read_bytes() == content
+    assert download_file(download, folder, Control(lambda done, _: seen.append(done))).read_bytes() == content
     assert seen[0] >= 100_000
     assert hub.requests[-1].headers["range"] == f"bytes={seen[0]}-"
     assert names(folder) == ["big.safetensors"]
@@ -200,7 +201,7 @@ def test_a_later_call_starts_anew(
 ) -> None:
     stopped(asks(hub, content, Source(b"\xff" * len(content), **first)), folder, 100_000)
     download = asks(hub, content, Source(content, **{**first, **then}))
-    assert fetch(download, folder).read_bytes() == content
+    assert download_file(download, folder).read_bytes() == content
     assert names(folder) == ["big.safetensors"]
 
 
@@ -217,7 +218,7 @@ def test_a_later_call_starts_anew(
 def test_a_wrong_part_is_not_taken(hub: Hub, content: bytes, folder: Path, control: Control, part: Answer) -> None:
     stopped(asks(hub, content, Source(content, ETAG)), folder, 100_000)
     download = asks(hub, content, part, Source(content, ETAG))
-    assert fetch(download, folder, control).read_bytes() == content
+    assert download_file(download, folder, control).read_bytes() == content
 
 
 def test_a_part_of_another_file_is_not_taken(
@@ -232,7 +233,7 @@ def test_a_part_of_another_file_is_not_taken(
     stopped(asks(hub, content, Source(content, ETAG)), folder, 100_000)
     download = asks(hub, content)
     hub.says("/f", rest, Source(content, '"2"'))
-    assert fetch(download, folder, control).read_bytes() == content
+    assert download_file(download, folder, control).read_bytes() == content
     assert waits == [1.0]
 
 
@@ -241,7 +242,7 @@ def test_what_was_put_together_wrongly_is_fetched_anew(hub: Hub, content: bytes,
     stopped(download, folder, 100_000)
     (part,) = folder.glob("*.part")
     part.write_bytes(b"\xff" * part.stat().st_size)
-    assert fetch(download, folder).read_bytes() == content
+    assert download_file(download, folder).read_bytes() == content
 
 
 @pytest.mark.parametrize("notes", [b"", b"[" * 4000, b'{"etag": 5}', b'{"etag": "x", "total": 1}', b"\xff" * 9000])
@@ -249,7 +250,7 @@ def test_damaged_notes_mean_a_new_start(hub: Hub, content: bytes, folder: Path, 
     download = asks(hub, content, Source(content, ETAG))
     stopped(download, folder, 100_000)
     next(folder.glob("*.json")).write_bytes(notes)
-    assert fetch(download, folder).read_bytes() == content
+    assert download_file(download, folder).read_bytes() == content
     assert "range" not in hub.requests[-1].headers
 
 
@@ -257,7 +258,7 @@ def test_cancelled_while_waiting(hub: Hub, content: bytes, folder: Path) -> None
     waits: list[float] = []
     control = Control(cancelled=lambda: len(waits) >= 3, sleep=waits.append)
     with pytest.raises(HubCancelledError):
-        fetch(asks(hub, content, Answer(429, headers={"Retry-After": "60"})), folder, control)
+        download_file(asks(hub, content, Answer(429, headers={"Retry-After": "60"})), folder, control)
     assert waits == [0.5, 0.5, 0.5]
     assert len(hub.requests) == 1
 
@@ -267,7 +268,7 @@ def test_to_a_cdn_and_back(hub: Hub, other_hub: Hub, content: bytes, folder: Pat
     other_hub.says("/signed", Source(content, ETAG, cuts=[100_000]))
     away = Answer(307, headers={"Location": f"{other_hub.url}/signed?key=1"})
     download = asks(hub, content, away, token="secret")
-    assert fetch(download, folder, control).read_bytes() == content
+    assert download_file(download, folder, control).read_bytes() == content
     assert [authorization for _, authorization in hub.asked] == ["Bearer secret"] * 2
     assert [authorization for _, authorization in other_hub.asked] == [None] * 2
     assert other_hub.requests[1].headers["range"] == "bytes=100000-"
@@ -277,7 +278,7 @@ def test_the_token_comes_back_only_to_its_own_host(hub: Hub, other_hub: Hub, con
     other_hub.says("/there", Answer(302, headers={"Location": f"{hub.url}/home"}))
     hub.says("/home", Source(content))
     away = Answer(302, headers={"Location": f"{other_hub.url}/there"})
-    fetch(asks(hub, content, away, token="secret"), folder)
+    download_file(asks(hub, content, away, token="secret"), folder)
     assert other_hub.asked == [("/there", None)]
 
 
@@ -287,7 +288,7 @@ def test_the_token_is_never_shown(
 ) -> None:
     download = asks(hub, content, answer, token="hidden-token")
     with caplog.at_level("DEBUG"), pytest.raises(HubError) as error:
-        fetch(download, folder, control)
+        download_file(download, folder, control)
     assert hub.asked[0] == ("/f", "Bearer hidden-token")
     for text in (repr(download), str(error.value), repr(error.value), caplog.text):
         assert "hidden-token" not in text
@@ -296,7 +297,7 @@ def test_the_token_is_never_shown(
 @pytest.mark.parametrize("token", ["a\nb", "a b", "ключ", "", 5])
 def test_tokens_that_no_header_carries(token: Any) -> None:
     with pytest.raises(InvalidInputError) as error:
-        web.checked_token(token)
+        hub_http.checked_token(token)
     assert repr(token) not in str(error.value)
 
 
@@ -336,14 +337,14 @@ def test_remote_file_names(name: Any, safe: str | None) -> None:
 @pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "x.py", "a\0.safetensors", ""])
 def test_no_other_name_is_written(hub: Hub, content: bytes, folder: Path, name: str) -> None:
     with pytest.raises(HubError):
-        fetch(Download(f"{hub.url}/f", name), folder)
+        download_file(Download(f"{hub.url}/f", name), folder)
     assert (hub.requests, names(folder.parent)) == ([], ["made"])
 
 
 @pytest.mark.parametrize("inner", ["custom_nodes", "custom_nodes/pack", "Custom_Nodes/x", "custom_nodes/x/.."])
 def test_never_into_custom_nodes(hub: Hub, content: bytes, tmp_path: Path, inner: str) -> None:
     with pytest.raises(InvalidInputError, match="custom_nodes"):
-        fetch(asks(hub, content, Source(content)), tmp_path / inner)
+        download_file(asks(hub, content, Source(content)), tmp_path / inner)
     assert hub.requests == []
 
 
@@ -351,23 +352,23 @@ def test_never_into_custom_nodes_through_a_link(hub: Hub, content: bytes, tmp_pa
     (tmp_path / "custom_nodes" / "pack").mkdir(parents=True)
     (tmp_path / "loras").symlink_to(tmp_path / "custom_nodes" / "pack")
     with pytest.raises(InvalidInputError, match="custom_nodes"):
-        fetch(asks(hub, content, Source(content)), tmp_path / "loras" / "sub")
+        download_file(asks(hub, content, Source(content)), tmp_path / "loras" / "sub")
     assert names(tmp_path / "custom_nodes" / "pack") == []
 
 
 def test_a_folder_that_is_none(hub: Hub, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HubError, match="cannot write"):
-        fetch(asks(hub, content, Source(content)), tmp_path / "file" / "x")
+        download_file(asks(hub, content, Source(content)), tmp_path / "file" / "x")
     with pytest.raises(InvalidInputError):
-        fetch(asks(hub, content, Source(content)), tmp_path / "a\0b")
+        download_file(asks(hub, content, Source(content)), tmp_path / "a\0b")
 
 
 def test_another_file_of_that_name_stays(hub: Hub, content: bytes, folder: Path) -> None:
     folder.mkdir()
     (folder / "big.safetensors").write_text("mine")
     with pytest.raises(HubError, match="already exists"):
-        fetch(asks(hub, content, Source(content)), folder)
+        download_file(asks(hub, content, Source(content)), folder)
     assert ((folder / "big.safetensors").read_text(), hub.requests) == ("mine", [])
 
 
@@ -377,7 +378,7 @@ def test_a_file_that_appears_meanwhile_stays(hub: Hub, content: bytes, folder: P
             (folder / "big.safetensors").write_text("mine")
 
     with pytest.raises(HubError, match="already exists"):
-        fetch(asks(hub, content, Source(content)), folder, Control(appears))
+        download_file(asks(hub, content, Source(content)), folder, Control(appears))
     assert names(folder) == ["big.safetensors"]
     assert (folder / "big.safetensors").read_text() == "mine"
 
@@ -407,23 +408,23 @@ PUBLIC = {"civitai.com": "104.18.22.206", "cdn.example.com": "93.184.215.14", "s
     ],
 )
 def test_where_a_redirect_may_lead(location: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = web.socket.getaddrinfo
+    real = addresses.socket.getaddrinfo
 
     def resolve(host: str, *rest: Any, **more: Any) -> Any:
         if host.endswith((".com", ".local", ".internal")) and host not in PUBLIC:
             raise OSError("no such name")
         return real(PUBLIC.get(host, host), *rest, **more)
 
-    monkeypatch.setattr(web.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", resolve)
     if allowed:
-        assert redirected("https://civitai.com/a", location).startswith("https://")
+        assert redirect_target("https://civitai.com/a", location).startswith("https://")
     else:
         with pytest.raises(HubError, match=r"refused|no address"):
-            redirected("https://civitai.com/a", location)
+            redirect_target("https://civitai.com/a", location)
 
 
 def test_addresses_in_errors_show_no_secrets() -> None:
-    assert web.shown("https://me:word@host/a?token=x") == "https://host/a"
+    assert addresses.without_secrets("https://me:word@host/a?token=x") == "https://host/a"
     with pytest.raises(HubError) as error:
         check_address("ftp://me:word@host/a?token=x", "https://civitai.com")
     assert "word" not in str(error.value)
@@ -456,7 +457,7 @@ def test_killed_at_any_moment(hub: Hub, folder: Path, tmp_path: Path, model: Cal
             assert final.read_bytes() == content
             finished += 1
             final.unlink()
-    assert fetch(download, folder).read_bytes() == content
+    assert download_file(download, folder).read_bytes() == content
     assert names(folder) == ["big.safetensors"]
     assert finished < 30
     assert any("range" in request.headers for request in hub.requests)

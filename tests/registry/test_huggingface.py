@@ -17,7 +17,7 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.hubs import HuggingFace, huggingface
-from intelligence.hubs.client import Control, HubCancelledError, HubNotFoundError
+from intelligence.hubs.control import Control, HubCancelledError, HubNotFoundError
 from intelligence.models import ModelKind, TriggerSet
 from intelligence.registry import ModelRegistry
 
@@ -86,13 +86,13 @@ def names(folder: Path) -> list[str]:
 
 def test_download(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     url = hugging(hub, {"pytorch_lora_weights.safetensors": lora, "README.md": b"x"}, **CARD)
-    found = huggingface.fetch(REPO, None, tmp_path / "l", endpoint=url)
+    found = HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l")
     assert (found.path, found.downloaded) == (tmp_path / "l" / "mage-lora.safetensors", True)
     assert found.path.read_bytes() == lora
     assert names(tmp_path / "l") == ["mage-lora.safetensors"]
-    assert (found.partial.base_model, found.partial.tags) == (CARD["base_model"], {"anime": 1})
-    assert found.partial.trigger_sets == (TriggerSet(("mage", "robe"), "Hugging Face card"),)
-    assert not huggingface.fetch(REPO, None, tmp_path / "l", endpoint=url).downloaded
+    assert (found.facts.base_model, found.facts.tags) == (CARD["base_model"], {"anime": 1})
+    assert found.facts.trigger_sets == (TriggerSet(("mage", "robe"), "Hugging Face card"),)
+    assert not HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l").downloaded
     assert {authorization for _, authorization in hub.asked} == {None}
 
 
@@ -215,7 +215,7 @@ def test_refused(
     hub: Hub, tmp_path: Path, files: dict[str, bytes], filename: str | None, error: type[Exception], reason: str
 ) -> None:
     with pytest.raises(error, match=reason):
-        huggingface.fetch(REPO, filename, tmp_path / "l", endpoint=hugging(hub, files))
+        HuggingFace(endpoint=hugging(hub, files)).fetch(REPO, tmp_path / "l", filename=filename)
     assert names(tmp_path / "l") == []
 
 
@@ -241,16 +241,16 @@ def test_a_record_that_is_none(hub: Hub, tmp_path: Path, body: bytes) -> None:
 
 def test_repository_names(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
-        huggingface.fetch("../etc", None, tmp_path, endpoint=hub.url)
+        HuggingFace(endpoint=hub.url).fetch("../etc", tmp_path)
     with pytest.raises(HubError, match="no/such"):
-        huggingface.fetch("no/such", None, tmp_path, endpoint=hub.url)
+        HuggingFace(endpoint=hub.url).fetch("no/such", tmp_path)
     with pytest.raises(InvalidInputError, match="custom_nodes"):
-        huggingface.fetch(REPO, None, tmp_path / "custom_nodes" / "x", endpoint=hub.url)
+        HuggingFace(endpoint=hub.url).fetch(REPO, tmp_path / "custom_nodes" / "x")
 
 
 def test_offline(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
     url = hugging(hub, {"a.safetensors": lora}, **CARD)
-    huggingface.fetch(REPO, "a.safetensors", tmp_path / "l", endpoint=url)
+    HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l", filename="a.safetensors")
     found = registry.register_from_huggingface(REPO, "a.safetensors", folder=tmp_path / "l", offline=True)
     assert (found.model_id, found.source, found.source_id) == ("lora:a.safetensors", "huggingface", REPO)
     with pytest.raises(HubError, match="not on this machine"):

@@ -72,7 +72,7 @@ class FileHash(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DownloadRow:
+class DownloadedFile:
     """A file that came from a hub."""
 
     local_path: str
@@ -83,7 +83,7 @@ class DownloadRow:
     """Whether the registry itself downloaded it; only then may it be freed."""
 
 
-class RegistryStore:
+class ModelStore:
     """Rows of registry.db at `path`; see `Database`."""
 
     def __init__(self, path: Path) -> None:
@@ -249,7 +249,7 @@ class RegistryStore:
         rows = self._rows(sql, json.dumps(list(sizes)))
         return {path: load(partial) for path, size, partial in rows if sizes[path] == size}
 
-    def put_download(self, row: DownloadRow, partial: ModelMetadata) -> None:
+    def put_download(self, row: DownloadedFile, partial: ModelMetadata) -> None:
         """Remember that a file came from a hub; what was once downloaded stays the registry's own."""
         with self._database.transaction() as db:
             db.execute(
@@ -280,10 +280,12 @@ class RegistryStore:
         with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
-    def downloads(self) -> list[DownloadRow]:
+    def downloads(self) -> list[DownloadedFile]:
         """Files from hubs, the most recently used first."""
         sql = "SELECT local_path, size, mtime_ns, used_at, owned FROM downloads ORDER BY used_at DESC, local_path"
-        return [DownloadRow(path, size, mtime, used, bool(owned)) for path, size, mtime, used, owned in self._rows(sql)]
+        return [
+            DownloadedFile(path, size, mtime, used, bool(owned)) for path, size, mtime, used, owned in self._rows(sql)
+        ]
 
     def touch_download(self, local_path: str, used_at: float) -> None:
         """Note that a downloaded file was used."""

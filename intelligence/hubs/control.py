@@ -1,0 +1,87 @@
+"""Progress, cancelling and retries of hub work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..errors import HubError
+
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Waits before another try where the hub names none; there is one more try than waits."""
+MAX_RETRY_AFTER_SECONDS = 120.0
+"""Longest wait that a hub may ask for; beyond it the caller gets an error that names the wait."""
+
+_CANCEL_CHECK_SECONDS = 0.5
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int | None], None]
+"""Called with (done, in all or None)."""
+Cancelled = Callable[[], bool]
+
+
+class HubNotFoundError(HubError):
+    """The hub has no such model or file."""
+
+
+class HubCancelledError(HubError):
+    """`cancelled` returned True; a download can be resumed where the source allows it."""
+
+
+class TryAgainError(HubError):
+    """A failure that may pass.
+
+    Attributes:
+        wait: seconds that the hub asks to wait; None: it names none.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+@dataclass(frozen=True)
+class Control:
+    """A caller's callbacks for hub work, and its clock."""
+
+    on_progress: Progress | None = None
+    cancelled: Cancelled | None = None
+    """Called between requests, between pieces of a body, and twice a second while waiting."""
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.time
+    """Seconds since 1970."""
+
+    def report(self, done: int, total: int | None) -> None:
+        """Report progress. Raises HubCancelledError."""
+        if self.on_progress is not None:
+            self.on_progress(done, total)
+        self.check()
+
+    def check(self) -> None:
+        """Raise HubCancelledError when the caller has cancelled."""
+        if self.cancelled is not None and self.cancelled():
+            raise HubCancelledError("cancelled")
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises HubCancelledError."""
+        while seconds > 0:
+            self.check()
+            step = seconds if self.cancelled is None else min(seconds, _CANCEL_CHECK_SECONDS)
+            self.sleep(step)
+            seconds -= step
+        self.check()
+
+    def retry(self, attempt: Callable[[], Result]) -> Result:
+        """Return the result of `attempt`, called again while it raises TryAgainError, seven times at most."""
+        for seconds in RETRY_SECONDS:
+            self.check()
+            try:
+                return attempt()
+            except TryAgainError as error:
+                wait = seconds if error.wait is None else error.wait
+                if wait > MAX_RETRY_AFTER_SECONDS:
+                    raise HubError(f"{error}: it asks to wait {wait:.0f} seconds") from None
+            self.pause(wait)
+        return attempt()
