@@ -14,6 +14,7 @@ The lists are text files in `lists/`, a phrase a line; those of `spanish`, `span
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -26,8 +27,8 @@ from .words import fold, singular, terms
 
 LISTS = Path(__file__).with_name("lists")
 
-HINT = 0.4
-"""How much a word that only suggests a style counts, against 1 for one that says it."""
+HINT_WEIGHT = 0.4
+"""Weight of a word that only suggests a style, against 1 for one that says it."""
 
 _CONTENT_PARTS = ("content", "weak_content", "names")
 _TRANSLATIONS = ("spanish", "spanish_adjectives")
@@ -113,35 +114,8 @@ def _merged(base: Any, own: Any) -> Any:
 
 
 def _build(data: dict[str, Any]) -> Vocabulary:
-    english: Phrasebook = {}
-    names: Phrasebook = {}
-
-    def add(book: Phrasebook, meaning: Meaning) -> None:
-        key = terms(meaning.phrase)
-        known = book.get(key)
-        book[key] = _united(known, meaning) if known else meaning
-
-    for level, phrases in data["quality"].items():
-        for phrase in phrases:
-            add(english, Meaning(phrase, ConceptCategory.QUALITY, quality=QualityLevel(level)))
-    for part in _CONTENT_PARTS:
-        book = names if part == "names" else english
-        for content in ContentType:
-            category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
-            for phrase in data[part].get(content, ()):
-                add(book, Meaning(phrase, category, content=(content,), weak=part == "weak_content"))
-    for category, phrases in data["concepts"].items():
-        for phrase in phrases:
-            add(english, Meaning(phrase, ConceptCategory(category)))
-    for phrase in data["garments"]:
-        add(english, Meaning(phrase, ConceptCategory.CHARACTER, garment=True))
-    for name, lists in data["styles"].items():
-        for kind, weight in (("words", 1.0), ("hints", HINT)):
-            for phrase in lists.get(kind, ()):
-                add(english, Meaning(phrase, ConceptCategory.STYLE, styles=((ArtisticStyle(name), weight),)))
+    english, names = _phrasebook(_meanings(data)), _phrasebook(_of_content(data["names"]))
     _inherit(english)
-    for book in (english, names):
-        book.pop((), None)
     plain = Vocabulary(english, names)
     spanish: Phrasebook = {}
     for phrase, english_phrase in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
@@ -168,8 +142,39 @@ def _build(data: dict[str, Any]) -> Vocabulary:
     )
 
 
+def _meanings(data: dict[str, Any]) -> Iterator[Meaning]:
+    """English phrases; the first list in which a phrase stands gives it its category."""
+    for level, phrases in data["quality"].items():
+        yield from (Meaning(phrase, ConceptCategory.QUALITY, quality=QualityLevel(level)) for phrase in phrases)
+    yield from _of_content(data["content"])
+    yield from _of_content(data["weak_content"], weak=True)
+    for category, phrases in data["concepts"].items():
+        yield from (Meaning(phrase, ConceptCategory(category)) for phrase in phrases)
+    yield from (Meaning(phrase, ConceptCategory.CHARACTER, garment=True) for phrase in data["garments"])
+    for name, lists in data["styles"].items():
+        for kind, weight in (("words", 1.0), ("hints", HINT_WEIGHT)):
+            styles = ((ArtisticStyle(name), weight),)
+            yield from (Meaning(phrase, ConceptCategory.STYLE, styles) for phrase in lists.get(kind, ()))
+
+
+def _of_content(lists: dict[str, list[str]], weak: bool = False) -> Iterator[Meaning]:
+    for content in ContentType:
+        category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
+        yield from (Meaning(phrase, category, content=(content,), weak=weak) for phrase in lists.get(content, ()))
+
+
+def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:
+    """Meanings by the terms of their phrases; a phrase that stands in several lists has what each of them says."""
+    book: Phrasebook = {}
+    for meaning in meanings:
+        key = terms(meaning.phrase)
+        known = book.get(key)
+        book[key] = _united(known, meaning) if known else meaning
+    book.pop((), None)
+    return book
+
+
 def _united(known: Meaning, more: Meaning) -> Meaning:
-    """One meaning of a phrase that stands in two of the lists; its category is that of the first."""
     return replace(
         known,
         styles=(*known.styles, *more.styles),
@@ -180,7 +185,7 @@ def _united(known: Meaning, more: Meaning) -> Meaning:
 
 
 def _inherit(english: Phrasebook) -> None:
-    """What a phrase's last word says, the phrase says too: a `quick sketch` is a drawing, a `vector logo` an object."""
+    """Let phrases say what their last word says: a `quick sketch` is a drawing, a `vector logo` an object."""
     for key, meaning in english.items():
         last = english.get(key[-1:]) if len(key) > 1 else None
         if last and not meaning.styles and any(weight == 1.0 for _, weight in last.styles):
@@ -192,7 +197,7 @@ def _inherit(english: Phrasebook) -> None:
 
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
-    """What an English phrase means: what its last part with a content shows, in the style of any of its parts."""
+    """Meaning of an English phrase: of its last part with a content, in the style of any of its parts."""
     found = [match.meaning for match in vocabulary.find(terms(phrase), misspelt=False).values()]
     if not found:
         return Meaning(phrase, ConceptCategory.CONTENT)
