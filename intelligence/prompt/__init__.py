@@ -1,4 +1,4 @@
-"""Text → PromptAnalysis."""
+"""Read prompts: text → PromptAnalysis."""
 
 from .analysis import (
     ArtisticStyle,

@@ -1,4 +1,4 @@
-"""What was understood of a prompt."""
+"""The result of reading a prompt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ArtisticStyle(StrEnum):
 
 
 class ContentType(StrEnum):
-    """What the picture mainly shows."""
+    """Main subject of the picture."""
 
     CHARACTER = "character"
     PORTRAIT = "portrait"
@@ -40,7 +40,7 @@ class ContentType(StrEnum):
 
 
 class QualityLevel(StrEnum):
-    """How much finish the prompt asks for."""
+    """Finish that the prompt asks for."""
 
     DRAFT = "draft"
     STANDARD = "standard"
@@ -48,7 +48,7 @@ class QualityLevel(StrEnum):
 
 
 class ComplexityCategory(StrEnum):
-    """How much the picture has to hold."""
+    """Amount of what the picture has to hold."""
 
     SIMPLE = "simple"
     MODERATE = "moderate"
@@ -56,7 +56,7 @@ class ComplexityCategory(StrEnum):
 
 
 class ConceptCategory(StrEnum):
-    """The drawers that concepts are sorted into."""
+    """Kinds of concepts."""
 
     CHARACTER = "character"
     STYLE = "style"
@@ -95,12 +95,12 @@ class LoRATag:
 
 @dataclass(frozen=True)
 class Intent:
-    """What kind of picture is wanted."""
+    """Kind of picture that is wanted."""
 
     artistic_style: ArtisticStyle = ArtisticStyle.UNSPECIFIED
     content_type: ContentType = ContentType.UNSPECIFIED
     confidence: float = 0.0
-    """0 … 1: how clearly the prompt says style and content; the half that it does not say counts 0."""
+    """0 … 1: clarity of style and content, each half of it; one that the prompt does not say counts 0."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class PromptAnalysis(Record):
     complexity_category: ComplexityCategory = ComplexityCategory.SIMPLE
     lora_tags: tuple[LoRATag, ...] = ()
     quality_family: str | None = None
-    """The model family whose quality tags the prompt uses (`score_9` → `pony`); a `registry.Family` value."""
+    """The model family whose quality tags the prompt uses (`score_9` → `pony`); a `models.Family` value."""
     tag_style: float = 0.5
     """Probability that this is a tag list rather than natural language."""
     language: str = "en"
@@ -127,7 +127,7 @@ class PromptAnalysis(Record):
     analyzer: str = "rules"
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
-    """What the user should know: syntax that was dropped, an analyzer that did not answer."""
+    """Hints for the user: syntax that was dropped, an analyzer that did not answer."""
 
     @property
     def shown_concepts(self) -> tuple[str, ...]:

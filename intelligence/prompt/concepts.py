@@ -65,19 +65,19 @@ def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
 
 
 def _as_written(match: Match, piece: Sequence[str]) -> str:
-    """The phrase as the prompt has it (plurals kept); in English where it is Spanish; tags with their underscores."""
+    """The phrase as it is written (plurals kept); in English where it is Spanish; tags with their underscores."""
     written = " ".join(piece[match.start : match.end])
     known = match.meaning.folded
     return written if known == written or singular(written) == singular(known) else known
 
 
 def _qualifies(match: Match, run: Sequence[_Word]) -> bool:
-    """Whether a Spanish word that could also stand alone describes the noun before it: `robot gigante`."""
+    """Return whether a Spanish word that could also stand alone describes the noun before it: `robot gigante`."""
     return bool(run) and run[-1][1] is not None and match.meaning.category not in _ALONE
 
 
 def _joins(run: Sequence[_Word], match: Match | None) -> bool:
-    """Whether Spanish `de` makes one thing of two: `reina de hielo` is an ice queen."""
+    """Return whether Spanish `de` makes one thing of two: `reina de hielo` is an ice queen."""
     return bool(run) and run[-1][1] in _THINGS and match is not None and match.meaning.category in _THINGS
 
 

@@ -16,7 +16,7 @@ from .votes import Verdict, Votes
 
 _THRESHOLD = 0.1
 _LATER_LOSS = 0.12
-"""How much each earlier mention takes from the later ones."""
+"""Loss of weight of a mention for each one before it."""
 _FIRST_DETAIL, _FURTHER_DETAIL, _MAX_DETAILS = 0.35, 0.2, 0.95
 """Weight of hair, clothes, poses or `she` for a person whom nothing else names: of the first, each other, and all."""
 _PERSONS = PEOPLE | {ContentType.PORTRAIT}
@@ -39,13 +39,13 @@ _CONTENT_WEIGHT = {
 
 @dataclass(frozen=True)
 class Scene:
-    """What the conditions of the rules look at."""
+    """A prompt as the rules of VOTE_RULES and VIEW_RULES see it."""
 
     mentions: tuple[Mention, ...]
     has_pronoun: bool
-    """Whether a person is only called he or she."""
+    """A person is called he or she."""
     is_sentence: bool
-    """Whether there are function words."""
+    """There are function words."""
     lists: WordLists
 
 
@@ -111,7 +111,7 @@ def _vote(votes: Votes[ContentType], content: ContentType, weight: float, phrase
 
 
 def _details(scene: Scene) -> dict[str, Mention | None]:
-    """What is said of a person: hair, clothes, poses, `she` (None)."""
+    """Details of a person: hair, clothes, poses, `she` (None)."""
     found: dict[str, Mention | None] = {"person": None} if scene.has_pronoun else {}
     thing = -1  # index of the last piece that named something else
     for mention in scene.mentions:
@@ -241,7 +241,7 @@ MENTION_WEIGHTS: tuple[Weight, ...] = (
     Weight(lambda mention: mention.meaning.weak, 0.4, "a [knife]"),
     Weight(lambda mention: mention.modifier, 0.25, "[lemon] bottle"),
 )
-"""What a mention's part in its piece does to its weight; all that apply are multiplied."""
+"""Factors on a mention's weight; all that apply are multiplied."""
 
 VOTE_RULES: tuple[VoteRule, ...] = (
     VoteRule(_unworn_clothes, _show_clothes, "a vintage leather jacket on a hook"),
@@ -249,11 +249,11 @@ VOTE_RULES: tuple[VoteRule, ...] = (
     VoteRule(_people_together, _show_group, "a knight and a wizard"),
     VoteRule(_alone, _show_one, "1girl, solo, crowd"),
 )
-"""What the whole prompt adds to the votes of its mentions; all that apply, from top to bottom."""
+"""Changes to the votes of the mentions; all that apply, from top to bottom."""
 
 VIEW_RULES: tuple[ViewRule, ...] = (
     ViewRule(ContentType.CHARACTER, _close_view, _as_portrait, "close-up of a woman"),
     ViewRule(ContentType.PORTRAIT, _full_figure, _next_best, "portrait, full body, knight"),
     ViewRule(ContentType.PORTRAIT, _portrait_of_thing, _next_best, "portrait of a cat"),
 )
-"""Views that make a person a portrait, or a portrait none; the first that applies decides."""
+"""Changes to the content that won; the first that applies decides."""

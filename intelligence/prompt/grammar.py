@@ -1,4 +1,4 @@
-"""The prompt's syntax: attention as ComfyUI reads it, LoRA tags, embeddings, and what ComfyUI does not know.
+"""Parse a prompt: attention as ComfyUI reads it, LoRA tags, embeddings, and syntax that ComfyUI does not know.
 
 Everything here takes time linear in the prompt and uses no recursion, so that no prompt can stall it.
 """
@@ -16,7 +16,7 @@ from .analysis import LoRATag, Segment
 from .prompt_messages import PromptMessage
 
 NESTED_WEIGHT = 1.1
-"""What a pair of parentheses without a number multiplies the weight by."""
+"""Factor on the weight of what a pair of parentheses without a number holds."""
 
 _ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
 _PARENTHESIS = re.compile(r"(?<!\\)[()]")
@@ -41,7 +41,7 @@ _LITERAL = (
     (re.compile(r"(?<!\w)__[\w*/-]+__(?!\w)"), "__wildcards__"),
     (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
 )
-"""Syntax of other programs, which ComfyUI encodes as words: (pattern, how to call it)."""
+"""Syntax of other programs, which ComfyUI encodes as words: (pattern, its name)."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Parsed:
 
 
 def parse(prompt: str) -> Parsed:
-    """Read `prompt`. Never raises on any text; a weight may be infinite or NaN where the text says so."""
+    """Parse `prompt`. No text makes it raise; a weight may be infinite or NaN where the text says so."""
     tags, dropped, notes = _lora_tags(prompt)
     pieces = _without(prompt, dropped)
     text = "".join(prompt[start:end] for start, end in pieces)
@@ -109,14 +109,14 @@ def _split_name(match: re.Match[str]) -> tuple[str, str]:
 
 
 def unescape(text: str) -> str:
-    """`text` with `\\(` and `\\)` as the parentheses they stand for, exactly as ComfyUI does it."""
+    """Return `text` with `\\(` and `\\)` as the parentheses they stand for, exactly as ComfyUI does it."""
     for old, new in _ESCAPED:
         text = text.replace(old, new)
     return text
 
 
 def token_weights(text: str) -> tuple[Segment, ...]:
-    """The segments of `text` with their attention weights, as `comfy.sd1_clip.token_weights` finds them.
+    """Return the segments of `text` with their attention weights, as `comfy.sd1_clip.token_weights` finds them.
 
     A group ends at its matching parenthesis; one that is never closed runs to the end of the group around it and
     still counts as a group when it happens to end in a parenthesis. `(text:number)` sets the weight, other groups
@@ -156,7 +156,7 @@ def token_weights(text: str) -> tuple[Segment, ...]:
 
 
 def _match_parentheses(text: str) -> tuple[dict[int, int], dict[int, int]]:
-    """Where each `(` is closed, and for each parenthesis the position of the one before it (-1: none)."""
+    """Positions where each `(` is closed, and for each parenthesis the position of the one before it (-1: none)."""
     closing: dict[int, int] = {}
     before: dict[int, int] = {}
     stack: list[int] = []
@@ -209,9 +209,9 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
         tags.append(LoRATag(name, model, clamped[1] if len(clamped) > 1 else None, match.span()))
     notes = []
     if unusable:
-        notes.append(PromptMessage.LORA_TAG_DROPPED.format(tags=_some(unusable)))
+        notes.append(PromptMessage.LORA_TAG_DROPPED.format(tags=_first_few(unusable)))
     if bounded:
-        notes.append(PromptMessage.LORA_STRENGTH_BOUNDED.format(limit=MAX_LORA_STRENGTH, tags=_some(bounded)))
+        notes.append(PromptMessage.LORA_STRENGTH_BOUNDED.format(limit=MAX_LORA_STRENGTH, tags=_first_few(bounded)))
     return tuple(tags), spans, notes
 
 
@@ -223,11 +223,11 @@ def _weight(number: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _some(texts: Iterable[str], most: int = 5) -> str:
+def _first_few(texts: Iterable[str], count: int = 5) -> str:
     """The first few distinct texts, shortened."""
     distinct = list(dict.fromkeys(text if len(text) <= 60 else text[:59] + "…" for text in texts))
-    more = f" and {len(distinct) - most} more" if len(distinct) > most else ""
-    return ", ".join(distinct[:most]) + more
+    more = f" and {len(distinct) - count} more" if len(distinct) > count else ""
+    return ", ".join(distinct[:count]) + more
 
 
 def _without(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -31,14 +31,14 @@ class Mention:
     weight: float
     """Attention weight."""
     adjunct: bool
-    """Whether it only accompanies another thing: `in a forest`, `… background`."""
+    """It only accompanies another thing: `in a forest`, `… background`."""
     modifier: bool = False
-    """Whether it only says more about the thing named right after it: the coffee of `coffee cup`."""
+    """It only says more about the thing named right after it: the coffee of `coffee cup`."""
     plural: bool = False
     joined: bool = False
-    """Whether `and` stands between it and an earlier phrase of its piece."""
+    """`and` stands between it and an earlier phrase of its piece."""
     company: bool = False
-    """Whether a person does something to it or is with it: the child of `nurse carrying a child`."""
+    """A person does something to it or is with it: the child of `nurse carrying a child`."""
 
 
 def read_mentions(phrases: Phrases) -> tuple[Mention, ...]:

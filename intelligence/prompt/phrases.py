@@ -30,7 +30,7 @@ class Phrases:
     word_count: int
     function_word_count: int
     has_pronoun: bool
-    """Whether a person is only called he or she."""
+    """A person is called he or she."""
 
 
 def find_phrases(pieces: Sequence[Piece], vocabulary: Vocabulary) -> Phrases:

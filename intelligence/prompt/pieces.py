@@ -34,9 +34,9 @@ class Piece:
     weights: list[float] = field(default_factory=list)
     """Attention weights."""
     hyphens: list[bool] = field(default_factory=list)
-    """Whether a hyphen joins the word to the next one."""
+    """A hyphen joins the word to the next one."""
     possessives: list[bool] = field(default_factory=list)
-    """Whether the word is written with 's."""
+    """The word is written with 's."""
 
 
 def read_pieces(segments: Sequence[Segment]) -> tuple[list[Piece], bool]:

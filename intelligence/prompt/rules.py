@@ -36,19 +36,19 @@ class Place:
     shown: Match | None = None
     """The last phrase that says what the picture shows."""
     person: bool = False
-    """Whether a person was shown."""
+    """A person was shown."""
     inside: bool = False
-    """Whether the next thing is seen from inside."""
+    """The next thing is seen from inside."""
     leading: bool = False
-    """Whether the next thing only opens the scene."""
+    """The next thing only opens the scene."""
     adjunct: bool = False
-    """Whether all that follows accompanies what was shown."""
+    """All that follows accompanies what was shown."""
     company: bool = False
-    """Whether a person does something to what follows, or is with it."""
+    """A person does something to what follows, or is with it."""
     negated: bool = False
-    """Whether all that follows is not to be shown."""
+    """Nothing that follows is to be shown."""
     joined: bool = False
-    """Whether `and` stands before."""
+    """`and` stands before."""
 
     @property
     def lists(self) -> WordLists:
@@ -60,7 +60,7 @@ class Place:
 
     @property
     def is_part(self) -> bool:
-        """Whether the word is only a part of a hyphenated one: the `in` of `walk-in`."""
+        """True for a word that is only a part of a hyphenated one: the `in` of `walk-in`."""
         hyphens = self.clause.piece.hyphens
         return hyphens[self.position] or (self.position > 0 and hyphens[self.position - 1])
 
@@ -80,7 +80,7 @@ class Place:
 
     @property
     def is_single(self) -> bool:
-        """Whether the phrase is one word."""
+        """True for a phrase of one word."""
         return self.match.end == self.position + 1
 
     @property
@@ -124,7 +124,7 @@ class Place:
         return words[position] if position < len(words) else ""
 
     def is_function_word(self, word: str) -> bool:
-        """Whether `word` separates English phrases."""
+        """Return whether `word` separates English phrases."""
         return word in self.vocabulary.function_words["en"]
 
 
@@ -162,14 +162,14 @@ def read_word(at: Place) -> None:
 
 
 def is_act(phrase: Match | None, person: Match | None) -> bool:
-    """Whether a noun in -ing is what the person right before it does: `workers building a wall`."""
+    """Return whether a noun in -ing is what the person right before it does: `workers building a wall`."""
     if phrase is None or person is None or person.end != phrase.start or PEOPLE.isdisjoint(person.meaning.content):
         return False
     return phrase.end == phrase.start + 1 and _names_act(phrase.meaning.phrase) and bool(phrase.meaning.content)
 
 
 def is_unknown_person(at: Place) -> bool:
-    """Whether the word before, which the vocabulary does not know, is a person, as it acts: `roustabout smoking`."""
+    """Return whether the unknown word before this one is a person, as it acts like one: `roustabout smoking`."""
     before = at.position - 1
     if at.shown or at.adjunct or at.negated or before < 0 or at.word not in at.lists.person_acts:
         return False
@@ -178,7 +178,7 @@ def is_unknown_person(at: Place) -> bool:
 
 
 def negates(word: str, lists: WordLists) -> bool:
-    """Whether the prompt does not want what follows.
+    """Return whether the prompt excludes what follows `word`.
 
     That is the rest of the piece where the picture's content is read, and the noun phrase up to the next function word
     where concepts are read.
@@ -191,7 +191,7 @@ def _names_act(word: str) -> bool:
 
 
 def _is_trade(phrase: Match | None, animal: Match | None, lists: WordLists) -> bool:
-    """Whether a person's trade is that of the animal right before it: `frog wizard`, but not `dragon hunter`."""
+    """Return whether a person's trade is that of the animal right before it: `frog wizard`, but not `dragon hunter`."""
     if phrase is None or animal is None or animal.end != phrase.start:
         return False
     person = ContentType.CHARACTER in phrase.meaning.content and phrase.meaning.folded not in lists.beast_handlers
@@ -199,7 +199,7 @@ def _is_trade(phrase: Match | None, animal: Match | None, lists: WordLists) -> b
 
 
 def _shows_sitter(phrase: Match) -> bool:
-    """Whether what stands after `of` is shown: of a portrait, a group, a sticker."""
+    """Return whether what stands after `of` is shown: of a portrait, a group, a sticker."""
     meaning = phrase.meaning
     return bool(meaning.styles) or ContentType.PORTRAIT in meaning.content or ContentType.GROUP in meaning.content
 
@@ -218,18 +218,18 @@ def _holds_food(at: Place) -> bool:
 
 
 def _in_place(counted: Match | None, at: Place) -> bool:
-    """Whether the group belongs to what is named after a function word: `crew of a trawler`."""
+    """Return whether the group belongs to what is named after a function word: `crew of a trawler`."""
     first = at.match.end + 1
     return counted is not None and counted.start > first and at.is_function_word(at.word_at(first))
 
 
 def _before_detail(at: Place) -> bool:
-    """Whether a part or a garment of a person follows."""
+    """Return whether a part or a garment of a person follows."""
     return at.after.category is ConceptCategory.CHARACTER and not at.after.content
 
 
 def _describes_shape(at: Place) -> bool:
-    """Whether a word such as `shaped` follows, and something that it belongs to: `heart shaped tart`."""
+    """Return whether a word such as `shaped` follows, and something that it belongs to: `heart shaped tart`."""
     described = at.word_at(at.match.end + 1)
     return at.word_after in at.lists.describing_words and described != "" and not at.is_function_word(described)
 
@@ -285,7 +285,7 @@ WORD_EFFECTS: tuple[WordEffect, ...] = (
     WordEffect(lambda at: negates(at.word, at.lists), {"negated": True}, "a street [without] people"),
     WordEffect(lambda at: at.word in at.lists.joining_words, {"joined": True}, "a knight [and] a wizard"),
 )
-"""What a word that belongs to no phrase changes for all that follows it in its piece."""
+"""Effects of a word that belongs to no phrase on all that follows it in its piece."""
 
 GIVES_WAY: tuple[Rule[bool], ...] = (
     Rule(lambda at: ContentType.GROUP in at.content and ContentType.ANIMAL in at.before.content, True, "bear [family]"),

@@ -1,4 +1,4 @@
-"""Which word a misspelt one was meant to be."""
+"""Find the word that a misspelt one was meant to be."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _VOWELS = frozenset("aeiouy")
 
 
 class Spelling:
-    """The right spelling of `known` words."""
+    """Spelling of the `known` words."""
 
     def __init__(self, known: Iterable[str]) -> None:
         self._known = frozenset(known)
@@ -22,9 +22,9 @@ class Spelling:
                     self._lacking.setdefault(short, []).append(word)
 
     def meant(self, word: str) -> str | None:
-        """The known word that is one slip away: letters swapped, one left out or too many, a wrong vowel.
+        """Return the known word that is one slip away: letters swapped, one left out or too many, a wrong vowel.
 
-        But for swaps the first and last letter stand, as slips seldom touch them and endings mean something else; short
+        Except in swaps, the first and last letter must agree: slips seldom touch them, and endings carry meaning. Short
         words have too many neighbours, above all by their vowels.
         """
         if not _SHORTEST <= len(word) <= _LONGEST or not word.isascii() or not word.isalpha():

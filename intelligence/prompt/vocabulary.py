@@ -21,10 +21,10 @@ class Meaning:
     styles: tuple[tuple[ArtisticStyle, float], ...] = ()
     content: tuple[ContentType, ...] = ()
     weak: bool = False
-    """Whether it is mostly an accessory of the picture's content."""
+    """It is mostly an accessory of the picture's content."""
     quality: QualityLevel | None = None
     garment: bool = False
-    """Whether it is worn."""
+    """It is worn."""
 
     @cached_property
     def folded(self) -> str:
@@ -62,15 +62,15 @@ class WordLists:
     company_words: frozenset[str] = frozenset()
     """A person after one of them is there as a second person: `beside`."""
     inside_words: frozenset[str] = frozenset()
-    """What comes after one of them is seen from inside."""
+    """Things after one of them are seen from inside."""
     cooking_words: frozenset[str] = frozenset()
     """An animal after one of them is food."""
     describing_words: frozenset[str] = frozenset()
-    """What comes before one of them only describes: `heart shaped`."""
+    """Phrases before one of them only describe: `heart shaped`."""
     containers: frozenset[str] = frozenset()
     """They give way to what they hold: `bowl of fruit`."""
     picture_words: frozenset[str] = frozenset()
-    """What comes before one of them is shown on it: `cosmonaut poster`."""
+    """Phrases before one of them are shown on it: `cosmonaut poster`."""
     beast_handlers: frozenset[str] = frozenset()
     """Trades of people whose names begin with an animal: `dragon hunter`."""
     person_words: frozenset[str] = frozenset()
@@ -94,7 +94,7 @@ class WordLists:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What every phrase means, by its terms, ready to be looked up."""
+    """Phrases by their terms, with what they mean."""
 
     english: Phrasebook
     names: Phrasebook = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Vocabulary:
         return None
 
     def _guess(self, word: str, position: int, misspelt: bool) -> Match | None:
-        """What a word that stands in no list means by its ending, or if it is misspelt."""
+        """A word that stands in no list, by its ending, or as the word that it is misspelt for."""
         if word.endswith(self._endings) and any(
             word.endswith(ending) and len(word) > len(ending) + 3 for ending in self._endings
         ):
@@ -149,7 +149,7 @@ class Vocabulary:
 
     @cached_property
     def _longest(self) -> dict[str, int]:
-        """First word of phrases → how many words the longest of them has."""
+        """First word of phrases → number of words of the longest of them."""
         longest: dict[str, int] = {}
         for book in (self.english, self.names, self.spanish):
             for key in book:
@@ -159,5 +159,5 @@ class Vocabulary:
 
     @cached_property
     def _spelling(self) -> Spelling:
-        """Of the single words that say what a picture shows."""
+        """Spelling of the single words that say what a picture shows."""
         return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)

@@ -1,4 +1,4 @@
-"""The vocabulary's lists, and a user's own `vocabulary.json` on top of them.
+"""Read the vocabulary's lists, and a user's own `vocabulary.json` on top of them.
 
 The lists are text files in `lists/`, a phrase a line; those of `spanish`, `spanish_adjectives` and `families` hold
 `phrase = English phrase` or `tag = weight`. The user's file is one JSON object of the shape of that folder:
@@ -45,7 +45,7 @@ _CONTENT_CATEGORY = {
 
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:
-    """The built-in vocabulary, extended by the file at `path` where there is one. Read again when the file changes.
+    """Return the built-in vocabulary, extended by the file at `path` where there is one; read again when it changes.
 
     Raises:
         InvalidInputError: the file is not readable as a vocabulary.

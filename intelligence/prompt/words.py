@@ -1,4 +1,4 @@
-"""Words as prompts are compared by: case, accents, underscores and plural endings do not matter."""
+"""Fold words for comparison: case, accents, underscores and plural endings do not matter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 _WORD = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _LATIN_ACCENTS = re.compile("[\u0300-\u036f]")
-_LONGEST_WORD = 50
+_MAX_WORD_LETTERS = 50
 _IN_IE = (
     *("zombie", "cookie", "brownie", "magpie", "selfie", "genie", "pixie", "hoodie", "movie", "smoothie", "hippie"),
     *("cutie", "veggie", "pantie", "rookie", "collie", "pinkie", "faerie", "birdie", "goalie", "calorie", "prairie"),
@@ -37,7 +37,7 @@ _IRREGULAR = (
 
 
 def fold(text: str) -> str:
-    """`text` without case and Latin accents, in NFC."""
+    """Return `text` without case and Latin accents, in NFC."""
     if text.isascii():
         return text.lower()
     bare = _LATIN_ACCENTS.sub("", unicodedata.normalize("NFKD", text.replace("ñ", "n").replace("Ñ", "N")))
@@ -45,8 +45,8 @@ def fold(text: str) -> str:
 
 
 def singular(word: str) -> str:
-    """`word` without an English plural ending; words of up to three letters, or absurdly many, stay."""
-    return _singular(word) if len(word) <= _LONGEST_WORD else word
+    """Return `word` without an English plural ending; words of up to three letters, or of more than 50, stay."""
+    return _singular(word) if len(word) <= _MAX_WORD_LETTERS else word
 
 
 @lru_cache(maxsize=50_000)
@@ -65,10 +65,10 @@ def _singular(word: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The folded words of `text`, in order, as written (plurals kept)."""
+    """Return the folded words of `text`, in order, plurals kept."""
     return _WORD.findall(_POSSESSIVE.sub("", fold(text)))
 
 
 def terms(text: str) -> tuple[str, ...]:
-    """The folded words of `text` in the singular: what two texts are compared by."""
+    """Return the folded words of `text` in the singular: the form in which two texts are compared."""
     return tuple(singular(word) for word in words(text))
