@@ -97,7 +97,7 @@ class Planner:
         quality_tags = quality_tags and not manual
         analysis = recommendations.prompt_analysis
         finding = recommendations.family or identify_family(recommendations.model or ModelEvidence())
-        row = profile_for(finding, analysis.intent.artistic_style, path=self.optimizer.table)
+        row = profile_for(finding, analysis.intent.artistic_style, table=self.optimizer.table)
         woven = weave(
             analysis,
             [] if manual else recommendations.suggested_loras,

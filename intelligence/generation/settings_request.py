@@ -29,7 +29,7 @@ class SettingsRequest:
 
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Setting → value that wins over every choice; 0 and `auto`: to be chosen. See `parameters.request.OVERRIDES`."""
+    """Setting → value that wins over every choice; 0 and `auto`: to be chosen. See `OVERRIDES` in parameters."""
     memory: MemoryRequest = field(default_factory=MemoryRequest)
     """Images, model and host of the memory plan that the settings must fit."""
     aspect: str = AUTO

@@ -1,9 +1,9 @@
 """Steps, cfg, size, sampler, scheduler, and how long it will take."""
 
 from .optimizer import ParameterOptimizer
+from .parameter_request import ParameterRequest
 from .parameters import Improvements, OptimizedParameters
 from .profiles import Profile, find_profile, profile_for
-from .request import ParameterRequest
 from .samplers import a1111_name
 from .speed import TimeEstimate
 

@@ -13,9 +13,9 @@ from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
 from .parameter_messages import ParameterMessage
+from .parameter_request import IMPROVEMENTS, ParameterRequest
 from .parameters import Improvements
 from .profiles import Profile, find_profile
-from .request import IMPROVEMENTS, ParameterRequest
 from .resolution import choose_size
 from .schedules import ZSNR_SCHEDULERS
 
@@ -48,10 +48,10 @@ def other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> 
     """Return the profiles that tell what a setting would have been otherwise."""
     style, zsnr = request.analysis.intent.artistic_style, profile.zsnr
     same_family = (
-        (find_profile(profile.family, style, zsnr=zsnr, path=table), "at BALANCED priority"),
-        (find_profile(profile.family, None, profile.priority, zsnr=zsnr, path=table), "for another style"),
+        (find_profile(profile.family, style, zsnr=zsnr, table=table), "at BALANCED priority"),
+        (find_profile(profile.family, None, profile.priority, zsnr=zsnr, table=table), "for another style"),
     )
-    unknown = (find_profile(Family.UNKNOWN, style, profile.priority, path=table), "for an unknown model")
+    unknown = (find_profile(Family.UNKNOWN, style, profile.priority, table=table), "for an unknown model")
     return (unknown,) if profile.fixed else (*same_family, unknown)
 
 

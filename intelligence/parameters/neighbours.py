@@ -32,7 +32,7 @@ def neighbours(
     in `kept` (`steps`, `cfg` …) stay. Raises InvalidInputError for a count below 1.
     """
     checked("count", count, int, ge=1)
-    profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, path=table)
+    profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, table=table)
     options = {setting: values(parameters, profile) for setting, (_, values) in VARIED.items() if setting not in kept}
     found = [parameters]
     for changes in _combinations(options):

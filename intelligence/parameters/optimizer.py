@@ -17,10 +17,10 @@ from .baseline import MANUAL_DEFAULTS, choose_baseline, choose_improvements, man
 from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, spoken
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
+from .parameter_request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
 from .parameters import OptimizedParameters
 from .profile_choice import choose_profile
 from .profiles import Profile, find_profile
-from .request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
 from .resolution import choose_size
 from .samplers import evaluations
 from .schedules import schedule_sigmas
@@ -263,7 +263,7 @@ def _work(parameters: OptimizedParameters, items: int) -> Work:
 def _quality(choice: Choice, profile: Profile, analysis: PromptAnalysis, table: Path) -> float:
     """Rough rank of a choice among those for one model, 0 to 1: by steps and area against the QUALITY profile."""
     style, content = analysis.intent.artistic_style, analysis.intent.content_type
-    best = find_profile(profile.family, style, Priority.QUALITY, zsnr=profile.zsnr, path=table)
+    best = find_profile(profile.family, style, Priority.QUALITY, zsnr=profile.zsnr, table=table)
     width, height, _ = choose_size(content, "auto", profile.native)
     steps = choice.steps * (ALIGN_YOUR_STEPS_WORTH if choice.schedule else 1)
     by_steps = 1.0 if profile.fixed else min(1.0, steps / best.steps)

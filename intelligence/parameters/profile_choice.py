@@ -13,8 +13,8 @@ from ..models.family import SHAPE_CONFIDENCE
 from ..models.names import match_family, names_speed_lora
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
+from .parameter_request import ParameterRequest
 from .profiles import Profile, profile_for
-from .request import ParameterRequest
 
 LORA_CONFIDENCE = 0.45
 TAGS_CONFIDENCE = 0.4

@@ -1,4 +1,4 @@
-"""The table of families (`families.json`): what model cards and peers use, by family, look and priority."""
+"""Profiles: the settings that model cards and other programs use, by family, look and priority."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ from .family_table import FamilyEntry, SettingsRow, family_table
 from .schedules import ZSNR_SCHEDULERS
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
-"""The row whose sampling is used for any undistilled model with zero terminal SNR."""
+"""Family whose sampling is used for any undistilled model with zero terminal SNR."""
 
-LOOKS = {
+STYLE_LOOKS = {
     ArtisticStyle.PHOTOREALISTIC: "photo",
     ArtisticStyle.ANIME: "anime",
     ArtisticStyle.CARTOON: "anime",
 }
-VARIANTS = ("guided", "merge")
-"""Looks that `FamilyFinding.variant` asks for, whatever the style."""
+"""Style of a prompt → look of the table. Styles that are not listed have the default look."""
 
-_BASES = {Architecture.SD1: Family.SD15, Architecture.SD2: Family.SD15}
-"""What a distilled model of an older architecture takes its size from: SD Turbo and LCM for SD 1.5 both paint 512²."""
+_DISTILLED_BASES = {Architecture.SD1: Family.SD15, Architecture.SD2: Family.SD15}
+"""Architecture of a distilled model → family with its native size: SD Turbo and LCM for SD 1.5 both paint 512²."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a family is sampled with."""
+    """Settings that a family is sampled with, and its words for prompts."""
 
     family: Family
     priority: Priority
@@ -40,19 +39,19 @@ class Profile:
     scheduler: str
     """ComfyUI's name; where `schedule` is set, the core scheduler that comes nearest to it."""
     source: str
-    """Where the row comes from."""
+    """Model card, paper or program that uses these settings."""
     complex_steps: int | None = None
-    """Steps for a prompt that the picture has much to hold of; None: the same."""
+    """Steps for a complex prompt; None: the same."""
     schedule: str | None = None
     """Name of an explicit schedule (`AYS_TABLES`), or None."""
     rescale_cfg: float = 0.0
     cfg_cutoff_sigma: float = 0.0
-    """Sigma from which on guidance is left out; 0: never."""
+    """Guidance is off at this sigma and below; 0: never."""
     native: str = "sdxl"
     """`sdxl` (buckets around 1024²), `768` or `512`."""
     quality_tags: tuple[str, ...] = ()
     quality_front: bool = False
-    """Whether the quality tags have to start the prompt."""
+    """Quality tags have to start the prompt."""
     negative_hints: tuple[str, ...] = ()
     fixed: bool = False
     """Distilled: steps and cfg must stay what they are, whatever the budget."""
@@ -69,64 +68,74 @@ def find_profile(
     family: Family,
     style: ArtisticStyle | None = None,
     priority: Priority = Priority.BALANCED,
+    *,
     few_steps: int | None = None,
     zsnr: bool = False,
-    path: str | Path | None = None,
     variant: str = "",
+    table: Path | None = None,
 ) -> Profile:
-    """The row of the table for a family, the look of a prompt and a priority.
+    """Return the profile of a family for the style of a prompt and a priority.
 
     Args:
         few_steps: the step count that a distilled checkpoint was made for.
-        zsnr: zero terminal SNR; an undistilled model then takes the v-prediction row's sampling.
-        path: a JSON file like `families.json` whose families stand in place of the built-in ones; one that does not
-            exist changes nothing.
+        zsnr: zero terminal SNR; an undistilled model then takes the v-prediction family's sampling.
         variant: see `FamilyFinding.variant`.
+        table: a JSON file like `families.json` whose families stand in place of the built-in ones. It need not exist.
 
     Raises:
-        InvalidInputError: `path` cannot be read or lacks a value.
+        InvalidInputError: `table` cannot be read or holds a wrong value.
     """
-    families = family_table(path)
-    found = _row(family, variant or LOOKS.get(style, "default") if style else variant, priority, families)
+    families = family_table(table)
+    look = variant or (STYLE_LOOKS.get(style, "default") if style else "default")
+    found = _profile(family, look, priority, families)
     if found.fixed:
         scheduler = "sgm_uniform" if zsnr and found.scheduler not in ZSNR_SCHEDULERS else found.scheduler
-        only = None if few_steps else found.step_range
-        return replace(found, steps=few_steps or found.steps, step_range=only, scheduler=scheduler, zsnr=zsnr)
+        steps, step_range = (few_steps, None) if few_steps else (found.steps, found.step_range)
+        return replace(found, steps=steps, step_range=step_range, scheduler=scheduler, zsnr=zsnr)
     if not zsnr and family is not ZSNR_STAND_IN:
         return found
-    sampling = replace(_row(ZSNR_STAND_IN, "", priority, families), family=family, zsnr=True)
-    return _dressed(replace(sampling, native=found.native), found)
+    sampling = replace(_profile(ZSNR_STAND_IN, "default", priority, families), family=family, zsnr=True)
+    return _with_words_of(found, replace(sampling, native=found.native))
 
 
 def profile_for(
     finding: FamilyFinding,
     style: ArtisticStyle | None = None,
     priority: Priority = Priority.BALANCED,
-    path: str | Path | None = None,
+    table: Path | None = None,
 ) -> Profile:
-    """The row for what is known of a model. A distilled one keeps the tags of the family that it came from.
+    """Return the profile of an identified model. A distilled one keeps the tags of the family that it came from.
 
-    Raises like `profile`.
+    Raises like `find_profile`.
     """
-    row = find_profile(finding.family, style, priority, finding.few_steps, finding.zsnr, path, finding.variant)
-    if not row.fixed:
-        return row
-    if base := _BASES.get(finding.architecture):
-        return replace(row, native=find_profile(base, path=path).native)
-    return row if finding.base is Family.UNKNOWN else _dressed(row, find_profile(finding.base, path=path))
+    profile = find_profile(
+        finding.family,
+        style,
+        priority,
+        few_steps=finding.few_steps,
+        zsnr=finding.zsnr,
+        variant=finding.variant,
+        table=table,
+    )
+    if not profile.fixed:
+        return profile
+    if base := _DISTILLED_BASES.get(finding.architecture):
+        return replace(profile, native=find_profile(base, table=table).native)
+    if finding.base is Family.UNKNOWN:
+        return profile
+    return _with_words_of(find_profile(finding.base, table=table), profile)
 
 
-def _dressed(row: Profile, base: Profile) -> Profile:
-    """`row` with the prompt's words of `base`."""
+def _with_words_of(base: Profile, profile: Profile) -> Profile:
     return replace(
-        row,
+        profile,
         quality_tags=base.quality_tags,
         quality_front=base.quality_front,
         negative_hints=base.negative_hints,
     )
 
 
-def _row(family: Family, look: str, priority: Priority, families: Mapping[Family, FamilyEntry]) -> Profile:
+def _profile(family: Family, look: str, priority: Priority, families: Mapping[Family, FamilyEntry]) -> Profile:
     entry = families[family]
     rows = entry.looks.get(look, entry.looks["default"])
     row: SettingsRow = getattr(rows, priority.value) or rows.BALANCED

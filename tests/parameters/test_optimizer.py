@@ -14,7 +14,7 @@ from intelligence.learning import Timing
 from intelligence.memory import MemoryRequest, Resources
 from intelligence.models import Architecture, Family, LoRAKind, ModelEvidence, ModelMetadata
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer, ParameterRequest
-from intelligence.parameters.request import ALIASES, OVERRIDES, canonical
+from intelligence.parameters.parameter_request import ALIASES, OVERRIDES, canonical
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS
 from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType, Intent, PromptAnalysis

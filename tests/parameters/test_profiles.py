@@ -109,16 +109,16 @@ def user_table(tmp_path, **row):
 
 def test_a_users_table_comes_first_and_leaves_the_other_families(tmp_path):
     path = user_table(tmp_path)
-    assert find_profile(Family.PONY, path=path).steps == 33
-    assert find_profile(Family.PONY, priority=Priority.QUALITY, path=path).steps == 33
-    assert find_profile(Family.SDXL, path=path) == find_profile(Family.SDXL)
+    assert find_profile(Family.PONY, table=path).steps == 33
+    assert find_profile(Family.PONY, priority=Priority.QUALITY, table=path).steps == 33
+    assert find_profile(Family.SDXL, table=path) == find_profile(Family.SDXL)
     assert find_profile(Family.PONY).steps == 25
 
 
 @pytest.mark.parametrize(("key", "value"), [("steps", 0), ("steps", "many"), ("cfg", None), ("schedule", "magic")])
 def test_a_wrong_value_in_a_users_table_is_named(tmp_path, key, value):
     with pytest.raises(InvalidInputError, match=rf"mine\.json: .*\.pony\.looks\.default\.BALANCED\.{key} must be"):
-        find_profile(Family.PONY, path=user_table(tmp_path, **{key: value}))
+        find_profile(Family.PONY, table=user_table(tmp_path, **{key: value}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"families": []}', '{"families": {"nope": {}}}'])
@@ -126,16 +126,16 @@ def test_what_is_no_table_is_refused(tmp_path, text):
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(InvalidInputError, match=r"mine\.json"):
-        find_profile(Family.SDXL, path=path)
+        find_profile(Family.SDXL, table=path)
 
 
 def test_a_table_that_is_not_there_changes_nothing(tmp_path):
-    assert find_profile(Family.SDXL, path=tmp_path / "none.json") == find_profile(Family.SDXL)
+    assert find_profile(Family.SDXL, table=tmp_path / "none.json") == find_profile(Family.SDXL)
 
 
 def test_a_table_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="cannot be read"):
-        find_profile(Family.SDXL, path=tmp_path)
+        find_profile(Family.SDXL, table=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_what_is_wrong_in_a_users_entry_is_named(tmp_path, change, text):
     table["families"]["pony"] |= change
     path.write_text(json.dumps(table))
     with pytest.raises(InvalidInputError, match=rf"mine\.json: families\.pony.*{text}"):
-        find_profile(Family.PONY, path=path)
+        find_profile(Family.PONY, table=path)
 
 
 @pytest.mark.parametrize(
