@@ -65,17 +65,16 @@ class MemoryPlan(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.generation.explanation import plan_lines
+        from ..intelligence.memory import MemoryRequest
         from .host.device_memory import fit
         from .host.plan_hooks import apply_plan
 
-        plan = fit(
-            parameters,
-            model,
-            vae,
+        request = MemoryRequest(
             images=parameters.suggested_params.batch_size,
             max_batch=1,
             settings=MemorySettings(OffloadStrategy(strategy)),
             tile_size=TILE_SIZES[tile_size],
         )
+        plan = fit(parameters, model, vae, request)
         lines = plan_lines(plan.memory)
         return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(lines)]})

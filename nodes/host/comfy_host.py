@@ -21,7 +21,7 @@ from ...intelligence.generation.sampling_request import (
 )
 from ...intelligence.generation.scouting import resume_note, steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
-from ...intelligence.memory import MemoryPlan, track_usage
+from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from . import scout_hooks
 from .device_memory import fit
@@ -45,16 +45,13 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
     run = sampling_run(plan, request, ModelFacts(tuple(schedule.tolist()), has_easycache(inputs.model), latent))
     if not run.needs_fit:
         return run
-    fitted = fit(
-        run.plan.recommendations,
-        inputs.model,
-        inputs.vae,
+    memory = MemoryRequest(
         images=run.images,
         max_batch=run.max_batch,
         settings=MemorySettings(plan.memory.requested_strategy),
         tile_size=plan.memory.requested_tile,
     )
-    return replace(run, plan=fitted)
+    return replace(run, plan=fit(run.plan.recommendations, inputs.model, inputs.vae, memory))
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from ...intelligence.generation.stages import GenerationPlan, Recommendations
 
 
-def fit(recommendations: Recommendations, model: Any, vae: Any, **details: Any) -> GenerationPlan:
-    """Fit a job onto the device of MODEL.
+def fit(recommendations: Recommendations, model: Any, vae: Any, request: MemoryRequest) -> GenerationPlan:
+    """Fit a run onto the device of MODEL.
 
     Args:
-        details: fields of the `MemoryRequest` that neither MODEL, VAE nor the settings tell: images, limits …
+        request: what MODEL, VAE and the settings do not tell: images, limits, failed plans.
 
     Raises InvalidInputError, StorageError.
     """
     settings = recommendations.suggested_params
-    request = MemoryRequest(
+    request = replace(
+        request,
         weights_gb=weights_gb(model, vae),
         vae_dtype=vae_dtype(vae),
         activation_gb=activation_gb(model, vae, settings.width, settings.height),
-        **details,
     )
     return planner().plan(recommendations, request, resources=resources(model))
 

@@ -11,7 +11,7 @@ import comfy.model_management as management
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
 from ...intelligence.generation.stages import GenerationPlan
-from ...intelligence.memory import MemoryPlan, describe
+from ...intelligence.memory import MemoryPlan, MemoryRequest, describe
 from .device_memory import fit, resources
 from .server_planner import planner
 
@@ -95,16 +95,14 @@ class Attempts:
         except StorageError as error:
             self.notes.append(f"Not remembered for later plans: {error}")
         decoding = stage == "vae"
-        return fit(
-            self.plan.recommendations,
-            self.model,
-            self.vae,
+        request = MemoryRequest(
             images=self.images,
             max_batch=failed.max_batch,
             settings=MemorySettings(failed.strategy if decoding else OffloadStrategy.AUTO),
             tile_size=None if decoding else failed.requested_tile,
             failed={stage: failed},
         )
+        return fit(self.plan.recommendations, self.model, self.vae, request)
 
 
 def _remedy(plan: GenerationPlan, smaller: MemoryPlan, doing: str) -> str:
