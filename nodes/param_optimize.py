@@ -99,7 +99,7 @@ class ParamOptimize(io.ComfyNode):
                     tooltip="Try this many neighbouring settings; everything downstream runs once per variation.",
                     **advanced(),
                 ),
-                family_input("as LoRA Recommend has it, else told from how it samples, its header and its name."),
+                family_input("as in LoRA Recommend, otherwise from how it samples, its header and its name."),
             ],
             outputs=[
                 ParametersType.Output("parameters", is_output_list=True, tooltip="For Memory Plan."),

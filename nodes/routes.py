@@ -49,7 +49,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Route(NamedTuple):
-    """One row of the table. Its function may block: it runs in a thread, never on the server's event loop."""
+    """Row of the table of routes. Its function may block: it runs in a thread, never on the server's event loop."""
 
     method: str
     path: str

@@ -1,1 +1,1 @@
-"""What ComfyUI knows and does, in the terms of `intelligence`."""
+"""Adapters between ComfyUI and `intelligence`."""

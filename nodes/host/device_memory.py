@@ -20,7 +20,7 @@ def fit(recommendations: Recommendations, model: Any, vae: Any, request: MemoryR
     """Fit a run onto the device of MODEL.
 
     Args:
-        request: what MODEL, VAE and the settings do not tell: images, limits, failed plans.
+        request: images, limits and failed plans; the rest is filled in from MODEL, VAE and the settings.
 
     Raises InvalidInputError, StorageError.
     """

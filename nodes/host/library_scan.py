@@ -18,7 +18,7 @@ FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embeddin
 """`ModelKind` → ComfyUI's folder name."""
 
 MAX_WAIT_SECONDS = 2.0
-"""How long a prompt waits for a scan; a longer one continues in the background, and the choice says so."""
+"""Time that a prompt waits for a scan; a longer one continues in the background, and the choice says so."""
 
 HASH_POLL_SECONDS = 0.5
 """Interval at which hashing checks whether the running prompt has ended."""
@@ -40,7 +40,7 @@ class LibraryScan:
 
     @property
     def running(self) -> bool:
-        """Whether a scan is running."""
+        """True while a scan runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> threading.Thread:

@@ -1,4 +1,4 @@
-"""Evidence of a loaded model: what ComfyUI, the graph and the registry tell of it."""
+"""Evidence of a loaded model: collected from ComfyUI, the graph and the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of ComfyUI's samplers, forward batch by forward batch: what KSampler does at equal settings, bit for bit."""
+"""Samples with ComfyUI's samplers, forward batch by forward batch: equal to KSampler at equal settings, bit for bit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EMPTY_LATENT_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
 
 @dataclass(frozen=True)
 class SamplerInputs:
-    """What comes over the links of one IntelligentSampler."""
+    """Linked inputs of an IntelligentSampler."""
 
     model: Any
     positive: Any

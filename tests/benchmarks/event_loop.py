@@ -1,4 +1,4 @@
-"""How long ComfyUI's event loop is held up while the library is scanned: a heartbeat on the loop of a real server.
+"""Delays of ComfyUI's event loop while the library is scanned: a heartbeat on the loop of a real server.
 
 A probe pack beats every 5 ms on the loop, first while the server idles, then during a cold scan in the background, and
 notes how late each beat came.

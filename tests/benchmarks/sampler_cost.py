@@ -1,4 +1,4 @@
-"""What SPEED and BALANCED cost for a photo, against 30 steps with guidance, and how well their solvers do.
+"""Costs of SPEED and BALANCED for a photo against 30 steps with guidance, and the errors of their solvers.
 
 Forward items are counted at the model while the real checkpoint samples; wall and CPU time are set beside them, of
 runs that take turns. The solvers' errors are measured where the true solution is known, with core's own samplers.
@@ -34,7 +34,7 @@ def planned(made: Bench, priority: str) -> list:
 
 
 def costs(made: Bench, plans: dict[str, list], rounds: int) -> dict[str, float | int | str]:
-    """What each plan takes without decoding: forward items, and wall and CPU seconds against those of the reference."""
+    """Measure each plan without decoding: forward items, and wall and CPU seconds against the reference."""
     conditionings = {"positive": made.positive, "negative": made.negative}
     made.add("costs", "ProbeCosts", model=made.model, vae=made.cheap, **conditionings, **plans, runs=rounds)
     found = made.run(timeout=6000).outputs["costs"]

@@ -37,7 +37,7 @@ def _options(combo: list) -> list[str]:
 
 
 def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, float, int], bool]:
-    """Whether both samplers give equal latents, by sampler, scheduler, denoise and batch."""
+    """Return whether both samplers give equal latents, by sampler, scheduler, denoise and batch."""
     found = {}
     for index, (sampler, scheduler) in enumerate(some):
         for denoise, count in CASES:
@@ -59,7 +59,7 @@ def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, f
 
 
 def together(bench: Bench) -> dict[str, float]:
-    """How far three images in one pass lie from the same images one by one: the largest difference of their latents,
+    """Compare three images in one pass with the same images one by one: the largest difference of their latents,
     over samplers that draw no noise, and the largest value of a latent beside it."""
     for sampler in NOISELESS:
         changes = {"sampler_name": sampler, "scheduler": "karras"}
@@ -75,7 +75,7 @@ def together(bench: Bench) -> dict[str, float]:
 
 
 def overhead(bench: Bench, runs: int) -> dict[str, float | bool]:
-    """What ours costs beyond KSampler and VAEDecode at equal settings: medians over pairs of runs in one process."""
+    """Measure the overhead of ours over KSampler and VAEDecode at equal settings: medians over pairs of runs."""
     bench.ours("ours", TIMED, vae=bench.vae)
     inputs = bench.sampler_inputs("ours")
     del bench.prompt["ours"]

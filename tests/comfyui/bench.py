@@ -129,5 +129,5 @@ def generation(run: Run, key: str = "ours") -> dict[str, Any]:
 
 
 def is_equal(run: Run, key: str = "equal") -> bool:
-    """Whether the LATENTs at a probe of `equal` were equal."""
+    """Return whether the LATENTs at a probe of `equal` were equal."""
     return run.outputs[key]["equal"][0]

@@ -33,7 +33,7 @@ DEPTHS = (0, 2, 5)
 
 
 def cache() -> Path:
-    """Where files that take long to make are kept between runs."""
+    """Return the folder that keeps files between runs which take long to make."""
     return Path(
         os.environ.get("INTELLIGENT_GENERATION_TEST_CACHE", "~/.cache/intelligent-generation-tests")
     ).expanduser()

@@ -42,14 +42,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """What one queued prompt did."""
+    """Record of one queued prompt."""
 
     prompt_id: str
     history: dict[str, Any]
     executed: tuple[str, ...]
     """Ids of the nodes that ran, in order. A node with list inputs is named once."""
     previews: int
-    """How many preview pictures were sent while it ran."""
+    """Number of preview pictures sent while it ran."""
     progress: tuple[dict[str, Any], ...]
     """The `progress` events: node, value, max."""
     texts: tuple[tuple[int, str], ...] = ()
@@ -74,7 +74,7 @@ class Run:
 
     @property
     def outputs(self) -> dict[str, dict[str, list[Any]]]:
-        """What the nodes put into `ui`, by node id."""
+        """`ui` outputs by node id."""
         return self.history["outputs"]
 
     def message(self, name: str) -> dict[str, Any]:

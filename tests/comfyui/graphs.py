@@ -7,26 +7,15 @@ from .client import Prompt
 
 
 def text_to_image(
-    text: str = "a lighthouse at dusk",
-    negative: str = "blurry",
-    lora: str | None = None,
-    strength: float = 1.0,
-    seed: int = 1,
-    steps: int = 2,
-    cfg: float = 6.0,
-    sampler: str = "euler",
-    scheduler: str = "normal",
-    width: int = 128,
-    height: int = 128,
-    prefix: str = "core",
+    text: str = "a lighthouse at dusk", lora: str | None = None, seed: int = 1, steps: int = 2, prefix: str = "core"
 ) -> Prompt:
-    """Checkpoint, optional LoRA, two texts, empty latent, KSampler, VAEDecode, SaveImage."""
+    """Checkpoint, optional LoRA, two texts, empty latent of 128², KSampler, VAEDecode, SaveImage under `prefix`."""
     model, clip = (["lora", 0], ["lora", 1]) if lora else (["checkpoint", 0], ["checkpoint", 1])
     prompt = {
         "checkpoint": _node("CheckpointLoaderSimple", ckpt_name=checkpoint.NAME),
         "positive": _node("CLIPTextEncode", clip=clip, text=text),
-        "negative": _node("CLIPTextEncode", clip=clip, text=negative),
-        "latent": _node("EmptyLatentImage", width=width, height=height, batch_size=1),
+        "negative": _node("CLIPTextEncode", clip=clip, text="blurry"),
+        "latent": _node("EmptyLatentImage", width=128, height=128, batch_size=1),
         "sampler": _node(
             "KSampler",
             model=model,
@@ -35,9 +24,9 @@ def text_to_image(
             latent_image=["latent", 0],
             seed=seed,
             steps=steps,
-            cfg=cfg,
-            sampler_name=sampler,
-            scheduler=scheduler,
+            cfg=6.0,
+            sampler_name="euler",
+            scheduler="normal",
             denoise=1.0,
         ),
         "decode": _node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
@@ -49,8 +38,8 @@ def text_to_image(
             model=["checkpoint", 0],
             clip=["checkpoint", 1],
             lora_name=lora,
-            strength_model=strength,
-            strength_clip=strength,
+            strength_model=1.0,
+            strength_clip=1.0,
         )
     return prompt
 

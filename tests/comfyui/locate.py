@@ -1,4 +1,4 @@
-"""Where ComfyUI lies on this machine, and the Python that runs it."""
+"""Finds ComfyUI on this machine, and the Python that runs it."""
 
 from __future__ import annotations
 

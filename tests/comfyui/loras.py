@@ -34,7 +34,7 @@ SD1 = {
 
 @dataclass(frozen=True)
 class LoRA:
-    """One LoRA of the library: its path in the folder, what its header says, and what lies beside it."""
+    """LoRA of the library: its path in the folder, its header, and the files beside it."""
 
     path: str
     metadata: dict[str, str]

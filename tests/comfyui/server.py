@@ -19,7 +19,7 @@ FOLDERS = ("models/checkpoints", "models/loras", "custom_nodes", "input", "outpu
 
 
 class Server:
-    """One ComfyUI process over one base directory. `start` after `stop` continues with the same files.
+    """ComfyUI process over a base directory of its own. `start` after `stop` continues with the same files.
 
     base: folder that gets models/, custom_nodes/, input/, output/ and user/; `server.log` lies in it.
     packs: name under custom_nodes → folder, linked there. None: this pack as `intelligent-generation`.

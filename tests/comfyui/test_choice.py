@@ -1,4 +1,4 @@
-"""What is chosen, applied, cached and learned, in a real server."""
+"""Choices of LoRAs in a real server: applied, cached, confirmed and learned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our nodes hand to other packs' nodes over links, and what of it is made again."""
+"""Links between our nodes and those of other packs, and what is patched again."""
 
 from __future__ import annotations
 

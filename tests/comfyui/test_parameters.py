@@ -18,7 +18,7 @@ SPEED_LORA = "sdxl_lightning_4step_lora.safetensors"
 
 
 def settings(server: Server, prompt: Prompt) -> str:
-    """What Param Optimize says of its choice; nothing is sampled."""
+    """Text of Param Optimize for its choice; nothing is sampled."""
     run = server.client.run(prompt, targets=[node_id(prompt, "ParamOptimize")])
     return text(prompt, run)
 

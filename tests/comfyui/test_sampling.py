@@ -1,4 +1,4 @@
-"""What IntelligentSampler does beyond KSampler, each against core nodes that do the same in their own way."""
+"""IntelligentSampler beyond KSampler, compared with core nodes that have the same effect."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_easycache_equals_core_and_skips_are_not_counted(bench: Bench) -> None:
 
 @pytest.mark.parametrize("upstream", [True, False])
 def test_easycache_replaces_planned_cutoff(bench: Bench, upstream: bool) -> None:
-    """Whether a node before ours put it on the MODEL, or the widget asks for it."""
+    """`upstream`: another node put EasyCache on the MODEL; otherwise our widget does."""
     cached = [bench.add("cached", "EasyCache", model=bench.model, reuse_threshold=1.0), 0]
     changes = {**SIX, "improvements": {"cfg_cutoff_sigma": 1.0}}
     own = {"model": cached} if upstream else {"easycache": 1.0}

@@ -1,4 +1,4 @@
-"""What the pack brings into a ComfyUI process."""
+"""Modules, help and examples that the pack adds to a ComfyUI process."""
 
 from __future__ import annotations
 

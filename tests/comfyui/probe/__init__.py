@@ -12,7 +12,7 @@ from . import memory_probes, sampler_probes
 
 AnyType = io.Custom("*")
 MADE = []
-"""Weak references to the MODELs that came by."""
+"""Weak references to the MODELs seen by ProbeModel."""
 
 
 class ProbeModel(io.ComfyNode):
@@ -73,7 +73,7 @@ class ProbeSplit(io.ComfyNode):
 
 
 class ProbeAlive(io.ComfyNode):
-    """How many of the MODELs that came by are still held by anybody."""
+    """Counts the MODELs seen by ProbeModel that are still alive."""
 
     @classmethod
     def define_schema(cls):

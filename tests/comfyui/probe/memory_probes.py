@@ -15,7 +15,7 @@ from comfy_api.latest import io
 
 PlanType = io.Custom("MEMORY_PLAN")
 FAILING = []
-"""What puts the real functions back."""
+"""Functions that restore the real ones."""
 FORWARDS = []
 """Items of each forward since the last ProbeForwards."""
 
@@ -130,7 +130,7 @@ class ProbeForwarded(io.ComfyNode):
 
 
 class ProbeSteered(io.ComfyNode):
-    """What MemoryPlan would give for this plan, for core's KSampler; and whether that is another MODEL."""
+    """Applies this plan to MODEL, as MemoryPlan does; shows whether the result is another MODEL."""
 
     @classmethod
     def define_schema(cls):
@@ -145,7 +145,7 @@ class ProbeSteered(io.ComfyNode):
 
 
 class ProbeSameImages(io.ComfyNode):
-    """Whether two IMAGEs are equal to the last bit."""
+    """Shows whether two IMAGEs are equal to the last bit."""
 
     @classmethod
     def define_schema(cls):

@@ -55,7 +55,7 @@ class ProbeGeneration(io.ComfyNode):
 
 
 class ProbeEqual(io.ComfyNode):
-    """Whether two LATENTs are equal to the last bit, and how far apart they are."""
+    """Shows whether two LATENTs are equal to the last bit, and how far apart they are."""
 
     @classmethod
     def define_schema(cls):
@@ -310,7 +310,7 @@ def in_turns(whos, runs):
 
 
 class ProbeMixture(io.ComfyNode):
-    """How far a plan's solver ends from the true solution where that is known: a mixture of Gaussians. `others` is a
+    """Measures the error of a plan's solver where the true solution is known: a mixture of Gaussians. `others` is a
     JSON list of [sampler, scheduler, steps] to measure beside it."""
 
     @classmethod
@@ -353,7 +353,7 @@ def exponential(steps):
 
 
 def solve(sampler, start, sigmas):
-    """Where core's `sampler` takes pure noise along `sigmas`, with the exact denoiser."""
+    """Return the samples of core's `sampler` from pure noise along `sigmas`, with the exact denoiser."""
     step = getattr(comfy.k_diffusion.sampling, f"sample_{sampler}")
     sigmas = sigmas.double()
     return step(denoised, start * SIGMA_MAX, sigmas, extra_args={}, disable=True)
