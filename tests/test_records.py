@@ -16,6 +16,7 @@ from intelligence import (
     GenerationConstraints,
     InvalidInputError,
     LoRAPreferences,
+    LoRARecommendation,
     MemorySettings,
     ModelMetadata,
     OllamaConfig,
@@ -180,3 +181,18 @@ def test_checked_argument_says_its_name_and_limits(value: object) -> None:
     with pytest.raises(InvalidInputError, match="count must be "):
         checked("count", value, int, ge=1, le=64)
     assert checked("count", np.int32(64), int, ge=1, le=64) == 64
+
+
+LORA = LoRARecommendation("a", ModelMetadata("lora:a.safetensors", "a"), 0.9, 0.8)
+
+
+@pytest.mark.parametrize("value", [10.5, -11, float("nan"), float("inf"), "0.8", True, None])
+def test_lora_strength_out_of_bounds_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInputError, match="suggested_alpha must be"):
+        dataclasses.replace(LORA, suggested_alpha=value)
+    with pytest.raises(InvalidInputError, match="suggested_alpha must be"):
+        LoRARecommendation.from_dict({**LORA.to_dict(), "suggested_alpha": value})
+    edited = copy.copy(LORA)
+    with pytest.raises(InvalidInputError, match="suggested_alpha must be"):
+        edited.suggested_alpha = value  # type: ignore[assignment]
+    assert edited == LORA

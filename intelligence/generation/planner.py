@@ -185,8 +185,6 @@ class Planner:
         """
         parameters = recommendations.suggested_params
         parameters.check()
-        for lora in recommendations.suggested_loras:
-            lora.check()
         request = _with_loras(request or MemoryRequest(), recommendations)
         family = recommendations.family
         request = replace(request, architecture=family.architecture if family else Architecture.SDXL)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from ..config import MAX_LORA_STRENGTH, is_number, require
+from ..config import MAX_LORA_STRENGTH
 from ..models import ModelMetadata
-from ..records import Reason, Record
+from ..records import Reason, Record, ValidatedRecord
+from ..validation import bounds
 
 
 @dataclass
-class LoRARecommendation(Record):
+class LoRARecommendation(ValidatedRecord):
     """One LoRA to apply. May be edited before generating."""
 
     lora_name: str
     lora_metadata: ModelMetadata = field(repr=False)
-    confidence_score: float
-    """0 … 1."""
-    suggested_alpha: float
+    confidence_score: Annotated[float, bounds(ge=0, le=1)]
+    suggested_alpha: Annotated[float, bounds(ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)]
     """Strength on the UNet."""
     matching_concepts: tuple[str, ...] = ()
     """The prompt's words that speak for it."""
     reasoning: str = ""
     """`reasons` as one text; made from them when left empty."""
-    suggested_alpha_clip: float | None = None
+    suggested_alpha_clip: Annotated[float, bounds(ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)] | None = None
     """Strength on the text encoders; None: the same as `suggested_alpha`."""
     strength_range: tuple[float, float] | None = None
     trigger_words: tuple[str, ...] = ()
@@ -34,16 +35,7 @@ class LoRARecommendation(Record):
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)
-        self.check()
-
-    def check(self) -> None:
-        """Raise InvalidInputError where an edit left a strength that cannot be applied."""
-        for what, value in (("suggested_alpha", self.suggested_alpha), ("suggested_alpha_clip", self.alpha_clip)):
-            require(
-                is_number(value) and abs(value) <= MAX_LORA_STRENGTH,
-                f"{self.lora_name}: {what} must be a number from -{MAX_LORA_STRENGTH:g} to {MAX_LORA_STRENGTH:g}, "
-                f"got {value!r}",
-            )
+        super().__post_init__()
 
     @property
     def alpha_clip(self) -> float:
