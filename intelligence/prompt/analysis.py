@@ -68,7 +68,7 @@ class ConceptCategory(StrEnum):
     TECHNICAL = "technical"
 
 
-FINISH = (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
+QUALITY_CATEGORIES = (ConceptCategory.QUALITY, ConceptCategory.TECHNICAL)
 """Categories that say how a picture is made, not what it shows."""
 
 
@@ -133,5 +133,8 @@ class PromptAnalysis(Record):
     def shown_concepts(self) -> tuple[str, ...]:
         """Concepts of what the picture shows, without quality and technical words; ratings are kept under them."""
         return tuple(
-            concept for category, concepts in self.concepts.items() if category not in FINISH for concept in concepts
+            concept
+            for category, concepts in self.concepts.items()
+            if category not in QUALITY_CATEGORIES
+            for concept in concepts
         )

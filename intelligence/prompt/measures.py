@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ..records import Reason, Source
-from .analysis import FINISH, ComplexityCategory, ConceptCategory
+from .analysis import QUALITY_CATEGORIES, ComplexityCategory, ConceptCategory
 from .phrases import Phrases
 from .prompt_messages import PromptMessage
 
@@ -20,7 +20,7 @@ def measure_complexity(
     concepts: Mapping[ConceptCategory, tuple[str, ...]],
 ) -> tuple[float, ComplexityCategory, Reason]:
     """Return complexity (0 … 1) by concepts, their kinds and the people among them; quality tags do not count."""
-    counted = {category: len(found) for category, found in concepts.items() if category not in FINISH}
+    counted = {category: len(found) for category, found in concepts.items() if category not in QUALITY_CATEGORIES}
     things, kinds = sum(counted.values()), len(counted)
     subjects = counted.get(ConceptCategory.CHARACTER, 0)
     parts = (
@@ -40,6 +40,7 @@ def measure_complexity(
         value=category.value,
         weight=round(value, 3),
         complexity=category.value,
+        score=round(value, 3),
         concepts=things,
         kinds=kinds,
         people=subjects,

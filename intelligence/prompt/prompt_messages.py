@@ -11,7 +11,7 @@ class PromptMessage(Message):
     STYLE = "{kind}: the prompt says {words}"
     CONTENT = "{kind}: the prompt names {words}"
     QUALITY = "{kind}: the prompt asks for {words}"
-    COMPLEXITY = "{complexity}: {concepts} concepts of {kinds} kinds, {people} of them about who is in the picture"
+    COMPLEXITY = "{complexity} ({score:.2f} of 1): {concepts} concepts of {kinds} kinds, {people} of them about people"
     QUALITY_FAMILY = "quality tags of {family}: {tags}"
     SPANISH = "Spanish: more of its words are Spanish than English"
     OLLAMA_CONCEPTS = "{model} (Ollama) added {concepts}"

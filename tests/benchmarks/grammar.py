@@ -1,4 +1,4 @@
-"""How fast prompts are read, hostile ones too: python -m tests.benchmarks.grammar --json"""
+"""Time to read prompts, hostile ones too: python -m tests.benchmarks.grammar --json"""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ PIECES = (
     "\ud800",
     "\0",
 )
-"""What hostile prompts are made of: syntax, markup, injections, other scripts, characters that no text holds."""
+"""Pieces of hostile prompts: syntax, markup, injections, other scripts, characters that no text holds."""
 
 
 def hostile(count: int = HOSTILE) -> Iterator[str]:
-    """The same `count` prompts each time: each piece alone, repeated to full length, and mixtures of all lengths."""
+    """Yield the same `count` prompts each time: each piece alone, repeated to full length, and mixtures."""
     draw = random.Random(0)
     made = ["", " ", "\n" * LONG, "a" * 1_000_000, "," * 50_000, bytes(range(256)).decode("latin-1")]
     made += PIECES
@@ -85,14 +85,14 @@ def hostile(count: int = HOSTILE) -> Iterator[str]:
 
 
 def milliseconds(action: Callable[[], object]) -> float:
-    """CPU time, so that other programs on a busy machine do not count."""
+    """Return the CPU time of `action`, in which other programs on a busy machine do not count."""
     start = time.process_time()
     action()
     return (time.process_time() - start) * 1000
 
 
 def refused(analyzer: PromptAnalyzer, prompt: str, negative_prompt: str = "") -> bool:
-    """Whether `prompt` is no prompt. Lets every error but InvalidInputError through."""
+    """Return whether `prompt` is refused with InvalidInputError; any other error is raised."""
     try:
         analyzer.analyze(prompt, negative_prompt)
     except InvalidInputError:

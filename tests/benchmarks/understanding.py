@@ -1,9 +1,8 @@
-"""How well prompts are understood, and how fast: python -m tests.benchmarks.understanding --json
+"""Share of labelled prompts that are understood, and time: python -m tests.benchmarks.understanding --json
 
-`data/README.md` tells where the labelled prompts come from: the two halves of the first, and the fresh ones. With
-`--records` (a folder of CivitAI model records) and `--captions` (a CSV file with a column `caption`) it also tells how
-well tag lists and plain speech are told apart on prompts that others wrote: the first image of each odd model id, the
-captions of odd rows.
+`data/README.md` describes the labelled prompts: two halves, and fresh ones. With `--records` (a folder of CivitAI model
+records) and `--captions` (a CSV file with a column `caption`) the benchmark also measures how well tag lists and plain
+language are told apart on prompts that others wrote: the first image of each odd model id, the captions of odd rows.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ SETS = (*HALVES, "fresh")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    """The lines of `data/NAME.jsonl`."""
+    """Return the lines of `data/NAME.jsonl`."""
     return [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def labelled(name: str) -> list[dict[str, Any]]:
-    """The labelled prompts of a set; those that had been looked at count with the tuned half."""
+    """Return the labelled prompts of a set; those that have been seen count with the tuned half."""
     return rows(f"prompts_{name}") + (rows("prompts_seen") if name == "tuned" else [])
 
 
 def share(right: Iterable[bool]) -> float:
-    """How many of `right` are true."""
+    """Return the share of `right` that is true."""
     return statistics.fmean(map(float, right))
 
 
 def accuracy(analyzer: PromptAnalyzer, prompts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The shares of labelled prompts whose parts are read as a person labelled them."""
+    """Return the shares of prompts whose parts are read as a person labelled them."""
     read = [(analyzer.analyze(row["prompt"]), row) for row in prompts]
     return {
         "style": share(analysis.intent.artistic_style in row["style"] for analysis, row in read),
@@ -52,19 +51,21 @@ def accuracy(analyzer: PromptAnalyzer, prompts: Sequence[Mapping[str, Any]]) -> 
     }
 
 
-def said(analysis: PromptAnalysis) -> set[str]:
-    """The words of an analysis' concepts, in the singular."""
+def concept_words(analysis: PromptAnalysis) -> set[str]:
+    """Return the words of an analysis' concepts, in the singular."""
     return {word for phrases in analysis.concepts.values() for phrase in phrases for word in terms(phrase)}
 
 
 def twin_overlap(analyzer: PromptAnalyzer, twins: Sequence[Mapping[str, str]]) -> list[float]:
-    """Per pair, how much the concepts' words of the Spanish and the English prompt have in common (Jaccard)."""
-    pairs = [(said(analyzer.analyze(twin["es"])), said(analyzer.analyze(twin["en"]))) for twin in twins]
+    """Return per pair the Jaccard index of the words in the concepts of the Spanish and the English prompt."""
+    pairs = [
+        (concept_words(analyzer.analyze(twin["es"])), concept_words(analyzer.analyze(twin["en"]))) for twin in twins
+    ]
     return [len(spanish & english) / len(spanish | english) for spanish, english in pairs]
 
 
 def tag_or_caption(analyzer: PromptAnalyzer, records: Path, captions: Path) -> dict[str, float | int]:
-    """How well `tag_style` tells image prompts of CivitAI from captions, on equal shares of both."""
+    """Return how well `tag_style` tells image prompts of CivitAI from captions, on equal shares of both."""
     from tests.benchmarks.civitai import load_records
 
     tags = [lora.images[0].prompt for lora in load_records(records, "odd") if lora.images and lora.images[0].prompt]

@@ -1,6 +1,5 @@
-"""What is understood of a prompt."""
+"""The analysis of prompts: concepts, intent, family, language, refusals."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelligence.config import HOME_VARIABLE
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import (
     ArtisticStyle,
@@ -19,12 +17,11 @@ from intelligence.prompt import (
     PromptAnalysis,
     PromptAnalyzer,
 )
-from intelligence.prompt.vocabulary_files import LISTS, built_in_lists
 
 ANALYZER = PromptAnalyzer()
 
 
-def test_the_storys_example():
+def test_analyze_storys_example():
     analysis = ANALYZER.analyze(
         "1girl, anime style, magical powers, detailed Victorian mansion background, cinematic lighting, "
         "masterpiece, best quality"
@@ -58,7 +55,7 @@ def test_the_storys_example():
         ("DRAGÓN azul sobre el mar", ConceptCategory.CONTENT, "blue dragon"),
     ],
 )
-def test_concepts(prompt, category, concept):
+def test_concepts_by_category(prompt, category, concept):
     assert concept in ANALYZER.analyze(prompt).concepts[category]
 
 
@@ -67,7 +64,7 @@ def test_shown_concepts_leave_out_quality_and_technical_words():
     assert analysis.shown_concepts == ("witch", "anime style", "forest")
 
 
-def test_what_the_prompt_excludes_is_no_concept():
+def test_concepts_leave_out_negated_things():
     concepts = ANALYZER.analyze("empty street, no people").concepts
     assert concepts == {ConceptCategory.SETTING: ("empty street",)}
 
@@ -129,7 +126,7 @@ def test_what_the_prompt_excludes_is_no_concept():
         ("zorblax", ContentType.UNSPECIFIED),
     ],
 )
-def test_what_the_picture_mainly_shows(prompt, content):
+def test_content_type_by_prompt(prompt, content):
     assert ANALYZER.analyze(prompt).intent.content_type is content
 
 
@@ -144,7 +141,7 @@ def test_what_the_picture_mainly_shows(prompt, content):
         ("(anime:0.2), (watercolor:1.2)", ArtisticStyle.PAINTING),
     ],
 )
-def test_the_look_that_is_asked_for(prompt, style):
+def test_artistic_style_by_prompt(prompt, style):
     assert ANALYZER.analyze(prompt).intent.artistic_style is style
 
 
@@ -159,13 +156,13 @@ def test_the_look_that_is_asked_for(prompt, style):
         ("corona de oro de la princesa", {"gold crown", "princess"}),
     ],
 )
-def test_spanish_concepts_are_english_phrases(prompt, concepts):
+def test_concepts_of_spanish_prompt_are_english(prompt, concepts):
     found = ANALYZER.analyze(prompt).concepts
     assert {phrase for phrases in found.values() for phrase in phrases} == concepts
 
 
 @pytest.mark.parametrize("prompt", ["cat --ar 2:3 --v 5", "cat, <hypernet:x y:1>", "cat, embedding:bad_cat", "cat 0.5"])
-def test_what_is_no_word_is_no_concept(prompt):
+def test_concepts_leave_out_parameters_tags_and_embeddings(prompt):
     assert ANALYZER.analyze(prompt).concepts == {ConceptCategory.CONTENT: ("cat",)}
 
 
@@ -178,7 +175,7 @@ def test_what_is_no_word_is_no_concept(prompt):
         ("1girl, masterpiece, best quality", None),
     ],
 )
-def test_the_family_of_the_quality_tags(prompt, family):
+def test_quality_family_by_tags(prompt, family):
     assert ANALYZER.analyze(prompt).quality_family == family
 
 
@@ -186,7 +183,7 @@ def test_the_family_of_the_quality_tags(prompt, family):
     "prompt, language",
     [("a girl in a forest", "en"), ("una chica en el bosque", "es"), ("gato, bosque, lluvia", "es"), ("anime", "en")],
 )
-def test_language(prompt, language):
+def test_language_by_prompt(prompt, language):
     assert ANALYZER.analyze(prompt).language == language
 
 
@@ -194,7 +191,7 @@ def test_language(prompt, language):
     "prompt, low, high",
     [("1girl, red hair, smile, park, night", 0.8, 1.0), ("A girl who walks through the park at night.", 0.0, 0.3)],
 )
-def test_tag_style(prompt, low, high):
+def test_tag_style_by_prompt(prompt, low, high):
     assert low <= ANALYZER.analyze(prompt).tag_style <= high
 
 
@@ -209,11 +206,11 @@ def test_tag_style(prompt, low, high):
         ),
     ],
 )
-def test_complexity(prompt, category):
+def test_complexity_category_by_prompt(prompt, category):
     assert ANALYZER.analyze(prompt).complexity_category is category
 
 
-def test_another_process_understands_the_same():
+def test_analyze_is_the_same_in_another_process():
     prompts = ["close-up, headshot, 1girl, smile, <lora:x:1>, masterpiece", "una bruja y un dragón, acuarela"]
     code = (
         "import sys; from intelligence.prompt import PromptAnalyzer\n"
@@ -233,25 +230,25 @@ def test_another_process_understands_the_same():
     assert answers == {"".join(ascii(ANALYZER.analyze(prompt).to_json()) + "\n" for prompt in prompts)}
 
 
-def test_the_negative_prompt_speaks_against_a_style():
+def test_artistic_style_yields_to_negative_prompt():
     assert ANALYZER.analyze("1girl, park").intent.artistic_style is ArtisticStyle.ANIME
     assert ANALYZER.analyze("1girl, park", "anime").intent.artistic_style is ArtisticStyle.UNSPECIFIED
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n", None, 7, b"cat", "a\0b", "a" * 100_001, "\ud800 cat"])
-def test_what_is_no_prompt_is_refused(prompt):
+def test_analyze_refuses_unusable_prompt(prompt):
     with pytest.raises(InvalidInputError):
         ANALYZER.analyze(prompt)
 
 
-def test_a_bad_negative_prompt_is_refused():
+def test_analyze_refuses_unusable_negative_prompt():
     with pytest.raises(InvalidInputError, match="negative_prompt"):
         ANALYZER.analyze("cat", None)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300))
-def test_any_other_text_is_analyzed_and_travels(prompt):
+def test_analyze_any_text_survives_json(prompt):
     if not prompt.strip():
         return
     analysis = ANALYZER.analyze(prompt)
@@ -259,69 +256,7 @@ def test_any_other_text_is_analyzed_and_travels(prompt):
 
 
 @pytest.mark.parametrize("prompt", ["(cat:inf)", "(cat:nan)", "(" * 8000 + "cat" + ")" * 8000])
-def test_weights_that_cannot_be_written_down_are_noted(prompt):
+def test_analyze_notes_infinite_weights(prompt):
     analysis = ANALYZER.analyze(prompt)
     assert PromptAnalysis.from_json(analysis.to_json()) == analysis
     assert "weight" in analysis.notes[0]
-
-
-def test_a_users_vocabulary_extends_the_built_in_one(tmp_path, monkeypatch):
-    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    path = tmp_path / "vocabulary.json"
-    own = PromptAnalyzer()
-    assert own.analyze("zorblax girl").intent.artistic_style is ArtisticStyle.UNSPECIFIED
-    path.write_text(json.dumps({"styles": {"anime": {"words": ["zorblax"]}}, "spanish": {"zorblo": "castle"}}))
-    assert own.analyze("zorblax girl").intent.artistic_style is ArtisticStyle.ANIME
-    assert own.analyze("oil painting of a girl").intent.artistic_style is ArtisticStyle.PAINTING
-    assert own.analyze("un zorblo").concepts == {ConceptCategory.SETTING: ("castle",)}
-    path.write_text(json.dumps({"styles": {"drawing": {"words": ["zorblax"]}}, "families": {"zorbl": {"zorb_9": 1}}}))
-    analysis = own.analyze("zorblax girl, zorb_9")
-    assert analysis.intent.artistic_style is ArtisticStyle.DRAWING
-    assert analysis.quality_family == "zorbl"
-
-
-def test_every_part_of_the_vocabulary_may_be_in_a_users_file(tmp_path):
-    path = tmp_path / "vocabulary.json"
-    path.write_text(json.dumps(built_in_lists()), encoding="utf-8-sig")
-    assert PromptAnalyzer(vocabulary_path=path).analyze("a cat").intent == ANALYZER.analyze("a cat").intent
-
-
-@pytest.mark.parametrize("path", sorted(LISTS.rglob("*.txt")), ids=lambda path: path.relative_to(LISTS).as_posix())
-def test_vocabulary_lists_are_sorted_and_hold_nothing_twice(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
-    phrases = [line.split(" = ")[0] for line in lines]
-    assert phrases == sorted(set(phrases))
-    assert all(line and line == line.strip() for line in lines)
-
-
-@pytest.mark.parametrize(
-    "text, where",
-    [
-        ("{", "not JSON"),
-        ("[" * 99_999, "not JSON"),
-        ("[]", "the whole"),
-        ('{"styles": 3}', "styles"),
-        ('{"style": {}}', "style"),
-        ('{"styles": {"nonsense": {"words": ["a"]}}}', "styles.nonsense"),
-        ('{"styles": {"anime": ["a"]}}', "styles.anime"),
-        ('{"styles": {"anime": {"words": "a"}}}', "styles.anime.words"),
-        ('{"content": {"animal": [7]}}', "content.animal.0"),
-        ('{"families": {"pony": {"score_9": "high"}}}', "families.pony.score_9"),
-        ('{"function_words": {"de": ["der"]}}', "function_words.de"),
-        ('{"spanish": ["gata"]}', "spanish"),
-    ],
-)
-def test_a_broken_vocabulary_is_named_with_the_place(tmp_path, text, where):
-    path = tmp_path / "vocabulary.json"
-    path.write_text(text)
-    with pytest.raises(InvalidInputError) as caught:
-        PromptAnalyzer(vocabulary_path=path).analyze("cat")
-    assert str(caught.value).startswith(f"{path}: {where}")
-
-
-def test_a_vocabulary_that_cannot_be_looked_at_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInputError, match="file/vocabulary"):
-        PromptAnalyzer(vocabulary_path=tmp_path / "file" / "vocabulary.json").analyze("cat")
-    with pytest.raises(InvalidInputError, match="cannot be read"):
-        PromptAnalyzer(vocabulary_path=tmp_path).analyze("cat")

@@ -1,18 +1,17 @@
-"""The prompt's syntax, against ComfyUI's own reader where a checkout is at hand."""
+"""The prompt's syntax, compared with ComfyUI's own parser where a checkout is found."""
 
 import json
 import math
-import os
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.prompt.grammar import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, token_weights
+from tests.comfyui import locate
 
 ODD = [
     "",
@@ -75,12 +74,6 @@ print("ANSWER" + json.dumps(answers))
 """
 
 
-def comfyui() -> Path | None:
-    beside = Path(__file__).resolve().parents[4]
-    places = [os.environ.get("COMFYUI_PATH"), beside, Path.home() / "comfy" / "ComfyUI"]
-    return next((Path(place) for place in places if place and (Path(place) / "comfy" / "sd1_clip.py").is_file()), None)
-
-
 PIECES = (
     *"(()):,\\[]{}|<>-. \n\t\r\0\1\2\u00a0\u2028é（）猫👩",
     *("1.2", "0.5", "1e3", "e3", "_1", "a", "b c", "\\(", "\\)", "\0\1", "\0\2", "embedding:x", "BREAK", "inf", "٣"),
@@ -88,24 +81,25 @@ PIECES = (
 
 
 def random_prompts(count: int) -> list[str]:
-    """Of all pieces, of few of them, and of parentheses, colons and numbers above all."""
+    """Prompts of all pieces, of few of them, and of mostly parentheses, colons and numbers."""
     draw = random.Random(0)
     few = ("(", "(", ")", ")", ":", "1.2", "a", "\\")
     kinds = (PIECES, few, (*few * 3, *PIECES))
     return ["".join(draw.choices(draw.choice(kinds), k=draw.randint(0, 40))) for _ in range(count)]
 
 
-def test_attention_is_comfyuis():
-    checkout = comfyui()
-    if checkout is None:
-        pytest.skip("no ComfyUI checkout (set COMFYUI_PATH)")
+def test_token_weights_equal_comfyui():
+    try:
+        comfyui = locate.checkout()
+    except locate.Unavailable as missing:
+        pytest.skip(str(missing))
     prompts = ODD + random_prompts(10_000)
     reader = subprocess.run(
         [sys.executable, "-c", READER],
         input=json.dumps(prompts),
         capture_output=True,
         text=True,
-        cwd=checkout,
+        cwd=comfyui,
         timeout=300,
     )
     if reader.returncode:
@@ -129,12 +123,12 @@ def test_attention_is_comfyuis():
         (")(a)", [(")(a)", 1.0)]),
     ],
 )
-def test_weights(prompt, expected):
+def test_parse_weights(prompt, expected):
     assert [(segment.text, segment.weight) for segment in parse(prompt).segments] == expected
 
 
 @given(st.text(alphabet="()ab:.1 ,\\<>lora\n", max_size=80))
-def test_spans_lie_in_order_inside_the_prompt(prompt):
+def test_parse_spans_are_ordered_and_inside(prompt):
     position = 0
     for segment in parse(prompt).segments:
         start, end = segment.span
@@ -143,7 +137,7 @@ def test_spans_lie_in_order_inside_the_prompt(prompt):
 
 
 @given(st.text(max_size=200))
-def test_any_text_can_be_read(prompt):
+def test_parse_reads_any_text(prompt):
     parsed = parse(prompt)
     assert strip_lora_tags(prompt) == parsed.text
 
@@ -164,7 +158,7 @@ def test_any_text_can_be_read(prompt):
         ("a <lora:x", "a <lora:x", []),
     ],
 )
-def test_lora_tags_are_taken_out(prompt, text, tags):
+def test_parse_takes_lora_tags_out(prompt, text, tags):
     parsed = parse(prompt)
     assert (parsed.text, strip_lora_tags(prompt)) == (text, text)
     assert [(tag.name, tag.strength_model, tag.strength_clip) for tag in parsed.lora_tags] == tags
@@ -193,7 +187,7 @@ def test_disarm_lora_tags_keeps_their_words(text, plain):
     assert disarm_lora_tags(text) == plain
 
 
-def test_spans_count_in_the_prompt_with_its_tags():
+def test_parse_spans_count_in_prompt_with_tags():
     prompt = "red <lora:x:1> cat, (blue:1.2) dog"
     spans = [prompt[slice(*segment.span)] for segment in parse(prompt).segments]
     assert spans == ["red <lora:x:1> cat, ", "blue", " dog"]
@@ -202,14 +196,14 @@ def test_spans_count_in_the_prompt_with_its_tags():
 @pytest.mark.parametrize(
     "tag", ["<lora:x:high>", "<lora::1>", "<lora:x:1:2:3>", "<lora:x:nan>", "<lora:x:inf>", "<lora:>"]
 )
-def test_an_unusable_tag_is_dropped_with_a_note(tag):
+def test_parse_drops_unusable_tag_with_note(tag):
     parsed = parse(f"a, {tag}, b")
     assert parsed.text == "a, b"
     assert parsed.lora_tags == ()
     assert len(parsed.notes) == 1 and tag in parsed.notes[0]
 
 
-def test_a_huge_strength_is_bounded_with_a_note():
+def test_parse_bounds_huge_strength_with_note():
     parsed = parse("<lora:x:1e9:-50> a")
     assert (parsed.lora_tags[0].strength_model, parsed.lora_tags[0].strength_clip) == (10.0, -10.0)
     assert "bounded" in parsed.notes[0]
@@ -226,13 +220,13 @@ def test_a_huge_strength_is_bounded_with_a_note():
         ("embedding:a<b embedding:[c] (embedding:d,e:1.2)", ("a", "d,e")),
     ],
 )
-def test_embeddings(prompt, names):
+def test_split_embeddings_names(prompt, names):
     found = (name for segment in parse(prompt).segments for name, _ in split_embeddings(segment.text) if name)
     assert tuple(dict.fromkeys(found)) == names
 
 
 @pytest.mark.parametrize("prompt", ["embedding:", "a (embedding: :1.2) b", "embedding: embedding:x"])
-def test_an_embedding_without_a_name_is_noted(prompt):
+def test_parse_notes_embedding_without_name(prompt):
     assert "without a name" in parse(prompt).notes[0]
 
 
@@ -250,7 +244,7 @@ def test_an_embedding_without_a_name_is_noted(prompt):
         ("a cat --ar 16:9 --v 5 --tile", "Midjourney"),
     ],
 )
-def test_what_comfyui_reads_literally_stays_and_is_noted_once(prompt, name):
+def test_parse_keeps_and_notes_foreign_syntax(prompt, name):
     parsed = parse(prompt)
     assert parsed.text == prompt
     assert [note for note in parsed.notes if name in note] == list(parsed.notes)
@@ -268,7 +262,7 @@ def test_what_comfyui_reads_literally_stays_and_is_noted_once(prompt, name):
         "{x}",
     ],
 )
-def test_plain_words_are_not_taken_for_syntax(prompt):
+def test_parse_takes_plain_words_for_words(prompt):
     assert parse(prompt).notes == ()
 
 
@@ -291,10 +285,10 @@ def test_plain_words_are_not_taken_for_syntax(prompt):
     ],
     ids=lambda prompt: prompt[:6],
 )
-def test_huge_prompts_are_read_without_recursion(prompt):
+def test_parse_huge_prompt_without_recursion(prompt):
     assert parse(prompt).text == strip_lora_tags(prompt)
 
 
-def test_deep_nesting_multiplies_until_the_number_overflows():
+def test_token_weights_deep_nesting_overflows_to_infinity():
     (segment,) = token_weights("(" * 50_000 + "a" + ")" * 50_000)
     assert segment.text == "a" and math.isinf(segment.weight)

@@ -1,4 +1,4 @@
-"""Two thousand hostile prompts: nothing but InvalidInputError comes out, and the work stays in proportion."""
+"""Two thousand hostile prompts: the only error is InvalidInputError, and work grows no faster than length."""
 
 import sys
 
@@ -14,7 +14,7 @@ ANALYZER = PromptAnalyzer()
 NO_TEXT = ("\0", "\ud800")
 
 
-def test_hostile_prompts_are_analyzed_or_refused():
+def test_analyze_hostile_prompts_or_refuse():
     tried = 0
     for prompt in hostile():
         unusable = not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
@@ -26,7 +26,7 @@ def test_hostile_prompts_are_analyzed_or_refused():
 @pytest.mark.parametrize(
     "prompt", [p for p in list(hostile())[::40] if not any(c in p for c in NO_TEXT)], ids=lambda p: ascii(p[:20])
 )
-def test_what_is_made_of_a_hostile_prompt_is_bounded_and_travels(prompt):
+def test_analyze_hostile_prompt_is_bounded_and_survives_json(prompt):
     try:
         analysis = ANALYZER.analyze(prompt)
     except InvalidInputError:
@@ -37,7 +37,7 @@ def test_what_is_made_of_a_hostile_prompt_is_bounded_and_travels(prompt):
 
 
 def calls(prompt):
-    """How many functions are called to read `prompt`: work, counted instead of timed."""
+    """Return the number of functions called to read `prompt`: work, counted instead of timed."""
     count = 0
 
     def profile(frame, event, argument):
@@ -53,13 +53,13 @@ def calls(prompt):
 
 
 @pytest.mark.parametrize("piece", PIECES, ids=ascii)
-def test_twice_the_prompt_is_at_most_twice_the_work(piece):
+def test_analyze_work_grows_linearly(piece):
     short, long = (piece * (length // len(piece)) for length in (6_000, 12_000))
     calls(long)
     assert calls(long) <= 2.2 * calls(short) + 200
 
 
-def test_what_goes_unread_is_noted():
+def test_analyze_notes_words_left_out():
     assert ANALYZER.analyze("girl " * (MAX_WORDS + 1)).notes == (
         "Only the first 2,000 words were read for what they mean",
     )

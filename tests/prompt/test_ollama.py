@@ -68,7 +68,7 @@ def server(content="", *, status=200, done_reason="stop", delay=0.0, headers=(),
         running.server_close()
 
 
-def test_a_good_answer_only_adds():
+def test_enrich_only_adds():
     rules = PromptAnalyzer().analyze("cat by the water")
     with server(json.dumps(GOOD)) as (config, requests):
         analysis = PromptAnalyzer(config).analyze("cat by the water")
@@ -112,7 +112,7 @@ def test_a_good_answer_only_adds():
         ({"content": json.dumps(GOOD), "trickle": 0.05}, "within 0.5 s"),
     ],
 )
-def test_anything_wrong_leaves_the_rules_with_a_note(answer, note):
+def test_enrich_bad_answer_keeps_rules_with_note(answer, note):
     rules = PromptAnalyzer().analyze("anime cat, forest")
     with server(**answer) as (config, _):
         analysis = PromptAnalyzer(config).analyze("anime cat, forest")
@@ -122,12 +122,12 @@ def test_anything_wrong_leaves_the_rules_with_a_note(answer, note):
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://", "http://[", "http://127.0.0.1:99999"])
-def test_no_server_leaves_the_rules_with_a_note(address):
+def test_enrich_absent_server_keeps_rules_with_note(address):
     analysis = PromptAnalyzer(OllamaConfig(base_url=address, timeout_seconds=2)).analyze("anime cat")
     assert "Ollama was left out" in analysis.notes[0]
 
 
-def test_what_it_adds_is_bounded_and_clean():
+def test_enrich_bounds_and_cleans_additions():
     flood = {"content": [f"thing {i}" for i in range(500)], "style": ["x" * 500, "a\x00b\n c"]}
     with server(json.dumps(flood)) as (config, _):
         analysis = PromptAnalyzer(config).analyze("cat")
@@ -136,7 +136,7 @@ def test_what_it_adds_is_bounded_and_clean():
     assert analysis.concepts[ConceptCategory.STYLE] == ("a b c",)
 
 
-def test_redirects_are_not_followed():
+def test_enrich_follows_no_redirect():
     with server(json.dumps(GOOD)) as (other, elsewhere):
         there = [("Location", f"{other.base_url}/api/chat")]
         with server(status=307, headers=there, raw=b"") as (config, requests):
@@ -145,14 +145,14 @@ def test_redirects_are_not_followed():
     assert "status 307" in analysis.notes[0]
 
 
-def test_without_the_client_the_rules_stand(monkeypatch):
+def test_enrich_without_client_keeps_rules(monkeypatch):
     monkeypatch.setitem(sys.modules, "ollama", None)
     analysis = PromptAnalyzer(OllamaConfig()).analyze("anime cat")
     assert "pip install" in analysis.notes[0]
     assert analysis.intent == PromptAnalyzer().analyze("anime cat").intent
 
 
-def test_a_long_prompt_is_sent_in_part():
+def test_enrich_cuts_long_prompt():
     with server(json.dumps(GOOD)) as (config, requests):
         PromptAnalyzer(config).analyze("<lora:x:1> " + "cat, " * 9_000)
     ((_, body),) = requests
@@ -166,7 +166,7 @@ LIVE = os.environ.get("INTELLIGENT_GENERATION_TEST_OLLAMA")
 @pytest.mark.skipif(
     not LIVE, reason="set INTELLIGENT_GENERATION_TEST_OLLAMA to a model that Ollama has on this machine"
 )
-def test_a_real_ollama_adds_to_the_rules():
+def test_enrich_with_real_ollama_only_adds():
     prompt = "portrait of a woman in the style of Vermeer, pearl earring, light from the left"
     rules = PromptAnalyzer().analyze(prompt)
     analysis = PromptAnalyzer(OllamaConfig(model=LIVE, timeout_seconds=300)).analyze(prompt)

@@ -28,15 +28,15 @@ SPELLING = Spelling({"knight", "raccoon", "portrait", "ambulance", "sandwich", "
         ("x" * 10_000, None),
     ],
 )
-def test_one_slip_is_understood(word, right):
+def test_meant_corrects_one_slip(word, right):
     assert SPELLING.meant(word) == right
 
 
 @pytest.mark.parametrize("word", ["action", "copper", "border", "staring"])
-def test_words_that_are_right_stay(word):
+def test_concepts_keep_words_spelled_right(word):
     concepts = PromptAnalyzer().analyze(f"{word}, cat").concepts
     assert word in {phrase for phrases in concepts.values() for phrase in phrases}
 
 
-def test_a_misspelt_word_is_a_concept_as_it_was_meant():
+def test_concepts_correct_misspelt_word():
     assert PromptAnalyzer().analyze("two knigths").concepts == {ConceptCategory.CHARACTER: ("two knight",)}

@@ -1,4 +1,4 @@
-"""How well prompts are understood, on labelled ones: `tests/benchmarks/data/README.md` tells of the two halves."""
+"""The analysis of labelled prompts; `tests/benchmarks/data/README.md` describes them."""
 
 import hashlib
 import json
@@ -13,19 +13,19 @@ FLOORS = {"style": 0.92, "content": 0.90, "language": 0.97, "tag_list": 0.93}
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_labelled_prompts_are_read_right(name):
+def test_analyze_labelled_prompts_above_floors(name):
     figures = accuracy(ANALYZER, labelled(name))
     assert {what: figures[what] for what, floor in FLOORS.items() if figures[what] < floor} == {}
 
 
 @pytest.mark.parametrize("half", HALVES)
-def test_a_spanish_prompt_says_what_its_english_twin_says(half):
+def test_concepts_of_spanish_and_english_twins_overlap(half):
     overlap = twin_overlap(ANALYZER, rows(f"twins_{half}"))
     assert sum(overlap) / len(overlap) >= 0.9
     assert sum(value == 1 for value in overlap) / len(overlap) >= 0.8
 
 
-def test_the_held_out_half_is_held_out_by_its_rule():
+def test_held_out_prompts_follow_their_hash():
     def held_out(text):
         return int(hashlib.sha256(text.encode()).hexdigest()[-1], 16) % 2 == 1
 
@@ -37,7 +37,7 @@ def test_the_held_out_half_is_held_out_by_its_rule():
     assert not any(held_out(row["es"]) for row in rows("twins_tuned"))
 
 
-def test_labels_are_what_an_analysis_may_say():
+def test_labels_are_styles_and_contents():
     styles, contents = set(ArtisticStyle), set(ContentType)
     for name in SETS:
         for row in labelled(name):
