@@ -31,6 +31,10 @@ MAX_SEARCH_CHARACTERS = 200
 MAX_MODELS = 50
 """Models in the answer to a search."""
 
+DEFAULT_GENERATIONS = 20
+MAX_GENERATIONS = 200
+"""Generations in one list."""
+
 MODEL_FIELDS = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
 """Fields of each model in the answer to a search."""
 
@@ -74,6 +78,16 @@ def generation(arguments: Arguments) -> dict[str, Any]:
     learning = planner().learning
     stored = learning.get_generation(arguments["id"])
     return {**stored.data, "ratings": [rating.to_dict() for rating in learning.ratings(stored.generation_id)]}
+
+
+def generations(arguments: Arguments) -> list[dict[str, Any]]:
+    """Return the newest `?limit=` generations, newest first: id, images, time, start of the prompt, stars."""
+    from ..intelligence.generation.history import recent_generations
+
+    limit = arguments.get("limit", str(DEFAULT_GENERATIONS))
+    require(limit.isdecimal(), f"limit must be a number, got {limit[:40]!r}")
+    count = min(int(limit), MAX_GENERATIONS)
+    return [summary.to_dict() for summary in recent_generations(planner().learning, count)]
 
 
 def feedback(arguments: Arguments) -> dict[str, Any]:
@@ -124,6 +138,7 @@ def preview(arguments: Arguments) -> web.Response:
 
 
 ROUTES = (
+    Route("GET", "/generations", generations),
     Route("GET", "/generations/{id}", generation),
     Route("GET", "/library", library),
     Route("GET", "/model", model),

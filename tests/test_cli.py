@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from intelligence.__main__ import main
+from intelligence.__main__ import COMMANDS, main
 
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
@@ -33,6 +33,10 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     assert out.with_suffix(".json").exists()
     assert made["metadata"]["seed"] == 0
 
+    (newest, *_) = as_json(capsys, "generations", "--limit", "3")  # type: ignore[misc]
+    assert made["id"] in newest["image_ids"]
+    assert (newest["prompt"], newest["ratings"]) == ("anime girl with magical powers", [])
+
     rated = as_json(capsys, "feedback", made["id"], "4", "nice")
     assert rated["rating"] == 4  # type: ignore[index]
     shown = as_json(capsys, "show", made["id"])
@@ -41,6 +45,9 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     text = capsys.readouterr().out
     assert "anime_style_v2" in text
     assert "Rated 4 of 5 nice" in text
+    assert main(["generations", "--limit", "1"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(newest["id"]) and line.endswith("4      anime girl with magical powers")
 
 
 def test_generate_for_people(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +114,7 @@ def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str
         (["feedback", "nobody", "3"], "nobody"),
         (["feedback", "nobody", "6"], "rating"),
         (["show", "nobody"], "nobody"),
+        (["generations", "--limit", "0"], "limit"),
         (["scan", "/no/such/folder"], "/no/such/folder"),
         (["generate", "", "--base-model", "embedded"], "prompt"),
         (["generate", "x", "--base-model", "embedded", "--size", "big"], "--size"),
@@ -148,3 +156,17 @@ def test_enrich_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.C
     assert as_json(capsys, "enrich")["asked"] == 0  # type: ignore[index]
     assert main(["enrich"]) == 0
     assert "0 hashes asked about" in capsys.readouterr().out
+
+
+def test_generations_of_an_empty_store(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_json(capsys, "generations") == []
+    assert main(["generations"]) == 0
+    assert capsys.readouterr().out == "nothing was made yet\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert {command.name for group in COMMANDS.values() for command in group} <= set(listed)

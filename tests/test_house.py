@@ -26,6 +26,7 @@ FLOORS = (
     {"memory", "learning"},
     {"parameters", "lora"},
     {"generation"},
+    {"commands"},
     {"__main__", "__init__"},
 )
 """From the ground up; a room may import from its own floor's own folder and from the floors below."""

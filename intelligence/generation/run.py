@@ -52,7 +52,7 @@ def run_plan(
         forward_items=execution.forward_items,
     )
     try:
-        remember(generation, learning)
+        store_generation(generation, learning)
         key = plan.parameters.timing_key
         # Recommendations may come from another machine's image.
         here = key.partition(":")[0] == plan.memory.device
@@ -66,7 +66,7 @@ def run_plan(
     return execution, generation
 
 
-def remember(generation: Generation, learning: LearningEngine) -> None:
+def store_generation(generation: Generation, learning: LearningEngine) -> None:
     """Store a generation for rating. Raises StorageError."""
     plan = generation.plan
     learning.record_generation(

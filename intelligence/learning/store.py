@@ -327,8 +327,8 @@ def _generation(db: sqlite3.Connection, row: sqlite3.Row) -> StoredGeneration:
 
 def _unknown(identifier: str) -> UnknownGenerationError:
     return UnknownGenerationError(
-        f"no generation or image {identifier!r} was stored on this machine: "
-        "use the id of a GenerationResult, or one that list_generations() shows"
+        f"no generation or image {identifier!r} was stored on this machine: ids are in the JSON beside saved images, "
+        "and listed by `python -m intelligence generations` (in ComfyUI: GET /intelligent_generation/generations)"
     )
 
 

@@ -107,9 +107,9 @@ def test_odd_comments_are_only_text(rated, comments):
 @pytest.mark.parametrize("identifier", ["nope", "G", "g "])
 @pytest.mark.parametrize("method", ["get_generation", "ratings", "remove_feedback"])
 def test_an_unknown_id_says_what_to_do(rated, method, identifier):
-    with pytest.raises(UnknownGenerationError, match="list_generations"):
+    with pytest.raises(UnknownGenerationError, match="python -m intelligence generations"):
         getattr(rated, method)(identifier)
-    with pytest.raises(UnknownGenerationError, match="list_generations"):
+    with pytest.raises(UnknownGenerationError, match="python -m intelligence generations"):
         rated.record_feedback(identifier, 5)
 
 

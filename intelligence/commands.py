@@ -1,0 +1,293 @@
+"""The commands of `python -m intelligence`: each takes parsed options, and returns JSON data with the same as text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .config import (
+    BatchConfig,
+    GenerationConstraints,
+    LoRAPreferences,
+    MemorySettings,
+    OffloadStrategy,
+    OperationMode,
+    PipelineConfig,
+    Priority,
+    VariationStrategy,
+    data_folder,
+)
+from .errors import InvalidInputError, StorageError, UnknownGenerationError
+
+if TYPE_CHECKING:
+    from .generation.pipeline import IntelligentGenerationPipeline
+    from .generation.result import GenerationResult
+
+Answer = tuple[Any, str]
+"""JSON data, and the same as text for people."""
+
+
+def generate(options: argparse.Namespace) -> Answer:
+    """Make images and write each to a file."""
+    from .generation.explanation import as_text
+    from .generation.standalone import quiet_process
+
+    with quiet_process():
+        results = _results(options)
+    target = Path(options.out)
+    paths = [target if len(results) == 1 else target.with_stem(f"{target.stem}-{i}") for i in range(len(results))]
+    data, texts = [], []
+    for result, path in zip(results, paths, strict=True):
+        result.save(path)
+        metadata, explanation = result.metadata.to_dict(), result.explanation.to_dict()
+        data.append({"id": result.id, "path": str(path), "metadata": metadata, "explanation": explanation})
+        texts.append(f"{path}  (id {result.id})\n\n{as_text(result.explanation)}")
+    return data, "\n\n".join(texts)
+
+
+def _results(options: argparse.Namespace) -> list[GenerationResult]:
+    from .generation.pipeline import IntelligentGenerationPipeline
+
+    pipeline = IntelligentGenerationPipeline(_config(options))
+    if options.scout:
+        if options.images > 1:
+            raise InvalidInputError("only one scouted seed is finished; leave out --images or --scout")
+        return [_scouted(options, pipeline)]
+    with _progress(options, "step") as step:
+        if options.images == 1:
+            overrides = _overrides(options)
+            return [pipeline.generate(options.prompt, options.negative, options.seed, on_step=step, **overrides)]
+        if _overrides(options):
+            raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
+        batch = BatchConfig(options.images, VariationStrategy(options.vary), options.parallel, options.seed)
+        return pipeline.generate_batch(
+            options.prompt, batch, options.negative, lambda now: step(now.steps_done, now.steps_total)
+        )
+
+
+def _scouted(options: argparse.Namespace, pipeline: IntelligentGenerationPipeline) -> GenerationResult:
+    """Scout, write the previews, ask which seed to finish, and finish it."""
+    with _progress(options, "step") as step:
+        scouting = pipeline.scout(
+            options.prompt, options.negative, options.seed, count=options.scout, on_step=step, **_overrides(options)
+        )
+    target = Path(options.out)
+    for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
+        path = target.with_stem(f"{target.stem}-scout-{number}")
+        try:
+            preview.save(path)
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} cannot be written: {error}") from error
+        print(f"{number}: {path}  (seed {seed})", file=sys.stderr)
+    print(f"Which one to finish, 1 to {len(scouting.seeds)}? ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    if answer not in map(str, range(1, len(scouting.seeds) + 1)):
+        raise InvalidInputError(f"{answer!r} is none of the scouted seeds; nothing was finished")
+    with _progress(options, "step") as step:
+        return pipeline.generate_from_scouting(scouting, int(answer) - 1, step)
+
+
+def recommend(options: argparse.Namespace) -> Answer:
+    """Choose LoRAs and settings for a prompt."""
+    from .generation.explanation import as_text, explain
+    from .generation.pipeline import IntelligentGenerationPipeline
+
+    recommendations = IntelligentGenerationPipeline(_config(options)).analyze_and_recommend(options.prompt)
+    return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+
+
+def plan(options: argparse.Namespace) -> Answer:
+    """Plan memory for SDXL."""
+    from .generation.explanation import plan_lines
+    from .learning import LearningEngine
+    from .memory import MemoryManager, MemoryRequest, hypothetical_gpu
+    from .models import Architecture
+    from .parameters.speed import learn, timing_key
+    from .parameters.timing import Work
+
+    width, height = _size(options.size)
+    request = MemoryRequest(
+        width,
+        height,
+        options.batch,
+        guided=not options.no_cfg,
+        steps=options.steps,
+        settings=MemorySettings(OffloadStrategy(options.strategy)),
+        tile_size=options.tile,
+    )
+    manager = MemoryManager(data_folder() / "memory.db")
+    resources = manager.detect_resources()
+    key = timing_key(resources.device, Architecture.SDXL, None, None)
+    timings = LearningEngine().timings(key)
+    if options.vram is not None:
+        resources, key, timings = hypothetical_gpu(options.vram, resources), "cuda", []
+    work = Work(width, height, request.items, request.steps * request.images, request.images)
+    plan = manager.plan(request, rates=learn(timings, key).rates(work), resources=resources)
+    return plan.to_dict(), "\n".join(plan_lines(plan))
+
+
+def scan(options: argparse.Namespace) -> Answer:
+    """Read folders of models into the registry."""
+    from .models import ModelKind
+    from .registry import ModelRegistry
+
+    for folder in options.folders:
+        if not Path(folder).is_dir():
+            raise InvalidInputError(f"{folder} is no folder")
+    with _progress(options, "file") as step:
+        found = ModelRegistry().scan({ModelKind(options.kind): options.folders}, step)
+    lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
+    lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
+    return found.to_dict(), "\n".join(lines)
+
+
+def search(options: argparse.Namespace) -> Answer:
+    """Find models in the registry."""
+    from .registry import ModelRegistry
+
+    models = ModelRegistry().search(options.text, limit=options.limit)
+    lines = [f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}" for model in models]
+    return [model.to_dict() for model in models], "\n".join(lines) or "nothing found"
+
+
+def verify(options: argparse.Namespace) -> Answer:
+    """Compare model files with their records."""
+    from .registry import ModelRegistry
+
+    registry = ModelRegistry()
+    if options.hash:
+        with _progress(options, "file") as step:
+            registry.hash_models(step)
+    wrong = registry.verify(options.name)
+    lines = [f"{model}: {reason}" for model, reason in wrong.items()]
+    return wrong, "\n".join(lines) or "nothing wrong"
+
+
+def get(options: argparse.Namespace) -> Answer:
+    """Download a model and register it."""
+    from .models import ModelKind
+    from .registry import ModelRegistry
+
+    with _progress(options, "B") as step:
+        model = ModelRegistry().register_from_reference(
+            options.reference,
+            kind=ModelKind(options.kind),
+            folder=options.folder,
+            token=options.token,
+            on_progress=lambda done, total: step(done, total or done),
+        )
+    return model.to_dict(), f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}"
+
+
+def cleanup(options: argparse.Namespace) -> Answer:
+    """List or remove downloads."""
+    from .registry import ModelRegistry
+
+    freed = ModelRegistry().cleanup_cache(options.keep, options.max_size, dry_run=not options.delete)
+    size = f"{freed.freed_bytes / 1024**3:.2f} GiB"
+    action = f"{size} freed" if options.delete else f"{size} would be freed; add --delete to do so"
+    return freed.to_dict(), "\n".join([*freed.removed, f"{action}, {freed.kept} downloads kept"])
+
+
+def enrich(options: argparse.Namespace) -> Answer:
+    """Ask CivitAI about the models in the registry."""
+    from .hubs import CivitAI
+    from .registry import ModelRegistry, enrich
+
+    registry = ModelRegistry()
+    with _progress(options, "file") as step:
+        registry.hash_models(step)
+    with _progress(options, "hash") as step:
+        found = enrich(registry, CivitAI(), lambda done, total: step(done, total or done))
+    return found.to_dict(), f"{found.asked} hashes asked about, {len(found.updated)} models known there"
+
+
+def feedback(options: argparse.Namespace) -> Answer:
+    """Rate a generation."""
+    from .learning import LearningEngine
+
+    stored = LearningEngine().record_feedback(options.id, options.rating, options.comments)
+    return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
+
+
+def generations(options: argparse.Namespace) -> Answer:
+    """List what was made."""
+    from .generation.history import recent_generations
+    from .learning import LearningEngine
+
+    found = recent_generations(LearningEngine(), options.limit)
+    lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]
+    return [each.to_dict() for each in found], "\n".join(lines) or "nothing was made yet"
+
+
+def show(options: argparse.Namespace) -> Answer:
+    """Show a stored generation or a model."""
+    from .generation.explanation import as_text, explain
+    from .generation.stages import Generation
+    from .learning import LearningEngine
+    from .registry import ModelRegistry
+
+    learning = LearningEngine()
+    try:
+        stored = learning.get_generation(options.name)
+    except UnknownGenerationError:
+        model = ModelRegistry().get_model(options.name)
+        text = "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
+        return model.to_dict(), text
+    generation = Generation.from_dict(stored.data)
+    ratings = learning.ratings(generation.id)
+    stars = [f"Rated {rating.rating} of 5 {rating.comments}".rstrip() for rating in ratings]
+    data = {**generation.to_dict(), "ratings": [rating.to_dict() for rating in ratings]}
+    return data, "\n".join(
+        [as_text(explain(generation)), "", f"Prompt: {generation.plan.recommendations.prompt}", *stars]
+    )
+
+
+def _config(options: argparse.Namespace) -> PipelineConfig:
+    return PipelineConfig(
+        base_model=options.base_model,
+        mode=OperationMode(options.mode),
+        constraints=GenerationConstraints(options.max_time, options.max_vram, Priority(options.priority)),
+        lora_preferences=LoRAPreferences(options.max_loras, options.min_confidence, options.mix_styles),
+        allow_downloads=options.allow_downloads,
+        model_family=options.model_family,
+    )
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    given = {
+        "num_steps": options.steps,
+        "guidance_scale": options.cfg,
+        "sampler_name": options.sampler,
+        "scheduler": options.scheduler,
+        "aspect": options.aspect,
+        "loras": options.lora,
+    }
+    if options.size:
+        given |= dict(zip(("width", "height"), _size(options.size), strict=True))
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise InvalidInputError(f"--size must look like 1024x1024, got {text!r}")
+    return int(width), int(height)
+
+
+@contextmanager
+def _progress(options: argparse.Namespace, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A callback for (done, total), shown as a bar on a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report

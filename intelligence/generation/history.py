@@ -1,0 +1,56 @@
+"""Generations that were made, as lists show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..learning import LearningEngine
+from ..records import Record
+from .stages import Generation
+
+PROMPT_CHARACTERS = 60
+"""Length of a prompt's start."""
+
+
+@dataclass(frozen=True)
+class GenerationSummary(Record):
+    """One generation in a list."""
+
+    id: str
+    image_ids: tuple[str, ...]
+    created_at: str
+    """ISO 8601, UTC."""
+    prompt: str
+    """Its start, as the user gave it."""
+    ratings: tuple[int, ...] = ()
+    """Stars, 1 to 5, of the generation and its images."""
+
+    @property
+    def made_at(self) -> str:
+        """Date and time on this machine's clock."""
+        return f"{datetime.fromisoformat(self.created_at).astimezone():%Y-%m-%d %H:%M}" if self.created_at else ""
+
+    @property
+    def stars(self) -> str:
+        """Ratings as a list of numbers; empty where there is none."""
+        return ", ".join(map(str, self.ratings))
+
+
+def recent_generations(learning: LearningEngine, limit: int = 20) -> list[GenerationSummary]:
+    """Return the newest generations, newest first. Raises InvalidInputError for a limit below 1, StorageError."""
+    return [
+        GenerationSummary(
+            stored.generation_id,
+            stored.image_ids,
+            stored.created_at,
+            _start(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt),
+            tuple(rating.rating for rating in learning.ratings(stored.generation_id)),
+        )
+        for stored in learning.list_generations(limit)
+    ]
+
+
+def _start(prompt: str) -> str:
+    words = " ".join(prompt.split())
+    return words if len(words) <= PROMPT_CHARACTERS else words[: PROMPT_CHARACTERS - 1] + "…"
