@@ -54,7 +54,7 @@ def in_training(sigma: float) -> float:
 
 
 @pytest.mark.parametrize("row", SAMPLERS, ids=lambda row: row.name)
-def test_the_noise_levels_are_those_of_comfyui(row: Any) -> None:
+def test_make_scheduler_steps_through_sigmas_of_comfyui(row: Any) -> None:
     for scheduler in SCHEDULER_NAMES:
         for config in (SDXL, KARRAS_BY_ITS_AUTHOR):
             found = made(row.name, scheduler, 12, config)
@@ -72,7 +72,7 @@ def test_the_noise_levels_are_those_of_comfyui(row: Any) -> None:
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
-def test_every_row_steps_to_a_picture(sampler: str) -> None:
+def test_make_scheduler_samples_a_picture(sampler: str) -> None:
     import torch
 
     for config in (SDXL, ZSNR):
@@ -163,7 +163,7 @@ def dpmpp_2m(x: Any, sigmas: tuple[float, ...]) -> Any:
 
 @pytest.mark.parametrize("scheduler", ["normal", "karras", "beta", "sgm_uniform", "linear_quadratic"])
 @pytest.mark.parametrize("method", [euler, euler_ancestral, heun, dpm_2, dpmpp_2m], ids=lambda method: method.__name__)
-def test_a_run_comes_to_what_comfyuis_method_comes_to(method: Callable[..., Any], scheduler: str) -> None:
+def test_make_scheduler_agrees_with_method_of_comfyui(method: Callable[..., Any], scheduler: str) -> None:
     """The methods as k-diffusion has them (Karras et al. 2022, algorithm 2; Lu et al. 2022), in their own terms."""
     import torch
 
@@ -175,13 +175,13 @@ def test_a_run_comes_to_what_comfyuis_method_comes_to(method: Callable[..., Any]
     assert (found - wanted).abs().max() < 0.01 * SPREAD
 
 
-def test_unknown_names_are_refused() -> None:
+def test_make_scheduler_refuses_unknown_names() -> None:
     for sampler, scheduler in (("eular", "normal"), ("euler", "karas")):
         with pytest.raises(InvalidInputError, match=r"euler|karras"):
             made(sampler, scheduler, 4)
 
 
-def test_the_list_of_differences_is_true() -> None:
+def test_readme_lists_all_differences() -> None:
     text = (Path(package.__file__).parent / "README.md").read_text(encoding="utf-8")
     listed = [line for line in text.splitlines() if line.startswith("| `")]
     assert listed == [f"| `{row.name}` | {row.differs} |" for row in SAMPLERS if row.differs]

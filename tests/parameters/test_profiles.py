@@ -38,7 +38,7 @@ PHOTO, ANIME = ArtisticStyle.PHOTOREALISTIC, ArtisticStyle.ANIME
         (Family.SD15, None, Priority.SPEED, (10, 7.0, "dpmpp_2m", "karras", "ays_sd1")),
     ],
 )
-def test_rows(family, style, priority, expected):
+def test_find_profile(family, style, priority, expected):
     row = find_profile(family, style, priority)
     assert (row.steps, row.cfg, row.sampler, row.scheduler, row.schedule) == expected
 
@@ -46,7 +46,7 @@ def test_rows(family, style, priority, expected):
 @pytest.mark.parametrize(
     ("family", "priority", "style"), list(itertools.product(Family, Priority, (None, PHOTO, ANIME)))
 )
-def test_every_row_can_be_sampled_with(family, priority, style):
+def test_find_profile_is_known_to_comfyui(family, priority, style):
     row = find_profile(family, style, priority)
     assert row.sampler in SAMPLER_NAMES
     assert row.scheduler in SCHEDULER_NAMES
@@ -58,7 +58,7 @@ def test_every_row_can_be_sampled_with(family, priority, style):
 
 
 @pytest.mark.parametrize(("family", "priority"), sorted(itertools.product(set(Family) - DISTILLED, Priority)))
-def test_zero_terminal_snr_never_gets_a_schedule_made_for_another_range(family, priority):
+def test_find_profile_zsnr_gets_fitting_schedule(family, priority):
     row = find_profile(family, PHOTO, priority, zsnr=True)
     assert row.family is family
     assert row.scheduler in ZSNR_SCHEDULERS
@@ -68,32 +68,32 @@ def test_zero_terminal_snr_never_gets_a_schedule_made_for_another_range(family, 
     assert row.quality_tags == find_profile(family, PHOTO, priority).quality_tags
 
 
-def test_a_distilled_checkpoint_keeps_the_steps_it_was_made_for():
+def test_find_profile_keeps_steps_of_distilled_checkpoint():
     row = find_profile(Family.LIGHTNING, None, Priority.QUALITY, few_steps=8)
     assert (row.steps, row.cfg, row.fixed, row.step_range) == (8, 1.0, True, None)
 
 
-def test_pony_starts_with_its_score_tags():
+def test_find_profile_pony_score_tags_come_first():
     row = find_profile(Family.PONY)
     assert row.quality_tags == ("score_9", "score_8_up", "score_7_up")
     assert row.quality_front
 
 
-def test_align_your_steps_at_ten_is_the_published_table():
+def test_schedule_sigmas_at_ten_steps_is_published_table():
     assert schedule_sigmas("ays", 10) == pytest.approx(
         (14.615, 6.318, 3.768, 2.181, 1.341, 0.862, 0.555, 0.380, 0.233, 0.111, 0), abs=1e-3
     )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 12, 20, 37])
-def test_an_interpolated_schedule_falls_from_the_first_sigma_to_zero(steps):
+def test_schedule_sigmas_fall_to_zero(steps):
     sigmas = schedule_sigmas("ays", steps)
     assert len(sigmas) == steps + 1
     assert (sigmas[0], sigmas[-1]) == (pytest.approx(14.615, abs=1e-3), 0)
     assert all(one > other for one, other in itertools.pairwise(sigmas))
 
 
-def test_twenty_steps_lie_between_the_ten_log_linearly():
+def test_schedule_sigmas_interpolate_log_linearly():
     assert schedule_sigmas("ays", 20)[1] == pytest.approx((14.6146 * 6.31845) ** 0.5, abs=1e-3)
 
 
@@ -107,7 +107,7 @@ def user_table(tmp_path, **row):
     return path
 
 
-def test_a_users_table_comes_first_and_leaves_the_other_families(tmp_path):
+def test_family_table_user_replaces_one_family(tmp_path):
     path = user_table(tmp_path)
     assert find_profile(Family.PONY, table=path).steps == 33
     assert find_profile(Family.PONY, priority=Priority.QUALITY, table=path).steps == 33
@@ -116,24 +116,24 @@ def test_a_users_table_comes_first_and_leaves_the_other_families(tmp_path):
 
 
 @pytest.mark.parametrize(("key", "value"), [("steps", 0), ("steps", "many"), ("cfg", None), ("schedule", "magic")])
-def test_a_wrong_value_in_a_users_table_is_named(tmp_path, key, value):
+def test_family_table_names_wrong_value(tmp_path, key, value):
     with pytest.raises(InvalidInputError, match=rf"mine\.json: .*\.pony\.looks\.default\.BALANCED\.{key} must be"):
         find_profile(Family.PONY, table=user_table(tmp_path, **{key: value}))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"families": []}', '{"families": {"nope": {}}}'])
-def test_what_is_no_table_is_refused(tmp_path, text):
+def test_family_table_refuses_other_json(tmp_path, text):
     path = tmp_path / "mine.json"
     path.write_text(text)
     with pytest.raises(InvalidInputError, match=r"mine\.json"):
         find_profile(Family.SDXL, table=path)
 
 
-def test_a_table_that_is_not_there_changes_nothing(tmp_path):
+def test_family_table_without_users_file(tmp_path):
     assert find_profile(Family.SDXL, table=tmp_path / "none.json") == find_profile(Family.SDXL)
 
 
-def test_a_table_that_cannot_be_read_is_refused(tmp_path):
+def test_family_table_refuses_unreadable_file(tmp_path):
     with pytest.raises(InvalidInputError, match="cannot be read"):
         find_profile(Family.SDXL, table=tmp_path)
 
@@ -154,7 +154,7 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path):
         ({"looks": {"painting": {"BALANCED": ROW}}}, "looks.painting must be one of default, photo, "),
     ],
 )
-def test_what_is_wrong_in_a_users_entry_is_named(tmp_path, change, text):
+def test_family_table_names_wrong_entry(tmp_path, change, text):
     path = user_table(tmp_path)
     table = json.loads(path.read_text())
     table["families"]["pony"] |= change
@@ -176,11 +176,11 @@ def test_what_is_wrong_in_a_users_entry_is_named(tmp_path, change, text):
         ),
     ],
 )
-def test_what_is_known_of_a_distilled_model_decides_its_row(finding, expected):
+def test_profile_for_distilled_model(finding, expected):
     row = profile_for(finding)
     assert (row.steps, row.cfg, row.native, row.quality_tags) == expected
     assert row.fixed
 
 
-def test_no_distilled_row_breaks_zero_terminal_snr():
+def test_profile_for_distilled_zsnr_gets_fitting_scheduler():
     assert profile_for(found(Family.TURBO, variant="merge", zsnr=True)).scheduler in ZSNR_SCHEDULERS

@@ -37,25 +37,25 @@ def test_choose_size(content, aspect, native, size):
 
 
 @pytest.mark.parametrize("aspect", ["", "0:1", "1:0", "5:1", "1:5", "widescreen", "16:9:1", "-1:1", None, 1.5])
-def test_a_wrong_aspect_is_refused(aspect):
+def test_choose_size_refuses_wrong_aspect(aspect):
     with pytest.raises(InvalidInputError, match="aspect"):
         choose_size(ContentType.FOOD, aspect)
 
 
-def test_every_bucket_has_its_mirror():
+def test_buckets_have_mirrors():
     assert len(SDXL_BUCKETS) == 41
     assert {(height, width) for width, height in SDXL_BUCKETS} == set(SDXL_BUCKETS)
 
 
 @pytest.mark.parametrize("native", NATIVE_SIDES)
-def test_buckets_have_the_native_area_and_fit_the_latent(native):
+def test_buckets_have_native_area_and_fit_latent(native):
     for width, height in buckets(native):
         assert 0.78 < width * height / NATIVE_SIDES[native] ** 2 < 1.01
         assert width % 16 == height % 16 == 0
 
 
 @given(st.sampled_from([size for native in NATIVE_SIDES for size in buckets(native)]))
-def test_smaller_sizes_keep_aspect_and_most_of_the_area(size):
+def test_smaller_sizes_keep_aspect_and_area(size):
     width, height = size
     found = smaller_sizes(width, height)
     areas = [w * h for w, h in found]
@@ -66,6 +66,6 @@ def test_smaller_sizes_keep_aspect_and_most_of_the_area(size):
         assert w % 32 == h % 32 == 0
 
 
-def test_smaller_than_square():
+def test_smaller_sizes_of_square():
     assert smaller_sizes(1024, 1024)[0] == (992, 1024) or smaller_sizes(1024, 1024)[0] == (1024, 992)
     assert (928, 928) in smaller_sizes(1024, 1024)

@@ -35,11 +35,11 @@ def strings(node: ast.AST) -> set[str]:
     return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
 
 
-def test_rows_are_the_samplers_of_comfyui(core: dict[str, ast.expr]) -> None:
+def test_samplers_are_those_of_comfyui(core: dict[str, ast.expr]) -> None:
     assert set(SAMPLER_NAMES) == strings(core["KSAMPLER_NAMES"]) | strings(core["SAMPLER_NAMES"])
 
 
-def test_rows_are_the_schedulers_of_comfyui(core: dict[str, ast.expr]) -> None:
+def test_schedulers_are_those_of_comfyui(core: dict[str, ast.expr]) -> None:
     handlers = core["SCHEDULER_HANDLERS"]
     assert isinstance(handlers, ast.Dict)
     assert set(SCHEDULER_NAMES) == {name for key in handlers.keys if key for name in strings(key)}
@@ -50,7 +50,7 @@ def test_drops_penultimate_is_that_of_comfyui(core: dict[str, ast.expr]) -> None
     assert dropping == strings(core["DISCARD_PENULTIMATE_SIGMA_SAMPLERS"])
 
 
-def test_samplers_with_a_noise_source_in_comfyui_depend_on_the_batch(comfyui: Path) -> None:
+def test_batch_dependent_is_noise_source_of_comfyui(comfyui: Path) -> None:
     tree = ast.parse((comfyui / "comfy" / "k_diffusion" / "sampling.py").read_text(encoding="utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     noisy = {node.name for node in functions if "noise_sampler" in {argument.arg for argument in node.args.args}}
@@ -59,13 +59,13 @@ def test_samplers_with_a_noise_source_in_comfyui_depend_on_the_batch(comfyui: Pa
     assert {sampler.name for sampler in SAMPLERS if sampler.batch_dependent} == expected
 
 
-def test_cfg_pp_samplers_are_those_named_so() -> None:
+def test_cfg_pp_is_in_name() -> None:
     assert all(sampler.cfg_pp == sampler.name.endswith("_cfg_pp") for sampler in SAMPLERS)
 
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 @pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
-def test_names_survive_the_way_to_a1111_and_back(sampler: str, scheduler: str) -> None:
+def test_from_a1111_inverts_a1111_name(sampler: str, scheduler: str) -> None:
     assert from_a1111(*a1111_name(sampler, scheduler)) == (sampler, scheduler)
 
 
@@ -84,11 +84,11 @@ def test_names_survive_the_way_to_a1111_and_back(sampler: str, scheduler: str) -
         ("dpmpp_2m", "karras", ("dpmpp_2m", "karras")),
     ],
 )
-def test_names_as_people_have_them(name: str, schedule: str | None, expected: tuple[str, str]) -> None:
+def test_from_a1111_takes_common_spellings(name: str, schedule: str | None, expected: tuple[str, str]) -> None:
     assert from_a1111(name, schedule) == expected
 
 
-def test_a1111_writes_sampler_and_schedule_apart() -> None:
+def test_a1111_name_separates_schedule_type() -> None:
     assert a1111_name("dpmpp_2m", "karras") == ("DPM++ 2M", "Karras")
 
 
@@ -102,7 +102,7 @@ def test_a1111_writes_sampler_and_schedule_apart() -> None:
         (lambda: evaluations("???", 20), "euler"),
     ],
 )
-def test_unknown_names_are_refused_with_what_comes_close(call: object, hint: str) -> None:
+def test_unknown_name_suggests_close_ones(call: object, hint: str) -> None:
     with pytest.raises(InvalidInputError, match=hint):
         call()  # type: ignore[operator]
 
