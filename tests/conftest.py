@@ -67,9 +67,8 @@ def client(server: Server) -> Client:
 def running(server: Server) -> Iterator[Server]:
     """Start a server over a folder with LoRAs; stop it at the end."""
     loras.make(server.base / "models" / "loras")
-    server.start()
-    yield server
-    server.stop()
+    with server.running():
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -27,15 +27,9 @@ def serving(probe: Path | str = PROBE, pack: bool = True) -> Iterator[Server]:
         installation = locate.installation(locate.checkout())
     except locate.Unavailable as reason:
         sys.exit(f"{Path(sys.argv[0]).stem}: {reason}")
-    with tempfile.TemporaryDirectory() as folder:
-        if isinstance(probe, str):
-            source, probe = probe, Path(folder) / "probe"
-            probe.mkdir()
-            (probe / "__init__.py").write_text(source, encoding="utf-8")
-        packs = {"intelligent-generation": locate.PACK} if pack else {}
-        server = Server(Path(folder) / "server", installation, {**packs, "probe": probe})
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
+    packs: dict[str, Path | str] = {"intelligent-generation": locate.PACK} if pack else {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder) / "server", installation, {**packs, "probe": probe}).running() as server,
+    ):
+        yield server

@@ -7,7 +7,8 @@ import socket
 import subprocess
 import time
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import checkpoint
@@ -22,7 +23,8 @@ class Server:
     """ComfyUI process over a base directory of its own. `start` after `stop` continues with the same files.
 
     base: folder that gets models/, custom_nodes/, input/, output/ and user/; `server.log` lies in it.
-    packs: name under custom_nodes → folder, linked there. None: this pack as `intelligent-generation`.
+    packs: name under custom_nodes → folder to link there, or source to write there. None: this pack as
+        `intelligent-generation`.
     arguments: further arguments for main.py.
     environment: variables set for the process.
     """
@@ -31,7 +33,7 @@ class Server:
         self,
         base: Path,
         installation: Installation,
-        packs: Mapping[str, Path] | None = None,
+        packs: Mapping[str, Path | str] | None = None,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -42,8 +44,13 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         for name in FOLDERS:
             (base / name).mkdir(parents=True, exist_ok=True)
-        for name, folder in ({"intelligent-generation": PACK} if packs is None else packs).items():
-            (base / "custom_nodes" / name).symlink_to(folder, target_is_directory=True)
+        for name, pack in ({"intelligent-generation": PACK} if packs is None else packs).items():
+            place = base / "custom_nodes" / name
+            if isinstance(pack, str):
+                place.mkdir()
+                (place / "__init__.py").write_text(pack, encoding="utf-8")
+            else:
+                place.symlink_to(pack, target_is_directory=True)
         (base / "models.yaml").write_text(f"tests:\n    checkpoints: {checkpoint.ensure().parent}\n")
 
     def start(self, timeout: float = 120) -> None:
@@ -75,6 +82,15 @@ class Server:
                 self.stop()
                 raise RuntimeError(f"ComfyUI did not start:\n{self.log()[-3000:]}")
             time.sleep(0.1)
+
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        """Start the process; stop it at the end."""
+        self.start()
+        try:
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """End the process, if it runs."""

@@ -38,18 +38,11 @@ def comfy_entrypoint():
 """
 
 
-def modules(base: Path, installation: Installation, packs: dict[str, Path]) -> set[str]:
-    probe = base / "probe"
-    probe.mkdir(parents=True)
-    (probe / "__init__.py").write_text(PROBE)
-    server = Server(base / "server", installation, {"probe": probe, **packs})
-    server.start()
-    try:
+def modules(base: Path, installation: Installation, packs: dict[str, Path | str]) -> set[str]:
+    with Server(base, installation, {"probe": PROBE, **packs}).running() as server:
         run = server.client.run({"1": {"class_type": "Modules", "inputs": {}}})
         assert "IMPORT FAILED" not in server.log()
         return set(run.outputs["1"]["modules"])
-    finally:
-        server.stop()
 
 
 def test_start_imports_nothing_heavy(installation: Installation, tmp_path: Path) -> None:
