@@ -22,6 +22,7 @@ from ..models.merging import EMPTY, merge
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_number, clean_text, dicts, parse_json, plain_text
 from .sidecars import read_sidecars
+from .walk import PICKLED_SUFFIXES, FoundFile, encodable
 
 DESCRIBE_VERSION = 3
 """Counted up whenever `describe` finds out more than before; files that an older one read are read again."""
@@ -43,6 +44,22 @@ _FOLDER = re.compile(r"^\d+_(.+)$")
 _DULL = re.compile(
     r"^(?:\d+|imgs?|images?|data(?:set)?|train(?:ing)?|lora|style|pics?|photos?|\d?(?:girl|boy)s?|woman|man)$"
 )
+
+
+def describe_file(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetadata:
+    """Return the record of a file that a walk found; a file that cannot be used gets its `problem` named.
+
+    Args:
+        facts: a hub's facts about it.
+    """
+    path = Path(file.path)
+    if path.suffix.lower() in PICKLED_SUFFIXES:
+        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
+        return _unusable(file, path, reason)
+    if encodable(file.path) != file.path:
+        return _unusable(file, path, "its name is not valid UTF-8; rename it")
+    sidecars = {suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()}
+    return describe(path, file.model_id, file.kind, sidecars, facts)
 
 
 def describe(
@@ -118,6 +135,17 @@ def describe(
         metadata=_kept(header),
         findings=findings,
         **fields,
+    )
+
+
+def _unusable(file: FoundFile, path: Path, reason: str) -> ModelMetadata:
+    return ModelMetadata(
+        model_id=file.model_id,
+        name=encodable(path.stem),
+        kind=file.kind,
+        local_path=encodable(file.path),
+        size_bytes=file.stamp[0],
+        problem=f"{encodable(path.name)}: {reason}",
     )
 
 

@@ -17,11 +17,11 @@ COLUMNS = tuple(field.name for field in fields(ModelSummary) if field.name in FI
 """Fields that have a column of their own."""
 
 SUMMARY_COLUMNS = (*COLUMNS, "mark")
-"""Those of a `ModelSummary`, in its order."""
+"""Columns of a `ModelSummary`, in its order."""
 
 _EMPTY = ModelMetadata(model_id="", name="")
 
-_BUILD: dict[str, Callable[[Any], Any]] = {
+_FROM_JSON: dict[str, Callable[[Any], Any]] = {
     "kind": ModelKind,
     "architecture": Architecture,
     "family": Family,
@@ -32,35 +32,37 @@ _BUILD: dict[str, Callable[[Any], Any]] = {
     "findings": lambda items: {name: Finding(**item) for name, item in items.items()},
     "previous_ids": tuple,
 }
-"""Field → what makes its value of JSON; every other field is JSON itself."""
-
-
-def dump(record: ModelMetadata) -> str:
-    """`record` as JSON, without the fields that say nothing."""
-    values = {name: value for name in FIELDS if (value := getattr(record, name)) != getattr(_EMPTY, name)}
-    return json.dumps(values, default=vars, ensure_ascii=False)
-
-
-def revive(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a record from their JSON values, which this package wrote; names that it does not know are left out."""
-    return {
-        name: _BUILD[name](value) if name in _BUILD else value for name, value in values.items() if name in _FIELD_SET
-    }
+"""Field → function from its JSON to its value; the other fields are JSON themselves."""
 
 
 _FIELD_SET = frozenset(FIELDS)
 
 
+def dump(record: ModelMetadata) -> str:
+    """Return `record` as JSON, without empty fields."""
+    values = {name: value for name in FIELDS if (value := getattr(record, name)) != getattr(_EMPTY, name)}
+    return json.dumps(values, default=vars, ensure_ascii=False)
+
+
+def fields_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a record from JSON values that this package wrote; unknown names are left out."""
+    return {
+        name: _FROM_JSON[name](value) if name in _FROM_JSON else value
+        for name, value in values.items()
+        if name in _FIELD_SET
+    }
+
+
 def load(text: str) -> ModelMetadata:
-    """The record that `dump` (or, in older databases, `to_json`) wrote."""
-    return ModelMetadata(**revive(json.loads(text)))
+    """Return the record that `dump` (or, in older databases, `to_json`) wrote."""
+    return ModelMetadata(**fields_from_json(json.loads(text)))
 
 
-class Row(NamedTuple):
-    """A record as text, ready for the database and for the way between processes.
+class ModelRow(NamedTuple):
+    """A record as text, for the database and for pipes between processes.
 
-    Hardly anything in it is a container: what a scan holds of thousands of files must not wake Python's garbage
-    collector, whose full collection stops every thread of the program that scans.
+    Strings rather than containers: a scan holds thousands of rows, and a full run of Python's garbage collector over
+    many containers would stop every thread.
     """
 
     columns: tuple[str | None, ...]
@@ -69,7 +71,7 @@ class Row(NamedTuple):
     """`dump` of the record."""
     tags: str
     words: str
-    """What a search for tags and for words looks at."""
+    """Text that searches for words look into, as `tags` for tags."""
 
     @property
     def problem(self) -> str | None:
@@ -85,8 +87,8 @@ class Row(NamedTuple):
 _PROBLEM, _LOCAL_PATH = COLUMNS.index("problem"), COLUMNS.index("local_path")
 
 
-def row_of(record: ModelMetadata) -> Row:
-    """The row of a record."""
+def row_of(record: ModelMetadata) -> ModelRow:
+    """Return the row of a record."""
     path = record.model_id.partition(":")[2]
     words = (
         path,
@@ -98,7 +100,7 @@ def row_of(record: ModelMetadata) -> Row:
         *record.tags,
         record.description[:2000],
     )
-    return Row(
+    return ModelRow(
         tuple(getattr(record, name) for name in COLUMNS),
         dump(record),
         f"|{'|'.join(record.tags)}|".casefold(),
@@ -107,7 +109,7 @@ def row_of(record: ModelMetadata) -> Row:
 
 
 def summary_of(row: Iterable[Any]) -> ModelSummary:
-    """The summary in a row of `SUMMARY_COLUMNS`."""
+    """Return the summary in a row of `SUMMARY_COLUMNS`."""
     model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, *others = row
     return ModelSummary(
         model_id,
@@ -124,5 +126,5 @@ def summary_of(row: Iterable[Any]) -> ModelSummary:
 
 
 def from_summary(summary: ModelSummary) -> ModelMetadata:
-    """The record that has the fields of `summary` and no others."""
+    """Return the record that has the fields of `summary` and no others."""
     return ModelMetadata(**{name: getattr(summary, name) for name in COLUMNS})

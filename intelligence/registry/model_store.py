@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..database import Database
 from ..models.metadata import ModelMetadata, ModelSummary
 from .describe import DESCRIBE_VERSION
-from .model_rows import COLUMNS, SUMMARY_COLUMNS, Row, dump, load, revive, row_of, summary_of
+from .model_rows import COLUMNS, SUMMARY_COLUMNS, ModelRow, dump, fields_from_json, load, row_of, summary_of
 from .schema import MIGRATIONS
 from .walk import Stamp
 
@@ -29,7 +29,7 @@ _ASCII_WORD = re.compile(r"[0-9a-z]+")
 
 
 class KnownFile(NamedTuple):
-    """What a row remembers of the file that it was read from."""
+    """The file that a row was read from, as it was then."""
 
     root: str | None
     stamp: Stamp
@@ -43,7 +43,7 @@ class ScannedFile(NamedTuple):
     """A file that a scan has read."""
 
     model_id: str
-    row: Row
+    row: ModelRow
     root: str | None
     """None: outside all scanned folders."""
     stamp: Stamp
@@ -52,7 +52,7 @@ class ScannedFile(NamedTuple):
 
 
 class UnhashedFile(NamedTuple):
-    """A usable file whose SHA-256 nobody has told or computed."""
+    """A usable file without a known SHA-256."""
 
     model_id: str
     kind: str
@@ -62,7 +62,7 @@ class UnhashedFile(NamedTuple):
 
 
 class FileHash(NamedTuple):
-    """What hashing a file gave, and the file's size and time then."""
+    """The hashes of a file, with its size and time of change then."""
 
     model_id: str
     size: int
@@ -95,41 +95,41 @@ class ModelStore:
         self._database.close()
 
     def revision(self) -> int:
-        """The number of finished changes so far."""
+        """Return the number of changes so far."""
         return int(self._rows("SELECT revision FROM state")[0][0])
 
     def summaries(self) -> tuple[int, list[ModelSummary]]:
-        """The revision and every present model, sorted by name."""
+        """Return the revision and every present model, sorted by name."""
         with self._database.read(create=True) as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
             sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM models WHERE present = 1 ORDER BY {SORTS['name']}"
             return revision, [summary_of(row) for row in db.execute(sql)]
 
     def get(self, model_id: str) -> ModelMetadata | None:
-        """The model, present or not."""
+        """Return the model, present or not."""
         return self.get_all([model_id]).get(model_id)
 
     def get_all(self, model_ids: Sequence[str]) -> dict[str, ModelMetadata]:
-        """The models of these ids, present or not; unknown ids are left out."""
+        """Return id → model, present or not; unknown ids are left out."""
         sql = """SELECT model_id, record FROM details JOIN models USING (id)
                  WHERE model_id IN (SELECT value FROM json_each(?))"""
         return {model_id: load(record) for model_id, record in self._rows(sql, json.dumps(model_ids))}
 
     def moved_to(self, previous_id: str) -> str | None:
-        """The id of the model that once had this one."""
+        """Return the id of the model that once had this one."""
         rows = self._rows("SELECT model_id FROM moves WHERE previous_id = ?", previous_id)
         return rows[0][0] if rows else None
 
     def moves(self) -> dict[str, str]:
-        """Earlier id → present id, of every model that was moved or renamed."""
+        """Return earlier id → present id of every model that was moved or renamed."""
         return dict(self._rows("SELECT previous_id, model_id FROM moves"))
 
     def search(
         self, words: Sequence[str], filters: Sequence[tuple[str, str]], tags: Sequence[str], sort: str, limit: int
     ) -> list[ModelMetadata]:
-        """Present, usable models with these (column, value) and tags, whose text holds every word.
+        """Return the present, usable models with these (column, value) and tags, whose text holds every word.
 
-        Letters and digits have to begin a word of the text; whatever else is typed may stand anywhere in it.
+        Letters and digits must begin a word of the text; other characters may stand anywhere in it.
         `base` matches the base model's name, the architecture or the family.
         """
         where, values = ["present = 1", "problem IS NULL"], []
@@ -157,7 +157,7 @@ class ModelStore:
         return [load(text) for (text,) in self._rows(sql, *values, limit)]
 
     def known_files(self) -> dict[str, KnownFile]:
-        """Every row's file, by model id."""
+        """Return model id → its file, present or not."""
         sql = """SELECT model_id, root, size, mtime_ns, sidecars, present, local_path, problem, described_by
                  FROM models"""
         return {
@@ -166,12 +166,12 @@ class ModelStore:
         }
 
     def counts(self) -> list[tuple[str, bool, bool, int]]:
-        """(kind, present, usable, number of models)."""
+        """Return tuples (kind, present, usable, number of models)."""
         sql = "SELECT kind, present, problem IS NULL AS usable, count(*) FROM models GROUP BY kind, present, usable"
         return [(kind, bool(present), bool(usable), number) for kind, present, usable, number in self._rows(sql)]
 
     def problems(self) -> dict[str, str]:
-        """Path → why the file there cannot be used."""
+        """Return path → why the file there cannot be used."""
         return dict(
             self._rows("SELECT local_path, problem FROM models WHERE present = 1 AND problem IS NOT NULL ORDER BY id")
         )
@@ -183,7 +183,7 @@ class ModelStore:
             _bump(db)
 
     def edit(self, record: ModelMetadata, edits: dict[str, Any]) -> None:
-        """Replace `record` and remember `edits`, which later scans of the file keep."""
+        """Replace `record` and store `edits`, which later scans of the file keep."""
         with self._database.transaction() as db:
             row = _upsert(db, row_of(record))
             (old,) = db.execute("SELECT edits FROM details WHERE id = ?", (row,)).fetchone()
@@ -192,7 +192,7 @@ class ModelStore:
             _bump(db)
 
     def delete(self, model_id: str) -> bool:
-        """Forget one model. False: there was none."""
+        """Delete one model. Return False where there is none."""
         with self._database.transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
@@ -201,7 +201,7 @@ class ModelStore:
         return found
 
     def apply_scan(self, read: Sequence[ScannedFile], back: Iterable[str] = (), gone: Iterable[str] = ()) -> None:
-        """What a scan found, in one transaction.
+        """Store the result of a scan, in one transaction.
 
         Args:
             read: files that were read.
@@ -220,16 +220,16 @@ class ModelStore:
             _bump(db)
 
     def unhashed(self) -> list[UnhashedFile]:
-        """Present files that are to be hashed, the small ones first."""
+        """Return the present files without a known hash, the small ones first."""
         sql = f"SELECT model_id, kind, local_path, size, mtime_ns FROM models WHERE {_UNHASHED} ORDER BY size, model_id"
         return [UnhashedFile(*row) for row in self._rows(sql)]
 
     def count_unhashed(self) -> int:
-        """How many files `unhashed` names."""
+        """Return the number of files without a known hash."""
         return int(self._rows(f"SELECT count(*) FROM models WHERE {_UNHASHED}")[0][0])
 
     def put_hash(self, found: FileHash) -> None:
-        """Remember what hashing a file gave, unless another file has taken its place since. No choice hangs on it."""
+        """Store the hashes of a file, unless it has changed since. The revision stays: no choice depends on hashes."""
         with self._database.transaction() as db:
             row = db.execute(
                 """SELECT id, record FROM models JOIN details USING (id)
@@ -242,25 +242,25 @@ class ModelStore:
                 db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
                 db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (found.sha256, row[0]))
 
-    def hub_partials(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
-        """Path → what a hub said of the file there, for those of `sizes` (path → bytes) that are as large as then."""
+    def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
+        """Return path → a hub's facts about the file there, where it has the size in `sizes`."""
         sql = """SELECT local_path, size, partial FROM downloads
                  WHERE local_path IN (SELECT value FROM json_each(?))"""
         rows = self._rows(sql, json.dumps(list(sizes)))
         return {path: load(partial) for path, size, partial in rows if sizes[path] == size}
 
-    def put_download(self, row: DownloadedFile, partial: ModelMetadata) -> None:
-        """Remember that a file came from a hub; what was once downloaded stays the registry's own."""
+    def put_download(self, row: DownloadedFile, facts: ModelMetadata) -> None:
+        """Store that a file came from a hub; a file that was downloaded once stays owned."""
         with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial) VALUES (?, ?, ?, ?, ?, ?)
                    ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
                    used_at = excluded.used_at, owned = max(owned, excluded.owned), partial = excluded.partial""",
-                (row.local_path, row.size, row.mtime_ns, row.used_at, row.owned, partial.to_json()),
+                (row.local_path, row.size, row.mtime_ns, row.used_at, row.owned, facts.to_json()),
             )
 
     def put_facts(self, record: ModelMetadata, facts: ModelMetadata) -> None:
-        """Store a record to which a hub's `facts` were added, and these themselves, for when its file is read again."""
+        """Store a record to which a hub's `facts` were added, and the facts, for when its file is read again."""
         with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
@@ -272,28 +272,28 @@ class ModelStore:
             _bump(db)
 
     def unknown_hashes(self, since: float) -> set[str]:
-        """Hashes that the hub did not know when it was asked, at `since` or later."""
+        """Return the hashes that the hub did not know when asked at `since` or later."""
         return {text for (text,) in self._rows("SELECT hash FROM unknown_hashes WHERE asked_at >= ?", since)}
 
     def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
-        """Remember that the hub does not know these."""
+        """Store that the hub does not know these hashes."""
         with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
     def downloads(self) -> list[DownloadedFile]:
-        """Files from hubs, the most recently used first."""
+        """Return the files from hubs, the most recently used first."""
         sql = "SELECT local_path, size, mtime_ns, used_at, owned FROM downloads ORDER BY used_at DESC, local_path"
         return [
             DownloadedFile(path, size, mtime, used, bool(owned)) for path, size, mtime, used, owned in self._rows(sql)
         ]
 
     def touch_download(self, local_path: str, used_at: float) -> None:
-        """Note that a downloaded file was used."""
+        """Store when a downloaded file was used."""
         with self._database.transaction() as db:
             db.execute("UPDATE downloads SET used_at = ? WHERE local_path = ?", (used_at, local_path))
 
     def forget_download(self, local_path: str) -> None:
-        """A downloaded file was freed: its models are absent from now on."""
+        """Store that a downloaded file was removed, and its models are absent."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM downloads WHERE local_path = ?", (local_path,))
             db.execute("UPDATE models SET present = 0 WHERE local_path = ?", (local_path,))
@@ -313,7 +313,7 @@ def _like(text: str) -> str:
 
 
 def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
-    """Give the row of a moved file its new id; the old one is remembered, in the row's edits too."""
+    """Give the row of a moved file its new id, and store the old one, in the row's edits too."""
     new, old = file.model_id, file.moved_from
     row, text, path = db.execute(
         "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ?", (old,)
@@ -331,8 +331,8 @@ def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
     )
 
 
-def _with_history(db: sqlite3.Connection, file: ScannedFile) -> Row:
-    """The row of a file that was read, with the hashes computed for it and what the user changed by hand."""
+def _with_history(db: sqlite3.Connection, file: ScannedFile) -> ModelRow:
+    """Return the row of a file that was read, with its computed hashes and the user's changes."""
     row = db.execute(
         """SELECT edits, hashes.size, hashes.mtime_ns, hashes.sha256, hashes.autov3 FROM models JOIN details USING (id)
            LEFT JOIN hashes USING (id) WHERE model_id = ?""",
@@ -344,15 +344,15 @@ def _with_history(db: sqlite3.Connection, file: ScannedFile) -> Row:
     record = load(file.row.record)
     if (size, mtime) == file.stamp[:2]:
         record = _hashed(record, sha256, autov3)
-    return row_of(replace(record, **revive(json.loads(edits))))
+    return row_of(replace(record, **fields_from_json(json.loads(edits))))
 
 
 def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMetadata:
     return replace(record, sha256=sha256, autov2=sha256[:10], autov3=autov3 or record.autov3)
 
 
-def _upsert(db: sqlite3.Connection, record: Row, file: ScannedFile | None = None) -> int:
-    """The row's number. Without a file (a record that the user gave) what is known of the file stays as it was."""
+def _upsert(db: sqlite3.Connection, record: ModelRow, file: ScannedFile | None = None) -> int:
+    """Store a row and return its number. Without `file` (the user's own record) the columns of the file stay."""
     row: dict[str, Any] = {
         **dict(zip(COLUMNS, record.columns, strict=True)),
         "present": True,

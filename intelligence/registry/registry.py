@@ -1,15 +1,14 @@
-"""The registry: which models exist on this machine and what is known of them."""
+"""The models on this machine, and the facts known about them."""
 
 from __future__ import annotations
 
-import difflib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..config import data_folder, is_number, require
 from ..errors import InvalidInputError, ModelNotFoundError
@@ -21,6 +20,7 @@ from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..records import Record
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
+from .lookup import Listing
 from .model_rows import from_summary
 from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
@@ -34,15 +34,15 @@ Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class RegistryStatus(Record):
-    """How much the registry knows."""
+    """Numbers of models in the registry, and the progress of its scan."""
 
     counts: dict[str, int] = field(default_factory=dict)
     """Model kind → present, usable models."""
     with_problems: int = 0
     absent: int = 0
-    """Known, but no longer there."""
+    """Models whose files are no longer there."""
     unhashed: int = 0
-    """Files whose SHA-256 is not known yet."""
+    """Files without a known SHA-256."""
     scanning: bool = False
     done: int = 0
     """Files that the running scan has read."""
@@ -51,13 +51,6 @@ class RegistryStatus(Record):
     errors: dict[str, str] = field(default_factory=dict)
     """Path → why it was skipped or cannot be used."""
     revision: int = 0
-
-
-class _Listing(NamedTuple):
-    revision: int
-    models: list[ModelSummary]
-    by_key: dict[str, ModelSummary]
-    """Filled on first use; see `_index`."""
 
 
 class ModelRegistry:
@@ -72,7 +65,7 @@ class ModelRegistry:
 
     def __init__(self, db_path: str | Path | None = None) -> None:
         self._store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
-        self._listed: _Listing | None = None
+        self._listed: Listing | None = None
         self._busy = threading.Lock()
         self._scans = 0
         self._scanning = (0, 0)
@@ -80,12 +73,12 @@ class ModelRegistry:
 
     @property
     def revision(self) -> int:
-        """Counts up with every finished scan that changed something, and with every other change of the registry."""
+        """A number that grows with every change of the registry."""
         return self._store.revision()
 
     @property
     def folder(self) -> Path:
-        """Where the database lies; what later stages keep of these models between runs lies beside it."""
+        """The folder of the database, where later stages keep their indexes of these models too."""
         return self._store.path.parent
 
     def close(self) -> None:
@@ -99,11 +92,11 @@ class ModelRegistry:
         return metadata
 
     def add_facts(self, model: ModelMetadata, facts: ModelMetadata) -> None:
-        """Store `model`, to which a hub's `facts` were added; they are added again whenever its file is read anew."""
+        """Store `model`, to which a hub's `facts` were added; they are added again whenever its file is read again."""
         self._store.put_facts(model, replace(facts, source=model.source))
 
     def unknown_hashes(self, since: float) -> set[str]:
-        """Hashes that a hub was asked about, at `since` (seconds since 1970) or later, and did not know."""
+        """Return the hashes that a hub did not know when asked at `since` (seconds since 1970) or later."""
         return self._store.unknown_hashes(since)
 
     def remember_unknown(self, hashes: Iterable[str], asked_at: float) -> None:
@@ -111,7 +104,7 @@ class ModelRegistry:
         self._store.put_unknown_hashes(hashes, asked_at)
 
     def get_model(self, name: str) -> ModelMetadata:
-        """The present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
+        """Return the present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
 
         Upper and lower case count unless nothing matches exactly; of several with one name the first LoRA counts.
 
@@ -119,15 +112,11 @@ class ModelRegistry:
             ModelNotFoundError: there is none; the message names similar ones.
         """
         listing = self._listing()
-        if not listing.by_key:
-            listing.by_key.update(_index(listing.models))
-        index = listing.by_key
         key = name.replace("\\", "/")
-        found = index.get(key) or index.get(key.casefold()) or index.get(self._store.moved_to(key) or "")
+        found = listing.find(key) or listing.find(self._store.moved_to(key) or "")
         model = self._store.get(found.model_id) if found else None
         if model is None:
-            close = difflib.get_close_matches(key.casefold(), [other for other in index if ":" not in other], 10, 0.6)
-            names = list(dict.fromkeys(index[other].name for other in close))[:3]
+            names = listing.similar_names(key)
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
         if model.source in HUB_SOURCES:
@@ -135,7 +124,7 @@ class ModelRegistry:
         return model
 
     def moves(self) -> dict[str, str]:
-        """Earlier id → present id, of every model that was moved or renamed."""
+        """Return earlier id → present id of every model that was moved or renamed."""
         return self._store.moves()
 
     def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
@@ -162,14 +151,17 @@ class ModelRegistry:
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
 
     def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
-        """The present models, sorted by name; those that cannot be used only `with_problems`.
+        """Return the present models, sorted by name; those that cannot be used only `with_problems`.
 
         Every record is read whole; `summaries` lists a large library faster.
         """
         return list(self.read_models(self.summaries(kind, with_problems=with_problems)))
 
     def summaries(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelSummary]:
-        """`list_models`, with the fields that choices are filtered by; `read_models` gives the others."""
+        """Return the models of `list_models`, with the fields that choices are filtered by.
+
+        `read_models` gives the others.
+        """
         return [
             model
             for model in self._listing().models
@@ -177,7 +169,7 @@ class ModelRegistry:
         ]
 
     def read_models(self, models: Iterable[ModelSummary]) -> Iterator[ModelMetadata]:
-        """The whole record of each of these, in their order; of one that was deleted since, what its summary says."""
+        """Yield the whole record of each of these, in their order; of a deleted one, the fields of its summary."""
         pending = iter(models)
         while batch := list(islice(pending, READ_BATCH)):
             found = self._store.get_all([model.model_id for model in batch])
@@ -194,7 +186,7 @@ class ModelRegistry:
         sort: str = "name",
         limit: int = 50,
     ) -> list[ModelMetadata]:
-        """Usable models whose names, trigger words, tags or description hold every word of `text`.
+        """Return the usable models whose names, trigger words, tags or description hold every word of `text`.
 
         Args:
             base_model: a base model's name, an architecture (`sdxl`) or a family (`pony`), in any case.
@@ -218,7 +210,7 @@ class ModelRegistry:
         on_progress: Callable[[int, int], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> ScanReport:
-        """Find what is new, changed, moved or gone under `folders`, and read only that; it is listed while this runs.
+        """Find new, changed, moved and removed files under `folders`; files are listed as soon as they are read.
 
         A file that is gone from one path and there at another, with equal size, header entries and hash (or, where no
         hash is known, time of change) keeps its history: changes made by hand, its hash, and its old id as an alias.
@@ -227,7 +219,7 @@ class ModelRegistry:
             folders: model kind → its folders; a plain sequence means LoRA folders. Other folders' models stay as
                 they are.
             on_progress: called with (files read, files to read).
-            cancelled: asked between files; True stops, and what was read until then is kept.
+            cancelled: called between files; True stops the scan, which keeps the files read until then.
 
         Raises:
             InvalidInputError: no sequence of folders, or an unknown model kind.
@@ -252,7 +244,7 @@ class ModelRegistry:
         return report
 
     def status(self) -> RegistryStatus:
-        """How much is known, and how far a scan in this process has come; cheap enough to be asked every second."""
+        """Return the numbers of models, and the progress of a scan in this process; quick enough for every second."""
         counts = dict.fromkeys(map(str, ModelKind), 0)
         with_problems = absent = 0
         for kind, present, usable, number in self._store.counts():
@@ -280,14 +272,14 @@ class ModelRegistry:
         max_bytes_per_second: float | None = None,
         kinds: Collection[ModelKind] | None = None,
     ) -> HashReport:
-        """Compute SHA-256, AutoV2 and AutoV3 of the files whose hash no sidecar or hub has told, small files first.
+        """Compute SHA-256, AutoV2 and AutoV3 of the files without a known hash, small files first.
 
-        Each file is stored as soon as it is done, so that the next call goes on where this one was stopped.
+        Each file is stored as soon as it is done, so that the next call resumes where this one was stopped.
 
         Args:
             on_progress: called with (files done, files to do).
-            cancelled: asked before every megabyte; True stops, and while it does not answer nothing is read.
-            max_bytes_per_second: how fast files are read at most; None: as fast as the disk gives them.
+            cancelled: called before every megabyte; True stops. It may wait to pause the reading.
+            max_bytes_per_second: None: as fast as the disk.
             kinds: only these; None: all.
         """
         require(
@@ -297,10 +289,10 @@ class ModelRegistry:
         return hash_models(self._store, kinds, on_progress, cancelled, max_bytes_per_second)
 
     def verify(self, name: str | None = None) -> dict[str, str]:
-        """Read the file `name` (None: every present one) again, whole, and compare it with what is on record.
+        """Read the file `name` (None: every present one) again, whole, and compare it with its record.
 
         Returns:
-            Model id → what is wrong: a broken header, or a hash other than a sidecar, hub or earlier reading told.
+            Model id → what is wrong: a broken header, or another hash than a sidecar, hub or earlier reading gave.
 
         Raises:
             ModelNotFoundError: no model has this name.
@@ -311,11 +303,11 @@ class ModelRegistry:
         return {model_id: reason for model_id, reason in checked if reason}
 
     def preview(self, name: str) -> Preview | None:
-        """The picture of a model (PNG, JPEG or WebP by its content), or None where it has none.
+        """Return the picture of a model (PNG, JPEG or WebP by its content), or None where it has none.
 
         Raises:
             ModelNotFoundError: no model has this name.
-            UnsupportedModelError: what lies there is no such picture, or one that is unreasonably large.
+            UnsupportedModelError: its file is no such picture, or an unreasonably large one.
         """
         return read_preview(self.get_model(name))
 
@@ -358,7 +350,7 @@ class ModelRegistry:
         base_url: str = CIVITAI_API,
         on_progress: Progress | None = None,
     ) -> ModelMetadata:
-        """Download a CivitAI model (its newest version, or `version`'s id) and register it with what its page says.
+        """Download a CivitAI model (its newest version, or `version`'s id) and register it with the facts of its page.
 
         Args:
             folder: where to put it; None: `downloads` in the data folder.
@@ -406,20 +398,19 @@ class ModelRegistry:
     def cleanup_cache(
         self, keep_recent: int = 0, max_size_gb: float | None = None, dry_run: bool = True
     ) -> CleanupReport:
-        """Free what this registry downloaded, the least recently used first; no other file is ever touched.
+        """Remove files that this registry downloaded, the least recently used first; no other file is touched.
 
         Args:
-            keep_recent: this many most recently used ones stay in any case.
-            max_size_gb: stop as soon as the rest is no larger (GiB); None: free all but `keep_recent`.
-            dry_run: only say what would be freed.
+            keep_recent: number of most recently used files that stay in any case.
+            max_size_gb: stop as soon as the rest is no larger (GiB); None: remove all but `keep_recent`.
+            dry_run: only report the files.
         """
         return free_downloads(self._store, keep_recent, max_size_gb, dry_run)
 
-    def _listing(self) -> _Listing:
+    def _listing(self) -> Listing:
         listed = self._listed
         if listed is None or listed.revision != self._store.revision():
-            revision, models = self._store.summaries()
-            listed = self._listed = _Listing(revision, models, {})
+            listed = self._listed = Listing(*self._store.summaries())
         return listed
 
 
@@ -438,24 +429,6 @@ def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
         except ValueError:
             raise InvalidInputError(f"unknown model kind {kind!r}; known: {', '.join(ModelKind)}") from None
     return result
-
-
-def _index(models: list[ModelSummary]) -> dict[str, ModelSummary]:
-    """Every key that `get_model` takes; exact ones win over case-folded ones, LoRAs over other kinds."""
-    ordered = sorted(models, key=lambda model: model.kind is not ModelKind.LORA)
-    index: dict[str, ModelSummary] = {}
-    keys: tuple[Callable[[ModelSummary], str], ...] = (
-        lambda model: model.model_id,
-        lambda model: model.model_id.partition(":")[2],
-        lambda model: model.model_id.partition(":")[2].rpartition(".")[0],
-        lambda model: model.name,
-    )
-    for fold in (str, str.casefold):
-        for key in keys:
-            for model in ordered:
-                if text := fold(key(model)):
-                    index.setdefault(text, model)
-    return index
 
 
 def _bindable(text: str) -> str:

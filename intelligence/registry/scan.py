@@ -1,4 +1,4 @@
-"""Scanning model folders: only what is new is read, and what has moved is recognised."""
+"""Scanning model folders: only new and changed files are read, and moved ones are recognised."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from .describe import DESCRIBE_VERSION
+from .describe import DESCRIBE_VERSION, describe_file
 from .hashing import hash_file
-from .model_rows import Row, load, row_of
+from .model_rows import ModelRow, load, row_of
 from .model_store import KnownFile, ModelStore, ScannedFile
-from .reading import describe_file, read_all
-from .walk import FoundFile, walk
+from .readers import read_files
+from .walk import FoundFile, Walk, walk
 
 BATCH_SECONDS = 0.5
-"""How often what was read is stored, and listed from then on."""
+"""Time after which the files read so far are stored, and listed from then on."""
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
@@ -26,7 +27,7 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class ScanReport(Record):
-    """What a scan found."""
+    """The result of a scan."""
 
     added: int = 0
     changed: int = 0
@@ -36,9 +37,21 @@ class ScanReport(Record):
     """Path → why it was skipped or cannot be used."""
     seconds: float = 0.0
     moved: int = 0
-    """Of the added ones, those known from another path, whose history they keep."""
+    """Number of added files that are known from another path, whose history they keep."""
     cancelled: bool = False
-    """Stopped on the way: what was read until then is kept, the next scan goes on from there."""
+    """Whether it was stopped: the files read until then are stored, and the next scan reads the others."""
+
+
+class _Differences(NamedTuple):
+    """The walked files against those that the store knows."""
+
+    fresh: list[FoundFile]
+    """New, changed, or read by an older version."""
+    back: list[str]
+    """Ids of unchanged files that had been marked absent."""
+    gone: set[str]
+    unchanged: int
+    problems: dict[str, str]
 
 
 def scan(
@@ -47,10 +60,55 @@ def scan(
     on_progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> ScanReport:
-    """`ModelRegistry.scan`."""
+    """See `ModelRegistry.scan`."""
     started = time.monotonic()
     found = walk(folders)
     known = store.known_files()
+    fresh, back, gone, unchanged, problems = _compare(found, known)
+    store.apply_scan((), back, gone)
+
+    away = {model_id: file for model_id, file in known.items() if model_id in gone or not file.present}
+    absent = _AbsentFiles(store, away, found.files)
+    sizes = {file.local_path: file.stamp[0] for file in away.values()} | {file.path: file.stamp[0] for file in fresh}
+    facts = store.hub_facts(sizes) if fresh else {}
+    added, changed, done = len(back), 0, 0
+    batch: list[ScannedFile] = []
+    stored_at = time.monotonic()
+    reading = read_files(fresh, facts, cancelled)
+    try:
+        for file, row in reading:
+            before = known.get(file.model_id)
+            previous_id = absent.match(file, row) if before is None else None
+            if previous_id and (moved_facts := facts.get(known[previous_id].local_path)):
+                row = row_of(describe_file(file, moved_facts))
+            batch.append(ScannedFile(file.model_id, row, file.root, file.stamp, previous_id))
+            done += 1
+            is_change = before is not None and before.present
+            changed += is_change
+            added += not is_change
+            if row.problem:
+                problems[row.local_path] = row.problem
+            if on_progress:
+                on_progress(done, len(fresh))
+            if time.monotonic() - stored_at > BATCH_SECONDS:
+                store.apply_scan(batch)
+                batch, stored_at = [], time.monotonic()
+    finally:
+        reading.close()
+        store.apply_scan(batch)
+    return ScanReport(
+        added=added,
+        changed=changed,
+        removed=len(gone),
+        unchanged=unchanged,
+        problems=problems,
+        seconds=round(time.monotonic() - started, 3),
+        moved=absent.matched,
+        cancelled=done < len(fresh),
+    )
+
+
+def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
     fresh: list[FoundFile] = []
     back: list[str] = []
     unchanged = 0
@@ -69,80 +127,44 @@ def scan(
     roots = {(str(kind), root) for kind, root in found.roots}
     gone = {
         model_id
-        for model_id, row in known.items()
-        if row.present
+        for model_id, file in known.items()
+        if file.present
         and model_id not in found.files
-        and ((model_id.partition(":")[0], row.root) in roots or _vanished(row))
+        and ((model_id.partition(":")[0], file.root) in roots or _vanished(file))
     }
-    store.apply_scan((), back, gone)
-
-    away = {key: row for key, row in known.items() if key in gone or not row.present}
-    absent = _Absent(store, away, found.files)
-    sizes = {row.local_path: row.stamp[0] for row in away.values()} | {file.path: file.stamp[0] for file in fresh}
-    hub = store.hub_partials(sizes) if fresh else {}
-    added, changed, done = len(back), 0, 0
-    batch: list[ScannedFile] = []
-    stored = time.monotonic()
-    read = read_all(fresh, hub, cancelled)
-    try:
-        for file, row in read:
-            before = known.get(file.model_id)
-            previous = absent.match(file, row) if before is None else None
-            if previous and (partial := hub.get(known[previous].local_path)):
-                row = row_of(describe_file(file, partial))
-            batch.append(ScannedFile(file.model_id, row, file.root, file.stamp, previous))
-            done += 1
-            if before and before.present:
-                changed += 1
-            else:
-                added += 1
-            if row.problem:
-                problems[row.local_path] = row.problem
-            if on_progress:
-                on_progress(done, len(fresh))
-            if time.monotonic() - stored > BATCH_SECONDS:
-                store.apply_scan(batch)
-                batch, stored = [], time.monotonic()
-    finally:
-        read.close()
-        store.apply_scan(batch)
-    return ScanReport(
-        added=added,
-        changed=changed,
-        removed=len(gone),
-        unchanged=unchanged,
-        problems=problems,
-        seconds=round(time.monotonic() - started, 3),
-        moved=absent.matched,
-        cancelled=done < len(fresh),
-    )
+    return _Differences(fresh, back, gone, unchanged, problems)
 
 
-class _Absent:
+def _vanished(file: KnownFile) -> bool:
+    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
+    return file.root is None and bool(file.local_path) and not Path(file.local_path).exists()
+
+
+class _AbsentFiles:
     """Files that are no longer where they were, to be recognised where they are now."""
 
-    def __init__(self, store: ModelStore, rows: Mapping[str, KnownFile], present: Mapping[str, FoundFile]) -> None:
+    def __init__(self, store: ModelStore, files: Mapping[str, KnownFile], present: Mapping[str, FoundFile]) -> None:
         self.store = store
-        self.rows = rows
+        self.files = files
         self.matched = 0
         self.by_size: dict[tuple[str, int], list[str]] = {}
-        for model_id, row in rows.items():
-            if row.stamp[0] and model_id not in present:
-                self.by_size.setdefault((model_id.partition(":")[0], row.stamp[0]), []).append(model_id)
+        for model_id, file in files.items():
+            if file.stamp[0] and model_id not in present:
+                self.by_size.setdefault((model_id.partition(":")[0], file.stamp[0]), []).append(model_id)
 
-    def match(self, file: FoundFile, row: Row) -> str | None:
-        """The id of the absent file that this new one is, and which is not absent any more then; or None.
+    def match(self, file: FoundFile, row: ModelRow) -> str | None:
+        """Return the id of the absent file that the new file `file` is, which then is absent no more; or None.
 
-        Equal size and header entries, and then equal hashes, or, where neither is known, an equal time of change.
+        They have the same size and header entries, and the same hash or, where no hash is known, time of change.
         """
         candidates = self.by_size.get((str(file.kind), file.stamp[0]), [])
         if not candidates:
             return None
-        record = load(row.record)
+        new = load(row.record)
         name = file.model_id.rpartition("/")[2]
         for model_id in sorted(candidates, key=lambda model_id: (not model_id.endswith(name), model_id)):
             old = self.store.get(model_id)
-            if old and old.metadata == record.metadata and _same(old, record, self.rows[model_id].stamp[1], file):
+            if old and old.metadata == new.metadata and _same(old, new, self.files[model_id].stamp[1], file):
                 candidates.remove(model_id)
                 self.matched += 1
                 return model_id
@@ -150,9 +172,9 @@ class _Absent:
 
 
 def _same(old: ModelMetadata, new: ModelMetadata, old_mtime_ns: int, file: FoundFile) -> bool:
-    for told, now in ((old.sha256, new.sha256), (old.autov3, new.autov3)):
-        if told and now:
-            return told == now
+    for old_hash, new_hash in ((old.sha256, new.sha256), (old.autov3, new.autov3)):
+        if old_hash and new_hash:
+            return old_hash == new_hash
     if old_mtime_ns == file.stamp[1]:
         return True
     if not (old.sha256 or old.autov3):
@@ -162,8 +184,3 @@ def _same(old: ModelMetadata, new: ModelMetadata, old_mtime_ns: int, file: Found
     except OSError:
         return False
     return found is not None and (found.sha256 == old.sha256 or (not old.sha256 and found.autov3 == old.autov3))
-
-
-def _vanished(row: KnownFile) -> bool:
-    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
-    return row.root is None and bool(row.local_path) and not Path(row.local_path).exists()

@@ -1,4 +1,4 @@
-"""Walking model folders: which files lie there, how large and how new, and what lies beside them."""
+"""Walking model folders: model files, their sizes and times, and the sidecars beside them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import NamedTuple
 from ..models.kinds import ModelKind
 from .sidecars import find_sidecars
 
-PICKLED = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
-_MODELS = (".safetensors", *PICKLED)
+PICKLED_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
+_MODEL_SUFFIXES = (".safetensors", *PICKLED_SUFFIXES)
 
 Stamp = tuple[int, int, str]
-"""(size, mtime in ns, the same of every sidecar): equal stamps mean that nothing has to be read again."""
+"""(size, mtime in ns, the same of every sidecar): a file with an equal stamp is not read again."""
+
+Entries = Mapping[str, os.DirEntry[str]]
 
 
 class FoundFile(NamedTuple):
@@ -38,99 +40,109 @@ class Walk:
     """By model id; of two roots that hold the same relative path the first one wins, as in ComfyUI."""
     roots: list[tuple[ModelKind, str]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    """Path → why it was skipped."""
 
 
 def walk(folders: Mapping[ModelKind, Sequence[Path]]) -> Walk:
-    """The model files under `folders`; links that leave their root or lead to a folder already seen are skipped."""
-    result = Walk()
+    """Find the model files under `folders`; links that leave their root or lead to a folder seen before are skipped."""
+    found = Walk()
     for kind, roots in folders.items():
         for root in roots:
-            result.roots.append((kind, str(root)))
+            found.roots.append((kind, str(root)))
             if root.is_dir():
-                _walk_root(result, kind, str(root))
+                _RootWalk(found, kind, str(root)).run()
             else:
-                result.problems[str(root)] = "no such folder"
-    return result
+                found.problems[str(root)] = "no such folder"
+    return found
 
 
 def encodable(name: str) -> str:
-    """File names that are no valid UTF-8 hold surrogates, which neither JSON nor SQLite takes."""
+    """Return a file name that is not valid UTF-8 with its odd bytes escaped: JSON and SQLite take no surrogates."""
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
-def _walk_root(result: Walk, kind: ModelKind, root: str) -> None:
-    real_root = os.path.realpath(root)
-    seen = {real_root}
-    pending = [(root, f"{kind}:")]
-    while pending:
-        folder, prefix = pending.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = {entry.name: entry for entry in sorted(listing, key=lambda entry: entry.name)}
-        except OSError as error:
-            result.problems[encodable(folder)] = f"cannot be read: {error.strerror}"
-            continue
+class _RootWalk:
+    """The walk through one root."""
+
+    def __init__(self, found: Walk, kind: ModelKind, root: str) -> None:
+        self.found = found
+        self.kind = kind
+        self.root = root
+        self.real_root = os.path.realpath(root)
+        self.seen = {self.real_root}
+        self.pending = [(root, f"{kind}:")]
+
+    def run(self) -> None:
+        while self.pending:
+            folder, prefix = self.pending.pop()
+            try:
+                with os.scandir(folder) as listing:
+                    entries = {entry.name: entry for entry in sorted(listing, key=lambda entry: entry.name)}
+            except OSError as error:
+                self._note(folder, error)
+            else:
+                self._add_folder(entries, prefix)
+
+    def _add_folder(self, entries: Entries, prefix: str) -> None:
         models = []
         for name, entry in entries.items():
-            is_model = name.lower().endswith(_MODELS)
             try:
-                is_folder = entry.is_dir()
-                if entry.is_symlink() and (is_model or is_folder):
-                    reason = _refused(entry, real_root, seen if is_folder else set())
-                    if reason:
-                        result.problems[encodable(entry.path)] = reason
-                        continue
-                if is_folder:
-                    real = os.path.realpath(entry.path)
-                    if not name.startswith(".") and real not in seen:
-                        seen.add(real)
-                        pending.append((entry.path, f"{prefix}{encodable(name)}/"))
-                elif is_model and not name.startswith(".") and entry.is_file():
+                if self._is_model(entry, prefix):
                     models.append(name)
             except OSError as error:
-                result.problems[encodable(entry.path)] = f"cannot be read: {error.strerror}"
+                self._note(entry.path, error)
         for name, sidecars in find_sidecars(models, entries).items():
             model_id = f"{prefix}{encodable(name)}"
-            if model_id in result.files:
-                continue
+            if model_id not in self.found.files:
+                try:
+                    self.found.files[model_id] = self._file(model_id, entries, name, sidecars)
+                except OSError as error:
+                    self._note(entries[name].path, error)
+
+    def _is_model(self, entry: os.DirEntry[str], prefix: str) -> bool:
+        """Whether the entry is a model file; a folder is walked later."""
+        named_model, is_folder = entry.name.lower().endswith(_MODEL_SUFFIXES), entry.is_dir()
+        if (named_model or is_folder) and not self._allowed(entry, self.seen if is_folder else set()):
+            return False
+        if is_folder:
+            real = os.path.realpath(entry.path)
+            if not entry.name.startswith(".") and real not in self.seen:
+                self.seen.add(real)
+                self.pending.append((entry.path, f"{prefix}{encodable(entry.name)}/"))
+            return False
+        return named_model and not entry.name.startswith(".") and entry.is_file()
+
+    def _file(self, model_id: str, entries: Entries, name: str, sidecars: Mapping[str, str]) -> FoundFile:
+        paths, marks = {}, []
+        for suffix, sidecar in sidecars.items():
+            entry = entries[sidecar]
             try:
-                result.files[model_id] = _found(result, model_id, kind, root, real_root, entries, name, sidecars)
+                if self._allowed(entry, set()) and entry.is_file():
+                    stat = entry.stat()
+                    paths[suffix] = entry.path
+                    marks.append(f"{encodable(sidecar)}:{stat.st_size}:{stat.st_mtime_ns}")
             except OSError as error:
-                result.problems[encodable(entries[name].path)] = f"cannot be read: {error.strerror}"
+                self._note(entry.path, error)
+        stat = entries[name].stat()
+        stamp = (stat.st_size, stat.st_mtime_ns, "|".join(marks))
+        return FoundFile(model_id, self.kind, self.root, entries[name].path, stamp, paths)
 
+    def _allowed(self, entry: os.DirEntry[str], seen: set[str]) -> bool:
+        """Whether the entry may be read: a link must stay in the root and lead to no folder seen before.
 
-def _found(
-    result: Walk,
-    model_id: str,
-    kind: ModelKind,
-    root: str,
-    real_root: str,
-    entries: Mapping[str, os.DirEntry[str]],
-    name: str,
-    sidecars: Mapping[str, str],
-) -> FoundFile:
-    beside, marks = {}, []
-    for suffix, other in sidecars.items():
-        entry = entries[other]
-        try:
-            reason = _refused(entry, real_root, set()) if entry.is_symlink() else None
-            if reason:
-                result.problems[encodable(entry.path)] = reason
-            elif entry.is_file():
-                stat = entry.stat()
-                beside[suffix] = entry.path
-                marks.append(f"{encodable(other)}:{stat.st_size}:{stat.st_mtime_ns}")
-        except OSError as error:
-            result.problems[encodable(entry.path)] = f"cannot be read: {error.strerror}"
-    stat = entries[name].stat()
-    return FoundFile(
-        model_id, kind, root, entries[name].path, (stat.st_size, stat.st_mtime_ns, "|".join(marks)), beside
-    )
+        Raises OSError for a link that loops or leads nowhere.
+        """
+        if not entry.is_symlink():
+            return True
+        target = os.path.realpath(entry.path, strict=True)
+        if not Path(target).is_relative_to(self.real_root):
+            reason = "a link out of its model folder; skipped"
+        elif target in seen:
+            reason = "a link back to a folder already scanned; skipped"
+        else:
+            return True
+        self.found.problems[encodable(entry.path)] = reason
+        return False
 
-
-def _refused(link: os.DirEntry[str], real_root: str, seen: set[str]) -> str | None:
-    """Why a link is not followed, or None. Raises OSError for a loop and for one that leads nowhere."""
-    target = os.path.realpath(link.path, strict=True)
-    if not Path(target).is_relative_to(real_root):
-        return "a link out of its model folder; skipped"
-    return "a link back to a folder already scanned; skipped" if target in seen else None
+    def _note(self, path: str, error: OSError) -> None:
+        self.found.problems[encodable(path)] = f"cannot be read: {error.strerror}"

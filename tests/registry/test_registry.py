@@ -156,7 +156,7 @@ def test_a_better_scanner_reads_old_rows_again(
     registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.scan([loras])
-    for module in ("scan", "store"):
+    for module in ("scan", "model_store"):
         monkeypatch.setattr(f"intelligence.registry.{module}.DESCRIBE_VERSION", 1_000)
     assert registry.scan([loras]).changed == 6
     assert registry.scan([loras]).unchanged == 6

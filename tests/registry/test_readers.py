@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from intelligence.models import ModelKind, ModelMetadata
-from intelligence.registry import reading
-from intelligence.registry.model_rows import Row
+from intelligence.registry import readers
+from intelligence.registry.model_rows import ModelRow
 from intelligence.registry.walk import FoundFile, walk
 
 Make = Callable[..., Path]
@@ -34,8 +34,8 @@ def files(tmp_path: Path, model: Make, raw: Make) -> list[FoundFile]:
     return list(walk({ModelKind.LORA: [root]}).files.values())
 
 
-def rows(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, Row]:
-    return {file.model_id: row for file, row in reading.read_all(files, hub)}
+def rows(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> dict[str, ModelRow]:
+    return {file.model_id: row for file, row in readers.read_files(files, hub)}
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def hub(files: list[FoundFile]) -> dict[str, ModelMetadata]:
 def test_the_same_rows(files: list[FoundFile], hub: dict[str, ModelMetadata], monkeypatch: pytest.MonkeyPatch) -> None:
     alone = rows(files, hub)
     assert len(alone) == len(files)
-    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
+    monkeypatch.setattr(readers, "FILES_PER_READER", 1)
     assert rows(files, hub) == alone
 
 
 def test_a_reader_reads_all_by_itself(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
-    waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[list[reading.Read]]()
-    reader = reading.Reader(waiting, hub, done)
+    waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[list[readers.Read]]()
+    reader = readers.Reader(waiting, hub, done)
     reader._thread.join(60)
     reader.stop()
     found = {file.model_id: row for _ in range(2) for file, row in done.get_nowait()}
@@ -67,19 +67,19 @@ def test_what_readers_leave_is_read_here(
 ) -> None:
     """A Python that cannot be started, and one whose `serve` fails at once."""
     alone = rows(files, {})
-    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
+    monkeypatch.setattr(readers, "FILES_PER_READER", 1)
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setenv("PYTHONHOME", "/no/such/home")
     assert rows(files, {}) == alone
 
 
 def test_a_cancelled_reading_leaves_no_process(files: list[FoundFile], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "FILES_PER_READER", 1)
-    stopped: list[reading.Reader] = []
-    stop = reading.Reader.stop
-    monkeypatch.setattr(reading.Reader, "stop", lambda self: (stopped.append(self), stop(self))[1])
+    monkeypatch.setattr(readers, "FILES_PER_READER", 1)
+    stopped: list[readers.Reader] = []
+    stop = readers.Reader.stop
+    monkeypatch.setattr(readers.Reader, "stop", lambda self: (stopped.append(self), stop(self))[1])
     read: list[FoundFile] = []
-    for file, _ in reading.read_all(files, {}, cancelled=lambda: len(read) >= 20):
+    for file, _ in readers.read_files(files, {}, cancelled=lambda: len(read) >= 20):
         read.append(file)
     assert len(read) == 20
     assert stopped
