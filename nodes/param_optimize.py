@@ -51,7 +51,7 @@ class ParamOptimize(io.ComfyNode):
                     "priority",
                     options=list(Priority),
                     default=Priority.BALANCED,
-                    tooltip="What to favour where speed and quality differ.",
+                    tooltip="Favour speed or quality.",
                 ),
                 io.Float.Input(
                     "max_time_seconds",
@@ -105,7 +105,7 @@ class ParamOptimize(io.ComfyNode):
                 ParametersType.Output("parameters", is_output_list=True, tooltip="For Memory Plan."),
                 io.Int.Output("steps", tooltip="Of the first variation, like the outputs below."),
                 io.Float.Output("cfg"),
-                SamplerType.Output("sampler_name", tooltip="For the core KSampler and its like."),
+                SamplerType.Output("sampler_name", tooltip="For the core KSampler and other samplers."),
                 SchedulerType.Output("scheduler", tooltip="Always a core scheduler; SIGMAS may be more exact."),
                 io.Sigmas.Output("SIGMAS", tooltip="The exact schedule, for SamplerCustom."),
                 io.Int.Output("width"),

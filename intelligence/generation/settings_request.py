@@ -25,7 +25,7 @@ NOT_CROSSED = (
 
 @dataclass(frozen=True)
 class SettingsRequest:
-    """What decides over settings beside the recommendations and the model."""
+    """Inputs of a choice of settings, apart from the recommendations and the model."""
 
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from .schedules import AYS_TABLES, SCHEDULER_NAMES
 BUILT_IN = Path(__file__).with_name("families.json")
 
 LOOK_NAMES = ("default", "photo", "anime", "guided", "merge")
-"""What a family has settings for: styles of pictures, then variants of its checkpoints."""
+"""Looks that a family may have settings for: styles of pictures, then variants of its checkpoints."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class SettingsRow(Settings):
     sampler: Annotated[str, one_of(SAMPLER_NAMES)]
     scheduler: Annotated[str, one_of(SCHEDULER_NAMES)]
     source: Annotated[str, bounds(min_length=1)]
-    """Where the settings come from."""
+    """Model card, paper or program that uses these settings."""
     complex_steps: Annotated[int, bounds(ge=1, le=MAX_STEPS)] | None = None
     schedule: Annotated[str, one_of(AYS_TABLES)] | None = None
     rescale_cfg: Annotated[float, bounds(ge=0, le=1)] = 0.0
@@ -71,7 +71,7 @@ class Look(Settings):
 
 @dataclass
 class FamilyEntry(Settings):
-    """One family of the table."""
+    """Looks, words for prompts and traits of a family."""
 
     native: Annotated[str, one_of(NATIVE_SIDES)]
     looks: dict[Annotated[str, one_of(LOOK_NAMES)], Look]

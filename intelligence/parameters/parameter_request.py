@@ -1,4 +1,4 @@
-"""What sampling settings are chosen for."""
+"""Request for sampling settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ParameterRequest:
     analysis: PromptAnalysis
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
     model: ModelEvidence | None = None
-    """What the host knows of the base model; None: unknown."""
+    """Evidence of the base model from the host; None: unknown."""
     loras: Sequence[LoRALike] = ()
     """The chosen LoRAs; a few-step LoRA among them decides steps, cfg and sampler."""
     overrides: Mapping[str, Any] = field(default_factory=dict)

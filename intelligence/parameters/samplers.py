@@ -19,11 +19,11 @@ class SigmaInput(Enum):
     """Form in which a diffusers scheduler takes the sigmas to step through."""
 
     EACH_STEP = auto()
-    """One sigma a step, down to 0."""
+    """A sigma for each step, down to 0."""
     ABOVE_ZERO = auto()
-    """One sigma a step, the last above 0: the class is not a number at 0."""
+    """A sigma for each step, the last above 0, as the class is not a number at 0."""
     OUTER_STEPS = auto()
-    """One sigma a step, around which the class lays out the inner steps of its second-order method."""
+    """A sigma for each step, around which the class lays out the inner steps of its second-order method."""
     TRAINING_STEPS = auto()
     """The nearest training step of each sigma."""
 
@@ -80,7 +80,7 @@ class Sampler:
     """(a, b): the model is evaluated a·steps + b times [measured on ComfyUI 0.33]. `dpm_adaptive` ignores steps; its
     row is a guess."""
     differs: str | None = None
-    """What the diffusers class does differently, where it is only a relative."""
+    """Difference of the diffusers class, where it is only a relative."""
     batch_dependent: bool = False
     """An image comes out differently in one forward batch with others than alone: noise is drawn on the way, or
     (`dpm_adaptive`) the whole batch decides the step sizes."""

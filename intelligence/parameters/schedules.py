@@ -67,7 +67,7 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> InvalidInputErro
 
 
 def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
-    """`steps` + 1 sigmas of an explicit schedule, ending in 0; log-linearly interpolated for other counts than 10."""
+    """Return `steps` + 1 sigmas of an explicit schedule, ending in 0; log-linear between those for 10 steps."""
     table = AYS_TABLES[schedule]
     logs = [math.log(sigma) for sigma in table]
     positions = [index * (len(table) - 1) / steps for index in range(steps)]
@@ -80,7 +80,7 @@ def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
 
 @cache
 def core_sigmas(scheduler: str, steps: int, trained: Trained | None = None) -> tuple[float, ...]:
-    """The sigmas of ComfyUI's `scheduler` before the final 0; `normal` stands in for one that core does not have.
+    """Return the sigmas of ComfyUI's `scheduler` before the final 0, those of `normal` for one that core lacks.
 
     `trained`: the model's sigmas at its training steps, rising; None: those of an epsilon model of SD's or SDXL's usual
     training.
@@ -91,7 +91,7 @@ def core_sigmas(scheduler: str, steps: int, trained: Trained | None = None) -> t
 
 @cache
 def usual_sigmas() -> tuple[float, ...]:
-    """The sigmas of the training steps, rising: 0.0292 to 14.6146."""
+    """Return the sigmas of the training steps, rising from 0.0292 to 14.6146."""
     low, high = (math.sqrt(beta) for beta in BETA_ENDS)
     product, sigmas = 1.0, []
     for index in range(TRAINED_STEPS):
@@ -170,7 +170,7 @@ def _beta_quantile(probability: float) -> float:
 
 @cache
 def _beta_cumulative() -> tuple[float, ...]:
-    """Its integral up to a rising angle u, with x = sin²(u): without the poles that the density has at 0 and 1."""
+    """Integral of the density up to x = sin²(u) for rising u, which has no poles at 0 and 1."""
     angles = ((part + 0.5) * math.pi / 2 / _BETA_PARTS for part in range(_BETA_PARTS))
     return tuple(accumulate((math.sin(angle) * math.cos(angle)) ** (2 * _BETA_SHAPE - 1) for angle in angles))
 
