@@ -12,7 +12,7 @@ from ..models.families import TITLES
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
-from .parameter_messages import ParameterMessage
+from .parameter_messages import ParameterMessage, shown
 from .parameter_request import IMPROVEMENTS, ParameterRequest
 from .parameters import Improvements
 from .profiles import Profile, find_profile
@@ -96,7 +96,7 @@ def choose_baseline(request: ParameterRequest, profile: Profile, others: Others)
             chosen=rescale,
         )
     reasons["size"] = size_reason
-    if sides := [side for side in SETTINGS["size"] if side in given]:
+    if sides := [f"{side} {given[side]}" for side in SETTINGS["size"] if side in given]:
         size, native = f"{choice.width}x{choice.height}", f"{width}x{height}"
         reasons["size"] = Reason.of(
             "size", Source.USER, ParameterMessage.USER, value=size, otherwise=native, chosen=" and ".join(sides)
@@ -164,13 +164,14 @@ def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple
 
 
 def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) -> Reason:
+    unknown = profile.family is Family.UNKNOWN
     return Reason.of(
         setting,
-        Source.DEFAULT if profile.family is Family.UNKNOWN else Source.MODEL_FAMILY,
-        ParameterMessage.USUAL,
+        Source.DEFAULT if unknown else Source.MODEL_FAMILY,
+        ParameterMessage.USUAL_UNKNOWN if unknown else ParameterMessage.USUAL,
         value=value,
         otherwise=_otherwise(setting, value, others),
-        chosen=_shown(value),
+        chosen=shown(value),
         family=TITLES[profile.family],
         priority=profile.priority.value,
     )
@@ -180,7 +181,7 @@ def _otherwise(setting: str, value: Any, others: Others) -> str | None:
     """The value of the first other profile that has another one."""
     for other, circumstance in others:
         if (found := getattr(other, setting)) != value:
-            return f"{_shown(found)} {circumstance}"
+            return f"{shown(found)} {circumstance}"
     return None
 
 
@@ -199,8 +200,8 @@ def _user_reason(setting: str, value: Any, profile: Profile) -> Reason:
         Source.USER,
         message,
         value=value,
-        otherwise=None if value == usual else _shown(usual),
-        chosen=_shown(value),
+        otherwise=None if value == usual else shown(usual),
+        chosen=shown(value),
         family=TITLES[profile.family],
         span=span,
     )
@@ -215,7 +216,3 @@ def _clip_skip_reason(layer: int | None, family: Family) -> Reason:
     message = ParameterMessage.CLIP_SKIP_USER_WRONG_LAYER if sdxl and layer != usual else ParameterMessage.USER
     otherwise = ParameterMessage.CLIP_SKIP_DEFAULT.format(layer=usual)
     return Reason.of("clip_skip", Source.USER, message, value=layer, otherwise=otherwise, chosen=layer)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

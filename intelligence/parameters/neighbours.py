@@ -12,7 +12,7 @@ from ..models import Family
 from ..records import Reason, Source
 from ..validation import checked
 from .budget import will_hold
-from .parameter_messages import ParameterMessage
+from .parameter_messages import ParameterMessage, shown
 from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
 from .schedules import schedule_sigmas
@@ -121,7 +121,12 @@ def _changed(
     reasons = {reason.setting: reason for reason in parameters.reasons}
     for setting, value in changes.items():
         reasons[setting] = Reason.of(
-            setting, Source.DEFAULT, ParameterMessage.VARIATION, value=value, chosen=value, before=before[setting]
+            setting,
+            Source.DEFAULT,
+            ParameterMessage.VARIATION,
+            value=value,
+            chosen=shown(value),
+            before=shown(before[setting]),
         )
     neighbour = replace(
         other,

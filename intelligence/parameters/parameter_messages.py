@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..records import Message
 
 
@@ -18,6 +20,7 @@ class ParameterMessage(Message):
     USER_OUTSIDE_DISTILLED = "set by you: {chosen}; a {family} model was distilled for {span}"
     USER_SCHEDULER_WASTES_STEPS = "set by you: {chosen}; on this model it spends most steps at useless noise levels"
     USUAL = "{chosen}, usual for {family} at {priority} priority"
+    USUAL_UNKNOWN = "{chosen}, safe for most models at {priority} priority"
     MANUAL_USER = "MANUAL: as passed"
     MANUAL_DEFAULT = "MANUAL: a plain default, not passed"
 
@@ -31,15 +34,20 @@ class ParameterMessage(Message):
     CLIP_SKIP_DEFAULT_SDXL = "model default ({layer}), which is what 'clip skip 2' means elsewhere"
     CLIP_SKIP_USER_WRONG_LAYER = "set by you: {chosen}; SDXL was trained on layer -2 and falls apart with another"
 
-    SIZE_BY_ASPECT = "{size}: aspect {aspect}, set by you; about as many pixels as the {side}x{side} of its training"
+    SIZE_BY_ASPECT = "{size}: aspect {aspect}, set by you; about as many pixels as the model's native {side}x{side}"
     SIZE_BY_CONTENT = (
-        "{size}: {aspect}, for a picture of kind '{content}'; about as many pixels as the {side}x{side} of its training"
+        "{size}: {aspect}, for a picture of kind '{content}'; about as many pixels as the model's native {side}x{side}"
     )
     SIZE_WITHOUT_CONTENT = (
-        "{size}: {aspect}, as the prompt names no subject; about as many pixels as the {side}x{side} of its training"
+        "{size}: {aspect}, as the prompt names no subject; about as many pixels as the model's native {side}x{side}"
     )
 
     TIME = "{time} on {device}"
     TIME_IMAGES = "{time} for {images} images on {device}"
 
     VARIATION = "{chosen} instead of {before}, a variation worth comparing"
+
+
+def shown(value: Any) -> str:
+    """Return a setting as people write it: 7 for 7.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
