@@ -121,10 +121,10 @@ class Page:
         """Wait until the page knows that a prompt has succeeded."""
         self.tab.wait_for_function("id => window.ended.has(id)", arg=prompt_id)
 
-    def screenshot(self, path: Path, settle: float = 1.0) -> Path:
-        """Save what the window shows, after it had `settle` seconds to be drawn."""
+    def screenshot(self, path: Path, drawing_seconds: float = 1.0) -> Path:
+        """Save what the window shows, after it had `drawing_seconds` to be drawn."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.tab.wait_for_timeout(1000 * settle)
+        self.tab.wait_for_timeout(1000 * drawing_seconds)
         self.tab.screenshot(path=path)
         return path
 

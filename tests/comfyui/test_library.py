@@ -23,8 +23,8 @@ from .workflow import node_id
 LIBRARY = "/intelligent_generation/library"
 
 
-def settled(client: Client, seconds: float = 60) -> dict:
-    """The library's status once no scan is under way."""
+def status_after_scan(client: Client, seconds: float = 60) -> dict:
+    """The library's status once no scan runs."""
     end = time.monotonic() + seconds
     while (status := client.get(LIBRARY))["scanning"]:
         assert time.monotonic() < end
@@ -34,7 +34,7 @@ def settled(client: Client, seconds: float = 60) -> dict:
 
 def test_library_is_scanned_after_start(client: Client) -> None:
     client.post(f"{LIBRARY}/rescan")
-    status = settled(client)
+    status = status_after_scan(client)
     assert status["counts"]["lora"] == 5
     assert status["counts"]["checkpoint"] == 1
     named = {Path(path).name for path in status["errors"]}
@@ -43,7 +43,7 @@ def test_library_is_scanned_after_start(client: Client) -> None:
 
 
 def test_model_route_returns_record(client: Client) -> None:
-    settled(client)
+    status_after_scan(client)
     found = client.get("/intelligent_generation/model", name="characters/mirkwood_witch.safetensors")
     assert found["name"] == "mirkwood_witch"
     assert found["architecture"] == "sdxl"
@@ -55,7 +55,7 @@ def test_model_route_returns_record(client: Client) -> None:
 
 
 def test_models_route_searches(client: Client) -> None:
-    settled(client)
+    status_after_scan(client)
     (found,) = client.get("/intelligent_generation/models", text="witch antler")
     assert found["model_id"] == "lora:characters/mirkwood_witch.safetensors"
     assert len(client.get("/intelligent_generation/models")) == 5
@@ -85,7 +85,7 @@ def test_preview_route_serves_pictures_only(server: Server) -> None:
     script.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     try:
         server.client.post(f"{LIBRARY}/rescan")
-        settled(server.client)
+        status_after_scan(server.client)
         url = f"{server.url}/intelligent_generation/preview?name="
         with urllib.request.urlopen(url + "anime_style_v2") as answer:
             assert answer.headers["Content-Type"] == "image/png"
@@ -102,7 +102,7 @@ def test_preview_route_serves_pictures_only(server: Server) -> None:
         picture.unlink()
         script.unlink()
         server.client.post(f"{LIBRARY}/rescan")
-        settled(server.client)
+        status_after_scan(server.client)
 
 
 @pytest.fixture
@@ -131,15 +131,15 @@ def test_library_scan_leaves_server_responsive(large: Server) -> None:
     try:
         prompt = example(large.client, PromptAnalyze={"prompt": "a lake"})
         large.client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
-        status = settled(large.client)
+        status = status_after_scan(large.client)
         assert status["counts"]["lora"] == 3000
         large.client.post(f"{LIBRARY}/rescan")
         large.client.post(f"{LIBRARY}/cancel")
-        assert settled(large.client)["counts"]["lora"] == 3000
+        assert status_after_scan(large.client)["counts"]["lora"] == 3000
     finally:
         stop.set()
         thread.join()
-    assert sum(answered) > 10  # answers that came while the scan was under way
+    assert sum(answered) > 10  # answers that came while the scan ran
 
 
 def test_changing_routes_refuse_get(client: Client) -> None:

@@ -103,7 +103,7 @@ function render(root) {
   let typing;
 
   /** Runs `work` and shows its error, if any. */
-  const report = async (work) => {
+  const attempt = async (work) => {
     try {
       await work();
       message.textContent = "";
@@ -112,7 +112,7 @@ function render(root) {
     }
   };
   const refresh = () =>
-    report(async () => {
+    attempt(async () => {
       clearTimeout(polling);
       if (!root.isConnected) return;
       const found = await call("/library");
@@ -120,7 +120,7 @@ function render(root) {
       if (found.scanning) polling = setTimeout(refresh, POLL_MS);
     });
   const act = (path) => async () => {
-    await report(() => call(path, {}));
+    await attempt(() => call(path, {}));
     if (!message.textContent) await refresh();
   };
   const show = (inside) => {
@@ -128,13 +128,13 @@ function render(root) {
     details.hidden = !inside;
   };
   const open = (id) =>
-    report(async () => {
+    attempt(async () => {
       const model = await call(`/model?name=${encodeURIComponent(id)}`);
       details.replaceChildren(...detailRows(model, () => show(false)));
       show(true);
     });
   const find = () =>
-    report(async () => {
+    attempt(async () => {
       const text = search.value.trim();
       const found = text ? await call(`/models?text=${encodeURIComponent(text)}`) : [];
       if (search.value.trim() !== text) return;
