@@ -98,7 +98,7 @@ def _assign(record: ValidatedRecord, name: str, value: Any) -> None:
     try:
         adapter(type(record)).validator.validate_assignment(record, name, value)
     except ValidationError as error:
-        raise InvalidInputError(problem(error, form=type(record))) from None
+        raise InvalidInputError(problem(error, type(record))) from None
 
 
 def _strict(schema: Any) -> Any:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LIMITS = {("ge",): "of {} or more", ("gt",): "above {}", ("ge", "le"): "from {} to {}"}
+"""Limits of an argument by pydantic's names → the words for them."""
+
 
 def renamed(name: str, *earlier: str) -> Any:
     """Return metadata for `Annotated`: the field `name` is read by its `earlier` names too."""
@@ -55,21 +58,23 @@ def validated(form: type[T], value: Any) -> T:
     try:
         return adapter(form).validate_python(value)
     except ValidationError as error:
-        raise InvalidInputError(problem(error, form=form)) from None
+        raise InvalidInputError(problem(error, form)) from None
 
 
 def checked(name: str, value: Any, kind: type[T], **limits: float) -> T:
-    """Return the argument `name` as an int or float within `limits` (see `bounds`). Booleans and text are no numbers.
+    """Return the argument `name` as an int or float within `limits`, which go by pydantic's names as in `LIMITS`.
 
     Raises:
-        InvalidInputError: says what `name` must be, and what it is.
+        InvalidInputError: says what `name` must be, and what it is. Booleans and text are no numbers.
     """
     from pydantic import ValidationError
 
     try:
         return adapter(_number(kind, **limits)).validate_python(plain(value))
-    except ValidationError as error:
-        raise InvalidInputError(problem(error, name)) from None
+    except ValidationError:
+        noun = "an integer" if kind is int else "a number"
+        allowed = f"{noun} {LIMITS[tuple(limits)]}".format(*limits.values())
+        raise InvalidInputError(f"{name} must be {allowed}, got {reprlib.repr(value)}") from None
 
 
 def _new_adapter(form: Any) -> Any:
@@ -95,10 +100,10 @@ def plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def problem(error: ValidationError, name: str = "", form: Any = None) -> str:
+def problem(error: ValidationError, form: Any) -> str:
     """Return the first problem as a sentence: place, what must stand there, what does."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in (name, *first["loc"]) if part not in ("", "[key]")) or "the whole"
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]") or "the whole"
     if first["type"] == "missing":
         return f"{place} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

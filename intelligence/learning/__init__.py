@@ -1,7 +1,7 @@
-"""Ratings → preferences."""
+"""Ratings, and the preferences that follow from them."""
 
 from .engine import LearningEngine
+from .learning_records import Feedback, StoredGeneration, Timing
 from .preferences import Preference, Preferences
-from .store import Feedback, StoredGeneration, Timing
 
 __all__ = ["Feedback", "LearningEngine", "Preference", "Preferences", "StoredGeneration", "Timing"]

@@ -1,25 +1,22 @@
-"""learning.db: generations, their ratings, and how fast this machine is. An acknowledged rating is on the disk."""
+"""learning.db: generations, their ratings, and the time that runs took. A rating that was accepted is on the disk."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config import is_number, require
+from ..config import require
 from ..database import Database
 from ..errors import InvalidInputError, UnknownGenerationError
-from ..records import Record
-from .preferences import Observation
+from .learning_records import Feedback, RatedImage, StoredGeneration, Timing
 
-MAX_COMMENT = 10_000
-MAX_ID = 200
+MAX_ID_LENGTH = 200
 TIMINGS_KEPT = 48
-"""Of one device and kind of model: enough for several sizes, few enough to follow a machine that changes."""
+"""Of each device and kind of model: enough for several sizes, few enough to follow a machine that changes."""
 
 MIGRATIONS = (
     """
@@ -76,58 +73,6 @@ MIGRATIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Feedback(Record):
-    """One rating."""
-
-    target_id: str
-    """What was rated: an image id, or the id of a generation of several images."""
-    generation_id: str
-    rating: int
-    """1 … 5 stars."""
-    comments: str = ""
-    rated_at: str = ""
-    """ISO 8601, UTC."""
-
-
-@dataclass(frozen=True)
-class Timing(Record):
-    """How long one run took."""
-
-    width: int
-    height: int
-    images: int
-    items: int
-    """Forward items that the model computed in all."""
-    passes: int
-    """How often the model was called: with guidance, two items a pass for each image in it."""
-    item_seconds: float
-    """Seconds of a forward item, the median from the second step on."""
-    seconds: float
-    """The whole run, decoding included."""
-
-    def check(self) -> None:
-        """Raise InvalidInputError unless every value is above 0."""
-        for name, value in vars(self).items():
-            require(is_number(value) and value > 0, f"{name} must be a number above 0, got {value!r}")
-
-
-@dataclass(frozen=True)
-class StoredGeneration(Record):
-    """One generation as it was recorded."""
-
-    generation_id: str
-    image_ids: tuple[str, ...]
-    data: dict[str, Any] = field(default_factory=dict)
-    """JSON of the `Generation`."""
-    loras: tuple[str, ...] = ()
-    """Model ids of the LoRAs that were applied."""
-    concepts: tuple[str, ...] = ()
-    run_id: str = ""
-    created_at: str = ""
-    """ISO 8601, UTC."""
-
-
 class LearningStore:
     """Generations, ratings and timings in the database at `path`; see `Database`."""
 
@@ -173,19 +118,19 @@ class LearningStore:
             )
 
     def generation(self, identifier: str) -> StoredGeneration:
-        """The generation with this id, or that made the image with this id. Raises UnknownGenerationError."""
+        """Return the generation with this id or with an image of this id. Raises UnknownGenerationError."""
         _check_id(identifier)
         with self._database.read() as db:
             return _generation(db, _row(db, identifier))
 
     def generations(self, limit: int) -> list[StoredGeneration]:
-        """The newest generations, newest first."""
+        """Return the newest generations, newest first."""
         with self._database.read() as db:
             query = "SELECT * FROM generations ORDER BY created_at DESC, rowid DESC LIMIT ?"
             return [_generation(db, row) for row in db.execute(query, (limit,)).fetchall()]
 
     def rate(self, identifier: str, rating: int, comments: str) -> Feedback:
-        """Store a rating, in place of an earlier one of the same image."""
+        """Store a rating; it replaces an earlier one of the same image or generation."""
         _check_id(identifier)
         target, generation_id = self._target(identifier)
         with self._database.transaction() as db:
@@ -202,7 +147,7 @@ class LearningStore:
                 db.execute("UPDATE decisions SET revision = revision + 1")
             return new
 
-    def unrate(self, identifier: str) -> None:
+    def remove_rating(self, identifier: str) -> None:
         """Forget the rating of this image or generation, if there is one."""
         _check_id(identifier)
         target, _ = self._target(identifier)
@@ -211,7 +156,7 @@ class LearningStore:
                 db.execute("UPDATE decisions SET revision = revision + 1")
 
     def ratings(self, identifier: str) -> list[Feedback]:
-        """Of an image: its own rating. Of a generation: its rating and those of its images, in their order."""
+        """Return the rating of an image, or that of a generation followed by those of its images."""
         _check_id(identifier)
         with self._database.read() as db:
             target, generation_id = _target(db, identifier)
@@ -224,14 +169,14 @@ class LearningStore:
             return [Feedback(**dict(row)) for row in rows if whole or row["target_id"] == target]
 
     def revision(self) -> int:
-        """How often what is decided may have changed: counts new, changed and removed ratings."""
+        """Return the number of ratings that were added, changed or removed so far."""
         with self._database.read() as db:
             return int(db.execute("SELECT revision FROM decisions").fetchone()[0])
 
-    def observations(self) -> list[Observation]:
-        """Every rated image of a generation with LoRAs, oldest first.
+    def rated_images(self) -> list[RatedImage]:
+        """Return every rated image that was made with LoRAs, oldest first.
 
-        An image without a rating of its own takes its generation's, which then counts once in all.
+        An image without a rating of its own takes its generation's; the images that do share the weight of one.
         """
         query = """
             SELECT generations.loras, generations.concepts, generations.strengths,
@@ -249,7 +194,7 @@ class LearningStore:
         with self._database.read() as db:
             rows = db.execute(query).fetchall()
         return [
-            Observation(
+            RatedImage(
                 tuple(json.loads(row["loras"])),
                 frozenset(json.loads(row["concepts"])),
                 row["rating"],
@@ -260,9 +205,8 @@ class LearningStore:
         ]
 
     def add_timing(self, key: str, timing: Timing) -> None:
-        """Remember one run; the last 48 of a key are kept."""
+        """Store one run; the last `TIMINGS_KEPT` of a key are kept."""
         _check_id(key)
-        timing.check()
         with self._database.transaction() as db:
             db.execute(
                 "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
@@ -276,7 +220,7 @@ class LearningStore:
             )
 
     def timings(self, key: str) -> list[Timing]:
-        """The runs remembered under `key` or one that is narrower by a `:`, oldest first."""
+        """Return the runs stored under `key`, and under keys that start with it and a `:`, oldest first."""
         _check_id(key)
         query = (
             "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
@@ -302,7 +246,10 @@ def _row(db: sqlite3.Connection, identifier: str) -> sqlite3.Row:
 
 
 def _target(db: sqlite3.Connection, identifier: str) -> tuple[str, str]:
-    """(what a rating of `identifier` is stored under, its generation): the only image stands for its generation."""
+    """Return (id that a rating of `identifier` is stored under, id of its generation).
+
+    A generation's only image stands for it.
+    """
     generation_id = _row(db, identifier)["id"]
     images = _images(db, generation_id)
     return (images[0] if len(images) == 1 else identifier), generation_id
@@ -334,8 +281,8 @@ def _unknown(identifier: str) -> UnknownGenerationError:
 
 def _check_id(identifier: str) -> None:
     require(
-        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID and _encodes(identifier),
-        f"an id must be a text of 1 to {MAX_ID} characters, got {identifier!r}",
+        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID_LENGTH and _encodes(identifier),
+        f"an id must be a text of 1 to {MAX_ID_LENGTH} characters, got {identifier!r}",
     )
 
 

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.learning import LearningEngine, Preferences
-from intelligence.learning.preferences import Observation
+from intelligence.learning.learning_records import RatedImage
 
 
 def seen(rating, loras=("a",), concepts=("cat",), weight=1.0):
-    return Observation(tuple(loras), frozenset(concepts), rating, weight)
+    return RatedImage(tuple(loras), frozenset(concepts), rating, weight)
 
 
-def advantage(observations, concepts=("cat",), lora="a"):
-    return Preferences(observations).for_prompt(concepts)[lora].advantage
+def advantage(images, concepts=("cat",), lora="a"):
+    return Preferences(images).for_prompt(concepts)[lora].advantage
 
 
 def test_nothing_rated_says_nothing():
@@ -41,9 +41,9 @@ def test_more_ratings_speak_louder():
 
 
 def test_ratings_of_like_prompts_count_more():
-    observations = [seen(5, concepts=["cat", "night"]), seen(1, concepts=["car", "street"])]
-    assert advantage(observations, ["cat", "night"]) > 0 > advantage(observations, ["car", "street"])
-    assert advantage(observations, ["boat"]) == 0
+    images = [seen(5, concepts=["cat", "night"]), seen(1, concepts=["car", "street"])]
+    assert advantage(images, ["cat", "night"]) > 0 > advantage(images, ["car", "street"])
+    assert advantage(images, ["boat"]) == 0
     assert advantage([seen(5)], ["cat"]) > advantage([seen(5)], ["boat"]) > 0
 
 
@@ -58,8 +58,8 @@ def test_credit_is_shared():
 
 
 def test_the_mean_is_told():
-    observations = [seen(5), seen(4), seen(4), seen(2, ["b"])]
-    assert Preferences(observations).for_prompt([])["a"].evidence == "rated 4.3 stars on average over 3 images"
+    images = [seen(5), seen(4), seen(4), seen(2, ["b"])]
+    assert Preferences(images).for_prompt([])["a"].evidence == "rated 4.3 stars on average over 3 images"
 
 
 @given(
@@ -75,11 +75,11 @@ def test_the_mean_is_told():
     ),
     st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
 )
-def test_an_advantage_stays_in_bounds_and_repeats(observations, concepts):
-    first = Preferences(observations).for_prompt(concepts)
-    assert first == Preferences(observations).for_prompt(concepts)
+def test_an_advantage_stays_in_bounds_and_repeats(images, concepts):
+    first = Preferences(images).for_prompt(concepts)
+    assert first == Preferences(images).for_prompt(concepts)
     assert all(-1 < preference.advantage < 1 for preference in first.values())
-    assert set(first) == {lora for observation in observations for lora in observation.loras}
+    assert set(first) == {lora for observation in images for lora in observation.loras}
 
 
 @pytest.fixture
@@ -120,20 +120,20 @@ def test_a_removed_rating_is_forgotten(engine):
 def test_strengths_of_what_was_liked():
     """Each counts by how far above the middle it was rated; what was rated before strengths were kept says nothing."""
     loras = ("a", "b")
-    observations = [
-        Observation(loras, frozenset(), 5, 1.0, (0.4, 0.9)),
-        Observation(loras, frozenset(), 4, 0.5, (0.6, 1.0)),
-        Observation(loras, frozenset(), 3, 1.0, (2.0, 2.0)),
-        Observation(loras, frozenset(), 1, 1.0, (2.0, 2.0)),
-        Observation(loras, frozenset(), 5),
+    images = [
+        RatedImage(loras, frozenset(), 5, 1.0, (0.4, 0.9)),
+        RatedImage(loras, frozenset(), 4, 0.5, (0.6, 1.0)),
+        RatedImage(loras, frozenset(), 3, 1.0, (2.0, 2.0)),
+        RatedImage(loras, frozenset(), 1, 1.0, (2.0, 2.0)),
+        RatedImage(loras, frozenset(), 5),
     ]
-    found = Preferences(observations).for_prompt(())
+    found = Preferences(images).for_prompt(())
     assert found["a"].liked_strengths == ((0.4, 1.0), (0.6, 0.25))
     assert found["b"].liked_strengths == ((0.9, 1.0), (1.0, 0.25))
 
 
 def test_ratings_follow_a_lora_that_was_moved() -> None:
-    seen = [Observation(("lora:old",), frozenset({"cat"}), 5), Observation(("lora:new", "lora:b"), frozenset(), 4)]
+    seen = [RatedImage(("lora:old",), frozenset({"cat"}), 5), RatedImage(("lora:new", "lora:b"), frozenset(), 4)]
     found = Preferences(seen, {"lora:old": "lora:new"}).for_prompt(["cat"])
     assert found.keys() == {"lora:new", "lora:b"}
     assert found["lora:new"].count == 2
