@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .analysis import ConceptCategory, ContentType
 from .mentions import Mention
 from .phrases import Phrases
-from .rules import PEOPLE
+from .rules import PEOPLE, Rule
 from .vocabulary import WordLists
 from .votes import Verdict, Votes
 
@@ -37,6 +37,10 @@ _CONTENT_WEIGHT = {
 """People in a picture are its content, wherever they are."""
 
 
+Vote = tuple[float, str]
+"""Weight and phrase."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """A prompt as the rules of VOTE_RULES and VIEW_RULES see it."""
@@ -49,30 +53,28 @@ class Scene:
     lists: WordLists
 
 
-class Weight(NamedTuple):
-    """A row of MENTION_WEIGHTS."""
-
-    condition: Callable[[Mention], bool]
-    factor: float
-    example: str
-
-
 class VoteRule(NamedTuple):
     """A row of VOTE_RULES."""
 
-    evidence: Callable[[Scene], list[str]]
-    """The phrases that make the rule apply; none: it does not."""
-    effect: Callable[[Votes[ContentType], Scene, list[str]], None]
+    evidence: Callable[[Scene], list[Vote]]
+    """Votes for `content`; none: the rule does not apply."""
+    content: ContentType
     example: str
+    absorbs: ContentType | None = None
+    """Content whose votes count for `content` too."""
+    drops: ContentType | None = None
+    """Content whose votes no longer count."""
 
 
 class ViewRule(NamedTuple):
     """A row of VIEW_RULES."""
 
     content: ContentType
-    """The content that has won so far."""
+    """The content that has won."""
     evidence: Callable[[Scene], list[str]]
-    effect: Callable[[Votes[ContentType], Verdict[ContentType], list[str]], Verdict[ContentType]]
+    """Phrases that speak for `becomes`; none: the rule does not apply."""
+    becomes: ContentType | None
+    """None: the content that comes next."""
     example: str
 
 
@@ -82,11 +84,19 @@ def read_content(mentions: tuple[Mention, ...], phrases: Phrases) -> Verdict[Con
     votes = _votes_of_mentions(mentions)
     for rule in VOTE_RULES:
         if evidence := rule.evidence(scene):
-            rule.effect(votes, scene, evidence)
+            if rule.drops:
+                votes.drop(rule.drops)
+            for weight, phrase in evidence:
+                votes.add(rule.content, weight * _CONTENT_WEIGHT[rule.content], phrase)
+            if rule.absorbs:
+                votes.move(rule.absorbs, rule.content)
     verdict = votes.winner(ContentType.UNSPECIFIED, _THRESHOLD)
     for view in VIEW_RULES:
-        if verdict.kind is view.content and (evidence := view.evidence(scene)):
-            return view.effect(votes, verdict, evidence)
+        if verdict.kind is view.content and (words := view.evidence(scene)):
+            if view.becomes:
+                return Verdict(view.becomes, verdict.confidence, [*words, *verdict.words])
+            votes.drop(verdict.kind)
+            return votes.winner(ContentType.UNSPECIFIED, _THRESHOLD)
     return verdict
 
 
@@ -98,16 +108,12 @@ def _votes_of_mentions(mentions: Sequence[Mention]) -> Votes[ContentType]:
             weight = max(0.0, mention.weight) / (1 + _LATER_LOSS * order)
             for row in MENTION_WEIGHTS:
                 if row.condition(mention):
-                    weight *= row.factor
+                    weight *= row.effect
             several = mention.plural and ContentType.CHARACTER in mention.meaning.content  # `girls` are a group
             for content in (ContentType.GROUP,) if several else mention.meaning.content:
-                _vote(votes, content, weight, mention.meaning.phrase)
+                votes.add(content, weight * _CONTENT_WEIGHT[content], mention.meaning.phrase)
             order += not mention.modifier
     return votes
-
-
-def _vote(votes: Votes[ContentType], content: ContentType, weight: float, phrase: str) -> None:
-    votes.add(content, weight * _CONTENT_WEIGHT[content], phrase)
 
 
 def _details(scene: Scene) -> dict[str, Mention | None]:
@@ -124,40 +130,46 @@ def _details(scene: Scene) -> dict[str, Mention | None]:
     return found
 
 
-def _unworn_clothes(scene: Scene) -> list[str]:
+def _unworn_clothes(scene: Scene) -> list[Vote]:
     """Details that are all clothes, in a sentence that opens with them: nobody wears them."""
     details = _details(scene)
     shown = (m for m in scene.mentions if m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER)
     first = next((mention for mention in shown if not mention.modifier), None)
     if first is None or first.adjunct or not first.meaning.garment or not scene.is_sentence:
         return []
-    return list(details) if all(mention and mention.meaning.garment for mention in details.values()) else []
+    return _weigh(details) if all(mention and mention.meaning.garment for mention in details.values()) else []
 
 
-def _details_of_person(scene: Scene) -> list[str]:
-    return [] if _unworn_clothes(scene) else list(_details(scene))
+def _details_of_person(scene: Scene) -> list[Vote]:
+    return [] if _unworn_clothes(scene) else _weigh(_details(scene))
 
 
-def _people_together(scene: Scene) -> list[str]:
+def _weigh(details: Mapping[str, Mention | None]) -> list[Vote]:
+    weight = min(_MAX_DETAILS, _FIRST_DETAIL + _FURTHER_DETAIL * (len(details) - 1))
+    return [(weight, phrase) for phrase in details][:1]
+
+
+def _people_together(scene: Scene) -> list[Vote]:
     """Two people joined by `and`, counted as `1girl, 1boy`, or one who does something to the other."""
     people = [m for m in scene.mentions if ContentType.CHARACTER in m.meaning.content]
     counted = [m.meaning.phrase for m in people if m.meaning.phrase in _COUNTED_PEOPLE]
     if len(set(counted)) == 2:
-        return counted[:2]
+        return [(1.0, " and ".join(counted[:2]))]
     named = [m for m in people if not (m.modifier or m.meaning.weak)]
     for first, second in pairwise(named):
         joined = second.joined and not first.joined and not second.adjunct
         together = first.clause == second.clause and (joined or (second.company and not first.adjunct))
         if together and first.meaning.phrase != second.meaning.phrase:
-            return [first.meaning.phrase, second.meaning.phrase]
+            return [(1.0, f"{first.meaning.phrase} and {second.meaning.phrase}")]
     return []
 
 
-def _alone(scene: Scene) -> list[str]:
-    """Words that say that there is one person."""
+def _alone(scene: Scene) -> list[Vote]:
+    """Words that say that there is one person; those that name nobody weigh nothing."""
     if _people_together(scene):
         return []
-    return [m.meaning.phrase for m in scene.mentions if m.meaning.folded in scene.lists.solo_words]
+    solo = [m for m in scene.mentions if m.meaning.folded in scene.lists.solo_words]
+    return [(max(0.0, m.weight) if m.meaning.content else 0.0, m.meaning.phrase) for m in solo]
 
 
 def _close_view(scene: Scene) -> list[str]:
@@ -203,57 +215,24 @@ def _portrait_of_thing(scene: Scene) -> list[str]:
     return []
 
 
-def _show_clothes(votes: Votes[ContentType], scene: Scene, clothes: list[str]) -> None:
-    _vote(votes, ContentType.OBJECT, _weight_of_details(clothes), clothes[0])
-
-
-def _show_person(votes: Votes[ContentType], scene: Scene, details: list[str]) -> None:
-    _vote(votes, ContentType.CHARACTER, _weight_of_details(details), details[0])
-
-
-def _weight_of_details(details: list[str]) -> float:
-    return min(_MAX_DETAILS, _FIRST_DETAIL + _FURTHER_DETAIL * (len(details) - 1))
-
-
-def _show_group(votes: Votes[ContentType], scene: Scene, people: list[str]) -> None:
-    _vote(votes, ContentType.GROUP, 1.0, " and ".join(people))
-    votes.move(ContentType.CHARACTER, ContentType.GROUP)
-
-
-def _show_one(votes: Votes[ContentType], scene: Scene, words: list[str]) -> None:
-    votes.drop(ContentType.GROUP)
-    for mention in scene.mentions:
-        if mention.meaning.content and mention.meaning.folded in scene.lists.solo_words:
-            _vote(votes, ContentType.CHARACTER, max(0.0, mention.weight), mention.meaning.phrase)
-
-
-def _as_portrait(votes: Votes[ContentType], verdict: Verdict[ContentType], views: list[str]) -> Verdict[ContentType]:
-    return Verdict(ContentType.PORTRAIT, verdict.confidence, [*views, *verdict.words])
-
-
-def _next_best(votes: Votes[ContentType], verdict: Verdict[ContentType], words: list[str]) -> Verdict[ContentType]:
-    votes.drop(verdict.kind)
-    return votes.winner(ContentType.UNSPECIFIED, _THRESHOLD)
-
-
-MENTION_WEIGHTS: tuple[Weight, ...] = (
-    Weight(lambda mention: mention.adjunct, 0.4, "a cat in a [train]"),
-    Weight(lambda mention: mention.meaning.weak, 0.4, "a [knife]"),
-    Weight(lambda mention: mention.modifier, 0.25, "[lemon] bottle"),
+MENTION_WEIGHTS: tuple[Rule[Mention, float], ...] = (
+    Rule(lambda mention: mention.adjunct, 0.4, "a cat in a [train]"),
+    Rule(lambda mention: mention.meaning.weak, 0.4, "a [knife]"),
+    Rule(lambda mention: mention.modifier, 0.25, "[lemon] bottle"),
 )
 """Factors on a mention's weight; all that apply are multiplied."""
 
 VOTE_RULES: tuple[VoteRule, ...] = (
-    VoteRule(_unworn_clothes, _show_clothes, "a vintage leather jacket on a hook"),
-    VoteRule(_details_of_person, _show_person, "long hair, red dress, smile, night sky"),
-    VoteRule(_people_together, _show_group, "a knight and a wizard"),
-    VoteRule(_alone, _show_one, "1girl, solo, crowd"),
+    VoteRule(_unworn_clothes, ContentType.OBJECT, "a vintage leather jacket on a hook"),
+    VoteRule(_details_of_person, ContentType.CHARACTER, "long hair, red dress, smile, night sky"),
+    VoteRule(_people_together, ContentType.GROUP, "a knight and a wizard", absorbs=ContentType.CHARACTER),
+    VoteRule(_alone, ContentType.CHARACTER, "1girl, solo, crowd", drops=ContentType.GROUP),
 )
-"""Changes to the votes of the mentions; all that apply, from top to bottom."""
+"""Votes of the whole prompt; all rules that apply, from top to bottom."""
 
 VIEW_RULES: tuple[ViewRule, ...] = (
-    ViewRule(ContentType.CHARACTER, _close_view, _as_portrait, "close-up of a woman"),
-    ViewRule(ContentType.PORTRAIT, _full_figure, _next_best, "portrait, full body, knight"),
-    ViewRule(ContentType.PORTRAIT, _portrait_of_thing, _next_best, "portrait of a cat"),
+    ViewRule(ContentType.CHARACTER, _close_view, ContentType.PORTRAIT, "close-up of a woman"),
+    ViewRule(ContentType.PORTRAIT, _full_figure, None, "portrait, full body, knight"),
+    ViewRule(ContentType.PORTRAIT, _portrait_of_thing, None, "portrait of a cat"),
 )
 """Changes to the content that won; the first that applies decides."""

@@ -1,7 +1,7 @@
 """Rules for words and phrases in a piece of the prompt: tables of condition, effect and example.
 
-The brackets in an example mark the word or phrase that the row applies to. In the tables of decisions the first row
-whose condition holds decides; in WORD_EFFECTS every row whose condition holds applies, from top to bottom.
+The brackets in an example mark the word or phrase that the row applies to. The first row whose condition holds decides;
+only in WORD_EFFECTS every row whose condition holds applies, from top to bottom.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from .analysis import ArtisticStyle, ConceptCategory, ContentType
 from .phrases import Clause
 from .vocabulary import Match, Meaning, Vocabulary, WordLists
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
@@ -128,28 +129,19 @@ class Place:
         return word in self.vocabulary.function_words["en"]
 
 
-class Rule(NamedTuple, Generic[T]):
-    """A row of a table of decisions."""
+class Rule(NamedTuple, Generic[S, T]):
+    """A row of a table: what has the condition has the effect."""
 
-    condition: Callable[[Place], object]
-    decision: T
+    condition: Callable[[S], object]
+    effect: T
     example: str
 
 
-class WordEffect(NamedTuple):
-    """A row of WORD_EFFECTS."""
-
-    condition: Callable[[Place], object]
-    effect: Mapping[str, bool]
-    """Fields of Place → their value for what follows."""
-    example: str
-
-
-def decide(rules: tuple[Rule[T], ...], at: Place, default: T) -> T:
-    """Return the decision of the first rule whose condition holds."""
+def decide(rules: tuple[Rule[Place, T], ...], at: Place, default: T) -> T:
+    """Return the effect of the first rule whose condition holds."""
     for rule in rules:
         if rule.condition(at):
-            return rule.decision
+            return rule.effect
     return default
 
 
@@ -254,7 +246,7 @@ def _in_other_style(meaning: Meaning) -> bool:
     return bool(meaning.styles) and meaning.styles[0][0] is not ArtisticStyle.PHOTOREALISTIC
 
 
-TURNS_ASIDE: tuple[Rule[bool], ...] = (
+TURNS_ASIDE: tuple[Rule[Place, bool], ...] = (
     Rule(
         lambda at: at.shown and at.word in at.lists.of_words and not _shows_sitter(at.shown),
         True,
@@ -265,29 +257,29 @@ TURNS_ASIDE: tuple[Rule[bool], ...] = (
 )
 """Words that begin what only accompanies the thing shown."""
 
-WORD_EFFECTS: tuple[WordEffect, ...] = (
-    WordEffect(
+WORD_EFFECTS: tuple[Rule[Place, Mapping[str, bool]], ...] = (
+    Rule(
         lambda at: not at.shown and at.word in at.lists.inside_words,
         {"inside": True, "leading": True},
         "[inside] a submarine",
     ),
-    WordEffect(
+    Rule(
         lambda at: at.clause.index == at.position == 0 and at.word in at.lists.adjunct_words,
         {"leading": True},
         "[in] a dark forest stands a witch",
     ),
-    WordEffect(lambda at: decide(TURNS_ASIDE, at, False), {"adjunct": True, "company": False}, "a cat [in] a train"),
-    WordEffect(
+    Rule(lambda at: decide(TURNS_ASIDE, at, False), {"adjunct": True, "company": False}, "a cat [in] a train"),
+    Rule(
         lambda at: _has_company(at) and decide(TURNS_ASIDE, at, False),
         {"company": True},
         "a mother [feeding] her baby",
     ),
-    WordEffect(lambda at: negates(at.word, at.lists), {"negated": True}, "a street [without] people"),
-    WordEffect(lambda at: at.word in at.lists.joining_words, {"joined": True}, "a knight [and] a wizard"),
+    Rule(lambda at: negates(at.word, at.lists), {"negated": True}, "a street [without] people"),
+    Rule(lambda at: at.word in at.lists.joining_words, {"joined": True}, "a knight [and] a wizard"),
 )
-"""Effects of a word that belongs to no phrase on all that follows it in its piece."""
+"""Fields of Place → their value for all that follows a word that belongs to no phrase."""
 
-GIVES_WAY: tuple[Rule[bool], ...] = (
+GIVES_WAY: tuple[Rule[Place, bool], ...] = (
     Rule(lambda at: ContentType.GROUP in at.content and ContentType.ANIMAL in at.before.content, True, "bear [family]"),
     Rule(lambda at: _is_container(at) and at.word_after in at.lists.of_words, True, "[bowl] of cherries"),
     Rule(
@@ -302,7 +294,7 @@ GIVES_WAY: tuple[Rule[bool], ...] = (
 )
 """Phrases that are not shown, as they only count or hold what is named beside them."""
 
-MODIFIES: tuple[Rule[bool], ...] = (
+MODIFIES: tuple[Rule[Place, bool], ...] = (
     Rule(lambda at: _is_trade(at.match, at.shown, at.lists), True, "frog [wizard]"),
     Rule(lambda at: not at.word_after, False, "a [cup]"),
     Rule(lambda at: is_act(at.following, at.match), False, "[workers] building a wall"),
@@ -336,7 +328,7 @@ MODIFIES: tuple[Rule[bool], ...] = (
 )
 """English phrases that only say more about what is named right after (or, a trade, right before) them."""
 
-MODIFIES_SPANISH: tuple[Rule[bool], ...] = (
+MODIFIES_SPANISH: tuple[Rule[Place, bool], ...] = (
     Rule(
         lambda at: at.before is not _NOTHING and at.is_single and _is_spanish_adjective(at),
         True,
@@ -345,7 +337,7 @@ MODIFIES_SPANISH: tuple[Rule[bool], ...] = (
 )
 """Spanish nouns that only say more about the one right before them."""
 
-SEEN_AS: tuple[Rule[ContentType | None], ...] = (
+SEEN_AS: tuple[Rule[Place, ContentType | None], ...] = (
     Rule(lambda at: at.inside and not _BUILT.isdisjoint(at.content), ContentType.INTERIOR, "inside a [submarine]"),
     Rule(lambda at: ContentType.ANIMAL in at.content and _is_cooked(at), ContentType.FOOD, "grilled [trout]"),
 )
