@@ -177,5 +177,5 @@ class Reason:
         **arguments: bool | int | float | str,
     ) -> Reason:
         """The reason that `message` tells with these arguments."""
-        evidence = message.format(**arguments)
+        evidence = str(message.format(**arguments))  # without placeholders, format returns the member itself
         return cls(setting, evidence, weight, otherwise, source, value, message.key, arguments)

@@ -58,7 +58,7 @@ class PromptAnalyzer:
         family, family_reasons = find_quality_family(phrases)
         reasons = (*reasons, complexity_reason, *family_reasons)
         if phrases.language == "es":
-            spanish = Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="en")
+            spanish = Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="English")
             reasons = (*reasons, spanish)
         analysis = PromptAnalysis(
             prompt=prompt,

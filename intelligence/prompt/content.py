@@ -146,7 +146,7 @@ def _details_of_person(scene: Scene) -> list[Vote]:
 
 def _weigh(details: Mapping[str, Mention | None]) -> list[Vote]:
     weight = min(_MAX_DETAILS, _FIRST_DETAIL + _FURTHER_DETAIL * (len(details) - 1))
-    return [(weight, phrase) for phrase in details][:1]
+    return [(weight, next(iter(details)))] if details else []
 
 
 def _people_together(scene: Scene) -> list[Vote]:
@@ -195,7 +195,7 @@ def _face_first(scene: Scene) -> list[str]:
         if (m.meaning.content and not (m.modifier and _PERSONS.isdisjoint(m.meaning.content)))
         or m.meaning.folded in faces
     ]
-    if shown and shown[0].meaning.folded == "face" and not shown[0].adjunct:  # whosever it is: `half of her face`
+    if shown and shown[0].meaning.folded == "face" and not shown[0].adjunct:  # no matter whose: `half of her face`
         return [shown[0].meaning.phrase]
     for first, second in pairwise(shown[:2]):
         face, person = (first, second) if first.meaning.folded in faces else (second, first)

@@ -190,8 +190,8 @@ def _is_trade(phrase: Match | None, animal: Match | None, lists: WordLists) -> b
     return person and ContentType.ANIMAL in animal.meaning.content
 
 
-def _shows_sitter(phrase: Match) -> bool:
-    """Return whether what stands after `of` is shown: of a portrait, a group, a sticker."""
+def _shows_what_follows(phrase: Match) -> bool:
+    """Return whether the thing after `of` is shown: of a portrait, a group, a sticker."""
     meaning = phrase.meaning
     return bool(meaning.styles) or ContentType.PORTRAIT in meaning.content or ContentType.GROUP in meaning.content
 
@@ -248,7 +248,7 @@ def _in_other_style(meaning: Meaning) -> bool:
 
 TURNS_ASIDE: tuple[Rule[Place, bool], ...] = (
     Rule(
-        lambda at: at.shown and at.word in at.lists.of_words and not _shows_sitter(at.shown),
+        lambda at: at.shown and at.word in at.lists.of_words and not _shows_what_follows(at.shown),
         True,
         "queen [of] the bees",
     ),

@@ -17,6 +17,7 @@ from intelligence.prompt import (
     PromptAnalysis,
     PromptAnalyzer,
 )
+from intelligence.records import Source
 
 ANALYZER = PromptAnalyzer()
 
@@ -185,6 +186,17 @@ def test_quality_family_by_tags(prompt, family):
 )
 def test_language_by_prompt(prompt, language):
     assert ANALYZER.analyze(prompt).language == language
+
+
+def test_reasons_are_plain_text_about_the_prompt():
+    reasons = {reason.setting: reason for reason in ANALYZER.analyze("una bruja en el bosque, acuarela").reasons}
+    assert {setting: reason.value for setting, reason in reasons.items()} == {
+        "style": "painting",
+        "content": "character",
+        "complexity": "simple",
+        "language": "es",
+    }
+    assert all(type(reason.evidence) is str and reason.source is Source.PROMPT for reason in reasons.values())
 
 
 @pytest.mark.parametrize(
