@@ -72,9 +72,10 @@ def choose_baseline(request: ParameterRequest, profile: Profile, others: Others)
     reasons = {"steps": steps_reason}
     for setting in ("cfg", "sampler", "scheduler"):
         value, (parameter,) = getattr(choice, setting), SETTINGS[setting]
-        by_user = parameter in given
         reasons[setting] = (
-            _user_reason(setting, value, profile) if by_user else _usual_reason(setting, value, profile, others)
+            _user_reason(setting, value, profile)
+            if parameter in given
+            else _usual_reason(setting, value, profile, others)
         )
     if choice.schedule:
         reasons["scheduler"] = Reason.of(
@@ -85,26 +86,19 @@ def choose_baseline(request: ParameterRequest, profile: Profile, others: Others)
             otherwise=choice.scheduler,
             scheduler=choice.scheduler,
         )
-    if rescale := given.get("rescale_cfg", profile.rescale_cfg):
-        by_user = "rescale_cfg" in given
-        reasons["rescale_cfg"] = Reason.of(
-            "rescale_cfg",
-            Source.USER if by_user else Source.MODEL_FAMILY,
-            ParameterMessage.USER if by_user else ParameterMessage.RESCALE_CFG,
-            value=rescale,
-            otherwise="off, which burns colours" if profile.zsnr else "off",
-            chosen=rescale,
-        )
+    off = "off, which burns colours" if profile.zsnr else "off"
+    if rescale := given.get("rescale_cfg"):
+        reasons["rescale_cfg"] = _set_by_user("rescale_cfg", rescale, off)
+    elif rescale is None and profile.rescale_cfg:
+        source, message, rescale = Source.MODEL_FAMILY, ParameterMessage.RESCALE_CFG, profile.rescale_cfg
+        reasons["rescale_cfg"] = Reason.of("rescale_cfg", source, message, value=rescale, otherwise=off, chosen=rescale)
     reasons["size"] = size_reason
     if sides := [f"{side} {given[side]}" for side in SETTINGS["size"] if side in given]:
-        size, native = f"{choice.width}x{choice.height}", f"{width}x{height}"
-        reasons["size"] = Reason.of(
-            "size", Source.USER, ParameterMessage.USER, value=size, otherwise=native, chosen=" and ".join(sides)
-        )
+        size = f"{choice.width}x{choice.height}"
+        reasons["size"] = _set_by_user("size", size, f"{width}x{height}", chosen=" and ".join(sides))
     reasons["clip_skip"] = _clip_skip_reason(given.get("clip_skip"), profile.family)
     if "batch_size" in given:
-        images = given["batch_size"]
-        reasons["batch_size"] = Reason.of("batch_size", Source.USER, ParameterMessage.USER, value=images, chosen=images)
+        reasons["batch_size"] = _set_by_user("batch_size", given["batch_size"])
     return choice, reasons
 
 
@@ -116,7 +110,7 @@ def choose_improvements(
     if named:
         improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
         chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())
-        reasons["guidance"] = Reason.of("guidance", Source.USER, ParameterMessage.USER, value=chosen, chosen=chosen)
+        reasons["guidance"] = _set_by_user("guidance", chosen)
         return replace(choice, improvements=improvements)
     cut = replace(choice, improvements=Improvements(profile.cfg_cutoff_sigma))
     if cut.items == choice.items:
@@ -147,20 +141,15 @@ def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple
     given, usual = request.overrides, profile.steps
     if "num_steps" in given:
         return given["num_steps"], _user_reason("steps", given["num_steps"], profile)
+    complex_prompt = request.analysis.complexity_category is ComplexityCategory.COMPLEX
     if profile.schedule and "scheduler" in given:
-        steps, source, message = 2 * usual, Source.USER, ParameterMessage.STEPS_WITHOUT_ALIGN_YOUR_STEPS
-    elif (
-        profile.complex_steps
-        and request.analysis.complexity_category is ComplexityCategory.COMPLEX
-        and not profile.fixed
-    ):
+        steps, source, message = 2 * usual, Source.MODEL_FAMILY, ParameterMessage.STEPS_WITHOUT_ALIGN_YOUR_STEPS
+    elif profile.complex_steps and complex_prompt and not profile.fixed:
         steps, source, message = profile.complex_steps, Source.PROMPT, ParameterMessage.STEPS_COMPLEX_PROMPT
     else:
         return usual, _usual_reason("steps", usual, profile, others)
-    scheduler = given.get("scheduler", "")
-    return steps, Reason.of(
-        "steps", source, message, value=steps, otherwise=str(usual), steps=steps, scheduler=scheduler
-    )
+    arguments = {"steps": steps, "scheduler": given.get("scheduler", "")}
+    return steps, Reason.of("steps", source, message, value=steps, otherwise=str(usual), **arguments)
 
 
 def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) -> Reason:
@@ -195,16 +184,19 @@ def _user_reason(setting: str, value: Any, profile: Profile) -> Reason:
             span = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     elif profile.zsnr and setting == "scheduler" and value not in ZSNR_SCHEDULERS:
         message = ParameterMessage.USER_SCHEDULER_WASTES_STEPS
-    return Reason.of(
-        setting,
-        Source.USER,
-        message,
-        value=value,
-        otherwise=None if value == usual else shown(usual),
-        chosen=shown(value),
-        family=TITLES[profile.family],
-        span=span,
-    )
+    otherwise = None if value == usual else shown(usual)
+    return _set_by_user(setting, value, otherwise, message, family=TITLES[profile.family], span=span)
+
+
+def _set_by_user(
+    setting: str,
+    value: Any,
+    otherwise: str | None = None,
+    message: ParameterMessage = ParameterMessage.USER,
+    **arguments: Any,
+) -> Reason:
+    arguments = {"chosen": shown(value), **arguments}
+    return Reason.of(setting, Source.USER, message, value=value, otherwise=otherwise, **arguments)
 
 
 def _clip_skip_reason(layer: int | None, family: Family) -> Reason:
@@ -215,4 +207,4 @@ def _clip_skip_reason(layer: int | None, family: Family) -> Reason:
         return Reason.of("clip_skip", Source.MODEL_FAMILY, message, value=usual, layer=usual)
     message = ParameterMessage.CLIP_SKIP_USER_WRONG_LAYER if sdxl and layer != usual else ParameterMessage.USER
     otherwise = ParameterMessage.CLIP_SKIP_DEFAULT.format(layer=usual)
-    return Reason.of("clip_skip", Source.USER, message, value=layer, otherwise=otherwise, chosen=layer)
+    return _set_by_user("clip_skip", layer, otherwise, message)

@@ -52,6 +52,11 @@ def test_neighbours_keep_user_settings():
     assert len(found) == 9
 
 
+def test_neighbours_vary_steps_that_follow_from_users_scheduler():
+    parameters = choose(GenerationConstraints(priority=Priority.SPEED), overrides={"scheduler": "normal"})
+    assert len({p.num_steps for p in A100.neighbours(parameters, 9)}) > 1
+
+
 def test_neighbours_hold_time_limit():
     free = A100.neighbours(choose(), 9)
     limit = choose().estimated_time_seconds * 1.1
