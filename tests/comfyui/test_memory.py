@@ -143,7 +143,7 @@ def limited(share: float, gb: float) -> dict[str, Any]:
         "strategy": "SEQUENTIAL",
         "budget_gb": 0.25 + share * gb,
         "stages": stages,
-        "comfort": stages,
+        "reserved_gb": stages,
         "resident": resident,
     }
 

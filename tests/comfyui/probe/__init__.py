@@ -68,7 +68,7 @@ class ProbeSplit(io.ComfyNode):
 
     @classmethod
     def execute(cls, plan, batch_size):
-        memory = dataclasses.replace(plan.memory, batch_size=batch_size, together=plan.parameters.batch_size)
+        memory = dataclasses.replace(plan.memory, batch_size=batch_size, max_batch=plan.parameters.batch_size)
         return io.NodeOutput(dataclasses.replace(plan, memory=memory))
 
 

@@ -216,7 +216,7 @@ class ProbeMoves(io.ComfyNode):
             for share in json.loads(shares):
                 resident = {**plan.memory.resident, "unet": 0.0}
                 limit = share * model.model_size() / 2**30
-                place(model, dataclasses.replace(plan.memory, budget_gb=limit, resident=resident, comfort=resident))
+                place(model, dataclasses.replace(plan.memory, budget_gb=limit, resident=resident, reserved_gb=resident))
                 counted.append(model.loaded_size())
                 modules.append(placed(model))
                 kept.append(any(one.model is beside for one in management.current_loaded_models))
