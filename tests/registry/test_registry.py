@@ -400,20 +400,24 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intelligence.registry import store
+    from intelligence.registry import model_store
 
-    path, before = tmp_path / "registry.db", len(store.MIGRATIONS)
+    path, before = tmp_path / "registry.db", len(model_store.MIGRATIONS)
     old = ModelRegistry(path)
     old.register_model(ModelMetadata(model_id="lora:a.safetensors", name="a"))
     old.close()
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, "ALTER TABLE models ADD COLUMN extra TEXT; oops;"))
+    monkeypatch.setattr(
+        model_store, "MIGRATIONS", (*model_store.MIGRATIONS, "ALTER TABLE models ADD COLUMN extra TEXT; oops;")
+    )
     with pytest.raises(StorageError):
         ModelRegistry(path).list_models()
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (before,)
         assert "extra" not in [row[1] for row in db.execute("PRAGMA table_info(models)")]
     db.close()
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS[:before], "ALTER TABLE models ADD COLUMN extra TEXT;"))
+    monkeypatch.setattr(
+        model_store, "MIGRATIONS", (*model_store.MIGRATIONS[:before], "ALTER TABLE models ADD COLUMN extra TEXT;")
+    )
     assert ModelRegistry(path).get_model("a").name == "a"
     with sqlite3.connect(f"{path}.v{before}.backup") as backup:
         assert backup.execute("SELECT name FROM models").fetchall() == [("a",)]
