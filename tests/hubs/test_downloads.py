@@ -22,7 +22,7 @@ from intelligence.hubs.control import RETRY_SECONDS, Control, HubCancelledError
 from intelligence.hubs.downloads import Download, download_file
 from intelligence.models.sanitize import safe_file_name
 
-from .hub_server import Answer, Hub, Request, Source
+from ..hub_server import Answer, Hub, Request, Source
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
 

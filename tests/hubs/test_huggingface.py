@@ -21,7 +21,7 @@ from intelligence.hubs.control import Control, HubCancelledError, HubNotFoundErr
 from intelligence.models import ModelKind, TriggerSet
 from intelligence.registry import ModelRegistry
 
-from .hub_server import Answer, Hub, Source, json_answer
+from ..hub_server import Answer, Hub, Source, json_answer
 
 library = pytest.importorskip("huggingface_hub", minversion="2", reason="the extra hubs is not installed")
 

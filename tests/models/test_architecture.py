@@ -5,9 +5,8 @@ import pytest
 from intelligence.models.architecture import identify_architecture
 from intelligence.models.headers import Header
 from intelligence.models.kinds import Architecture as A
-from intelligence.models.kinds import LoRAKind, ModelKind
-from intelligence.models.lora_kind import lora_kind
-from intelligence.models.lora_weights import is_lora, lora_rank, lora_type
+from intelligence.models.kinds import ModelKind
+from intelligence.models.lora_weights import is_lora
 
 KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 KOHYA1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -77,38 +76,3 @@ def test_architecture_from_the_header_when_no_shape_tells(entry: str, value: str
     found = identify_architecture(header, ModelKind.LORA)
     assert found.value == expected
     assert entry in found.source
-
-
-TYPES = [
-    ({"a.lora_down.weight": (8, 64), "a.lora_up.weight": (64, 8)}, "lora", 8),
-    ({"a.lora_A.weight": (16, 64)}, "lora", 16),
-    ({"a.lora_down.weight": (8, 64, 3, 3), "b.lora_down.weight": (8, 64)}, "locon", 8),
-    ({"a.hada_w1_a": (64, 4), "a.hada_w1_b": (4, 64)}, "loha", 4),
-    ({"a.lokr_w1": (8, 8), "a.lokr_w2": (8, 8)}, "lokr", None),
-    ({"a.lora_down.weight": (8, 64), "a.dora_scale": (64, 1)}, "dora", 8),
-]
-
-
-@pytest.mark.parametrize("shapes, kind, inner", TYPES)
-def test_type_and_rank(shapes: dict[str, tuple[int, ...]], kind: str, inner: int | None) -> None:
-    assert (lora_type(Header(shapes=shapes)), lora_rank(Header(shapes=shapes))) == (kind, inner)
-
-
-@pytest.mark.parametrize(
-    "name, tags, description, expected",
-    [
-        ("sdxl_lightning_4step_lora", [], "", LoRAKind.SPEED),
-        ("Hyper-SDXL-8steps-lora", [], "", LoRAKind.SPEED),
-        ("lcm-lora-sdxl", [], "", LoRAKind.SPEED),
-        ("lightning_magic", ["effect"], "", LoRAKind.EFFECT),
-        ("lightning_storm", ["style"], "", LoRAKind.STYLE),
-        ("xyz", ["anime", "character"], "an art style", LoRAKind.CHARACTER),
-        ("ghibliStyle_v2", [], "", LoRAKind.STYLE),
-        ("add-detail-xl", [], "", LoRAKind.EFFECT),
-        ("xyz", [], "A character from a game", LoRAKind.CHARACTER),
-        ("xyz", [], "Summer dress for everybody", LoRAKind.CONCEPT),
-        ("xyz", [], "", LoRAKind.UNKNOWN),
-    ],
-)
-def test_what_a_lora_is_for(name: str, tags: list[str], description: str, expected: LoRAKind) -> None:
-    assert lora_kind([name], tags, description).value == expected

@@ -14,7 +14,7 @@ from intelligence.errors import HubError, InvalidInputError
 from intelligence.models import Family
 from intelligence.registry import ModelRegistry
 
-from .hub_server import Answer, Hub, ready
+from ..hub_server import Answer, Hub, ready
 
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
 

@@ -1,0 +1,1 @@
+from ..model_fixtures import hub, lora, model, other_hub, raw, registry, waits  # noqa: F401

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from intelligence.models.kinds import LoRAKind
+from intelligence.models.lora_kind import lora_kind
+
+
+@pytest.mark.parametrize(
+    "name, tags, description, expected",
+    [
+        ("sdxl_lightning_4step_lora", [], "", LoRAKind.SPEED),
+        ("Hyper-SDXL-8steps-lora", [], "", LoRAKind.SPEED),
+        ("lcm-lora-sdxl", [], "", LoRAKind.SPEED),
+        ("lightning_magic", ["effect"], "", LoRAKind.EFFECT),
+        ("lightning_storm", ["style"], "", LoRAKind.STYLE),
+        ("xyz", ["anime", "character"], "an art style", LoRAKind.CHARACTER),
+        ("ghibliStyle_v2", [], "", LoRAKind.STYLE),
+        ("add-detail-xl", [], "", LoRAKind.EFFECT),
+        ("xyz", [], "A character from a game", LoRAKind.CHARACTER),
+        ("xyz", [], "Summer dress for everybody", LoRAKind.CONCEPT),
+        ("xyz", [], "", LoRAKind.UNKNOWN),
+    ],
+)
+def test_what_a_lora_is_for(name: str, tags: list[str], description: str, expected: LoRAKind) -> None:
+    assert lora_kind([name], tags, description).value == expected
