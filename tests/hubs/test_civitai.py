@@ -58,7 +58,7 @@ def test_by_hashes(hub: Hub, civitai: CivitAI) -> None:
         assert request.headers["user-agent"] == "intelligent-generation"
 
 
-def test_other_hashes_one_by_one(hub: Hub, civitai: CivitAI) -> None:
+def test_by_hashes_asks_other_hashes_one_by_one(hub: Hub, civitai: CivitAI) -> None:
     known = version_record(3, sha(3))
     autov2, autov3 = sha(3)[:10], sha(3)[10:22]
     for text in (autov2, autov3):
@@ -68,7 +68,7 @@ def test_other_hashes_one_by_one(hub: Hub, civitai: CivitAI) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "../models/1", sha(1) + "0", sha(1)[:11], 5, None])
-def test_what_is_no_hash_is_not_sent(hub: Hub, civitai: CivitAI, text: Any) -> None:
+def test_by_hashes_refuses(hub: Hub, civitai: CivitAI, text: Any) -> None:
     with pytest.raises(InvalidInputError):
         civitai.by_hashes([sha(1), text])
     assert hub.requests == []
@@ -96,7 +96,7 @@ def test_what_is_no_hash_is_not_sent(hub: Hub, civitai: CivitAI, text: Any) -> N
         (Answer(body=b"[]", short=5), False),
     ],
 )
-def test_answers_that_say_nothing(hub: Hub, civitai: CivitAI, answer: Answer, empty: bool) -> None:
+def test_by_hashes_of_useless_answers(hub: Hub, civitai: CivitAI, answer: Answer, empty: bool) -> None:
     hub.says("/model-versions/by-hash", answer)
     if empty:
         assert civitai.by_hashes([sha(1)]) == {}
@@ -172,7 +172,7 @@ def test_download(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None
     assert "secret" not in repr(civitai)
 
 
-def test_a_record_cannot_send_the_token_elsewhere(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None:
+def test_download_never_sends_the_token_elsewhere(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None:
     other_hub.says("/take", Answer(body=lora))
     ready(hub, lora, downloadUrl=f"{other_hub.url}/take")
     CivitAI(base_url=hub.url, token="secret").download(7, tmp_path / "l")
@@ -189,7 +189,7 @@ def test_a_record_cannot_send_the_token_elsewhere(hub: Hub, other_hub: Hub, lora
         ({"downloadUrl": "http://169.254.169.254/latest"}, "refused"),
     ],
 )
-def test_records_that_lead_astray(
+def test_download_refuses_records(
     hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path, file: dict[str, Any], reason: str
 ) -> None:
     ready(hub, lora, **file)
@@ -199,12 +199,12 @@ def test_records_that_lead_astray(
     assert len(hub.requests) == 1
 
 
-def test_a_name_that_would_climb(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
+def test_download_makes_names_safe(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
     ready(hub, lora, name="../../x.safetensors")
     assert civitai.download(7, tmp_path / "a" / "b") == tmp_path / "a" / "b" / "x.safetensors"
 
 
-def test_an_account_is_needed(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
+def test_download_without_a_needed_account(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
     denied = Answer(401, b'{"error":"Unauthorized"}', {"Content-Type": "application/json"})
     ready(hub, lora, denied)
     with pytest.raises(HubError, match="pass token="):
@@ -230,7 +230,7 @@ def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("wrong", [{"base_url": "ftp://x"}, {"base_url": ""}, {"token": "a\nb"}])
-def test_what_no_client_is_made_of(wrong: dict[str, Any]) -> None:
+def test_civitai_refuses_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         CivitAI(**wrong)
 

@@ -80,7 +80,9 @@ def test_progress(hub: Hub, content: bytes, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_without_any_promise(hub: Hub, content: bytes, folder: Path, control: Control, chunked: bool) -> None:
+def test_download_without_size_and_hash(
+    hub: Hub, content: bytes, folder: Path, control: Control, chunked: bool
+) -> None:
     download = asks(hub, content, Answer(body=content, chunked=chunked), sha256=None)
     assert download_file(download, folder, control).read_bytes() == content
 
@@ -114,7 +116,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("answer, more, reason, tries", [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_nothing_is_left_behind(
+def test_failed_download_leaves_nothing(
     hub: Hub,
     content: bytes,
     folder: Path,
@@ -154,7 +156,7 @@ def test_retry_after(hub: Hub, content: bytes, folder: Path, retry_after: str | 
         assert waits == [*([wait] if wait else []), 2.0]
 
 
-def test_a_broken_connection_is_continued(hub: Hub, content: bytes, folder: Path, control: Control) -> None:
+def test_download_resumes_after_a_broken_connection(hub: Hub, content: bytes, folder: Path, control: Control) -> None:
     download = asks(hub, content, Source(content, ETAG, cuts=[200_000, 100_000]))
     assert download_file(download, folder, control).read_bytes() == content
     assert names(folder) == ["big.safetensors"]
@@ -175,7 +177,7 @@ def stopped(download: Download, folder: Path, after: int) -> None:
         download_file(download, folder, Control(lambda now, _: done.__setitem__(0, now), cancelled))
 
 
-def test_a_later_call_continues(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_is_resumed_by_a_later_call(hub: Hub, content: bytes, folder: Path) -> None:
     download = asks(hub, content, Source(content, ETAG))
     stopped(download, folder, 100_000)
     assert not (folder / "big.safetensors").exists()
@@ -196,7 +198,7 @@ def test_a_later_call_continues(hub: Hub, content: bytes, folder: Path) -> None:
     ],
     ids=["no ETag", "weak ETag", "another ETag", "no ranges"],
 )
-def test_a_later_call_starts_anew(
+def test_download_starts_again_for_another_file(
     hub: Hub, content: bytes, folder: Path, first: dict[str, Any], then: dict[str, Any]
 ) -> None:
     stopped(asks(hub, content, Source(b"\xff" * len(content), **first)), folder, 100_000)
@@ -215,13 +217,13 @@ def test_a_later_call_starts_anew(
         Answer(416),
     ],
 )
-def test_a_wrong_part_is_not_taken(hub: Hub, content: bytes, folder: Path, control: Control, part: Answer) -> None:
+def test_download_refuses_a_wrong_part(hub: Hub, content: bytes, folder: Path, control: Control, part: Answer) -> None:
     stopped(asks(hub, content, Source(content, ETAG)), folder, 100_000)
     download = asks(hub, content, part, Source(content, ETAG))
     assert download_file(download, folder, control).read_bytes() == content
 
 
-def test_a_part_of_another_file_is_not_taken(
+def test_download_refuses_a_part_of_another_file(
     hub: Hub, content: bytes, folder: Path, control: Control, waits: list[float]
 ) -> None:
     """A server that ignores If-Range: the ETag beside the part tells."""
@@ -237,7 +239,7 @@ def test_a_part_of_another_file_is_not_taken(
     assert waits == [1.0]
 
 
-def test_what_was_put_together_wrongly_is_fetched_anew(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_with_a_wrong_hash_starts_again(hub: Hub, content: bytes, folder: Path) -> None:
     download = asks(hub, content, Source(content, ETAG))
     stopped(download, folder, 100_000)
     (part,) = folder.glob("*.part")
@@ -246,7 +248,7 @@ def test_what_was_put_together_wrongly_is_fetched_anew(hub: Hub, content: bytes,
 
 
 @pytest.mark.parametrize("notes", [b"", b"[" * 4000, b'{"etag": 5}', b'{"etag": "x", "total": 1}', b"\xff" * 9000])
-def test_damaged_notes_mean_a_new_start(hub: Hub, content: bytes, folder: Path, notes: bytes) -> None:
+def test_damaged_notes_start_the_download_again(hub: Hub, content: bytes, folder: Path, notes: bytes) -> None:
     download = asks(hub, content, Source(content, ETAG))
     stopped(download, folder, 100_000)
     next(folder.glob("*.json")).write_bytes(notes)
@@ -254,7 +256,7 @@ def test_damaged_notes_mean_a_new_start(hub: Hub, content: bytes, folder: Path, 
     assert "range" not in hub.requests[-1].headers
 
 
-def test_cancelled_while_waiting(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_cancelled_while_waiting(hub: Hub, content: bytes, folder: Path) -> None:
     waits: list[float] = []
     control = Control(cancelled=lambda: len(waits) >= 3, sleep=waits.append)
     with pytest.raises(HubCancelledError):
@@ -263,7 +265,9 @@ def test_cancelled_while_waiting(hub: Hub, content: bytes, folder: Path) -> None
     assert len(hub.requests) == 1
 
 
-def test_to_a_cdn_and_back(hub: Hub, other_hub: Hub, content: bytes, folder: Path, control: Control) -> None:
+def test_download_follows_redirects_without_the_token(
+    hub: Hub, other_hub: Hub, content: bytes, folder: Path, control: Control
+) -> None:
     """The usual way: the API's host redirects to a signed address; each try asks for a new one."""
     other_hub.says("/signed", Source(content, ETAG, cuts=[100_000]))
     away = Answer(307, headers={"Location": f"{other_hub.url}/signed?key=1"})
@@ -274,7 +278,7 @@ def test_to_a_cdn_and_back(hub: Hub, other_hub: Hub, content: bytes, folder: Pat
     assert other_hub.requests[1].headers["range"] == "bytes=100000-"
 
 
-def test_the_token_comes_back_only_to_its_own_host(hub: Hub, other_hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_token_goes_to_its_origin_only(hub: Hub, other_hub: Hub, content: bytes, folder: Path) -> None:
     other_hub.says("/there", Answer(302, headers={"Location": f"{hub.url}/home"}))
     hub.says("/home", Source(content))
     away = Answer(302, headers={"Location": f"{other_hub.url}/there"})
@@ -295,7 +299,7 @@ def test_the_token_is_never_shown(
 
 
 @pytest.mark.parametrize("token", ["a\nb", "a b", "ключ", "", 5])
-def test_tokens_that_no_header_carries(token: Any) -> None:
+def test_checked_token_refuses(token: Any) -> None:
     with pytest.raises(InvalidInputError) as error:
         hub_http.checked_token(token)
     assert repr(token) not in str(error.value)
@@ -325,7 +329,7 @@ REMOTE_NAMES = [
 
 
 @pytest.mark.parametrize("name, safe", REMOTE_NAMES)
-def test_remote_file_names(name: Any, safe: str | None) -> None:
+def test_safe_file_name(name: Any, safe: str | None) -> None:
     if safe is None:
         with pytest.raises(HubError):
             safe_file_name(name)
@@ -335,20 +339,20 @@ def test_remote_file_names(name: Any, safe: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "x.py", "a\0.safetensors", ""])
-def test_no_other_name_is_written(hub: Hub, content: bytes, folder: Path, name: str) -> None:
+def test_download_refuses_an_unsafe_name(hub: Hub, content: bytes, folder: Path, name: str) -> None:
     with pytest.raises(HubError):
         download_file(Download(f"{hub.url}/f", name), folder)
     assert (hub.requests, names(folder.parent)) == ([], ["made"])
 
 
 @pytest.mark.parametrize("inner", ["custom_nodes", "custom_nodes/pack", "Custom_Nodes/x", "custom_nodes/x/.."])
-def test_never_into_custom_nodes(hub: Hub, content: bytes, tmp_path: Path, inner: str) -> None:
+def test_download_refuses_custom_nodes(hub: Hub, content: bytes, tmp_path: Path, inner: str) -> None:
     with pytest.raises(InvalidInputError, match="custom_nodes"):
         download_file(asks(hub, content, Source(content)), tmp_path / inner)
     assert hub.requests == []
 
 
-def test_never_into_custom_nodes_through_a_link(hub: Hub, content: bytes, tmp_path: Path) -> None:
+def test_download_refuses_a_link_into_custom_nodes(hub: Hub, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "custom_nodes" / "pack").mkdir(parents=True)
     (tmp_path / "loras").symlink_to(tmp_path / "custom_nodes" / "pack")
     with pytest.raises(InvalidInputError, match="custom_nodes"):
@@ -356,7 +360,7 @@ def test_never_into_custom_nodes_through_a_link(hub: Hub, content: bytes, tmp_pa
     assert names(tmp_path / "custom_nodes" / "pack") == []
 
 
-def test_a_folder_that_is_none(hub: Hub, content: bytes, tmp_path: Path) -> None:
+def test_download_refuses_a_folder_that_is_no_path(hub: Hub, content: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HubError, match="cannot write"):
         download_file(asks(hub, content, Source(content)), tmp_path / "file" / "x")
@@ -364,7 +368,7 @@ def test_a_folder_that_is_none(hub: Hub, content: bytes, tmp_path: Path) -> None
         download_file(asks(hub, content, Source(content)), tmp_path / "a\0b")
 
 
-def test_another_file_of_that_name_stays(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_keeps_another_file_of_that_name(hub: Hub, content: bytes, folder: Path) -> None:
     folder.mkdir()
     (folder / "big.safetensors").write_text("mine")
     with pytest.raises(HubError, match="already exists"):
@@ -372,7 +376,7 @@ def test_another_file_of_that_name_stays(hub: Hub, content: bytes, folder: Path)
     assert ((folder / "big.safetensors").read_text(), hub.requests) == ("mine", [])
 
 
-def test_a_file_that_appears_meanwhile_stays(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_keeps_a_file_that_appears_meanwhile(hub: Hub, content: bytes, folder: Path) -> None:
     def appears(done: int, _: int | None) -> None:
         if done == len(content):
             (folder / "big.safetensors").write_text("mine")
@@ -407,7 +411,7 @@ PUBLIC = {"civitai.com": "104.18.22.206", "cdn.example.com": "93.184.215.14", "s
         ("https://[/x", False),
     ],
 )
-def test_where_a_redirect_may_lead(location: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_target(location: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     real = addresses.socket.getaddrinfo
 
     def resolve(host: str, *rest: Any, **more: Any) -> Any:
@@ -423,7 +427,7 @@ def test_where_a_redirect_may_lead(location: str, allowed: bool, monkeypatch: py
             redirect_target("https://civitai.com/a", location)
 
 
-def test_addresses_in_errors_show_no_secrets() -> None:
+def test_without_secrets() -> None:
     assert addresses.without_secrets("https://me:word@host/a?token=x") == "https://host/a"
     with pytest.raises(HubError) as error:
         check_address("ftp://me:word@host/a?token=x", "https://civitai.com")
@@ -438,7 +442,7 @@ def start(download: Download, folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_killed_at_any_moment(hub: Hub, folder: Path, tmp_path: Path, model: Callable[..., Path]) -> None:
+def test_download_killed_at_any_moment(hub: Hub, folder: Path, tmp_path: Path, model: Callable[..., Path]) -> None:
     """30 kills over the life of a download; what the name holds is whole, and the last call ends the work."""
     content = model(tmp_path / "made" / "big.safetensors", {"a.lora_up.weight": (2000, 1000)}).read_bytes()
     moments = random.Random(20261122)
@@ -463,7 +467,7 @@ def test_killed_at_any_moment(hub: Hub, folder: Path, tmp_path: Path, model: Cal
     assert any("range" in request.headers for request in hub.requests)
 
 
-def test_two_processes_at_once(hub: Hub, content: bytes, folder: Path) -> None:
+def test_download_by_two_processes_at_once(hub: Hub, content: bytes, folder: Path) -> None:
     """One downloads; the other waits, finds the file, and is content with it."""
     download = asks(hub, content, Source(content, ETAG, piece=20_000, pause=0.02))
     children = [start(download, folder), start(download, folder)]

@@ -154,7 +154,7 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, other_hub: Hub, lora: bytes, 
 
 
 @pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "ftp://x/y"])
-def test_where_a_file_may_not_lie(hub: Hub, lora: bytes, tmp_path: Path, location: str) -> None:
+def test_fetch_refuses_locations(hub: Hub, lora: bytes, tmp_path: Path, location: str) -> None:
     url = hugging(hub, {"a.safetensors": lora}, **CARD)
     elsewhere(hub, lora, location)
     with pytest.raises(HubError, match="refused"):
@@ -190,7 +190,7 @@ def test_busy(hub: Hub, lora: bytes, tmp_path: Path, waits: list[float]) -> None
     assert waits == [1, 2, 4, 8, 16, 30]
 
 
-def test_nobody_there(tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_without_a_hub(tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waits.append)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
@@ -220,7 +220,7 @@ def test_refused(
 
 
 @pytest.mark.parametrize("body", [b"something else", b""])
-def test_another_file_than_promised(hub: Hub, lora: bytes, tmp_path: Path, body: bytes) -> None:
+def test_fetch_refuses_another_file(hub: Hub, lora: bytes, tmp_path: Path, body: bytes) -> None:
     url = hugging(hub, {"a.safetensors": lora}, **CARD)
     headers = {"ETag": '"x"', "X-Repo-Commit": COMMIT}
     hub.says(f"/{REPO}/resolve/main/a.safetensors", Answer(body=body, headers=headers))
@@ -230,7 +230,7 @@ def test_another_file_than_promised(hub: Hub, lora: bytes, tmp_path: Path, body:
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"<html>", b"null", b"5"])
-def test_a_record_that_is_none(hub: Hub, tmp_path: Path, body: bytes) -> None:
+def test_fetch_refuses_a_record_that_is_none(hub: Hub, tmp_path: Path, body: bytes) -> None:
     hub.says(f"/api/models/{REPO}", Answer(body=body, headers={"Content-Type": "application/json"}))
     hub.says("/api/models", Answer(body=body, headers={"Content-Type": "application/json"}))
     with pytest.raises(HubError):
@@ -239,7 +239,7 @@ def test_a_record_that_is_none(hub: Hub, tmp_path: Path, body: bytes) -> None:
         HuggingFace(endpoint=hub.url).search("x")
 
 
-def test_repository_names(hub: Hub, tmp_path: Path) -> None:
+def test_fetch_refuses_repository_names(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
         HuggingFace(endpoint=hub.url).fetch("../etc", tmp_path)
     with pytest.raises(HubError, match="no/such"):
@@ -297,7 +297,7 @@ def test_search_refuses(hub: Hub, wrong: dict[str, Any]) -> None:
     assert hub.requests == []
 
 
-def test_the_hubs_own_cache(hub: Hub, lora: bytes, cache: Path, tmp_path: Path) -> None:
+def test_cached_and_delete_cached(hub: Hub, lora: bytes, cache: Path, tmp_path: Path) -> None:
     """Two repositories of one commit: only the named one goes, and only when it is meant."""
     for repo, content in ((REPO, lora), ("someone/copy", lora + b"")):
         url = hugging(hub, {"a.safetensors": content}, repo, **CARD)

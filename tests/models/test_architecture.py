@@ -36,7 +36,7 @@ LORAS = [
 
 
 @pytest.mark.parametrize("shapes, expected", LORAS, ids=[next(iter(shapes))[:60] for shapes, _ in LORAS])
-def test_architecture_of_loras(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
+def test_identify_architecture_of_loras(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
     assert is_lora(shapes)
     assert identify_architecture(Header(shapes=shapes), ModelKind.LORA).value == expected
 
@@ -55,7 +55,7 @@ CHECKPOINTS = [
 
 
 @pytest.mark.parametrize("shapes, expected", CHECKPOINTS)
-def test_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
+def test_identify_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expected: A) -> None:
     assert not is_lora(shapes)
     assert identify_architecture(Header(shapes=shapes), ModelKind.CHECKPOINT).value == expected
 
@@ -71,7 +71,7 @@ def test_architecture_of_checkpoints(shapes: dict[str, tuple[int, ...]], expecte
         ("ss_base_model_version", "sd_v1", A.SD1),
     ],
 )
-def test_architecture_from_the_header_when_no_shape_tells(entry: str, value: str, expected: A) -> None:
+def test_identify_architecture_by_header(entry: str, value: str, expected: A) -> None:
     header = Header({entry: value}, {"odd.lora_down.weight": (4, 8)})
     found = identify_architecture(header, ModelKind.LORA)
     assert found.value == expected

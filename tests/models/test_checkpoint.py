@@ -36,7 +36,7 @@ HEADERS = [
 
 
 @pytest.mark.parametrize("name, keys, metadata, prediction, sigma_max, family", HEADERS)
-def test_registry_and_diffusers_host_read_a_header_alike(
+def test_evidence_in_agrees_for_registry_and_diffusers_host(
     registry: ModelRegistry,
     model: Callable[..., Path],
     tmp_path: Path,
@@ -58,7 +58,7 @@ def test_registry_and_diffusers_host_read_a_header_alike(
 
 
 @pytest.mark.parametrize("key", ["edm_mean", "edm_vpred.sigma_max"])
-def test_an_edm_checkpoint_is_recognised_and_not_loaded(model: Callable[..., Path], tmp_path: Path, key: str) -> None:
+def test_evidence_in_recognises_edm_which_is_not_loaded(model: Callable[..., Path], tmp_path: Path, key: str) -> None:
     path = model(tmp_path / "cosxl.safetensors", SDXL | {key: (0,)}, {})
     evidence = evidence_in(read_header(path), path.name)
     assert (evidence.prediction, evidence.sigma_max) == ("edm", None)
@@ -66,9 +66,7 @@ def test_an_edm_checkpoint_is_recognised_and_not_loaded(model: Callable[..., Pat
         resolve_base_model(str(path))
 
 
-def test_a_header_of_another_architecture_states_no_noise_prediction(
-    model: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_evidence_in_of_another_architecture(model: Callable[..., Path], tmp_path: Path) -> None:
     shapes = {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (24, 8)}
     evidence = evidence_in(read_header(model(tmp_path / "flux1-dev.safetensors", shapes, {})), "flux1-dev.safetensors")
     assert (evidence.architecture, evidence.prediction, evidence.sigma_max) == (Architecture.FLUX, None, None)

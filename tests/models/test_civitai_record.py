@@ -25,7 +25,7 @@ def sha(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def test_the_record_alone() -> None:
+def test_from_civitai_of_one_version() -> None:
     found = ModelMetadata.from_civitai(record("https://civitai.com", b"x" * 2048))
     assert (found.model_id, found.name, found.kind, found.source) == (
         "lora:fern.safetensors",
@@ -45,7 +45,7 @@ def test_the_record_alone() -> None:
     assert (older.name, older.architecture, older.family) == ("old", Architecture.SD1, Family.SD15)
 
 
-def test_the_versions_of_a_record_in_one() -> None:
+def test_from_civitai_joins_versions() -> None:
     """The newest version and its file come first; another architecture's version adds nothing."""
     data = record("", b"")
     newest, other = data["modelVersions"][0], data["modelVersions"][1]
@@ -64,7 +64,7 @@ def test_the_versions_of_a_record_in_one() -> None:
     assert (alone.name, len(alone.example_prompts), alone.source_id) == ("fern_v1", 1, "7:69")
 
 
-def test_a_record_whose_file_is_a_pickle() -> None:
+def test_from_civitai_names_a_pickle_as_problem() -> None:
     data = record("", b"")
     data["modelVersions"][0]["files"][1]["name"] = "fern.pt"
     found = ModelMetadata.from_civitai(data)
@@ -73,7 +73,7 @@ def test_a_record_whose_file_is_a_pickle() -> None:
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"type": "LORA"}, {"type": "Wildcards", "modelVersions": [{"id": 1}]}])
-def test_records_that_are_none(data: Any) -> None:
+def test_from_civitai_refuses(data: Any) -> None:
     with pytest.raises(HubError):
         ModelMetadata.from_civitai(data)
 
@@ -102,7 +102,7 @@ def test_records_that_are_none(data: Any) -> None:
         ({"prompt": "fern", "civitaiResources": [{"type": "lora", "modelVersionId": [5], "weight": "x"}]}, None, False),
     ],
 )
-def test_how_strongly_an_example_uses_it(meta, weight, stacked) -> None:
+def test_example_prompt_weights(meta, weight, stacked) -> None:
     data = record("", b"")
     data["modelVersions"][0]["images"] = [{"meta": meta}]
     (example,) = ModelMetadata.from_civitai(data, version=71).example_prompts

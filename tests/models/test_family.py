@@ -53,7 +53,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name, family, architecture, steps", NAMES)
-def test_by_name(name: str, family: F, architecture: A, steps: int | None) -> None:
+def test_identify_family_by_name(name: str, family: F, architecture: A, steps: int | None) -> None:
     found = identify_family(ModelEvidence(name=name))
     assert (found.family, found.architecture, found.few_steps) == (family, architecture, steps)
     assert (found.confidence > 0) == (family is not F.UNKNOWN)
@@ -81,7 +81,7 @@ BASES = [
 
 
 @pytest.mark.parametrize("base, family, architecture", BASES)
-def test_by_base_model(base: str, family: F, architecture: A) -> None:
+def test_identify_family_by_base_model(base: str, family: F, architecture: A) -> None:
     found = identify_family(ModelEvidence(name="merge_v3.safetensors", base_model=base))
     assert (found.family, found.architecture) == (family, architecture)
 
@@ -124,7 +124,7 @@ ORDER = [
 
 
 @pytest.mark.parametrize("evidence, family, zsnr", ORDER)
-def test_order_of_evidence(evidence: ModelEvidence, family: F, zsnr: bool) -> None:
+def test_identify_family_order_of_evidence(evidence: ModelEvidence, family: F, zsnr: bool) -> None:
     found = identify_family(evidence)
     assert (found.family, found.zsnr) == (family, zsnr), found.reason
 
@@ -139,7 +139,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("keys, metadata, prediction", KEYS)
-def test_prediction_by_state_dict_keys(keys: tuple[str, ...], metadata: dict[str, str], prediction: str | None) -> None:
+def test_prediction_in(keys: tuple[str, ...], metadata: dict[str, str], prediction: str | None) -> None:
     assert prediction_in(dict.fromkeys(keys), metadata) == prediction
 
 
@@ -155,7 +155,7 @@ def test_prediction_by_state_dict_keys(keys: tuple[str, ...], metadata: dict[str
         ("ponyDiffusionV6XL.safetensors", F.UNKNOWN, ""),
     ],
 )
-def test_what_a_distilled_model_came_from_and_what_it_keeps(name: str, base: F, variant: str) -> None:
+def test_identify_family_base_and_variant_of_distilled(name: str, base: F, variant: str) -> None:
     found = identify_family(ModelEvidence(name=name))
     assert (found.base, found.variant) == (base, variant)
 
@@ -176,11 +176,11 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize("evidence, reason", SENTENCES)
-def test_the_reason_is_a_sentence_about_this_model(evidence: ModelEvidence, reason: str) -> None:
+def test_identify_family_reason(evidence: ModelEvidence, reason: str) -> None:
     assert identify_family(evidence).reason == reason
 
 
-def test_the_users_word_is_certain_and_a_bare_architecture_is_not() -> None:
+def test_identify_family_confidence() -> None:
     assert identify_family(sdxl(family=F.PONY)).confidence == 1
     assert identify_family(sdxl()).confidence < identify_family(sdxl(name="sdxl.safetensors")).confidence
 
@@ -198,11 +198,13 @@ LORAS = [
 
 
 @pytest.mark.parametrize("name, base, trained_on, tags, family", LORAS)
-def test_family_of_loras(name: str, base: Finding | None, trained_on: str | None, tags: list[str], family: F) -> None:
+def test_identify_lora_family(
+    name: str, base: Finding | None, trained_on: str | None, tags: list[str], family: F
+) -> None:
     assert identify_lora_family(name, A.SDXL, base, trained_on, tags).value == family
 
 
-def test_only_a_speed_lora_takes_a_distilled_family_from_its_name() -> None:
+def test_identify_lora_family_distilled_only_for_speed_loras() -> None:
     assert identify_lora_family("sdxl_lightning_4step", A.SDXL, None, None, [], speed=True).value == F.LIGHTNING
     assert identify_lora_family("x", A.SD1, None, "ponyDiffusionV6XL", []).value == F.SD15
     assert identify_lora_family("x", A.FLUX, HUB, None, []).value == F.UNKNOWN

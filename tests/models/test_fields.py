@@ -31,15 +31,15 @@ from intelligence.models.sanitize import clean_text
         ("", {}),
     ],
 )
-def test_strengths_in_descriptions(text: str, expected: dict[str, Any]) -> None:
+def test_strengths_in(text: str, expected: dict[str, Any]) -> None:
     assert strengths_in(text) == (expected and expected | {"strength_from_text": True})
 
 
 @given(st.text())
-def test_cleaned_text_can_be_encoded(text: str) -> None:
+def test_clean_text_can_be_encoded(text: str) -> None:
     clean_text(text + "\ud800").encode()
     assert words_of(text) == words_of(words_of(text))
 
 
-def test_empty_phrases_make_no_trigger_set() -> None:
+def test_trigger_sets_of_empty_phrases() -> None:
     assert trigger_sets([None, "", " , ", "<lora:a:1>"], "x") == ()

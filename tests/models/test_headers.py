@@ -54,7 +54,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("content, reason", BAD.values(), ids=BAD)
-def test_bad_files_get_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_read_header_refuses_bad_files_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "bad.safetensors"
     path.write_bytes(content)
     with pytest.raises(UnsupportedModelError, match=reason) as caught:
@@ -63,7 +63,7 @@ def test_bad_files_get_one_line(tmp_path: Path, content: bytes, reason: str) -> 
     assert str(caught.value).startswith("bad.safetensors: ")
 
 
-def test_a_huge_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_read_header_refuses_a_huge_header_unread(tmp_path: Path) -> None:
     path = tmp_path / "huge.safetensors"
     with path.open("wb") as file:
         file.write(struct.pack("<Q", 90_000_000) + b'{"a":')
@@ -76,13 +76,13 @@ def test_a_huge_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
     assert peak < 1_000_000 < MAX_HEADER_BYTES
 
 
-def test_missing_file_and_folder(tmp_path: Path) -> None:
+def test_read_header_of_missing_file_and_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(UnsupportedModelError, match="cannot be read"):
             read_header(path)
 
 
-def test_a_sound_file(tmp_path: Path, model: Callable[..., Path]) -> None:
+def test_read_header_of_a_sound_file(tmp_path: Path, model: Callable[..., Path]) -> None:
     path = model(tmp_path / "a.safetensors", {"x.alpha": (), "x.lora_down.weight": (4, 8)}, {"ss_network_dim": "4"})
     assert read_header(path) == Header({"ss_network_dim": "4"}, {"x.alpha": (), "x.lora_down.weight": (4, 8)}, 2.0)
 
@@ -90,13 +90,13 @@ def test_a_sound_file(tmp_path: Path, model: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     "dtype, data", [("BF16", b"\x00\x41"), ("F32", struct.pack("<f", 8)), ("F64", struct.pack("<d", 8))]
 )
-def test_alpha_of_every_type(tmp_path: Path, raw: Callable[..., Path], dtype: str, data: bytes) -> None:
+def test_read_header_alpha_of_every_type(tmp_path: Path, raw: Callable[..., Path], dtype: str, data: bytes) -> None:
     header = {"x.alpha": {"dtype": dtype, "shape": [], "data_offsets": [0, len(data)]}}
     assert read_header(raw(tmp_path / "a.safetensors", header, data)).alpha == 8
 
 
 @given(content=st.binary(max_size=200), length=st.none() | st.integers(0, 300))
-def test_any_bytes_are_read_or_refused(
+def test_read_header_reads_or_refuses_any_bytes(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, length: int | None
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.safetensors"

@@ -22,5 +22,5 @@ from intelligence.models.lora_kind import lora_kind
         ("xyz", [], "", LoRAKind.UNKNOWN),
     ],
 )
-def test_what_a_lora_is_for(name: str, tags: list[str], description: str, expected: LoRAKind) -> None:
+def test_lora_kind(name: str, tags: list[str], description: str, expected: LoRAKind) -> None:
     assert lora_kind([name], tags, description).value == expected

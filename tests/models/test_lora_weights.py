@@ -25,5 +25,5 @@ TYPES = [
 
 
 @pytest.mark.parametrize("shapes, kind, inner", TYPES)
-def test_type_and_rank(shapes: dict[str, tuple[int, ...]], kind: str, inner: int | None) -> None:
+def test_lora_type_and_rank(shapes: dict[str, tuple[int, ...]], kind: str, inner: int | None) -> None:
     assert (lora_type(Header(shapes=shapes)), lora_rank(Header(shapes=shapes))) == (kind, inner)

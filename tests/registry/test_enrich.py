@@ -73,7 +73,7 @@ def test_enrich(registry: ModelRegistry, hub: Hub, civitai: CivitAI) -> None:
     assert enrich(registry, civitai).asked == 0
 
 
-def test_enrich_keeps_what_it_has_when_it_ends_early(registry: ModelRegistry, hub: Hub, civitai: CivitAI) -> None:
+def test_enrich_keeps_answers_when_it_ends_early(registry: ModelRegistry, hub: Hub, civitai: CivitAI) -> None:
     known = {sha(number): version_record(number, sha(number)) for number in range(150)}
     hub.says("/model-versions/by-hash", by_hash(known), Answer(400))
     for number in range(150):
@@ -88,7 +88,7 @@ def test_enrich_keeps_what_it_has_when_it_ends_early(registry: ModelRegistry, hu
     assert sum(model.source_id is not None for model in registry.list_models()) == 100
 
 
-def test_what_a_hub_said_stays_when_the_file_is_touched_or_moved(
+def test_enriched_facts_survive_a_touched_or_moved_file(
     registry: ModelRegistry, hub: Hub, civitai: CivitAI, model: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = tmp_path / "loras"
@@ -118,7 +118,7 @@ def test_what_a_hub_said_stays_when_the_file_is_touched_or_moved(
     assert registry.cleanup_cache().removed == ()
 
 
-def test_what_a_hub_does_not_know_is_not_asked_again_for_a_month(registry: ModelRegistry, hub: Hub) -> None:
+def test_enrich_asks_unknown_hashes_again_after_a_month(registry: ModelRegistry, hub: Hub) -> None:
     clock = [1e9]
     civitai = CivitAI(base_url=hub.url, now=lambda: clock[0])
     hub.says("/model-versions/by-hash", by_hash({}))
@@ -164,7 +164,7 @@ OWN = ModelMetadata(
 )
 
 
-def test_facts_and_the_files_own_words() -> None:
+def test_with_hub_facts_joins() -> None:
     found = with_hub_facts(OWN, FACTS)
     assert (found.base_model, found.family, found.lora_kind) == ("Pony", Family.PONY, LoRAKind.STYLE)
     assert (found.name, found.local_path, found.rank, found.sha256, found.source) == ("a", "/a", 8, None, "local")
@@ -185,6 +185,6 @@ def test_facts_and_the_files_own_words() -> None:
     ],
     ids=["family by hand", "base by hand", "all by hand", "kind by hand", "another architecture", "surer"],
 )
-def test_what_stays_as_it_was(own: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_with_hub_facts_keeps(own: dict[str, Any], kept: dict[str, Any]) -> None:
     found = with_hub_facts(replace(OWN, **own), FACTS)
     assert {name: getattr(found, name) for name in kept} == kept

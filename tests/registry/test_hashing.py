@@ -31,17 +31,17 @@ def loras(tmp_path: Path, model: Make) -> Path:
 
 
 @pytest.mark.parametrize("columns", [0, 8, CHUNK // 8, CHUNK // 2 + 1])
-def test_the_three_hashes(tmp_path: Path, model: Make, columns: int) -> None:
+def test_hash_file_gives_sha256_and_autov3(tmp_path: Path, model: Make, columns: int) -> None:
     path = model(tmp_path / "a.safetensors", {"a.lora_down.weight": (4, columns)}, {"note": "x" * (CHUNK // 3)})
     assert hash_file(path) == told(path)
 
 
-def test_a_header_longer_than_what_is_read_at_once(tmp_path: Path, model: Make) -> None:
+def test_hash_file_with_header_longer_than_a_chunk(tmp_path: Path, model: Make) -> None:
     path = model(tmp_path / "a.safetensors", metadata={"note": "x" * (2 * CHUNK + 5)})
     assert hash_file(path) == told(path)
 
 
-def test_every_file_is_hashed_once(registry: ModelRegistry, loras: Path) -> None:
+def test_hash_models_hashes_every_file_once(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     assert registry.status().unhashed == 3
     revision, steps = registry.revision, []
@@ -57,7 +57,7 @@ def test_every_file_is_hashed_once(registry: ModelRegistry, loras: Path) -> None
     assert registry.hash_models().hashed == 0
 
 
-def test_known_hashes_are_used_without_reading(registry: ModelRegistry, loras: Path) -> None:
+def test_hash_models_skips_known_hashes(registry: ModelRegistry, loras: Path) -> None:
     (loras / "m1.sha256").write_text("ab" * 32)
     registry.scan([loras])
     assert registry.hash_models().hashed == 2
@@ -69,7 +69,7 @@ def test_known_hashes_are_used_without_reading(registry: ModelRegistry, loras: P
     assert registry.verify("m2") == {}
 
 
-def test_a_stop_keeps_what_is_done_and_the_next_call_goes_on(registry: ModelRegistry, loras: Path) -> None:
+def test_cancelled_hash_models_is_resumed(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     done: list[int] = []
     report = registry.hash_models(lambda number, _: done.append(number), cancelled=lambda: len(done) == 2)
@@ -78,7 +78,7 @@ def test_a_stop_keeps_what_is_done_and_the_next_call_goes_on(registry: ModelRegi
     assert (report.hashed, report.remaining, report.cancelled) == (1, 0, False)
 
 
-def test_a_changed_file_is_hashed_again(registry: ModelRegistry, loras: Path, model: Make) -> None:
+def test_hash_models_hashes_a_changed_file_again(registry: ModelRegistry, loras: Path, model: Make) -> None:
     registry.scan([loras])
     registry.hash_models()
     os.utime(loras / "m2.safetensors", ns=(1, 1))
@@ -89,9 +89,7 @@ def test_a_changed_file_is_hashed_again(registry: ModelRegistry, loras: Path, mo
     assert registry.get_model("m1").sha256 == told(loras / "m1.safetensors")[0]
 
 
-def test_a_file_that_changed_behind_the_scans_back_is_left_for_the_next_one(
-    registry: ModelRegistry, loras: Path
-) -> None:
+def test_hash_models_skips_a_file_changed_since_the_scan(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     os.utime(loras / "m1.safetensors", ns=(1, 1))
     (loras / "m2.safetensors").unlink()
@@ -101,7 +99,7 @@ def test_a_file_that_changed_behind_the_scans_back_is_left_for_the_next_one(
     assert "cannot be read" in report.problems[str(loras / "m2.safetensors")]
 
 
-def test_hashes_outlive_a_new_sidecar(registry: ModelRegistry, loras: Path) -> None:
+def test_hashes_survive_a_new_sidecar(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     registry.hash_models()
     (loras / "m1.json").write_text('{"activation text": "word"}')
@@ -109,12 +107,14 @@ def test_hashes_outlive_a_new_sidecar(registry: ModelRegistry, loras: Path) -> N
     assert registry.get_model("m1").sha256 == told(loras / "m1.safetensors")[0]
 
 
-def test_only_some_kinds(registry: ModelRegistry, loras: Path) -> None:
+def test_hash_models_of_some_kinds(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     assert registry.hash_models(kinds=[ModelKind.CHECKPOINT]).hashed == 0
 
 
-def test_the_reading_rate_is_bounded(registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hash_models_bounds_the_reading_rate(
+    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.scan([loras])
     sizes = sorted(path.stat().st_size for path in loras.iterdir())
     slept: list[float] = []
@@ -123,7 +123,7 @@ def test_the_reading_rate_is_bounded(registry: ModelRegistry, loras: Path, monke
     assert slept == pytest.approx([1000 * size / sizes[0] for size in sizes], rel=0.02)
 
 
-def test_verify_names_what_is_wrong(registry: ModelRegistry, loras: Path) -> None:
+def test_verify_names_faults(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     registry.hash_models()
     assert registry.verify() == {}
@@ -142,6 +142,6 @@ def test_verify_names_what_is_wrong(registry: ModelRegistry, loras: Path) -> Non
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), "fast"])
-def test_rates_that_cannot_be_meant(registry: ModelRegistry, rate: object) -> None:
+def test_hash_models_refuses_rates(registry: ModelRegistry, rate: object) -> None:
     with pytest.raises(InvalidInputError):
         registry.hash_models(max_bytes_per_second=rate)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from ..hub_server import Answer, Hub, ready
 pytest.importorskip("httpx", reason="the extra hubs is not installed")
 
 
-def test_download_and_register(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
+def test_register_from_civitai(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "loras"
     found = registry.register_from_civitai(7, folder=folder, base_url=ready(hub, lora))
     assert (folder / "fern.safetensors").read_bytes() == lora
@@ -31,7 +31,7 @@ def test_download_and_register(registry: ModelRegistry, hub: Hub, lora: bytes, t
     assert [path for path, _ in hub.asked].count("/download/71") == 1
 
 
-def test_a_later_scan_keeps_what_the_hub_said(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
+def test_scan_keeps_the_hubs_facts(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "loras" / "mages"
     registry.register_from_civitai(7, folder=folder, base_url=ready(hub, lora))
     registry.scan([tmp_path / "loras"])
@@ -41,9 +41,7 @@ def test_a_later_scan_keeps_what_the_hub_said(registry: ModelRegistry, hub: Hub,
     assert (found.source, found.family) == ("civitai", Family.ILLUSTRIOUS)
 
 
-def test_nothing_is_registered_that_did_not_come(
-    registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path
-) -> None:
+def test_failed_download_registers_nothing(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "loras"
     with pytest.raises(HubError, match="SHA-256"):
         registry.register_from_civitai(7, folder=folder, base_url=ready(hub, lora, Answer(body=b"something else")))
@@ -56,19 +54,21 @@ def test_nothing_is_registered_that_did_not_come(
 @pytest.mark.parametrize(
     "answer", [Answer(404), Answer(body=b"[" * 100_000), Answer(body=b"null"), Answer(302, headers={"Location": "/x"})]
 )
-def test_bad_records(registry: ModelRegistry, hub: Hub, tmp_path: Path, answer: Answer) -> None:
+def test_register_from_civitai_refuses_bad_records(
+    registry: ModelRegistry, hub: Hub, tmp_path: Path, answer: Answer
+) -> None:
     hub.says("/models/7", answer)
     with pytest.raises(HubError):
         registry.register_from_civitai(7, folder=tmp_path / "loras", base_url=hub.url)
 
 
 @pytest.mark.parametrize("model_id", [0, -1, True, "7"])
-def test_model_numbers(registry: ModelRegistry, model_id: Any) -> None:
+def test_register_from_civitai_refuses_model_ids(registry: ModelRegistry, model_id: Any) -> None:
     with pytest.raises(InvalidInputError):
         registry.register_from_civitai(model_id)
 
 
-def test_cleanup_frees_only_what_was_downloaded(
+def test_cleanup_cache_removes_only_downloads(
     registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path, model: Callable[..., Path]
 ) -> None:
     folder = tmp_path / "loras"
@@ -91,6 +91,6 @@ def test_cleanup_frees_only_what_was_downloaded(
 
 
 @pytest.mark.parametrize("limits", [{"keep_recent": -1}, {"max_size_gb": -1}, {"max_size_gb": math.nan}])
-def test_cleanup_refuses(registry: ModelRegistry, limits: dict[str, Any]) -> None:
+def test_cleanup_cache_refuses(registry: ModelRegistry, limits: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         registry.cleanup_cache(**limits)

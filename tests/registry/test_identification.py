@@ -322,7 +322,9 @@ CASES = [*((case, "hat") for case in (*TRAINERS, *TYPES)), *((case, case.name) f
 
 
 @pytest.mark.parametrize("case, name", CASES, ids=[case.name for case, _ in CASES])
-def test_identified(registry: ModelRegistry, model: Callable[..., Path], tmp_path: Path, case: Case, name: str) -> None:
+def test_scan_identifies(
+    registry: ModelRegistry, model: Callable[..., Path], tmp_path: Path, case: Case, name: str
+) -> None:
     path = model(tmp_path / "models" / f"{name}.safetensors", case.shapes, case.metadata)
     if case.sidecar:
         path.with_suffix(".civitai.info").write_text(json.dumps(case.sidecar))

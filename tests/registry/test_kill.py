@@ -8,7 +8,7 @@ from tests.benchmarks.kill import JOBS, kills
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_nothing_is_lost(job: str) -> None:
+def test_killed_scans_hashes_and_migrations_lose_nothing(job: str) -> None:
     figures = kills(job, 10, seed=JOBS.index(job))
     assert figures["kills"] == 10
     assert (figures["lost_facts"], figures["half_files"], figures["broken"]) == (0, 0, 0)

@@ -31,7 +31,7 @@ def copied(source: Path, target: Path) -> None:
     os.utime(target, ns=(5, 5))
 
 
-def test_a_renamed_file_keeps_its_history(registry: ModelRegistry, root: Path) -> None:
+def test_renamed_file_keeps_its_history(registry: ModelRegistry, root: Path) -> None:
     (root / "sub").mkdir()
     (root / "a.safetensors").rename(root / "sub" / "c.safetensors")
     report = registry.scan([root])
@@ -43,7 +43,7 @@ def test_a_renamed_file_keeps_its_history(registry: ModelRegistry, root: Path) -
     assert registry.scan([root]).unchanged == 2
 
 
-def test_a_copied_file_is_recognised_by_its_hash(registry: ModelRegistry, root: Path) -> None:
+def test_moved_copy_is_recognised_by_hash(registry: ModelRegistry, root: Path) -> None:
     registry.hash_models()
     copied(root / "a.safetensors", root / "c.safetensors")
     assert registry.scan([root]).moved == 1
@@ -53,7 +53,7 @@ def test_a_copied_file_is_recognised_by_its_hash(registry: ModelRegistry, root: 
     assert registry.hash_models().hashed == 0
 
 
-def test_a_hash_in_the_header_recognises_it_too(registry: ModelRegistry, model: Make, tmp_path: Path) -> None:
+def test_moved_file_is_recognised_by_header_hash(registry: ModelRegistry, model: Make, tmp_path: Path) -> None:
     folder = tmp_path / "loras"
     payload = {"sshs_model_hash": "0123456789ab" + "0" * 52}
     model(folder / "a.safetensors", metadata=payload)
@@ -63,7 +63,7 @@ def test_a_hash_in_the_header_recognises_it_too(registry: ModelRegistry, model: 
 
 
 @pytest.mark.parametrize("hashed", [False, True])
-def test_another_file_of_that_size_is_another_model(
+def test_other_file_of_same_size_is_another_model(
     registry: ModelRegistry, root: Path, model: Make, hashed: bool
 ) -> None:
     if hashed:
@@ -78,13 +78,13 @@ def test_another_file_of_that_size_is_another_model(
         registry.get_model("lora:a.safetensors")
 
 
-def test_a_copy_is_a_model_of_its_own(registry: ModelRegistry, root: Path) -> None:
+def test_copy_is_another_model(registry: ModelRegistry, root: Path) -> None:
     shutil.copy2(root / "a.safetensors", root / "c.safetensors")
     assert registry.scan([root]).moved == 0
     assert (registry.get_model("c").strength, registry.get_model("a").strength) == (None, 0.35)
 
 
-def test_moved_while_nobody_looked_and_back_again(registry: ModelRegistry, root: Path) -> None:
+def test_file_moved_away_and_back_between_scans(registry: ModelRegistry, root: Path) -> None:
     away = root.parent / "away.safetensors"
     (root / "a.safetensors").rename(away)
     assert registry.scan([root]).removed == 1
@@ -97,9 +97,7 @@ def test_moved_while_nobody_looked_and_back_again(registry: ModelRegistry, root:
     assert (found.strength, registry.get_model("lora:c.safetensors")) == (0.35, found)
 
 
-def test_a_new_file_under_the_old_name_is_the_one_of_that_name(
-    registry: ModelRegistry, root: Path, model: Make
-) -> None:
+def test_new_file_under_the_old_name_takes_its_id(registry: ModelRegistry, root: Path, model: Make) -> None:
     (root / "a.safetensors").rename(root / "c.safetensors")
     registry.scan([root])
     model(root / "a.safetensors", metadata={"ss_output_name": "new"})

@@ -44,14 +44,16 @@ def hub(files: list[FoundFile]) -> dict[str, ModelMetadata]:
     return {file.path: replace(said, source_id=str(number)) for number, file in enumerate(files[:150])}
 
 
-def test_the_same_rows(files: list[FoundFile], hub: dict[str, ModelMetadata], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_give_the_same_rows(
+    files: list[FoundFile], hub: dict[str, ModelMetadata], monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = rows(files, hub)
     assert len(alone) == len(files)
     monkeypatch.setattr(readers, "FILES_PER_READER", 1)
     assert rows(files, hub) == alone
 
 
-def test_a_reader_reads_all_by_itself(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
+def test_reader_reads_every_chunk(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
     waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[list[readers.Read]]()
     reader = readers.Reader(waiting, hub, done)
     reader._thread.join(60)
@@ -62,7 +64,7 @@ def test_a_reader_reads_all_by_itself(files: list[FoundFile], hub: dict[str, Mod
 
 
 @pytest.mark.parametrize("executable", ["/no/such/python", sys.executable])
-def test_what_readers_leave_is_read_here(
+def test_failed_readers_leave_their_files_to_this_process(
     files: list[FoundFile], executable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Python that cannot be started, and one whose `serve` fails at once."""
@@ -73,7 +75,7 @@ def test_what_readers_leave_is_read_here(
     assert rows(files, {}) == alone
 
 
-def test_a_cancelled_reading_leaves_no_process(files: list[FoundFile], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelled_reading_leaves_no_process(files: list[FoundFile], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "FILES_PER_READER", 1)
     stopped: list[readers.Reader] = []
     stop = readers.Reader.stop

@@ -51,7 +51,7 @@ def loras(tmp_path: Path, model: Make) -> Path:
     return root
 
 
-def test_first_scan_finds_everything(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_finds_everything_at_first(registry: ModelRegistry, loras: Path) -> None:
     steps: list[tuple[int, int]] = []
     report = registry.scan([loras], lambda done, total: steps.append((done, total)))
     assert (report.added, report.changed, report.removed, report.unchanged) == (6, 0, 0, 0)
@@ -62,7 +62,7 @@ def test_first_scan_finds_everything(registry: ModelRegistry, loras: Path) -> No
     assert len(registry.list_models(with_problems=True)) == 6
 
 
-def test_a_record_joins_header_and_sidecars(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_joins_header_and_sidecars(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     fern = registry.get_model("sub/Fern_v2.safetensors")
     assert fern.model_id == "lora:sub/Fern_v2.safetensors"
@@ -78,18 +78,18 @@ def test_a_record_joins_header_and_sidecars(registry: ModelRegistry, loras: Path
 @pytest.mark.parametrize(
     "name", ["lora:sub/Fern_v2.safetensors", "sub\\Fern_v2.safetensors", "sub/Fern_v2", "Fern_v2", "fern_V2"]
 )
-def test_names_that_find_a_model(registry: ModelRegistry, loras: Path, name: str) -> None:
+def test_get_model_by_names(registry: ModelRegistry, loras: Path, name: str) -> None:
     registry.scan([loras])
     assert registry.get_model(name).name == "Fern_v2"
 
 
-def test_an_unknown_name_gets_similar_ones(registry: ModelRegistry, loras: Path) -> None:
+def test_get_model_suggests_similar_names(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     with pytest.raises(ModelNotFoundError, match="similar: Fern_v2"):
         registry.get_model("Fern_v3")
 
 
-def test_only_what_changed_is_read_again(registry: ModelRegistry, loras: Path, model: Make) -> None:
+def test_scan_reads_only_changed_files(registry: ModelRegistry, loras: Path, model: Make) -> None:
     registry.scan([loras])
     revision = registry.revision
     report = registry.scan([loras])
@@ -108,7 +108,7 @@ def test_only_what_changed_is_read_again(registry: ModelRegistry, loras: Path, m
     assert "100%_real" not in [item.name for item in registry.list_models()]
 
 
-def test_a_scan_that_is_broken_off_keeps_what_it_has_read(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_that_raises_keeps_files_read(registry: ModelRegistry, loras: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 5:
             raise KeyboardInterrupt
@@ -120,7 +120,7 @@ def test_a_scan_that_is_broken_off_keeps_what_it_has_read(registry: ModelRegistr
     assert (report.added, report.unchanged) == (1, 5)
 
 
-def test_a_scan_can_be_stopped_and_goes_on_later(registry: ModelRegistry, loras: Path) -> None:
+def test_cancelled_scan_is_resumed(registry: ModelRegistry, loras: Path) -> None:
     seen: list[int] = []
     report = registry.scan([loras], lambda done, total: seen.append(done), cancelled=lambda: len(seen) == 2)
     assert (report.added, report.cancelled) == (2, True)
@@ -129,9 +129,7 @@ def test_a_scan_can_be_stopped_and_goes_on_later(registry: ModelRegistry, loras:
     assert (report.added, report.unchanged, report.cancelled) == (4, 2, False)
 
 
-def test_what_is_known_is_listed_while_the_scan_runs(
-    registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scan_lists_files_while_it_runs(registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intelligence.registry.scan.BATCH_SECONDS", 0)
     listed, states = [], []
 
@@ -152,7 +150,7 @@ def test_what_is_known_is_listed_while_the_scan_runs(
     assert (registry.status().counts["lora"], registry.status().absent) == (3, 1)
 
 
-def test_a_better_scanner_reads_old_rows_again(
+def test_newer_describe_version_reads_files_again(
     registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.scan([loras])
@@ -162,7 +160,7 @@ def test_a_better_scanner_reads_old_rows_again(
     assert registry.scan([loras]).unchanged == 6
 
 
-def test_a_listed_model_is_the_whole_record(registry: ModelRegistry, loras: Path) -> None:
+def test_list_models_gives_whole_records(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     listed = next(item for item in registry.list_models() if item.name == "Fern_v2")
     whole = registry.get_model("Fern_v2")
@@ -176,7 +174,7 @@ def test_a_listed_model_is_the_whole_record(registry: ModelRegistry, loras: Path
     assert pickle.loads(pickle.dumps(listed)) == copy.deepcopy(listed) == whole
 
 
-def test_summaries_are_read_whole_in_their_order(registry: ModelRegistry, loras: Path) -> None:
+def test_read_models_keeps_order(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     summaries = registry.summaries(with_problems=True)
     assert list(registry.read_models(summaries)) == registry.list_models(with_problems=True)
@@ -186,7 +184,7 @@ def test_summaries_are_read_whole_in_their_order(registry: ModelRegistry, loras:
     assert (left.architecture, left.rank, left.tags) == (Architecture.SDXL, None, {})
 
 
-def test_only_another_record_has_another_version(registry: ModelRegistry, loras: Path) -> None:
+def test_summary_version_differs_only_for_changed_records(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     before = {item.model_id: item.version for item in registry.summaries()}
     registry.update_model("lora:plain.safetensors", description="a description")
@@ -194,7 +192,7 @@ def test_only_another_record_has_another_version(registry: ModelRegistry, loras:
     assert {model_id for model_id in after if after[model_id] != before[model_id]} == {"lora:plain.safetensors"}
 
 
-def test_a_database_of_the_first_version_is_taken_over(registry: ModelRegistry, loras: Path, tmp_path: Path) -> None:
+def test_database_of_first_version_is_migrated(registry: ModelRegistry, loras: Path, tmp_path: Path) -> None:
     registry.scan([loras])
     record = replace(registry.get_model("Fern_v2"), model_id="lora:old.safetensors", name="old", description="ancient")
     path = tmp_path / "old.db"
@@ -214,7 +212,7 @@ def test_a_database_of_the_first_version_is_taken_over(registry: ModelRegistry, 
     assert old.get_model("old").strength == 0.3
 
 
-def test_a_file_that_comes_back_is_not_read_again(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_does_not_read_a_returned_file_again(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     loras.rename(loras.with_name("unplugged"))
     report = registry.scan([loras])
@@ -227,7 +225,7 @@ def test_a_file_that_comes_back_is_not_read_again(registry: ModelRegistry, loras
     assert len(registry.list_models()) == 4
 
 
-def test_links_out_of_the_folder_and_loops_are_skipped(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+def test_scan_skips_links_out_of_the_folder_and_loops(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
     root = tmp_path / "loras"
     model(root / "a" / "in.safetensors")
     outside = model(tmp_path / "outside" / "out.safetensors")
@@ -245,7 +243,7 @@ def test_links_out_of_the_folder_and_loops_are_skipped(registry: ModelRegistry, 
     assert "self.safetensors" in reasons
 
 
-def test_the_first_of_two_roots_wins_and_roots_are_apart(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+def test_scan_first_of_two_roots_wins(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     model(one / "same.safetensors", metadata={"modelspec.title": "one"})
     model(two / "same.safetensors", metadata={"modelspec.title": "two"})
@@ -258,7 +256,7 @@ def test_the_first_of_two_roots_wins_and_roots_are_apart(registry: ModelRegistry
     assert registry.get_model("same").title == "two"
 
 
-def test_kinds_have_their_own_folders(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+def test_scan_folders_by_kind(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
     key = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
     model(tmp_path / "checkpoints" / "noobai.safetensors", {key: (64, 2048), "v_pred": (0,)})
     model(tmp_path / "loras" / "noobai.safetensors")
@@ -271,12 +269,12 @@ def test_kinds_have_their_own_folders(registry: ModelRegistry, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("folders", ["loras", Path("loras"), {"LoRA!": []}, {"lora": "loras"}])
-def test_folders_that_cannot_be_meant(registry: ModelRegistry, folders: object) -> None:
+def test_scan_refuses_folders(registry: ModelRegistry, folders: object) -> None:
     with pytest.raises(InvalidInputError):
         registry.scan(folders)  # type: ignore[arg-type]
 
 
-def test_a_name_that_is_no_utf8_is_listed_as_a_problem(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+def test_scan_lists_a_name_that_is_no_utf8_as_problem(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
     root = tmp_path / "loras"
     path = model(root / "a.safetensors")
     try:
@@ -342,7 +340,7 @@ def test_update_refuses(registry: ModelRegistry, changes: dict[str, object]) -> 
     assert registry.get_model("a") == ModelMetadata(model_id="lora:a.safetensors", name="a")
 
 
-def test_what_the_user_changed_outlives_a_scan(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_keeps_the_users_changes(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     registry.update_model("lora:plain.safetensors", family=Family.ILLUSTRIOUS)
     assert registry.scan([loras]).unchanged == 6
@@ -351,14 +349,14 @@ def test_what_the_user_changed_outlives_a_scan(registry: ModelRegistry, loras: P
     assert registry.get_model("plain").family is Family.ILLUSTRIOUS
 
 
-def test_a_forgotten_model_is_found_anew_and_its_file_was_never_touched(registry: ModelRegistry, loras: Path) -> None:
+def test_delete_model_leaves_the_file_for_the_next_scan(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     registry.delete_model("lora:plain.safetensors")
     assert (loras / "plain.safetensors").exists()
     assert registry.scan([loras]).added == 1
 
 
-def test_listing_is_made_once_per_revision(registry: ModelRegistry, loras: Path) -> None:
+def test_summaries_are_cached_per_revision(registry: ModelRegistry, loras: Path) -> None:
     registry.scan([loras])
     first, again = registry.summaries(), registry.summaries()
     assert all(one is other for one, other in zip(first, again, strict=True))
@@ -367,7 +365,7 @@ def test_listing_is_made_once_per_revision(registry: ModelRegistry, loras: Path)
     assert registry.get_model("z").name == "z"
 
 
-def test_a_scan_changes_nothing_in_the_library(registry: ModelRegistry, loras: Path) -> None:
+def test_scan_changes_no_file_of_the_library(registry: ModelRegistry, loras: Path) -> None:
     def tree() -> list[tuple[str, int, int]]:
         return sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in loras.rglob("*"))
 
@@ -376,7 +374,7 @@ def test_a_scan_changes_nothing_in_the_library(registry: ModelRegistry, loras: P
     assert tree() == before
 
 
-def test_an_unusable_place_is_named(tmp_path: Path) -> None:
+def test_unusable_database_is_an_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "garbage.db").write_bytes(b"no database at all, but long enough to be one" * 30)
     for path, remedy in (
@@ -388,7 +386,7 @@ def test_an_unusable_place_is_named(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
+def test_newer_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 999")
@@ -399,7 +397,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_migration_backs_up_first_and_leaves_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_migration_leaves_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from intelligence.registry import model_store
 
     path, before = tmp_path / "registry.db", len(model_store.MIGRATIONS)
@@ -452,7 +450,7 @@ def test_processes_share_one_database(tmp_path: Path) -> None:
     assert registry.revision == 30
 
 
-def test_importing_reads_nothing_heavy() -> None:
+def test_import_loads_nothing_heavy() -> None:
     code = (
         "import sys, threading, intelligence.registry\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'pydantic', 'httpx', 'huggingface_hub', 'numpy', 'PIL'}\n"

@@ -51,7 +51,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("content, reason", BAD_FILES.values(), ids=BAD_FILES)
-def test_a_bad_file_is_listed_with_its_reason_and_the_scan_goes_on(
+def test_scan_lists_a_bad_file_with_its_reason(
     registry: ModelRegistry, model: Make, tmp_path: Path, content: bytes, reason: str
 ) -> None:
     root = tmp_path / "loras"
@@ -64,7 +64,7 @@ def test_a_bad_file_is_listed_with_its_reason_and_the_scan_goes_on(
     assert registry.status().errors == problems
 
 
-def test_11_a_header_of_90_mb_is_not_read(registry: ModelRegistry, tmp_path: Path) -> None:
+def test_11_scan_reads_no_header_of_90_mb(registry: ModelRegistry, tmp_path: Path) -> None:
     path = tmp_path / "loras" / "huge.safetensors"
     path.parent.mkdir()
     with path.open("wb") as file:
@@ -92,7 +92,7 @@ SIDECARS = {
 
 @pytest.mark.parametrize("content", SIDECARS.values(), ids=SIDECARS)
 @pytest.mark.parametrize("suffix", [".civitai.info", ".metadata.json", ".json", ".cm-info.json", ".rgthree-info.json"])
-def test_a_bad_sidecar_harms_nothing(
+def test_scan_with_a_bad_sidecar(
     registry: ModelRegistry, model: Make, tmp_path: Path, suffix: str, content: bytes
 ) -> None:
     path = model(tmp_path / "loras" / "a.safetensors")
@@ -106,7 +106,9 @@ def test_a_bad_sidecar_harms_nothing(
 
 
 @pytest.mark.parametrize("name", ["../a", "..\\a", "/etc/passwd", "%2e%2e/a", "a\0", "sub/../a.safetensors", ""])
-def test_1_a_name_is_never_a_path(registry: ModelRegistry, model: Make, tmp_path: Path, name: str) -> None:
+def test_1_get_model_never_takes_a_name_for_a_path(
+    registry: ModelRegistry, model: Make, tmp_path: Path, name: str
+) -> None:
     model(tmp_path / "a.safetensors")
     model(tmp_path / "loras" / "a.safetensors")
     registry.scan([tmp_path / "loras"])
@@ -115,7 +117,9 @@ def test_1_a_name_is_never_a_path(registry: ModelRegistry, model: Make, tmp_path
             ask(name)
 
 
-def test_2_a_sidecar_that_is_a_link_out_of_the_folder(registry: ModelRegistry, model: Make, tmp_path: Path) -> None:
+def test_2_scan_skips_a_sidecar_that_links_out_of_the_folder(
+    registry: ModelRegistry, model: Make, tmp_path: Path
+) -> None:
     path = model(tmp_path / "loras" / "a.safetensors")
     secret = tmp_path / "secret.txt"
     secret.write_text("secret words")
@@ -134,9 +138,7 @@ def picture(form: str, size: tuple[int, int] = (8, 8), **options: object) -> byt
 
 
 @pytest.mark.parametrize("form, kind", [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
-def test_14_a_preview_is_told_by_its_content(
-    registry: ModelRegistry, model: Make, tmp_path: Path, form: str, kind: str
-) -> None:
+def test_14_preview_type_by_content(registry: ModelRegistry, model: Make, tmp_path: Path, form: str, kind: str) -> None:
     path = model(tmp_path / "loras" / "a.safetensors")
     path.with_suffix(".preview.png").write_bytes(picture(form))
     registry.scan([path.parent])
@@ -174,7 +176,7 @@ NO_PICTURES = {
 
 @pytest.mark.parametrize("content, reason", NO_PICTURES.values(), ids=NO_PICTURES)
 @pytest.mark.parametrize("inside", [False, True], ids=["beside", "inside"])
-def test_what_is_no_picture_is_never_given_out(
+def test_preview_refuses_other_content(
     registry: ModelRegistry, model: Make, tmp_path: Path, content: Callable[[], bytes], reason: str, inside: bool
 ) -> None:
     import base64
@@ -189,9 +191,7 @@ def test_what_is_no_picture_is_never_given_out(
         registry.preview("a")
 
 
-def test_a_thumbnail_in_the_header_is_a_preview_and_a_model_may_have_none(
-    registry: ModelRegistry, model: Make, tmp_path: Path
-) -> None:
+def test_preview_by_thumbnail_in_the_header(registry: ModelRegistry, model: Make, tmp_path: Path) -> None:
     import base64
 
     thumbnail = "data:image/jpeg;base64," + base64.b64encode(picture("JPEG")).decode()
@@ -211,7 +211,7 @@ def test_a_thumbnail_in_the_header_is_a_preview_and_a_model_may_have_none(
 @pytest.mark.parametrize(
     "text", ["%", "_", '"', "'", "a OR b", "NEAR(a b)", "words:a", "a*", "^a", "-a", "(", "{a}", "\\"]
 )
-def test_19_search_takes_any_text_as_words(registry: ModelRegistry, model: Make, tmp_path: Path, text: str) -> None:
+def test_19_search_takes_any_text(registry: ModelRegistry, model: Make, tmp_path: Path, text: str) -> None:
     model(tmp_path / "loras" / "plain.safetensors")
     registry.scan([tmp_path / "loras"])
     assert registry.search(text) == []

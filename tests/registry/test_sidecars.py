@@ -114,14 +114,14 @@ def read(folder: Path, **contents: Any) -> tuple[ModelMetadata, list[str]]:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_every_format(tmp_path: Path, suffix: str) -> None:
+def test_read_sidecars_of_every_format(tmp_path: Path, suffix: str) -> None:
     content, expected = FORMATS[suffix]
     found, problems = read(tmp_path, **{suffix: content})
     assert problems == []
     assert {name: getattr(found, name) for name in expected} == expected
 
 
-def test_trigger_words_come_in_sets_with_their_source(tmp_path: Path) -> None:
+def test_read_sidecars_trigger_sets(tmp_path: Path) -> None:
     found, _ = read(tmp_path, **{".civitai.info": VERSION, ".json": {"activation text": "Coat"}})
     assert [(item.words, item.source) for item in found.trigger_sets] == [
         (("Coat",), "user notes (.json)"),
@@ -129,20 +129,20 @@ def test_trigger_words_come_in_sets_with_their_source(tmp_path: Path) -> None:
     ]
 
 
-def test_the_users_own_words_come_first_and_the_hub_knows_the_base(tmp_path: Path) -> None:
+def test_read_sidecars_order_of_sources(tmp_path: Path) -> None:
     contents = {suffix: content for suffix, (content, _) in FORMATS.items()}
     found, problems = read(tmp_path, **contents, **{".txt": b"use strength 0.3", ".sha256": f"{SHA}  x\n".encode()})
     assert problems == []
     assert (found.strength, found.base_model, found.sha256) == (0.75, "Illustrious", SHA)
 
 
-def test_text_hash_and_preview(tmp_path: Path) -> None:
+def test_read_sidecars_text_hash_and_preview(tmp_path: Path) -> None:
     found, _ = read(tmp_path, **{".txt": b"strength: 0.4", ".sha256": SHA.encode(), ".preview.png": b"png"})
     assert (found.description, found.strength, found.sha256) == ("strength: 0.4", 0.4, SHA)
     assert found.preview_path == str(tmp_path / "x.preview.png")
 
 
-def test_which_files_are_sidecars() -> None:
+def test_find_sidecars() -> None:
     names = ["x.safetensors", "x.json", "x.safetensors.rgthree-info.json", "x.svg", "x.html", "x.png", "xy.txt"]
     assert find_sidecars(["x.safetensors"], names)["x.safetensors"] == {
         ".json": "x.json",
@@ -163,7 +163,7 @@ BAD = {
 
 @pytest.mark.parametrize("suffix", JSON_FORMATS)
 @pytest.mark.parametrize("content, reason", BAD.values(), ids=BAD)
-def test_a_bad_sidecar_is_left_out_with_a_reason(tmp_path: Path, suffix: str, content: bytes, reason: str) -> None:
+def test_read_sidecars_skips_a_bad_one_with_a_reason(tmp_path: Path, suffix: str, content: bytes, reason: str) -> None:
     found, problems = read(tmp_path, **{suffix: content, ".txt": b"still read"})
     assert found.description == "still read"
     assert len(problems) == 1
@@ -188,7 +188,7 @@ KEYS = sorted(
 @pytest.mark.parametrize("suffix", JSON_FORMATS)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.dictionaries(st.sampled_from(KEYS), ODD | st.dictionaries(st.sampled_from(KEYS), ODD, max_size=4)))
-def test_any_content_makes_a_record_that_can_be_stored(suffix: str, data: dict[str, Any]) -> None:
+def test_json_formats_of_any_content(suffix: str, data: dict[str, Any]) -> None:
     found = JSON_FORMATS[suffix](json.loads(json.dumps(data)))
     stored = found.to_json()
     assert stored.encode("utf-8").decode() == stored
