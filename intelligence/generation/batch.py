@@ -48,7 +48,7 @@ def lora_variants(
         distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)
     kept = list(distinct.values())[:count]
     return [
-        planner.weave(
+        planner.compose(
             replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)), quality_tags=quality_tags
         )
         for loras in kept

@@ -282,7 +282,7 @@ class IntelligentGenerationPipeline:
             suggested_loras=[self._at_hand(lora) for lora in recommendations.suggested_loras],
         )
         manual = self.config.mode is OperationMode.MANUAL
-        return self.planner.weave(recommendations, quality_tags=self.config.quality_tags and not manual)
+        return self.planner.compose(recommendations, quality_tags=self.config.quality_tags and not manual)
 
     def _predicted(self, parameters: OptimizedParameters) -> OptimizedParameters:
         """The settings for one image, with what they take predicted anew: they may have been edited."""

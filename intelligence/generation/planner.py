@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config import GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
 from ..learning import LearningEngine
-from ..lora import LoRARecommender, RejectedLoRA, weave
+from ..lora import LoRARecommender, RejectedLoRA, compose_prompts
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.families import TITLES
@@ -60,7 +60,7 @@ class Planner:
         confirmed: bool = False,
         quality_tags: bool = True,
     ) -> PromptRecommendations:
-        """Choose LoRAs and weave the prompts.
+        """Choose LoRAs and compose the prompts.
 
         Args:
             named: LoRAs that the user named outside the prompt; obeyed like the prompt's own `<lora:…>` tags.
@@ -78,7 +78,7 @@ class Planner:
         )
         asked_for = {tag.name for tag in tags}
         rejected = [item for item in choice.rejected if item.lora_name in asked_for or not (confirmed or manual)]
-        return self.weave(
+        return self.compose(
             PromptRecommendations(
                 prompt_analysis=analysis,
                 suggested_loras=list(choice.chosen),
@@ -91,14 +91,14 @@ class Planner:
             quality_tags=quality_tags,
         )
 
-    def weave(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
+    def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
         """The same recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
         manual = recommendations.mode is OperationMode.MANUAL
         quality_tags = quality_tags and not manual
         analysis = recommendations.prompt_analysis
         finding = recommendations.family or identify_family(recommendations.model or ModelEvidence())
         row = profile_for(finding, analysis.intent.artistic_style, table=self.optimizer.table)
-        woven = weave(
+        composed = compose_prompts(
             analysis,
             [] if manual else recommendations.suggested_loras,
             quality_tags=row.quality_tags if quality_tags else (),
@@ -110,9 +110,9 @@ class Planner:
         )
         return replace(
             recommendations,
-            prompt=woven.prompt,
-            negative_prompt=woven.negative_prompt,
-            reasons=(*kept, *woven.reasons),
+            prompt=composed.prompt,
+            negative_prompt=composed.negative_prompt,
+            reasons=(*kept, *composed.reasons),
         )
 
     def parametrize(

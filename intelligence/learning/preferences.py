@@ -21,8 +21,8 @@ class Preference:
 
     advantage: float
     """−1 (disliked) to 1 (liked), near 0 where ratings are few."""
-    evidence: str
-    """The same as a sentence for people."""
+    stars: float
+    """Mean rating of its images."""
     count: int
     """Rated images that it rests on."""
     liked_strengths: tuple[tuple[float, float], ...] = ()
@@ -69,11 +69,9 @@ def _preference(lora: str, images: list[RatedImage], wanted: frozenset[str]) -> 
         similar_sum += weight * similarity * advantage
         similar_weight += weight * similarity
     overall = all_sum / (all_weight + PRIOR_RATINGS)
-    mean = sum(image.rating for image in images) / len(images)
-    noun = "image" if len(images) == 1 else "images"
     return Preference(
         advantage=(similar_sum + PRIOR_RATINGS * overall) / (similar_weight + PRIOR_RATINGS),
-        evidence=f"rated {mean:.1f} stars on average over {len(images)} {noun}",
+        stars=sum(image.rating for image in images) / len(images),
         count=len(images),
         liked_strengths=tuple(_liked_strengths(lora, images)),
     )

@@ -1,14 +1,14 @@
 """Which LoRA, at which strength, with which trigger words, and why."""
 
-from .compose import Woven, weave
+from .compose import ComposedPrompts, compose_prompts
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .recommender import LoRARecommender
 
 __all__ = [
+    "ComposedPrompts",
     "LoRAChoice",
     "LoRARecommendation",
     "LoRARecommender",
     "RejectedLoRA",
-    "Woven",
-    "weave",
+    "compose_prompts",
 ]

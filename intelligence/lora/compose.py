@@ -1,21 +1,23 @@
-"""Both prompts as they are encoded: LoRA tags out, trigger words and quality tags in, nothing twice."""
+"""Composing both prompts as they are encoded: LoRA tags out, trigger words and quality tags in, nothing twice."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..models import LoRAKind
 from ..prompt import ConceptCategory, PromptAnalysis, disarm_lora_tags, parse, strip_lora_tags
-from ..records import Reason, Record
+from ..records import Reason, Record, Source
+from .lora_messages import LoRAMessage
 from .recommendation import LoRARecommendation
 from .search.tokens import tokens
-from .triggers import Written, plain_text, safe_phrase
+from .triggers import PromptText, plain_text, safe_phrase
 
-OPENING = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
-"""What a list of tags opens with: `masterpiece, 1girl, solo`."""
-SUBJECTS = (LoRAKind.CHARACTER, LoRAKind.CONCEPT)
+OPENING_CATEGORIES = (ConceptCategory.QUALITY, ConceptCategory.CHARACTER)
+"""Concepts that a list of tags opens with: `masterpiece, 1girl, solo`."""
+SUBJECT_KINDS = (LoRAKind.CHARACTER, LoRAKind.CONCEPT)
 """Kinds whose trigger words stand where a list of tags names its subject; those of others go to the end."""
 
 _PIECE = re.compile(r"(?<!\\)[(),]")
@@ -23,23 +25,23 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s|[,\n]")
 
 
 @dataclass(frozen=True)
-class Woven(Record):
+class ComposedPrompts(Record):
     """The prompts to encode, and what was added to them."""
 
     prompt: str
     negative_prompt: str
     reasons: tuple[Reason, ...] = ()
-    """What was added, under `prompt` and `negative prompt`."""
+    """Additions, under `prompt` and `negative prompt`."""
 
 
-def weave(
+def compose_prompts(
     prompt_analysis: PromptAnalysis,
     loras: Iterable[LoRARecommendation],
     quality_tags: Sequence[str] = (),
     negative_hints: Sequence[str] = (),
     quality_front: bool = False,
-) -> Woven:
-    """The prompts for these LoRAs. Weaving the result again adds nothing.
+) -> ComposedPrompts:
+    """Return the prompts for these LoRAs. Composing the result again adds nothing.
 
     Args:
         quality_tags: the model family's, added where they are missing.
@@ -48,32 +50,36 @@ def weave(
     """
     text = strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt)
     listed = prompt_analysis.tag_style >= 0.5
-    opening = {tokens(phrase) for category in OPENING for phrase in prompt_analysis.concepts.get(category, ())}
+    concepts = prompt_analysis.concepts
+    opening = {tokens(phrase) for category in OPENING_CATEGORIES for phrase in concepts.get(category, ())}
     reasons: list[Reason] = []
     for lora in loras:
-        written, missing = Written(text), dict[tuple[str, ...], str]()
+        prompt_text, missing = PromptText(text), dict[tuple[str, ...], str]()
         for word in lora.trigger_words:
             phrase = safe_phrase(word)
-            if (key := tokens(plain_text(phrase))) and not written.has(phrase):
+            if (key := tokens(plain_text(phrase))) and not prompt_text.contains(phrase):
                 missing.setdefault(key, phrase)
         if missing:
-            early = listed and lora.lora_metadata.lora_kind in SUBJECTS
+            early = listed and lora.lora_metadata.lora_kind in SUBJECT_KINDS
             text = _insert(text, list(missing.values()), opening if early else None)
-            said = ", ".join(missing.values())
-            reasons.append(Reason("prompt", f"added {said}: trigger words of {lora.lora_name}"))
+            added = ", ".join(missing.values())
+            reasons.append(_added("prompt", LoRAMessage.PROMPT_TRIGGER_WORDS, lora=lora.lora_name, words=added))
     tags = _missing(quality_tags, text)
     if tags:
         text = f"{', '.join(tags)}, {text}" if quality_front and text.strip() else _insert(text, tags)
-        where = "before" if quality_front else "after"
-        reasons.append(
-            Reason("prompt", f"added {', '.join(tags)} {where} the prompt: quality tags of the model family")
-        )
+        message = LoRAMessage.QUALITY_TAGS_BEFORE if quality_front else LoRAMessage.QUALITY_TAGS_AFTER
+        reasons.append(_added("prompt", message, tags=", ".join(tags)))
     negative = strip_lora_tags(prompt_analysis.negative_prompt)
     hints = _missing(negative_hints, negative)
     if hints:
         negative = _insert(negative, hints)
-        reasons.append(Reason("negative prompt", f"added {', '.join(hints)}: usual for the model family"))
-    return Woven(disarm_lora_tags(text), disarm_lora_tags(negative), tuple(reasons))
+        reasons.append(_added("negative prompt", LoRAMessage.NEGATIVE_TAGS, tags=", ".join(hints)))
+    return ComposedPrompts(disarm_lora_tags(text), disarm_lora_tags(negative), tuple(reasons))
+
+
+def _added(setting: str, message: LoRAMessage, **arguments: Any) -> Reason:
+    source = Source.LORA if message is LoRAMessage.PROMPT_TRIGGER_WORDS else Source.MODEL_FAMILY
+    return Reason.of(setting, source, message, **arguments)
 
 
 def _missing(tags: Iterable[str], text: str) -> list[str]:

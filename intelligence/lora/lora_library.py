@@ -1,32 +1,50 @@
-"""A registry's LoRAs, ready to be asked: their index, their names, what each base model keeps out."""
+"""A registry's LoRAs, ready to be searched: their index, their names, and what each base model keeps out."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import Architecture, FamilyFinding, LoRAKind, ModelMetadata
-from ..prompt import PromptAnalysis
+from ..models import Architecture, FamilyFinding, LoRAKind, ModelKind, ModelMetadata
+from ..prompt import LoRATag, PromptAnalysis
+from ..records import Reason, Source
+from ..registry import ModelRegistry
+from .lora_messages import LoRAMessage
 from .search import ranker
 from .search.documents import Listed, ReadModels
 from .search.embeddings import DenseText
 from .search.index import Floats, Index, Postings, load, save
+from .search.minilm import INSTALL
 from .search.tokens import Query
 from .strength import Strengths
 
 INDEX_FILE = "lora-index.npz"
 EMBEDDINGS_FILE = "lora-embeddings.db"
-KEPT_FROM = 500
+MIN_KEPT_SIZE = 500
 """LoRAs from which an index is kept: fewer are read faster than a file is worth."""
-UNWRITTEN = 0.01
+MAX_UNWRITTEN_SHARE = 0.01
 """Share of the LoRAs that may have changed before the kept index is written anew: the next start reads them again."""
-TAG_LIST = 0.9
-"""Probability of a list of tags from which similarity of meaning is not asked: it tells nothing there."""
+MIN_TAG_LIST = 0.9
+"""Probability of a list of tags from which meaning is not compared: it tells nothing there."""
+
+
+class Registry(Protocol):
+    """A list of models, where no `ModelRegistry` is needed."""
+
+    @property
+    def revision(self) -> Hashable:
+        """Changes whenever the list of models does."""
+
+    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> Sequence[ModelMetadata]:
+        """The models of a kind, on request also those that cannot be used."""
 
 
 class Library:
@@ -48,12 +66,12 @@ class Library:
     ) -> None:
         self.read = read
         self.models = sorted(models, key=lambda model: (model.name, model.model_id))
-        self._obstacles: dict[Architecture, tuple[list[str | None], NDArray[np.bool_]]] = {}
+        self._incompatibilities: dict[Architecture, tuple[list[Reason | None], NDArray[np.bool_]]] = {}
         self._named: dict[str, Listed] = {}
         for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
             self._named.setdefault(_plain(model.name), model)
         self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
-        self._make_index(folder / INDEX_FILE if folder and len(models) >= KEPT_FROM else None, before)
+        self._make_index(folder / INDEX_FILE if folder and len(models) >= MIN_KEPT_SIZE else None, before)
         self.strengths = Strengths(self.models, self.index.loras)
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
@@ -67,9 +85,20 @@ class Library:
         self.index: Index = ranker.build_index(self.models, known, self.read)
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
-        if path and len(np.setxor1d(self.index.loras.stamp, stored)) > UNWRITTEN * len(self.models):
+        if path and len(np.setxor1d(self.index.loras.stamp, stored)) > MAX_UNWRITTEN_SHARE * len(self.models):
             save(self.index, path, ranker.mark())
             self._stored = self.index.loras.stamp
+
+    def search(self, analysis: PromptAnalysis, query: Query, base: FamilyFinding, dense_text: bool) -> ranker.Hits:
+        """Find the LoRAs that a prompt speaks for.
+
+        Args:
+            query: the analysis' words.
+            dense_text: whether meaning is compared where that is possible.
+        """
+        similarity = self.similarity(analysis) if dense_text else None
+        _, fitting = self.incompatibilities(base)
+        return ranker.search(self.index, self.match_query(query), analysis.tag_style, fitting, similarity)
 
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
@@ -77,14 +106,24 @@ class Library:
 
     def similarity(self, analysis: PromptAnalysis) -> Floats | None:
         """How near the meaning of a prompt written in sentences is to each LoRA, shape (LoRAs, 4); None: not known."""
-        if self._meaning is None or analysis.tag_style > TAG_LIST:
+        if self._meaning is None or analysis.tag_style > MIN_TAG_LIST:
             return None
         found = self._meaning.similarities(analysis.text)
         return None if found is None else np.nan_to_num(found)
 
-    def note(self, analysis: PromptAnalysis) -> str:
-        """Whether the meaning of a prompt written in sentences was compared, or why not; empty for a list of tags."""
-        return "" if self._meaning is None or not self.usable or analysis.tag_style > TAG_LIST else self._meaning.note
+    def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
+        """Whether the meaning of a prompt written in sentences was compared, or why not; None for a list of tags."""
+        meaning = self._meaning
+        if meaning is None or not self.usable or analysis.tag_style > MIN_TAG_LIST:
+            return None
+        if meaning.problem:
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNUSABLE, problem=meaning.problem)
+        if not meaning.available:
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_NOT_INSTALLED, command=INSTALL)
+        read, size = meaning.read_count, len(self.models)
+        if not meaning.is_ready:
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
+        return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
     @cached_property
     def usable(self) -> int:
@@ -96,40 +135,79 @@ class Library:
         listed = self._named.get(_plain(name))
         return None if listed is None else next(iter(self.read([listed])))
 
-    def obstacles(self, base: FamilyFinding) -> tuple[list[str | None], NDArray[np.bool_]]:
-        """Per LoRA: why it is never applied by itself to this base model, or None; and whether that is so."""
-        if base.architecture not in self._obstacles:
-            reasons = [obstacle(model, base) for model in self.models]
-            self._obstacles[base.architecture] = reasons, np.array([reason is None for reason in reasons], bool)
-        return self._obstacles[base.architecture]
+    def tagged(
+        self, tags: Sequence[LoRATag], base: FamilyFinding
+    ) -> tuple[list[tuple[LoRATag, ModelMetadata]], dict[str, Reason]]:
+        """Return the LoRAs that tags name, each once, and by name the tags that cannot be obeyed, with the reason."""
+        named: dict[str, tuple[LoRATag, ModelMetadata]] = {}
+        refused: dict[str, Reason] = {}
+        for tag in tags:
+            model = self.named(tag.name)
+            if model is None:
+                refused.setdefault(tag.name, _against(Source.USER, LoRAMessage.NO_SUCH_LORA))
+            elif (reason := load_problem(model, base)) is not None:
+                refused.setdefault(tag.name, replace(reason, source=Source.USER))
+            else:
+                named.setdefault(model.model_id, (tag, model))
+        return list(named.values()), refused
+
+    def incompatibilities(self, base: FamilyFinding) -> tuple[list[Reason | None], NDArray[np.bool_]]:
+        """Per LoRA: why it is never applied by itself to this base model, or None; and whether it may be."""
+        if base.architecture not in self._incompatibilities:
+            reasons = [incompatibility(model, base) for model in self.models]
+            fitting = np.array([reason is None for reason in reasons], bool)
+            self._incompatibilities[base.architecture] = reasons, fitting
+        return self._incompatibilities[base.architecture]
+
+
+_LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary()
+"""Of each registry the library at its latest revision: recommenders are made anew for every prompt."""
+
+
+def library_of(registry: Registry) -> Library:
+    """Return the LoRAs of a registry as they are now; a `ModelRegistry` has the index kept in its folder."""
+    revision, (known, before) = registry.revision, _LIBRARIES.get(registry, (None, None))
+    if before is not None and known == revision:
+        return before
+    if isinstance(registry, ModelRegistry):
+        listed = registry.summaries(ModelKind.LORA, with_problems=True)
+        library = Library(listed, registry.folder, before, registry.read_models)
+    else:
+        library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
+    _LIBRARIES[registry] = revision, library
+    return library
+
+
+def incompatibility(model: Listed, base: FamilyFinding) -> Reason | None:
+    """Return why this LoRA is never applied to this base model by itself, or None."""
+    if (reason := load_problem(model, base)) is not None:
+        return reason
+    if model.lora_kind is LoRAKind.SPEED:
+        return _against(Source.LORA, LoRAMessage.SPEED_LORA)
+    if model.architecture is Architecture.UNKNOWN:
+        return _against(Source.LORA, LoRAMessage.UNKNOWN_LORA)
+    if base.architecture is Architecture.UNKNOWN and model.architecture is not Architecture.SDXL:
+        return _against(Source.MODEL, LoRAMessage.ONLY_SDXL_TRIED, architecture=model.architecture.upper())
+    return None
+
+
+def load_problem(model: Listed, base: FamilyFinding) -> Reason | None:
+    """Return why this LoRA cannot be applied to this base model even when the prompt names it, or None."""
+    if model.problem is not None:
+        return _against(Source.LORA, LoRAMessage.BROKEN_FILE, problem=model.problem)
+    if not model.local_path:
+        return _against(Source.LORA, LoRAMessage.NOT_ON_MACHINE)
+    unknown, made_for = Architecture.UNKNOWN, model.architecture
+    if unknown not in (made_for, base.architecture) and made_for is not base.architecture:
+        names = {"architecture": made_for.upper(), "base": base.architecture.upper()}
+        return _against(Source.MODEL, LoRAMessage.OTHER_ARCHITECTURE, **names)
+    return None
+
+
+def _against(source: Source, message: LoRAMessage, **arguments: Any) -> Reason:
+    return Reason.of("lora", source, message, **arguments)
 
 
 def _plain(name: str) -> str:
     path = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().strip("/ ")
     return path.removesuffix(".safetensors")
-
-
-def obstacle(model: Listed, base: FamilyFinding) -> str | None:
-    """Why this LoRA is never applied by itself to this base model, or None."""
-    if (reason := unusable(model, base)) is not None:
-        return reason
-    if model.lora_kind is LoRAKind.SPEED:
-        return "a speed LoRA: the parameters choose it, never words"
-    if model.architecture is Architecture.UNKNOWN:
-        return "which architecture it was made for is not known; name it with a <lora:…> tag to use it all the same"
-    if base.architecture is Architecture.UNKNOWN and model.architecture is not Architecture.SDXL:
-        made_for = model.architecture.upper()
-        return f"made for {made_for}; the checkpoint's architecture is not known, and then only SDXL LoRAs are tried"
-    return None
-
-
-def unusable(model: Listed, base: FamilyFinding) -> str | None:
-    """Why this LoRA cannot be applied to this base model even when the prompt names it, or None."""
-    if model.problem is not None:
-        return f"the file cannot be used: {model.problem}"
-    if not model.local_path:
-        return "it is known but not on this machine"
-    unknown = Architecture.UNKNOWN
-    if unknown not in (model.architecture, base.architecture) and model.architecture is not base.architecture:
-        return f"made for {model.architecture.upper()}, the checkpoint is {base.architecture.upper()}"
-    return None

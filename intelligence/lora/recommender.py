@@ -1,80 +1,42 @@
-"""Which LoRAs a prompt gets: those that it names, and those that meet its words well enough."""
+"""Which LoRAs a prompt gets: those that it names, and those that its words speak for well enough."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from ..config import EMBEDDED_MODEL, LoRAPreferences, require
-from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
+from ..config import EMBEDDED_MODEL, LoRAPreferences
+from ..errors import InvalidInputError
+from ..learning.preferences import Preference, Preferences
+from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
 from ..prompt import LoRATag, PromptAnalysis, strip_lora_tags
-from ..records import Reason
-from ..registry import ModelRegistry
-from .candidates import Evidence, Shift, prompt_query, search
-from .decision import Candidate, select
-from .lora_library import Library, unusable
+from ..records import Reason, Source
+from .candidates import Candidate, find_candidates
+from .decision import select
+from .lora_library import Library, Registry, library_of
+from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
-from .search.tokens import Query
-from .strength import Liked, Strength, Strengths
-from .triggers import Written, missing_words
+from .search.tokens import prompt_query
+from .strength import LikedStrengths, Strength
+from .triggers import PromptText, missing_words
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
 MAX_RANKED = 100
-NEAR_MISS = 0.25
+MIN_MENTIONED_CONFIDENCE = 0.25
 """Confidence from which a LoRA below the threshold is worth a word."""
-
-
-class Registry(Protocol):
-    """What the recommender needs of a registry. Its libraries are remembered per registry object and revision."""
-
-    @property
-    def revision(self) -> Hashable:
-        """Changes whenever the list of models does."""
-
-    def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> Sequence[ModelMetadata]:
-        """The models of a kind, on request also those that cannot be used."""
-
-
-class RatedLoRA(Protocol):
-    """What ratings say of one LoRA."""
-
-    @property
-    def advantage(self) -> float:
-        """−1 (disliked) … 1 (liked)."""
-
-    @property
-    def evidence(self) -> str:
-        """As a sentence for people."""
-
-    @property
-    def liked_strengths(self) -> Sequence[tuple[float, float]]:
-        """Strengths of images that were rated well, each with how well, up to 1."""
-
-
-class Ratings(Protocol):
-    """`learning.Preferences`, as the recommender reads it."""
-
-    def for_prompt(self, concepts: Collection[str], /) -> Mapping[str, Any]:
-        """Model id → `RatedLoRA`, for a prompt about these concepts."""
-
-
-_LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary()
 
 
 class LoRARecommender:
     """PromptAnalysis → LoRAs, with reasons.
 
     Args:
-        registry: where the LoRAs are listed.
+        registry: where the LoRAs are listed; its library is remembered as long as its revision stays.
         preferences: what ratings say; None: nothing.
-        dense_text: whether similarity of meaning is used where MiniLM is installed.
-
-    A registry with a `folder` has the index of a large library, and its embeddings, kept there.
+        dense_text: whether meaning is compared where MiniLM is installed.
     """
 
-    def __init__(self, registry: Registry, preferences: Ratings | None = None, *, dense_text: bool = True) -> None:
+    def __init__(self, registry: Registry, preferences: Preferences | None = None, *, dense_text: bool = True) -> None:
         self.registry = registry
         self.preferences = preferences
         self.dense_text = dense_text
@@ -82,22 +44,22 @@ class LoRARecommender:
     def rank(
         self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = MAX_RANKED
     ) -> list[LoRARecommendation]:
-        """The LoRAs that fit the base model and that the prompt speaks for at all, best first.
+        """Return the LoRAs that fit the base model and that the prompt speaks for at all, best first.
 
         At most `top_k`, and no more than `MAX_RANKED`.
         """
-        base = _base(base_model)
-        asked = prompt_query(prompt_analysis)
-        rated = self._rated(prompt_analysis)
-        allowed, _ = self._found(prompt_analysis, asked, base, rated, 0.0, top_k)
-        strengths = self._strengths()
-        written = Written(strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt))
-        liked = _liked(rated)
-        return [
-            _recommendation(e, strengths.alone(model, asked, liked.get(model.model_id, ())), written)
-            for e in allowed
-            for model in (e.model,)
+        base = _find_base(base_model)
+        ratings = self._ratings(prompt_analysis)
+        query = prompt_query(prompt_analysis)
+        library = self._library()
+        hits = library.search(prompt_analysis, query, base, self.dense_text)
+        found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
+        liked = _liked(ratings)
+        alone = [
+            (one, library.strengths.alone(one.model, query, liked.get(one.model.model_id, ()))) for one in found[:top_k]
         ]
+        text = _prompt_text(prompt_analysis)
+        return [_recommendation(candidate, strength, text) for candidate, strength in alone]
 
     def recommend(
         self,
@@ -107,7 +69,7 @@ class LoRARecommender:
         min_confidence: float = 0.5,
         allow_style_mixing: bool = False,
     ) -> list[LoRARecommendation]:
-        """The LoRAs to apply, best first; those of `choose`. None fits: an empty list. Raises InvalidInputError."""
+        """Return the LoRAs that `choose` applies, best first; empty where none fits. Raises InvalidInputError."""
         choice = self.choose(prompt_analysis, base_model, max_loras, min_confidence, allow_style_mixing)
         return list(choice.chosen)
 
@@ -119,7 +81,7 @@ class LoRARecommender:
         min_confidence: float = LoRAPreferences.min_confidence,
         allow_style_mixing: bool = False,
     ) -> LoRAChoice:
-        """The LoRAs to apply and those turned down.
+        """Return the LoRAs to apply and those turned down.
 
         `<lora:…>` tags of the prompt come first, with their own strengths, and count towards `max_loras` but are never
         cut by it. Of the rest, those of at least `min_confidence` are taken, best first: one per subject, one style
@@ -131,145 +93,95 @@ class LoRARecommender:
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
+        base = _find_base(base_model)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
-        base = _base(base_model)
-        asked = prompt_query(prompt_analysis)
-        written = Written(strip_lora_tags(prompt_analysis.text or prompt_analysis.prompt))
-        named, rejected = self._tagged(prompt_analysis.lora_tags, asked, written, base)
-        rated = self._rated(prompt_analysis)
-        allowed, blocked = self._found(prompt_analysis, asked, base, rated, min(min_confidence, NEAR_MISS))
-        put_in = [(lora.lora_metadata, lora.suggested_alpha) for lora in named]
-        candidates = [Candidate(e.model, e.confidence, e.words) for e in allowed]
-        chosen, turned_down = select(candidates, put_in, asked, limits)
-        models = [candidate.model for candidate in chosen]
-        strengths = self._strengths().together(models, put_in, asked, _liked(rated))
-        found = {e.model.model_id: e for e in allowed}
-        recommended = [
-            _recommendation(found[candidate.model.model_id], strength, written)
-            for candidate, strength in zip(chosen, strengths, strict=True)
-        ]
-        refused = [
-            RejectedLoRA(e.model.name, Reason("lora", reason, round(e.relevance, 3)))
-            for e, reason in blocked
-            if e.relevance >= min(limits.min_confidence, 0.5)
-            and e.model.model_id not in {model.model_id for model, _ in put_in}
-        ]
-        near = [item for item in turned_down if item.reason.weight >= NEAR_MISS]
-        others = (refused[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
-        reasons = [self._summary(named, recommended)]
-        if self.dense_text and limits.max_loras and (note := self._library().note(prompt_analysis)):
-            reasons.append(Reason("loras", note))
-        return LoRAChoice((*named, *recommended), (*rejected, *others), tuple(reasons))
-
-    def _summary(self, named: Sequence[LoRARecommendation], chosen: Sequence[LoRARecommendation]) -> Reason:
-        size = self._library().usable
-        if not size:
-            return Reason("loras", "the library holds no LoRA that can be used")
-        if not named and not chosen:
-            return Reason("loras", f"none of the library's {size} LoRAs fits this prompt well enough")
-        parts = []
-        if named:
-            parts.append(f"{len(named)} named by you")
-        if chosen:
-            parts.append(f"{len(chosen)} chosen from the library's {size}")
-        return Reason("loras", ", ".join(parts))
+        ratings = self._ratings(prompt_analysis)
+        liked = _liked(ratings)
+        query = prompt_query(prompt_analysis)
+        library = self._library()
+        tagged, refused = library.tagged(prompt_analysis.lora_tags, base)
+        hits = library.search(prompt_analysis, query, base, self.dense_text)
+        mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
+        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
+        named = [(model, tag.strength_model) for tag, model in tagged]
+        chosen, turned_down = select(fitting, named, query, limits)
+        usual = [library.strengths.alone(model, query) for _, model in tagged]
+        strengths = library.strengths.together([one.model for one in chosen], named, query, liked)
+        text = _prompt_text(prompt_analysis)
+        obeyed = [_obeyed(tag, model, range_, text) for (tag, model), range_ in zip(tagged, usual, strict=True)]
+        recommended = [_recommendation(one, value, text) for one, value in zip(chosen, strengths, strict=True)]
+        return LoRAChoice(
+            (*obeyed, *recommended),
+            (
+                *(RejectedLoRA(name, reason) for name, reason in refused.items()),
+                *_worth_naming(others, turned_down, limits, {model.model_id for model, _ in named}),
+            ),
+            self._reasons(library, prompt_analysis, len(obeyed), len(recommended), limits),
+        )
 
     def _library(self) -> Library:
-        revision = self.registry.revision
-        known = _LIBRARIES.get(self.registry)
-        if known is None or known[0] != revision:
-            before = known[1] if known else None
-            if isinstance(registry := self.registry, ModelRegistry):
-                listed = registry.summaries(ModelKind.LORA, with_problems=True)
-                library = Library(listed, registry.folder, before, registry.read_models)
-            else:
-                library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
-            known = (revision, library)
-            _LIBRARIES[self.registry] = known
-        return known[1]
+        return library_of(self.registry)
 
-    def _rated(self, analysis: PromptAnalysis) -> Mapping[str, Any]:
-        concepts = {phrase for phrases in analysis.concepts.values() for phrase in phrases}
-        return self.preferences.for_prompt(concepts) if self.preferences else {}
+    def _ratings(self, analysis: PromptAnalysis) -> Mapping[str, Preference]:
+        return self.preferences.for_prompt(analysis.shown_concepts) if self.preferences else {}
 
-    def _strengths(self) -> Strengths:
-        return self._library().strengths
-
-    def _found(
-        self,
-        analysis: PromptAnalysis,
-        asked: Query,
-        base: FamilyFinding,
-        rated: Mapping[str, Any],
-        least: float,
-        top_k: int = MAX_RANKED,
-    ) -> tuple[list[Evidence], list[tuple[Evidence, str]]]:
-        """Those of `search`, with what ratings and, where that is installed, similarity of meaning say."""
-        library = self._library()
-        shifts = {model: Shift(preference.advantage, preference.evidence) for model, preference in rated.items()}
-        similarity = library.similarity(analysis) if self.dense_text else None
-        return search(library, analysis, asked, base, shifts, least, top_k, similarity)
-
-    def _tagged(
-        self, tags: Sequence[LoRATag], asked: Query, written: Written, base: FamilyFinding
-    ) -> tuple[list[LoRARecommendation], list[RejectedLoRA]]:
-        """The LoRAs that the prompt's tags name; and the tags that cannot be obeyed."""
-        named: dict[str, LoRARecommendation] = {}
-        rejected: dict[str, RejectedLoRA] = {}
-        library = self._library()
-        for tag in tags:
-            model = library.named(tag.name)
-            reason = unusable(model, base) if model else "no LoRA of this name is on this machine"
-            if model is None or reason is not None:
-                rejected.setdefault(tag.name, RejectedLoRA(tag.name, Reason("lora", f"named by you, but {reason}")))
-            elif model.model_id not in named:
-                named[model.model_id] = _obeyed(tag, model, self._strengths().alone(model, asked), written)
-        return list(named.values()), list(rejected.values())
+    def _reasons(
+        self, library: Library, analysis: PromptAnalysis, named: int, chosen: int, limits: LoRAPreferences
+    ) -> tuple[Reason, ...]:
+        meaning = library.meaning_reason(analysis) if self.dense_text and limits.max_loras else None
+        summary = _summary(library.usable, named, chosen)
+        return (summary,) if meaning is None else (summary, meaning)
 
 
-def _base(base_model: str | ModelEvidence | None) -> FamilyFinding:
-    require(
-        base_model is None or isinstance(base_model, (str, ModelEvidence)),
-        f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}",
-    )
+def _find_base(base_model: str | ModelEvidence | None) -> FamilyFinding:
     if isinstance(base_model, ModelEvidence):
         return identify_family(base_model)
+    if base_model is not None and not isinstance(base_model, str):
+        raise InvalidInputError(f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}")
     architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
     return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
 
 
-def _liked(rated: Mapping[str, Any]) -> dict[str, Liked]:
-    return {model: preference.liked_strengths for model, preference in rated.items()}
+def _prompt_text(analysis: PromptAnalysis) -> PromptText:
+    return PromptText(strip_lora_tags(analysis.text or analysis.prompt))
 
 
-def _recommendation(evidence: Evidence, strength: Strength, written: Written) -> LoRARecommendation:
-    model = evidence.model
-    words = missing_words(model, written)
-    reasons = (*evidence.reasons, strength.reason, *_trigger_reason(words))
+def _liked(ratings: Mapping[str, Preference]) -> dict[str, LikedStrengths]:
+    return {model: rating.liked_strengths for model, rating in ratings.items()}
+
+
+def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) -> LoRARecommendation:
+    model = candidate.model
+    words = missing_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
-        confidence_score=round(evidence.confidence, 3),
+        confidence_score=round(candidate.confidence, 3),
         suggested_alpha=strength.value,
-        matching_concepts=evidence.matching,
+        matching_concepts=candidate.matching,
         strength_range=strength.limits,
         trigger_words=words,
-        reasons=reasons,
+        reasons=(*candidate.reasons, *strength.reasons, *_trigger_reason(words)),
     )
 
 
-def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, written: Written) -> LoRARecommendation:
-    clip = f" (text encoders {tag.strength_clip:g})" if tag.strength_clip is not None else ""
-    reasons = [Reason("lora", f"named by you, with strength {tag.strength_model:g}{clip}")]
+def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, text: PromptText) -> LoRARecommendation:
+    strength, clip = tag.strength_model, tag.strength_clip
+    if clip is None:
+        reason = Reason.of("lora", Source.USER, LoRAMessage.NAMED, value=strength, strength=strength)
+    else:
+        message = LoRAMessage.NAMED_WITH_CLIP
+        reason = Reason.of("lora", Source.USER, message, value=strength, strength=strength, clip=clip)
+    reasons = [reason]
     if model.architecture is Architecture.UNKNOWN:
-        reasons.append(Reason("base model", "which architecture it was made for is not known", 0.5))
-    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, written)
+        reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
+    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
         confidence_score=1.0,
-        suggested_alpha=tag.strength_model,
-        suggested_alpha_clip=tag.strength_clip,
+        suggested_alpha=strength,
+        suggested_alpha_clip=clip,
         strength_range=usual.limits,
         trigger_words=words,
         reasons=(*reasons, *_trigger_reason(words)),
@@ -278,4 +190,32 @@ def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, written: Writte
 
 
 def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
-    return (Reason("trigger words", f"the prompt lacks its trigger words {', '.join(words)}"),) if words else ()
+    if not words:
+        return ()
+    return (Reason.of("trigger words", Source.LORA, LoRAMessage.ADDED_TRIGGER_WORDS, words=", ".join(words)),)
+
+
+def _worth_naming(
+    others: Sequence[Candidate], turned_down: Sequence[RejectedLoRA], limits: LoRAPreferences, named: set[str]
+) -> list[RejectedLoRA]:
+    """The LoRAs that were turned down and that a person would ask about."""
+    incompatible = [
+        RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)))
+        for one in others
+        if one.incompatibility and one.relevance >= min(limits.min_confidence, 0.5) and one.model.model_id not in named
+    ]
+    near = [item for item in turned_down if item.reason.weight >= MIN_MENTIONED_CONFIDENCE]
+    return (incompatible[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
+
+
+def _summary(size: int, named: int, chosen: int) -> Reason:
+    if not size:
+        message = LoRAMessage.EMPTY_LIBRARY
+    elif named and chosen:
+        message = LoRAMessage.NAMED_AND_CHOSEN
+    elif named:
+        message = LoRAMessage.NAMED_COUNT
+    else:
+        message = LoRAMessage.CHOSEN_COUNT if chosen else LoRAMessage.NONE_FITS
+    source = Source.USER if named and not chosen else Source.PROMPT
+    return Reason.of("loras", source, message, size=size, named=named, chosen=chosen)

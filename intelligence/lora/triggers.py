@@ -21,8 +21,8 @@ _PARENTHESIS = re.compile(r"(?<!\\)([()])")
 _PART_END = re.compile(r"[,.;:!?\n|\"()\[\]{}\\]+")
 
 
-class Written:
-    """What stands in a prompt, word for word.
+class PromptText:
+    """Text of a prompt, in which phrases are looked for.
 
     Args:
         text: a prompt as it is encoded, without LoRA tags.
@@ -33,8 +33,8 @@ class Written:
         self._text = plain.casefold()
         self._query = query([plain])
 
-    def has(self, phrase: str) -> bool:
-        """Whether the phrase is there: letter for letter, or by its words but for case, underscores and plurals."""
+    def contains(self, phrase: str) -> bool:
+        """Whether the phrase stands in the prompt: letter for letter or by its words (but for case and plurals)."""
         plain = plain_text(phrase).casefold()
         if plain and plain in self._text and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
             return True
@@ -43,33 +43,33 @@ class Written:
 
 
 def plain_text(text: str) -> str:
-    """`text` without its attention weights and escapes."""
+    """Return `text` without its attention weights and escapes."""
     return "".join(segment.text for segment in parse(text).segments)
 
 
-def missing_words(model: ModelMetadata, written: Written) -> tuple[str, ...]:
-    """The phrases that this LoRA needs and the prompt does not have, ready to be written into it.
+def missing_words(model: ModelMetadata, text: PromptText) -> tuple[str, ...]:
+    """Return the phrases that this LoRA needs and the prompt lacks, ready to be written into it.
 
     Of several trigger sets, the one whose own phrases the prompt has; where it has none of their own, what all sets
-    share (no outfit that nobody asked for); where they share nothing, the first set that tells.
+    share (no outfit that was not asked for); where they share nothing, the first set with a telling phrase.
     """
-    missing = [phrase for phrase in _needed(model, written) if not written.has(phrase)]
+    missing = [phrase for phrase in _needed(model, text) if not text.contains(phrase)]
     return tuple(missing[:MAX_WORDS])
 
 
-def _needed(model: ModelMetadata, written: Written) -> Sequence[str]:
+def _needed(model: ModelMetadata, text: PromptText) -> Sequence[str]:
     sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
     if not sets:
         return ()
     core = {key for key in sets[0] if len(sets) > 1 and all(key in phrases for phrases in sets)}
-    met = [{key for key in phrases if key not in core and written.has(phrases[key])} for phrases in sets]
-    telling = [sum(map(_tells, keys)) for keys in met]
-    best = max(range(len(sets)), key=lambda number: (telling[number], len(met[number]), -number))
+    matched = [{key for key in phrases if key not in core and text.contains(phrases[key])} for phrases in sets]
+    telling = [sum(map(_is_telling, keys)) for keys in matched]
+    best = max(range(len(sets)), key=lambda number: (telling[number], len(matched[number]), -number))
     if len(sets) > 1 and not telling[best]:
-        if core and not met[best]:
+        if core and not matched[best]:
             return [phrase for key, phrase in sets[0].items() if key in core]
         if not core:
-            best = next((number for number, phrases in enumerate(sets) if any(map(_tells, phrases))), best)
+            best = next((number for number, phrases in enumerate(sets) if any(map(_is_telling, phrases))), best)
     return list(sets[best].values())
 
 
@@ -82,13 +82,13 @@ def _phrases(words: Sequence[str]) -> dict[tuple[str, ...], str]:
     return found
 
 
-def _tells(phrase: tuple[str, ...]) -> bool:
-    """Whether a phrase is more than what any picture may have."""
+def _is_telling(phrase: tuple[str, ...]) -> bool:
+    """Whether a phrase is more than any picture may have."""
     return any(not is_meta(token) and not is_everyday(token) for token in phrase)
 
 
 def safe_phrase(word: str) -> str:
-    """A trigger phrase as prompt text: LoRA tags out, on one line, parentheses escaped unless they set a weight.
+    """Return a trigger phrase as prompt text: LoRA tags out, on one line, parentheses escaped unless they set a weight.
 
     A weight above 1.5, or of nothing, is left out; a phrase that is too long becomes empty.
     """

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelligence.lora import LoRARecommender
-from intelligence.lora.lora_library import TAG_LIST, Library
+from intelligence.lora.lora_library import MIN_TAG_LIST, Library
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import Background, build, first_values
 from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
@@ -18,6 +18,7 @@ from intelligence.lora.search.index import Floats, Postings
 from intelligence.lora.search.tokens import Query
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
+from intelligence.records import Reason
 from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates
 
 Meaning = Callable[[str], NDArray[np.float32] | None]
@@ -125,15 +126,15 @@ class Asked(Corpus):
     def match_query(self, asked: Query) -> Postings:
         return self.match_without(asked, self.query.known_as, self.query.records)
 
-    def obstacles(self, base: FamilyFinding) -> tuple[list[str | None], NDArray[np.bool_]]:
-        reasons, fitting = super().obstacles(base)
+    def incompatibilities(self, base: FamilyFinding) -> tuple[list[Reason | None], NDArray[np.bool_]]:
+        reasons, fitting = super().incompatibilities(base)
         if self.left_out:
             fitting = fitting.copy()
             fitting[self.left_out] = False
         return reasons, fitting
 
     def similarity(self, analysis: PromptAnalysis) -> Floats | None:
-        found = None if self.meaning is None or analysis.tag_style > TAG_LIST else self.meaning(analysis.text)
+        found = None if self.meaning is None or analysis.tag_style > MIN_TAG_LIST else self.meaning(analysis.text)
         return None if found is None else np.nan_to_num(found)
 
 

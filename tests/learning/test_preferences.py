@@ -24,7 +24,7 @@ def test_nothing_rated_says_nothing():
 def test_one_five_star_speaks_softly():
     preference = Preferences([seen(5)]).for_prompt(["cat"])["a"]
     assert 0.05 < preference.advantage < 0.3
-    assert preference.evidence == "rated 5.0 stars on average over 1 image"
+    assert preference.stars == 5
     assert preference.count == 1
 
 
@@ -59,7 +59,7 @@ def test_credit_is_shared():
 
 def test_the_mean_is_told():
     images = [seen(5), seen(4), seen(4), seen(2, ["b"])]
-    assert Preferences(images).for_prompt([])["a"].evidence == "rated 4.3 stars on average over 3 images"
+    assert Preferences(images).for_prompt([])["a"].stars == pytest.approx(13 / 3)
 
 
 @given(
@@ -102,7 +102,7 @@ def test_an_images_own_rating_comes_before_its_generations(engine):
     engine.record_feedback("g", 5)
     engine.record_feedback("g-1", 1)
     preference = engine.preferences().for_prompt(["cat"])["a"]
-    assert preference.evidence == "rated 3.0 stars on average over 2 images"
+    assert preference.stars == 3
     assert preference.advantage == pytest.approx(advantage([seen(5, weight=0.5), seen(1)]))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from intelligence.config import MAX_LORA_STRENGTH
-from intelligence.lora import LoRAChoice, LoRARecommender, weave
+from intelligence.lora import LoRAChoice, LoRARecommender, compose_prompts
 from intelligence.models import Architecture, ModelEvidence, ModelMetadata
 from intelligence.prompt import PromptAnalyzer, parse
 from tests.benchmarks.corpus import Shelf
@@ -66,10 +66,12 @@ def test_a_choice_comes_out(recommender):
 @pytest.mark.parametrize(
     "prompt", [p for p in list(hostile())[::80] if not refused(ANALYZER, p)], ids=lambda p: ascii(p[:20])
 )
-def test_it_travels_and_is_woven(recommender, prompt):
+def test_it_travels_and_is_composed(recommender, prompt):
     analysis = ANALYZER.analyze(prompt)
     choice = recommender.choose(analysis, SDXL, max_loras=5, min_confidence=0.0)
     assert LoRAChoice.from_json(choice.to_json()) == choice
     assert not any(parse(word).lora_tags or "\n" in word for one in choice.chosen for word in one.trigger_words)
-    woven = weave(analysis, choice.chosen)
-    assert weave(replace(analysis, prompt=woven.prompt, text=woven.prompt), ()).prompt == woven.prompt
+    composed = compose_prompts(analysis, choice.chosen)
+    assert (
+        compose_prompts(replace(analysis, prompt=composed.prompt, text=composed.prompt), ()).prompt == composed.prompt
+    )

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from intelligence.lora import LoRARecommender
-from intelligence.lora.candidates import prompt_query
-from intelligence.lora.lora_library import INDEX_FILE, KEPT_FROM, Library
+from intelligence.lora.lora_library import INDEX_FILE, MIN_KEPT_SIZE, Library
 from intelligence.lora.search import building, ranker
 from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features
 from intelligence.lora.search.index import load, save
+from intelligence.lora.search.tokens import prompt_query
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import ModelRegistry
@@ -149,7 +149,7 @@ def test_probabilities_never_rise_down_the_order():
     index = ranker.build_index(crowd(300))
     analysis = ANALYZER.analyze(f"masterpiece, {syllables(3)}, {syllables(8)}, castle, dress")
     found = ranker.rank(index, index.match_query(prompt_query(analysis)), analysis.tag_style)
-    assert len(found.loras) == len(set(found.loras.tolist())) == ranker.SECOND
+    assert len(found.loras) == len(set(found.loras.tolist())) == ranker.SECOND_PASS
     assert (np.diff(found.probabilities) <= 0).all()
     assert (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
 
@@ -178,7 +178,7 @@ def equal(one, other):
 
 
 def test_a_large_library_is_kept_and_what_is_new_is_read_beside_it(tmp_path):
-    models = crowd(KEPT_FROM + 10)
+    models = crowd(MIN_KEPT_SIZE + 10)
     first = Library(models, tmp_path)
     written = (tmp_path / INDEX_FILE).read_bytes()
     assert equal(Library(models, tmp_path).index, first.index)
@@ -235,12 +235,12 @@ def test_a_small_library_is_not_kept(tmp_path):
 
 
 def test_a_library_whose_folder_cannot_be_written_works_all_the_same(tmp_path):
-    assert Library(crowd(KEPT_FROM), tmp_path / "no such folder").index.size == KEPT_FROM
+    assert Library(crowd(MIN_KEPT_SIZE), tmp_path / "no such folder").index.size == MIN_KEPT_SIZE
 
 
 def test_a_registry_has_its_index_beside_its_database(tmp_path):
     registry = ModelRegistry(tmp_path / "registry.db")
-    for model in crowd(KEPT_FROM):
+    for model in crowd(MIN_KEPT_SIZE):
         registry.register_model(model)
     analysis = ANALYZER.analyze(f"1girl, {syllables(7)}, night")
     (best,) = LoRARecommender(registry).recommend(analysis, SDXL)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from intelligence.errors import InvalidInputError
+from intelligence.learning.learning_records import RatedImage
+from intelligence.learning.preferences import Preferences
 from intelligence.lora import LoRARecommender
 from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer
+from intelligence.records import Source
 from tests.lora.library import ANIME, FLAT, MAGIC, PHOTO, WITCH, Library, lora
 
 SMALL = (ANIME, FLAT, PHOTO, MAGIC)
@@ -57,18 +60,18 @@ def test_every_choice_says_why():
 
 
 @pytest.mark.parametrize(
-    "prompt, has, lacks",
+    "prompt, contains, added",
     [
-        ("mirkwood witch, forest", "has its trigger words “mirkwood witch”", None),
-        ("mirkwood witch in a green dress", "has its trigger words “mirkwood witch”, “green dress”", None),
-        ("a witch of mirkwood", "has a part of its trigger words, “mirkwood”, “witch”", "lacks its trigger words"),
+        ("mirkwood witch, forest", "contains its trigger words “mirkwood witch”", None),
+        ("mirkwood witch in a green dress", "contains its trigger words “mirkwood witch”, “green dress”", None),
+        ("a witch of mirkwood", "contains some of its trigger words: “mirkwood”, “witch”", "added its trigger words: "),
     ],
 )
-def test_what_is_said_of_trigger_words_agrees(prompt, has, lacks):
+def test_what_is_said_of_trigger_words_agrees(prompt, contains, added):
     (item,) = choose(prompt, *SMALL, WITCH, min_confidence=0.3).chosen
     said = [reason.evidence for reason in item.reasons if reason.setting == "trigger words"]
-    assert has in said[0]
-    assert lacks in said[1] if lacks else len(said) == 1
+    assert contains in said[0]
+    assert added in said[1] if added else len(said) == 1
 
 
 def test_only_usable_loras_are_counted():
@@ -135,7 +138,7 @@ def test_one_lora_per_subject_and_several_where_the_prompt_names_several():
     assert set(names(both)) == {"mirkwood_witch_xl", "zorblax_knight"}
     one = choose("mirkwood witch", WITCH, rival, knight, min_confidence=0.2)
     assert len(one.chosen) == 1 and {*names(one)} < {"mirkwood_witch_xl", "elder_witch_of_mirkwood"}
-    assert "served by" in one.rejected[0].reason.evidence
+    assert "covered by" in one.rejected[0].reason.evidence
 
 
 def test_the_limit_holds():
@@ -187,7 +190,8 @@ def test_a_tag_takes_a_lora_of_unknown_architecture():
 @dataclass
 class Opinion:
     advantage: float
-    evidence: str = "rated"
+    stars: float = 3.0
+    count: int = 3
     liked_strengths: tuple[tuple[float, float], ...] = ()
 
 
@@ -197,10 +201,10 @@ class Opinions(dict):
 
 
 def test_ratings_shift_the_order_and_the_threshold():
-    disliked = Opinions({ANIME.model_id: Opinion(-1.0, "rated 1.0 stars")})
+    disliked = Opinions({ANIME.model_id: Opinion(-1.0, 1.0)})
     choice = choose("anime girl", ANIME, FLAT, preferences=disliked, min_confidence=0.9)
     assert "anime_style_v2" not in names(choice)
-    liked = Opinions({FLAT.model_id: Opinion(1.0, "rated 5.0 stars")})
+    liked = Opinions({FLAT.model_id: Opinion(1.0, 5.0)})
     before = {
         item.lora_name: item for item in LoRARecommender(Library(*SMALL)).rank(PromptAnalyzer().analyze("anime girl"))
     }
@@ -210,11 +214,21 @@ def test_ratings_shift_the_order_and_the_threshold():
     assert any("5.0 stars" in reason.evidence for reason in flat.reasons)
 
 
+@pytest.mark.parametrize("tags", ["", "masterpiece, best quality, "])
+def test_ratings_count_alike_with_and_without_quality_tags(tags):
+    concepts = PromptAnalyzer().analyze("anime girl in a forest").shown_concepts
+    rated = Preferences([RatedImage((FLAT.model_id,), frozenset(concepts), 5)] * 4)
+    found = LoRARecommender(Library(*SMALL), rated).rank(PromptAnalyzer().analyze(f"{tags}anime girl in a forest"))
+    (reason,) = [one for item in found for one in item.reasons if one.setting == "ratings"]
+    assert reason.source is Source.LEARNED
+    assert reason.weight == pytest.approx(rated.for_prompt(concepts)[FLAT.model_id].advantage, abs=1e-3)
+
+
 def test_strengths_of_images_that_were_rated_well_count():
     liked = Opinions({ANIME.model_id: Opinion(0.0, liked_strengths=((0.4, 0.5), (0.4, 1.0)))})
     (item,) = choose("anime style girl", ANIME, preferences=liked).chosen
     assert item.suggested_alpha == 0.4
-    assert "images of yours that you rated well have 0.4" in item.reasoning
+    assert "images of yours that you rated well have 0.40" in item.reasoning
     (ranked,) = LoRARecommender(Library(ANIME), liked).rank(PromptAnalyzer().analyze("anime style girl"), SDXL)
     assert ranked.suggested_alpha == 0.4
 

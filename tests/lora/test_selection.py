@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.config import LoRAPreferences
-from intelligence.lora.decision import Candidate, is_version, newest, select
+from intelligence.lora.candidates import Candidate
+from intelligence.lora.decision import newest, select
+from intelligence.lora.identity import Identity
 from intelligence.lora.search.tokens import query
 from intelligence.lora.search.traits import is_style
 from intelligence.models import LoRAKind
@@ -51,7 +53,7 @@ def chosen_of(prompt, *ranked, named=(), limits=LIMITS):
             "mirkwood witch, plate, river",
             [candidate(WITCH, "mirkwood", "witch"), candidate(KNIGHT, "plate", "river")],
             ["mirkwood_witch"],
-            "served by mirkwood_witch",
+            "covered by mirkwood_witch",
         ),
         # a thing beside a character is another subject
         (
@@ -65,7 +67,7 @@ def chosen_of(prompt, *ranked, named=(), limits=LIMITS):
         # a style beside a subject
         ("anime witch", [candidate(ANIME, "anime"), candidate(SWAMP, "witch")], ["anime_look", "swamp_witch"], ""),
         # not sure enough
-        ("glow", [candidate(GLOW, "glow", confidence=0.49)], [], "not sure enough: confidence 0.49, 0.5 is asked for"),
+        ("glow", [candidate(GLOW, "glow", confidence=0.49)], [], "not sure enough: confidence 0.49, 0.5 is required"),
         # nothing
         ("a cat", [], [], ""),
     ],
@@ -92,7 +94,7 @@ def test_the_limit_counts_what_is_named():
 def test_what_is_named_serves_its_words():
     ranked = [candidate(replace(WITCH, model_id="lora:other", name="other"), "mirkwood", "witch")]
     names, refused = chosen_of("mirkwood witch", *ranked, named=[(replace(WITCH, trigger_sets=()), 1.0)])
-    assert names == [] and "served by mirkwood_witch" in refused["other"]
+    assert names == [] and "covered by mirkwood_witch" in refused["other"]
 
 
 def test_what_is_named_is_not_chosen_again():
@@ -134,8 +136,8 @@ def test_sliders_take_no_room():
     ],
 )
 def test_versions_of_one_lora(one, other, same):
-    assert is_version(one, other) is same
-    assert is_version(other, one) is same
+    assert Identity(one).is_version_of(Identity(other)) is same
+    assert Identity(other).is_version_of(Identity(one)) is same
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,6 @@ def test_every_set_keeps_the_rules(ranked, named, most, sure, mixing):
     assert all(item.confidence >= sure for item in chosen)
     assert all(item.reason.evidence for item in rejected)
     models = [item.model for item in chosen]
-    assert not any(is_version(one, other) for n, one in enumerate(models) for other in models[:n])
+    assert not any(Identity(one).is_version_of(Identity(other)) for n, one in enumerate(models) for other in models[:n])
     if not mixing:
         assert sum(map(is_style, models)) <= 1

@@ -10,12 +10,12 @@ from intelligence.lora.search import ranker
 from intelligence.lora.search.tokens import query
 from intelligence.lora.search.traits import MAX_CHOSEN_STRENGTH, is_slider
 from intelligence.lora.strength import (
-    ENOUGH,
+    ENOUGH_EXAMPLES,
     KIND_STRENGTH,
-    Observation,
     Strengths,
-    bound,
-    shares,
+    WeightedStrength,
+    counts_towards_total,
+    max_total,
     weighted_median,
 )
 from intelligence.models import ExamplePrompt, LoRAKind
@@ -29,6 +29,10 @@ def strengths(models):
 
 
 NOBODY = strengths([])
+
+
+def text_of(strength):
+    return "; ".join(reason.evidence for reason in strength.reasons)
 
 
 def used(*weights, stacked=None, version=None):
@@ -51,7 +55,7 @@ def alone(model, *others, prompt=None):
     ],
 )
 def test_weighted_median(known, share, expected):
-    assert weighted_median([Observation(*item) for item in known], share) == expected
+    assert weighted_median([WeightedStrength(*item) for item in known], share) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,11 +71,11 @@ def test_weighted_median(known, share, expected):
             {"strength": 0.55, "strength_from_text": True, "example_prompts": used(1, 1)},
             1.0,
             None,
-            "2 example prompts use 1; its description says 0.55",
+            "2 example prompts use 1.00; its description says 0.55",
         ),
-        ({"example_prompts": used(0.3, 0.5, 0.9)}, 0.5, (0.3, 0.9), "3 example prompts use 0.3 to 0.9"),
-        ({"example_prompts": used(0.3)}, 0.3, None, "1 example prompt uses 0.3"),
-        ({"example_prompts": used(None, 0, 0.3)}, 0.3, None, "1 example prompt uses 0.3"),
+        ({"example_prompts": used(0.3, 0.5, 0.9)}, 0.5, (0.3, 0.9), "3 example prompts use 0.30 to 0.90"),
+        ({"example_prompts": used(0.3)}, 0.3, None, "1 example prompt uses 0.30"),
+        ({"example_prompts": used(None, 0, 0.3)}, 0.3, None, "1 example prompt uses 0.30"),
         ({"lora_kind": LoRAKind.SPEED}, 1.0, None, "makers of speed LoRAs"),
         ({"lora_kind": LoRAKind.SPEED, "strength": 0.7}, 0.7, None, "set for this LoRA"),
     ],
@@ -79,8 +83,8 @@ def test_weighted_median(known, share, expected):
 def test_what_a_strength_rests_on(more, value, limits, said):
     found = alone(replace(lora("x", kind=STYLE), **more))
     assert (found.value, found.limits) == (value, limits)
-    assert said in found.reason.evidence
-    assert found.reason.setting == "strength"
+    assert said in text_of(found)
+    assert found.reasons[0].setting == "strength"
 
 
 def test_examples_of_the_same_state_and_version_count_more():
@@ -96,11 +100,11 @@ def test_a_creators_habit_counts_where_examples_are_few():
     mine = [lora(f"other{n}", kind=STYLE, creator="ann", example_prompts=used(0.4, 0.4)) for n in range(3)]
     model = lora("x", kind=STYLE, creator="ann")
     assert alone(model, *mine).value == 0.4
-    assert "its creator's other LoRAs are used at 0.4" in alone(model, *mine).reason.evidence
+    assert "its creator's other LoRAs are used at 0.4" in text_of(alone(model, *mine))
     assert alone(replace(model, creator="bob"), *mine).value == KIND_STRENGTH[STYLE][0]
     assert alone(model).value == KIND_STRENGTH[STYLE][0]
-    several = replace(model, example_prompts=used(*[1.2] * ENOUGH))
-    assert "creator" not in alone(several, *mine).reason.evidence
+    several = replace(model, example_prompts=used(*[1.2] * ENOUGH_EXAMPLES))
+    assert "creator" not in text_of(alone(several, *mine))
 
 
 def test_a_creators_nearer_loras_count_more():
@@ -127,7 +131,7 @@ def test_a_creators_nearer_loras_count_more():
 )
 def test_sliders_are_known(model, slider):
     assert is_slider(model) is slider
-    assert shares(model) is not slider
+    assert counts_towards_total(model) is not slider
 
 
 AGE = lora(
@@ -156,15 +160,15 @@ AGE = lora(
 def test_sliders(model, prompt, value, limits, said):
     found = alone(model, prompt=prompt)
     assert (found.value, found.limits) == (value, limits)
-    assert said in found.reason.evidence
+    assert said in text_of(found)
 
 
 def test_stacked_ones_share_the_picture():
     strong = [lora(name, kind=STYLE, strength=2.0) for name in "abc"]
     found = NOBODY.together(strong)
-    assert sum(item.value for item in found) == pytest.approx(bound(3), abs=0.01)
-    assert all("3 LoRAs share the picture" in item.reason.evidence for item in found)
-    assert found[0].reason.otherwise == "2"
+    assert sum(item.value for item in found) == pytest.approx(max_total(3), abs=0.01)
+    assert all("3 LoRAs share the picture" in text_of(item) for item in found)
+    assert found[0].reasons[0].otherwise == "2.00"
     assert [item.value for item in NOBODY.together(strong[:1])] == [2.0]
     assert NOBODY.together([]) == []
 
@@ -172,7 +176,7 @@ def test_stacked_ones_share_the_picture():
 def test_what_is_usual_beside_others_is_lower():
     one, two = (lora(name, kind=STYLE) for name in "ab")
     assert [item.value for item in NOBODY.together([one, two])] == [KIND_STRENGTH[STYLE][1]] * 2
-    assert "beside others" in NOBODY.together([one, two])[0].reason.evidence
+    assert "beside others" in text_of(NOBODY.together([one, two])[0])
 
 
 def test_sliders_and_speed_loras_share_nothing():
@@ -205,9 +209,9 @@ def test_the_total_is_bounded(models, named):
     models = [replace(model, model_id=f"lora:{n}") for n, model in enumerate(models)]
     given_ones = [(lora(f"named{n}"), strength) for n, strength in enumerate(named)]
     found = strengths(models).together(models, given_ones)
-    sharing = [item.value for item, model in zip(found, models, strict=True) if shares(model)]
+    sharing = [item.value for item, model in zip(found, models, strict=True) if counts_towards_total(model)]
     count = len(sharing) + len(named)
     if count > 1:
-        assert sum(map(abs, sharing)) <= max(0.0, bound(count) - sum(map(abs, named))) + 0.001 * len(sharing)
+        assert sum(map(abs, sharing)) <= max(0.0, max_total(count) - sum(map(abs, named))) + 0.001 * len(sharing)
     assert all(abs(value) <= MAX_CHOSEN_STRENGTH for value in sharing)
     assert found == strengths(models).together(models, given_ones)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.lora.triggers import MAX_CHARACTERS, MAX_WORDS, Written, missing_words, safe_phrase
+from intelligence.lora.triggers import MAX_CHARACTERS, MAX_WORDS, PromptText, missing_words, safe_phrase
 from intelligence.prompt import PromptAnalyzer, parse
 from tests.lora.library import lora
 
@@ -48,18 +48,18 @@ SINGLE = (("zorblax",), ("green dress",), ("pointy hat",))
     ],
 )  # fmt: skip
 def test_the_right_set(sets, prompt, missing):
-    assert missing_words(lora("x", *sets), Written(PromptAnalyzer().analyze(prompt).text)) == missing
+    assert missing_words(lora("x", *sets), PromptText(PromptAnalyzer().analyze(prompt).text)) == missing
 
 
 def test_a_translation_is_no_trigger_word():
     """The LoRA was trained on `mirkwood witch`; that the analysis reads `bruja` as witch does not write it there."""
     analysis = PromptAnalyzer().analyze("una bruja de mirkwood en el bosque")
     assert analysis.language == "es"
-    assert missing_words(lora("x", "mirkwood witch"), Written(analysis.text)) == ("mirkwood witch",)
+    assert missing_words(lora("x", "mirkwood witch"), PromptText(analysis.text)) == ("mirkwood witch",)
 
 
 def test_few_words_of_a_long_set():
-    assert len(missing_words(lora("x", *(f"word{n}" for n in range(50))), Written("a cat"))) == MAX_WORDS
+    assert len(missing_words(lora("x", *(f"word{n}" for n in range(50))), PromptText("a cat"))) == MAX_WORDS
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_phrase_changes_no_other_words(word):
 
 @given(st.lists(st.lists(st.text(max_size=20), max_size=4), max_size=4), st.text(max_size=60))
 def test_what_is_asked_for_is_missing_and_named_once(sets, prompt):
-    written = Written(prompt)
+    written = PromptText(prompt)
     words = missing_words(lora("x", *map(tuple, sets)) if sets else lora("x"), written)
     assert len({word.casefold() for word in words}) == len(words)
-    assert not any(written.has(word) for word in words)
+    assert not any(written.contains(word) for word in words)

@@ -24,7 +24,7 @@ from ...database import Database
 from ...errors import StorageError, UnsupportedModelError
 from ...models import ModelMetadata
 from .documents import Listed, ReadModels, stamp
-from .minilm import INSTALL, REPOSITORY, WIDTH, Encoder, encoder, find_weights
+from .minilm import REPOSITORY, WIDTH, Encoder, encoder, find_weights
 from .tokens import digest
 
 QUERY_TOKENS = 64
@@ -32,7 +32,7 @@ EXAMPLE_TOKENS = 48
 TEXT_TOKENS = 128
 MAX_EXAMPLES = 4
 """Of a LoRA: the first that differ."""
-READY = 0.9
+MIN_READ_SHARE = 0.9
 """Share of the LoRAs that have embeddings before any are used: a half-read library would favour what was read first."""
 STEP_LORAS, STEP_TEXTS = 500, 24
 """How many LoRAs are looked at, and texts embedded, between two looks at whether to go on."""
@@ -149,16 +149,14 @@ class DenseText:
         return not self.problem and find_weights() is not None
 
     @property
-    def note(self) -> str:
-        """Whether meaning is compared, or why not, for people."""
-        if self.problem:
-            return f"meaning is not compared: {self.problem}"
-        if not self.available:
-            return f"meaning is not compared: MiniLM is not installed ({INSTALL})"
-        have, size = len(self._read()), len(self.models)
-        if have < READY * size:
-            return f"meaning is not compared yet: {have} of {size} LoRAs have been read for it"
-        return "meaning compared with MiniLM"
+    def read_count(self) -> int:
+        """How many of the LoRAs have embeddings."""
+        return len(self._read())
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether enough of the LoRAs have embeddings for them to be used."""
+        return self.read_count >= MIN_READ_SHARE * len(self.models)
 
     def similarities(self, query: str) -> NDArray[np.float32] | None:
         """Cosines of `query` with every LoRA, shape (models, 4), columns as in `COLUMNS`, −1 … 1.
@@ -172,7 +170,7 @@ class DenseText:
         known = self._read()
         if self._unread:
             self._start()
-        if not known or len(known) < READY * len(self.models):
+        if not known or not self.is_ready:
             return None
         with self._noting():
             return self._packed().similarities(_embedded(query))

@@ -125,6 +125,12 @@ def context_features(
     ).astype(np.float32)
 
 
+def relative(raw: Floats, scale: Floats) -> Floats:
+    """Raw features (LoRAs, n) over their scale, and over the query's maximum: (LoRAs, 2 n)."""
+    most = raw.max(axis=0, initial=0.0)
+    return np.concatenate((raw / scale, raw / np.maximum(most, 1e-6)), axis=1)
+
+
 def _groups(index: Index, postings: Postings, candidates: NDArray[np.int64]) -> Floats:
     """How much of a LoRA's best trigger set, name and title the prompt has: share, and information."""
     asked = np.zeros(len(index.keys) + 1, bool)

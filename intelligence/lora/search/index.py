@@ -101,6 +101,10 @@ class Postings:
     """
     piece_starts: NDArray[np.int64]
     """Where in `sequence` the prompt's comma pieces start."""
+    number: dict[str, int]
+    """Word or phrase of the prompt → its number in the index, −1 where no LoRA has it."""
+    idf: dict[str, float]
+    """Likewise → its idf, 0 where no LoRA has it."""
 
     def rough_scores(self, tag_style: float) -> Floats:
         """The first pass: a score of every LoRA, shape (LoRAs,)."""
@@ -130,14 +134,6 @@ class LoRAPostings:
     size: int
     """How many LoRAs there are."""
 
-    def of(self, chosen: NDArray[np.int64]) -> LoRAPostings:
-        """The postings of some of these LoRAs, in another order."""
-        place = np.full(self.size, -1, np.int32)
-        place[chosen] = np.arange(len(chosen), dtype=np.int32)
-        at = place[self.at]
-        found = at >= 0
-        return LoRAPostings(at[found], self.key[found], self.columns[found], len(chosen))
-
 
 @dataclass(frozen=True)
 class Index:
@@ -165,15 +161,9 @@ class Index:
         """How many LoRAs there are."""
         return len(self.coverage)
 
-    def style(self, lora: int) -> ArtisticStyle:
-        """The look that a style LoRA is there for."""
-        return STYLES[self.loras.style[lora]]
-
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The numbers of those of `keys` that some LoRA has, and −1 for the others."""
-        return self._numbers(digest(keys))
-
-    def _numbers(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        hashes = digest(keys)
         places = np.minimum(np.searchsorted(self.keys, hashes), max(0, len(self.keys) - 1))
         return np.where(self.keys[places] == hashes, places, -1) if len(self.keys) else np.full(len(hashes), -1)
 
@@ -202,7 +192,9 @@ class Index:
             self.coverage,
             self.loras.examples,
             sequence=np.array([places[word] for piece in query.pieces for word in piece], np.int64),
-            piece_starts=np.cumsum([0, *(len(piece) for piece in query.pieces[:-1])]),
+            piece_starts=np.cumsum([0, *map(len, query.pieces[:-1])]),
+            number=dict(zip(texts, found.tolist(), strict=True)),
+            idf=dict(zip(texts, np.where(known, np.append(self.idf, 0)[found], 0).tolist(), strict=True)),
         )
 
 

@@ -9,33 +9,37 @@ numbers lie in ranker.json; README.md beside it says what they were trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .building import Background, build
+from .columns import Columns
 from .documents import Listed, ReadModels
-from .features import FEATURES, context_features, distinct, features
+from .features import FEATURES, context_features, distinct, features, relative
 from .index import Floats, Index, Postings
 
 INDEX_VERSION = 3
 """Counts up when what an index holds changes, so that kept ones are made anew."""
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences", "dense")
-FIRST = 256
-SECOND = 100
+FIRST_PASS, SECOND_PASS = 256, 100
 """LoRAs that the passes keep."""
+MAX_OTHERS = 20
+"""LoRAs that may not be chosen and are looked at all the same, to be named."""
 MAX_GAP = 20.0
 COMPARED = ("creator_coverage", "covered", "set_mass", "name_mass", "title_mass", "best_hook", "likelihood")
 """Features whose distance to the best other LoRA is looked at."""
 _COMPARED = [FEATURES.index(name) for name in COMPARED]
 
 
-class Ranked(NamedTuple):
+@dataclass(frozen=True)
+class Ranked:
     """LoRAs of an index, best first."""
 
     loras: NDArray[np.int64]
@@ -43,19 +47,50 @@ class Ranked(NamedTuple):
     """That the LoRA is right, 0 … 1; never rising."""
     scores: Floats
 
+    def rows(self) -> Iterable[tuple[int, float, float]]:
+        """LoRA, probability and score, one LoRA after the other."""
+        return zip(self.loras.tolist(), self.probabilities.tolist(), self.scores.tolist(), strict=True)
 
-class Known(NamedTuple):
-    """What else is known of some LoRAs and of the prompt."""
 
-    creators: NDArray[np.uint64]
+NOTHING = Ranked(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Hits:
+    """LoRAs that a prompt speaks for."""
+
+    postings: Postings
+    fitting: NDArray[np.bool_]
+    """Per LoRA of the index: whether it may be chosen."""
+    ranked: Ranked
+    """Those that may be chosen."""
+    others: Ranked
+    """Those that may not, where one of them is among the best of all."""
+    similarity: Floats | None
+    """Per LoRA of the index, `DenseText.similarities` without NaN; None: not known."""
+
+
+@dataclass(frozen=True)
+class Shortlist(Columns):
+    """LoRAs that are still in the race, best first."""
+
+    lora: NDArray[np.int64]
+    features: Floats
+    inputs: Floats
+    """`relative` features."""
+    score: Floats
+    creator: NDArray[np.uint64]
     distinct: Floats
-    beside: Floats
+    context: Floats
+    """`features.CONTEXT_FEATURES`."""
     examples: NDArray[np.uint8]
-    tag_style: float
-    words: int
-    """Of the prompt, those that some LoRA has."""
-    size: int
-    """How many LoRAs may be chosen."""
+    prompt: Floats
+    """The same for all: `tag_style`, words of the prompt that some LoRA has, LoRAs that may be chosen."""
+
+    def best(self, scores: Floats, count: int) -> Shortlist:
+        """Return the best `count` by other scores."""
+        order = np.argsort(-scores, kind="stable")[:count]
+        return replace(self.take(order), score=scores[order])
 
 
 Numbers = dict[str, Any]
@@ -117,30 +152,23 @@ def candidates(scores: Floats, allowed: NDArray[np.bool_] | None, count: int) ->
     return found
 
 
-def relative(raw: Floats, scale: Floats) -> Floats:
-    """Raw features (LoRAs, n) over their scale, and over the query's maximum: (LoRAs, 2 n)."""
-    most = raw.max(axis=0, initial=0.0)
-    return np.concatenate((raw / scale, raw / np.maximum(most, 1e-6)), axis=1)
-
-
-def compared(raw: Floats, scores: Floats, known: Known) -> Floats:
-    """Each LoRA beside the others, shape (LoRAs, …). LoRAs best first; `raw`: their features."""
-    count = len(scores)
+def compared(shortlist: Shortlist) -> Floats:
+    """Return each LoRA beside the others, shape (LoRAs, …)."""
+    scores, creator, count = shortlist.score, shortlist.creator, len(shortlist.lora)
     gap = np.clip(scores - scores[:1], -MAX_GAP, 0)
     if count:
         gap[0] = min(float(scores[0] - scores[1]), MAX_GAP) if count > 1 else MAX_GAP
     ahead = np.clip(scores - np.append(scores[1:], scores[-1:] - MAX_GAP), 0, MAX_GAP)
-    same = (known.creators[:, None] == known.creators[None, :]) & (known.creators[:, None] != 0)
+    same = (creator[:, None] == creator[None, :]) & (creator[:, None] != 0)
     np.fill_diagonal(same, False)
     rival = np.where(same, scores[None, :], -np.inf).max(axis=1, initial=-np.inf)
     has_rival = np.isfinite(rival)
     rival_gap = np.where(has_rival, np.clip(scores - np.where(has_rival, rival, 0), -MAX_GAP, MAX_GAP), 0)
-    values = raw[:, _COMPARED]
+    values = shortlist.features[:, _COMPARED]
     top = np.sort(values, axis=0)[-2:]
     others = np.where(values >= top[-1:], top[:1] if count > 1 else 0, top[-1:])
     distance = (values - others) / np.maximum(top[-1:], 1e-6)
     odds = np.exp(np.clip(scores - scores.max(initial=-np.inf), -MAX_GAP, 0))
-    one = np.ones(count, np.float32)
     return np.column_stack(
         (
             distance,
@@ -151,12 +179,10 @@ def compared(raw: Floats, scores: Floats, known: Known) -> Floats:
             has_rival,
             odds / max(float(odds.sum()), 1e-6),
             np.log1p(np.arange(count)) / 3,
-            known.distinct,
-            known.beside,
-            np.log1p(known.examples) / 3,
-            known.tag_style * one,
-            np.log1p(known.words) / 4 * one,
-            np.log1p(known.size) / 10 * one,
+            shortlist.distinct,
+            shortlist.context,
+            np.log1p(shortlist.examples) / 3,
+            shortlist.prompt,
         )
     ).astype(np.float32)
 
@@ -172,66 +198,52 @@ def logistic(values: Floats) -> Floats:
     return (1 / (1 + np.exp(-np.clip(values, -15, 15)))).astype(np.float32)
 
 
-class Stage(NamedTuple):
-    """LoRAs, best first, with what the next pass looks at."""
-
-    loras: NDArray[np.int64]
-    raw: Floats
-    inputs: Floats
-    scores: Floats
-    known: Known
-
-    def by(self, scores: Floats, count: int) -> Stage:
-        """The best `count` by other scores."""
-        order = np.argsort(-scores, kind="stable")[:count]
-        known = self.known
-        kept = known._replace(
-            creators=known.creators[order],
-            distinct=known.distinct[order],
-            beside=known.beside[order],
-            examples=known.examples[order],
-        )
-        return Stage(self.loras[order], self.raw[order], self.inputs[order], scores[order], kept)
-
-
-def rough(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
+def rough_scores(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
     """The first pass: a score of every LoRA."""
     scores = postings.rough_scores(tag_style)
     return scores if similarity is None else scores + (1 - tag_style) * (similarity @ numbers()["dense"]["first"])
 
 
-def linear_stage(
+def shortlisted(
     index: Index,
     postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None,
     n: Numbers,
     scored: Floats,
-    count: int = FIRST,
     similarity: Floats | None = None,
-) -> Stage:
+    *,
+    count: int = FIRST_PASS,
+) -> Shortlist:
     """The second pass: the linear model over the `count` LoRAs that are `scored` best."""
     found = candidates(scored, allowed, count)
-    rows = postings.of(found)
-    raw = features(index, postings, rows, found)
+    weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
+    postings_of_best = postings.of(found)
+    raw = features(index, postings, postings_of_best, found)
     inputs = relative(raw, n["scale"])
     if similarity is None:
-        scores = inputs @ mixed(n["linear"], tag_style)
+        scores = inputs @ weights
     else:
         meant = relative(similarity[found], np.ones(similarity.shape[1], np.float32))
         alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["similarity"]
-        scores = tag_style * (inputs @ n["linear"][0]) + (1 - tag_style) * alike
-    order = np.argsort(-scores, kind="stable")[:SECOND]
+        scores = tag_style * (inputs @ weights) + (1 - tag_style) * alike
+    order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
+    rows = postings.of(found)
     words = int(np.count_nonzero(postings.is_word))
     size = index.size if allowed is None else int(np.count_nonzero(allowed))
-    rows = rows.of(order)
-    distinctness, rest = (
+    prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)
+    return Shortlist(
+        found,
+        raw[order],
+        inputs[order],
+        scores,
+        index.loras.creator[found],
         distinct(index, postings, rows, scores),
         context_features(index, postings, rows, found, allowed),
+        postings.examples[found],
+        np.tile(prompt, (len(found), 1)),
     )
-    known = Known(index.loras.creator[found], distinctness, rest, postings.examples[found], tag_style, words, size)
-    return Stage(found, raw[order], inputs[order], scores, known)
 
 
 def rank(
@@ -239,32 +251,47 @@ def rank(
     postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None = None,
-    count: int = FIRST,
-    scored: Floats | None = None,
     similarity: Floats | None = None,
+    *,
+    count: int = FIRST_PASS,
+    scored: Floats | None = None,
 ) -> Ranked:
-    """The LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
+    """Return the LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
 
     Args:
         tag_style: `PromptAnalysis.tag_style`.
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
-        count: how many to look at closely.
-        scored: what `rough` gave.
         similarity: `DenseText.similarities`, without NaN; None: not known.
+        count: how many to look at closely.
+        scored: result of `rough_scores`, where it is known already.
     """
     n = numbers()
-    scored = rough(postings, tag_style, similarity) if scored is None else scored
-    stage = linear_stage(index, postings, tag_style, allowed, n, scored, count, similarity)
-    if not len(stage.loras):
-        return Ranked(stage.loras, stage.scores, stage.scores)
-    inputs = np.concatenate((stage.inputs, compared(stage.raw, stage.scores, stage.known)), axis=1)
-    stage = stage.by(stage.scores + tag_style * network(inputs, n["second"]), SECOND)
-    others = compared(stage.raw, stage.scores, stage.known)
-    of_tags = logistic(network(np.concatenate((stage.inputs, others), axis=1), n["calibrator"]))
+    scored = rough_scores(postings, tag_style, similarity) if scored is None else scored
+    best = shortlisted(index, postings, tag_style, allowed, n, scored, similarity, count=count)
+    if not len(best.lora):
+        return Ranked(best.lora, best.score, best.score)
+    inputs = np.concatenate((best.inputs, compared(best)), axis=1)
+    best = best.best(best.score + tag_style * network(inputs, n["second"]), SECOND_PASS)
+    others = compared(best)
+    of_tags = logistic(network(np.concatenate((best.inputs, others), axis=1), n["calibrator"]))
     if similarity is None:
         of_sentences = logistic(network(others, n["sentences"]))
     else:
-        alike = np.concatenate((others, similarity[stage.loras]), axis=1)
-        of_sentences = logistic(network(alike, n["dense"]["calibrator"]))
+        with_meaning = np.concatenate((others, similarity[best.lora]), axis=1)
+        of_sentences = logistic(network(with_meaning, n["dense"]["calibrator"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
-    return Ranked(stage.loras, np.minimum.accumulate(probabilities).astype(np.float32), stage.scores)
+    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score)
+
+
+def search(
+    index: Index, postings: Postings, tag_style: float, fitting: NDArray[np.bool_], similarity: Floats | None
+) -> Hits:
+    """Rank the LoRAs that may be chosen; and those that may not, where one of them is among the best of all."""
+    scored = rough_scores(postings, tag_style, similarity)
+    ranked = rank(index, postings, tag_style, fitting, similarity, scored=scored)
+    best = scored[~fitting].max(initial=0.0)
+    if best > 0 and np.count_nonzero(scored > best) < SECOND_PASS:
+        others = rank(index, postings, tag_style, ~fitting, similarity, count=MAX_OTHERS, scored=scored)
+    else:
+        others = NOTHING
+    return Hits(postings, fitting, ranked, others, similarity)

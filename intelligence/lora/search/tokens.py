@@ -1,4 +1,4 @@
-"""Text as the ranking compares it: tokens, and the phrases of a prompt."""
+"""Text as the search compares it: tokens, and the words and phrases of a prompt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...prompt import ConceptCategory, load_vocabulary
+from ...prompt import ConceptCategory, PromptAnalysis, load_vocabulary, parse
 from ...prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
@@ -96,7 +96,7 @@ def is_everyday(token: str) -> bool:
 
 @dataclass(frozen=True)
 class Query:
-    """A prompt's words, ready to be met by LoRAs."""
+    """A prompt's words, ready to be compared with LoRAs'."""
 
     tokens: frozenset[str]
     phrases: frozenset[tuple[str, ...]]
@@ -117,22 +117,31 @@ class Query:
 
 
 def query(texts: Iterable[str]) -> Query:
-    """The query of some texts (a prompt, its concepts)."""
+    """Return the query of some texts (a prompt, its concepts)."""
     found: set[tuple[str, ...]] = set()
     written: dict[str, str] = {}
-    said: list[tuple[str, ...]] = []
+    sequence: list[tuple[str, ...]] = []
     count = 0
     for text in texts:
         for piece in _PIECE_END.split(_CAMEL.sub(" ", text)):
             if count >= MAX_PROMPT_TOKENS:
                 break
             plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
-            stems = tuple(stem(term) for term in plain)
+            stems = tuple(map(stem, plain))
             count += len(stems)
-            said += [stems] if stems else []
+            sequence += [stems] if stems else []
             for token, term in zip(stems, plain, strict=True):
                 written.setdefault(token, term)
             for start in range(len(stems)):
                 for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
                     found.add(stems[start:end])
-    return Query(frozenset(written), frozenset(found), written, tuple(said))
+    return Query(frozenset(written), frozenset(found), written, tuple(sequence))
+
+
+def prompt_query(analysis: PromptAnalysis) -> Query:
+    """Return the words of a prompt's text and concepts; of a Spanish one its concepts alone, which are English."""
+    segments = analysis.segments or parse(analysis.prompt).segments
+    concepts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
+    if concepts and analysis.language != "en":
+        return query(concepts)
+    return query(["".join([segment.text for segment in segments if segment.weight > 0]), *concepts])

@@ -1,4 +1,4 @@
-"""Train the LoRA ranker's numbers: python -m tests.benchmarks.train_ranker --records DIR --captions CSV --embeddings DB
+"""Train the LoRA ranker's numbers: python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB
 
 Reads records of even numbers and captions of odd rows alone as queries (see tests/benchmarks/civitai.py; all records
 stand in the library, as LoRAs that might be chosen), and writes intelligence/lora/search/ranker.json.
@@ -13,6 +13,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ import numpy as np
 import torch
 
 import intelligence.lora.search
-from intelligence.lora.candidates import prompt_query
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import FIRST, Background, first_values
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.embeddings import DenseText
-from intelligence.lora.search.features import features
+from intelligence.lora.search.features import features, relative
+from intelligence.lora.search.tokens import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (
     CivitaiLoRA,
@@ -59,6 +60,12 @@ JUDGED = {True: 2, False: 5}
 SIZES = ((5, 90), (20, 40), (50, 16), (200, 6), (1000, 2))
 """Size of a random library, and how many of them are drawn."""
 
+COMMAND = "python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB"
+ABOUT = {
+    "version": 1,
+    "data_revision": "CivitAI model records of 2023 (dfanr/CivitaiModelList); stylus-diffusion/stylus coco_rank.csv",
+}
+"""First entry of ranker.json; `metrics` are filled in by hand from tests.benchmarks.retrieval."""
 ANALYZER = PromptAnalyzer()
 
 
@@ -188,13 +195,13 @@ def _marked(task: Task, loras: np.ndarray) -> np.ndarray:
     return np.isin(loras, task.right)
 
 
-def stages(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Stage]:
-    """The linear stage of every task."""
+def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Shortlist]:
+    """The shortlist of every task."""
     found = []
     for task in tasks:
         met = task.met()
         scored = met.rough_scores(task.tag_style)
-        found.append(ranker.linear_stage(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
+        found.append(ranker.shortlisted(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
     return found
 
 
@@ -210,9 +217,9 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     first = fit(allowed_similarity, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
     for task, met, alike, marked, scores in zip(tasks, mets, similarity, everywhere, plain, strict=True):
-        found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST)
-        own = ranker.relative(features(index, met, met.of(found), found), numbers["scale"])
-        inputs.append(np.concatenate((own, ranker.relative(alike[found], np.ones(width, np.float32))), axis=1))
+        found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST_PASS)
+        own = relative(features(index, met, met.of(found), found), numbers["scale"])
+        inputs.append(np.concatenate((own, relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
     def split(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -223,19 +230,15 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
         blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
         for task, met, alike, scores in zip(tasks, mets, similarity, plain, strict=True):
             for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
-                stage = ranker.linear_stage(index, met, 0.0, allowed, blind, scores + alike @ first, similarity=alike)
-                cases.append(np.concatenate((beside(stage), alike[stage.loras]), axis=1)[: JUDGED[False]])
-                answers.append(_marked(task, stage.loras[: JUDGED[False]]) & present)
+                stage = ranker.shortlisted(index, met, 0.0, allowed, blind, scores + alike @ first, alike)
+                cases.append(np.concatenate((ranker.compared(stage), alike[stage.lora]), axis=1)[: JUDGED[False]])
+                answers.append(_marked(task, stage.lora[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
     return {**split(fit(inputs, right, **CAPTIONS)["direct"]), "calibrator": calibrator}
 
 
-def beside(stage: ranker.Stage) -> np.ndarray:
-    return ranker.compared(stage.raw, stage.scores, stage.known)
-
-
-def second_inputs(stage: ranker.Stage) -> np.ndarray:
-    return np.concatenate((stage.inputs, beside(stage)), axis=1)
+def second_inputs(shortlist: ranker.Shortlist) -> np.ndarray:
+    return np.concatenate((shortlist.inputs, ranker.compared(shortlist)), axis=1)
 
 
 def spoken_of(corpus: Corpus) -> np.ndarray:
@@ -314,10 +317,10 @@ def main() -> None:
     raws = []
     for task in (*tags, *captions):
         met = task.met()
-        found = ranker.candidates(met.rough_scores(task.tag_style), task.allowed, ranker.FIRST)
+        found = ranker.candidates(met.rough_scores(task.tag_style), task.allowed, ranker.FIRST_PASS)
         raws.append((features(corpus.index, met, met.of(found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
-    lists = [ranker.relative(raw, numbers["scale"]) for raw, _ in raws]
+    lists = [relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]
     split = len(tags)
     numbers["linear"] = np.stack(
@@ -334,10 +337,10 @@ def main() -> None:
     print("linear", flush=True)
     small = libraries(loras, sentences, known, first, rng)
     tasks = [*tags, *(task for task in small if task.tag_style > 0.5)]
-    found = stages(tasks, numbers)
-    marks = [_marked(task, stage.loras) for task, stage in zip(tasks, found, strict=True)]
+    found = shortlists(tasks, numbers)
+    marks = [_marked(task, stage.lora) for task, stage in zip(tasks, found, strict=True)]
     inputs = [second_inputs(stage) for stage in found]
-    base = [stage.scores for stage in found]
+    base = [stage.score for stage in found]
     numbers["second"] = fit(inputs, marks, base=base, **SECOND)
     for fold, known_by in enumerate(blind):
         known_by["second"] = fit_without(fold, tasks, inputs, marks, base, **SECOND)
@@ -351,20 +354,22 @@ def main() -> None:
     answers: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for fold, known_by in enumerate(blind):
         inside = [task for task in judged if task.fold == fold]
-        for task, stage in zip(inside, stages(inside, known_by), strict=True):
-            if len(stage.loras):
+        for task, stage in zip(inside, shortlists(inside, known_by), strict=True):
+            if len(stage.lora):
                 ahead = task.tag_style * ranker.network(second_inputs(stage), known_by["second"])
-                best = stage.by(stage.scores + ahead, ranker.SECOND)
+                best = stage.best(stage.score + ahead, ranker.SECOND_PASS)
                 listed = task.tag_style > 0.5
-                cases[listed].append((second_inputs if listed else beside)(best)[: JUDGED[listed]])
-                answers[listed].append(_marked(task, best.loras[: JUDGED[listed]]))
+                cases[listed].append((second_inputs if listed else ranker.compared)(best)[: JUDGED[listed]])
+                answers[listed].append(_marked(task, best.lora[: JUDGED[listed]]))
     numbers["calibrator"] = fit(cases[True], answers[True], **CALIBRATOR)
     numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
     meaning = DenseText(corpus.models, options.embeddings)
     meaning.build()
     similarity = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
     numbers["dense"] = dense_numbers(captions, similarity, numbers)
-    text = json.dumps({**rounded(numbers), "background": rounded(known)}, ensure_ascii=False, separators=(",", ":"))
+    known_words = {"background": rounded(known)}
+    about = {"about": {**ABOUT, "date": date.today().isoformat(), "command": COMMAND, "metrics": {}}}
+    text = json.dumps({**about, **rounded(numbers), **known_words}, ensure_ascii=False, separators=(",", ":"))
     path = Path(intelligence.lora.search.__file__).with_name("ranker.json")
     path.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")
 

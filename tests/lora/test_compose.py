@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intelligence.lora import LoRARecommendation, weave
+from intelligence.lora import LoRARecommendation, compose_prompts
 from intelligence.models import LoRAKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer, parse
 
@@ -21,8 +21,8 @@ def with_words(*words, kind=LoRAKind.STYLE, name="x"):
     return LoRARecommendation(name, metadata, 0.9, 0.8, trigger_words=words)
 
 
-def woven(prompt, *loras, negative="", **options):
-    return weave(PromptAnalyzer().analyze(prompt, negative), loras, **options)
+def composed(prompt, *loras, negative="", **options):
+    return compose_prompts(PromptAnalyzer().analyze(prompt, negative), loras, **options)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def woven(prompt, *loras, negative="", **options):
     ],
 )
 def test_trigger_words(prompt, words, expected):
-    assert woven(prompt, with_words(*words)).prompt == expected
+    assert composed(prompt, with_words(*words)).prompt == expected
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_trigger_words(prompt, words, expected):
     ],
 )  # fmt: skip
 def test_where_the_prompts_style_wants_them(prompt, kind, expected):
-    assert woven(prompt, with_words("zorblax", kind=kind)).prompt == expected
+    assert composed(prompt, with_words("zorblax", kind=kind)).prompt == expected
 
 
 def test_loras_share_their_words():
-    result = woven("a cat", with_words("zorblax", "blue"), with_words("Zorblax", "red", name="y"))
+    result = composed("a cat", with_words("zorblax", "blue"), with_words("Zorblax", "red", name="y"))
     assert result.prompt == "a cat, zorblax, blue, red"
     assert [reason.evidence for reason in result.reasons] == [
-        "added zorblax, blue: trigger words of x",
-        "added red: trigger words of y",
+        "added the trigger words of x: zorblax, blue",
+        "added the trigger words of y: red",
     ]
 
 
@@ -87,18 +87,18 @@ def test_loras_share_their_words():
     ],
 )
 def test_quality_tags(prompt, tags, front, expected):
-    assert woven(prompt, quality_tags=tags, quality_front=front).prompt == expected
+    assert composed(prompt, quality_tags=tags, quality_front=front).prompt == expected
 
 
 def test_the_negative_prompt():
-    result = woven("a cat", negative="lowres, <lora:x:1>, ugly", negative_hints=("lowres", "bad anatomy"))
+    result = composed("a cat", negative="lowres, <lora:x:1>, ugly", negative_hints=("lowres", "bad anatomy"))
     assert result.negative_prompt == "lowres, ugly, bad anatomy"
     assert [reason.setting for reason in result.reasons] == ["negative prompt"]
 
 
 def test_nothing_to_add_leaves_the_prompt_as_it_is():
     prompt = "a  (cat:1.2) ,\n dog, "
-    result = woven(prompt)
+    result = composed(prompt)
     assert (result.prompt, result.negative_prompt, result.reasons) == (prompt, "", ())
 
 
@@ -125,8 +125,8 @@ def test_weaving(prompt, words, others, kind, front):
     loras = (with_words(*words, kind=kind), with_words(*others, name="y"))
     options = {"quality_tags": PONY if front else ILLUSTRIOUS, "quality_front": front, "negative_hints": ("lowres",)}
     analysis = PromptAnalyzer().analyze(prompt, prompt) if prompt.strip() else PromptAnalysis(prompt, prompt)
-    once = weave(analysis, loras, **options)
-    again = weave(
+    once = compose_prompts(analysis, loras, **options)
+    again = compose_prompts(
         replace(analysis, prompt=once.prompt, text=once.prompt, negative_prompt=once.negative_prompt), loras, **options
     )
     assert (again.prompt, again.negative_prompt, again.reasons) == (once.prompt, once.negative_prompt, ())
