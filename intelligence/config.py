@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -89,11 +88,6 @@ def require(condition: bool, message: str) -> None:
     """Raise InvalidInputError(message) unless `condition` holds."""
     if not condition:
         raise InvalidInputError(message)
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` is a finite int or float (booleans are not numbers here)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_seed(seed: int) -> int:

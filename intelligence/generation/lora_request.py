@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..config import MAX_LORA_STRENGTH, LoRAPreferences, OnUnconfirmed, OperationMode, is_number
+from ..config import MAX_LORA_STRENGTH, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..errors import InvalidInputError
 from ..models import ModelEvidence
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason
+from ..validation import checked
 from .batch import lora_variants
 from .explanation import as_text, explain
 from .planner import Planner
@@ -156,9 +157,6 @@ def _tag(item: object) -> LoRATag:
         raise InvalidInputError(f"a selected LoRA needs a name, got {item!r}")
     strength, clip = item.get("strength", DEFAULT_STRENGTH), item.get("strength_clip")
     for value in (strength, clip):
-        if value is not None and not (is_number(value) and abs(value) <= MAX_LORA_STRENGTH):
-            raise InvalidInputError(
-                f"{item['lora']}: strength must be a number from -{MAX_LORA_STRENGTH:g} to {MAX_LORA_STRENGTH:g}, "
-                f"got {value!r}"
-            )
+        if value is not None:
+            checked(f"{item['lora']}: strength", value, float, ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)
     return LoRATag(item["lora"], DEFAULT_STRENGTH if strength is None else float(strength), clip)

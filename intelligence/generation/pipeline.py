@@ -22,6 +22,7 @@ from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
 from ..parameters import OptimizedParameters
 from ..registry import ModelRegistry
+from ..validation import checked
 from .batch import lora_variants, parameter_variants, seeds_from
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
@@ -133,8 +134,7 @@ class IntelligentGenerationPipeline:
 
         Raises like `generate`.
         """
-        is_count = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= MAX_SEEDS
-        require(is_count, f"count must be an integer from 1 to {MAX_SEEDS}, got {count!r}")
+        checked("count", count, int, ge=1, le=MAX_SEEDS)
         seeds = seeds_from(seed, count)
         on_step = overrides.pop("on_step", None)
         if recommendations is None:

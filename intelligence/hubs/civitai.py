@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..config import require
-from ..errors import HubError, InvalidInputError
+from ..errors import HubError
 from ..models.civitai_record import file_fields, file_of, hashes_of, sha256_of, size_of, version_of
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
+from ..validation import checked
 from .addresses import check_address, same_origin
 from .control import Cancelled, Control, HubNotFoundError, Progress
 from .downloads import Download, download_file
@@ -201,8 +202,7 @@ class CivitAI:
         return Control(on_progress, cancelled, self._sleep, self.now)
 
     def _record(self, model_id: int, control: Control) -> dict[str, Any]:
-        if isinstance(model_id, bool) or not isinstance(model_id, int) or model_id < 1:
-            raise InvalidInputError(f"model_id must be CivitAI's number of the model, got {model_id!r}")
+        checked("model_id, CivitAI's number of the model,", model_id, int, ge=1)
         return as_dict(fetch_json(f"{self._base_url}/models/{model_id}", control=control))
 
     def _versions_by_hash(self, hashes: list[str], control: Control) -> dict[str, ModelMetadata]:

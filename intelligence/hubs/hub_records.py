@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import is_number, require
 from ..models.metadata import ModelMetadata
 from ..records import Record
+from ..validation import checked
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,4 @@ class CachedRepo(Record):
 
 def check_limit(limit: int) -> None:
     """Raise InvalidInputError unless `limit` is a whole number from 1 to 100."""
-    whole = isinstance(limit, int) and is_number(limit)
-    require(whole and 1 <= limit <= 100, f"limit must be from 1 to 100, got {limit!r}")
+    checked("limit", limit, int, ge=1, le=100)

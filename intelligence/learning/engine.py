@@ -107,7 +107,7 @@ class LearningEngine:
         self._store.add_timing(key, timing)
 
     def timings(self, key: str) -> list[Timing]:
-        """Return the last 48 runs under `key` and under keys that extend it after a `:`, oldest first."""
+        """Return the last 48 runs stored under `key`, with those of keys that extend it after a `:`, oldest first."""
         return self._store.timings(key)
 
     def close(self) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import MemorySettings, is_number, require
+from ..config import MemorySettings, require
 from ..models import Architecture
+from ..validation import checked
 from .plan import MemoryPlan
 
 BYTES_PER_NUMBER = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -102,16 +103,12 @@ class MemoryRequest:
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "images"):
-            value = getattr(self, name)
-            require(
-                isinstance(value, int) and not isinstance(value, bool) and value >= 1,
-                f"{name} must be an integer of 1 or more, got {value!r}",
-            )
+            checked(name, getattr(self, name), int, ge=1)
         stages = ("text", "unet", "vae")
         unknown = set(self.weights_gb) - set(stages)
         require(not unknown, f"weights_gb knows {', '.join(stages)}, not {', '.join(sorted(unknown))}")
         for stage, size in self.weights_gb.items():
-            require(is_number(size) and size >= 0, f"weights_gb: {stage} must be a number of 0 or more, got {size!r}")
+            checked(f"weights_gb: {stage}", size, float, ge=0)
         known = self.vae_dtype is None or self.vae_dtype in BYTES_PER_NUMBER
         require(known, f"vae_dtype must be one of {', '.join(BYTES_PER_NUMBER)}, got {self.vae_dtype!r}")
 

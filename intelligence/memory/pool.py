@@ -10,7 +10,8 @@ from itertools import count
 from threading import RLock
 from typing import Any
 
-from ..config import is_number, require
+from ..config import require
+from ..validation import checked
 from .offload import weights_gb
 
 
@@ -50,12 +51,9 @@ class ModelPool:
 
     def __init__(self, max_size_gb: float, eviction_policy: EvictionPolicy | str = EvictionPolicy.LRU) -> None:
         """Raises InvalidInputError for a limit that is no number above 0 or an unknown policy."""
-        require(
-            is_number(max_size_gb) and max_size_gb > 0, f"max_size_gb must be a number above 0, got {max_size_gb!r}"
-        )
         policies = [policy.value for policy in EvictionPolicy]
         require(eviction_policy in policies, f"eviction_policy must be one of {policies}, got {eviction_policy!r}")
-        self.max_size_gb = float(max_size_gb)
+        self.max_size_gb = checked("max_size_gb", max_size_gb, float, gt=0)
         self.eviction_policy = EvictionPolicy(eviction_policy)
         self._entries: dict[Hashable, _Entry] = {}
         self._clock = count()
@@ -150,8 +148,4 @@ class ModelPool:
 
 
 def _checked(size_gb: float | None) -> float:
-    require(
-        is_number(size_gb) and size_gb is not None and size_gb >= 0,
-        f"size_gb must be given (GiB, 0 or more) for what is neither a torch module nor a pipeline, got {size_gb!r}",
-    )
-    return float(size_gb or 0.0)
+    return checked("size_gb (GiB, of what is neither a torch module nor a pipeline)", size_gb, float, ge=0)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ..config import is_number, require
 from ..records import Record
 from ..units import BYTES_PER_GIB, MIB_PER_GIB
+from ..validation import checked
 from . import quantization
 
 OWN_MEMORY = ("cuda", "xpu")
@@ -78,7 +78,7 @@ def detect_resources() -> Resources:
 
 def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
     """`machine` with an idle CUDA card of `vram_gb` GiB, to see what would fit there. Raises InvalidInputError."""
-    require(is_number(vram_gb) and vram_gb > 0, f"vram must be a number above 0, got {vram_gb!r}")
+    checked("vram", vram_gb, float, gt=0)
     return Resources(
         "cuda",
         f"a card of {vram_gb:g} GiB",

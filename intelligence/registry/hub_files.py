@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ..config import is_number, require
 from ..errors import StorageError, UnsupportedModelError
 from ..hubs import CleanupReport, Fetched
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
+from ..validation import checked
 from .describe import describe
 from .model_rows import row_of
 from .model_store import DownloadedFile, ModelStore, ScannedFile
@@ -47,11 +47,9 @@ def register_fetched(store: ModelStore, fetched: Fetched, kind: ModelKind, folde
 
 def free_downloads(store: ModelStore, keep_recent: int, max_size_gb: float | None, dry_run: bool) -> CleanupReport:
     """See `ModelRegistry.cleanup_cache`."""
-    require(isinstance(keep_recent, int) and keep_recent >= 0, f"keep_recent must be 0 or more, got {keep_recent!r}")
-    require(
-        max_size_gb is None or (is_number(max_size_gb) and max_size_gb >= 0),
-        f"max_size_gb must be 0 or more, or None, got {max_size_gb!r}",
-    )
+    checked("keep_recent", keep_recent, int, ge=0)
+    if max_size_gb is not None:
+        checked("max_size_gb", max_size_gb, float, ge=0)
     files = [file for file in store.downloads() if file.owned and _is_unchanged(file)]
     total = sum(file.size for file in files)
     limit = 0 if max_size_gb is None else max_size_gb * 1024**3

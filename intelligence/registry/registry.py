@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..config import data_folder, is_number, require
+from ..config import data_folder, require
 from ..errors import InvalidInputError, ModelNotFoundError
 from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
 from ..hubs.control import Progress
@@ -18,6 +18,7 @@ from ..hubs.references import HuggingFaceReference, parse_reference
 from ..models.kinds import ModelKind
 from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..records import Record
+from ..validation import checked
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
 from .lookup import Listing
@@ -282,10 +283,8 @@ class ModelRegistry:
             max_bytes_per_second: None: as fast as the disk.
             kinds: only these; None: all.
         """
-        require(
-            max_bytes_per_second is None or (is_number(max_bytes_per_second) and max_bytes_per_second > 0),
-            f"max_bytes_per_second must be above 0, or None, got {max_bytes_per_second!r}",
-        )
+        if max_bytes_per_second is not None:
+            checked("max_bytes_per_second", max_bytes_per_second, float, gt=0)
         return hash_models(self._store, kinds, on_progress, cancelled, max_bytes_per_second)
 
     def verify(self, name: str | None = None) -> dict[str, str]:

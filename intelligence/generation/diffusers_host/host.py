@@ -11,6 +11,7 @@ from ...config import OffloadStrategy, check_seed, require
 from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
 from ...models import ModelEvidence
 from ...units import BYTES_PER_GIB
+from ...validation import checked
 from ..execution import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items
 from ..scouting import Recording, Scouting, resume_note, steps_to_scout
@@ -137,10 +138,7 @@ class DiffusersHost:
         Raises InvalidInputError where there is no such seed, or what was scouted would begin otherwise by now.
         """
         count = len(scouting.seeds)
-        is_one = isinstance(pick, int) and not isinstance(pick, bool) and 0 <= pick < count
-        require(
-            is_one, f"pick must be an integer from 0 to {count - 1}, one of the {count} scouted seeds, got {pick!r}"
-        )
+        checked("pick", pick, int, ge=0, le=count - 1)
         require(
             scouting.start == self._start(scouting.plan),
             "what was scouted holds no longer: its settings, prompts, LoRAs or their files have changed; scout again",
