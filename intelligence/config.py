@@ -24,8 +24,11 @@ MAX_LORA_STRENGTH = 10.0
 
 MAX_SEED = 2**64 - 1
 
+AUTO = "auto"
+"""Value of an input that leaves the choice to the pack."""
+
 ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall": 768 / 1344, "wide": 1344 / 768}
-"""Names of shapes that can be asked for, with their width / height; `W:H` is understood too."""
+"""Shape → width / height; `W:H` is understood too."""
 
 HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
 

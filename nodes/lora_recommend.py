@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..intelligence.config import LoRAPreferences, OnUnconfirmed, OperationMode
+from ..intelligence.config import AUTO, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..intelligence.errors import InvalidInputError
 from .host.library_scan import decision_revision, refresh_library
 from .host.server_planner import planner
 from .node_schema import (
-    AUTO,
     CATEGORY,
     LoraStackType,
     PromptAnalysisType,

@@ -9,12 +9,10 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
+from ..intelligence.config import AUTO
 from ..intelligence.models import Family
 
 CATEGORY = "intelligent generation"
-
-AUTO = "auto"
-"""Value of a widget that leaves the choice to the pack."""
 
 PromptAnalysisType = io.Custom("PROMPT_ANALYSIS")
 RecommendationsType = io.Custom("LORA_RECOMMENDATIONS")

@@ -8,10 +8,9 @@ import comfy.samplers
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..intelligence.config import ASPECTS, GenerationConstraints, Priority
+from ..intelligence.config import ASPECTS, AUTO, GenerationConstraints, Priority
 from .host.server_planner import planner
 from .node_schema import (
-    AUTO,
     CATEGORY,
     ParametersType,
     RecommendationsOrAnalysisType,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import (
+    AUTO,
     EMBEDDED_MODEL,
     BatchConfig,
     OperationMode,
@@ -248,7 +249,7 @@ class IntelligentGenerationPipeline:
     ) -> Recommendations:
         config = self.config
         overrides = dict(overrides)
-        loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", "auto")
+        loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", AUTO)
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
         model = self._evidence()
         named = named_loras([] if loras is None else loras)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..config import GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
+from ..config import AUTO, GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
 from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, compose_prompts
 from ..memory import MemoryManager, MemoryRequest, Resources
@@ -121,7 +121,7 @@ class Planner:
         constraints: GenerationConstraints | None = None,
         *,
         overrides: Mapping[str, object] | None = None,
-        aspect: str = "auto",
+        aspect: str = AUTO,
         request: MemoryRequest | None = None,
         resources: Resources | None = None,
     ) -> Recommendations:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..config import GenerationConstraints, require
+from ..config import AUTO, GenerationConstraints, require
 from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence
 from ..prompt import PromptAnalysis
@@ -14,8 +14,6 @@ from .batch import parameter_variants
 from .explanation import as_text, explain
 from .planner import Planner
 from .stages import PromptRecommendations, Recommendations
-
-AUTO = "auto"
 
 NOT_CROSSED = (
     "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import GenerationConstraints, Priority, data_folder
+from ..config import AUTO, GenerationConstraints, Priority, data_folder
 from ..learning import Timing
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence
@@ -68,7 +68,7 @@ class ParameterOptimizer:
         loras: Sequence[LoRALike] = (),
         overrides: Mapping[str, Any] | None = None,
         images: int = 1,
-        aspect: str = "auto",
+        aspect: str = AUTO,
     ) -> OptimizedParameters:
         """Choose the settings for a prompt on this machine; see `ParameterRequest` and `choose`."""
         constraints = constraints or GenerationConstraints()
@@ -264,7 +264,7 @@ def _quality(choice: Choice, profile: Profile, analysis: PromptAnalysis, table: 
     """Rough rank of a choice among those for one model, 0 to 1: by steps and area against the QUALITY profile."""
     style, content = analysis.intent.artistic_style, analysis.intent.content_type
     best = find_profile(profile.family, style, Priority.QUALITY, zsnr=profile.zsnr, table=table)
-    width, height, _ = choose_size(content, "auto", profile.native)
+    width, height, _ = choose_size(content, AUTO, profile.native)
     steps = choice.steps * (ALIGN_YOUR_STEPS_WORTH if choice.schedule else 1)
     by_steps = 1.0 if profile.fixed else min(1.0, steps / best.steps)
     by_area = min(1.0, choice.width * choice.height / (width * height))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
-from ..config import GenerationConstraints
+from ..config import AUTO, GenerationConstraints
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import ModelEvidence, ModelMetadata
@@ -49,7 +49,7 @@ class ParameterRequest:
     """The chosen LoRAs; a few-step LoRA among them decides steps, cfg and sampler."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that win over every choice: those of `OVERRIDES`, or their `ALIASES`."""
-    aspect: str = "auto"
+    aspect: str = AUTO
     """See `choose_size`."""
     resources: Resources | None = None
     """The machine; None: detected."""

@@ -6,7 +6,7 @@ import math
 import re
 from functools import cache
 
-from ..config import ASPECTS, require
+from ..config import ASPECTS, AUTO, require
 from ..errors import InvalidInputError
 from ..prompt import ContentType
 from ..records import Reason, Source
@@ -65,7 +65,7 @@ def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
     return tuple((width * side // 1024, height * side // 1024) for width, height in SDXL_BUCKETS)
 
 
-def choose_size(content: ContentType, aspect: str = "auto", native: str = "sdxl") -> tuple[int, int, Reason]:
+def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") -> tuple[int, int, Reason]:
     """Return (width, height, reason): the bucket of `native` nearest to the wanted aspect.
 
     Args:
@@ -76,9 +76,9 @@ def choose_size(content: ContentType, aspect: str = "auto", native: str = "sdxl"
         InvalidInputError: no such aspect.
     """
     wanted = aspect.strip().lower() if isinstance(aspect, str) else aspect
-    name = CONTENT_ASPECTS.get(content, "square") if wanted == "auto" else wanted
+    name = CONTENT_ASPECTS.get(content, "square") if wanted == AUTO else wanted
     source, message = Source.PROMPT, ParameterMessage.SIZE_BY_CONTENT
-    if wanted != "auto":
+    if wanted != AUTO:
         source, message = Source.USER, ParameterMessage.SIZE_BY_ASPECT
     elif content is ContentType.UNSPECIFIED:
         source, message = Source.DEFAULT, ParameterMessage.SIZE_WITHOUT_CONTENT
