@@ -33,7 +33,7 @@ _SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _NO_COMMA_AFTER = ("", ",", "\n", "(")
 _NUMBER_TAIL = re.compile(r":\s*[\d.]+\s*$")
 
-_LITERAL = (
+_FOREIGN_SYNTAX = (
     (re.compile(r"\bBREAK\b"), "BREAK"),
     (re.compile(r"\bAND\b"), "AND"),
     (re.compile(r"(?:^|(?<=\s))(?://|#(?=\s)|/\*)", re.MULTILINE), "comments"),
@@ -59,11 +59,11 @@ class Parsed:
 def parse(prompt: str) -> Parsed:
     """Parse `prompt`. No text makes it raise; a weight may be infinite or NaN where the text says so."""
     tags, dropped, notes = _lora_tags(prompt)
-    pieces = _without(prompt, dropped)
+    pieces = _kept_spans(prompt, dropped)
     text = "".join(prompt[start:end] for start, end in pieces)
     segments = token_weights(text)
     if dropped:
-        segments = _respan(segments, pieces)
+        segments = _spans_in_prompt(segments, pieces)
     if any(run == ("", "") for segment in segments for run in split_embeddings(segment.text)):
         notes.append(str(PromptMessage.EMBEDDING_NAMELESS))
     return Parsed(text, segments, tags, (*notes, *_literal_notes(text)))
@@ -84,7 +84,7 @@ def strip_lora_tags(prompt: str) -> str:
     inner one is removed stays as text; see `disarm_lora_tags`.
     """
     spans = [match.span() for match in _LORA_TAG.finditer(prompt)]
-    return disarm_lora_tags("".join(prompt[start:end] for start, end in _without(prompt, spans)))
+    return disarm_lora_tags("".join(prompt[start:end] for start, end in _kept_spans(prompt, spans)))
 
 
 def disarm_lora_tags(text: str) -> str:
@@ -197,7 +197,7 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
     for match in _LORA_TAG.finditer(prompt):
         spans.append(match.span())
         name, *numbers = (part.strip() for part in match.group(1).split(":"))
-        weights = [_weight(number) for number in numbers]
+        weights = [_finite_number(number) for number in numbers]
         if not name or len(weights) > 2 or None in weights:
             unusable.append(match.group())
             continue
@@ -215,7 +215,7 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
     return tuple(tags), spans, notes
 
 
-def _weight(number: str) -> float | None:
+def _finite_number(number: str) -> float | None:
     try:
         value = float(number)
     except ValueError:
@@ -230,7 +230,7 @@ def _first_few(texts: Iterable[str], count: int = 5) -> str:
     return ", ".join(distinct[:count]) + more
 
 
-def _without(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _kept_spans(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """The pieces of `prompt` outside `spans`; a separator that a removed span leaves doubled goes with it."""
     pieces: list[tuple[int, int]] = []
     kept = 0
@@ -255,7 +255,7 @@ def _without(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]
     return pieces
 
 
-def _respan(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tuple[Segment, ...]:
+def _spans_in_prompt(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tuple[Segment, ...]:
     """Segments whose spans count in the whole prompt instead of its kept pieces."""
     offsets: list[int] = []
     length = 0
@@ -274,7 +274,7 @@ def _respan(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tup
 
 
 def _literal_notes(text: str) -> list[str]:
-    found = [name for pattern, name in _LITERAL if pattern.search(text)]
+    found = [name for pattern, name in _FOREIGN_SYNTAX if pattern.search(text)]
     if any("|" in match.group(1) for match in _BRACES.finditer(text)):
         found.append("dynamic prompts {a|b}")
     bodies = [match.group(1) for match in _BRACKETS.finditer(text)]

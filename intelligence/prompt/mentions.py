@@ -53,8 +53,8 @@ def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
     at = Place(clause, phrases.vocabulary)
     modifies = MODIFIES_SPANISH if phrases.language == "es" else MODIFIES
     while at.position < len(clause.piece.words):
-        at.phrase = clause.phrases.get(at.position)
-        if at.phrase is None or is_act(at.phrase, at.shown):
+        phrase = clause.phrases.get(at.position)
+        if phrase is None or is_act(phrase, at.shown):
             if not at.is_part:
                 if is_unknown_person(at):
                     yield _person_before(at)
@@ -62,16 +62,16 @@ def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
                 read_word(at)
             at.position += 1
             continue
-        content = at.content
+        at.phrase, content = phrase, phrase.meaning.content
         if not at.negated and (not content or not decide(GIVES_WAY, at, False)):
             mention = _mention(at, decide(modifies, at, False))
             yield mention
             if content:
                 at.person = at.person or not (at.adjunct or mention.modifier or PEOPLE.isdisjoint(content))
-                at.shown, at.leading, at.inside = at.phrase, False, False
-            elif at.meaning.styles:
+                at.shown, at.leading, at.inside = phrase, False, False
+            elif phrase.meaning.styles:
                 at.shown = None
-        at.position = at.phrase.end
+        at.position = phrase.end
 
 
 def _person_before(at: Place) -> Mention:
@@ -81,7 +81,7 @@ def _person_before(at: Place) -> Mention:
 
 
 def _mention(at: Place, modifier: bool) -> Mention:
-    piece, match, meaning = at.clause.piece, at.match, at.meaning
+    piece, match, meaning = at.clause.piece, at.phrase, at.meaning
     seen_as = decide(SEEN_AS, at, None)
     last = piece.words[match.end - 1]
     return Mention(

@@ -23,6 +23,7 @@ _BUILT = frozenset((ContentType.ARCHITECTURE, ContentType.VEHICLE))
 _MAX_TAG_WORDS = 3
 """Words of the longest piece that is read as one tag."""
 _NOTHING = Meaning("", ConceptCategory.CONTENT)
+_NO_PHRASE = Match(0, 0, _NOTHING)
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Place:
     vocabulary: Vocabulary
     position: int = 0
     """Of the word, or of the phrase's first word."""
-    phrase: Match | None = None
+    phrase: Match = _NO_PHRASE
     shown: Match | None = None
     """The last phrase that says what the picture shows."""
     person: bool = False
@@ -66,31 +67,25 @@ class Place:
         return hyphens[self.position] or (self.position > 0 and hyphens[self.position - 1])
 
     @property
-    def match(self) -> Match:
-        """The phrase, for rules that are only asked about phrases."""
-        assert self.phrase is not None
-        return self.phrase
-
-    @property
     def meaning(self) -> Meaning:
-        return self.match.meaning
+        return self.phrase.meaning
 
     @property
     def content(self) -> tuple[ContentType, ...]:
-        return self.match.meaning.content
+        return self.phrase.meaning.content
 
     @property
     def is_single(self) -> bool:
         """True for a phrase of one word."""
-        return self.match.end == self.position + 1
+        return self.phrase.end == self.position + 1
 
     @property
     def possessive(self) -> bool:
-        return self.clause.piece.possessives[self.match.end - 1]
+        return self.clause.piece.possessives[self.phrase.end - 1]
 
     @property
     def hyphenated(self) -> bool:
-        return self.clause.piece.hyphens[self.match.end - 1]
+        return self.clause.piece.hyphens[self.phrase.end - 1]
 
     @property
     def before(self) -> Meaning:
@@ -100,7 +95,7 @@ class Place:
     @property
     def following(self) -> Match | None:
         """The phrase that begins right after this one."""
-        return self.clause.phrases.get(self.match.end)
+        return self.clause.phrases.get(self.phrase.end)
 
     @property
     def after(self) -> Meaning:
@@ -110,13 +105,13 @@ class Place:
     @property
     def word_after(self) -> str:
         """The word right after this phrase; empty where the piece ends."""
-        return self.word_at(self.match.end)
+        return self.word_at(self.phrase.end)
 
     @property
     def held(self) -> Match | None:
         """The first thing named behind the word after this phrase: the cherries of `bowl of cherries`."""
         words, phrases = self.clause.piece.words, self.clause.phrases
-        found = (phrases[i] for i in range(self.match.end + 1, len(words)) if i in phrases)
+        found = (phrases[i] for i in range(self.phrase.end + 1, len(words)) if i in phrases)
         return next((match for match in found if match.meaning.content), None)
 
     def word_at(self, position: int) -> str:
@@ -211,7 +206,7 @@ def _holds_food(at: Place) -> bool:
 
 def _in_place(counted: Match | None, at: Place) -> bool:
     """Return whether the group belongs to what is named after a function word: `crew of a trawler`."""
-    first = at.match.end + 1
+    first = at.phrase.end + 1
     return counted is not None and counted.start > first and at.is_function_word(at.word_at(first))
 
 
@@ -222,7 +217,7 @@ def _before_detail(at: Place) -> bool:
 
 def _describes_shape(at: Place) -> bool:
     """Return whether a word such as `shaped` follows, and something that it belongs to: `heart shaped tart`."""
-    described = at.word_at(at.match.end + 1)
+    described = at.word_at(at.phrase.end + 1)
     return at.word_after in at.lists.describing_words and described != "" and not at.is_function_word(described)
 
 
@@ -295,10 +290,10 @@ GIVES_WAY: tuple[Rule[Place, bool], ...] = (
 """Phrases that are not shown, as they only count or hold what is named beside them."""
 
 MODIFIES: tuple[Rule[Place, bool], ...] = (
-    Rule(lambda at: _is_trade(at.match, at.shown, at.lists), True, "frog [wizard]"),
+    Rule(lambda at: _is_trade(at.phrase, at.shown, at.lists), True, "frog [wizard]"),
     Rule(lambda at: not at.word_after, False, "a [cup]"),
-    Rule(lambda at: is_act(at.following, at.match), False, "[workers] building a wall"),
-    Rule(lambda at: _is_trade(at.following, at.match, at.lists), False, "[frog] wizard"),
+    Rule(lambda at: is_act(at.following, at.phrase), False, "[workers] building a wall"),
+    Rule(lambda at: _is_trade(at.following, at.phrase, at.lists), False, "[frog] wizard"),
     Rule(
         lambda at: at.possessive and ContentType.ANIMAL in at.content and at.following and not at.after.content,
         False,

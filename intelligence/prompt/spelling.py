@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-_SHORTEST, _LONGEST = 6, 14
-_SHORTEST_OF_VOWELS = 8
+_MIN_LETTERS, _MAX_LETTERS = 6, 14
+_MIN_LETTERS_FOR_VOWELS = 8
 _VOWELS = frozenset("aeiouy")
 
 
@@ -17,7 +17,7 @@ class Spelling:
         self._lacking: dict[str, list[str]] = {}
         """The known words by what is left of them without one letter."""
         for word in sorted(self._known):
-            if len(word) <= _LONGEST + 1:
+            if len(word) <= _MAX_LETTERS + 1:
                 for short in _without_a_letter(word):
                     self._lacking.setdefault(short, []).append(word)
 
@@ -27,7 +27,7 @@ class Spelling:
         Except in swaps, the first and last letter must agree: slips seldom touch them, and endings carry meaning. Short
         words have too many neighbours, above all by their vowels.
         """
-        if not _SHORTEST <= len(word) <= _LONGEST or not word.isascii() or not word.isalpha():
+        if not _MIN_LETTERS <= len(word) <= _MAX_LETTERS or not word.isascii() or not word.isalpha():
             return None
         return next(self._near(word), None)
 
@@ -38,7 +38,7 @@ class Spelling:
                 yield swapped
         yield from (short for short in _without_a_letter(word) if short in self._known)
         yield from self._lacking.get(word, ())
-        if len(word) < _SHORTEST_OF_VOWELS:
+        if len(word) < _MIN_LETTERS_FOR_VOWELS:
             return
         for i, short in enumerate(_without_a_letter(word), start=1):
             for other in self._lacking.get(short, ()):

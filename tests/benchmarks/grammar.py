@@ -12,9 +12,9 @@ from intelligence.prompt import PromptAnalyzer, parse
 from tests.benchmarks.report import parser, report
 from tests.benchmarks.understanding import HALVES, labelled
 
-HOSTILE = 2_000
-LONG = 48_000
-"""Characters of the longest hostile prompts."""
+HOSTILE_PROMPTS = 2_000
+LONG_CHARACTERS = 48_000
+"""Length of the longest hostile prompts."""
 
 PIECES = (
     *"()[]{}<>:|,.;\\/*#\"'\n\t \u200b\u202e\u0301\u00a0\ufeff\x07\x1b",
@@ -69,19 +69,19 @@ PIECES = (
 """Pieces of hostile prompts: syntax, markup, injections, other scripts, characters that no text holds."""
 
 
-def hostile(count: int = HOSTILE) -> Iterator[str]:
+def hostile(count: int = HOSTILE_PROMPTS) -> Iterator[str]:
     """Yield the same `count` prompts each time: each piece alone, repeated to full length, and mixtures."""
     draw = random.Random(0)
-    made = ["", " ", "\n" * LONG, "a" * 1_000_000, "," * 50_000, bytes(range(256)).decode("latin-1")]
+    made = ["", " ", "\n" * LONG_CHARACTERS, "a" * 1_000_000, "," * 50_000, bytes(range(256)).decode("latin-1")]
     made += PIECES
-    made += [piece * (LONG // len(piece)) for piece in PIECES]
+    made += [piece * (LONG_CHARACTERS // len(piece)) for piece in PIECES]
     made += ["(" * n + "a" + ")" * m for n, m in ((24_000, 23_999), (24_000, 100), (100, 24_000))]
     for first in PIECES:
-        made.append((first + draw.choice(PIECES)) * (LONG // 12))
+        made.append((first + draw.choice(PIECES)) * (LONG_CHARACTERS // 12))
     yield from made[:count]
     for _ in range(count - len(made)):
         few = draw.sample(PIECES, draw.randint(1, len(PIECES)))
-        yield "".join(draw.choices(few, k=draw.choice((3, 30, 300, 3_000))))[:LONG]
+        yield "".join(draw.choices(few, k=draw.choice((3, 30, 300, 3_000))))[:LONG_CHARACTERS]
 
 
 def milliseconds(action: Callable[[], object]) -> float:

@@ -8,7 +8,7 @@ from intelligence.errors import InvalidInputError
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer
 from intelligence.prompt.analyzer import MAX_PROMPT_CHARACTERS
 from intelligence.prompt.pieces import MAX_WORDS
-from tests.benchmarks.grammar import HOSTILE, PIECES, hostile, refused
+from tests.benchmarks.grammar import HOSTILE_PROMPTS, PIECES, hostile, refused
 
 ANALYZER = PromptAnalyzer()
 NO_TEXT = ("\0", "\ud800")
@@ -20,7 +20,7 @@ def test_analyze_hostile_prompts_or_refuse():
         unusable = not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
         assert refused(ANALYZER, prompt, prompt) == unusable, ascii(prompt[:80])
         tried += 1
-    assert tried == HOSTILE
+    assert tried == HOSTILE_PROMPTS
 
 
 @pytest.mark.parametrize(
