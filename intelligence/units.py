@@ -11,7 +11,9 @@ PIXELS_PER_MEGAPIXEL = 1024 * 1024
 
 
 def format_duration(seconds: float) -> str:
-    """A time as people say it: "0.4 s", "54 s", "2 min 5 s", "2 h 27 min"."""
+    """Return a time as people say it: "0.4 s", "54 s", "2 min 5 s", "2 h 27 min"."""
+    if seconds < 0.95:
+        return f"{seconds:.2g} s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -115,7 +115,8 @@ def choose_improvements(
     cut = replace(choice, improvements=Improvements(profile.cfg_cutoff_sigma))
     if cut.items == choice.items:
         return choice
-    reasons["guidance"] = cutoff_reason(cut, choice, f"as {profile.priority.value} priority favours time")
+    priority, message = profile.priority.value, ParameterMessage.CUTOFF_FOR_PRIORITY
+    reasons["guidance"] = cutoff_reason(cut, choice, Source.MODEL_FAMILY, message, priority=priority)
     return cut
 
 

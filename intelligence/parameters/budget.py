@@ -1,24 +1,27 @@
-"""What gives way, in a fixed order, when a generation does not fit its time or memory, and what is said at the end."""
+"""Settings that give way, in a fixed order, where a generation does not fit its time or memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..memory import MemoryPlan, MemoryRequest
-from ..records import Reason
+from ..memory import MemoryPlan, MemoryRequest, describe
+from ..records import Reason, Source
+from ..units import format_duration
+from .parameter_messages import ParameterMessage
 from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
 from .speed import Speed, TimeEstimate
 from .timing import Work, forward_items
 
-STEP_FLOOR = 8
-SCHEDULE_FLOOR = 10
-"""Steps of Align Your Steps above which nothing is lost against the ordinary row."""
+MIN_STEPS = 8
+MIN_ALIGN_YOUR_STEPS = 10
+"""Steps of Align Your Steps from which on nothing is lost against the ordinary schedule."""
 
-LATE_CUTOFF = 0.28
-"""Sigma from which on guidance changes little [arXiv 2404.07724]. Leaving it out there saves 15 % of the forward items
+CUTOFF_SIGMA = 0.28
+"""Sigma below which guidance changes little [arXiv 2404.07724]. Leaving it out there saves 15 % of the forward items
 of karras-20, 10 % of Align Your Steps-10, 5 % of normal-20 [measured]."""
 
 
@@ -41,14 +44,14 @@ class Choice:
         return forward_items(self.sampler, self.scheduler, self.steps, self.cfg, self.schedule, self.improvements)
 
     def work(self, images: int) -> Work:
-        """What these settings make the device compute."""
+        """Work of so many images."""
         passes = evaluations(self.sampler, self.steps) * images
         return Work(self.width, self.height, self.items * images, passes, images)
 
 
 @dataclass(frozen=True)
 class TimeBudget:
-    """The limit, how to predict against it, and what may change."""
+    """A limit in seconds, the prediction that is held against it, and the settings that may change."""
 
     limit: float
     estimate: Callable[[Choice], TimeEstimate]
@@ -59,31 +62,28 @@ class TimeBudget:
     free_size: bool
 
     def meets(self, choice: Choice) -> bool:
-        """Whether the limit will be held."""
+        """Tell whether the limit will be held."""
         return will_hold(self.estimate(choice), self.limit)
 
 
 def will_hold(found: TimeEstimate, limit: float) -> bool:
-    """By the upper end of the interval, or by a guess that is cautious anyway."""
+    """Tell whether `limit` (seconds) will be held, by the upper end of a learned interval or by a cautious guess."""
     return (found.high if found.learned else found.seconds) <= limit
 
 
 def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
-    """`choice`, or the least changed one that will hold the time limit; else the nearest, with the reason."""
+    """Return `choice`, or the least changed one that will hold the time limit; else the nearest, with the reason."""
     if budget.meets(choice):
         return choice
-    before = budget.estimate(choice).seconds
-    for lever in (_cutoff, _schedule, _fewer_steps, _smaller):
+    otherwise = f"about {format_duration(budget.estimate(choice).seconds)}"
+    for lever in (_cutoff, _align_your_steps, _fewer_steps, _smaller):
         choice = lever(choice, budget, reasons, changes)
         if budget.meets(choice):
-            text = f"{spoken(budget.estimate(choice))}, within the {budget.limit:g} s allowed"
-            reasons["time"] = Reason("time", text, otherwise=f"about {before:.3g} s")
+            reasons["time"] = _time_reason(ParameterMessage.TIME_KEPT, choice, budget, otherwise)
             return choice
-    found = budget.estimate(choice)
-    verdict = "may not be held" if found.seconds <= budget.limit else "cannot be met"
-    plan = f"{choice.steps} steps at {choice.width}x{choice.height}, {spoken(found)}"
-    text = f"the limit of {budget.limit:g} s {verdict}; the nearest plan is {plan}"
-    reasons["time"] = Reason("time", text, otherwise=f"about {before:.3g} s" if changes else None)
+    late = budget.estimate(choice).seconds > budget.limit
+    message = ParameterMessage.TIME_TOO_SHORT if late else ParameterMessage.TIME_AT_RISK
+    reasons["time"] = _time_reason(message, choice, budget, otherwise if changes else None)
     return choice
 
 
@@ -94,27 +94,34 @@ def fit_memory(
     reasons: dict[str, Reason],
     changes: list[str],
 ) -> tuple[Choice, MemoryPlan]:
-    """`choice` and its memory plan, or the largest smaller size that fits; else the nearest, with the reason.
+    """Return `choice` and its memory plan, or the largest smaller size that fits; else the nearest, with the reason.
 
     Tiles, smaller forward batches and offloading come first: they are the memory plan's own levers.
     """
     plan = plan_for(choice)
     if plan.fits:
         return choice, plan
+    budget = plan.budget_gb or 0.0
     for width, height in smaller_sizes(choice.width, choice.height) if free_size else ():
         smaller = replace(choice, width=width, height=height)
         if (fitting := plan_for(smaller)).fits:
             changes.append("smaller size")
-            reasons["size"] = _size_reason(smaller, choice, f"for the {fitting.budget_gb:.1f} GiB at hand")
+            reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_MEMORY, smaller, choice, budget=budget)
             return smaller, fitting
-    tiles = f" and the VAE in tiles of {plan.tile_size}" if plan.tile_size else ""
-    text = f"the {plan.budget_gb:.1f} GiB at hand are too few; the nearest plan is {plan.strategy.value}{tiles}, "
-    reasons["memory"] = Reason("memory", f"{text}about {plan.predicted_peak_gb:.1f} GiB")
+    reasons["memory"] = Reason.of(
+        "memory",
+        Source.BUDGET,
+        ParameterMessage.MEMORY_TOO_SMALL,
+        value=False,
+        budget=budget,
+        option=describe(plan, plan.max_batch),
+        peak=plan.predicted_peak_gb,
+    )
     return choice, plan
 
 
 def completed(request: MemoryRequest, speed: Speed, work: Work, *, guided: bool) -> MemoryRequest:
-    """`request` with chosen settings, and the rates of the device for them."""
+    """Return `request` with chosen settings, and the rates of the device for them."""
     return replace(
         request,
         width=work.width,
@@ -127,50 +134,56 @@ def completed(request: MemoryRequest, speed: Speed, work: Work, *, guided: bool)
     )
 
 
-def spoken(found: TimeEstimate) -> str:
-    """An estimate in words."""
+def format_estimate(found: TimeEstimate) -> str:
+    """Return an estimate as people say it: "about 54 s (50 s to 58 s)"."""
+    about = f"about {format_duration(found.seconds)}"
     if not found.learned:
-        return f"about {found.seconds:.3g} s (a cautious guess: the speed of this device is not known yet)"
-    return f"about {found.seconds:.3g} s ({found.low:.3g} to {found.high:.3g})"
+        return f"{about} (a cautious guess: the speed of this device is not known yet)"
+    return f"{about} ({format_duration(found.low)} to {format_duration(found.high)})"
+
+
+def cutoff_reason(now: Choice, before: Choice, source: Source, message: ParameterMessage, **arguments: Any) -> Reason:
+    """Return the reason for leaving guidance out at the end; `arguments`: those of `message` beside sigma and items."""
+    sigma = now.improvements.cfg_cutoff_sigma
+    otherwise = f"{before.items} forward items"
+    return Reason.of(
+        "guidance", source, message, value=sigma, otherwise=otherwise, sigma=sigma, items=now.items, **arguments
+    )
 
 
 def _cutoff(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
     if not budget.free_cutoff or choice.improvements.limits_guidance:
         return choice
-    cut = replace(choice, improvements=replace(choice.improvements, cfg_cutoff_sigma=LATE_CUTOFF))
+    cut = replace(choice, improvements=replace(choice.improvements, cfg_cutoff_sigma=CUTOFF_SIGMA))
     if cut.items == choice.items:
         return choice
     changes.append("late guidance cutoff")
-    reasons["guidance"] = cutoff_reason(cut, choice, f"for the limit of {budget.limit:g} s")
+    limit = format_duration(budget.limit)
+    reasons["guidance"] = cutoff_reason(cut, choice, Source.BUDGET, ParameterMessage.CUTOFF_FOR_TIME, limit=limit)
     return cut
 
 
-def cutoff_reason(now: Choice, before: Choice, why: str) -> Reason:
-    """What leaving guidance out at the end saves."""
-    sigma = now.improvements.cfg_cutoff_sigma
-    text = f"off below sigma {sigma:g}, where it changes little (arXiv 2404.07724): {now.items} forward items, {why}"
-    return Reason("guidance", text, otherwise=f"{before.items} forward items")
-
-
-def _schedule(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
-    if budget.schedule is None or choice.schedule or not budget.free_steps or choice.steps <= SCHEDULE_FLOOR:
+def _align_your_steps(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
+    if budget.schedule is None or choice.schedule or not budget.free_steps or choice.steps <= MIN_ALIGN_YOUR_STEPS:
         return choice
-    fitting = _most_steps(replace(choice, schedule=budget.schedule, scheduler="karras"), SCHEDULE_FLOOR, budget)
+    fitting = _most_steps(replace(choice, schedule=budget.schedule, scheduler="karras"), MIN_ALIGN_YOUR_STEPS, budget)
     changes.append("Align Your Steps")
-    reasons["scheduler"] = Reason(
+    reasons["scheduler"] = Reason.of(
         "scheduler",
-        "Align Your Steps as sigmas, which needs fewer steps for the same result (arXiv 2404.14507); "
-        "karras stands in for it where a scheduler's name is needed",
+        Source.BUDGET,
+        ParameterMessage.ALIGN_YOUR_STEPS_FOR_TIME,
+        value=fitting.scheduler,
         otherwise=choice.scheduler,
+        scheduler=fitting.scheduler,
     )
     reasons["steps"] = _steps_reason(fitting, choice, budget)
     return fitting
 
 
 def _fewer_steps(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
-    if not budget.free_steps or choice.steps <= STEP_FLOOR:
+    if not budget.free_steps or choice.steps <= MIN_STEPS:
         return choice
-    fitting = _most_steps(choice, STEP_FLOOR, budget)
+    fitting = _most_steps(choice, MIN_STEPS, budget)
     changes.append("fewer steps")
     reasons["steps"] = _steps_reason(fitting, choice, budget)
     return fitting
@@ -183,22 +196,49 @@ def _smaller(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], cha
     tried = [replace(choice, width=width, height=height) for width, height in sizes]
     fitting = next((smaller for smaller in tried if budget.meets(smaller)), tried[-1])
     changes.append("smaller size")
-    reasons["size"] = _size_reason(fitting, choice, f"for the limit of {budget.limit:g} s")
+    limit = format_duration(budget.limit)
+    reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_TIME, fitting, choice, limit=limit)
     return fitting
 
 
-def _most_steps(choice: Choice, floor: int, budget: TimeBudget) -> Choice:
-    """`choice` with the most steps that meet the limit, not below `floor`."""
-    for steps in range(choice.steps, floor, -1):
+def _most_steps(choice: Choice, least: int, budget: TimeBudget) -> Choice:
+    """`choice` with the most steps that keep the limit, not below `least`."""
+    for steps in range(choice.steps, least, -1):
         fewer = replace(choice, steps=steps)
         if budget.meets(fewer):
             return fewer
-    return replace(choice, steps=floor)
+    return replace(choice, steps=least)
+
+
+def _time_reason(message: ParameterMessage, choice: Choice, budget: TimeBudget, otherwise: str | None) -> Reason:
+    found = budget.estimate(choice)
+    return Reason.of(
+        "time",
+        Source.BUDGET,
+        message,
+        value=round(found.seconds, 3),
+        otherwise=otherwise,
+        limit=format_duration(budget.limit),
+        time=format_estimate(found),
+        steps=choice.steps,
+        width=choice.width,
+        height=choice.height,
+    )
 
 
 def _steps_reason(now: Choice, before: Choice, budget: TimeBudget) -> Reason:
-    return Reason("steps", f"{now.steps}, for the limit of {budget.limit:g} s", otherwise=str(before.steps))
+    return Reason.of(
+        "steps",
+        Source.BUDGET,
+        ParameterMessage.STEPS_FOR_TIME,
+        value=now.steps,
+        otherwise=str(before.steps),
+        steps=now.steps,
+        limit=format_duration(budget.limit),
+    )
 
 
-def _size_reason(now: Choice, before: Choice, why: str) -> Reason:
-    return Reason("size", f"{now.width}x{now.height}: {why}", otherwise=f"{before.width}x{before.height}")
+def _size_reason(message: ParameterMessage, now: Choice, before: Choice, **arguments: Any) -> Reason:
+    """`arguments`: those of `message` beside the size."""
+    size, otherwise = (f"{each.width}x{each.height}" for each in (now, before))
+    return Reason.of("size", Source.BUDGET, message, value=size, otherwise=otherwise, size=size, **arguments)

@@ -14,7 +14,7 @@ from ..models import Architecture, Family, ModelEvidence
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .baseline import MANUAL_DEFAULTS, choose_baseline, choose_improvements, manual_reasons, other_profiles
-from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, spoken
+from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
 from .parameter_request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
@@ -248,7 +248,7 @@ def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
         ParameterMessage.TIME_IMAGES if images > 1 else ParameterMessage.TIME,
         value=round(took.seconds, 3),
         weight=1.0 if took.learned else 0.3,
-        time=spoken(took),
+        time=format_estimate(took),
         images=images,
         device=device,
     )

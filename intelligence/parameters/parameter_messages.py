@@ -42,8 +42,28 @@ class ParameterMessage(Message):
         "{size}: {aspect}, as the prompt names no subject; about as many pixels as the model's native {side}x{side}"
     )
 
+    CUTOFF_FOR_TIME = (
+        "off below sigma {sigma:g}, where it changes little, to finish within {limit}: {items} forward items"
+    )
+    CUTOFF_FOR_PRIORITY = (
+        "off below sigma {sigma:g}, where it changes little, as {priority} priority favours time: {items} forward items"
+    )
+    ALIGN_YOUR_STEPS_FOR_TIME = (
+        "Align Your Steps, which needs fewer steps for the same result, passed on as sigmas; {scheduler} stands in for "
+        "it where a scheduler's name is needed"
+    )
+    STEPS_FOR_TIME = "{steps} steps to finish within {limit}"
+    SIZE_FOR_TIME = "{size} to finish within {limit}"
+    SIZE_FOR_MEMORY = "{size} to fit into the available {budget:.1f} GiB"
+    MEMORY_TOO_SMALL = (
+        "needs more than the available {budget:.1f} GiB; the nearest plan is {option}, about {peak:.1f} GiB"
+    )
+
     TIME = "{time} on {device}"
     TIME_IMAGES = "{time} for {images} images on {device}"
+    TIME_KEPT = "{time}, within the limit of {limit}"
+    TIME_AT_RISK = "the limit of {limit} may not be held; the nearest plan is {steps} steps at {width}x{height}, {time}"
+    TIME_TOO_SHORT = "the limit of {limit} cannot be met; the nearest plan is {steps} steps at {width}x{height}, {time}"
 
     VARIATION = "{chosen} instead of {before}, a variation worth comparing"
 
