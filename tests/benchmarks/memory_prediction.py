@@ -116,7 +116,7 @@ def against_readings(found: dict[str, Footprint]) -> Figures:
     }
     inside = {dtype: found[f"vae_{dtype}"] for dtype in VAE_READINGS}
     for dtype, mib in VAE_READINGS.items():
-        figures[f"reading_vae_{dtype}_inside"] = inside[dtype].floor <= mib <= inside[dtype].reserved_gb
+        figures[f"reading_vae_{dtype}_inside"] = inside[dtype].allocated <= mib <= inside[dtype].reserved
     for name, (gb, placement, width, at_once) in PUBLISHED_PROCESSES.items():
         low, expected, high = process_peak(placement, width, at_once)
         figures[f"process_{name}_published_gb"] = gb

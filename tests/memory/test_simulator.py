@@ -25,7 +25,7 @@ def vae(standalone):
 
 
 def sizes(footprint):
-    return footprint.allocated, footprint.allocated, footprint.reserved, footprint.reserved
+    return footprint.tensors, footprint.allocated, footprint.tensors_reserved, footprint.reserved
 
 
 @pytest.mark.parametrize(
