@@ -157,7 +157,7 @@ class IntelligentSampler(io.ComfyNode):
         if run.task is Task.SCOUT:
             return _scouted(run.seeds, *host.scout(run.plan, run.seeds))
         run_id = context.prompt_id if context else ""
-        execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id, denoise=denoise)
+        execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 
 

@@ -1,4 +1,4 @@
-"""The one door through which a plan is carried out: ComfyUI and diffusers both stand behind it."""
+"""The interface between a plan and what samples it: ComfyUI and diffusers both implement `Host`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Execution:
-    """What a host brought back."""
+    """Images of a run, and measurements of it."""
 
     images: Any
     """diffusers: a list of PIL images; ComfyUI: an IMAGE tensor, float (batch, height, width, 3), 0 … 1."""
@@ -30,17 +30,19 @@ class Execution:
     seconds_per_item: float | None = None
     """Median over the same steps as `seconds_per_step`, per forward item computed."""
     memory: MemoryPlan | None = None
-    """The plan that it came to, where the one that was asked for ran out of memory."""
+    """The smaller plan that was run where the requested one ran out of memory."""
+    denoise: float = 1.0
+    """Share of a start latent that was sampled anew; 1 without one."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What only this host's own callers use (ComfyUI: the latent)."""
+    """Results for this host's own callers (ComfyUI: the latent)."""
 
 
 class Host(Protocol):
-    """Carries out a plan with one base model."""
+    """Runs plans with one base model."""
 
     name: str
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         """Sample and decode `len(seeds)` images, image i from noise seeded with `seeds[i]`, at most
-        `plan.memory.batch_size` in a forward batch, with all of `plan.loras` applied together at their strengths."""
+        `plan.memory.batch_size` in a forward batch, with all of `plan.loras` applied at their strengths."""
         ...

@@ -1,4 +1,4 @@
-"""Carrying a plan out: one host, one run, one stored generation."""
+"""Runs a plan on a host, and stores the generation and its measurements."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ def run_plan(
     learning: LearningEngine,
     *,
     run_id: str = "",
-    denoise: float = 1.0,
     on_step: OnStep | None = None,
     memory: MemoryManager | None = None,
 ) -> tuple[Execution, Generation]:
-    """Sample `len(seeds)` images by `plan` on `host` and store the generation, so that it can be rated.
+    """Sample `len(seeds)` images by `plan` on `host`, and store the generation so that it can be rated.
 
-    An image is never lost to a store that cannot be written: the generation's notes say so instead.
+    A store that cannot be written is noted in the generation; the images are returned all the same.
+
+    Args:
+        run_id: the host's own name for the run.
+        memory: learns from the measured peak.
     """
     execution = host.execute(plan, seeds, on_step)
     plan = replace(plan, memory=execution.memory or plan.memory)
@@ -47,18 +50,14 @@ def run_plan(
         peak_vram_gb=execution.peak_vram_gb,
         run_id=run_id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        denoise=denoise,
+        denoise=execution.denoise,
         notes=tuple(execution.notes),
         forward_items=execution.forward_items,
     )
     try:
         store_generation(generation, learning)
-        key = plan.parameters.timing_key
-        # Recommendations may come from another machine's image.
-        here = key.partition(":")[0] == plan.memory.device
-        smooth = execution.memory is None  # a second try is not how long the work takes
-        if here and smooth and (timing := timing_of(plan, execution, len(seeds))):
-            learning.record_timing(key, timing)
+        if timing := _timing(plan, execution, len(seeds)):
+            learning.record_timing(plan.parameters.timing_key, timing)
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
@@ -80,27 +79,30 @@ def store_generation(generation: Generation, learning: LearningEngine) -> None:
     )
 
 
-def timing_of(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
-    """How long a run took, to learn from; None when it had too few steps to tell."""
+def _timing(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
+    """Return the time of a run to learn from; None where it says nothing about this machine's speed."""
     if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
         return None
     parameters, items = plan.parameters, execution.forward_items
-    # Steps are timed per forward batch, items one by one: their ratio tells how many images shared a pass.
-    items_a_step = items / parameters.num_steps / images
-    together = min(images, max(1, round(execution.seconds_per_step / execution.seconds_per_item / items_a_step)))
+    # Recommendations may come from another machine's image; a run that was tried twice took longer than its work.
+    if parameters.timing_key.partition(":")[0] != plan.memory.device or execution.memory is not None:
+        return None
+    # Steps are timed per forward batch, items one by one: their ratio is the number of images in a batch.
+    items_per_step = items / parameters.num_steps / images
+    batch = min(images, max(1, round(execution.seconds_per_step / execution.seconds_per_item / items_per_step)))
     return Timing(
         width=parameters.width,
         height=parameters.height,
         images=images,
         items=items,
-        passes=max(1, evaluations(parameters.sampler_name, parameters.num_steps) * images // together),
+        passes=max(1, evaluations(parameters.sampler_name, parameters.num_steps) * images // batch),
         item_seconds=execution.seconds_per_item,
         seconds=execution.seconds,
     )
 
 
 def portable(plan: GenerationPlan) -> GenerationPlan:
-    """The plan without what belongs to this machine alone (paths, the library's texts): it travels in images."""
+    """Return the plan without this machine's paths and the library's texts, to be saved in images."""
     recommendations = plan.recommendations
     model = recommendations.model
     return replace(

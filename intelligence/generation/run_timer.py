@@ -11,19 +11,19 @@ from ..parameters.samplers import evaluations
 from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
 from .generation_messages import GenerationMessage
 
-MEASURED_STEPS = 1
-"""Steps timed before anything is foretold. The first step of a run is not timed: it loads and warms up."""
+MIN_MEASURED_STEPS = 1
+"""Timed steps before the rest is predicted. The first step of a run is not timed: it loads and warms up."""
 
 
 def sigmas_of(parameters: OptimizedParameters, trained: tuple[float, ...] | None = None) -> tuple[float, ...]:
-    """The schedule of `parameters` as ComfyUI's KSampler steps through it, ending in 0; see `core_sigmas`."""
+    """Return the schedule of `parameters` as in ComfyUI's KSampler, ending in 0; see `core_sigmas`."""
     if parameters.sigmas is not None:
         return parameters.sigmas
     return (*step_sigmas(parameters.sampler_name, parameters.scheduler, parameters.num_steps, trained), 0.0)
 
 
 def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1) -> int:
-    """Forward items that `images` images need on a schedule of steps + 1 `sigmas`.
+    """Return the forward items of `images` images on a schedule of steps + 1 `sigmas`.
 
     EasyCache's skips depend on the picture and are not counted.
     """
@@ -37,7 +37,7 @@ def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], imag
 
 
 def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
-    """What decoding `images` images takes, in forward items that take as long on the same device."""
+    """Return the time to decode `images` images, in forward items that take as long on the same device."""
     if parameters.decode_items is not None:
         return images * parameters.decode_items
     size, cost = (parameters.width, parameters.height), cost_of(parameters.timing_key)
@@ -45,12 +45,12 @@ def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
 
 
 class RunTimer:
-    """Seconds per step and per forward item while a run goes on, held against its time limit.
+    """Seconds per step and per forward item of a run, and a warning when its time limit will be missed.
 
     Args:
-        items: forward items that the run will take.
-        after: what follows the sampling (decoding), in forward items that take as long.
-        limit: seconds for everything, or None.
+        items: forward items of the whole run.
+        after: time after sampling (decoding), in forward items that take as long.
+        limit: seconds for everything; None: no limit.
     """
 
     def __init__(self, items: int, after: float = 0.0, limit: float | None = None) -> None:
@@ -62,11 +62,11 @@ class RunTimer:
         self._steps: list[float] = []
         self._rates: list[float] = []
         self.warning: str | None = None
-        """That the limit will not be held, once that is clear."""
+        """Set once the limit is certain to be missed."""
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run began."""
         return time.perf_counter() - self._started
 
     @property
@@ -80,11 +80,11 @@ class RunTimer:
         return statistics.median(self._rates) if self._rates else None
 
     def pause(self) -> None:
-        """What comes next is no step (another forward batch starts)."""
+        """Leave the time until the next step out: another forward batch starts."""
         self._last = None
 
     def step(self, items: int) -> str | None:
-        """After a step, with the `items` computed so far in the run. The warning, the moment it becomes clear."""
+        """Time a step, with the `items` computed so far in the run. Returns the warning once, when it is first set."""
         now = time.perf_counter()
         if self._last is not None:
             seconds, computed = now - self._last[0], items - self._last[1]
@@ -92,7 +92,7 @@ class RunTimer:
                 self._steps.append(seconds)
                 self._rates.append(seconds / computed)
         self._last = now, items
-        if self._limit is None or self.warning is not None or len(self._rates) < MEASURED_STEPS:
+        if self._limit is None or self.warning is not None or len(self._rates) < MIN_MEASURED_STEPS:
             return None
         rest = max(0, self._items - items) + self._after
         expected = now - self._started + rest * statistics.median(self._rates)

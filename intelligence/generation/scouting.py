@@ -1,8 +1,8 @@
-"""Scouting: seeds are sampled for a few steps and looked at; the picked one goes on from there.
+"""Scouting: several seeds are sampled for a few steps and shown; the picked one is resumed.
 
-No sampler's inner state is kept. The model's answers of the first steps are recorded, and when a seed goes on, the
-sampler starts anew and is given them again: it builds up the same state (history, random generators) to the last bit,
-whatever sampler it is, and no forward pass is repeated.
+No sampler's inner state is kept. The model's predictions of the first steps are recorded. To resume a seed the sampler
+starts anew and gets the recorded predictions: it rebuilds the same state (history, random generators) bit for bit,
+with any sampler, and no forward item is computed twice.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-SHARE = 4
+STEPS_PER_SCOUTED_STEP = 4
 """A quarter of the steps is scouted."""
 
 MAX_SEEDS = 64
 
 Player = Callable[..., "tuple[Tensor, ...] | None"]
-"""Question (tensors) → the recorded answer, on the CPU; None: the model has to be asked."""
+"""Inputs of the model → the recorded predictions, on the CPU; None: the model has to compute them."""
 
 
 def steps_to_scout(steps: int) -> int:
-    """How many of `steps` are sampled with each seed."""
-    return max(1, -(-steps // SHARE))
+    """Return how many of `steps` are sampled with each seed."""
+    return max(1, -(-steps // STEPS_PER_SCOUTED_STEP))
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One call of the model: what it was asked and what it said, on the CPU."""
+class ModelCall:
+    """Inputs and outputs of one call of the model, on the CPU."""
 
-    question: tuple[Tensor, ...]
-    """What changes from call to call: noisy latents and noise level."""
+    inputs: tuple[Tensor, ...]
+    """Noisy latents and noise level: the inputs that change from call to call."""
     predictions: tuple[Tensor, ...]
 
 
 @dataclass
 class Recording:
-    """The model's answers of one seed's first steps, in order: a few megabytes of RAM at 1024²."""
+    """The model's calls in one seed's first steps, in order: a few megabytes of RAM at 1024²."""
 
-    answers: list[Answer] = field(default_factory=list)
+    calls: list[ModelCall] = field(default_factory=list)
     items: int = 0
-    """Forward items that they took."""
+    """Forward items of the calls."""
 
-    def keep(self, question: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
-        """Add the next answer, as it is now."""
-        self.answers.append(Answer(_copied(question), _copied(predictions)))
+    def add(self, inputs: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
+        """Copy the next call."""
+        self.calls.append(ModelCall(_copied(inputs), _copied(predictions)))
 
     def player(self) -> Player:
-        """Gives the recorded answers in order while the questions are the same; None from the first other one on."""
+        """Return a player of the predictions in order; it returns None from the first call with other inputs on."""
         import torch
 
-        left = iter(self.answers)
+        left = iter(self.calls)
 
-        def play(*question: Tensor) -> tuple[Tensor, ...] | None:
+        def play(*inputs: Tensor) -> tuple[Tensor, ...] | None:
             nonlocal left
-            answer = next(left, None)
-            if answer is not None and all(map(torch.equal, answer.question, _copied(question))):
-                return answer.predictions
+            call = next(left, None)
+            if call is not None and all(map(torch.equal, call.inputs, _copied(inputs))):
+                return call.predictions
             left = iter(())
             return None
 
@@ -72,25 +72,25 @@ class Recording:
 
 @dataclass(frozen=True)
 class Scouting:
-    """Seeds of one plan, sampled for a quarter of the steps; `generate_from_scouting` goes on with one of them."""
+    """Seeds of one plan, sampled for a quarter of the steps; `generate_from_scouting` finishes one of them."""
 
     plan: GenerationPlan = field(repr=False)
-    """What the picked seed will be sampled by."""
+    """Plan of the picked seed."""
     seeds: tuple[int, ...]
     previews: tuple[Image, ...]
-    """PIL, one per seed: what the model expects the image to become."""
+    """PIL, one per seed: the image as the model predicts it so far."""
     steps: int
-    """How many steps were sampled with each seed."""
+    """Steps that were sampled with each seed."""
     notes: tuple[str, ...] = ()
-    """What is to be known of the previews, such as one that is broken."""
+    """Remarks on the previews, such as a broken one."""
     recordings: tuple[Recording, ...] = field(default=(), repr=False)
-    """One per seed: what the picked one goes on from."""
+    """One per seed, from which the picked one is resumed."""
     start: tuple[Any, ...] = field(default=(), repr=False)
-    """What the recordings depend on, as it was."""
+    """Inputs of the recordings other than the seed, at that time."""
 
     @property
     def forward_items(self) -> int:
-        """Computed while scouting, all seeds."""
+        """Forward items of all seeds."""
         return sum(recording.items for recording in self.recordings)
 
 

@@ -125,6 +125,7 @@ class ComfyHost:
             forward_items=run.forward.items,
             seconds_per_item=timer.seconds_per_item,
             memory=attempts.plan.memory if attempts.notes else None,
+            denoise=self.inputs.denoise,
             extra={"latent": latent},
         )
 

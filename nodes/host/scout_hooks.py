@@ -33,7 +33,7 @@ class Recording(scouting.Recording):
     def record(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
         """Wrap the model: keep each prediction."""
         predictions = executor(model, conds, x, timestep, options)
-        self.keep((x, timestep), tuple(predictions))
+        self.add((x, timestep), tuple(predictions))
         return predictions
 
     def replay(self) -> Any:

@@ -152,8 +152,8 @@ def pixels(image: Any) -> np.ndarray:
 def test_the_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
     scouting = host.scout(plan(num_steps=30), SEEDS)
     for recording in scouting.recordings:
-        tensors = [each for answer in recording.answers for each in (*answer.question, *answer.predictions)]
-        assert len(recording.answers) == scouting.steps == 8
+        tensors = [each for call in recording.calls for each in (*call.inputs, *call.predictions)]
+        assert len(recording.calls) == scouting.steps == 8
         assert {str(each.device) for each in tensors} == {"cpu"}
         latent = 2 * 4 * (64 // 8) * (96 // 8) * 4
         assert sum(each.nbytes for each in tensors) <= 8 * (2 * latent + 64)

@@ -11,7 +11,7 @@ import pytest
 from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
-from intelligence.generation.diffusers_host.denoising import expected
+from intelligence.generation.diffusers_host.denoising import predict_clean
 from intelligence.generation.diffusers_host.vae import decode
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.stages import GenerationPlan, Recommendations
@@ -193,6 +193,6 @@ def test_what_a_prediction_promises_is_what_diffusers_takes_it_for(standalone: N
     for timestep in scheduler.timesteps:
         noisy, output = latents(2).split(1)
         seen = scheduler.scale_model_input(noisy, timestep)
-        promised = expected(scheduler.config.prediction_type, sigma_at(scheduler, timestep), seen, output)
+        promised = predict_clean(scheduler.config.prediction_type, sigma_at(scheduler, timestep), seen, output)
         theirs = scheduler.step(output, timestep, noisy).pred_original_sample
         torch.testing.assert_close(promised, theirs, rtol=2e-3, atol=2e-3)

@@ -1,4 +1,4 @@
-"""One forward batch through the pipeline, and how far a run is."""
+"""Samples one forward batch with the pipeline, and counts the steps of a run."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from ..execution import OnStep
 from ..run_timer import RunTimer, sigmas_of
 from ..stages import GenerationPlan
 from .conditioning import encode, same_length
-from .unet import Forward, sigma_at, watched
+from .unet import UNetCalls, hooked_unet, sigma_at
 
 _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Counts the steps of a run over its forward batches, and holds them against its time.
+    """Counts and times the steps of a run over its forward batches.
 
     Args:
         steps: of the plan.
-        batches: how many forward batches there will be.
-        until: the step that each of them ends with; None: the last.
+        batches: number of forward batches.
+        until: last step of each of them; None: all steps.
     """
 
     def __init__(
         self,
         steps: int,
         batches: int,
-        forward: Forward,
+        calls: UNetCalls,
         timer: RunTimer,
         on_step: OnStep | None,
         until: int | None = None,
@@ -41,19 +41,19 @@ class Progress:
         self._steps = steps
         self._until = until or steps
         self._total = batches * self._until
-        self._forward = forward
+        self._calls = calls
         self._on_step = on_step
         self._before = 0
         self._reported = 0
 
     def tick(self, evaluation: int, evaluations: int) -> bool:
-        """After model evaluation `evaluation` of `evaluations` (second-order methods have about two a step): whether
-        the forward batch ends here."""
+        """Count model evaluation `evaluation` of `evaluations` (second-order methods have about two a step). Returns
+        whether the forward batch ends here."""
         step = evaluation * self._steps // evaluations
         done = self._before + min(step, self._until)
         if done > self._reported:
             _synchronize()
-            if warning := self.timer.step(self._forward.items):
+            if warning := self.timer.step(self._calls.items):
                 _log.warning(warning)
             self._reported = done
             if self._on_step is not None:
@@ -61,13 +61,13 @@ class Progress:
         return step >= self._until
 
     def end_batch(self) -> None:
-        """Another forward batch comes."""
+        """Prepare for another forward batch."""
         self._before += self._until
         self.timer.pause()
 
 
 def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
-    """What the pipeline is called with, whatever the seed. Embeddings for one image."""
+    """Return the pipeline's arguments for any seed, with embeddings for one image."""
     parameters: OptimizedParameters = plan.parameters
     prompts = plan.recommendations
     positive, negative = same_length(
@@ -89,7 +89,7 @@ def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
 
 
 def items_of_one(scheduler: Any, parameters: OptimizedParameters) -> int:
-    """Forward items of one image as `scheduler` steps, which may ask the model less often than ComfyUI's sampler."""
+    """Return one image's forward items with `scheduler`, which may call the model less often than ComfyUI's sampler."""
     scheduler.set_timesteps(parameters.num_steps)
     evaluations, sigmas = len(scheduler.timesteps), sigmas_of(parameters)[:-1]
     return evaluation_items(
@@ -102,10 +102,10 @@ def sample(
     arguments: dict[str, Any],
     parameters: OptimizedParameters,
     seeds: Sequence[int],
-    forward: Forward,
+    calls: UNetCalls,
     progress: Progress,
 ) -> Any:
-    """Latents, one per seed, from one forward batch; each has its own noise, so the batch does not matter."""
+    """Return latents, one per seed, from one forward batch. Each has noise of its own, whatever the batch."""
     import torch
 
     def after_step(pipe: Any, index: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def sample(
             pipe._interrupt = True
         return {}
 
-    with watched(pipe, parameters, forward):
+    with hooked_unet(pipe, parameters, calls):
         result = pipe(
             **arguments,
             num_images_per_prompt=len(seeds),
@@ -125,26 +125,26 @@ def sample(
     return result.images
 
 
-class Promise:
-    """What the model expects the image to become, at the last step that `scheduler` made."""
+class PredictedImage:
+    """Clean latents as the model predicts them at the last step of `scheduler`."""
 
     def __init__(self, scheduler: Any) -> None:
         self.latents: Any = None
         step = scheduler.step
 
-        @wraps(step)  # by its signature the pipeline tells whether it takes random generators
-        def looked_at(output: Any, timestep: Any, noisy: Any, *args: Any, **kwargs: Any) -> Any:
+        @wraps(step)  # the pipeline inspects its signature for random generators
+        def hooked(output: Any, timestep: Any, noisy: Any, *args: Any, **kwargs: Any) -> Any:
             seen = scheduler.scale_model_input(noisy, timestep)
             kind = scheduler.config.prediction_type
-            self.latents = expected(kind, sigma_at(scheduler, timestep), seen, output)
+            self.latents = predict_clean(kind, sigma_at(scheduler, timestep), seen, output)
             return step(output, timestep, noisy, *args, **kwargs)
 
-        scheduler.step = looked_at
+        scheduler.step = hooked
 
 
-def expected(prediction_type: str, sigma: float, seen: Any, output: Any) -> Any:
-    """The clean latents that the model's `output` means, where it was shown √ᾱ·clean + √(1 − ᾱ)·noise at
-    σ = √((1 − ᾱ)/ᾱ); arXiv 2202.00512, appendix D, for v-prediction."""
+def predict_clean(prediction_type: str, sigma: float, seen: Any, output: Any) -> Any:
+    """Return the clean latents of the model's `output` for its input `seen` = √ᾱ·clean + √(1 − ᾱ)·noise at
+    σ = √((1 − ᾱ)/ᾱ); v-prediction as in arXiv 2202.00512, appendix D."""
     signal = 1 / math.sqrt(1 + sigma**2)
     noise = math.sqrt(1 - signal**2)
     if prediction_type == "v_prediction":

@@ -1,4 +1,4 @@
-"""The host that carries out a plan with diffusers."""
+"""The host that runs plans with diffusers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ..scouting import Recording, Scouting, resume_note, steps_to_scout
 from ..stages import GenerationPlan
 from ..standalone import quiet
 from .adapters import adapter_name, apply_loras, needs_loading
-from .denoising import Progress, Promise, call_arguments, items_of_one, sample
+from .denoising import PredictedImage, Progress, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .scheduling import make_scheduler
-from .unet import Forward
+from .unet import UNetCalls
 from .vae import decode
 
 
 class DiffusersHost:
-    """Samples with one base model. Nothing is looked up or loaded before it is needed; weights load with the first
-    `execute` and stay. Safe for threads, one at a time: LoRAs and scheduler belong to the one loaded pipeline."""
+    """Samples with one base model. Nothing is searched or loaded before it is needed; weights load with the first
+    `execute` and stay. Threads take turns: LoRAs and scheduler belong to the one loaded pipeline."""
 
     name = "diffusers"
 
@@ -42,23 +42,23 @@ class DiffusersHost:
 
     @property
     def model(self) -> ResolvedModel:
-        """Which model `base_model` is. Raises what `resolve_base_model` raises."""
+        """The model that `base_model` names. Raises like `resolve_base_model`."""
         with self._turn:
             if self._model is None:
                 self._model = resolve_base_model(self.base_model, self.allow_downloads)
             return self._model
 
     def evidence(self) -> ModelEvidence:
-        """What is known of the base model from its name, configuration and header; loads no weights."""
+        """Return what the base model's name, configuration and header say of it; loads no weights."""
         return self.model.evidence
 
     def weights_gb(self) -> dict[str, float]:
-        """GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""
+        """Return GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""
         width = 4 if detect_resources().device == "cpu" else 2
         return {stage: count * width / BYTES_PER_GIB for stage, count in parameter_counts(self.model).items()}
 
     def configs(self) -> dict[str, dict[str, Any]] | None:
-        """The networks' `config.json` by component; None for a single file, which is loaded as SDXL."""
+        """Return the networks' `config.json` by component; None for a single file, which is loaded as SDXL."""
         return component_configs(self.model)
 
     def execute(
@@ -70,7 +70,7 @@ class DiffusersHost:
     ) -> Execution:
         """Sample and decode `len(seeds)` images; see `Host.execute`. An interrupt or error leaves the host usable.
 
-        With a `recording` of the first steps the one image goes on from there.
+        With a `recording` of its first steps the one image is resumed from there.
 
         Raises InvalidInputError, ModelNotFoundError, UnsupportedModelError, BrokenImageError, HubError,
         MissingDependencyError.
@@ -83,70 +83,70 @@ class DiffusersHost:
             pipe, notes = self._ready(plan)
             with quiet(), track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
-                forward = Forward(known=recording.player() if recording else None)
+                calls = UNetCalls(replay=recording.player() if recording else None)
                 items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
                 timer = RunTimer(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
-                progress = Progress(parameters.num_steps, len(batches), forward, timer, on_step)
-                latents = [sample(pipe, arguments, parameters, batch, forward, progress) for batch in batches]
-                images, seen = decode(pipe, latents)
+                progress = Progress(parameters.num_steps, len(batches), calls, timer, on_step)
+                latents = [sample(pipe, arguments, parameters, batch, calls, progress) for batch in batches]
+                images, decoding_notes = decode(pipe, latents)
         return Execution(
             images,
             timer.seconds,
             timer.seconds_per_step,
             usage.peak_vram_gb,
-            (*notes, *((timer.warning,) if timer.warning else ()), *seen),
-            forward_items=forward.items,
+            (*notes, *((timer.warning,) if timer.warning else ()), *decoding_notes),
+            forward_items=calls.items,
             seconds_per_item=timer.seconds_per_item,
         )
 
     def scout(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Scouting:
-        """Sample a quarter of the steps with each seed, one after the other, and decode what each promises.
+        """Sample a quarter of the steps with each seed, one after the other, and decode each predicted image.
 
         Raises like `execute`.
         """
         seeds = _checked(plan, seeds)
         parameters = plan.parameters
         steps = steps_to_scout(parameters.num_steps)
-        promised, recordings = [], []
+        latents, recordings = [], []
         with self._turn:
             pipe, notes = self._ready(plan)
-            promise, forward = Promise(pipe.scheduler), Forward()
-            progress = Progress(parameters.num_steps, len(seeds), forward, RunTimer(0), on_step, steps)
+            predicted, calls = PredictedImage(pipe.scheduler), UNetCalls()
+            progress = Progress(parameters.num_steps, len(seeds), calls, RunTimer(0), on_step, steps)
             with quiet():
                 arguments = call_arguments(pipe, plan)
                 for seed in seeds:
-                    forward.recording, before = Recording(), forward.items
-                    sample(pipe, arguments, parameters, [seed], forward, progress)
-                    forward.recording.items = forward.items - before
-                    recordings.append(forward.recording)
-                    promised.append(promise.latents)
-                previews, seen = decode(pipe, promised)
+                    calls.recording, before = Recording(), calls.items
+                    sample(pipe, arguments, parameters, [seed], calls, progress)
+                    calls.recording.items = calls.items - before
+                    recordings.append(calls.recording)
+                    latents.append(predicted.latents)
+                previews, decoding_notes = decode(pipe, latents)
         return Scouting(
             plan,
             tuple(seeds),
             tuple(previews),
             steps,
-            (*notes, *seen),
+            (*notes, *decoding_notes),
             tuple(recordings),
             self._start(plan),
         )
 
     def resume(self, scouting: Scouting, pick: int) -> Host:
-        """A host that carries out the plan of `scouting` with its picked seed (counted from 0) from where it was
-        scouted.
+        """Return a host that runs the plan of `scouting` with its picked seed (counted from 0), from where scouting
+        stopped.
 
-        Raises InvalidInputError where there is no such seed, or what was scouted would begin otherwise by now.
+        Raises InvalidInputError where there is no such seed, or the first steps would differ by now.
         """
         count = len(scouting.seeds)
         checked("pick", pick, int, ge=0, le=count - 1)
         require(
             scouting.start == self._start(scouting.plan),
-            "what was scouted holds no longer: its settings, prompts, LoRAs or their files have changed; scout again",
+            "what was scouted no longer applies: its settings, prompts, LoRAs or their files have changed; scout again",
         )
         return _ResumedHost(self, scouting, pick)
 
     def _start(self, plan: GenerationPlan) -> tuple[Any, ...]:
-        """What the UNet's answers depend on, but for the seed."""
+        """Return all that the UNet's predictions depend on, except the seed."""
         prompts = plan.recommendations
         return (
             self.model.path,
@@ -157,7 +157,7 @@ class DiffusersHost:
         )
 
     def _ready(self, plan: GenerationPlan) -> tuple[Any, tuple[str, ...]]:
-        """(pipeline, notes): loaded, with the plan's LoRAs and sampler, where the plan's strategy wants it."""
+        """Return (pipeline, notes), loaded and placed as planned, with the plan's LoRAs and sampler."""
         memory = plan.memory
         if self._pipe is not None and not carries(self._pipe, memory, new_loras=needs_loading(self._pipe, plan.loras)):
             self._pipe = self._placed = None
@@ -168,7 +168,7 @@ class DiffusersHost:
             self._pipe = pipe
         pipe = self._pipe
         if self._placed and OffloadStrategy.CPU_OFFLOAD in self._placed:
-            release_pipeline(pipe)  # while it loads LoRAs diffusers would set these hooks anew, for its own device
+            release_pipeline(pipe)  # loading LoRAs, diffusers would install these hooks anew for its own device
             self._placed = None
         apply_loras(pipe, plan.loras)
         if self._placed != memory.setup:
@@ -194,12 +194,12 @@ class _ResumedHost:
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)
         note = resume_note(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
-        # Steps that are played back take next to no time: nothing is learned from them.
+        # Replayed steps take next to no time: nothing is learned from them.
         return replace(execution, notes=(note, *execution.notes), seconds_per_step=None, seconds_per_item=None)
 
 
 def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:
-    """The seeds. Raises InvalidInputError for what cannot be sampled."""
+    """Return the seeds. Raises InvalidInputError for seeds and settings that cannot be sampled."""
     require(len(seeds) > 0, "at least one seed is needed")
     plan.parameters.check()
     return [check_seed(seed) for seed in seeds]

@@ -1,5 +1,4 @@
-"""What happens at the UNet: forward items are counted, guidance is left out where the plan says so, and a scouted
-seed's first answers are recorded or given again."""
+"""Hooks into the UNet: count forward items, skip guidance where the plan says so, record and replay scouted seeds."""
 
 from __future__ import annotations
 
@@ -15,24 +14,24 @@ from ..scouting import Player, Recording
 
 
 @dataclass
-class Forward:
-    """The counter of one run, and the tape it is recorded on or played from."""
+class UNetCalls:
+    """Count of one run's forward items, and where its calls are recorded or replayed."""
 
     items: int = 0
     """Images × conditionings that went through the UNet."""
     recording: Recording | None = None
-    """Takes down what the UNet answers."""
-    known: Player | None = None
-    """Answers in the UNet's place as long as it can."""
+    """Gets every call."""
+    replay: Player | None = None
+    """Predicts in the UNet's place as long as it can."""
 
 
 @contextmanager
-def watched(pipe: Any, parameters: OptimizedParameters, forward: Forward) -> Iterator[None]:
-    """Watch over the UNet during one call of the pipeline, and give it the prompt's half alone where the plan wants no
-    guidance.
+def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) -> Iterator[None]:
+    """Count, record and replay the UNet's calls during one call of the pipeline, and skip the negative prompt where the
+    plan wants no guidance.
 
-    The pipeline goes on as if both halves had been computed: with equal predictions its guidance changes nothing.
-    CFG++ stands for ordinary guidance here, but keeps it in every step, as in ComfyUI.
+    The pipeline receives the prompt's prediction for both halves then: with equal predictions its guidance changes
+    nothing. CFG++ is ordinary guidance here, but keeps it in every step, as in ComfyUI.
     """
     import torch
 
@@ -45,9 +44,9 @@ def watched(pipe: Any, parameters: OptimizedParameters, forward: Forward) -> Ite
     def computed(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
         guided = not limited or improvements.guides(sigma_at(pipe.scheduler, timestep))
         if guided or not pipe.do_classifier_free_guidance:
-            forward.items += sample.shape[0]
+            calls.items += sample.shape[0]
             return inner(sample, timestep, *args, **kwargs)
-        forward.items += sample.shape[0] // 2
+        calls.items += sample.shape[0] // 2
         kwargs["encoder_hidden_states"] = _prompt_half(kwargs["encoder_hidden_states"])
         if kwargs.get("added_cond_kwargs"):
             kwargs["added_cond_kwargs"] = {
@@ -56,21 +55,21 @@ def watched(pipe: Any, parameters: OptimizedParameters, forward: Forward) -> Ite
         output = inner(_prompt_half(sample), timestep, *args, **kwargs)
         return (torch.cat([output[0], output[0]]), *output[1:])
 
-    def watching(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
-        question = (sample, timestep)
-        if forward.known is not None and (answer := forward.known(*question)) is not None:
-            return tuple(each.to(sample.device, copy=True) for each in answer)
+    def hooked(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = (sample, timestep)
+        if calls.replay is not None and (predictions := calls.replay(*inputs)) is not None:
+            return tuple(each.to(sample.device, copy=True) for each in predictions)
         output = computed(sample, timestep, *args, **kwargs)
-        if forward.recording is not None:
-            forward.recording.keep(question, output)
+        if calls.recording is not None:
+            calls.recording.add(inputs, output)
         return output
 
-    unet.forward = watching
+    unet.forward = hooked
     try:
         yield
     finally:
-        # At its end the pipeline sets the hooks of CPU_OFFLOAD anew, in place of this.
-        if vars(unet).get("forward") is watching:
+        # At its end the pipeline installs the hooks of CPU_OFFLOAD anew, in place of this one.
+        if vars(unet).get("forward") is hooked:
             if before is None:
                 del unet.forward
             else:
@@ -78,7 +77,7 @@ def watched(pipe: Any, parameters: OptimizedParameters, forward: Forward) -> Ite
 
 
 def sigma_at(scheduler: Any, timestep: Any) -> float:
-    """The noise level of a training step, or of one between two (log-linearly)."""
+    """Return the noise level of a training step, or between two of them (log-linear)."""
     position = float(timestep)
     cumulative = scheduler.alphas_cumprod
     low = min(int(position), len(cumulative) - 2)
@@ -90,5 +89,5 @@ def sigma_at(scheduler: Any, timestep: Any) -> float:
 
 
 def _prompt_half(rows: Any) -> Any:
-    """diffusers puts the negative prompt's rows first."""
+    """Return the second half: diffusers puts the negative prompt's rows first."""
     return rows[rows.shape[0] // 2 :]
