@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from numbers import Number
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -107,6 +106,8 @@ def problem(error: ValidationError, form: Any) -> str:
     if first["type"] == "missing":
         return f"{place} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        from difflib import get_close_matches
+
         known = get_close_matches(str(first["loc"][-1]), set(_names(adapter(form).json_schema())), n=1)
         return f"{place} is unknown" + "".join(f"; did you mean {name!r}?" for name in known)
     if first["type"] == "value_error":

@@ -1,9 +1,15 @@
 """What a model is: kind, architecture, family, and what is known of it."""
 
-from .evidence import FamilyFinding, ModelEvidence
-from .family import identify_family
-from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from .metadata import ModelMetadata, ModelSummary
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .evidence import FamilyFinding, ModelEvidence
+    from .family import identify_family
+    from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
+    from .metadata import ModelMetadata, ModelSummary
 
 __all__ = [
     "Architecture",
@@ -19,3 +25,14 @@ __all__ = [
     "TriggerSet",
     "identify_family",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name on first use: the start of ComfyUI needs the kinds alone."""
+    if name in __all__:
+        for home in ("kinds", "evidence", "metadata", "family"):
+            module = import_module(f".{home}", __name__)
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
