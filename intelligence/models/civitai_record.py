@@ -1,4 +1,4 @@
-"""CivitAI's model and version records in this registry's terms. Nothing here goes to the network."""
+"""CivitAI's model and version records as fields of `ModelMetadata`."""
 
 from __future__ import annotations
 
@@ -43,16 +43,18 @@ KINDS = {
 }
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_STRENGTH = ("strength", "strength_range", "strength_from_text")
+_STRENGTH_FIELDS = ("strength", "strength_range", "strength_from_text")
 _LORA_TYPES = ("lora", "locon", "lycoris", "dora")
 
 
 def version_fields(
     version: dict[str, Any], model: dict[str, Any], source: str = SOURCE, file: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What a model-version record (`/model-versions/…`, `.civitai.info`) and its model say, as fields of a record.
+    """Return the fields in a version record (`/model-versions/…`, `.civitai.info`) and the record of its model.
 
-    The hashes are those of `file`, one of the version's; None: of its first safetensors file.
+    Args:
+        source: named in findings.
+        file: the file of the version whose hashes count; None: its first safetensors file.
     """
     description = "\n".join(
         text for text in (plain_text(version.get("description")), plain_text(model.get("description"))) if text
@@ -81,12 +83,10 @@ def version_fields(
 
 
 def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of the record of one file of a version.
-
-    A file that is no safetensors file is described too, with its `problem`.
+    """Return all fields of one file of a version; one that is no safetensors file gets its `problem` named.
 
     Raises:
-        HubError: the model is of a kind that this registry does not keep.
+        HubError: the model is of a kind that the registry does not keep.
     """
     kind = KINDS.get(clean_text(model.get("type")).lower())
     if kind is None:
@@ -124,14 +124,15 @@ def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[st
 
 
 def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
-    """All fields of the record of a model, from its `/models/{id}` record.
+    """Return all fields of a model, from its `/models/{id}` record.
 
-    For `version` (its id) alone; or, where that is None, of the newest version and its file, to which the other
-    versions for the same architecture add their trigger sets and example prompts, and a strength where it has none.
+    Args:
+        version: id of a version, which counts alone. None: the newest version and its file, to which the other versions
+            for the same architecture add their trigger sets, example prompts, and a strength where it has none.
 
     Raises:
-        HubError: the record is not what CivitAI's API returns, is of a kind that this registry does not keep,
-            or has no such version.
+        HubError: this is no record of CivitAI's API, has no such version, or is of a kind that the registry does not
+            keep.
     """
     record = as_dict(record)
     chosen = version_of(record, version)
@@ -144,12 +145,13 @@ def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
         more = version_fields(other, record)
         for name, limit in (("trigger_sets", MAX_TRIGGER_SETS), ("example_prompts", MAX_EXAMPLES)):
             fields[name] = tuple(dict.fromkeys((*fields[name], *more[name])))[:limit]
-        if fields.keys().isdisjoint(_STRENGTH):
-            fields |= {name: more[name] for name in _STRENGTH if name in more}
+        if fields.keys().isdisjoint(_STRENGTH_FIELDS):
+            fields |= {name: more[name] for name in _STRENGTH_FIELDS if name in more}
     return fields
 
 
 def version_of(record: dict[str, Any], version: int | None) -> dict[str, Any]:
+    """Return the record of the version of this id, or of the newest. Raises HubError."""
     versions = dicts(record.get("modelVersions"), 1000)
     chosen = next((item for item in versions if version is None or item.get("id") == version), None)
     if chosen is None:
@@ -159,7 +161,7 @@ def version_of(record: dict[str, Any], version: int | None) -> dict[str, Any]:
 
 
 def file_of(version: dict[str, Any]) -> dict[str, Any]:
-    """The safetensors file of the version, its primary one first."""
+    """Return the safetensors file of the version, its primary one if there are several; empty: it has none."""
     files = [file for file in dicts(version.get("files")) if file.get("type", "Model") in ("Model", "Pruned Model")]
     files.sort(
         key=lambda file: (
@@ -171,17 +173,18 @@ def file_of(version: dict[str, Any]) -> dict[str, Any]:
 
 
 def hashes_of(file: Mapping[str, Any]) -> dict[str, str]:
+    """Return kind → hash of the file, in lower case."""
     return {key.lower(): clean_text(value, 64).lower() for key, value in as_dict(file.get("hashes")).items()}
 
 
 def sha256_of(file: Mapping[str, Any]) -> str | None:
-    """The file's SHA-256, when its record gives a valid one."""
+    """Return the file's SHA-256, where its record gives a valid one."""
     text = hashes_of(file).get("sha256", "")
     return text if _SHA256.fullmatch(text) else None
 
 
 def size_of(file: Mapping[str, Any]) -> int | None:
-    """Bytes."""
+    """Return the file's size in bytes, rounded to kilobytes."""
     size = clean_number(file.get("sizeKB"), 0, 1e9)
     return round(size * 1024) if size else None
 
@@ -205,9 +208,9 @@ def _license(model: dict[str, Any]) -> str | None:
 
 
 def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
-    """The prompts of the version's images, each with the strength that the version has there."""
-    number = version.get("id") if isinstance(version.get("id"), int) else None
-    own = {number}
+    """Return the prompts of the version's images, each with the strength of the LoRA there."""
+    version_id = version.get("id") if isinstance(version.get("id"), int) else None
+    own = {version_id}
     for file in dicts(version.get("files")):
         own.update((_plain(file.get("name")), *hashes_of(file).values()))
     own.discard("")
@@ -217,16 +220,16 @@ def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
         prompt, tags = without_lora_tags(clean_text(meta.get("prompt"), 1500))
         if prompt:
             weights = _uses(meta, tags)
-            mine = next((keys for keys in weights if keys & own), None)
-            if mine is None and len(weights) == 1 and not any(isinstance(key, int) for key in next(iter(weights))):
-                mine = next(iter(weights))  # renamed, but the only one
-            weight = clean_number(weights[mine], -4, 4) if mine else None
-            examples.append(ExamplePrompt(prompt, weight, len(weights) > 1 if weights else None, number))
+            keys = next((keys for keys in weights if keys & own), None)
+            if keys is None and len(weights) == 1 and not any(isinstance(key, int) for key in next(iter(weights))):
+                keys = next(iter(weights))  # the only LoRA, under another name
+            weight = clean_number(weights[keys], -4, 4) if keys else None
+            examples.append(ExamplePrompt(prompt, weight, len(weights) > 1 if weights else None, version_id))
     return tuple(dict.fromkeys(examples))[:MAX_EXAMPLES]
 
 
 def _uses(meta: dict[str, Any], tags: Sequence[tuple[str, float]]) -> dict[frozenset[Any], Any]:
-    """Every LoRA of an image, by all that it is called there (name, hash, version id), with its strength."""
+    """Return the names, hashes and version id of every LoRA of an image → its strength."""
     uses: dict[frozenset[Any], Any] = {}
     for resource in (item for key in ("civitaiResources", "resources") for item in dicts(meta.get(key))):
         if clean_text(resource.get("type")).lower() not in _LORA_TYPES:

@@ -1,4 +1,4 @@
-"""Fields of a record from what a hub, a sidecar or a header wrote, made safe."""
+"""Fields of a record, from the values and texts of hubs, sidecars and headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_TAGS = 150
 
 _NUMBER = r"(?<![\d.])([01]?\.\d++|[01](?:[.,]\d++)?+)(?![\d.]*\d)"
 _TO = r"\s*(?:-|–|~|to|and|a)\s*"
-_STRENGTHS = tuple(
+_STRENGTH_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"(?<![\d.])(-\d+(?:\.\d+)?)\s*(?:-|–|~|/|\.\.+|…|to|and|a)\s*\+?(\d+(?:\.\d+)?)(?![\d.]*\d)",
@@ -26,15 +26,15 @@ _STRENGTHS = tuple(
         rf"{_NUMBER}(?:{_TO}{_NUMBER})?\s*(?:lora\s*)?(?:strength|weight)\b",
     )
 )
-"""How descriptions write a strength, the surest first: a slider's range, a tag to copy, a range, words and a number."""
+"""Strengths in descriptions, the surest first: a slider's range, a tag to copy, a range, words with a number."""
 _OTHER_NUMBER = re.compile(
     r"\b(?:denois\w*|cfg|hi-?res\w*|upscal\w*|clip|controlnet|eta|steps|v|ver|version)\b[^.\n]{0,25}$", re.IGNORECASE
 )
-"""What stands before a number that is no strength."""
+"""Words before a number that is no strength."""
 
 
 def base_model_finding(value: Any, source: str, confidence: float) -> dict[str, Any]:
-    """Fields `base_model` and `findings` for a partial record; empty when nothing usable was written."""
+    """Return the fields `base_model` and `findings` of a partial record; empty without a usable name."""
     text = clean_text(value, 100)
     if not text or text.lower() in ("unknown", "other", "none"):
         return {}
@@ -42,7 +42,7 @@ def base_model_finding(value: Any, source: str, confidence: float) -> dict[str, 
 
 
 def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
-    """One set per phrase; a phrase's words stand between commas, its `<lora:…>` tags and escapes left out."""
+    """Return one set per phrase, split at commas, without tags such as `<lora:…>` and without escapes."""
     sets = []
     for phrase in phrases:
         text = re.sub(r"<[^<>]*>", "", clean_text(phrase, 1000)).replace("\\(", "(").replace("\\)", ")")
@@ -53,7 +53,7 @@ def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
 
 
 def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:
-    """Fields `strength` and `strength_range`; numbers outside ±10, and a strength of 0 (unset), are left out."""
+    """Return the fields `strength` and `strength_range`, without numbers outside ±10 and a strength of 0 (unset)."""
     fields: dict[str, Any] = {}
     value, *bounds = (clean_number(number, -MAX_LORA_STRENGTH, MAX_LORA_STRENGTH) for number in (preferred, low, high))
     if bounds[0] is not None and bounds[1] is not None and bounds[0] < bounds[1]:
@@ -65,8 +65,8 @@ def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[
 
 
 def strengths_in(text: str) -> dict[str, Any]:
-    """`strengths` from words such as `recommended weight: 0.6-0.8` or `<lora:x:0.7>` in a description."""
-    for pattern in _STRENGTHS:
+    """Return `strengths` read from words such as `recommended weight: 0.6-0.8` or `<lora:x:0.7>` in a description."""
+    for pattern in _STRENGTH_PATTERNS:
         for match in pattern.finditer(text):
             if not _OTHER_NUMBER.search(text, max(0, match.start() - 40), match.start(1)):
                 numbers = [number.replace(",", ".") for number in match.groups() if number]
@@ -76,5 +76,5 @@ def strengths_in(text: str) -> dict[str, Any]:
 
 
 def tag_counts(tags: Any) -> dict[str, int]:
-    """Hub tags, each counted once."""
+    """Return hub tags, each with the count 1."""
     return dict.fromkeys(clean_list(tags, MAX_TAGS), 1)

@@ -1,4 +1,4 @@
-"""Reading what a safetensors file says of itself, without trusting it."""
+"""Headers of safetensors files: untrusted input, read with bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import BinaryIO, NoReturn
 from ..errors import UnsupportedModelError
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
-"""The format allows 100 MB; headers of real models stay below 10 MB, and memory has to stay bounded."""
+"""The format allows 100 MB; headers of real models are below 10 MB."""
 
 _MAGIC = (
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"),
@@ -34,7 +34,7 @@ _SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e"}
 _ALPHA = re.compile(rb'\.alpha"\s*:\s*(\{[^{}]*\})')
 
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:5[fF]|6[0-9a-fA-F]|7[0-9aA])")
-"""No encoder writes ASCII letters so; it would hide a second `"data_offsets"` from a count."""
+"""No encoder escapes ASCII letters; an escape would hide a second `"data_offsets"` from a count."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The header of the safetensors file at `path`; memory stays within a few times `MAX_HEADER_BYTES`.
+    """Return the header of the safetensors file at `path`, with at most a few times `MAX_HEADER_BYTES` of memory.
 
     Raises:
-        UnsupportedModelError: not a sound safetensors file; the message is one line that says why.
+        UnsupportedModelError: not a sound safetensors file; the message is one line with the reason.
     """
     try:
         with path.open("rb") as file:
@@ -89,7 +89,7 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
 
 
 def _open(path: Path) -> tuple[dict[str, str], Shapes]:
-    """Metadata and shapes from the reference implementation, which refuses overlaps, holes, bad shapes and nesting."""
+    """Read by the reference implementation, which refuses overlaps, holes, bad shapes and nesting."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -100,9 +100,9 @@ def _open(path: Path) -> tuple[dict[str, str], Shapes]:
 
 
 def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """safe_open accepts repeated tensor keys and attribute-like names; both are refused here.
+    """Refuse repeated tensor keys and attribute-like names, which safe_open accepts.
 
-    Every tensor's entry spells `"data_offsets"` once, and nothing else does: a quote within a text is escaped.
+    Every tensor's entry holds `"data_offsets"` once, and no other text does: a quote within a text is escaped.
     """
     if raw.count(b'"data_offsets"') != len(shapes) or (b"\\u00" in raw and _ESCAPED_LETTER.search(raw)):
         _refuse(path, f"{_repeated_key(raw)} in the header")
@@ -112,7 +112,7 @@ def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -
 
 
 def _repeated_key(raw: bytes) -> str:
-    """What is wrong with the keys of a header that was found to be odd."""
+    """Return the fault in the keys of a header that `_check_keys` refuses."""
     pairs = json.loads(raw, object_pairs_hook=tuple)
     (key, count), *_ = Counter(key for key, _ in pairs).most_common(1)
     return f"key {key[:80]!r} appears twice" if count > 1 else "letters written as escapes, which hides keys,"

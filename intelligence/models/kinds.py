@@ -1,4 +1,4 @@
-"""The words that a model's record is written in: what it is, and single findings with their source."""
+"""Kinds, architectures and families of models, and the small parts of their records."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Architecture(StrEnum):
     SD3 = "sd3"
     FLUX = "flux"
     OTHER = "other"
-    """Recognised as something else."""
+    """A known architecture that is none of these."""
     UNKNOWN = "unknown"
 
 
 class Family(StrEnum):
-    """What a checkpoint was trained into, within its architecture. Decides settings and quality tags."""
+    """Groups of checkpoints of one architecture with the same settings and quality tags."""
 
     SDXL = "sdxl"
     PONY = "pony"
@@ -38,7 +38,7 @@ class Family(StrEnum):
 
 
 class ModelKind(StrEnum):
-    """What the file is loaded as."""
+    """Kinds of model files."""
 
     CHECKPOINT = "checkpoint"
     LORA = "lora"
@@ -47,20 +47,20 @@ class ModelKind(StrEnum):
 
 
 class LoRAKind(StrEnum):
-    """What a LoRA is for."""
+    """Purposes of LoRAs."""
 
     STYLE = "style"
     CHARACTER = "character"
     CONCEPT = "concept"
     EFFECT = "effect"
     SPEED = "speed"
-    """Few-step distillation (Lightning, Hyper, LCM, DMD2): chosen by parameters, never by words."""
+    """Few-step distillation (Lightning, Hyper, LCM, DMD2): never chosen by words of the prompt."""
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact about a model, where it comes from, and how sure it is."""
+    """A fact about a model, with its source and confidence (0 to 1)."""
 
     value: str
     source: str
@@ -69,7 +69,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class TriggerSet:
-    """Words that are used together to call a LoRA's subject or style."""
+    """Trigger words that are used together."""
 
     words: tuple[str, ...]
     source: str
@@ -77,11 +77,11 @@ class TriggerSet:
 
 @dataclass(frozen=True)
 class ExamplePrompt:
-    """A prompt that somebody used with the LoRA, and the strength used there."""
+    """A prompt that a person used with the LoRA, and its strength there."""
 
     prompt: str
     weight: float | None = None
     stacked: bool | None = None
-    """Whether other LoRAs were used beside it; None: not known."""
+    """Whether other LoRAs were used with it; None: not known."""
     version: int | None = None
-    """The hub's number of the version that was used; None: not known."""
+    """The hub's id of the version that was used; None: not known."""

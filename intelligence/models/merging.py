@@ -1,4 +1,4 @@
-"""Partial records: what one source knows of a model, and joining several of them."""
+"""Merging of partial records, which hold the facts of one source about a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EMPTY = ModelMetadata(model_id="", name="")
 
 
 def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
-    """All of them in one: lists and tags joined, the surest base model, and else the first that says anything."""
+    """Return one record with joined lists and tags, the surest base model, and the first value of other fields."""
     partials = [part for part in partials if part is not EMPTY]
     if len(partials) <= 1:
         return partials[0] if partials else EMPTY

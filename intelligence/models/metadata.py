@@ -1,4 +1,4 @@
-"""What is known of one model file, each finding with its source."""
+"""Records of models: all facts about one, and the summary that models are listed by."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class ModelMetadata(Record):
-    """One model, as the registry knows it."""
+    """All facts about one model."""
 
     model_id: str
-    """Stable key: `<kind>:<path relative to its root>` for local files (ComfyUI's own name follows the colon)."""
+    """`<kind>:<path relative to its root>` for local files; ComfyUI's own name follows the colon."""
     name: str
-    """File name without its extension: what `<lora:name:1>` and people call it."""
+    """File name without its extension, as in `<lora:name:1>`."""
     kind: ModelKind = ModelKind.LORA
     local_path: str = ""
-    """Absolute path, or empty when the model is known but not on this machine."""
+    """Absolute path; empty for a model that is not on this machine."""
     source: str = "local"
     """`local`, `huggingface`, `civitai` or `embedded`."""
     source_id: str | None = None
     architecture: Architecture = Architecture.UNKNOWN
     family: Family = Family.UNKNOWN
     base_model: str | None = None
-    """The base model as the source wrote it (`Illustrious`, `sdxl_base_v1-0` …)."""
+    """The base model as its source names it (`Illustrious`, `sdxl_base_v1-0` …)."""
     lora_kind: LoRAKind = LoRAKind.UNKNOWN
     lora_type: str | None = None
     """`lora`, `locon`, `loha`, `lokr` or `dora`."""
@@ -71,28 +71,28 @@ class ModelMetadata(Record):
     autov2: str | None = None
     autov3: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    """The safetensors header's own short entries that later stages read (`modelspec.*`, some `ss_*`)."""
+    """Short entries of the safetensors header (`modelspec.*`, some `ss_*`)."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """Evidence for `architecture`, `family`, `lora_kind` …, by field name."""
     title: str = ""
-    """The name that its maker gave it on a hub or in the header; empty when none is known."""
+    """The name that its maker gave it on a hub or in the header; empty: not known."""
     problem: str | None = None
-    """Why this file cannot be used, or None. A model with a problem is listed, never offered."""
+    """Why this file cannot be used; None: it can. A model with a problem is listed, never chosen."""
     previous_ids: tuple[str, ...] = ()
-    """Ids under which this file was known before it was moved or renamed, the latest last."""
+    """Ids of this file before it was moved or renamed, the latest last."""
     strength_from_text: bool = False
-    """Whether the strength (or its range) was read out of a description, where nobody set one."""
+    """Whether the strength or its range was read from a description."""
 
     @classmethod
     def from_civitai(cls, record: Any, version: int | None = None) -> Self:
-        """A model from its `/models/{id}` record, as CivitAI's API returns it.
+        """Return a model from its `/models/{id}` record, as CivitAI's API returns it.
 
         Args:
-            version: the id of one of its versions; None: the newest version and its file, with the trigger sets and
-                example prompts of the others for the same architecture behind its own.
+            version: the id of one of its versions; None: the newest version and its file, followed by the trigger sets
+                and example prompts of the others for the same architecture.
 
         Raises:
-            HubError: the record is not what CivitAI's API returns, is of a kind that this registry does not keep,
-                or has no such version.
+            HubError: this is no record of CivitAI's API, has no such version, or is of a kind that the registry does
+                not keep.
         """
         return cls(**record_fields(record, version))

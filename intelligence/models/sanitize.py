@@ -1,4 +1,4 @@
-"""Text, numbers and JSON from files that strangers wrote, made safe before anything else sees them."""
+"""Untrusted text, numbers, JSON and file names, made safe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LORA_TAG = re.compile(r"<lora:([^<>:]*)(?::(-?\d+(?:\.\d+)?))?[^<>]*>", re.IGNO
 
 
 def clean_text(value: Any, limit: int = 2000) -> str:
-    """`value` without control characters and lone surrogates, at most `limit` characters; empty when not a string."""
+    """Return at most `limit` characters of `value`, without control characters and surrogates; empty for no string."""
     if not isinstance(value, str):
         return ""
     text = value[: 2 * limit]
@@ -29,7 +29,7 @@ def clean_text(value: Any, limit: int = 2000) -> str:
 
 
 def clean_number(value: Any, low: float, high: float) -> float | None:
-    """`value` as a float when it is a number (or the text of one) from `low` to `high`, else None."""
+    """Return `value` as a float where it is a number (or the text of one) from `low` to `high`, else None."""
     if isinstance(value, str):
         try:
             value = float(value[:32])
@@ -41,24 +41,24 @@ def clean_number(value: Any, low: float, high: float) -> float | None:
 
 
 def clean_list(value: Any, limit: int = 200) -> list[str]:
-    """The non-empty cleaned strings of a list, without repetitions; empty when `value` is no list."""
+    """Return the cleaned strings of a list, without empty and repeated ones; empty where `value` is no list."""
     if not isinstance(value, list):
         return []
     return [text for text in dict.fromkeys(clean_text(item, 300) for item in value[:limit]) if text]
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """`value` if it is a dict, else an empty one."""
+    """Return `value` if it is a dict, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def dicts(value: Any, limit: int = 100) -> list[dict[str, Any]]:
-    """The first dicts of a list; empty when `value` is no list."""
+    """Return the dicts among the first `limit` items of a list; empty where `value` is no list."""
     return [item for item in value[:limit] if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parsed JSON of any depth or size of number. Raises ValueError with one line."""
+    """Parse JSON of any depth and size of numbers. Raises ValueError with a message of one line."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -68,7 +68,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
-    """The whole file. Raises ValueError when it has more than `limit` bytes, OSError when it cannot be read."""
+    """Return the bytes of a file. Raises ValueError where there are more than `limit`, and OSError."""
     with path.open("rb") as file:
         data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     if len(data) > limit:
@@ -77,7 +77,7 @@ def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
 
 
 def plain_text(value: Any, limit: int = 4000) -> str:
-    """A hub's HTML description as plain text."""
+    """Return a hub's HTML description as plain text."""
     text = clean_text(value, 5 * limit)
     return clean_text(html.unescape(_TAG.sub("", _BREAK.sub("\n", text))), limit)
 
@@ -89,7 +89,7 @@ def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:
 
 
 def safe_file_name(name: Any) -> str:
-    """The last part of a remote file name, without anything that a path or shell would read.
+    """Return the last part of a remote file name, without characters that paths or shells interpret.
 
     Raises:
         HubError: it is not the name of a .safetensors file.

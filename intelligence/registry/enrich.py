@@ -1,4 +1,4 @@
-"""What CivitAI says of the files that are here already, asked by their hashes."""
+"""CivitAI's facts about files that are here already, found by their hashes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..records import Record
 from .registry import ModelRegistry
 
 ASK_AGAIN_DAYS = 30
-"""How long a hash that CivitAI does not know is not asked about."""
+"""Days after which CivitAI is asked again about a hash that it did not know."""
 
 Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class EnrichReport(Record):
-    """What `enrich` asked and learned."""
+    """The result of `enrich`."""
 
     asked: int = 0
-    """Hashes."""
+    """Number of hashes."""
     updated: tuple[str, ...] = ()
     """Ids of the models that facts were found for."""
 
@@ -34,19 +34,18 @@ def enrich(
     on_progress: Callable[[int, int | None], None] | None = None,
     cancelled: Cancelled | None = None,
 ) -> EnrichReport:
-    """Ask CivitAI, by hash only, about every model of a known hash that no hub has said anything of; store the facts.
+    """Ask CivitAI, by hash only, about every model with a known hash and no facts of a hub yet, and store its facts.
 
-    Hashes that it does not know are not asked about again within `ASK_AGAIN_DAYS`.
-
-    Each answer is stored as it comes: what was found before a failure, or before the caller cancelled, stays. What
-    the model's own files and the user said is kept; see `with_hub_facts`.
+    Hashes that it does not know are not asked about again within `ASK_AGAIN_DAYS`. Each answer is stored as it comes,
+    so that a failure or a cancelled call keeps the answers until then. Facts of the model's own files and of the user
+    stay; see `with_hub_facts`.
 
     Args:
         on_progress: called with (hashes asked, hashes in all).
 
     Raises:
         HubError: as CivitAI's methods.
-        HubCancelledError: `cancelled` said so.
+        HubCancelledError: `cancelled` returned True.
     """
     now = civitai.now()
     unknown = registry.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
@@ -73,14 +72,14 @@ def enrich(
 
 
 def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
-    """`model` with what a hub says of it: lists joined, gaps filled, findings replaced by surer ones.
+    """Return `model` with a hub's facts: lists joined, gaps filled, findings replaced by surer ones.
 
-    Hashes, names, source and architecture stay the file's own, and so does what the user changed by hand.
+    Hashes, names, source and architecture stay the file's own, and the user's changes stay.
     """
     hashless = replace(facts, sha256=None, autov2=None, autov3=None)
     base = model.findings.get("base_model")
-    by_hand = model.base_model is not None and (base is None or base.value != model.base_model)
-    joined = merge([model, replace(hashless, findings={}) if by_hand else hashless])
+    set_by_user = model.base_model is not None and (base is None or base.value != model.base_model)
+    joined = merge([model, replace(hashless, findings={}) if set_by_user else hashless])
     fits = (
         model.architecture in (facts.architecture, Architecture.UNKNOWN) or facts.architecture is Architecture.UNKNOWN
     )
@@ -96,7 +95,7 @@ def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
         local_path=model.local_path,
         source=model.source,
         architecture=model.architecture,
-        base_model=model.base_model if by_hand else joined.base_model,
+        base_model=model.base_model if set_by_user else joined.base_model,
         family=Family(family.value) if family else model.family,
         lora_kind=LoRAKind(kind.value) if kind else model.lora_kind,
         lora_type=model.lora_type,
@@ -110,7 +109,7 @@ def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
 
 
 def _surer(model: ModelMetadata, facts: ModelMetadata, name: str) -> Finding | None:
-    """The hub's finding where it is surer than the model's own, which no hand has changed."""
+    """The hub's finding where it is surer than the model's own, and the user has not changed the field."""
     own, new = model.findings.get(name), facts.findings.get(name)
     if new is None or new.value == "unknown":
         return None

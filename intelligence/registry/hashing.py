@@ -1,4 +1,4 @@
-"""Hashes of model files: read slowly in the background, each stored as soon as it is known."""
+"""Hashes of model files, computed in the background and stored one by one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from ..models.metadata import ModelMetadata
 from ..records import Record
 from .model_store import FileHash, ModelStore
 
-CHUNK = 1024 * 1024
+CHUNK_BYTES = 1024 * 1024
 
 Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class HashReport(Record):
-    """What `hash_models` did."""
+    """The result of `hash_models`."""
 
     hashed: int = 0
     remaining: int = 0
-    """Files that still have no hash: those with problems, and those after a stop."""
+    """Number of files that still have no hash: those with problems, and those after a stop."""
     bytes_read: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     """Path → why it could not be hashed."""
@@ -37,7 +37,7 @@ class HashReport(Record):
 
 
 class Hashes(NamedTuple):
-    """SHA-256 of a whole file and AutoV3, the first 12 digits of that of its payload; AutoV2 is `sha256[:10]`."""
+    """SHA-256 of a whole file, and AutoV3: 12 digits of the SHA-256 of its tensors. AutoV2 is `sha256[:10]`."""
 
     sha256: str
     autov3: str
@@ -46,7 +46,7 @@ class Hashes(NamedTuple):
 def hash_file(
     path: str | Path, cancelled: Cancelled | None = None, max_bytes_per_second: float | None = None
 ) -> Hashes | None:
-    """The hashes of the safetensors file at `path`; None when `cancelled` said so. Raises OSError."""
+    """Return the hashes of the safetensors file at `path`; None when cancelled. Raises OSError."""
     whole, payload = hashlib.sha256(), hashlib.sha256()
     done = 0
     with Path(path).open("rb") as file:
@@ -55,7 +55,7 @@ def hash_file(
         header = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         while not (cancelled and cancelled()):
             started = time.monotonic()
-            chunk = file.read(CHUNK)
+            chunk = file.read(CHUNK_BYTES)
             if not chunk:
                 return Hashes(whole.hexdigest(), payload.hexdigest()[:12])
             whole.update(chunk)
@@ -73,7 +73,7 @@ def hash_models(
     cancelled: Cancelled | None,
     max_bytes_per_second: float | None,
 ) -> HashReport:
-    """`ModelRegistry.hash_models`: small files first."""
+    """See `ModelRegistry.hash_models`."""
     started = time.monotonic()
     waiting = [file for file in store.unhashed() if kinds is None or file.kind in kinds]
     problems: dict[str, str] = {}
@@ -105,7 +105,7 @@ def hash_models(
 
 
 def mismatch(record: ModelMetadata) -> str | None:
-    """What is wrong with the file of `record`: its header, or hashes that are not those on record; None: nothing."""
+    """Return the fault of the file of `record`: a bad header, or other hashes than recorded; None: it has none."""
     path = Path(record.local_path)
     try:
         read_header(path)
@@ -122,8 +122,8 @@ def mismatch(record: ModelMetadata) -> str | None:
         "AutoV3": (record.autov3, found.autov3),
     }
     wrong = [
-        f"its {name} is {computed}, but {told} was told"
-        for name, (told, computed) in known.items()
-        if told and told.lower() != computed[: len(told)]
+        f"its {name} is {computed}, but {recorded} is on record"
+        for name, (recorded, computed) in known.items()
+        if recorded and recorded.lower() != computed[: len(recorded)]
     ]
     return f"{path.name}: {'; '.join(wrong)}" if wrong else None

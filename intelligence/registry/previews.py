@@ -1,4 +1,4 @@
-"""Preview images: pictures only, by what they hold and not by what they are called."""
+"""Preview pictures of models, checked by their content, not their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
 class Preview(NamedTuple):
-    """A picture as its file holds it, to be served under exactly this type (and `nosniff`)."""
+    """The bytes of a picture, to be served under exactly this type (and `nosniff`)."""
 
     data: bytes
     content_type: str
@@ -29,10 +29,10 @@ class Preview(NamedTuple):
 
 
 def read_preview(record: ModelMetadata) -> Preview | None:
-    """The picture beside the model's file, else the thumbnail in its header; None where there is neither.
+    """Return the picture beside the model's file, else the thumbnail in its header; None where there is neither.
 
     Raises:
-        UnsupportedModelError: what is there is no PNG, JPEG or WebP picture, or is too large to be one.
+        UnsupportedModelError: it is no PNG, JPEG or WebP picture, or is too large.
     """
     if record.preview_path:
         path = Path(record.preview_path)

@@ -1,6 +1,6 @@
-"""What other tools wrote beside a model file: descriptions, trigger words, strengths, hashes, previews.
+"""Sidecars of other tools beside a model file: descriptions, trigger words, strengths, hashes, previews.
 
-Every format becomes a partial record. A file that cannot be read, or that says nonsense, is left out with a reason.
+Every format becomes a partial record. A file that cannot be read is left out with a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def _a1111(data: dict[str, Any]) -> ModelMetadata:
-    """`X.json`: what the user typed in A1111's card editor."""
+    """`X.json`: the user's notes in A1111's card editor."""
     return replace(
         EMPTY,
         trigger_sets=trigger_sets([data.get("activation text")], "user notes (.json)"),
@@ -47,7 +47,7 @@ def _a1111(data: dict[str, Any]) -> ModelMetadata:
 
 
 def _civitai_info(data: dict[str, Any]) -> ModelMetadata:
-    """`X.civitai.info`: CivitAI's model-version record as it came."""
+    """`X.civitai.info`: CivitAI's model-version record."""
     return replace(EMPTY, **version_fields(data, as_dict(data.get("model")), "civitai (.civitai.info)"))
 
 
@@ -127,17 +127,17 @@ JSON_FORMATS: dict[str, Callable[[dict[str, Any]], ModelMetadata]] = {
     ".civitai.info": _civitai_info,
     ".cm-info.json": _connected_model_info,
 }
-"""Suffix after the model's name → reader; the user's own words first: of two that differ the first one counts."""
+"""Suffix after the model's name → reader. The first that has a fact counts: the user's notes come first."""
 
 SUFFIXES = (*JSON_FORMATS, ".txt", ".sha256", *PREVIEWS)
 _SUFFIX_SET = frozenset(SUFFIXES)
 
 
 def find_sidecars(models: Sequence[str], names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """File name of a model → suffix → name of its sidecar among `names`, all of one folder.
+    """Return file name of a model → suffix → name of its sidecar among `names`, all of one folder.
 
-    A sidecar is called after the model without its extension or with it (`X.json`, `X.safetensors.json`); the first
-    counts where both are there.
+    A sidecar has the model's name without or with its extension (`X.json`, `X.safetensors.json`); of both the first
+    counts.
     """
     found: dict[str, dict[str, str]] = {model: {} for model in models}
     owners: dict[str, list[str]] = {}
@@ -156,7 +156,7 @@ def find_sidecars(models: Sequence[str], names: Iterable[str]) -> dict[str, dict
 
 
 def read_sidecars(paths: Mapping[str, Path]) -> tuple[ModelMetadata, list[str]]:
-    """Everything that the sidecars (suffix → path) know, as one partial record, and why any of them was left out."""
+    """Return the facts in sidecars (suffix → path) as one partial record, and the reasons why any were left out."""
     partials, problems = [], []
     for suffix in (suffix for suffix in SUFFIXES if suffix in paths):
         path = paths[suffix]

@@ -11,7 +11,7 @@ import pytest
 from intelligence.errors import InvalidInputError, ModelNotFoundError
 from intelligence.models import ModelKind
 from intelligence.registry import ModelRegistry
-from intelligence.registry.hashing import CHUNK, hash_file
+from intelligence.registry.hashing import CHUNK_BYTES, hash_file
 
 Make = Callable[..., Path]
 
@@ -30,14 +30,14 @@ def loras(tmp_path: Path, model: Make) -> Path:
     return root
 
 
-@pytest.mark.parametrize("columns", [0, 8, CHUNK // 8, CHUNK // 2 + 1])
+@pytest.mark.parametrize("columns", [0, 8, CHUNK_BYTES // 8, CHUNK_BYTES // 2 + 1])
 def test_hash_file_gives_sha256_and_autov3(tmp_path: Path, model: Make, columns: int) -> None:
-    path = model(tmp_path / "a.safetensors", {"a.lora_down.weight": (4, columns)}, {"note": "x" * (CHUNK // 3)})
+    path = model(tmp_path / "a.safetensors", {"a.lora_down.weight": (4, columns)}, {"note": "x" * (CHUNK_BYTES // 3)})
     assert hash_file(path) == told(path)
 
 
 def test_hash_file_with_header_longer_than_a_chunk(tmp_path: Path, model: Make) -> None:
-    path = model(tmp_path / "a.safetensors", metadata={"note": "x" * (2 * CHUNK + 5)})
+    path = model(tmp_path / "a.safetensors", metadata={"note": "x" * (2 * CHUNK_BYTES + 5)})
     assert hash_file(path) == told(path)
 
 
