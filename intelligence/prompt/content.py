@@ -72,7 +72,7 @@ class ViewRule(NamedTuple):
     content: ContentType
     """The content that has won."""
     evidence: Callable[[Scene], list[str]]
-    """Phrases that speak for `becomes`; none: the rule does not apply."""
+    """Evidence for `becomes`; none: the rule does not apply."""
     becomes: ContentType | None
     """None: the content that comes next."""
     example: str
@@ -131,7 +131,7 @@ def _details(scene: Scene) -> dict[str, Mention | None]:
 
 
 def _unworn_clothes(scene: Scene) -> list[Vote]:
-    """Details that are all clothes, in a sentence that opens with them: nobody wears them."""
+    """Details that are all clothes, in a sentence that opens with them, so that no person is shown."""
     details = _details(scene)
     shown = (m for m in scene.mentions if m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER)
     first = next((mention for mention in shown if not mention.modifier), None)
@@ -165,7 +165,7 @@ def _people_together(scene: Scene) -> list[Vote]:
 
 
 def _alone(scene: Scene) -> list[Vote]:
-    """Words that say that there is one person; those that name nobody weigh nothing."""
+    """Words that say that a person is alone; without weight where they do not name the person."""
     if _people_together(scene):
         return []
     solo = [m for m in scene.mentions if m.meaning.folded in scene.lists.solo_words]

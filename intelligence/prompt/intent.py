@@ -62,7 +62,7 @@ def _quality(mentions: Sequence[Mention]) -> Verdict[QualityLevel]:
 def _reasons(
     setting: str, message: PromptMessage, verdict: Verdict[ArtisticStyle] | Verdict[ContentType] | Verdict[QualityLevel]
 ) -> tuple[Reason, ...]:
-    """The reason for a verdict, where words speak for it."""
+    """The reason for a verdict; none where no words support it."""
     if not verdict.words:
         return ()
     kind, weight, words = verdict.kind.value, verdict.confidence, _quoted(verdict.words)

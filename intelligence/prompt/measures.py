@@ -74,8 +74,9 @@ def find_quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...
 def measure_tag_style(phrases: Phrases) -> float:
     """Return the probability of a tag list: many short pieces, the first one above all, and few function words.
 
-    A logistic regression on 2,000 prompts of CivitAI's images (even model ids) against 2,000 captions of COCO (even
-    rows), and, ten times each, on the labelled prompts that are not held out; on odd ones 98.5 % are told apart.
+    The numbers are a logistic regression's, fitted to 2,000 prompts of CivitAI's images (even model ids), 2,000
+    captions of COCO (even rows) and, ten times each, the labelled prompts that are not held out; it is right on 98.5 %
+    of odd ones.
     """
     if not phrases.word_count:
         return 0.5

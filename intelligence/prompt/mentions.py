@@ -50,7 +50,7 @@ def read_mentions(phrases: Phrases) -> tuple[Mention, ...]:
 
 
 def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
-    at = Place(clause, phrases.vocabulary)
+    at = Place(clause, phrases.vocabulary, phrases.vocabulary.lists)
     modifies = MODIFIES_SPANISH if phrases.language == "es" else MODIFIES
     while at.position < len(clause.piece.words):
         phrase = clause.phrases.get(at.position)

@@ -38,14 +38,14 @@ def find_phrases(pieces: Sequence[Piece], vocabulary: Vocabulary) -> Phrases:
     language = _language(pieces, vocabulary)
     function_words, pronouns = vocabulary.function_words[language], vocabulary.lists.person_words
     clauses: list[Clause] = []
-    words = separating = personal = 0
+    words = separating = 0
+    has_pronoun = False
     for index, piece in enumerate(pieces):
         clauses.append(Clause(index, piece, vocabulary.find(piece.terms, language)))
         words += len(piece.words)
-        for word in piece.words:
-            separating += word in function_words
-            personal += word in pronouns
-    return Phrases(tuple(clauses), language, vocabulary, words, separating, personal > 0)
+        separating += sum(map(function_words.__contains__, piece.words))
+        has_pronoun = has_pronoun or not pronouns.isdisjoint(piece.words)
+    return Phrases(tuple(clauses), language, vocabulary, words, separating, has_pronoun)
 
 
 def _language(pieces: Sequence[Piece], vocabulary: Vocabulary) -> str:

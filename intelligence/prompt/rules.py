@@ -32,6 +32,8 @@ class Place:
 
     clause: Clause
     vocabulary: Vocabulary
+    lists: WordLists
+    """The vocabulary's."""
     position: int = 0
     """Of the word, or of the phrase's first word."""
     phrase: Match = _NO_PHRASE
@@ -53,12 +55,8 @@ class Place:
     """`and` stands before."""
 
     @property
-    def lists(self) -> WordLists:
-        return self.vocabulary.lists
-
-    @property
     def word(self) -> str:
-        return self.word_at(self.position)
+        return self.clause.piece.words[self.position]
 
     @property
     def is_part(self) -> bool:
