@@ -48,7 +48,7 @@ class Choices:
 
 
 class PlanCandidate(NamedTuple):
-    """One combination, its memory and its time."""
+    """A combination of placement, forward and decode, with its memory and time."""
 
     placement: Placement
     denoising: Denoising
@@ -95,7 +95,7 @@ class _Part(Generic[Method]):
 
 
 def candidate_of(job: Job, option: PlanOption | MemoryPlan) -> PlanCandidate:
-    """The candidate that runs `job` as `option` says, by what is known now."""
+    """Return the candidate that runs `job` as `option` says, by what is known now."""
     placement = Placement(option.strategy, option.weight_dtype)
     denoising = _denoise(job, placement, Denoising(option.batch_size, option.cfg_split, option.attention_slicing))
     decoding = _decode(job, placement, Decoding(option.tile_size, option.vae_dtype), option.batch_size)
@@ -103,7 +103,7 @@ def candidate_of(job: Job, option: PlanOption | MemoryPlan) -> PlanCandidate:
 
 
 def candidates(job: Job, choices: Choices) -> list[PlanCandidate]:
-    """Every combination, but for those that another as exact and placed alike beats in both time and memory."""
+    """Return every combination except those that another, as exact and placed alike, beats in both time and memory."""
     return [
         candidate
         for strategy in choices.strategies
@@ -114,7 +114,7 @@ def candidates(job: Job, choices: Choices) -> list[PlanCandidate]:
 
 
 def fastest(found: Iterable[PlanCandidate], budget: float | None) -> PlanCandidate | None:
-    """The fastest that fits; None when none does. Of each strategy only what fits with the least rounding counts, and
+    """Return the fastest that fits; None when none does. Of each strategy only what fits with the least rounding counts, and
     4 bit weights only where no other whole model fits."""
     fitting = [candidate for candidate in found if budget is None or candidate.needed_gb <= budget]
     least: dict[OffloadStrategy, tuple[int, int]] = {}
@@ -128,14 +128,14 @@ def fastest(found: Iterable[PlanCandidate], budget: float | None) -> PlanCandida
 
 
 def smallest(found: Iterable[PlanCandidate]) -> PlanCandidate:
-    """The one that needs the least."""
+    """Return the one that needs the least."""
     return min(found, key=lambda candidate: (candidate.needed_gb, candidate.seconds))
 
 
 def neighbours(
     found: Sequence[PlanCandidate], chosen: PlanCandidate, budget: float | None
 ) -> tuple[PlanCandidate | None, PlanCandidate | None]:
-    """(next faster, next smaller): the least of those that are faster than `chosen` and as exact but do not fit, and
+    """Return (next faster, next smaller): the least of those that are faster than `chosen` and as exact but do not fit, and
     the fastest of those that need clearly less, in 4 bits where nothing else does."""
     taken = max(chosen.needed_gb, budget or 0.0)
     faster = (
@@ -159,7 +159,7 @@ def neighbours(
 
 
 def below(found: Iterable[PlanCandidate], peaks: Mapping[str, float]) -> list[PlanCandidate]:
-    """Those with lower peaks than these (GiB by stage)."""
+    """Keep the candidates with lower peaks than these (GiB by stage)."""
     return [
         candidate for candidate in found if all(candidate.stages[stage].peak_gb < peak for stage, peak in peaks.items())
     ]
@@ -168,8 +168,8 @@ def below(found: Iterable[PlanCandidate], peaks: Mapping[str, float]) -> list[Pl
 def largest_size(
     job: Job, choices: Choices, budget: float | None, peaks: Mapping[str, float]
 ) -> tuple[int, int] | None:
-    """Width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits, with
-    its stages below `peaks`."""
+    """Return width and height, multiples of 64 in about the shape of `job`, of the largest smaller picture that fits
+    with its stages below `peaks`; None for none."""
     sides = job.request.width, job.request.height
     longest = max(sides)
 
@@ -223,7 +223,7 @@ def _joined(job: Job, placement: Placement, denoising: _Part[Denoising], decodin
 
 
 def _unbeaten(parts: Iterable[_Part[Method]]) -> list[_Part[Method]]:
-    """By time, only those that need less than every faster one."""
+    """Keep the parts that need less than every faster one, in order of time."""
     kept: list[_Part[Method]] = []
     for part in sorted(parts, key=lambda part: (part.seconds, part.demand.needed_gb)):
         if not kept or part.demand.needed_gb < kept[-1].demand.needed_gb:

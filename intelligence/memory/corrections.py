@@ -1,4 +1,4 @@
-"""memory.db: how measured peaks compare with predicted ones on this machine's devices."""
+"""memory.db: measured peaks over predicted ones on this machine's devices."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Corrections:
             db.execute("INSERT INTO failures VALUES (?, ?)", (device, until))
 
     def failures(self, device: str) -> int:
-        """How often memory ran out on `device` in the last week. Raises StorageError."""
+        """Count the times that memory ran out on `device` in the last week. Raises StorageError."""
         query = "SELECT count(*) FROM failures WHERE device = ? AND until > ?"
         with self._database.read() as db:
             return int(db.execute(query, (device, time.time())).fetchone()[0])
 
     def of(self, device: str) -> dict[str, float]:
-        """Stage → median factor of the last 16 runs on `device`. Raises StorageError."""
+        """Return stage → median factor of the last 16 runs on `device`. Raises StorageError."""
         query = "SELECT stage, factor FROM factors WHERE device = ? AND (until IS NULL OR until > ?)"
         with self._database.read() as db:
             rows = db.execute(query, (device, time.time())).fetchall()

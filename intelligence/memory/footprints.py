@@ -47,13 +47,13 @@ class Footprint(NamedTuple):
     """Multiplications and additions, counted apart."""
 
     def scaled(self, factor: float, more: float = 0.0) -> Footprint:
-        """The sizes times `factor`, and `more` MiB."""
+        """Return the sizes times `factor`, plus `more` MiB."""
         return Footprint._make((*(size * factor + more for size in self[:-1]), self.tflop))
 
 
 @dataclass(frozen=True)
 class Footprints:
-    """One model's networks by stage (`text`, `unet`, `vae`): weights, and memory of a call beside them."""
+    """Networks of a model by stage (`text`, `unet`, `vae`): weights, and memory of a call beside them."""
 
     title: str
     architecture: str
@@ -79,22 +79,22 @@ class Footprints:
     """Factor on the activations of the UNet, where they are an estimate."""
 
     def text_call(self) -> Footprint:
-        """Encoding prompt and negative prompt."""
+        """Return the encoding of prompt and negative prompt."""
         return Footprint(*self.text)
 
     def unet_call(self, pixels: int, items: int, attention: str = "flash") -> Footprint:
-        """One forward of `items` latents of images of `pixels`. Exact in items: every tensor grows alike with each."""
+        """Return a forward of `items` latents of images of `pixels`; exact in items, with which every tensor grows."""
         single, double = (_at(rows, pixels) for rows in self.unet[attention])
         call = Footprint(*(one + (two - one) * (items - 1) for one, two in zip(single, double, strict=True)))
         return call.scaled(self.unet_margin)
 
     def vae_call(self, pixels: int, decoder: str = "diffusers") -> Footprint:
-        """Decoding one image, or tile, of `pixels` at once."""
+        """Return the decode of one image, or tile, of `pixels` at once."""
         return Footprint(*_at(self.vae.get(decoder, self.vae["diffusers"]), pixels))
 
 
 def of_architecture(architecture: Architecture) -> Footprints | None:
-    """The usual model of an architecture; None for one without a table."""
+    """Return the usual model of an architecture; None for one without a table."""
     return next((model for model in known_models() if model.architecture == architecture.value), None)
 
 
@@ -104,7 +104,7 @@ def find(
     unet_gb: float | None = None,
     weight_bytes: int = 2,
 ) -> Footprints:
-    """The footprints of a model, or those of the nearest known one with a margin.
+    """Return the footprints of a model, or of the nearest known one, enlarged where this one may take more.
 
     Args:
         unet_config: the UNet's `config.json`, where the host has it.
@@ -144,7 +144,7 @@ def _ratio(model: Footprints, unet_gb: float, weight_bytes: int) -> float:
 
 @cache
 def known_models() -> tuple[Footprints, ...]:
-    """All packaged tables, the usual model of each architecture before its relatives."""
+    """Return all packaged tables, the usual model of each architecture before its relatives."""
     data = json.loads(_DATA.read_text(encoding="utf-8"))
     decoders = {
         name: {decoder: _tuples(rows) for decoder, rows in by_decoder.items()}

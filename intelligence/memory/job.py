@@ -57,7 +57,7 @@ class Job:
 
 
 def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, corrections: Mapping[str, float]) -> Job:
-    """The job of `request` on this device; `corrections`: see `Job`."""
+    """Return the job of `request` on this device; `corrections`: see `Job`."""
     device = resources.device
     weight_bytes = 4 if device == "cpu" else 2  # models are loaded in half precision for every other device
     model = footprints.find(
@@ -85,7 +85,7 @@ def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, cor
 
 
 def resized(job: Job, width: int, height: int) -> Job:
-    """The same job for a picture of another size."""
+    """Return the same job for a picture of another size."""
     return replace(job, request=replace(job.request, width=width, height=height))
 
 

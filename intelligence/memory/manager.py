@@ -34,7 +34,7 @@ class MemoryManager:
         self._tracker = UsageTracker()
 
     def detect_resources(self) -> Resources:
-        """The device that will sample and its memory now (GiB)."""
+        """Return the device that will sample and its memory now (GiB)."""
         return machine.detect_resources()
 
     def track_usage(self) -> AbstractContextManager[Usage]:
@@ -42,7 +42,7 @@ class MemoryManager:
         return self._tracker.track()
 
     def get_peak_vram_usage(self) -> float:
-        """Peak device memory (GiB) of the running tracked block, or of the last one."""
+        """Return the peak device memory (GiB) of the running tracked block, or of the last one."""
         return self._tracker.peak_gb()
 
     def plan(
@@ -54,7 +54,7 @@ class MemoryManager:
         resources: Resources | None = None,
         **details: Any,
     ) -> MemoryPlan:
-        """The fastest plan that fits the smallest of the request's limits and the free memory.
+        """Return the fastest plan that fits the smallest of the request's limits and the free memory.
 
         `plan(request)`, or `plan(width, height, images)` with further fields of a `MemoryRequest` as keywords.
 
@@ -82,7 +82,7 @@ class MemoryManager:
     def predict(
         self, request: MemoryRequest, option: PlanOption | None = None, resources: Resources | None = None
     ) -> dict[str, float]:
-        """Peak of each stage in GiB, with the driver's context: `text`, `unet`, `vae`, and `lora` where LoRAs are
+        """Return the peak of each stage in GiB, with the driver's context: `text`, `unet`, `vae`, and `lora` where LoRAs are
         patched.
 
         Args:
@@ -135,7 +135,7 @@ class MemoryManager:
             self._corrections.ran_out(device, stage, before * (plan.budget_gb - held) / predicted / CLEARLY_SMALLER)
 
     def failures(self, device: str) -> int:
-        """Count of the times that memory ran out on the device of this name: where it differs, plans may differ.
+        """Count the times that memory ran out on the device of this name: where it differs, plans may differ.
 
         Raises:
             StorageError: measurements of the device cannot be read.

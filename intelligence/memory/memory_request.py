@@ -42,7 +42,7 @@ class Rates:
     """Seconds that work takes on a device, at one picture size; made by `parameters/speed.py`."""
 
     forward_item: float
-    """One latent through the UNet once."""
+    """A latent through the UNet once."""
     decoded_pixel: float
     run: float = 0.0
     """Of a run beside its forward items and decodes."""
@@ -55,12 +55,12 @@ class Rates:
     hooked_forward: float = 0.0
     """A forward through hooks at every module."""
     learned: bool = False
-    """Whether earlier runs on this device tell; otherwise these are a cautious guess."""
+    """Earlier runs on this device tell; otherwise these are a cautious guess."""
 
 
 @dataclass(frozen=True)
 class MemoryRequest:
-    """One job to plan: what to make, with which model, by which host, within which limits.
+    """A job to plan: what to make, with which model, by which host, within which limits.
 
     Raises:
         InvalidInputError: a size, count, name or limit that cannot be.

@@ -25,7 +25,7 @@ _GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_gr
 
 @dataclass(frozen=True)
 class OffloadConfig:
-    """Where a pipeline's weights lie after distribution."""
+    """Places of a pipeline's weights after distribution."""
 
     strategy: OffloadStrategy
     """The strategy in use, never AUTO."""
@@ -92,7 +92,7 @@ class ModelOffloader:
             side,
             settings=self.settings,
             weights_gb=_stage_weights(modules),
-            configs={name: dict(module.config) for name, module in modules.items() if name in ("unet", "vae")},
+            configs={name: dict(getattr(modules.get(name), "config", {})) for name in ("unet", "vae")},
             host=replace(DIFFUSERS, weight_dtypes=("float16",), cfg_split=False),
         )
         plan = MemoryManager().plan(request)
@@ -137,7 +137,7 @@ def _cast_to_weight(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def weights_gb(model: Any) -> float | None:
-    """GiB of parameters and buffers of an nn.Module or of a diffusers pipeline; None for anything else."""
+    """Return GiB of parameters and buffers of an nn.Module or a diffusers pipeline; None for anything else."""
     import torch
 
     if isinstance(model, torch.nn.Module):

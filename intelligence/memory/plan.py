@@ -11,7 +11,7 @@ from ..records import Reason, Record, renamed
 
 @dataclass(frozen=True)
 class PlanOption(Record):
-    """One way to run a job, and what it is predicted to take."""
+    """A way to run a job, with its predicted memory and time."""
 
     strategy: OffloadStrategy = OffloadStrategy.FULL_GPU
     weight_dtype: str = "float16"
@@ -28,7 +28,7 @@ class PlanOption(Record):
 
 @dataclass(frozen=True)
 class MemoryPlan(Record):
-    """How one generation is fitted onto a device, and what it is predicted to take."""
+    """The plan of one generation on a device, with its predicted memory and time."""
 
     strategy: OffloadStrategy
     """The strategy in use, never AUTO."""

@@ -13,7 +13,7 @@ WEIGHT_TITLES = {"float8": "8 bit float weights", "int8": "8 bit weights", "nf4"
 
 
 def budget_bars(plan: MemoryPlan) -> list[str]:
-    """The budget, and each stage's predicted peak beside it."""
+    """Return the budget, and a bar for each stage's predicted peak."""
     scale = plan.budget_gb or max(plan.stages.values(), default=0.0) or 1.0
     lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {plan.budget_gb:.2f} GiB"]
     for stage, peak in plan.stages.items():
@@ -26,7 +26,7 @@ def budget_bars(plan: MemoryPlan) -> list[str]:
 
 
 def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
-    """The predicted peak, beside the measured one (GiB; 0: none), which lacks the driver's context."""
+    """Return the predicted peak, beside the measured one (GiB; 0: none), which lacks the driver's context."""
     if not measured_gb:
         return f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
     predicted = plan.predicted_peak_gb - plan.context_gb
@@ -34,7 +34,7 @@ def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
 
 
 def describe(option: PlanOption | MemoryPlan, images: int | None = None) -> str:
-    """One way to run a job in a few words; `images`: the whole of which a forward batch is a part."""
+    """Return a way to run a job in a few words; `images`: the number of which a forward batch is a part."""
     batch = option.batch_size
     parts = [
         option.strategy.value,

@@ -30,7 +30,7 @@ FASTEST_FIRST = (OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadS
 def make_plan(
     request: MemoryRequest, resources: Resources, host: HostTraits, corrections: Mapping[str, float]
 ) -> MemoryPlan:
-    """The fastest plan that fits; see `MemoryManager.plan`.
+    """Return the fastest plan that fits; see `MemoryManager.plan`.
 
     Args:
         corrections: measured over predicted activations on this device, by stage.

@@ -71,7 +71,7 @@ class Demand(NamedTuple):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the weights lie: what all stages of a job share."""
+    """Place and format of the weights, shared by all stages of a job."""
 
     strategy: OffloadStrategy
     weight_dtype: str = "float16"
@@ -82,11 +82,11 @@ class Placement:
 
     @property
     def possible(self) -> bool:
-        """This strategy works with this format."""
+        """Tell whether this strategy works with this format."""
         return self.format.streams or self.strategy is not OffloadStrategy.SEQUENTIAL
 
     def weights(self, job: Job) -> dict[str, float]:
-        """Weights of each stage as they lie on the device or in RAM."""
+        """Return the weights of each stage as they lie on the device or in RAM."""
         kept = self.format
         matrices = job.footprints.linear / job.footprints.weights["unet"]
         share = kept.everything - (1 - kept.matrices) * matrices
@@ -95,7 +95,7 @@ class Placement:
         return {"text": job.weights["text"], "unet": unet, "vae": job.weights["vae"]}
 
     def resident(self, job: Job, stage: str, vae_dtype: str = "float16") -> float:
-        """Weights on the device while `stage` runs."""
+        """Return the weights on the device while `stage` runs."""
         stage = "unet" if stage == "lora" else stage
         weights = self.weights(job)
         largest = job.footprints.largest[stage] / MIB_PER_GIB
@@ -116,7 +116,7 @@ class Placement:
         return job.footprints.largest_linear / MIB_PER_GIB if self.format.matrices < 1 else 0.0
 
     def added_seconds(self, job: Job, denoising: Denoising, computing: float) -> float:
-        """Time that the weights add to `computing`, the seconds of all forwards: reading and converting them for more
+        """Return the time that the weights add to `computing`, the seconds of all forwards: reading and converting them for more
         forwards than the least, and moving them."""
         rates, weights, forwards = job.rates, self.weights(job), denoising.forwards(job)
         parameters = job.weights["unet"] / job.weight_bytes
@@ -136,26 +136,26 @@ class Placement:
 
 @dataclass(frozen=True)
 class Denoising:
-    """How the steps are computed."""
+    """The way that the steps are computed."""
 
     batch: int
     cfg_split: bool = False
     attention_slicing: bool = False
 
     def items(self, job: Job) -> int:
-        """Latents in one forward."""
+        """Return the latents in one forward."""
         return self.batch * (2 if job.request.guided and not self.cfg_split else 1)
 
     def batches(self, job: Job) -> int:
-        """Forward batches in which all images are made."""
+        """Return the number of forward batches."""
         return -(-job.request.images // self.batch)
 
     def forwards(self, job: Job) -> int:
-        """Forwards of the whole job."""
+        """Return the forwards of the whole job."""
         return self.batches(job) * job.request.steps * (2 if job.request.guided and self.cfg_split else 1)
 
     def footprint(self, job: Job) -> Footprint:
-        """One forward, MiB."""
+        """Return the footprint of a forward."""
         items = self.items(job)
         if job.activation_gb is not None:
             return _of_size(job.activation_gb["unet"] * items)
@@ -163,7 +163,7 @@ class Denoising:
         return job.footprints.unet_call(job.request.pixels, items, table).scaled(job.weight_bytes / 2)
 
     def seconds(self, job: Job, placement: Placement) -> float:
-        """Time of all steps, with the time that the placement of the weights adds."""
+        """Return the time of all steps, with the time that the placement of the weights adds."""
         slowdown = SLICING_SLOWDOWN if self.attention_slicing else 1.0
         computing = job.request.items * job.rates.forward_item * slowdown
         return computing + placement.added_seconds(job, self, computing)
@@ -171,13 +171,13 @@ class Denoising:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How latents become pictures."""
+    """The way that latents become pictures."""
 
     tile: int = 0
     dtype: str = "float32"
 
     def footprint(self, job: Job, images: int) -> Footprint:
-        """Decoding one image after the other, `images` of them kept, MiB."""
+        """Return the footprint of decoding one image after the other, `images` of them kept."""
         request, number = job.request, BYTES_PER_NUMBER[self.dtype]
         pixels = largest_tile(request.width, request.height, self.tile, job.decoder)
         if job.activation_gb is not None:
@@ -189,7 +189,7 @@ class Decoding:
         return job.footprints.vae_call(pixels, job.decoder).scaled(number / 2, kept)
 
     def seconds(self, job: Job) -> float:
-        """Time of decoding all images; the job's rate is that of its most exact precision."""
+        """Return the time of decoding all images; the job's rate is that of its most exact precision."""
         request = job.request
         pixels = request.images * request.pixels * decoded_share(request.width, request.height, self.tile, job.decoder)
         return pixels * job.rates.decoded_pixel * _slowdown(self.dtype) / _slowdown(job.vae_dtypes[0])
@@ -198,7 +198,7 @@ class Decoding:
 def stage_demand(
     job: Job, placement: Placement, stage: str, footprint: Footprint, vae_dtype: str = "float16"
 ) -> Demand:
-    """Memory of `stage`, its activations corrected by what was measured on this device."""
+    """Return the memory of `stage`, its activations corrected by what was measured on this device."""
     resident = placement.resident(job, stage, vae_dtype) + job.context_gb
     factor = job.corrections.get(stage, 1.0) / MIB_PER_GIB
     gaps = placement.format.gaps if stage == "unet" else 0.0
@@ -208,12 +208,12 @@ def stage_demand(
 
 
 def text_demand(job: Job, placement: Placement) -> Demand:
-    """Encoding both prompts."""
+    """Return the memory of encoding both prompts."""
     return stage_demand(job, placement, "text", job.footprints.text_call().scaled(job.weight_bytes / 2))
 
 
 def lora_demand(job: Job, placement: Placement) -> Demand:
-    """Patching LoRAs into the UNet's weights."""
+    """Return the memory of patching LoRAs into the UNet's weights."""
     layer = job.footprints.largest_linear * 2 / MIB_PER_GIB  # in float32
     return stage_demand(job, placement, "lora", _of_size(LORA_COPIES * layer))
 

@@ -20,7 +20,7 @@ _LORA = frozenset(("lora_A", "lora_B"))
 
 
 def installed() -> tuple[str, ...]:
-    """Formats whose library is installed."""
+    """Return the formats whose library is installed."""
     return tuple(weight_dtype for weight_dtype, library in LIBRARIES.items() if find_spec(library) is not None)
 
 
@@ -37,7 +37,7 @@ def store(module: Any, weight_dtype: str, device: str) -> None:
 
 
 def stored_as(module: Any) -> str:
-    """Format of the weights of `module`, as `store` changed them; `float16` where they are as loaded."""
+    """Return the format of the weights of `module`, as `store` changed them; `float16` where they are as loaded."""
     import torch
 
     for parameter in module.parameters():
@@ -49,12 +49,12 @@ def stored_as(module: Any) -> str:
 
 
 def stored_bytes(tensor: Any) -> int:
-    """Bytes of a tensor as it lies in memory, with its scales."""
+    """Return the bytes of a tensor as it lies in memory, with its scales."""
     return sum(int(part.numel() * part.element_size()) for part in parts_of(tensor))
 
 
 def parts_of(tensor: Any) -> Iterator[Any]:
-    """The plain tensors that a tensor consists of."""
+    """Yield the plain tensors that a tensor consists of."""
     if hasattr(tensor, "__tensor_flatten__"):  # one of torchao's
         for name in tensor.__tensor_flatten__()[0]:
             yield from parts_of(getattr(tensor, name))
@@ -72,7 +72,7 @@ def _float8(module: Any, _device: str) -> None:
 
 
 def _int8(module: Any, device: str) -> None:
-    """One scale for each output feature."""
+    """Integers with a scale for each output feature."""
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     config = Int8WeightOnlyConfig(set_inductor_config=False)  # which would change matrix products of the whole process

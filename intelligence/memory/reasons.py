@@ -38,7 +38,7 @@ MENTIONED_SECONDS = 1.0
 
 
 def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | None, Reason]:
-    """Memory that one run may take, GiB (None: no limit is known), and the reason for that limit.
+    """Return the memory that one run may take, GiB (None: no limit is known), and the reason for that limit.
 
     A card's budget is this process's whole share: free memory, memory that torch holds, and the driver's context.
     """
@@ -71,7 +71,7 @@ def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | Non
 
 
 def plan_reasons(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], resources: Resources) -> list[Reason]:
-    """Reasons for `chosen` among the candidates that were found."""
+    """Return the reasons for `chosen` among the candidates that were found."""
     return [
         *_knowledge(job),
         *_strategy(job, chosen, found, resources),
@@ -84,7 +84,7 @@ def plan_reasons(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate]
 def refusal(
     request: MemoryRequest, smallest: PlanCandidate, budget_gb: float, largest: tuple[int, int] | None
 ) -> list[Reason]:
-    """Reasons why nothing fits, the last with the remedies."""
+    """Return the reasons why nothing fits, the last with the remedies."""
     option = describe(smallest.option(timed=False), request.images)
     too_large = Reason.of(
         "fits",

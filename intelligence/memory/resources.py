@@ -42,8 +42,8 @@ class Resources(Record):
     others_gb: float | None = None
     """Memory that other processes hold on the device; None: unknown."""
     dtypes: tuple[str, ...] = ()
-    """Those of float16, bfloat16, float8_e4m3fn that the device converts, and of int8 and nf4 that the installed
-    libraries can keep weights in; empty: unknown."""
+    """Types that the device converts, of float16, bfloat16 and float8_e4m3fn, and that the installed libraries can keep
+    weights in, of int8 and nf4; empty: unknown."""
     attention: str = "flash"
     """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
     dynamic_vram: bool = False
@@ -51,7 +51,7 @@ class Resources(Record):
 
 
 def detect_resources() -> Resources:
-    """The best device of this machine: CUDA or ROCm, else XPU, else MPS, else the CPU.
+    """Return the best device of this machine: CUDA or ROCm, else XPU, else MPS, else the CPU.
 
     On a card `free_gb` is what the driver has left plus what torch holds in this process, because that is what one
     generation may use in all. On MPS it is the recommended working set, at most the free RAM and what this process
@@ -77,7 +77,7 @@ def detect_resources() -> Resources:
 
 
 def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
-    """`machine` with an idle CUDA card of `vram_gb` GiB, to see what would fit there. Raises InvalidInputError."""
+    """Return `machine` with an idle CUDA card of `vram_gb` GiB, to see what would fit there. Raises InvalidInputError."""
     checked("vram", vram_gb, float, gt=0)
     return Resources(
         "cuda",
@@ -161,7 +161,7 @@ def backend_of(device: str) -> str:
 
 
 def dtypes(device: str) -> tuple[str, ...]:
-    """Those of `DTYPES` that the device can hold and convert, tried on one number."""
+    """Return the types of `DTYPES` that the device can hold and convert, tried on one number."""
     import torch
 
     def works(name: str) -> bool:

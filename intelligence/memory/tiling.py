@@ -13,7 +13,7 @@ COMFYUI_SHAPES = ((1.0, 1.0), (0.5, 2.0), (2.0, 0.5))
 
 
 def largest_tile(width: int, height: int, tile: int, decoder: str) -> int:
-    """Pixels that are decoded at once."""
+    """Return the pixels that are decoded at once."""
     if not tile:
         return width * height
     sides = [(tile * across, tile * down) for across, down in (COMFYUI_SHAPES if decoder == "comfyui" else ((1, 1),))]
@@ -21,7 +21,7 @@ def largest_tile(width: int, height: int, tile: int, decoder: str) -> int:
 
 
 def decoded_share(width: int, height: int, tile: int, decoder: str) -> float:
-    """Decoded pixels for each pixel of the picture: tiles overlap, and ComfyUI averages three tilings."""
+    """Return the decoded pixels for each pixel of the picture: tiles overlap, and ComfyUI averages three tilings."""
     if not tile:
         return 1.0
     if decoder == "diffusers":

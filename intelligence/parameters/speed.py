@@ -48,7 +48,7 @@ LEAST_SHARE = 0.3
 """Share of the time of its TFLOP that a run takes at least, whatever earlier runs tell."""
 
 FORGETTING = 0.97
-"""How much a run counts against the one after it: half after 23 runs."""
+"""Weight of a run against the one after it: half after 23 runs."""
 
 TAILS = 4.0
 QUANTILE = 2.13
@@ -108,7 +108,7 @@ class Speed:
     """Of the model that ran."""
 
     def estimate(self, work: Work) -> TimeEstimate:
-        """Seconds of `work`, with an interval."""
+        """Return the seconds of `work`, with an interval."""
         parts = _parts(work, self.cost)
         expected = sum(self._taken(parts))
         if not self.runs:
@@ -120,17 +120,17 @@ class Speed:
         return TimeEstimate(seconds, max(0.0, seconds - reach), seconds + reach, max(1, round(self.runs)))
 
     def decode_items(self, work: Work) -> float:
-        """Time of decoding an image, in forward items that take as long."""
+        """Return the time of decoding an image, in forward items that take as long."""
         taken = self._taken(_parts(work, self.cost))
         return max(0.0, sum(taken[DECODE]) / work.images) / self.item_seconds(work)
 
     def item_seconds(self, work: Work) -> float:
-        """Seconds of a forward item."""
+        """Return the seconds of a forward item."""
         parts = _parts(work, self.cost)
         return max(sum(self._taken(parts)[ITEM]), LEAST_SHARE * sum(parts[:2]) * self.seconds[0], 1e-6) / work.items
 
     def rates(self, work: Work) -> Rates:
-        """Rates at the size of `work`, for its memory plan; by them its work takes exactly the estimated seconds."""
+        """Return the rates at the size of `work` for its memory plan: by them it takes exactly the estimated seconds."""
         estimate = self.estimate(work)
         forward_item = min(self.item_seconds(work), estimate.seconds / work.items)
         left = estimate.seconds - work.items * forward_item
@@ -152,7 +152,7 @@ class Speed:
 
 
 def learn(timings: Sequence[Timing], key: str) -> Speed:
-    """The speed that `timings` (oldest first) show, or without any the cautious prior of `key` (`timing_key`)."""
+    """Return the speed that `timings` (oldest first) show, or without any the cautious prior of `key` (`timing_key`)."""
     device, _, model = key.partition(":")
     cost = cost_of(key)
     if not timings:
@@ -163,7 +163,7 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
 
 
 def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
-    """Key of remembered runs: device, architecture, and the size of the UNet, which tells SDXL from its smaller
+    """Return the key of remembered runs: device, architecture, and the size of the UNet, which tells SDXL from its smaller
     relatives and fp16 from fp8; the embedded model apart. A key without size finds the runs of every size."""
     if model is not None and model.name == EMBEDDED_MODEL:
         return f"{device}:{EMBEDDED_MODEL}"

@@ -52,20 +52,20 @@ class Work:
 
 
 def cost_of(key: str) -> Cost:
-    """The cost of the model in `key` (`OptimizedParameters.timing_key`)."""
+    """Return the cost of the model in `key` (`OptimizedParameters.timing_key`)."""
     model = key.split(":")[1] if ":" in key else ""
     return COSTS.get(model, COSTS[Architecture.SDXL])
 
 
 def forward_tflop(width: int, height: int, cost: Cost) -> float:
-    """TFLOP of one forward item."""
+    """Return the TFLOP of one forward item."""
     c, a, b = cost.forward
     p = width * height / PIXELS_PER_MEGAPIXEL
     return c + a * p + b * p * p
 
 
 def decode_tflop(width: int, height: int, cost: Cost) -> float:
-    """TFLOP of one decoded image."""
+    """Return the TFLOP of one decoded image."""
     d, e = cost.decode
     p = width * height / PIXELS_PER_MEGAPIXEL
     return d * p + e * p * p

@@ -1,13 +1,23 @@
 """Offloading of the embedded SDXL on a CPU: the same picture whatever the plan, by hooks that really are there."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from intelligence.config import OffloadStrategy
 from intelligence.errors import InvalidInputError
-from intelligence.memory import MemoryManager, MemoryPlan, ModelOffloader, OffloadConfig
+from intelligence.memory import (
+    MemoryManager,
+    MemoryPlan,
+    ModelOffloader,
+    OffloadConfig,
+    Resources,
+    hypothetical_gpu,
+    offload,
+    resources,
+)
 from intelligence.memory.offload import set_tiling, weights_gb
 
 torch = pytest.importorskip("torch")
@@ -196,6 +206,33 @@ def test_a_pipeline_of_another_kind(standalone):
     parameters = sum(parameter.numel() for parameter in pipe.unet.parameters())
     assert weights_gb(pipe) == weights_gb(pipe.unet) == parameters * 4 / 2**30
     assert weights_gb(object()) is None
+
+
+@pytest.mark.parametrize(
+    ("requested", "limit", "expected"),
+    [
+        (FULL, None, FULL),
+        (FULL, 12, FULL),
+        (FULL, 6, WHOLE_MODELS),
+        (WHOLE_MODELS, 3, STREAMED),
+        ("AUTO", 6, WHOLE_MODELS),
+    ],
+)
+def test_offloader_keeps_its_limit(monkeypatch, requested, limit, expected):
+    """Weights of 4 and 3 GiB on the meta device, placed on a card that has room for both."""
+    gib = {"unet": 4, "text_encoder": 3}
+    modules = {
+        name: torch.nn.Sequential(*[torch.nn.Linear(8192, 8192, bias=False, device="meta") for _ in range(4 * size)])
+        for name, size in gib.items()
+    }
+    pipe = SimpleNamespace(components=modules, remove_all_hooks=lambda: None)
+    machine = hypothetical_gpu(24, Resources("cpu", "Test", 64, 64, 64, 64))
+    monkeypatch.setattr(resources, "detect_resources", lambda: machine)
+    placed = []
+    for strategy in offload._PLACE:
+        monkeypatch.setitem(offload._PLACE, strategy, lambda *_, strategy=strategy: placed.append(strategy))
+    config = ModelOffloader(requested, limit).distribute_pipeline(pipe)
+    assert (config.strategy, placed) == (expected, [expected])
 
 
 @pytest.mark.parametrize(("strategy", "limit"), [("SOMETIMES", None), ("AUTO", 0), ("AUTO", "8")])

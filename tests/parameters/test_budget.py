@@ -4,6 +4,7 @@ import pytest
 
 from intelligence.config import GenerationConstraints, Priority
 from intelligence.parameters import ParameterOptimizer
+from intelligence.units import format_duration
 from tests.parameters.choices import choose, reason
 
 LADDER = [
@@ -57,7 +58,7 @@ def test_time_reason_says_speed_is_unknown():
     assert "not known yet" in reason(unknown, "time").evidence
     assert "not known yet" in reason(choose(GenerationConstraints(1), optimizer), "time").evidence
     low, high = choose().time_interval_seconds
-    assert f"({low:.3g} to {high:.3g})" in reason(choose(), "time").evidence
+    assert f"({format_duration(low)} to {format_duration(high)})" in reason(choose(), "time").evidence
 
 
 def test_fit_memory_meets_limit_by_plan():
