@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..models import Family
+from ..models import Family, FamilyFinding
 from ..models.families import TITLES
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
 from .parameter_messages import ParameterMessage, shown
 from .parameter_request import IMPROVEMENTS, ParameterRequest
-from .parameters import Improvements
+from .parameters import Improvements, OptimizedParameters
+from .profile_choice import choose_profile
 from .profiles import Profile, find_profile
 from .resolution import choose_size
-from .schedules import ZSNR_SCHEDULERS
+from .schedules import ZSNR_SCHEDULERS, schedule_sigmas
 
 MANUAL_DEFAULTS: dict[str, Any] = {
     "num_steps": 20,
@@ -44,8 +45,73 @@ Others = tuple[tuple[Profile, str], ...]
 """Profiles that would have held under other circumstances, and which those are."""
 
 
-def other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> Others:
-    """Return the profiles that tell what a setting would have been otherwise."""
+@dataclass(frozen=True)
+class Baseline:
+    """Settings before budgets, what they follow from, and why."""
+
+    request: ParameterRequest
+    finding: FamilyFinding
+    profile: Profile
+    choice: Choice
+    reasons: dict[str, Reason]
+    """By setting."""
+
+    def parameters(self, choice: Choice, **predicted: Any) -> OptimizedParameters:
+        """Return the parameters of `choice`. Raises InvalidInputError for an impossible override."""
+        given = self.request.overrides
+        return OptimizedParameters(
+            num_steps=choice.steps,
+            guidance_scale=choice.cfg,
+            width=choice.width,
+            height=choice.height,
+            sampler_name=choice.sampler,
+            scheduler=choice.scheduler,
+            improvements=choice.improvements,
+            clip_skip=given.get("clip_skip"),
+            batch_size=given.get("batch_size", self.request.images),
+            rescale_cfg=given.get("rescale_cfg", self.profile.rescale_cfg),
+            confidence=self.finding.confidence,
+            family=self.profile.family,
+            sigmas=schedule_sigmas(choice.schedule, choice.steps) if choice.schedule else None,
+            **predicted,
+        )
+
+
+def choose_baseline(request: ParameterRequest, table: Path) -> Baseline:
+    """Return the settings of the model's profile with the user's in their place; `overrides` under full names.
+
+    Raises InvalidInputError for an impossible override, an unknown aspect, a table that cannot be used.
+    """
+    finding, profile, reasons = choose_profile(request, table)
+    if request.manual:
+        profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0)
+    choice, chosen = _choice(request, profile, _other_profiles(profile, request, table))
+    reasons |= chosen
+    Baseline(request, finding, profile, choice, reasons).parameters(choice)  # before anything is computed from it
+    choice = _improved(choice, profile, request.overrides, reasons)
+    return Baseline(request, finding, profile, choice, reasons)
+
+
+def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
+    """Return a reason a setting for MANUAL mode: passed by the user, or a plain default."""
+    used = {**MANUAL_DEFAULTS, **given}
+    reasons = []
+    for setting, parameters in SETTINGS.items():
+        passed = any(parameter in given for parameter in parameters)
+        values = [used[parameter] for parameter in parameters]
+        reasons.append(
+            Reason.of(
+                setting,
+                Source.USER if passed else Source.DEFAULT,
+                ParameterMessage.MANUAL_USER if passed else ParameterMessage.MANUAL_DEFAULT,
+                value="x".join(map(str, values)) if len(values) > 1 else values[0],
+            )
+        )
+    return tuple(reasons)
+
+
+def _other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> Others:
+    """Profiles that tell what a setting would have been otherwise."""
     style, zsnr = request.analysis.intent.artistic_style, profile.zsnr
     same_family = (
         (find_profile(profile.family, style, zsnr=zsnr, table=table), "at BALANCED priority"),
@@ -55,8 +121,7 @@ def other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> 
     return (unknown,) if profile.fixed else (*same_family, unknown)
 
 
-def choose_baseline(request: ParameterRequest, profile: Profile, others: Others) -> tuple[Choice, dict[str, Reason]]:
-    """Return the choice before budgets and improvements, and its reasons by setting."""
+def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tuple[Choice, dict[str, Reason]]:
     given = request.overrides
     width, height, size_reason = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
     steps, steps_reason = _steps(request, profile, others)
@@ -102,10 +167,8 @@ def choose_baseline(request: ParameterRequest, profile: Profile, others: Others)
     return choice, reasons
 
 
-def choose_improvements(
-    choice: Choice, profile: Profile, given: Mapping[str, Any], reasons: dict[str, Reason]
-) -> Choice:
-    """Return `choice` with what is done beyond the plain sampler; put its reason into `reasons`."""
+def _improved(choice: Choice, profile: Profile, given: Mapping[str, Any], reasons: dict[str, Reason]) -> Choice:
+    """`choice` with options beyond the plain sampler; puts their reason into `reasons`."""
     named = {name: given[name] for name in IMPROVEMENTS if name in given}
     if named:
         improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
@@ -118,24 +181,6 @@ def choose_improvements(
     priority, message = profile.priority.value, ParameterMessage.CUTOFF_FOR_PRIORITY
     reasons["guidance"] = cutoff_reason(cut, choice, Source.MODEL_FAMILY, message, priority=priority)
     return cut
-
-
-def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
-    """Return a reason a setting for MANUAL mode: passed by the user, or a plain default."""
-    used = {**MANUAL_DEFAULTS, **given}
-    reasons = []
-    for setting, parameters in SETTINGS.items():
-        passed = any(parameter in given for parameter in parameters)
-        values = [used[parameter] for parameter in parameters]
-        reasons.append(
-            Reason.of(
-                setting,
-                Source.USER if passed else Source.DEFAULT,
-                ParameterMessage.MANUAL_USER if passed else ParameterMessage.MANUAL_DEFAULT,
-                value="x".join(map(str, values)) if len(values) > 1 else values[0],
-            )
-        )
-    return tuple(reasons)
 
 
 def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple[int, Reason]:

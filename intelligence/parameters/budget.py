@@ -172,7 +172,7 @@ def _align_your_steps(choice: Choice, budget: TimeBudget, reasons: dict[str, Rea
         "scheduler",
         Source.BUDGET,
         ParameterMessage.ALIGN_YOUR_STEPS_FOR_TIME,
-        value=fitting.scheduler,
+        value="Align Your Steps",
         otherwise=choice.scheduler,
         scheduler=fitting.scheduler,
     )

@@ -13,17 +13,15 @@ from ..memory import MemoryManager, MemoryPlan, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
-from .baseline import MANUAL_DEFAULTS, choose_baseline, choose_improvements, manual_reasons, other_profiles
+from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
 from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
 from .parameter_request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
 from .parameters import OptimizedParameters
-from .profile_choice import choose_profile
-from .profiles import Profile, find_profile
+from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import evaluations
-from .schedules import schedule_sigmas
 from .speed import TimeEstimate, learn, timing_key
 from .timing import Work
 
@@ -105,57 +103,43 @@ class ParameterOptimizer:
         return replace(parameters, optimization_strategy="MANUAL", reasons=manual_reasons(given))
 
     def _choose(self, request: ParameterRequest) -> OptimizedParameters:
-        given, constraints = request.overrides, request.constraints
-        finding, profile, reasons = choose_profile(request, self.table)
-        if request.manual:
-            profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0)
-        choice, chosen = choose_baseline(request, profile, other_profiles(profile, request, self.table))
-        reasons |= chosen
-        settings = {
-            "clip_skip": given.get("clip_skip"),
-            "batch_size": given.get("batch_size", request.images),
-            "rescale_cfg": given.get("rescale_cfg", profile.rescale_cfg),
-        }
-        _parameters(choice, **settings)  # refuses impossible overrides before anything is computed from them
-        choice = choose_improvements(choice, profile, given, reasons)
-
+        limits, images = request.constraints, request.images
+        baseline = choose_baseline(request, self.table)
+        choice, reasons = baseline.choice, baseline.reasons
         resources = request.resources or self.memory.detect_resources()
-        job = replace(request.memory, architecture=finding.architecture, max_vram_gb=constraints.max_vram_gb)
-        key = timing_key(resources.device, finding.architecture, request.model, job.weights_gb.get("unet"))
+        architecture = baseline.finding.architecture
+        job = replace(request.memory, architecture=architecture, max_vram_gb=limits.max_vram_gb)
+        key = timing_key(resources.device, architecture, request.model, job.weights_gb.get("unet"))
         speed = learn(self._timings(key), key)
 
         def estimate(tried: Choice) -> TimeEstimate:
-            return speed.estimate(tried.work(request.images))
+            return speed.estimate(tried.work(images))
 
         def memory_plan(tried: Choice) -> MemoryPlan:
-            work = tried.work(request.images)
-            return self.memory.plan(completed(job, speed, work, guided=tried.cfg > 1), resources=resources)
+            return self.memory.plan(
+                completed(job, speed, tried.work(images), guided=tried.cfg > 1), resources=resources
+            )
 
         changes: list[str] = []
-        if constraints.max_time_seconds is not None:
-            budget = _time_budget(constraints.max_time_seconds, estimate, request, profile, finding.architecture)
-            choice = fit_time(choice, budget, reasons, changes)
+        if limits.max_time_seconds is not None:
+            choice = fit_time(choice, _time_budget(limits.max_time_seconds, estimate, baseline), reasons, changes)
         choice, memory = fit_memory(choice, memory_plan, _size_is_free(request), reasons, changes)
         took = estimate(choice)
         if "time" not in reasons:
-            reasons["time"] = _time_reason(took, request.images, resources.name)
-        return _parameters(
+            reasons["time"] = _time_reason(took, images, resources.name)
+        return baseline.parameters(
             choice,
-            **settings,
             estimated_time_seconds=took.seconds,
             estimated_vram_gb=0.0 if resources.device == "cpu" else memory.predicted_peak_gb,
-            estimated_quality_score=_quality(choice, profile, request.analysis, self.table),
-            optimization_strategy=", ".join((constraints.priority.value, *changes)),
-            confidence=finding.confidence,
-            family=profile.family,
-            sigmas=schedule_sigmas(choice.schedule, choice.steps) if choice.schedule else None,
+            estimated_quality_score=_quality(choice, baseline, self.table),
+            optimization_strategy=", ".join((limits.priority.value, *changes)),
             reasons=tuple(reasons.values()),
             max_vram_gb=job.max_gb,
-            forward_items=choice.items * request.images,
-            max_time_seconds=constraints.max_time_seconds,
+            forward_items=choice.items * images,
+            max_time_seconds=limits.max_time_seconds,
             time_interval_seconds=took.interval,
             timing_key=key,
-            decode_items=speed.decode_items(choice.work(request.images)),
+            decode_items=speed.decode_items(choice.work(images)),
         )
 
     def estimate(self, parameters: OptimizedParameters, items: int) -> TimeEstimate:
@@ -197,48 +181,24 @@ class ParameterOptimizer:
         return neighbours(parameters, count, kept, self.estimate, self.table)
 
 
-def _parameters(choice: Choice, **others: Any) -> OptimizedParameters:
-    return OptimizedParameters(
-        num_steps=choice.steps,
-        guidance_scale=choice.cfg,
-        width=choice.width,
-        height=choice.height,
-        sampler_name=choice.sampler,
-        scheduler=choice.scheduler,
-        improvements=choice.improvements,
-        **others,
-    )
-
-
 def _size_is_free(request: ParameterRequest) -> bool:
     return not {"width", "height"} & request.overrides.keys()
 
 
-def _time_budget(
-    limit: float,
-    estimate: Callable[[Choice], TimeEstimate],
-    request: ParameterRequest,
-    profile: Profile,
-    architecture: Architecture,
-) -> TimeBudget:
+def _time_budget(limit: float, estimate: Callable[[Choice], TimeEstimate], baseline: Baseline) -> TimeBudget:
     """The limit, and what may change to keep it: nothing that the user set or the model needs."""
-    given = request.overrides
+    request, profile, given = baseline.request, baseline.profile, baseline.request.overrides
     plain = not (request.manual or profile.fixed or profile.zsnr or profile.family is Family.UNKNOWN)
+    schedule = "ays_sd1" if baseline.finding.architecture is Architecture.SD1 else "ays"
+    scheduler_is_free = plain and profile.family is not Family.SD2 and "scheduler" not in given
     return TimeBudget(
         limit=limit,
         estimate=estimate,
-        schedule=_schedule_for(profile, architecture) if plain and "scheduler" not in given else None,
+        schedule=schedule if scheduler_is_free else None,  # none was made for SD 2
         free_cutoff=plain and not set(IMPROVEMENTS) & given.keys(),
         free_steps=not profile.fixed and "num_steps" not in given,
         free_size=_size_is_free(request),
     )
-
-
-def _schedule_for(profile: Profile, architecture: Architecture) -> str | None:
-    """The explicit schedule that saves steps for this profile's noise levels; none was made for SD 2."""
-    if profile.family is Family.SD2:
-        return None
-    return "ays_sd1" if architecture is Architecture.SD1 else "ays"
 
 
 def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
@@ -260,11 +220,11 @@ def _work(parameters: OptimizedParameters, items: int) -> Work:
     return Work(*size, items, evaluations(parameters.sampler_name, parameters.num_steps) * images, images)
 
 
-def _quality(choice: Choice, profile: Profile, analysis: PromptAnalysis, table: Path) -> float:
+def _quality(choice: Choice, baseline: Baseline, table: Path) -> float:
     """Rough rank of a choice among those for one model, 0 to 1: by steps and area against the QUALITY profile."""
-    style, content = analysis.intent.artistic_style, analysis.intent.content_type
-    best = find_profile(profile.family, style, Priority.QUALITY, zsnr=profile.zsnr, table=table)
-    width, height, _ = choose_size(content, AUTO, profile.native)
+    intent, profile = baseline.request.analysis.intent, baseline.profile
+    best = find_profile(profile.family, intent.artistic_style, Priority.QUALITY, zsnr=profile.zsnr, table=table)
+    width, height, _ = choose_size(intent.content_type, AUTO, profile.native)
     steps = choice.steps * (ALIGN_YOUR_STEPS_WORTH if choice.schedule else 1)
     by_steps = 1.0 if profile.fixed else min(1.0, steps / best.steps)
     by_area = min(1.0, choice.width * choice.height / (width * height))
