@@ -114,8 +114,11 @@ def candidates(job: Job, choices: Choices) -> list[PlanCandidate]:
 
 
 def fastest(found: Iterable[PlanCandidate], budget: float | None) -> PlanCandidate | None:
-    """Return the fastest that fits; None when none does. Of each strategy only what fits with the least rounding counts, and
-    4 bit weights only where no other whole model fits."""
+    """Return the fastest that fits; None when none does.
+
+    Of each strategy only what fits with the least rounding counts, and 4 bit weights only where no other whole model
+    fits.
+    """
     fitting = [candidate for candidate in found if budget is None or candidate.needed_gb <= budget]
     least: dict[OffloadStrategy, tuple[int, int]] = {}
     for candidate in fitting:
@@ -135,8 +138,11 @@ def smallest(found: Iterable[PlanCandidate]) -> PlanCandidate:
 def neighbours(
     found: Sequence[PlanCandidate], chosen: PlanCandidate, budget: float | None
 ) -> tuple[PlanCandidate | None, PlanCandidate | None]:
-    """Return (next faster, next smaller): the least of those that are faster than `chosen` and as exact but do not fit, and
-    the fastest of those that need clearly less, in 4 bits where nothing else does."""
+    """Return (next faster, next smaller).
+
+    The first is the least of those that are faster than `chosen` and as exact but do not fit; the second the fastest of
+    those that need clearly less, in 4 bits where nothing else does.
+    """
     taken = max(chosen.needed_gb, budget or 0.0)
     faster = (
         candidate

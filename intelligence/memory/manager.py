@@ -82,8 +82,9 @@ class MemoryManager:
     def predict(
         self, request: MemoryRequest, option: PlanOption | None = None, resources: Resources | None = None
     ) -> dict[str, float]:
-        """Return the peak of each stage in GiB, with the driver's context: `text`, `unet`, `vae`, and `lora` where LoRAs are
-        patched.
+        """Return the peak of each stage in GiB, with the driver's context.
+
+        The stages are `text`, `unet`, `vae`, and `lora` where LoRAs are patched into weights.
 
         Args:
             option: how the job is run; None: all weights on the device, everything at once.

@@ -116,8 +116,10 @@ class Placement:
         return job.footprints.largest_linear / MIB_PER_GIB if self.format.matrices < 1 else 0.0
 
     def added_seconds(self, job: Job, denoising: Denoising, computing: float) -> float:
-        """Return the time that the weights add to `computing`, the seconds of all forwards: reading and converting them for more
-        forwards than the least, and moving them."""
+        """Return the time that the weights add to `computing`, the seconds of all forwards.
+
+        They are read and converted for more forwards than the least, and moved.
+        """
         rates, weights, forwards = job.rates, self.weights(job), denoising.forwards(job)
         parameters = job.weights["unet"] / job.weight_bytes
         read = forwards * (weights["unet"] + parameters * self.format.traffic)

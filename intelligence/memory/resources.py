@@ -77,7 +77,7 @@ def detect_resources() -> Resources:
 
 
 def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
-    """Return `machine` with an idle CUDA card of `vram_gb` GiB, to see what would fit there. Raises InvalidInputError."""
+    """Return `machine` with an idle CUDA card of `vram_gb` GiB instead. Raises InvalidInputError."""
     checked("vram", vram_gb, float, gt=0)
     return Resources(
         "cuda",

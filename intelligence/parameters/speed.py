@@ -130,7 +130,7 @@ class Speed:
         return max(sum(self._taken(parts)[ITEM]), LEAST_SHARE * sum(parts[:2]) * self.seconds[0], 1e-6) / work.items
 
     def rates(self, work: Work) -> Rates:
-        """Return the rates at the size of `work` for its memory plan: by them it takes exactly the estimated seconds."""
+        """Return the rates at the size of `work`, for its memory plan; by them it takes the estimated seconds."""
         estimate = self.estimate(work)
         forward_item = min(self.item_seconds(work), estimate.seconds / work.items)
         left = estimate.seconds - work.items * forward_item
@@ -152,7 +152,7 @@ class Speed:
 
 
 def learn(timings: Sequence[Timing], key: str) -> Speed:
-    """Return the speed that `timings` (oldest first) show, or without any the cautious prior of `key` (`timing_key`)."""
+    """Return the speed that `timings` (oldest first) show; without any the cautious prior of `key` (`timing_key`)."""
     device, _, model = key.partition(":")
     cost = cost_of(key)
     if not timings:
@@ -163,8 +163,11 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
 
 
 def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
-    """Return the key of remembered runs: device, architecture, and the size of the UNet, which tells SDXL from its smaller
-    relatives and fp16 from fp8; the embedded model apart. A key without size finds the runs of every size."""
+    """Return the key of remembered runs: device, architecture, and the size of the UNet.
+
+    The size tells SDXL from its smaller relatives and fp16 from fp8; a key without it finds the runs of every size. The
+    embedded model has a key of its own.
+    """
     if model is not None and model.name == EMBEDDED_MODEL:
         return f"{device}:{EMBEDDED_MODEL}"
     size = f":{unet_gb:.1f}" if unet_gb else ""
