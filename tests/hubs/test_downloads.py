@@ -115,18 +115,16 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("answer, more, reason, tries", [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize("case", [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 def test_failed_download_leaves_nothing(
     hub: Hub,
     content: bytes,
     folder: Path,
     control: Control,
     waits: list[float],
-    answer: Answer,
-    more: dict[str, Any],
-    reason: str,
-    tries: int,
+    case: tuple[Answer, dict[str, Any], str, int],
 ) -> None:
+    answer, more, reason, tries = case
     with pytest.raises(HubError, match=reason):
         download_file(asks(hub, content, answer, **more), folder, control)
     assert names(folder) == []

@@ -19,7 +19,9 @@ SDXL = {
 V, EPS = "v_prediction", "epsilon"
 ZERO = 4518.8
 
-HEADERS = [
+Header = tuple[str, tuple[str, ...], dict[str, str], str, float, Family]
+
+HEADERS: list[Header] = [
     ("merge", (), {}, EPS, 14.6146, Family.SDXL),
     ("ponyDiffusionV6XL", (), {}, EPS, 14.6146, Family.PONY),
     ("merge", ("v_pred",), {}, V, 14.6146, Family.NOOBAI_VPRED),
@@ -35,18 +37,11 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize("name, keys, metadata, prediction, sigma_max, family", HEADERS)
+@pytest.mark.parametrize("case", HEADERS)
 def test_evidence_in_agrees_for_registry_and_diffusers_host(
-    registry: ModelRegistry,
-    model: Callable[..., Path],
-    tmp_path: Path,
-    name: str,
-    keys: tuple[str, ...],
-    metadata: dict[str, str],
-    prediction: str,
-    sigma_max: float,
-    family: Family,
+    registry: ModelRegistry, model: Callable[..., Path], tmp_path: Path, case: Header
 ) -> None:
+    name, keys, metadata, prediction, sigma_max, family = case
     path = model(tmp_path / "models" / f"{name}.safetensors", SDXL | dict.fromkeys(keys, (0,)), metadata)
     evidence = resolve_base_model(str(path)).evidence
     assert (evidence.prediction, evidence.sigma_max) == (prediction, sigma_max)
