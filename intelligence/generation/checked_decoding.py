@@ -1,4 +1,4 @@
-"""Latents → images with a look at both, for either host: nothing broken goes on in silence."""
+"""Decodes latents for either host, and reports broken latents and images."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from .generation_messages import GenerationMessage as Text
 if TYPE_CHECKING:
     from torch import Tensor
 
-FLAT = 1 / 255
-"""Values of a flat picture differ by less than one level of 8 bits."""
+FLAT_RANGE = 1 / 255
+"""Values of a flat image differ by less: one level of 8 bits."""
 
 Decode = Callable[["Tensor"], "Tensor"]
-"""Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1; what overflowed on the way must
-not come out finite."""
+"""Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1. Values that overflowed must
+not be finite."""
 
 
 def decode_checked(
     latents: Tensor, decode: Decode, in_float32: Decode | None, dtype: str, remedy: str
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """(images, notes) of latents.
+    """Return (images, notes) of latents.
 
-    An image that comes out as not-a-number is decoded again in float32: SDXL's VAE overflows float16. What stays broken
-    beside good images is blacked out and noted.
+    An image that comes out as not-a-number is decoded again in float32: SDXL's VAE overflows float16. Images that stay
+    broken beside good ones are black, with a note.
 
     Args:
         in_float32: decodes in float32; None: `decode` does so already.
-        dtype: what `decode` computes in, for the notes.
-        remedy: what the host's user can do when sampling overflows.
+        dtype: precision of `decode`, for the notes.
+        remedy: advice to the host's user when sampling overflows.
 
     Raises BrokenImageError when no image is left.
     """
     notes = []
-    lost = _where(~_finite(latents))
+    lost = _indices(~_finite(latents))
     if len(lost) == latents.shape[0]:
         raise BrokenImageError(
             f"sampling gave not-a-number instead of a picture: the model overflows in its precision; {remedy}"
         )
     if lost:
         latents = latents.nan_to_num(0.0, 0.0, 0.0)
-        notes.append(Text.LATENT_NOT_A_NUMBER.format(images=_named(lost)))
-    if flat := [index for index in _where(_flat(latents)) if index not in lost]:
-        notes.append(Text.LATENT_FLAT.format(images=_named(flat)))
+        notes.append(Text.LATENT_NOT_A_NUMBER.format(images=_images(lost)))
+    if flat := [index for index in _indices(_flat(latents)) if index not in lost]:
+        notes.append(Text.LATENT_FLAT.format(images=_images(flat)))
 
     images = decode(latents)
-    broken = [index for index in _where(~_finite(images)) if index not in lost]
+    broken = [index for index in _indices(~_finite(images)) if index not in lost]
     if broken and in_float32 is not None:
         images[broken] = in_float32(latents[broken]).to(images)
         repaired = [index for index, fine in zip(broken, _finite(images[broken]).tolist(), strict=True) if fine]
         broken = [index for index in broken if index not in repaired]
         if repaired:
-            notes.append(Text.VAE_OVERFLOWED.format(images=_named(repaired), dtype=dtype))
+            notes.append(Text.VAE_OVERFLOWED.format(images=_images(repaired), dtype=dtype))
     if lost or broken:
         images[[*lost, *broken]] = 0.0
     if len(lost) + len(broken) == images.shape[0]:
         raise BrokenImageError("the VAE gives not-a-number even in float32: its file is broken; choose another VAE")
     if broken:
-        notes.append(Text.VAE_NOT_A_NUMBER.format(images=_named(broken)))
-    if blank := [index for index in _where(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
-        notes.append(Text.ONE_COLOUR.format(images=_named(blank)))
+        notes.append(Text.VAE_NOT_A_NUMBER.format(images=_images(broken)))
+    if blank := [index for index in _indices(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
+        notes.append(Text.ONE_COLOUR.format(images=_images(blank)))
     return images, tuple(notes)
 
 
@@ -70,15 +70,15 @@ def _finite(rows: Tensor) -> Tensor:
 
 
 def _flat(rows: Tensor) -> Tensor:
-    """Which rows of (batch, channels, …) hold one value per channel."""
+    """Return whether each row of (batch, channels, …) holds one value per channel."""
     values = rows.flatten(2)
-    return (values.amax(2) - values.amin(2) < FLAT).all(1)
+    return (values.amax(2) - values.amin(2) < FLAT_RANGE).all(1)
 
 
-def _where(rows: Tensor) -> list[int]:
+def _indices(rows: Tensor) -> list[int]:
     return rows.nonzero().flatten().tolist()
 
 
-def _named(indices: Sequence[int]) -> str:
+def _images(indices: Sequence[int]) -> str:
     numbers = ", ".join(str(index + 1) for index in indices)
     return f"image {numbers}" if len(indices) == 1 else f"images {numbers}"

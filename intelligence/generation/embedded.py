@@ -17,7 +17,7 @@ from .sdxl_config import make_once, sdxl_config_folder
 from .standalone import quiet, require_standalone
 
 VERSION = "v1"
-"""Raised when the model is to be made anew."""
+"""Changed to have the model made anew."""
 
 _SEED = 14_4
 _TEXT_WIDTH = 32
@@ -26,7 +26,7 @@ _LORA_RANK = 4
 
 @dataclass(frozen=True)
 class EmbeddedModel:
-    """Where the embedded model lies."""
+    """Paths of the embedded model."""
 
     folder: Path
     """The diffusers folder."""
@@ -75,7 +75,7 @@ _LORAS = (
 
 
 def ensure_embedded(folder: Path | None = None) -> EmbeddedModel:
-    """The embedded model, made in `folder` (default: `embedded` in the data folder) if it is not there yet.
+    """Return the embedded model, made in `folder` (default: `embedded` in the data folder) on first use.
 
     Raises MissingDependencyError without torch, diffusers and transformers, StorageError when it cannot be written.
     """
@@ -95,7 +95,7 @@ def _make(folder: Path) -> None:
 
 
 def _random_model() -> tuple[Any, list[dict[str, Any]]]:
-    """The pipeline and the weights of its LoRAs, from torch's random state."""
+    """Return the pipeline and the weights of its LoRAs, from torch's random state."""
     import diffusers
     import transformers
 
@@ -159,7 +159,7 @@ def _clip_config(transformers: Any, activation: str) -> Any:
 
 
 def _make_visible(unet: Any, vae: Any, text_encoders: Sequence[Any]) -> None:
-    """Scale the random weights so that pictures are smooth rather than grainy, and words count in them."""
+    """Scale the random weights so that images are smooth rather than grainy, and depend on the prompt."""
     import torch
 
     blur = torch.outer(torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 2.0, 1.0])) / 16
@@ -176,7 +176,7 @@ def _make_visible(unet: Any, vae: Any, text_encoders: Sequence[Any]) -> None:
 
 
 def _lora_weights(unet: Any, *text_encoders: Any) -> dict[str, Any]:
-    """Random kohya weights for the attention layers of the UNet (`lora_unet_…`) and both text encoders."""
+    """Return random kohya weights for the attention layers of the UNet (`lora_unet_…`) and both text encoders."""
     import torch
 
     weights: dict[str, Any] = {}

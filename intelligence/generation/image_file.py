@@ -1,4 +1,4 @@
-"""Images on disk, with the story inside: an A1111 `parameters` text, ComfyUI's own entries, our JSON, and XMP.
+"""Image files with their generation inside: an A1111 `parameters` text, ComfyUI's own entries, our JSON, and XMP.
 
 Formats of the entries: facts of A1111 (`Steps: …` last line; values with `,`, `:` or a newline quoted as JSON), of
 ComfyUI (PNG text `prompt` and `workflow`; EXIF 0x0110 and 0x010F elsewhere) and IPTC (DigitalSourceType).
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 JSON_KEY = "intelligent_generation"
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 MAX_EXIF_BYTES = 65_533
-"""Of one JPEG EXIF segment."""
+"""Size of a JPEG's EXIF segment."""
 
 _EXIF_MAKE, _EXIF_MODEL, _EXIF_IFD, _EXIF_USER_COMMENT = 0x010F, 0x0110, 0x8769, 0x9286
 _TAG_NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -38,7 +38,7 @@ _XMP = (
 
 
 def a1111_parameters(generation: Generation, index: int = 0) -> str:
-    """The A1111 `parameters` text of image `index`: readable by CivitAI and by every metadata viewer."""
+    """Return the A1111 `parameters` text of image `index`, which CivitAI and metadata viewers read."""
     recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
     hashes = _lora_hashes(generation)
@@ -70,7 +70,7 @@ def a1111_parameters(generation: Generation, index: int = 0) -> str:
 
 
 def image_record(generation: Generation, index: int = 0) -> dict[str, Any]:
-    """Our own JSON for image `index`: the whole generation, and which of its images this is."""
+    """Return the pack's own JSON of image `index`: the whole generation, and the image's id and seed."""
     return {
         **generation.to_dict(),
         "image_id": generation.image_ids[index],
@@ -89,7 +89,7 @@ def save_image(
     embed: bool = True,
     quality: int = 95,
 ) -> Path:
-    """Write `image` with its metadata, and the same story as JSON beside it. Both appear whole or not at all.
+    """Write `image` with its metadata, and the generation as JSON beside it. Both appear whole or not at all.
 
     Args:
         path: ends in .png, .webp, .jpg or .jpeg.
@@ -136,7 +136,7 @@ def _png_entries(generation: Generation, index: int, comfy: Mapping[str, str]) -
 
 
 def _exif(generation: Generation, index: int, comfy: Mapping[str, str], *, bounded: bool) -> bytes:
-    """EXIF with the A1111 text in UserComment; ComfyUI's entries as long as they fit a JPEG segment."""
+    """Return EXIF with the A1111 text in UserComment, and ComfyUI's entries where they fit into a JPEG segment."""
     from PIL.Image import Exif
 
     comment = b"UNICODE\0" + a1111_parameters(generation, index).encode("utf-16-be")
@@ -169,7 +169,7 @@ def _quoted(value: str) -> str:
 
 
 def _lora_tag(lora: LoRARecommendation) -> str | None:
-    """The tag that CivitAI reads; it knows no spaces in names and no negative strengths."""
+    """Return the tag as CivitAI reads it, which allows no spaces in names and no negative strengths."""
     if _TAG_NAME.fullmatch(lora.lora_name) and lora.suggested_alpha >= 0:
         return f"<lora:{lora.lora_name}:{lora.suggested_alpha:g}>"
     return None

@@ -40,7 +40,7 @@ from .stages import GenerationPlan, Recommendations
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is."""
+    """Progress of a batch."""
 
     images_done: int
     images_total: int
@@ -50,12 +50,12 @@ class BatchProgress:
 
 
 class IntelligentGenerationPipeline:
-    """The whole way from a prompt to an image, on diffusers.
+    """Chooses, plans and samples images for prompts, on diffusers.
 
     Args:
-        config: what to use and how far to go; the defaults are SDXL base, AUTO, no budgets.
-        model_registry: the library to choose LoRAs from. None: the one in the data folder (for the `embedded` base
-            model: the four LoRAs that come with it). Fill it with `ModelRegistry.scan`.
+        config: base model, mode and limits; by default SDXL base, AUTO, no limits.
+        model_registry: LoRAs to choose from, filled by `ModelRegistry.scan`. None: those registered in the data folder
+            (for the `embedded` base model: the four LoRAs that come with it).
     """
 
     def __init__(self, config: PipelineConfig | None = None, model_registry: ModelRegistry | None = None) -> None:
@@ -103,10 +103,10 @@ class IntelligentGenerationPipeline:
     def generate_from_recommendations(
         self, prompt: str, recommendations: Recommendations, negative_prompt: str = "", seed: int | None = None
     ) -> GenerationResult:
-        """Make one image from recommendations as they stand, edits included.
+        """Make one image from recommendations as they are, edits included.
 
-        The prompt may differ from the one that was analysed: it is what gets encoded, with the trigger words of the
-        recommended LoRAs. Recommendations out of a saved image's JSON will do too, where this machine has the LoRAs.
+        `prompt` may differ from the one that was analysed: it is encoded with the trigger words of the recommended
+        LoRAs. Recommendations from a saved image's JSON work too, where this machine has the LoRAs.
         Raises like `generate`.
         """
         seeds = seeds_from(seed, 1)
@@ -122,15 +122,15 @@ class IntelligentGenerationPipeline:
         recommendations: Recommendations | None = None,
         **overrides: Any,
     ) -> Scouting:
-        """Try `count` seeds, counting up from `seed`, for a quarter of the steps, to look at what each promises.
+        """Try `count` seeds, counting up from `seed`, for a quarter of the steps, to preview each.
 
-        `generate_from_scouting` then goes on with one of them: nothing that was computed for it is computed again, and
-        its image is that of a whole run with its seed, to the last bit.
+        `generate_from_scouting` then finishes one of them: nothing is computed twice for it, and its image equals that
+        of a whole run with its seed, bit for bit.
 
         Args:
             seed: 0 … 2**64 − 1; None: random.
             count: 1 … 64.
-            recommendations: settings and LoRAs as they stand here, edits included; None: they are chosen.
+            recommendations: settings and LoRAs to use, edits included; None: they are chosen.
             overrides: as for `generate`; beside `recommendations` only `on_step`.
 
         Raises like `generate`.
@@ -143,20 +143,20 @@ class IntelligentGenerationPipeline:
             recommendations = self._recommend(prompt, negative_prompt, overrides)
         else:
             given = ", ".join(overrides)
-            require(not given, f"{given}: edit the recommendations instead, they are used as they stand")
+            require(not given, f"{given}: edit the recommendations instead, they are used as they are")
             recommendations = self._confirmed(prompt, negative_prompt, recommendations)
         return self.host.scout(self._planned(recommendations, 1), seeds, on_step)
 
     def generate_from_scouting(
         self, scouting: Scouting, pick: int, on_step: Callable[[int, int], None] | None = None
     ) -> GenerationResult:
-        """Finish the image of `scouting.seeds[pick]` from where `scout` left it.
+        """Finish the image of `scouting.seeds[pick]` from where `scout` stopped.
 
-        Raises InvalidInputError where there is no such seed, or where what was scouted no longer holds (its settings or
-        a LoRA's file were changed); otherwise like `generate`.
+        Raises InvalidInputError where there is no such seed, or where its settings or a LoRA's file were changed since;
+        otherwise like `generate`.
         """
         host = self.host.resume(scouting, pick)
-        return self._carried_out(host, scouting.plan, [scouting.seeds[pick]], on_step)[0]
+        return self._run_plan(host, scouting.plan, [scouting.seeds[pick]], on_step)[0]
 
     def generate_batch(
         self,
@@ -231,7 +231,7 @@ class IntelligentGenerationPipeline:
         return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
 
     def _memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
-        """`images` of the base model; `parallel`: they may share forward batches."""
+        """Return the request for `images` of the base model; `parallel`: they may share forward batches."""
         return MemoryRequest(
             images=images,
             max_batch=images if parallel else 1,
@@ -280,19 +280,19 @@ class IntelligentGenerationPipeline:
             prompt_analysis=analysis,
             suggested_params=self._predicted(recommendations.suggested_params),
             model=self._evidence(),
-            suggested_loras=[self._at_hand(lora) for lora in recommendations.suggested_loras],
+            suggested_loras=[self._with_local_file(lora) for lora in recommendations.suggested_loras],
         )
         manual = self.config.mode is OperationMode.MANUAL
         return self.planner.compose(recommendations, quality_tags=self.config.quality_tags and not manual)
 
     def _predicted(self, parameters: OptimizedParameters) -> OptimizedParameters:
-        """The settings for one image, with what they take predicted anew: they may have been edited."""
+        """Return the settings for one image with time and memory predicted anew: they may have been edited."""
         parameters.check()
         one = replace(parameters, batch_size=1)
         return self.planner.optimizer.predicted(one, planned_items(one, sigmas_of(one)))
 
-    def _at_hand(self, lora: LoRARecommendation) -> LoRARecommendation:
-        """A LoRA of recommendations that come from elsewhere (a saved image's JSON) with this machine's file."""
+    def _with_local_file(self, lora: LoRARecommendation) -> LoRARecommendation:
+        """Return a LoRA with its file on this machine: a saved image's JSON names none."""
         if lora.lora_metadata.local_path:
             return lora
         return replace(lora, lora_metadata=self.registry.get_model(lora.lora_metadata.model_id))
@@ -306,12 +306,12 @@ class IntelligentGenerationPipeline:
         on_step: Callable[[int, int], None] | None = None,
     ) -> list[GenerationResult]:
         plan = self._planned(recommendations, len(seeds), parallel)
-        return self._carried_out(self.host, plan, seeds, on_step)
+        return self._run_plan(self.host, plan, seeds, on_step)
 
     def _planned(self, recommendations: Recommendations, images: int, parallel: bool = False) -> GenerationPlan:
         return self.planner.plan(recommendations, self._memory_request(images, parallel))
 
-    def _carried_out(
+    def _run_plan(
         self, host: Host, plan: GenerationPlan, seeds: Sequence[int], on_step: Callable[[int, int], None] | None
     ) -> list[GenerationResult]:
         execution, generation = run_plan(host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager)

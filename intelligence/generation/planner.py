@@ -1,4 +1,4 @@
-"""The stages in their order. Both the Python pipeline and the ComfyUI nodes walk through these rooms."""
+"""The stages in their order, for the Python pipeline and the ComfyUI nodes alike."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Planner:
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
 
     def unusable(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
-        """Those of the named LoRAs that this machine lacks or cannot use, whatever the base model."""
+        """Return the named LoRAs that this machine lacks or cannot use with any base model."""
         return self.recommender().choose(PromptAnalysis("", lora_tags=tuple(named)), max_loras=0).rejected
 
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
@@ -45,7 +45,7 @@ class Planner:
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
     def recommender(self, dense_text: bool = True) -> LoRARecommender:
-        """The LoRA recommender over the library and the ratings as they are now; see `LoRAPreferences.dense_text`."""
+        """Return a recommender over the library and the ratings as they are now; see `LoRAPreferences.dense_text`."""
         ratings = self.learning.preferences(self.registry.moves())
         return LoRARecommender(self.registry, ratings, dense_text=dense_text)
 
@@ -64,7 +64,7 @@ class Planner:
 
         Args:
             named: LoRAs that the user named outside the prompt; obeyed like the prompt's own `<lora:…>` tags.
-            confirmed: nothing but what is named is applied, as always in MANUAL mode.
+            confirmed: only named LoRAs are applied, as always in MANUAL mode.
         """
         preferences = preferences or LoRAPreferences()
         manual = mode is OperationMode.MANUAL
@@ -92,7 +92,7 @@ class Planner:
         )
 
     def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
-        """The same recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
+        """Return the recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""
         manual = recommendations.mode is OperationMode.MANUAL
         quality_tags = quality_tags and not manual
         analysis = recommendations.prompt_analysis
@@ -150,10 +150,10 @@ class Planner:
     def identified(
         self, recommendations: PromptRecommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
     ) -> PromptRecommendations:
-        """The same recommendations for a model that is known better by now.
+        """Return the recommendations for a model that is known better by now.
 
-        `named`: the family by the user's word; UNKNOWN: what the user named before holds. Where the LoRAs and the
-        prompt's tags were chosen for another family, the reasons say so.
+        `named`: the family that the user set; UNKNOWN: the one set before. Where the LoRAs and the prompt's tags were
+        chosen for another family, a reason says so.
         """
         earlier, reasons = recommendations.family, recommendations.reasons
         if named is Family.UNKNOWN and recommendations.model is not None:
@@ -193,6 +193,6 @@ class Planner:
 
 
 def _with_loras(request: MemoryRequest, recommendations: PromptRecommendations) -> MemoryRequest:
-    """`request` with the weights of the LoRAs that will be applied."""
+    """Return `request` with the weights of the LoRAs that will be applied."""
     size = sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras)
     return replace(request, lora_gb=size / BYTES_PER_GIB)

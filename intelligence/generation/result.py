@@ -1,4 +1,4 @@
-"""What the Python API hands back for one image."""
+"""Images as the Python API returns them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoRAInfo(Record):
 
 @dataclass(frozen=True)
 class GenerationMetadata(Record):
-    """How an image was made."""
+    """Settings and measurements of an image."""
 
     prompt: str
     """As the user gave it."""
@@ -38,12 +38,12 @@ class GenerationMetadata(Record):
     sampler: str
     loras_used: list[LoRAInfo] = field(default_factory=list)
     generation_time_seconds: float = 0.0
-    """Of the run that made this image; images of one forward batch share it."""
+    """Of the run that made this image and maybe others."""
     peak_vram_gb: float = 0.0
     base_model_id: str = ""
     pipeline_type: str = "intelligent"
     final_prompt: str = ""
-    """As encoded: LoRA tags out, trigger words and quality tags woven in."""
+    """As encoded: without LoRA tags, with trigger words and quality tags."""
     final_negative_prompt: str = ""
 
 
@@ -52,17 +52,17 @@ class GenerationResult:
     """One generated image."""
 
     id: str
-    """Of this image: what `provide_feedback` takes."""
+    """Id of this image, for `provide_feedback`."""
     image: Image
     metadata: GenerationMetadata
     explanation: GenerationExplanation
     generation: Generation
-    """The whole story, as stored."""
+    """The stored record."""
     index: int = 0
-    """Which of the generation's images this is."""
+    """Position among the generation's images."""
 
     def save(self, path: str | Path) -> Path:
-        """Write the image (.png, .webp, .jpg) with its metadata embedded, and the story as JSON beside it.
+        """Write the image (.png, .webp, .jpg) with its metadata embedded, and the generation as JSON beside it.
 
         Raises InvalidInputError (another file type) or StorageError (the folder cannot be written).
         """
@@ -70,7 +70,7 @@ class GenerationResult:
 
 
 def results_of(generation: Generation, images: list[Image]) -> list[GenerationResult]:
-    """One result for each image of a generation."""
+    """Return one result for each image of a generation."""
     explanation = explain(generation)
     return [
         GenerationResult(image_id, image, metadata_of(generation, index), explanation, generation, index)
@@ -79,7 +79,7 @@ def results_of(generation: Generation, images: list[Image]) -> list[GenerationRe
 
 
 def metadata_of(generation: Generation, index: int = 0) -> GenerationMetadata:
-    """The metadata of image `index` of a generation."""
+    """Return the metadata of image `index` of a generation."""
     plan = generation.plan
     recommendations, parameters = plan.recommendations, plan.parameters
     return GenerationMetadata(

@@ -17,7 +17,7 @@ _VERSION = "v1"
 
 
 def sdxl_config_folder(folder: Path | None = None) -> Path:
-    """A diffusers folder with the configuration and tokenizers of SDXL 1.0, without weights; made on first use.
+    """Return a diffusers folder with the configuration and tokenizers of SDXL 1.0, without weights; made on first use.
 
     `folder` is where to keep it (default: in the data folder). Raises StorageError when it cannot be written.
     """
@@ -25,7 +25,7 @@ def sdxl_config_folder(folder: Path | None = None) -> Path:
 
 
 def make_once(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `fill` if it was not there yet.
+    """Return `folder`, filled by `fill` if it did not exist.
 
     It appears whole or not at all, and when two processes make it at once both get the one that was first.
     Raises StorageError when it cannot be written.
@@ -59,12 +59,12 @@ def write_tokenizer(folder: Path, config: Path) -> None:
 
 
 def clip_merges() -> list[str]:
-    """CLIP's byte-pair merges, in order of their rank."""
+    """Return CLIP's byte-pair merges by rank."""
     return gzip.decompress((_DATA / "clip_merges.txt.gz").read_bytes()).decode("utf-8").splitlines()
 
 
 def clip_vocabulary(merges: list[str]) -> dict[str, int]:
-    """CLIP's 49,408 tokens with their ids: bytes, bytes that end a word, joined merges, start and end of text."""
+    """Return CLIP's 49,408 tokens with their ids: bytes, bytes that end a word, joined merges, start and end."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     symbols = [chr(byte) for byte in printable] + [chr(256 + index) for index in range(256 - len(printable))]
     tokens = symbols + [f"{symbol}</w>" for symbol in symbols] + [merge.replace(" ", "") for merge in merges]

@@ -1,4 +1,4 @@
-"""The objects that carry a prompt's story from stage to stage: each holds the one before."""
+"""Results of the stages from prompt to image; each holds the one before."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..records import Reason, Record
 
 @dataclass(frozen=True)
 class GenerationExplanation(Record):
-    """The decisions in words."""
+    """Decisions as text."""
 
     summary: str
     lora_reasoning: dict[str, str] = field(default_factory=dict)
-    """LoRA name → why it was chosen, or why not."""
+    """LoRA name → reasons for or against it."""
     parameter_reasoning: dict[str, str] = field(default_factory=dict)
     performance_notes: list[str] = field(default_factory=list)
 
@@ -36,7 +36,7 @@ class PromptRecommendations(Record):
     suggested_loras: list[LoRARecommendation]
     _: KW_ONLY
     prompt: str = ""
-    """The prompt to encode: LoRA tags out, trigger words and quality tags woven in."""
+    """The prompt to encode: without LoRA tags, with trigger words and quality tags."""
     negative_prompt: str = ""
     rejected: tuple[RejectedLoRA, ...] = ()
     model: ModelEvidence | None = None
@@ -44,7 +44,7 @@ class PromptRecommendations(Record):
     mode: OperationMode = OperationMode.AUTO
     reasons: tuple[Reason, ...] = ()
     variants: int = 1
-    """How many sets of LoRAs stand beside each other for comparison, this one among them."""
+    """Sets of LoRAs that are compared, this one among them."""
 
     def with_settings(self, parameters: OptimizedParameters) -> Recommendations:
         """Return the same recommendations with these sampling settings."""
@@ -57,16 +57,16 @@ AnyRecommendations = TypeVar("AnyRecommendations", bound=PromptRecommendations)
 
 @dataclass
 class Recommendations(PromptRecommendations):
-    """What the pack suggests for a prompt. Every part may be edited before generating."""
+    """LoRAs, prompts and settings for a prompt. Every part may be edited before generating."""
 
     suggested_params: OptimizedParameters
     explanation: GenerationExplanation | None = None
-    """Why these were suggested; prints as its summary. Describes the suggestions, not later edits."""
+    """Prints as its summary. Describes the suggestions, not later edits."""
 
 
 @dataclass(frozen=True)
 class GenerationPlan(Record):
-    """Everything a host needs to know to sample: the recommendations and the memory plan."""
+    """Recommendations and memory plan: all that a host needs to sample."""
 
     recommendations: Recommendations
     memory: MemoryPlan
@@ -77,19 +77,19 @@ class GenerationPlan(Record):
         return self.recommendations.suggested_params
 
     def changed(self, **settings: Any) -> GenerationPlan:
-        """The same plan with other values of `parameters`' fields."""
+        """Return the plan with other values of `parameters`' fields."""
         parameters = replace(self.parameters, **settings)
         return replace(self, recommendations=replace(self.recommendations, suggested_params=parameters))
 
     @property
     def loras(self) -> list[LoRARecommendation]:
-        """The LoRAs to apply, together."""
+        """The LoRAs to apply."""
         return self.recommendations.suggested_loras
 
 
 @dataclass(frozen=True)
 class Generation(Record):
-    """One run of a host, as it is stored: the plan and what came of it. One id per image."""
+    """One stored run of a host: the plan, its images' ids and measurements."""
 
     id: str
     plan: GenerationPlan
@@ -110,4 +110,4 @@ class Generation(Record):
     denoise: float = 1.0
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
-    """Counted at the model, all images; beside the plan's prediction. None: not counted."""
+    """Computed for all images; None: not counted."""

@@ -1,4 +1,4 @@
-"""LoRAs on a diffusers pipeline: all of a plan's together, loaded once, and taken off again."""
+"""Loads a plan's LoRAs into a diffusers pipeline, each once, and removes them."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def apply_loras(pipe: Any, loras: Sequence[LoRARecommendation]) -> None:
 
 
 def needs_loading(pipe: Any, loras: Sequence[LoRARecommendation]) -> bool:
-    """Whether `apply_loras` would read a file. Raises ModelNotFoundError."""
+    """Return whether `apply_loras` would read a file. Raises ModelNotFoundError."""
     loaded = _loaded(pipe)
     return any(adapter_name(lora) not in loaded for lora in loras)
 
 
 def adapter_name(lora: LoRARecommendation) -> str:
-    """A name that peft accepts and that changes with the file. Raises ModelNotFoundError when there is no file."""
+    """Return a name that peft accepts and that changes with the file. Raises ModelNotFoundError without a file."""
     path = Path(lora.lora_metadata.local_path)
     if not lora.lora_metadata.local_path or not path.is_file():
         where = lora.lora_metadata.local_path or "no path is known for it"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Token = tuple[int, float]
 """Token id and weight."""
 
-CHUNK = 77
-_WHOLE_BELOW = 8
+CHUNK_TOKENS = 77
+_MIN_BREAKABLE_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def encode(pipe: Any, prompt: str, clip_skip: int | None = None) -> Conditioning
 
 
 def same_length(first: Conditioning, second: Conditioning) -> tuple[Conditioning, Conditioning]:
-    """Both with the same number of tokens, so that they can go through the UNet in one batch.
+    """Return both with the same number of tokens, so that they fit into one batch of the UNet.
 
     The shorter is repeated whole, as ComfyUI does: attention over repeated tokens equals attention over them once.
     """
@@ -69,20 +69,20 @@ def same_length(first: Conditioning, second: Conditioning) -> tuple[Conditioning
 
 
 def token_chunks(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Token]]:
-    """The segments as chunks of 77 tokens with their weights, start, end and padding tokens (weight 1) included."""
+    """Return the segments as chunks of 77 tokens with their weights, start, end and padding tokens (weight 1) included."""
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     chunks: list[list[Token]] = []
     chunk: list[Token] = [(start, 1.0)]
 
     def close() -> None:
         chunk.append((end, 1.0))
-        chunk.extend([(pad, 1.0)] * (CHUNK - len(chunk)))
+        chunk.extend([(pad, 1.0)] * (CHUNK_TOKENS - len(chunk)))
         chunks.append(chunk)
 
     for group in _token_groups(tokenizer, segments):
-        breakable = len(group) >= _WHOLE_BELOW
+        breakable = len(group) >= _MIN_BREAKABLE_TOKENS
         while group:
-            room = CHUNK - 1 - len(chunk)
+            room = CHUNK_TOKENS - 1 - len(chunk)
             if len(group) <= room:
                 chunk.extend(group)
                 break
@@ -96,7 +96,7 @@ def token_chunks(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Token
 
 
 def _token_groups(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Token]]:
-    """Tokens that belong together: a segment, but for textual inversions, which this host leaves out."""
+    """Return the tokens of each segment, without textual inversions, which this host leaves out."""
     groups = []
     for segment in segments:
         for _, words in split_embeddings(segment.text):
@@ -109,7 +109,7 @@ def _token_groups(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Toke
 def _encode_chunks(
     pipe: Any, encoder: Any, tokenizer: Any, chunks: list[list[Token]], layer: int | None, *, normed: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """(1, 77 · chunks, width) and the first chunk's projected end token (None where the encoder has no projection)."""
+    """Return (1, 77 · chunks, width) and the first chunk's projected end token (None where the encoder has no projection)."""
     import torch
 
     weighted = any(weight != 1.0 for chunk in chunks for _, weight in chunk)
@@ -129,7 +129,7 @@ def _encode_chunks(
 
 
 def _layer(encoder: Any, output: Any, layer: int | None, normed: bool) -> Tensor:
-    """The hidden states to use; a layer beyond the encoder's first stands for its last, as in ComfyUI."""
+    """Return the hidden states of a layer; one beyond the encoder's first means its last, as in ComfyUI."""
     if layer is None or -layer > encoder.config.num_hidden_layers:
         return output.last_hidden_state
     hidden = output.hidden_states[layer]

@@ -1,4 +1,4 @@
-"""Base models: which one a name means, what is known of it without its weights, and loading it."""
+"""Base models: finds the one that a name means, describes it without its weights, and loads it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
 
 _LOADING = Lock()
-"""transformers and accelerate put the whole process into another mode while they build a model: one at a time."""
+"""One model is built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
@@ -45,7 +45,7 @@ _OTHER_PIPELINES = (("StableDiffusion3", Architecture.SD3), ("Flux", Architectur
 
 
 class ModelForm(StrEnum):
-    """How a base model lies on disk."""
+    """Form of a base model on disk."""
 
     EMBEDDED = "embedded"
     FOLDER = "folder"
@@ -61,7 +61,7 @@ class ResolvedModel:
     path: Path
     """A diffusers folder, or a .safetensors file."""
     display_id: str
-    """The hub id, the file's or folder's name, or `embedded`: what metadata names."""
+    """The hub id, the file's or folder's name, or `embedded`, for metadata."""
     evidence: ModelEvidence
 
 
@@ -100,7 +100,7 @@ def resolve_base_model(base_model: str, allow_downloads: bool = False) -> Resolv
 
 
 def load_pipeline(model: ResolvedModel, device: str) -> Any:
-    """The diffusers pipeline of `model`, on the CPU, in half precision when it is to run on `cuda` or `mps`.
+    """Return the diffusers pipeline of `model`, on the CPU, in half precision for `cuda` and `mps`.
 
     Raises UnsupportedModelError where the files are corrupt or not what their configuration says, and
     MissingDependencyError.
@@ -136,7 +136,7 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
 
 
 def parameter_counts(model: ResolvedModel) -> dict[str, int]:
-    """Parameters of the stages `text`, `unet` and `vae`, counted from the safetensors headers."""
+    """Return the parameter counts of the stages `text`, `unet` and `vae`, from the safetensors headers."""
     counts = dict.fromkeys(("text", "unet", "vae"), 0)
     if model.kind is ModelForm.SINGLE_FILE:
         for key, shape in read_header(model.path).shapes.items():
@@ -153,7 +153,7 @@ def parameter_counts(model: ResolvedModel) -> dict[str, int]:
 
 
 def component_configs(model: ResolvedModel) -> dict[str, dict[str, Any]] | None:
-    """The `config.json` of each network by component; None for a single file, which has none."""
+    """Return the `config.json` of each network by component; None for a single file, which has none."""
     if model.kind is ModelForm.SINGLE_FILE:
         return None
     files = {component: model.path / component / "config.json" for component in _STAGES}
@@ -253,7 +253,7 @@ def _file_evidence(path: Path) -> ModelEvidence:
 
 
 def _scheduler_option(evidence: ModelEvidence) -> dict[str, Any]:
-    """What a v-prediction checkpoint needs beside the packaged configuration."""
+    """Return the scheduler of a v-prediction checkpoint, which the packaged configuration lacks."""
     if evidence.prediction != "v_prediction":
         return {}
     import diffusers
@@ -272,7 +272,7 @@ def _packaged_scheduler() -> dict[str, Any]:
 
 
 def _sigma_max(scheduler: dict[str, Any]) -> float | None:
-    """√((1 − ᾱ)/ᾱ) at the last training step of a scaled-linear schedule; None for another schedule."""
+    """Return √((1 − ᾱ)/ᾱ) at the last training step of a scaled-linear schedule; None for another schedule."""
     if scheduler.get("rescale_betas_zero_snr"):
         return ZERO_TERMINAL_SIGMA
     if scheduler.get("beta_schedule") != "scaled_linear":

@@ -1,4 +1,4 @@
-"""Latents → PIL images with the pipeline's VAE, in float32 where its own precision overflows."""
+"""Decodes latents to PIL images with the pipeline's VAE, in float32 where its own precision overflows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REMEDY = "take LoRAs off, or lower their strengths or guidance_scale"
 
 
 def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...]]:
-    """(PIL images, notes) of the latents of some forward batches, each (batch, 4, height / 8, width / 8).
+    """Return (PIL images, notes) of the latents of forward batches, each (batch, 4, height / 8, width / 8).
 
     A VAE in float16 whose configuration says that it overflows there decodes in float32 from the start, as diffusers
     does it; another one where an image comes out as not-a-number. See `decode_checked`, also for BrokenImageError.
@@ -38,7 +38,7 @@ def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...
 
 
 def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
-    """Images (batch, height, width, RGB) in float32 on the CPU, 0 … 1; not-a-number where the VAE overflowed."""
+    """Return images (batch, height, width, RGB) in float32 on the CPU, 0 … 1; not-a-number where the VAE overflowed."""
     import torch
 
     vae = pipe.vae
@@ -55,7 +55,7 @@ def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
 
 
 def _unscaled(vae: Any, latents: Any) -> Any:
-    """Latents as the VAE has them, from those of the UNet."""
+    """Return the UNet's latents in the VAE's scale."""
     import torch
 
     config = vae.config
