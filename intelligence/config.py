@@ -1,4 +1,4 @@
-"""What the user sets: modes, limits and preferences, validated where they are made."""
+"""Modes, limits and preferences that users set, checked where they are made and edited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_BASE_MODEL = "stabilityai/sdxl-base-1.0"
 BASE_MODEL_ALIASES = {DEFAULT_BASE_MODEL: "stabilityai/stable-diffusion-xl-base-1.0"}
 
 MAX_LORA_STRENGTH = 10.0
-"""Bound of a LoRA strength that is let through, either sign; useful values lie within ±2."""
+"""Largest strength of a LoRA, of either sign; useful values lie within ±2."""
 
 MAX_SEED = 2**64 - 1
 
@@ -34,7 +34,7 @@ HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
 
 
 class _Named(StrEnum):
-    """Enum whose values are its names and which also takes them in lower case."""
+    """Enum whose values are its names; they are taken in lower case too."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -42,7 +42,7 @@ class _Named(StrEnum):
 
 
 class OperationMode(_Named):
-    """Who decides: the pack (AUTO), the user on the pack's suggestions (ASSISTED), the user alone (MANUAL)."""
+    """The one who decides: the pack (AUTO), the user on its suggestions (ASSISTED), the user alone (MANUAL)."""
 
     AUTO = "AUTO"
     ASSISTED = "ASSISTED"
@@ -50,7 +50,7 @@ class OperationMode(_Named):
 
 
 class OnUnconfirmed(StrEnum):
-    """What ASSISTED mode does in a graph while no selection is confirmed."""
+    """Behaviour of ASSISTED mode in a graph while no selection is confirmed."""
 
     ERROR = "error"
     USE_SUGGESTIONS = "use_suggestions"
@@ -59,7 +59,7 @@ class OnUnconfirmed(StrEnum):
 
 
 class Priority(_Named):
-    """What to favour where speed and quality differ."""
+    """The side to favour where speed and quality differ."""
 
     SPEED = "SPEED"
     BALANCED = "BALANCED"
@@ -67,10 +67,10 @@ class Priority(_Named):
 
 
 class OffloadStrategy(_Named):
-    """Where the weights live while sampling.
+    """Place of the weights while sampling.
 
-    FULL_GPU: all on the device. CPU_OFFLOAD: one whole model at a time on the device. SEQUENTIAL: one leaf
-    module at a time (slow, smallest). AUTO: the fastest of these that fits.
+    FULL_GPU: all on the device. CPU_OFFLOAD: one model at a time on the device. SEQUENTIAL: one leaf module at a time
+    (slowest, needs least memory). AUTO: the fastest of these that fits.
     """
 
     AUTO = "AUTO"
@@ -80,7 +80,7 @@ class OffloadStrategy(_Named):
 
 
 class VariationStrategy(_Named):
-    """What differs between the images of a batch."""
+    """The difference between the images of a batch."""
 
     SEED_VARIATION = "SEED_VARIATION"
     PARAM_VARIATION = "PARAM_VARIATION"
@@ -120,7 +120,7 @@ class GenerationConstraints(Settings):
 
 @dataclass
 class LoRAPreferences(Settings):
-    """How many LoRAs, and how sure the pack must be before it applies one by itself."""
+    """Number of LoRAs, and the confidence from which the pack applies one by itself."""
 
     max_loras: Annotated[int, bounds(ge=0)] = 3
     min_confidence: Annotated[float, bounds(ge=0, le=1)] = 0.7
@@ -132,7 +132,7 @@ class LoRAPreferences(Settings):
 
 @dataclass
 class MemorySettings(Settings):
-    """How to fit the model on the device."""
+    """Limits within which the model is fitted onto the device."""
 
     offload_strategy: OffloadStrategy = OffloadStrategy.AUTO
     max_vram_gb: Annotated[float, bounds(gt=0)] | None = None
@@ -144,7 +144,7 @@ class MemorySettings(Settings):
 
 @dataclass
 class OllamaConfig(Settings):
-    """A local Ollama server that may help to read the prompt. Comes from configuration, never from a workflow."""
+    """A local Ollama server that helps to read prompts. It comes from configuration, never from a workflow."""
 
     base_url: Annotated[str, bounds(pattern="^https?://")] = "http://127.0.0.1:11434"
     model: Annotated[str, bounds(min_length=1)] = "qwen3.5:4b"
@@ -195,7 +195,7 @@ class ServerSettings(Settings):
 
 
 def data_folder() -> Path:
-    """Where the databases and the embedded model live when no host says otherwise (not created here)."""
+    """Return the folder of the databases and the embedded model, unless a host names another. Creates nothing."""
     if home := os.environ.get(HOME_VARIABLE):
         return Path(home).expanduser()
     from platformdirs import user_data_path

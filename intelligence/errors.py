@@ -1,4 +1,4 @@
-"""The errors that a caller can act on. Every message says what was wrong and what to do."""
+"""Errors that a caller can act on. Every message says what was wrong and what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelNotFoundError(IntelligentGenerationError, LookupError):
 
 
 class UnsupportedModelError(IntelligentGenerationError, ValueError):
-    """A model file is there but cannot be used: corrupt, pickled, or of an unknown kind."""
+    """A model file cannot be used: it is corrupt, pickled, or of an unknown kind."""
 
 
 class ConfirmationRequiredError(IntelligentGenerationError, RuntimeError):
@@ -36,15 +36,15 @@ class MissingDependencyError(IntelligentGenerationError, ImportError):
 
 
 class HubError(IntelligentGenerationError, OSError):
-    """A model hub did not deliver: refused, unreachable, or a file that is not what was promised."""
+    """A model hub refused, could not be reached, or sent a file other than the one it announced."""
 
 
 class BrokenImageError(IntelligentGenerationError, ArithmeticError):
-    """Sampling or decoding gave not-a-number instead of a picture."""
+    """Sampling or decoding gave NaN instead of an image."""
 
 
 class OutOfMemoryError(IntelligentGenerationError, MemoryError):
-    """A stage of a run took more memory than there is, also by the next smaller plan."""
+    """A stage of a run ran out of memory, by its plan and by the next smaller one."""
 
 
 def install_command(extra: str) -> str:

@@ -127,18 +127,18 @@ class Message(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a decision comes from."""
+    """Origin of a decision."""
 
     USER = "user"
-    """Set by the user: by an input, an override, or words of the prompt that command (a LoRA tag)."""
+    """Set by the user, through an input, an override, or a command in the prompt (a LoRA tag)."""
     MODEL_FAMILY = "model_family"
     MODEL = "model"
     """The model's own files, or the loaded model."""
     PROMPT = "prompt"
     LORA = "lora"
-    """What is known of a LoRA, or of the LoRAs that are applied."""
+    """Facts about a LoRA, or about the LoRAs that are applied."""
     BUDGET = "budget"
-    """A limit on time or memory, or the memory at hand."""
+    """A limit on time or memory, or the memory that is free."""
     LEARNED = "learned"
     """Ratings, or earlier runs on this device."""
     DEFAULT = "default"
@@ -146,23 +146,23 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one thing was decided, made where it was decided."""
+    """The ground for one decision, made where the decision is made."""
 
     setting: Annotated[str, renamed("setting", "what")]
     """The decision: `steps`, `sampler`, `strength`, a LoRA's name …"""
     evidence: str
-    """What it rests on, as an English sentence."""
+    """The ground as an English sentence."""
     weight: float = 1.0
-    """How much this evidence counted, 0 to 1."""
+    """Share of this evidence in the decision, 0 to 1."""
     otherwise: str | None = None
-    """What the choice would have been without it."""
+    """The choice without this evidence."""
     source: Source = Source.DEFAULT
     value: bool | int | float | str | None = None
-    """What was decided, where it is one value."""
+    """The choice, where it is one value."""
     message: str = ""
     """Key of the sentence in translations; empty for free text (Ollama's, a file's)."""
     arguments: dict[str, bool | int | float | str] = field(default_factory=dict)
-    """What the sentence's placeholders hold."""
+    """Values of the sentence's placeholders."""
 
     @classmethod
     def of(
@@ -176,6 +176,6 @@ class Reason:
         weight: float = 1.0,
         **arguments: bool | int | float | str,
     ) -> Reason:
-        """The reason that `message` tells with these arguments."""
+        """Return the reason that `message` states with these arguments."""
         evidence = str(message.format(**arguments))  # without placeholders, format returns the member itself
         return cls(setting, evidence, weight, otherwise, source, value, message.key, arguments)

@@ -58,7 +58,7 @@ class StoredGeneration(Record):
 
 
 class RatedImage(NamedTuple):
-    """One rated image."""
+    """Image with a rating of its own or of its generation."""
 
     loras: tuple[str, ...]
     """Model ids of the LoRAs that were applied together."""

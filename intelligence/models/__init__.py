@@ -1,4 +1,4 @@
-"""What a model is: kind, architecture, family, and what is known of it."""
+"""Facts about a model: kind, architecture, family, and metadata."""
 
 from __future__ import annotations
 
