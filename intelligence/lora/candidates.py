@@ -19,6 +19,7 @@ from .identity import Identity
 from .lora_library import Library
 from .lora_messages import LoRAMessage
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT, Listed
+from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
 from .search.tokens import Query, is_common, is_meta, tokens
@@ -42,8 +43,6 @@ MIN_COSINE = 0.5
 """Cosine from which similarity of meaning is a reason."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
-MAX_NEGATIVE_CHARACTERS = 20_000
-"""Of the negative prompt, how much is looked through for styles."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,8 @@ class _Judge:
         self.styles = styles.tolist()
         same = int(np.count_nonzero(styles[hits.fitting] == STYLES.index(self.requested)))
         self.style_gain = STYLE_GAIN * analysis.intent.confidence / max(1, same)
-        avoided = set(tokens(analysis.negative_prompt[:MAX_NEGATIVE_CHARACTERS]))
-        self.avoided = {style for style in ArtisticStyle if set(tokens(style.value)) & avoided}
-        self.idf = {word: hits.postings.idf[word] for word in query.tokens if not is_meta(word)}
+        self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
+        self.idf = {word: hits.postings.idf[word] for word in query.tokens if word in query.telling}
         self.models: dict[int, ModelMetadata] = {}
         self.mentioned: dict[int, set[int]] = {}
 
@@ -136,7 +134,7 @@ class _Judge:
         name_gains = self._name_gains(found)
         gain = max(name_gains.values(), default=0.0) + self.style_gain + (MAX_RATING_SHIFT if ratings else 0.0)
         judged = []
-        for place, probability, score in found.rows():
+        for place, probability, score in _rows(found):
             if probability + gain < min_confidence:
                 break
             name_gain = name_gains.get(place, 0.0)
@@ -157,7 +155,7 @@ class _Judge:
     def judge_others(self, min_confidence: float) -> list[_Judged]:
         """The LoRAs that do not fit the base model, best first."""
         judged = []
-        for place, probability, score in self.hits.others.rows():
+        for place, probability, score in _rows(self.hits.others):
             relevance, reasons = self._styled(place, probability)
             if relevance >= min_confidence:
                 judged.append(_Judged(place, score, relevance, relevance, reasons))
@@ -210,7 +208,7 @@ class _Judge:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
         self.models = dict(zip(places, self.library.read([self.library.models[n] for n in places]), strict=True))
         postings = self.hits.postings
-        found = postings.of(np.array(places, np.int64))
+        found = postings_of(postings, np.array(places, np.int64))
         mentioned = found.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
         keys = postings.keys[found.key]
         self.mentioned = {place: set(keys[mentioned & (found.at == n)].tolist()) for n, place in enumerate(places)}
@@ -305,6 +303,11 @@ class _Judge:
     def _quoted(self, words: Iterable[str]) -> str:
         rarest = sorted(words, key=lambda word: (-self.idf.get(word, 0.0), word))[:5]
         return ", ".join(f"“{self.query.written.get(word, word)}”" for word in rarest)
+
+
+def _rows(ranked: Ranked) -> Iterable[tuple[int, float, float]]:
+    """LoRA, probability and score, one LoRA after the other."""
+    return zip(ranked.loras.tolist(), ranked.probabilities.tolist(), ranked.scores.tolist(), strict=True)
 
 
 def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, **arguments: Any) -> Reason:

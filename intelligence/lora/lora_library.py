@@ -13,11 +13,22 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import Architecture, FamilyFinding, LoRAKind, ModelKind, ModelMetadata
+from ..config import EMBEDDED_MODEL
+from ..errors import InvalidInputError
+from ..models import (
+    Architecture,
+    FamilyFinding,
+    LoRAKind,
+    ModelEvidence,
+    ModelKind,
+    ModelMetadata,
+    identify_family,
+)
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from .lora_messages import LoRAMessage
+from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
 from .search.embeddings import DenseText
@@ -111,6 +122,17 @@ class Library:
         found = self._meaning.similarities(analysis.text)
         return None if found is None else np.nan_to_num(found)
 
+    def summary(self, named: int, chosen: int) -> Reason:
+        """Say how many LoRAs were named by tags, and how many chosen."""
+        if not self.usable:
+            message = LoRAMessage.EMPTY_LIBRARY
+        elif named:
+            message = LoRAMessage.NAMED_AND_CHOSEN if chosen else LoRAMessage.NAMED_COUNT
+        else:
+            message = LoRAMessage.CHOSEN_COUNT if chosen else LoRAMessage.NONE_FITS
+        source = Source.USER if named and not chosen else Source.PROMPT
+        return Reason.of("loras", source, message, size=self.usable, named=named, chosen=chosen)
+
     def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
         """Whether the meaning of a prompt written in sentences was compared, or why not; None for a list of tags."""
         meaning = self._meaning
@@ -135,21 +157,21 @@ class Library:
         listed = self._named.get(_plain(name))
         return None if listed is None else next(iter(self.read([listed])))
 
-    def tagged(
-        self, tags: Sequence[LoRATag], base: FamilyFinding
-    ) -> tuple[list[tuple[LoRATag, ModelMetadata]], dict[str, Reason]]:
-        """Return the LoRAs that tags name, each once, and by name the tags that cannot be obeyed, with the reason."""
-        named: dict[str, tuple[LoRATag, ModelMetadata]] = {}
-        refused: dict[str, Reason] = {}
+    def tagged(self, tags: Sequence[LoRATag], base: FamilyFinding) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
+        """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason."""
+        named: dict[str, NamedLoRA] = {}
+        refused: dict[str, RejectedLoRA] = {}
         for tag in tags:
             model = self.named(tag.name)
             if model is None:
-                refused.setdefault(tag.name, _against(Source.USER, LoRAMessage.NO_SUCH_LORA))
-            elif (reason := load_problem(model, base)) is not None:
-                refused.setdefault(tag.name, replace(reason, source=Source.USER))
+                reason: Reason | None = _against(Source.USER, LoRAMessage.NO_SUCH_LORA)
             else:
-                named.setdefault(model.model_id, (tag, model))
-        return list(named.values()), refused
+                reason = load_problem(model, base)
+            if model is not None and reason is None:
+                named.setdefault(model.model_id, NamedLoRA(model, tag.strength_model, tag.strength_clip))
+            elif reason is not None:
+                refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(reason, source=Source.USER)))
+        return list(named.values()), list(refused.values())
 
     def incompatibilities(self, base: FamilyFinding) -> tuple[list[Reason | None], NDArray[np.bool_]]:
         """Per LoRA: why it is never applied by itself to this base model, or None; and whether it may be."""
@@ -176,6 +198,16 @@ def library_of(registry: Registry) -> Library:
         library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
     _LIBRARIES[registry] = revision, library
     return library
+
+
+def find_base(base_model: str | ModelEvidence | None) -> FamilyFinding:
+    """Return what is known of a base model by its name, or by what the host knows. Raises InvalidInputError."""
+    if isinstance(base_model, ModelEvidence):
+        return identify_family(base_model)
+    if base_model is not None and not isinstance(base_model, str):
+        raise InvalidInputError(f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}")
+    architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
+    return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
 
 
 def incompatibility(model: Listed, base: FamilyFinding) -> Reason | None:

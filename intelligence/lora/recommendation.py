@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from ..config import MAX_LORA_STRENGTH
 from ..models import ModelMetadata
 from ..records import Reason, Record, ValidatedRecord
 from ..validation import bounds
+
+
+class NamedLoRA(NamedTuple):
+    """A LoRA that a tag names, and the strengths that the tag gives it."""
+
+    model: ModelMetadata
+    strength: float
+    clip: float | None = None
+    """On the text encoders; None: the same."""
 
 
 @dataclass

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ..config import EMBEDDED_MODEL, LoRAPreferences
-from ..errors import InvalidInputError
-from ..learning.preferences import Preference, Preferences
-from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
-from ..prompt import LoRATag, PromptAnalysis, strip_lora_tags
+from ..config import LoRAPreferences
+from ..learning.preferences import Preferences
+from ..models import Architecture, LoRAKind, ModelEvidence
+from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .candidates import Candidate, find_candidates
 from .decision import select
-from .lora_library import Library, Registry, library_of
+from .lora_library import Library, Registry, find_base, library_of
 from .lora_messages import LoRAMessage
-from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
+from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
 from .search.tokens import prompt_query
-from .strength import LikedStrengths, Strength
+from .strength import Ratings, Strength
 from .triggers import PromptText, missing_words
 
 MAX_REJECTED = 10
@@ -48,18 +47,13 @@ class LoRARecommender:
 
         At most `top_k`, and no more than `MAX_RANKED`.
         """
-        base = _find_base(base_model)
-        ratings = self._ratings(prompt_analysis)
-        query = prompt_query(prompt_analysis)
-        library = self._library()
+        ratings, library = self._ratings(prompt_analysis), self._library()
+        base, query = find_base(base_model), prompt_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
-        liked = _liked(ratings)
-        alone = [
-            (one, library.strengths.alone(one.model, query, liked.get(one.model.model_id, ()))) for one in found[:top_k]
-        ]
-        text = _prompt_text(prompt_analysis)
-        return [_recommendation(candidate, strength, text) for candidate, strength in alone]
+        alone = [(one, library.strengths.alone(one.model, query, ratings)) for one in found[:top_k]]
+        text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
+        return [_recommendation(one, strength, missing_words(one.model, text)) for one, strength in alone]
 
     def recommend(
         self,
@@ -93,66 +87,37 @@ class LoRARecommender:
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
-        base = _find_base(base_model)
+        ratings, library = self._ratings(prompt_analysis), self._library()
+        base = find_base(base_model)
+        named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
-        ratings = self._ratings(prompt_analysis)
-        liked = _liked(ratings)
         query = prompt_query(prompt_analysis)
-        library = self._library()
-        tagged, refused = library.tagged(prompt_analysis.lora_tags, base)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
-        named = [(model, tag.strength_model) for tag, model in tagged]
         chosen, turned_down = select(fitting, named, query, limits)
-        usual = [library.strengths.alone(model, query) for _, model in tagged]
-        strengths = library.strengths.together([one.model for one in chosen], named, query, liked)
-        text = _prompt_text(prompt_analysis)
-        obeyed = [_obeyed(tag, model, range_, text) for (tag, model), range_ in zip(tagged, usual, strict=True)]
-        recommended = [_recommendation(one, value, text) for one, value in zip(chosen, strengths, strict=True)]
-        return LoRAChoice(
-            (*obeyed, *recommended),
-            (
-                *(RejectedLoRA(name, reason) for name, reason in refused.items()),
-                *_worth_naming(others, turned_down, limits, {model.model_id for model, _ in named}),
-            ),
-            self._reasons(library, prompt_analysis, len(obeyed), len(recommended), limits),
-        )
+        strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
+        usual = [library.strengths.alone(one.model, query) for one in named]
+        text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
+        words_of_named = [missing_words(one.model, text) for one in named]
+        words_of_chosen = [missing_words(one.model, text) for one in chosen]
+        obeyed = [_obeyed(*one) for one in zip(named, usual, words_of_named, strict=True)]
+        recommended = [_recommendation(*one) for one in zip(chosen, strengths, words_of_chosen, strict=True)]
+        rejected = (*refused, *_worth_naming(others, turned_down, limits, named))
+        reasons = [library.summary(len(named), len(chosen))]
+        if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
+            reasons.append(reason)
+        return LoRAChoice((*obeyed, *recommended), rejected, tuple(reasons))
 
     def _library(self) -> Library:
         return library_of(self.registry)
 
-    def _ratings(self, analysis: PromptAnalysis) -> Mapping[str, Preference]:
+    def _ratings(self, analysis: PromptAnalysis) -> Ratings:
         return self.preferences.for_prompt(analysis.shown_concepts) if self.preferences else {}
 
-    def _reasons(
-        self, library: Library, analysis: PromptAnalysis, named: int, chosen: int, limits: LoRAPreferences
-    ) -> tuple[Reason, ...]:
-        meaning = library.meaning_reason(analysis) if self.dense_text and limits.max_loras else None
-        summary = _summary(library.usable, named, chosen)
-        return (summary,) if meaning is None else (summary, meaning)
 
-
-def _find_base(base_model: str | ModelEvidence | None) -> FamilyFinding:
-    if isinstance(base_model, ModelEvidence):
-        return identify_family(base_model)
-    if base_model is not None and not isinstance(base_model, str):
-        raise InvalidInputError(f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}")
-    architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
-    return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
-
-
-def _prompt_text(analysis: PromptAnalysis) -> PromptText:
-    return PromptText(strip_lora_tags(analysis.text or analysis.prompt))
-
-
-def _liked(ratings: Mapping[str, Preference]) -> dict[str, LikedStrengths]:
-    return {model: rating.liked_strengths for model, rating in ratings.items()}
-
-
-def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) -> LoRARecommendation:
+def _recommendation(candidate: Candidate, strength: Strength, words: tuple[str, ...]) -> LoRARecommendation:
     model = candidate.model
-    words = missing_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -165,8 +130,8 @@ def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) 
     )
 
 
-def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, text: PromptText) -> LoRARecommendation:
-    strength, clip = tag.strength_model, tag.strength_clip
+def _obeyed(named: NamedLoRA, usual: Strength, words: tuple[str, ...]) -> LoRARecommendation:
+    model, strength, clip = named
     if clip is None:
         reason = Reason.of("lora", Source.USER, LoRAMessage.NAMED, value=strength, strength=strength)
     else:
@@ -175,7 +140,7 @@ def _obeyed(tag: LoRATag, model: ModelMetadata, usual: Strength, text: PromptTex
     reasons = [reason]
     if model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
-    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)
+    words = () if model.lora_kind is LoRAKind.SPEED else words
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -196,26 +161,18 @@ def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
 
 
 def _worth_naming(
-    others: Sequence[Candidate], turned_down: Sequence[RejectedLoRA], limits: LoRAPreferences, named: set[str]
+    others: Sequence[Candidate],
+    turned_down: Sequence[RejectedLoRA],
+    limits: LoRAPreferences,
+    named: Sequence[NamedLoRA],
 ) -> list[RejectedLoRA]:
     """The LoRAs that were turned down and that a person would ask about."""
+    named_ids = {one.model.model_id for one in named}
+    relevant = [one for one in others if one.relevance >= min(limits.min_confidence, 0.5)]
     incompatible = [
         RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)))
-        for one in others
-        if one.incompatibility and one.relevance >= min(limits.min_confidence, 0.5) and one.model.model_id not in named
+        for one in relevant
+        if one.incompatibility and one.model.model_id not in named_ids
     ]
     near = [item for item in turned_down if item.reason.weight >= MIN_MENTIONED_CONFIDENCE]
     return (incompatible[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
-
-
-def _summary(size: int, named: int, chosen: int) -> Reason:
-    if not size:
-        message = LoRAMessage.EMPTY_LIBRARY
-    elif named and chosen:
-        message = LoRAMessage.NAMED_AND_CHOSEN
-    elif named:
-        message = LoRAMessage.NAMED_COUNT
-    else:
-        message = LoRAMessage.CHOSEN_COUNT if chosen else LoRAMessage.NONE_FITS
-    source = Source.USER if named and not chosen else Source.PROMPT
-    return Reason.of("loras", source, message, size=size, named=named, chosen=chosen)

@@ -11,7 +11,7 @@ from intelligence.lora.lora_library import INDEX_FILE, MIN_KEPT_SIZE, Library
 from intelligence.lora.search import building, ranker
 from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.documents import EXAMPLES, read_document
-from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features
+from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features, postings_of
 from intelligence.lora.search.index import load, save
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
@@ -91,7 +91,7 @@ def test_what_a_creator_writes_everywhere_tells_little():
     analysis = ANALYZER.analyze("zorbl lighting, 1girl")
     postings = index.match_query(prompt_query(analysis))
     everyone = np.arange(index.size)
-    told = features(index, postings, postings.of(everyone), everyone)[:, FEATURES.index("creator_coverage")]
+    told = features(index, postings, postings_of(postings, everyone), everyone)[:, FEATURES.index("creator_coverage")]
     assert told[5] > 2 * told[:5].max()
 
 
@@ -100,7 +100,7 @@ def said_beside(prompt, models, allowed=None):
     index = ranker.build_index(models)
     everyone = np.arange(index.size)
     postings = index.match_query(prompt_query(ANALYZER.analyze(prompt)))
-    told = context_features(index, postings, postings.of(everyone), everyone, allowed)
+    told = context_features(index, postings, postings_of(postings, everyone), everyone, allowed)
     return {
         model.name: dict(zip(CONTEXT_FEATURES, row, strict=True))
         for model, row in zip(models, told.tolist(), strict=True)

@@ -25,7 +25,7 @@ from intelligence.lora.search import ranker
 from intelligence.lora.search.building import FIRST, Background, first_values
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.embeddings import DenseText
-from intelligence.lora.search.features import features, relative
+from intelligence.lora.search.features import features, postings_of, relative
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import (
@@ -200,7 +200,7 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
     found = []
     for task in tasks:
         met = task.met()
-        scored = met.rough_scores(task.tag_style)
+        scored = ranker.rough_scores(met, task.tag_style)
         found.append(ranker.shortlisted(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
     return found
 
@@ -211,14 +211,14 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
     mets = [task.met() for task in tasks]
     index = tasks[0].corpus.index
-    plain = [met.rough_scores(0.0) for met in mets]
+    plain = [ranker.rough_scores(met, 0.0) for met in mets]
     lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (similarity, everywhere, plain))
     allowed_similarity, allowed_right, allowed_plain = lists
     first = fit(allowed_similarity, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
     for task, met, alike, marked, scores in zip(tasks, mets, similarity, everywhere, plain, strict=True):
         found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST_PASS)
-        own = relative(features(index, met, met.of(found), found), numbers["scale"])
+        own = relative(features(index, met, postings_of(met, found), found), numbers["scale"])
         inputs.append(np.concatenate((own, relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
@@ -317,8 +317,8 @@ def main() -> None:
     raws = []
     for task in (*tags, *captions):
         met = task.met()
-        found = ranker.candidates(met.rough_scores(task.tag_style), task.allowed, ranker.FIRST_PASS)
-        raws.append((features(corpus.index, met, met.of(found), found), _marked(task, found)))
+        found = ranker.candidates(ranker.rough_scores(met, task.tag_style), task.allowed, ranker.FIRST_PASS)
+        raws.append((features(corpus.index, met, postings_of(met, found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .building import RARE_IDF
 from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
-from .index import Floats, Index, LoRAPostings, Postings
+from .index import Floats, Index, Postings
 
 SUMS = (
     "name",
@@ -30,6 +32,30 @@ FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
 CONTEXT_FEATURES = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
 PART = 0.95
 """What a phrase whose words all stand apart in the prompt counts of a whole one."""
+
+
+@dataclass(frozen=True)
+class LoRAPostings:
+    """A prompt's postings of some LoRAs."""
+
+    at: NDArray[np.int32]
+    """Per posting: which of the LoRAs."""
+    key: NDArray[np.int64]
+    """Per posting, its place in `Postings.keys`."""
+    columns: Floats
+    """0 … 1."""
+    size: int
+    """How many LoRAs there are."""
+
+
+def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
+    """Return a prompt's postings of some LoRAs."""
+    place = np.full(len(postings.coverage), -1, np.int32)
+    place[loras] = np.arange(len(loras), dtype=np.int32)
+    at = place[postings.lora]
+    found = np.flatnonzero(at >= 0)
+    columns = np.multiply(postings.columns[postings.row[found]], 1 / 255, dtype=np.float32)
+    return LoRAPostings(at[found], postings.key[found], columns, len(loras))
 
 
 def features(index: Index, postings: Postings, rows: LoRAPostings, candidates: NDArray[np.int64]) -> Floats:

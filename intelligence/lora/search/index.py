@@ -106,34 +106,6 @@ class Postings:
     idf: dict[str, float]
     """Likewise → its idf, 0 where no LoRA has it."""
 
-    def rough_scores(self, tag_style: float) -> Floats:
-        """The first pass: a score of every LoRA, shape (LoRAs,)."""
-        mix = np.array((tag_style, 1 - tag_style), np.float32)
-        return np.bincount(self.lora, self.impact.astype(np.float32) @ mix, len(self.coverage)).astype(np.float32)
-
-    def of(self, loras: NDArray[np.int64]) -> LoRAPostings:
-        """The postings of some LoRAs."""
-        place = np.full(len(self.coverage), -1, np.int32)
-        place[loras] = np.arange(len(loras), dtype=np.int32)
-        at = place[self.lora]
-        found = np.flatnonzero(at >= 0)
-        columns = np.multiply(self.columns[self.row[found]], 1 / 255, dtype=np.float32)
-        return LoRAPostings(at[found], self.key[found], columns, len(loras))
-
-
-@dataclass(frozen=True)
-class LoRAPostings:
-    """A prompt's postings of some LoRAs."""
-
-    at: NDArray[np.int32]
-    """Per posting: which of the LoRAs."""
-    key: NDArray[np.int64]
-    """Per posting, its place in `Postings.keys`."""
-    columns: Floats
-    """0 … 1."""
-    size: int
-    """How many LoRAs there are."""
-
 
 @dataclass(frozen=True)
 class Index:
@@ -163,24 +135,26 @@ class Index:
 
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """The numbers of those of `keys` that some LoRA has, and −1 for the others."""
-        hashes = digest(keys)
+        return self._numbers(digest(keys))
+
+    def _numbers(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         places = np.minimum(np.searchsorted(self.keys, hashes), max(0, len(self.keys) - 1))
         return np.where(self.keys[places] == hashes, places, -1) if len(self.keys) else np.full(len(hashes), -1)
 
     def match_query(self, query: Query) -> Postings:
         """All postings of the prompt's words and phrases."""
-        texts = query.keys
-        found = self.find(list(texts))
+        texts, found = query.keys, self._numbers(query.hashes)
         known = found >= 0
         keys = found[known]
         counts = self.starts[keys + 1] - self.starts[keys]
-        row = ranges(self.starts[keys], counts)
         places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
         unknown = {word: -1 for word in query.tokens if places[word] < 0}
         for phrase in query.phrases if unknown else ():
             place = places["".join(phrase)]
             unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
         places |= unknown
+        sequence = np.array([places[word] for piece in query.pieces for word in piece], np.int64)
+        row = ranges(self.starts[keys], counts)
         return Postings(
             keys,
             np.array(list(texts.values()), bool)[known],
@@ -191,7 +165,7 @@ class Index:
             self.posting_columns,
             self.coverage,
             self.loras.examples,
-            sequence=np.array([places[word] for piece in query.pieces for word in piece], np.int64),
+            sequence=sequence,
             piece_starts=np.cumsum([0, *map(len, query.pieces[:-1])]),
             number=dict(zip(texts, found.tolist(), strict=True)),
             idf=dict(zip(texts, np.where(known, np.append(self.idf, 0)[found], 0).tolist(), strict=True)),

@@ -9,7 +9,7 @@ numbers lie in ranker.json; README.md beside it says what they were trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .building import Background, build
 from .columns import Columns
 from .documents import Listed, ReadModels
-from .features import FEATURES, context_features, distinct, features, relative
+from .features import FEATURES, context_features, distinct, features, postings_of, relative
 from .index import Floats, Index, Postings
 
 INDEX_VERSION = 3
@@ -46,10 +46,6 @@ class Ranked:
     probabilities: Floats
     """That the LoRA is right, 0 … 1; never rising."""
     scores: Floats
-
-    def rows(self) -> Iterable[tuple[int, float, float]]:
-        """LoRA, probability and score, one LoRA after the other."""
-        return zip(self.loras.tolist(), self.probabilities.tolist(), self.scores.tolist(), strict=True)
 
 
 NOTHING = Ranked(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
@@ -199,8 +195,10 @@ def logistic(values: Floats) -> Floats:
 
 
 def rough_scores(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
-    """The first pass: a score of every LoRA."""
-    scores = postings.rough_scores(tag_style)
+    """The first pass: a score of every LoRA, shape (LoRAs,)."""
+    mix = np.array((tag_style, 1 - tag_style), np.float32)
+    impact = postings.impact.astype(np.float32) @ mix
+    scores = np.bincount(postings.lora, impact, len(postings.coverage)).astype(np.float32)
     return scores if similarity is None else scores + (1 - tag_style) * (similarity @ numbers()["dense"]["first"])
 
 
@@ -218,7 +216,7 @@ def shortlisted(
     """The second pass: the linear model over the `count` LoRAs that are `scored` best."""
     found = candidates(scored, allowed, count)
     weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
-    postings_of_best = postings.of(found)
+    postings_of_best = postings_of(postings, found)
     raw = features(index, postings, postings_of_best, found)
     inputs = relative(raw, n["scale"])
     if similarity is None:
@@ -229,7 +227,7 @@ def shortlisted(
         scores = tag_style * (inputs @ weights) + (1 - tag_style) * alike
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
-    rows = postings.of(found)
+    rows = postings_of(postings, found)
     words = int(np.count_nonzero(postings.is_word))
     size = index.size if allowed is None else int(np.count_nonzero(allowed))
     prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)

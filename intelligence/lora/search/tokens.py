@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +17,7 @@ from ...prompt import ConceptCategory, PromptAnalysis, load_vocabulary, parse
 from ...prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
+MAX_NEGATIVE_CHARACTERS = 20_000
 MAX_PHRASE = 6
 """Longest phrase, in tokens, that is looked for as a whole."""
 
@@ -106,10 +107,20 @@ class Query:
     pieces: tuple[tuple[str, ...], ...] = ()
     """The tokens of every comma piece or clause, as they follow each other."""
 
+    telling: frozenset[str] = frozenset()
+    """Those of its tokens that say something of what a LoRA shows: no `is_meta`."""
+    avoided: frozenset[str] = frozenset()
+    """Tokens of the negative prompt."""
+
     @cached_property
     def keys(self) -> dict[str, bool]:
         """Every word and phrase without its spaces, and whether it is a word."""
         return {**{"".join(phrase): False for phrase in self.phrases}, **dict.fromkeys(self.tokens, True)}
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """`digest` of `keys`."""
+        return digest(self.keys)
 
     def has(self, phrase: tuple[str, ...]) -> bool:
         """Whether the phrase stands in the prompt as a whole."""
@@ -135,13 +146,15 @@ def query(texts: Iterable[str]) -> Query:
             for start in range(len(stems)):
                 for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
                     found.add(stems[start:end])
-    return Query(frozenset(written), frozenset(found), written, tuple(sequence))
+    telling = frozenset(token for token in written if not is_meta(token))
+    return Query(frozenset(written), frozenset(found), written, tuple(sequence), telling)
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
     """Return the words of a prompt's text and concepts; of a Spanish one its concepts alone, which are English."""
     segments = analysis.segments or parse(analysis.prompt).segments
-    concepts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
-    if concepts and analysis.language != "en":
-        return query(concepts)
-    return query(["".join([segment.text for segment in segments if segment.weight > 0]), *concepts])
+    texts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
+    if not texts or analysis.language == "en":
+        texts = ["".join([segment.text for segment in segments if segment.weight > 0]), *texts]
+    avoided = frozenset(tokens(analysis.negative_prompt[:MAX_NEGATIVE_CHARACTERS]))
+    return replace(query(texts), avoided=avoided)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 from ...config import MAX_LORA_STRENGTH
 from ...models import ExamplePrompt, LoRAKind, ModelMetadata
-from .tokens import tokens
+from .tokens import digest, tokens
 
 MAX_CHOSEN_STRENGTH = 2.0
 """Bound of a strength that is chosen (not named by the user), either sign; a slider's bound is its range."""
@@ -38,20 +39,42 @@ def is_slider(model: ModelMetadata) -> bool:
     return bool(used) and sum(strength < 0 for strength in used) >= MIN_NEGATIVE_SHARE * len(used)
 
 
-def used_strengths(model: ModelMetadata, bound: float) -> Iterable[tuple[ExamplePrompt, float]]:
-    """The example prompts that say at which strength they apply the LoRA, with that strength.
+def used_strengths(model: ModelMetadata, bound: float) -> list[tuple[ExamplePrompt, float]]:
+    """Return the example prompts that say at which strength they apply the LoRA, with that strength.
 
     Args:
         bound: largest magnitude of a strength that counts.
     """
-    return (
+    return [
         (example, example.weight)
         for example in model.example_prompts
         if example.weight is not None and 0 < abs(example.weight) <= bound
-    )
+    ]
 
 
 def civitai_ids(model: ModelMetadata) -> tuple[int | None, int | None]:
     """CivitAI's ids of the model and of its version; None where they are not known."""
     found = _CIVITAI_IDS.fullmatch(model.source_id or "")
     return (int(found[1]), int(found[2])) if found else (None, None)
+
+
+@dataclass(frozen=True)
+class StrengthTraits:
+    """Parts of a LoRA's record that its strength rests on."""
+
+    model: ModelMetadata
+    is_slider: bool
+    used: Sequence[tuple[ExamplePrompt, float]]
+    """Example prompts with the strengths that they use, within ±10."""
+    civitai_id: int | None
+    version: int | None
+    """CivitAI's id of its version."""
+    creator: int
+    """`digest` of its creator's name, 0 where that is not known."""
+
+
+def strength_traits(model: ModelMetadata) -> StrengthTraits:
+    """Return what the strength of a LoRA rests on."""
+    creator = int(digest([model.creator])[0]) if model.creator else 0
+    used = used_strengths(model, MAX_LORA_STRENGTH)
+    return StrengthTraits(model, is_slider(model), used, *civitai_ids(model), creator)
