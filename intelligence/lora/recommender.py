@@ -96,8 +96,8 @@ class LoRARecommender:
         mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
         chosen, turned_down = select(fitting, named, query, limits)
-        strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
         usual = [library.strengths.alone(one.model, query) for one in named]
+        strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
         words_of_named = [missing_words(one.model, text) for one in named]
         words_of_chosen = [missing_words(one.model, text) for one in chosen]

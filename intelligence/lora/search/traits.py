@@ -75,6 +75,5 @@ class StrengthTraits:
 
 def strength_traits(model: ModelMetadata) -> StrengthTraits:
     """Return what the strength of a LoRA rests on."""
-    creator = int(digest([model.creator])[0]) if model.creator else 0
-    used = used_strengths(model, MAX_LORA_STRENGTH)
-    return StrengthTraits(model, is_slider(model), used, *civitai_ids(model), creator)
+    used, slider, ids = used_strengths(model, MAX_LORA_STRENGTH), is_slider(model), civitai_ids(model)
+    return StrengthTraits(model, slider, used, *ids, int(digest([model.creator])[0]) if model.creator else 0)
