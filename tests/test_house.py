@@ -58,7 +58,7 @@ def room_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_arrows_point_down(path: Path) -> None:
+def test_imports_point_down(path: Path) -> None:
     depth = len(path.relative_to(PACKAGE).parts)
     for level, module in imports_of(path):
         assert level > 0 or not module.startswith(("intelligence", "nodes", "comfy", "folder_paths", "server")), module
@@ -67,7 +67,7 @@ def test_arrows_point_down(path: Path) -> None:
             assert floor_of(target) < floor_of(room_of(path)), f"{room_of(path)} imports {target}"
 
 
-def test_no_circle_of_imports() -> None:
+def test_imports_have_no_circle() -> None:
     """Every module can be imported first, on its own."""
     names = [
         ".".join(("intelligence", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
@@ -110,7 +110,7 @@ def edges(name: str, names: list[str]) -> set[str]:
     return targets - {name}
 
 
-def test_importing_does_nothing() -> None:
+def test_import_loads_and_starts_nothing() -> None:
     code = (
         "import sys, threading, json\n"
         "import intelligence\n"
@@ -122,7 +122,7 @@ def test_importing_does_nothing() -> None:
     assert threads == 1
 
 
-def test_public_names_are_importable() -> None:
+def test_package_imports_public_names_and_types_them() -> None:
     import intelligence
 
     stub = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
@@ -131,7 +131,7 @@ def test_public_names_are_importable() -> None:
         assert f"import {name} as {name}\n" in stub
 
 
-def test_only_intelligence_is_installed(tmp_path: Path) -> None:
+def test_distribution_installs_intelligence_alone(tmp_path: Path) -> None:
     """`nodes` at top level would shadow ComfyUI's own nodes.py."""
     try:
         importlib.metadata.distribution("intelligent-generation")

@@ -88,7 +88,7 @@ def find(name: str) -> object:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_parameters(name: str) -> None:
+def test_callable_takes_promised_parameters(name: str) -> None:
     parameters = [p for p in inspect.signature(find(name)).parameters.values() if p.name != "self"]
     by_position, _, by_name = CALLS[name].partition("*, ")
     promised = [part.partition("=") for part in by_position.split(", ") if part]
@@ -106,25 +106,25 @@ def test_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_fields(name: str) -> None:
+def test_record_has_promised_fields(name: str) -> None:
     promised = FIELDS[name].split()
     assert dataclasses.is_dataclass(find(name))
     assert list(inspect.signature(find(name)).parameters)[: len(promised)] == promised  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_members(name: str) -> None:
+def test_enum_has_promised_members(name: str) -> None:
     assert list(find(name).__members__) == MEMBERS[name].split()  # type: ignore[attr-defined]
 
 
-def test_names_without_parameters_of_their_own_are_called_so() -> None:
+def test_calls_table_says_what_takes_no_parameters() -> None:
     intelligence.PromptAnalyzer()
     intelligence.ParameterOptimizer()
     intelligence.MemoryManager()
     assert intelligence.PipelineConfig().base_model == "stabilityai/sdxl-base-1.0"
 
 
-def test_every_public_name_is_there() -> None:
+def test_package_exports_every_public_name() -> None:
     assert {name.partition(".")[0] for name in (*CALLS, *FIELDS, *MEMBERS)} <= set(intelligence.__all__)
     for name in intelligence.__all__:
         assert getattr(intelligence, name).__doc__, name

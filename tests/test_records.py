@@ -47,14 +47,14 @@ from intelligence.validation import checked
         ),
     ],
 )
-def test_there_and_back(record: object) -> None:
+def test_record_survives_json(record: object) -> None:
     text = record.to_json()  # type: ignore[attr-defined]
     assert type(record).from_json(text) == record  # type: ignore[attr-defined]
     assert json.loads(text)["schema"] == 1
     assert json.loads(text)["type"] == type(record).__name__
 
 
-def test_what_a_newer_version_added_is_ignored() -> None:
+def test_from_dict_ignores_fields_of_newer_versions() -> None:
     data = {**PromptAnalysis("p").to_dict(), "added_later": 1}
     assert PromptAnalysis.from_dict(data) == PromptAnalysis("p")
 
@@ -70,13 +70,13 @@ def test_what_a_newer_version_added_is_ignored() -> None:
         ({}, "prompt"),
     ],
 )
-def test_what_is_refused(data: object, said: str) -> None:
+def test_from_dict_refuses_other_records_and_wrong_values(data: object, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         PromptAnalysis.from_dict(data)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 200_000, "null"])
-def test_text_that_is_no_record(text: str) -> None:
+def test_from_json_refuses_text_that_is_no_record(text: str) -> None:
     with pytest.raises(InvalidInputError):
         PromptAnalysis.from_json(text)
 
@@ -96,12 +96,12 @@ def test_text_that_is_no_record(text: str) -> None:
         (lambda: OllamaConfig(base_url="file:///etc/passwd"), "base_url"),
     ],
 )
-def test_configuration_is_checked_where_it_is_made(make: object, said: str) -> None:
+def test_constructor_names_the_wrong_field(make: object, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         make()  # type: ignore[operator]
 
 
-def test_names_are_taken_in_lower_case() -> None:
+def test_enum_takes_lower_case_names() -> None:
     assert PipelineConfig(mode="assisted").mode is OperationMode.ASSISTED  # type: ignore[arg-type]
 
 
@@ -134,7 +134,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("kind", "values", "said"), REFUSED)
-def test_constructor_assignment_and_from_dict_refuse_the_same(kind: type, values: dict, said: str) -> None:
+def test_validated_record_refuses_alike_everywhere(kind: type, values: dict, said: str) -> None:
     ((name, value),) = values.items()
     for make in (lambda: kind(**values), lambda: kind.from_dict(values), lambda: setattr(kind(), name, value)):
         with pytest.raises(InvalidInputError, match=said):
@@ -153,7 +153,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize(("kind", "values", "expected"), ACCEPTED)
-def test_constructor_assignment_and_from_dict_accept_the_same(kind: type, values: dict, expected: object) -> None:
+def test_validated_record_accepts_alike_everywhere(kind: type, values: dict, expected: object) -> None:
     ((name, value),) = values.items()
     assigned = kind()
     setattr(assigned, name, value)
@@ -163,7 +163,7 @@ def test_constructor_assignment_and_from_dict_accept_the_same(kind: type, values
 
 
 @pytest.mark.parametrize("kind", USERS)
-def test_unknown_field_is_refused(kind: type) -> None:
+def test_settings_refuse_unknown_fields(kind: type) -> None:
     with pytest.raises(AttributeError, match="no_such"):
         kind().no_such = 1
     with pytest.raises(InvalidInputError, match="no_such is unknown"):
@@ -171,13 +171,13 @@ def test_unknown_field_is_refused(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", USERS)
-def test_users_record_copies_and_replaces(kind: type) -> None:
+def test_settings_copy_pickle_and_replace(kind: type) -> None:
     record = kind()
     assert copy.deepcopy(record) == pickle.loads(pickle.dumps(record)) == dataclasses.replace(record) == record
 
 
 @pytest.mark.parametrize("value", [0, 65, 1.0, True, "3", None])
-def test_checked_argument_says_its_name_and_limits(value: object) -> None:
+def test_checked_names_argument_and_limits(value: object) -> None:
     with pytest.raises(InvalidInputError, match="count must be "):
         checked("count", value, int, ge=1, le=64)
     assert checked("count", np.int32(64), int, ge=1, le=64) == 64
@@ -187,7 +187,7 @@ LORA = LoRARecommendation("a", ModelMetadata("lora:a.safetensors", "a"), 0.9, 0.
 
 
 @pytest.mark.parametrize("value", [10.5, -11, float("nan"), float("inf"), "0.8", True, None])
-def test_lora_strength_out_of_bounds_is_refused(value: object) -> None:
+def test_recommendation_refuses_strength_out_of_bounds(value: object) -> None:
     with pytest.raises(InvalidInputError, match="suggested_alpha must be"):
         dataclasses.replace(LORA, suggested_alpha=value)
     with pytest.raises(InvalidInputError, match="suggested_alpha must be"):

@@ -35,7 +35,7 @@ def rated(engine):
     return engine
 
 
-def test_what_was_recorded_comes_back_by_either_id(rated):
+def test_get_generation_takes_either_id(rated):
     stored = rated.get_generation("g")
     assert (stored.image_ids, stored.data, stored.loras) == (("g-0", "g-1"), {"seed": 0}, ("lora:a",))
     assert (stored.concepts, stored.run_id) == (("cat",), "run")
@@ -43,12 +43,12 @@ def test_what_was_recorded_comes_back_by_either_id(rated):
     assert StoredGeneration.from_json(stored.to_json()) == stored
 
 
-def test_the_newest_come_first(rated):
+def test_list_generations_newest_first(rated):
     assert [stored.generation_id for stored in rated.list_generations()] == ["single", "g"]
     assert [stored.generation_id for stored in rated.list_generations(1)] == ["single"]
 
 
-def test_recording_again_changes_nothing(rated):
+def test_record_generation_twice_changes_nothing(rated):
     rated.record_generation("g", ["other"], {"seed": 5})
     assert rated.get_generation("g").data == {"seed": 0}
     with pytest.raises(UnknownGenerationError):
@@ -68,14 +68,14 @@ def test_recording_again_changes_nothing(rated):
         (("\ud800", ["y"], {}), "id"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused_whole(rated, arguments, text):
+def test_record_generation_refuses_wrong_arguments_whole(rated, arguments, text):
     with pytest.raises(InvalidInputError, match=text):
         rated.record_generation(*arguments)
     assert len(rated.list_generations()) == 2
 
 
 @pytest.mark.parametrize("rating", [1, 2, 3, 4, 5])
-def test_a_rating_is_kept_over_a_restart(rated, rating):
+def test_rating_survives_restart(rated, rating):
     feedback = rated.record_feedback("g-1", rating, "Perfect! Exactly what I wanted ✨")
     rated.close()
     assert rated.ratings("g-1") == [feedback]
@@ -84,7 +84,7 @@ def test_a_rating_is_kept_over_a_restart(rated, rating):
 
 
 @pytest.mark.parametrize("rating", [0, 6, -1, True, 4.0, "5", float("nan"), None, 10**30])
-def test_a_wrong_rating_is_refused_and_loses_nothing(rated, rating):
+def test_record_feedback_refuses_wrong_rating(rated, rating):
     rated.record_feedback("g-0", 4)
     with pytest.raises(InvalidInputError, match="rating must be an integer from 1 to 5"):
         rated.record_feedback("g-0", rating)
@@ -92,48 +92,48 @@ def test_a_wrong_rating_is_refused_and_loses_nothing(rated, rating):
 
 
 @pytest.mark.parametrize("comments", ["x" * 10_001, None, 5])
-def test_wrong_comments_are_refused(rated, comments):
+def test_record_feedback_refuses_wrong_comments(rated, comments):
     with pytest.raises(InvalidInputError, match="comments"):
         rated.record_feedback("g-0", 4, comments)
     assert rated.ratings("g") == []
 
 
 @pytest.mark.parametrize("comments", ["", "x" * 10_000, "'; DROP TABLE feedback; --", "a\x00b", "\ud800"])
-def test_odd_comments_are_only_text(rated, comments):
+def test_record_feedback_keeps_odd_comments(rated, comments):
     rated.record_feedback("g-0", 4, comments)
     assert len(rated.ratings("g")) == 1
 
 
 @pytest.mark.parametrize("identifier", ["nope", "G", "g "])
 @pytest.mark.parametrize("method", ["get_generation", "ratings", "remove_feedback"])
-def test_an_unknown_id_says_what_to_do(rated, method, identifier):
+def test_unknown_id_names_remedy(rated, method, identifier):
     with pytest.raises(UnknownGenerationError, match="python -m intelligence generations"):
         getattr(rated, method)(identifier)
     with pytest.raises(UnknownGenerationError, match="python -m intelligence generations"):
         rated.record_feedback(identifier, 5)
 
 
-def test_a_later_rating_replaces_the_earlier(rated):
+def test_record_feedback_replaces_earlier_rating(rated):
     for rating in (1, 5, 3):
         rated.record_feedback("g-0", rating)
     assert [feedback.rating for feedback in rated.ratings("g-0")] == [3]
     assert rated.preferences().for_prompt(["cat"])["lora:a"].count == 1
 
 
-def test_the_only_image_and_its_generation_are_one(rated):
+def test_ratings_of_only_image_and_generation_are_one(rated):
     rated.record_feedback("single", 2)
     rated.record_feedback("single-0", 5)
     assert [(feedback.target_id, feedback.rating) for feedback in rated.ratings("single")] == [("single-0", 5)]
 
 
-def test_a_generations_ratings_are_its_own_then_its_images(rated):
+def test_ratings_of_generation_before_images(rated):
     for target, rating in (("g-1", 2), ("g", 4), ("g-0", 5)):
         rated.record_feedback(target, rating)
     assert [feedback.target_id for feedback in rated.ratings("g")] == ["g", "g-0", "g-1"]
     assert [feedback.target_id for feedback in rated.ratings("g-1")] == ["g-1"]
 
 
-def test_the_revision_follows_ratings_alone(rated):
+def test_revision_follows_ratings_alone(rated):
     def step(action):
         before = rated.revision
         action()
@@ -151,14 +151,14 @@ def test_the_revision_follows_ratings_alone(rated):
     assert rated.ratings("g") == []
 
 
-def test_another_process_sees_the_revision(rated, tmp_path):
+def test_revision_seen_by_other_engine(rated, tmp_path):
     rated.record_feedback("g", 5)
     other = LearningEngine(tmp_path / "data" / "learning.db")
     assert other.revision == rated.revision == 1
     other.close()
 
 
-def test_the_last_48_timings_of_a_key_are_kept_in_their_order(engine):
+def test_timings_keep_last_48_of_key_in_order(engine):
     timings = [Timing(512, 512, 1, 40, 2, 0.1 + index, 5.0) for index in range(50)]
     for timing in timings:
         engine.record_timing("cuda:sdxl", timing)
@@ -174,7 +174,7 @@ def test_the_last_48_timings_of_a_key_are_kept_in_their_order(engine):
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "1", True])
 @pytest.mark.parametrize("name", ["width", "items", "item_seconds", "seconds"])
-def test_a_wrong_timing_is_refused(engine, name, value):
+def test_timing_refuses_wrong_value(engine, name, value):
     with pytest.raises(InvalidInputError, match=name):
         engine.record_timing("cuda", replace(Timing(512, 512, 1, 40, 2, 0.1, 5.0), **{name: value}))
 
@@ -185,7 +185,7 @@ def test_reading_makes_no_file(engine, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_the_data_folder_is_the_default(monkeypatch, tmp_path):
+def test_engine_opens_data_folder_by_default(monkeypatch, tmp_path):
     monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
     engine = LearningEngine()
     engine.record_generation("g", ["i"], {})
@@ -193,7 +193,7 @@ def test_the_data_folder_is_the_default(monkeypatch, tmp_path):
     assert (tmp_path / "home" / "learning.db").is_file()
 
 
-def test_an_unusable_folder_names_path_and_remedy(tmp_path):
+def test_unusable_folder_names_path_and_remedy(tmp_path):
     (tmp_path / "file").write_text("in the way")
     engine = LearningEngine(tmp_path / "file" / "learning.db")
     with pytest.raises(StorageError, match=r"learning\.db.*INTELLIGENT_GENERATION_HOME"):
@@ -202,18 +202,18 @@ def test_an_unusable_folder_names_path_and_remedy(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_an_error():
+def test_full_disk_raises_storage_error():
     with pytest.raises(StorageError, match="/dev/full"):
         LearningEngine("/dev/full").record_generation("g", ["i"], {})
 
 
-def test_a_folder_in_the_place_of_the_file(tmp_path):
+def test_folder_in_place_of_file_raises_storage_error(tmp_path):
     with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME"):
         LearningEngine(tmp_path).preferences()
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 500, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_a_damaged_database_is_named_and_left_as_it_is(tmp_path, content):
+def test_damaged_database_is_named_and_kept(tmp_path, content):
     path = tmp_path / "learning.db"
     path.write_bytes(content)
     engine = LearningEngine(path)
@@ -223,7 +223,7 @@ def test_a_damaged_database_is_named_and_left_as_it_is(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_a_database_of_a_newer_version_is_left_alone(rated, tmp_path):
+def test_database_of_newer_version_is_kept(rated, tmp_path):
     rated.close()
     path = tmp_path / "data" / "learning.db"
     with sqlite3.connect(path) as db:
@@ -232,7 +232,7 @@ def test_a_database_of_a_newer_version_is_left_alone(rated, tmp_path):
         LearningEngine(path).revision  # noqa: B018
 
 
-def test_a_migration_that_fails_leaves_the_old_database(tmp_path):
+def test_failed_migration_keeps_old_database(tmp_path):
     path = tmp_path / "x.db"
     first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);"
     with closing(Database(path, [first])) as database, database.transaction():
@@ -247,7 +247,7 @@ def test_a_migration_that_fails_leaves_the_old_database(tmp_path):
         assert db.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
-def test_threads_share_an_engine(engine):
+def test_threads_share_engine(engine):
     def work(name):
         for index in range(10):
             engine.record_generation(f"{name}{index}", [f"{name}{index}-0"], {}, loras=["lora:a"])
@@ -282,7 +282,7 @@ def start_writer(path, name, count):
     )
 
 
-def test_processes_share_a_database(tmp_path):
+def test_processes_share_database(tmp_path):
     path = tmp_path / "learning.db"
     writers = [start_writer(path, name, 15) for name in "ab"]
     for writer in writers:
@@ -293,7 +293,7 @@ def test_processes_share_a_database(tmp_path):
     engine.close()
 
 
-def test_a_kill_loses_no_acknowledged_rating(tmp_path):
+def test_kill_loses_no_accepted_rating(tmp_path):
     path = tmp_path / "learning.db"
     acknowledged = []
     for kill in range(10):
@@ -312,7 +312,7 @@ def test_a_kill_loses_no_acknowledged_rating(tmp_path):
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
 
 
-def test_strengths_are_kept_with_the_ratings(tmp_path):
+def test_record_generation_keeps_strengths(tmp_path):
     engine = LearningEngine(tmp_path / "learning.db")
     engine.record_generation("g", ["g-0"], {}, loras=["lora:a", "lora:b"], strengths=[0.6, 0.8])
     engine.record_feedback("g-0", 5)
@@ -321,7 +321,7 @@ def test_strengths_are_kept_with_the_ratings(tmp_path):
         engine.record_generation("h", ["h-0"], {}, loras=["lora:a"], strengths=[0.6, 0.8])
 
 
-def test_generations_from_before_strengths_were_kept(tmp_path):
+def test_database_without_strengths_is_migrated(tmp_path):
     path = tmp_path / "learning.db"
     with closing(Database(path, MIGRATIONS[:2])) as old, old.transaction() as db:
         db.execute("INSERT INTO generations VALUES ('g', '2026', '', '{}', '[\"lora:a\"]', '[]')")

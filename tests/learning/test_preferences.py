@@ -1,4 +1,4 @@
-"""What ratings say of LoRAs."""
+"""`Preferences`: what follows from ratings."""
 
 import pytest
 from hypothesis import given
@@ -16,12 +16,12 @@ def advantage(images, concepts=("cat",), lora="a"):
     return Preferences(images).for_prompt(concepts)[lora].advantage
 
 
-def test_nothing_rated_says_nothing():
+def test_preferences_empty_without_ratings():
     assert dict(Preferences().for_prompt(["cat"])) == {}
     assert len(Preferences()) == 0
 
 
-def test_one_five_star_speaks_softly():
+def test_advantage_of_one_rating_is_small():
     preference = Preferences([seen(5)]).for_prompt(["cat"])["a"]
     assert 0.05 < preference.advantage < 0.3
     assert preference.stars == 5
@@ -29,35 +29,35 @@ def test_one_five_star_speaks_softly():
 
 
 @pytest.mark.parametrize(("rating", "sign"), [(1, -1), (2, -1), (3, 0), (4, 1), (5, 1)])
-def test_stars_have_a_sign(rating, sign):
+def test_advantage_has_sign_of_rating(rating, sign):
     value = advantage([seen(rating)])
     assert (value > 0) - (value < 0) == sign
 
 
-def test_more_ratings_speak_louder():
+def test_advantage_grows_with_ratings():
     values = [advantage([seen(5)] * count) for count in (1, 2, 5, 20, 200)]
     assert values == sorted(values)
     assert values[0] < 0.3 < 0.8 < values[-1] <= 1
 
 
-def test_ratings_of_like_prompts_count_more():
+def test_advantage_weighs_similar_prompts_more():
     images = [seen(5, concepts=["cat", "night"]), seen(1, concepts=["car", "street"])]
     assert advantage(images, ["cat", "night"]) > 0 > advantage(images, ["car", "street"])
     assert advantage(images, ["boat"]) == 0
     assert advantage([seen(5)], ["cat"]) > advantage([seen(5)], ["boat"]) > 0
 
 
-def test_concepts_are_compared_without_case():
+def test_concepts_compared_without_case():
     assert advantage([seen(5, concepts=["Cat"])], [" cat "]) == advantage([seen(5)])
 
 
-def test_credit_is_shared():
+def test_advantage_shared_by_loras_of_image():
     alone, shared = advantage([seen(5)]), advantage([seen(5, ["a", "b"])])
     assert 0 < shared < alone
     assert advantage([seen(5, ["a", "a"])]) == alone
 
 
-def test_the_mean_is_told():
+def test_evidence_names_mean_and_count():
     images = [seen(5), seen(4), seen(4), seen(2, ["b"])]
     assert Preferences(images).for_prompt([])["a"].stars == pytest.approx(13 / 3)
 
@@ -75,7 +75,7 @@ def test_the_mean_is_told():
     ),
     st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
 )
-def test_an_advantage_stays_in_bounds_and_repeats(images, concepts):
+def test_advantage_bounded_and_deterministic(images, concepts):
     first = Preferences(images).for_prompt(concepts)
     assert first == Preferences(images).for_prompt(concepts)
     assert all(-1 < preference.advantage < 1 for preference in first.values())
@@ -91,14 +91,14 @@ def engine(tmp_path):
     engine.close()
 
 
-def test_a_generations_rating_counts_once_over_its_images(engine):
+def test_generation_rating_counts_once(engine):
     engine.record_feedback("g", 5)
     preference = engine.preferences().for_prompt(["cat"])["a"]
     assert preference.count == 2
     assert preference.advantage == pytest.approx(advantage([seen(5)]))
 
 
-def test_an_images_own_rating_comes_before_its_generations(engine):
+def test_image_rating_before_generation_rating(engine):
     engine.record_feedback("g", 5)
     engine.record_feedback("g-1", 1)
     preference = engine.preferences().for_prompt(["cat"])["a"]
@@ -106,18 +106,18 @@ def test_an_images_own_rating_comes_before_its_generations(engine):
     assert preference.advantage == pytest.approx(advantage([seen(5, weight=0.5), seen(1)]))
 
 
-def test_a_picture_without_loras_says_nothing_of_any(engine):
+def test_image_without_loras_counts_for_none(engine):
     engine.record_feedback("plain", 5)
     assert len(engine.preferences()) == 0
 
 
-def test_a_removed_rating_is_forgotten(engine):
+def test_removed_rating_is_forgotten(engine):
     engine.record_feedback("g-0", 1)
     engine.remove_feedback("g-0")
     assert dict(engine.preferences().for_prompt(["cat"])) == {}
 
 
-def test_strengths_of_what_was_liked():
+def test_liked_strengths_of_well_rated_images():
     """Each counts by how far above the middle it was rated; what was rated before strengths were kept says nothing."""
     loras = ("a", "b")
     images = [
@@ -132,7 +132,7 @@ def test_strengths_of_what_was_liked():
     assert found["b"].liked_strengths == ((0.9, 1.0), (1.0, 0.25))
 
 
-def test_ratings_follow_a_lora_that_was_moved() -> None:
+def test_ratings_follow_moved_lora() -> None:
     seen = [RatedImage(("lora:old",), frozenset({"cat"}), 5), RatedImage(("lora:new", "lora:b"), frozenset(), 4)]
     found = Preferences(seen, {"lora:old": "lora:new"}).for_prompt(["cat"])
     assert found.keys() == {"lora:new", "lora:b"}
