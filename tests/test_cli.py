@@ -50,7 +50,7 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     assert line.startswith(newest["id"]) and line.endswith("4      anime girl with magical powers")
 
 
-def test_generate_for_people(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_generate_as_text(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "a lake", *SMALL, "--out", str(tmp_path / "lake.webp")]) == 0
     captured = capsys.readouterr()
     assert "lake.webp" in captured.out
@@ -58,7 +58,7 @@ def test_generate_for_people(embedded_home: Path, tmp_path: Path, capsys: pytest
     assert captured.err == ""
 
 
-def test_scout(
+def test_generate_scout(
     embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "fox.png"
@@ -83,7 +83,7 @@ def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["explanation"]["summary"]  # type: ignore[index]
 
 
-def test_the_family_can_be_named(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recommend_for_named_family(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["recommend", "a lake", "--base-model", "embedded", "--model-family"]
     found = as_json(capsys, *asked, "pony")
     assert found["suggested_params"]["family"] == "pony"  # type: ignore[index]
@@ -122,7 +122,7 @@ def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str
         (["recommend", "x", "--max-loras", "-1"], "max_loras"),
     ],
 )
-def test_errors(
+def test_commands_report_errors(
     embedded_home: Path, home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     if "embedded" in arguments:
@@ -136,7 +136,7 @@ def test_errors(
     assert len(captured.err.splitlines()) == 1
 
 
-def test_unusable_arguments_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_exits_with_2_for_unusable_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["generate"])
     assert stopped.value.code == 2

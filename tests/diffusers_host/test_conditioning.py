@@ -73,7 +73,7 @@ def tokenizers(embedded_home: Path) -> dict[str, Any]:
     }
 
 
-def test_chunks_equal_comfyuis(tokenizers: dict[str, Any], installation: locate.Installation) -> None:
+def test_token_chunks_equal_comfyui(tokenizers: dict[str, Any], installation: locate.Installation) -> None:
     run = subprocess.run(
         [installation.python, "-c", SCRIPT, installation.path, Path(locate.__file__).parent],
         input=json.dumps(ODD),
@@ -90,7 +90,7 @@ def test_chunks_equal_comfyuis(tokenizers: dict[str, Any], installation: locate.
 
 
 @pytest.mark.parametrize("prompt", ["", "a cat", "a red cat on a sofa, film grain, 8k"])
-def test_a_plain_prompt_equals_diffusers(pipe: Any, prompt: str) -> None:
+def test_encode_plain_prompt_equals_diffusers(pipe: Any, prompt: str) -> None:
     import torch
 
     expected, _, pooled, _ = pipe.encode_prompt(prompt, do_classifier_free_guidance=False)
@@ -100,13 +100,13 @@ def test_a_plain_prompt_equals_diffusers(pipe: Any, prompt: str) -> None:
 
 
 @pytest.mark.parametrize(("words", "chunks"), [(1, 1), (75, 1), (76, 2), (200, 3)])
-def test_long_prompts_are_of_whole_chunks(pipe: Any, words: int, chunks: int) -> None:
+def test_encode_long_prompt(pipe: Any, words: int, chunks: int) -> None:
     conditioning = encode(pipe, "cat " * words)
     assert conditioning.embeds.shape == (1, 77 * chunks, 64)
     assert conditioning.pooled is not None and conditioning.pooled.shape == (1, 32)
 
 
-def test_a_weight_interpolates_from_the_empty_prompt(pipe: Any) -> None:
+def test_encode_weighted_prompt(pipe: Any) -> None:
     import torch
 
     plain, empty = encode(pipe, "a cat").embeds, encode(pipe, "").embeds
@@ -117,7 +117,7 @@ def test_a_weight_interpolates_from_the_empty_prompt(pipe: Any) -> None:
     assert torch.allclose(heavy[:, 3:], plain[:, 3:], atol=1e-6)
 
 
-def test_clip_skip_counts_layers_from_the_end(pipe: Any) -> None:
+def test_encode_clip_skip(pipe: Any) -> None:
     import torch
 
     own, two, three = (encode(pipe, "a cat", skip).embeds for skip in (None, -2, -3))
@@ -126,7 +126,7 @@ def test_clip_skip_counts_layers_from_the_end(pipe: Any) -> None:
     assert torch.isfinite(encode(pipe, "a cat", -12).embeds).all()
 
 
-def test_one_length_for_both_prompts(pipe: Any) -> None:
+def test_same_length(pipe: Any) -> None:
     import torch
 
     long, short = same_length(encode(pipe, "cat " * 200), encode(pipe, "dog " * 100))

@@ -26,7 +26,7 @@ def _race(folder: str, start: "multiprocessing.synchronize.Event") -> None:  # n
     make_once(Path(folder), _write)
 
 
-def test_it_is_small_and_made_once(embedded_home: Path) -> None:
+def test_ensure_embedded_makes_small_model_once(embedded_home: Path) -> None:
     files = [file for file in embedded_home.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 100e6
     before = {file: file.stat().st_mtime_ns for file in files}
@@ -34,7 +34,7 @@ def test_it_is_small_and_made_once(embedded_home: Path) -> None:
     assert {file: file.stat().st_mtime_ns for file in embedded_home.rglob("*") if file.is_file()} == before
 
 
-def test_it_is_the_same_every_time(embedded_home: Path, tmp_path: Path) -> None:
+def test_ensure_embedded_is_deterministic(embedded_home: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -48,7 +48,7 @@ def test_it_is_the_same_every_time(embedded_home: Path, tmp_path: Path) -> None:
         assert all(torch.equal(one_lora[key], other_lora[key]) for key in one_lora)
 
 
-def test_the_loras_say_what_they_are(embedded_home: Path) -> None:
+def test_ensure_embedded_writes_lora_metadata(embedded_home: Path) -> None:
     model = ensure_embedded()
     assert len(model.lora_paths) == 4
     assert sorted(model.lora_folder.iterdir()) == sorted(model.lora_paths)
@@ -63,7 +63,7 @@ def test_the_loras_say_what_they_are(embedded_home: Path) -> None:
         assert {key.split("_")[1] for key in keys} == {"unet", "te1", "te2"}
 
 
-def test_a_race_has_one_winner_and_no_leftovers(tmp_path: Path) -> None:
+def test_make_once_in_a_race(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     start = context.Event()
     folder = tmp_path / "made"
@@ -78,7 +78,7 @@ def test_a_race_has_one_winner_and_no_leftovers(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_maker_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_make_once_after_failure(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         (folder / "half").write_text("x")
         raise OSError("disk full")

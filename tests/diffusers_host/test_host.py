@@ -59,13 +59,13 @@ def make(host: DiffusersHost, wanted: GenerationPlan, *seeds: int) -> list[np.nd
     return [pixels(image) for image in host.execute(wanted, seeds).images]
 
 
-def test_pictures_are_of_the_size_asked_for_and_show_something(host: DiffusersHost) -> None:
+def test_execute_gives_images_of_planned_size(host: DiffusersHost) -> None:
     (image,) = make(host, plan(), 0)
     assert image.shape == (192, 128, 3)
     assert image.std() > 10
 
 
-def test_a_seed_gives_its_picture_again_and_zero_is_a_seed(host: DiffusersHost) -> None:
+def test_execute_is_deterministic_by_seed(host: DiffusersHost) -> None:
     zero, one = make(host, plan(), 0, 1)
     (again,) = make(host, plan(), 0)
     assert np.array_equal(zero, again)
@@ -74,14 +74,14 @@ def test_a_seed_gives_its_picture_again_and_zero_is_a_seed(host: DiffusersHost) 
 
 
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "euler_ancestral", "dpmpp_2m_sde", "dpmpp_sde"])
-def test_a_batch_gives_the_pictures_of_its_seeds(host: DiffusersHost, sampler: str) -> None:
+def test_execute_batch_equals_single_images(host: DiffusersHost, sampler: str) -> None:
     singles = make(host, plan(sampler_name=sampler), 5, 0, 7)
     batch = make(host, plan(sampler_name=sampler, batch=2), 5, 0, 7)
     for single, of_batch in zip(singles, batch, strict=True):
         assert np.abs(single - of_batch).max() <= 2
 
 
-def test_loras_act_together_and_leave_no_trace(host: DiffusersHost, embedded: EmbeddedModel) -> None:
+def test_execute_with_several_loras(host: DiffusersHost, embedded: EmbeddedModel) -> None:
     first, second = embedded.lora_paths[:2]
     (plain,) = make(host, plan(), 0)
     pictures = {
@@ -102,13 +102,15 @@ def test_loras_act_together_and_leave_no_trace(host: DiffusersHost, embedded: Em
     assert np.array_equal(make(host, plan(), 0)[0], plain)
 
 
-def test_the_order_of_loras_does_not_matter(host: DiffusersHost, embedded: EmbeddedModel) -> None:
+def test_execute_with_loras_in_any_order(host: DiffusersHost, embedded: EmbeddedModel) -> None:
     first, second = lora(embedded.lora_paths[2], 0.7), lora(embedded.lora_paths[3], 0.4)
     one, other = make(host, plan(first, second), 0)[0], make(host, plan(second, first), 0)[0]
     assert np.abs(one - other).max() <= 2
 
 
-def test_a_loaded_lora_is_kept(host: DiffusersHost, embedded: EmbeddedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_execute_keeps_loaded_lora(
+    host: DiffusersHost, embedded: EmbeddedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(host, plan(lora(embedded.lora_paths[0])), 0)
     monkeypatch.setattr(host._pipe, "load_lora_weights", lambda *_, **__: pytest.fail("loaded again"))
     make(host, plan(lora(embedded.lora_paths[0], 0.3)), 0)
@@ -140,9 +142,7 @@ def _unrelated(path: Path) -> None:
     ],
     ids=["empty", "pickle", "truncated", "of another model", "no LoRA"],
 )
-def test_a_lora_that_cannot_be_used_is_named_and_spoils_nothing(
-    host: DiffusersHost, tmp_path: Path, write: Callable[[Path], None]
-) -> None:
+def test_execute_names_broken_lora(host: DiffusersHost, tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / "broken_one.safetensors"
     write(path)
     (plain,) = make(host, plan(), 3)
@@ -151,12 +151,12 @@ def test_a_lora_that_cannot_be_used_is_named_and_spoils_nothing(
     assert np.array_equal(make(host, plan(), 3)[0], plain)
 
 
-def test_a_lora_that_is_not_there_is_named(host: DiffusersHost, tmp_path: Path) -> None:
+def test_execute_names_missing_lora(host: DiffusersHost, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="gone_one"):
         host.execute(plan(lora(tmp_path / "gone_one.safetensors")), [0])
 
 
-def test_an_explicit_schedule_is_what_is_sampled(host: DiffusersHost) -> None:
+def test_execute_samples_explicit_schedule(host: DiffusersHost) -> None:
     for sampler in ("euler", "dpmpp_2m", "uni_pc_bh2"):
         execution = host.execute(plan(sampler_name=sampler, scheduler="normal", num_steps=10, sigmas=AYS), [0])
         assert execution.notes == ()
@@ -164,14 +164,14 @@ def test_an_explicit_schedule_is_what_is_sampled(host: DiffusersHost) -> None:
         assert pixels(execution.images[0]).std() > 10
 
 
-def test_what_only_stands_in_is_noted(host: DiffusersHost) -> None:
+def test_execute_notes_substituted_sampler(host: DiffusersHost) -> None:
     assert "CFG++" in host.execute(plan(sampler_name="euler_cfg_pp", scheduler="normal"), [0]).notes[0]
     for settings in ({"scheduler": "normal"}, {"num_steps": 10, "sigmas": AYS}):
         assert host.execute(plan(sampler_name="heun", **settings), [0]).notes == ()
 
 
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
-def test_progress_counts_every_step_once(host: DiffusersHost, sampler: str) -> None:
+def test_execute_reports_every_step_once(host: DiffusersHost, sampler: str) -> None:
     seen: list[tuple[int, int]] = []
     execution = host.execute(plan(sampler_name=sampler, batch=2), [1, 2, 3], lambda done, of: seen.append((done, of)))
     assert seen == [(done, 8) for done in range(1, 9)]
@@ -180,7 +180,7 @@ def test_progress_counts_every_step_once(host: DiffusersHost, sampler: str) -> N
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupt_leaves_the_host_usable(host: DiffusersHost, error: type[BaseException]) -> None:
+def test_execute_after_interrupt(host: DiffusersHost, error: type[BaseException]) -> None:
     (plain,) = make(host, plan(), 0)
 
     def stop(done: int, _of: int) -> None:
@@ -192,14 +192,14 @@ def test_an_interrupt_leaves_the_host_usable(host: DiffusersHost, error: type[Ba
     assert np.array_equal(make(host, plan(), 0)[0], plain)
 
 
-def test_settings_reach_the_sampler(host: DiffusersHost) -> None:
+def test_execute_obeys_settings(host: DiffusersHost) -> None:
     (plain,) = make(host, plan(), 0)
     for settings in ({"guidance_scale": 1.0}, {"clip_skip": -1}, {"rescale_cfg": 0.9}, {"num_steps": 6}):
         assert not np.array_equal(make(host, plan(**settings), 0)[0], plain), settings
     assert np.array_equal(make(host, plan(clip_skip=-2), 0)[0], plain)
 
 
-def test_tiles_change_the_decoding_only_a_little(host: DiffusersHost) -> None:
+def test_execute_decodes_in_tiles(host: DiffusersHost) -> None:
     (whole,) = make(host, plan(width=256, height=256), 0)
     (tiled,) = make(host, plan(width=256, height=256, tile=128), 0)
     assert 0 < np.abs(whole - tiled).mean() < 30
@@ -207,7 +207,7 @@ def test_tiles_change_the_decoding_only_a_little(host: DiffusersHost) -> None:
 
 
 @pytest.mark.parametrize("strategy", [OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL])
-def test_every_strategy_gives_the_same_picture(host: DiffusersHost, strategy: OffloadStrategy) -> None:
+def test_execute_with_every_strategy(host: DiffusersHost, strategy: OffloadStrategy) -> None:
     (plain,) = make(host, plan(), 0)
     wanted = plan()
     offloaded = GenerationPlan(wanted.recommendations, MemoryPlan(strategy, "cpu"))
@@ -215,12 +215,12 @@ def test_every_strategy_gives_the_same_picture(host: DiffusersHost, strategy: Of
 
 
 @pytest.mark.parametrize("seeds", [[], [-1], [2**64], [True], [0.5]])
-def test_seeds_that_are_none(host: DiffusersHost, seeds: list[Any]) -> None:
+def test_execute_refuses_seeds(host: DiffusersHost, seeds: list[Any]) -> None:
     with pytest.raises(InvalidInputError, match="seed"):
         host.execute(plan(), seeds)
 
 
-def test_the_evidence_needs_no_weights(embedded: EmbeddedModel) -> None:
+def test_evidence_needs_no_weights(embedded: EmbeddedModel) -> None:
     fresh = DiffusersHost("embedded")
     assert fresh.evidence().architecture == "sdxl"
     assert fresh.evidence().prediction == "epsilon"
@@ -262,7 +262,7 @@ def sd15_folder(embedded_home: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def test_a_folder_of_the_sd1_class_samples_too(sd15_folder: Path) -> None:
+def test_execute_samples_sd1_folder(sd15_folder: Path) -> None:
     host = DiffusersHost(str(sd15_folder))
     assert host.evidence().architecture == "sd1"
     (short,) = make(host, plan(prompt="a cat"), 0)

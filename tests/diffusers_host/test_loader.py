@@ -51,7 +51,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
 
 
-def test_embedded(embedded_home: Path) -> None:
+def test_resolve_embedded(embedded_home: Path) -> None:
     model = resolve_base_model("embedded")
     assert (model.kind, model.display_id, model.evidence.name) == ("embedded", "embedded", "embedded")
     assert model.evidence.architecture is Architecture.SDXL
@@ -61,13 +61,13 @@ def test_embedded(embedded_home: Path) -> None:
     assert counts["vae"] == sum(parameter.numel() for parameter in pipe.vae.parameters())
 
 
-def test_a_folder(embedded_home: Path) -> None:
+def test_resolve_folder(embedded_home: Path) -> None:
     folder = ensure_embedded().folder
     model = resolve_base_model(str(folder))
     assert (model.kind, model.path, model.display_id) == ("folder", folder, "model")
 
 
-def test_a_folder_says_how_it_predicts(embedded_home: Path, tmp_path: Path) -> None:
+def test_resolve_folder_prediction(embedded_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "vpred"
     shutil.copytree(ensure_embedded().folder, folder)
     path = folder / "scheduler" / "scheduler_config.json"
@@ -81,26 +81,26 @@ def test_a_folder_says_how_it_predicts(embedded_home: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "name", ["stabilityai/sdxl-base-1.0", "someone/some-model", "no such model", "gone.safetensors"]
 )
-def test_what_is_not_here_names_the_remedies(no_hub: None, name: str) -> None:
+def test_resolve_missing_model_names_remedies(no_hub: None, name: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         resolve_base_model(name)
     for remedy in ("allow_downloads=True", ".safetensors file or diffusers folder", "'embedded'"):
         assert remedy in str(caught.value)
 
 
-def test_a_hub_that_does_not_answer(no_hub: None) -> None:
+def test_resolve_from_unreachable_hub(no_hub: None) -> None:
     with pytest.raises(HubError, match="someone/some-model"):
         resolve_base_model("someone/some-model", allow_downloads=True)
 
 
-def test_the_host_looks_nothing_up_before_it_must(no_hub: None) -> None:
+def test_host_resolves_on_first_use(no_hub: None) -> None:
     host = DiffusersHost("someone/some-model")
     with pytest.raises(ModelNotFoundError):
         host.evidence()
 
 
 @pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "folder/model.PTH", "model.bin"])
-def test_pickles_are_never_loaded(tmp_path: Path, name: str) -> None:
+def test_resolve_refuses_pickles(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"\x80\x02.")
@@ -109,14 +109,14 @@ def test_pickles_are_never_loaded(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x02.", b"PK\x03\x04", b"\xff" * 64, b"\x08\0\0\0\0\0\0\0{}      x"])
-def test_corrupt_files_are_named(tmp_path: Path, content: bytes) -> None:
+def test_resolve_names_corrupt_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
     with pytest.raises(UnsupportedModelError, match="broken"):
         resolve_base_model(str(path))
 
 
-def test_a_file_of_another_kind_is_refused(standalone: None, tmp_path: Path) -> None:
+def test_resolve_refuses_file_of_other_kind(standalone: None, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -127,7 +127,7 @@ def test_a_file_of_another_kind_is_refused(standalone: None, tmp_path: Path) -> 
         resolve_base_model(str(path))
 
 
-def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_resolve_refuses_folder_without_model(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModelError, match="not a diffusers folder"):
         resolve_base_model(str(tmp_path))
     (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
@@ -137,7 +137,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         resolve_base_model(str(tmp_path))
 
 
-def test_a_folder_with_a_corrupt_weight_is_refused(embedded_home: Path, tmp_path: Path) -> None:
+def test_load_pipeline_refuses_corrupt_weights(embedded_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "broken"
     shutil.copytree(ensure_embedded().folder, folder)
     (weights,) = (folder / "unet").glob("*.safetensors")
@@ -147,7 +147,7 @@ def test_a_folder_with_a_corrupt_weight_is_refused(embedded_home: Path, tmp_path
 
 
 @pytest.mark.parametrize("library", ["torch", "diffusers", "peft"])
-def test_a_missing_library_is_named_with_its_remedy(
+def test_require_standalone_names_missing_library(
     embedded_home: Path, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
     model = resolve_base_model("embedded")
@@ -156,7 +156,7 @@ def test_a_missing_library_is_named_with_its_remedy(
         load_pipeline(model, "cpu")
 
 
-def test_the_packaged_configuration_is_sdxl(embedded_home: Path) -> None:
+def test_sdxl_config_folder_is_sdxl(embedded_home: Path) -> None:
     """The parameter counts of SDXL 1.0, on the meta device, so that nothing is allocated."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -178,7 +178,7 @@ def test_the_packaged_configuration_is_sdxl(embedded_home: Path) -> None:
     }
 
 
-def test_the_vocabulary_follows_from_the_merges() -> None:
+def test_clip_vocabulary_follows_from_merges() -> None:
     vocabulary = clip_vocabulary(clip_merges())
     assert len(vocabulary) == 49408
     assert [vocabulary[token] for token in ("!", "a</w>", "cat</w>", "<|startoftext|>", "<|endoftext|>")] == [
@@ -221,7 +221,7 @@ def _write_sparse(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 @pytest.mark.parametrize("v_prediction", [False, True])
-def test_a_full_size_single_file_loads_offline(
+def test_load_pipeline_of_single_file_offline(
     embedded_home: Path, sdxl_shapes: dict[str, tuple[int, ...]], tmp_path: Path, v_prediction: bool
 ) -> None:
     path = tmp_path / "full.safetensors"
@@ -241,7 +241,7 @@ def test_a_full_size_single_file_loads_offline(
     assert len(pipe.tokenizer.get_vocab()) == 49408
 
 
-def test_the_vocabulary_is_comfyuis(installation: locate.Installation) -> None:
+def test_clip_vocabulary_equals_comfyui(installation: locate.Installation) -> None:
     theirs = installation.path / "comfy" / "sd1_tokenizer"
     assert clip_vocabulary(clip_merges()) == json.loads((theirs / "vocab.json").read_text(encoding="utf-8"))
     assert clip_merges() == (theirs / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]

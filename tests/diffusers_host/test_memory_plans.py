@@ -56,7 +56,7 @@ def picture(host: DiffusersHost, embedded: EmbeddedModel, chosen: list[int], **m
 
 
 @pytest.mark.parametrize("strategy", [STREAMED, WHOLE_MODELS])
-def test_loras_come_and_go(
+def test_execute_changes_loras_under_every_plan(
     host: DiffusersHost, embedded: EmbeddedModel, plain: dict[tuple[int, ...], np.ndarray], strategy: OffloadStrategy
 ) -> None:
     assert np.abs(plain[(0,)] - plain[(1,)]).mean() > 5
@@ -77,7 +77,7 @@ def test_loras_come_and_go(
         ("nf4", WHOLE_MODELS, 30),
     ],
 )
-def test_rounded_weights_with_loras_and_back(
+def test_execute_rounds_weights_and_restores_them(
     host: DiffusersHost,
     embedded: EmbeddedModel,
     plain: dict[tuple[int, ...], np.ndarray],
@@ -93,7 +93,7 @@ def test_rounded_weights_with_loras_and_back(
     assert np.abs(picture(host, embedded, [0]) - plain[(0,)]).max() <= 1
 
 
-def test_a_decode_in_bfloat16_and_back(
+def test_execute_decodes_in_bfloat16_and_back(
     host: DiffusersHost, embedded: EmbeddedModel, plain: dict[tuple[int, ...], np.ndarray]
 ) -> None:
     whole, tiled = (picture(host, embedded, [0], vae_dtype="float32", tile_size=tile) for tile in (0, 64))
@@ -105,7 +105,7 @@ def test_a_decode_in_bfloat16_and_back(
 
 
 @pytest.mark.parametrize("dtype", ["int8", "nf4"])
-def test_loras_load_onto_integers(
+def test_execute_loads_loras_onto_integer_weights(
     host: DiffusersHost, embedded: EmbeddedModel, monkeypatch: pytest.MonkeyPatch, dtype: str
 ) -> None:
     """The base model is loaded once for all of them."""
@@ -119,7 +119,7 @@ def test_loras_load_onto_integers(
     assert np.abs(first - last).max() <= 1
 
 
-def test_the_embedded_model_is_predicted_by_its_own_networks(host: DiffusersHost) -> None:
+def test_plan_predicts_embedded_model_by_its_networks(host: DiffusersHost) -> None:
     plan = MemoryManager().plan(1024, 1024, weights_gb=host.weights_gb(), configs=host.configs())
     usual = MemoryManager().plan(1024, 1024, weights_gb=host.weights_gb())
     assert plan.predicted_peak_gb < usual.predicted_peak_gb / 5

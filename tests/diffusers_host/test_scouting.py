@@ -75,7 +75,7 @@ def scouted_and_whole(host: DiffusersHost, wanted: GenerationPlan, pick: int) ->
         ("sa_solver", "normal"),
     ],
 )
-def test_it_is_the_image_of_the_whole_run(host: DiffusersHost, sampler: str, scheduler: str) -> None:
+def test_resume_equals_whole_run(host: DiffusersHost, sampler: str, scheduler: str) -> None:
     scouting, resumed, whole = scouted_and_whole(host, plan(sampler_name=sampler, scheduler=scheduler), 1)
     assert resumed.images[0].tobytes() == whole.images[0].tobytes()
     spent = scouting.recordings[1].items
@@ -99,19 +99,19 @@ def test_it_is_the_image_of_the_whole_run(host: DiffusersHost, sampler: str, sch
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_whatever_else_the_plan_says(host: DiffusersHost, settings: dict[str, Any]) -> None:
+def test_resume_with_any_settings(host: DiffusersHost, settings: dict[str, Any]) -> None:
     scouting, resumed, whole = scouted_and_whole(host, plan(**settings), 2)
     assert resumed.images[0].tobytes() == whole.images[0].tobytes()
     assert resumed.forward_items == whole.forward_items - scouting.recordings[2].items
 
 
-def test_with_loras(host: DiffusersHost, embedded: EmbeddedModel) -> None:
+def test_resume_with_loras(host: DiffusersHost, embedded: EmbeddedModel) -> None:
     first, second = (lora(path, 0.8) for path in embedded.lora_paths[:2])
     _, resumed, whole = scouted_and_whole(host, plan(first, second, sampler_name="euler_ancestral"), 0)
     assert resumed.images[0].tobytes() == whole.images[0].tobytes()
 
 
-def test_a_quarter_is_computed_and_nothing_again(host: DiffusersHost, evaluated: list[int]) -> None:
+def test_resume_computes_no_forward_item_twice(host: DiffusersHost, evaluated: list[int]) -> None:
     told: list[tuple[int, int]] = []
     scouting = host.scout(plan(), SEEDS, lambda done, of: told.append((done, of)))
     assert scouting.steps == 2
@@ -125,7 +125,7 @@ def test_a_quarter_is_computed_and_nothing_again(host: DiffusersHost, evaluated:
     assert note.startswith("picked from 3 scouted seeds, which took 12 forward items; went on after step 2: 4 of them")
 
 
-def test_each_may_go_on_and_between_them_others_run(host: DiffusersHost, embedded: EmbeddedModel) -> None:
+def test_resume_every_seed_with_other_runs_between(host: DiffusersHost, embedded: EmbeddedModel) -> None:
     wanted = plan(sampler_name="dpmpp_2m_sde")
     scouting = host.scout(wanted, SEEDS)
     host.execute(plan(lora(embedded.lora_paths[0]), sampler_name="heun"), [3])
@@ -134,7 +134,7 @@ def test_each_may_go_on_and_between_them_others_run(host: DiffusersHost, embedde
         assert resumed.images[0].tobytes() == host.execute(wanted, [seed]).images[0].tobytes()
 
 
-def test_previews_show_what_each_seed_promises(host: DiffusersHost) -> None:
+def test_scout_previews_predicted_images(host: DiffusersHost) -> None:
     for settings in ({"sampler_name": "euler"}, {"sampler_name": "dpmpp_2m"}):
         scouting = host.scout(plan(num_steps=32, **settings), SEEDS)
         wholes = [pixels(image) for image in host.execute(plan(num_steps=32, **settings), SEEDS).images]
@@ -149,7 +149,7 @@ def pixels(image: Any) -> np.ndarray:
     return np.asarray(image).astype(np.int16)
 
 
-def test_the_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
+def test_scout_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
     scouting = host.scout(plan(num_steps=30), SEEDS)
     for recording in scouting.recordings:
         tensors = [each for call in recording.calls for each in (*call.inputs, *call.predictions)]
@@ -160,12 +160,12 @@ def test_the_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
 
 
 @pytest.mark.parametrize("pick", [-1, 3, True, 0.0, "0"])
-def test_a_pick_that_is_none(host: DiffusersHost, pick: Any) -> None:
+def test_resume_refuses_picks(host: DiffusersHost, pick: Any) -> None:
     with pytest.raises(InvalidInputError, match="0 to 2"):
         host.resume(host.scout(plan(), SEEDS), pick)
 
 
-def test_what_was_changed_since_is_told(host: DiffusersHost, embedded: EmbeddedModel, tmp_path: Path) -> None:
+def test_resume_refuses_changed_plan(host: DiffusersHost, embedded: EmbeddedModel, tmp_path: Path) -> None:
     copied = tmp_path / "own.safetensors"
     copied.write_bytes(embedded.lora_paths[0].read_bytes())
     for change in (
@@ -181,13 +181,13 @@ def test_what_was_changed_since_is_told(host: DiffusersHost, embedded: EmbeddedM
             host.resume(scouting, 0)
 
 
-def test_another_seed_does_not_get_the_answers_of_the_picked(host: DiffusersHost) -> None:
+def test_resume_ignores_recording_for_another_seed(host: DiffusersHost) -> None:
     scouting = host.scout(plan(), SEEDS)
     found = host.resume(scouting, 0).execute(scouting.plan, [77])
     assert found.images[0].tobytes() == host.execute(plan(), [77]).images[0].tobytes()
 
 
-def test_an_interrupt_while_scouting_leaves_the_host_usable(host: DiffusersHost) -> None:
+def test_scout_after_interrupt(host: DiffusersHost) -> None:
     before = host.execute(plan(), [1])
 
     def stop(_done: int, _of: int) -> None:
@@ -200,13 +200,13 @@ def test_an_interrupt_while_scouting_leaves_the_host_usable(host: DiffusersHost)
     assert (after.forward_items, after.notes) == (before.forward_items, before.notes)
 
 
-def test_a_time_limit_is_held_against_what_is_left(host: DiffusersHost) -> None:
+def test_resume_times_remaining_steps(host: DiffusersHost) -> None:
     scouting = host.scout(plan(max_time_seconds=0.01, forward_items=16), SEEDS)
     assert scouting.notes == ()
     resumed = host.resume(scouting, 0).execute(scouting.plan, [SEEDS[0]])
     assert any("will not be held" in note for note in resumed.notes)
 
 
-def test_a_plan_made_anew_with_equal_settings_is_the_same_plan(host: DiffusersHost) -> None:
+def test_resume_accepts_equal_plan(host: DiffusersHost) -> None:
     scouting = host.scout(plan(), SEEDS)
     host.resume(replace(scouting, plan=plan()), 0)

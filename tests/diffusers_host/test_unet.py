@@ -38,7 +38,9 @@ def plan(**settings: Any) -> GenerationPlan:
         ("heun", Improvements(), 22),
     ],
 )
-def test_forward_items(host: DiffusersHost, sampler: str, improvements: Improvements, items: int) -> None:
+def test_execute_counts_forward_items(
+    host: DiffusersHost, sampler: str, improvements: Improvements, items: int
+) -> None:
     """Six steps of normal lie at sigmas 14.6, 5.09, 2.28, 1.16, 0.57 and 0.03."""
     done = host.execute(plan(sampler_name=sampler, improvements=improvements), [1])
     assert done.forward_items == items
@@ -46,13 +48,13 @@ def test_forward_items(host: DiffusersHost, sampler: str, improvements: Improvem
 
 @pytest.mark.parametrize("sampler", ["euler", "heun", "heunpp2", "dpm_2", "dpmpp_sde", "seeds_3", "lcm", "uni_pc"])
 @pytest.mark.parametrize("scheduler", ["normal", "ddim_uniform"])
-def test_what_a_run_will_take_is_known_before(host: DiffusersHost, sampler: str, scheduler: str) -> None:
+def test_items_of_one_equals_counted_items(host: DiffusersHost, sampler: str, scheduler: str) -> None:
     wanted = plan(sampler_name=sampler, scheduler=scheduler, num_steps=7)
     done = host.execute(wanted, [1])
     assert done.forward_items == items_of_one(host._pipe.scheduler, wanted.parameters)
 
 
-def test_without_guidance_everywhere_it_is_the_picture_of_cfg_1(host: DiffusersHost) -> None:
+def test_execute_without_guidance_equals_cfg_1(host: DiffusersHost) -> None:
     (none,) = host.execute(plan(improvements=Improvements(cfg_cutoff_sigma=1000.0)), [1]).images
     (one,) = host.execute(plan(guidance_scale=1.0), [1]).images
     (all_along,) = host.execute(plan(), [1]).images
@@ -60,7 +62,7 @@ def test_without_guidance_everywhere_it_is_the_picture_of_cfg_1(host: DiffusersH
     assert none.tobytes() != all_along.tobytes()
 
 
-def test_a_limit_that_will_not_be_held_is_told_at_once(host: DiffusersHost, caplog: pytest.LogCaptureFixture) -> None:
+def test_execute_warns_of_missed_time_limit(host: DiffusersHost, caplog: pytest.LogCaptureFixture) -> None:
     told: list[int] = []
     with caplog.at_level(logging.WARNING):
         done = host.execute(
@@ -72,7 +74,7 @@ def test_a_limit_that_will_not_be_held_is_told_at_once(host: DiffusersHost, capl
     assert host.execute(plan(max_time_seconds=1000.0, forward_items=12), [1]).notes == ()
 
 
-def test_what_is_not_a_number_is_no_picture(host: DiffusersHost) -> None:
+def test_execute_raises_for_not_a_number(host: DiffusersHost) -> None:
     host.execute(plan(), [1])
     calls = iter(range(1000))
 

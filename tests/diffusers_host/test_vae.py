@@ -60,16 +60,14 @@ def pixels(image: Any) -> np.ndarray:
     return np.asarray(image).astype(np.int16)
 
 
-def test_a_good_picture_needs_no_note(host: DiffusersHost) -> None:
+def test_decode_good_image_without_note(host: DiffusersHost) -> None:
     images, notes = decode(host._pipe, [latents(2), latents(1)])
     assert len(images) == 3 and notes == ()
     assert images[0].tobytes() == images[2].tobytes()
 
 
 @pytest.mark.parametrize("strategy", list(OffloadStrategy)[1:])
-def test_what_overflows_half_precision_is_decoded_again(
-    host: DiffusersHost, vae: Any, strategy: OffloadStrategy
-) -> None:
+def test_decode_repeats_overflow_in_float32(host: DiffusersHost, vae: Any, strategy: OffloadStrategy) -> None:
     import torch
 
     whole, _ = decode(host._pipe, [latents(2)])
@@ -90,7 +88,7 @@ def test_what_overflows_half_precision_is_decoded_again(
     assert execution.notes == ("image 1: the VAE overflowed in float16; decoded again in float32",)
 
 
-def test_one_that_says_that_it_overflows_is_decoded_in_float32_at_once(host: DiffusersHost, vae: Any) -> None:
+def test_decode_obeys_force_upcast(host: DiffusersHost, vae: Any) -> None:
     import torch
 
     assert vae.config.force_upcast
@@ -101,7 +99,7 @@ def test_one_that_says_that_it_overflows_is_decoded_in_float32_at_once(host: Dif
     assert vae.dtype == torch.float16
 
 
-def test_only_the_broken_ones_are_decoded_again(host: DiffusersHost, vae: Any) -> None:
+def test_decode_repeats_broken_images_only(host: DiffusersHost, vae: Any) -> None:
     import torch
 
     vae.register_to_config(force_upcast=False)
@@ -120,7 +118,7 @@ def test_only_the_broken_ones_are_decoded_again(host: DiffusersHost, vae: Any) -
     assert all(pixels(image).std() > 5 for image in images)
 
 
-def test_latents_that_are_no_numbers(host: DiffusersHost) -> None:
+def test_decode_latents_not_a_number(host: DiffusersHost) -> None:
     import torch
 
     broken = latents(3)
@@ -134,7 +132,7 @@ def test_latents_that_are_no_numbers(host: DiffusersHost) -> None:
         decode(host._pipe, [broken[:1], broken[2:]])
 
 
-def test_flat_latents_and_pictures_of_one_colour(host: DiffusersHost, vae: Any) -> None:
+def test_decode_notes_flat_images(host: DiffusersHost, vae: Any) -> None:
     import torch
 
     flat = latents(2)
@@ -149,7 +147,7 @@ def test_flat_latents_and_pictures_of_one_colour(host: DiffusersHost, vae: Any) 
     )
 
 
-def test_a_vae_that_is_broken_in_every_precision(host: DiffusersHost, vae: Any) -> None:
+def test_decode_with_broken_vae(host: DiffusersHost, vae: Any) -> None:
     import torch
 
     def breaks(rows: int) -> Any:
@@ -180,7 +178,7 @@ def test_a_vae_that_is_broken_in_every_precision(host: DiffusersHost, vae: Any) 
     ],
     ids=["epsilon", "v-prediction", "zero terminal SNR", "sample"],
 )
-def test_what_a_prediction_promises_is_what_diffusers_takes_it_for(standalone: None, config: dict[str, Any]) -> None:
+def test_predict_clean_agrees_with_diffusers(standalone: None, config: dict[str, Any]) -> None:
     import torch
     from diffusers import EulerDiscreteScheduler
 

@@ -39,7 +39,7 @@ def pipeline(**config: object) -> IntelligentGenerationPipeline:
 
 
 @pytest.mark.parametrize("priority", list(Priority))
-def test_as_many_forward_items_as_predicted(home: Path, priority: Priority) -> None:
+def test_generate_computes_predicted_forward_items(home: Path, priority: Priority) -> None:
     made = pipeline(constraints=GenerationConstraints(priority=priority)).generate(PHOTO, seed=0, **SMALL)
     generation = made.generation
     assert generation.forward_items == generation.plan.parameters.forward_items
@@ -48,7 +48,7 @@ def test_as_many_forward_items_as_predicted(home: Path, priority: Priority) -> N
     )
 
 
-def test_edits_are_predicted_anew(home: Path) -> None:
+def test_generate_from_recommendations_predicts_edits(home: Path) -> None:
     maker = pipeline()
     suggestions = maker.analyze_and_recommend(PHOTO)
     parameters = suggestions.suggested_params
@@ -62,7 +62,7 @@ def test_edits_are_predicted_anew(home: Path) -> None:
     assert (made.plan.parameters.estimated_time_seconds or before) < before
 
 
-def test_steps_beside_a_schedule_of_another_length_are_refused(home: Path) -> None:
+def test_generate_from_recommendations_refuses_schedule_of_other_length(home: Path) -> None:
     maker = pipeline(constraints=GenerationConstraints(priority=Priority.SPEED))
     suggestions = maker.analyze_and_recommend(PHOTO)
     parameters = suggestions.suggested_params
@@ -75,14 +75,14 @@ def test_steps_beside_a_schedule_of_another_length_are_refused(home: Path) -> No
     assert maker.generate_from_recommendations(PHOTO, suggestions, seed=0).metadata.steps == parameters.num_steps
 
 
-def test_a_time_that_cannot_be_kept_is_told_before_and_while_it_runs(home: Path) -> None:
+def test_generate_reports_missed_time_limit(home: Path) -> None:
     maker = pipeline(constraints=GenerationConstraints(max_time_seconds=0.001))
     made = maker.generate(PHOTO, seed=0, **SMALL)
     assert "cannot be met; the nearest plan is 8 steps at 64x64" in made.explanation.parameter_reasoning["time"]
     assert any("the limit of 0.001 s will not be held" in note for note in made.generation.notes)
 
 
-def test_a_time_that_can_be_kept_is_kept_in_silence(home: Path) -> None:
+def test_generate_keeps_time_limit_without_note(home: Path) -> None:
     made = pipeline(constraints=GenerationConstraints(max_time_seconds=600)).generate(PHOTO, seed=0, steps=2, **SMALL)
     assert made.metadata.generation_time_seconds < 600
     assert made.generation.notes == ()
@@ -92,7 +92,7 @@ def test_a_time_that_can_be_kept_is_kept_in_silence(home: Path) -> None:
 @pytest.mark.parametrize(
     ("constraint", "setting", "expected"), [(None, None, None), (6.0, None, 6.0), (None, 4.0, 4.0), (6.0, 4.0, 4.0)]
 )
-def test_the_tighter_memory_budget_holds(
+def test_recommend_takes_tighter_memory_limit(
     home: Path, constraint: float | None, setting: float | None, expected: float | None
 ) -> None:
     maker = pipeline(
@@ -103,7 +103,7 @@ def test_the_tighter_memory_budget_holds(
     assert parameters.max_vram_gb == expected
 
 
-def test_other_loras_come_after_fewer_of_the_chosen(home: Path) -> None:
+def test_lora_variants_order(home: Path) -> None:
     maker = pipeline()
     chosen = maker.analyze_and_recommend("anime girl with magical powers, cinematic photo")
     sets = [

@@ -25,11 +25,11 @@ from intelligence.records import Reason
         ("test prompt", "Prompt: no particular subject, simple"),
     ],
 )
-def test_a_summary_says_nothing_of_what_the_prompt_leaves_open(prompt: str, start: str) -> None:
+def test_explain_omits_unspecified_intent(prompt: str, start: str) -> None:
     assert explain(PromptAnalyzer().analyze(prompt)).summary.startswith(start)
 
 
-def test_how_the_prompt_was_read_has_its_reasons() -> None:
+def test_explain_gives_reasons_of_analysis() -> None:
     reasons = explain(PromptAnalyzer().analyze("anime girl with magical powers")).parameter_reasoning
     assert reasons["style"] == "anime: the prompt says “anime”"
     assert {"content", "complexity"} <= set(reasons)

@@ -45,7 +45,7 @@ def chosen(planner: Planner, first: ModelEvidence, named: Family = Family.UNKNOW
         (PONY, Family.ILLUSTRIOUS, True, Family.ILLUSTRIOUS, "taken for Pony when LoRAs and quality tags were chosen"),
     ],
 )
-def test_one_word_rules_tags_and_settings(
+def test_named_family_decides_tags_and_settings(
     planner: Planner, first: ModelEvidence, named: Family, tags: bool, settings: Family, said: str
 ) -> None:
     found = chosen(planner, first, named)
@@ -56,14 +56,14 @@ def test_one_word_rules_tags_and_settings(
     assert ("taken for" in explain(found).parameter_reasoning["family"]) is said.startswith("taken for")
 
 
-def test_an_analysis_alone_has_nothing_to_differ_from(planner: Planner) -> None:
+def test_identified_without_earlier_family_has_no_reason(planner: Planner) -> None:
     bare = PromptRecommendations(planner.analyze(PROMPT), [], prompt=PROMPT)
     found = planner.identified(bare, BASE, Family.PONY)
     assert found.reasons == ()
     assert found.model is not None and found.model.family is Family.PONY
 
 
-def test_the_configuration_rules_both(embedded_home: Path) -> None:
+def test_model_family_of_config_decides_tags_and_settings(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded", model_family="pony"))
     suggestions = pipeline.analyze_and_recommend(PROMPT)
     parameters = suggestions.suggested_params

@@ -68,7 +68,7 @@ def image() -> Image.Image:
     return Image.effect_noise((64, 96), 50).convert("RGB")
 
 
-def test_the_parameters_text() -> None:
+def test_a1111_parameters() -> None:
     assert a1111_parameters(generation()) == "\n".join(
         (
             f"{PROMPT} <lora:style:0.8>",
@@ -81,12 +81,12 @@ def test_the_parameters_text() -> None:
     assert "Denoising strength: 0.5" in a1111_parameters(generation(denoise=0.5))
 
 
-def test_nothing_of_this_machine_travels() -> None:
+def test_image_record_holds_no_local_paths() -> None:
     assert "somebody" not in json.dumps(image_record(generation()))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".JPEG"])
-def test_every_format_holds_the_story(tmp_path: Path, image: Image.Image, suffix: str) -> None:
+def test_save_image_embeds_generation(tmp_path: Path, image: Image.Image, suffix: str) -> None:
     path = save_image(tmp_path / f"new folder/fox{suffix}", image, generation(), 1, comfy={"prompt": {"1": {}}})
     record = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert (record["image_id"], record["seed"]) == ("abc-1", 2**64 - 1)
@@ -104,20 +104,20 @@ def test_every_format_holds_the_story(tmp_path: Path, image: Image.Image, suffix
     assert sorted(file.name for file in path.parent.iterdir()) == sorted([path.name, path.with_suffix(".json").name])
 
 
-def test_without_metadata(tmp_path: Path, image: Image.Image) -> None:
+def test_save_image_without_metadata(tmp_path: Path, image: Image.Image) -> None:
     path = save_image(tmp_path / "bare.png", image, generation(), comfy={"prompt": {}}, embed=False)
     assert Image.open(path).info == {}
     assert path.with_suffix(".json").exists()
 
 
-def test_a_jpeg_too_small_for_the_workflow_keeps_the_parameters(tmp_path: Path, image: Image.Image) -> None:
+def test_save_image_drops_workflow_too_large_for_jpeg(tmp_path: Path, image: Image.Image) -> None:
     path = save_image(tmp_path / "big.jpg", image, generation(), comfy={"workflow": {"x": "y" * 70_000}})
     with Image.open(path) as saved:
         assert saved.getexif().get_ifd(0x8769)[0x9286].startswith(b"UNICODE")
         assert 0x0110 not in saved.getexif()
 
 
-def test_exiftool_reads_every_format(tmp_path: Path, image: Image.Image) -> None:
+def test_save_image_is_read_by_exiftool(tmp_path: Path, image: Image.Image) -> None:
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
     files = [save_image(tmp_path / f"fox{suffix}", image, generation()) for suffix in (".png", ".webp", ".jpg")]
@@ -131,19 +131,19 @@ def test_exiftool_reads_every_format(tmp_path: Path, image: Image.Image) -> None
 
 
 @pytest.mark.parametrize("name", ["x.svg", "x", "x.png.exe"])
-def test_other_formats_are_refused(tmp_path: Path, image: Image.Image, name: str) -> None:
+def test_save_image_refuses_other_formats(tmp_path: Path, image: Image.Image, name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"\.png"):
         save_image(tmp_path / name, image, generation())
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, image: Image.Image) -> None:
+def test_save_image_into_unwritable_folder(tmp_path: Path, image: Image.Image) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         save_image(tmp_path / "file" / "x.png", image, generation())
 
 
-def test_a_failed_write_leaves_the_old_file(
+def test_save_image_keeps_old_file_when_write_fails(
     tmp_path: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_image(tmp_path / "fox.png", image, generation())

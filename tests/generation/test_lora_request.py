@@ -154,7 +154,7 @@ def test_choice_report_is_json(planner: Planner) -> None:
         ('[["a", 0.5, 0.25]]', [LoRATag("a", 0.5, 0.25)]),
     ],
 )
-def test_selections(text: str, named: list[LoRATag] | None) -> None:
+def test_parse_selection(text: str, named: list[LoRATag] | None) -> None:
     assert parse_selection(text) == named
 
 
@@ -173,7 +173,7 @@ def test_selections(text: str, named: list[LoRATag] | None) -> None:
         "null",
     ],
 )
-def test_bad_selections(text: str) -> None:
+def test_parse_selection_refuses(text: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_selection(text)
 
@@ -187,11 +187,11 @@ def test_bad_selections(text: str) -> None:
         ([], []),
     ],
 )
-def test_python_arguments(value: object, named: list[LoRATag]) -> None:
+def test_named_loras(value: object, named: list[LoRATag]) -> None:
     assert named_loras(value) == named
 
 
 @pytest.mark.parametrize("value", ["a", 7, [None], {"a": "b"}])
-def test_bad_python_arguments(value: object) -> None:
+def test_named_loras_refuses(value: object) -> None:
     with pytest.raises(InvalidInputError):
         named_loras(value)

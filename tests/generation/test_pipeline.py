@@ -42,7 +42,7 @@ def pixels(result: object) -> np.ndarray:
     return np.asarray(result.image)  # type: ignore[attr-defined]
 
 
-def test_the_chosen_loras_are_used_and_explained(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_uses_and_explains_chosen_loras(pipeline: IntelligentGenerationPipeline) -> None:
     result = pipeline.generate(PROMPT, seed=1, **SMALL)
     assert {lora.name for lora in result.metadata.loras_used} == {"anime_style_v2", "magic_effects"}
     assert set(result.explanation.lora_reasoning) >= {"anime_style_v2", "magic_effects"}
@@ -51,13 +51,13 @@ def test_the_chosen_loras_are_used_and_explained(pipeline: IntelligentGeneration
     assert result.image.size == (64, 64)
 
 
-def test_steps_are_reported(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_reports_steps(pipeline: IntelligentGenerationPipeline) -> None:
     seen: list[tuple[int, int]] = []
     pipeline.generate("a lake", seed=0, on_step=lambda done, total: seen.append((done, total)), **SMALL)
     assert seen == [(1, 2), (2, 2)]
 
 
-def test_threads_share_a_pipeline(embedded_home: Path) -> None:
+def test_generate_from_several_threads(embedded_home: Path) -> None:
     """Also its first use, which loads the model; each image is what it is alone."""
     fresh = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"))
     prompts = {7: PROMPT, 8: "a quiet lake", 9: "photorealistic portrait, cinematic lighting"}
@@ -69,28 +69,28 @@ def test_threads_share_a_pipeline(embedded_home: Path) -> None:
         assert (pixels(fresh.generate(prompt, seed=seed, **SMALL)) == pixels(together[seed])).all()
 
 
-def test_suggestions_print_without_their_records(pipeline: IntelligentGenerationPipeline) -> None:
+def test_recommendations_print_briefly(pipeline: IntelligentGenerationPipeline) -> None:
     suggestions = pipeline.analyze_and_recommend(PROMPT)
     printed = f"{suggestions.suggested_loras} {suggestions.suggested_params}"
     assert "lora_name='magic_effects'" in printed and "num_steps=24" in printed
     assert "ModelMetadata(" not in printed and "Reason(" not in printed
 
 
-def test_zero_is_a_seed(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_with_seed_zero(pipeline: IntelligentGenerationPipeline) -> None:
     first, again = (pipeline.generate(PROMPT, seed=0, **SMALL) for _ in range(2))
     assert first.metadata.seed == 0
     assert (pixels(first) == pixels(again)).all()
     assert (pixels(first) != pixels(pipeline.generate(PROMPT, seed=1, **SMALL))).any()
 
 
-def test_the_loras_change_the_picture(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_with_and_without_loras(pipeline: IntelligentGenerationPipeline) -> None:
     chosen = pipeline.generate(PROMPT, seed=3, **SMALL)
     none = pipeline.generate(chosen.metadata.final_prompt, seed=3, loras=[], **SMALL)
     assert none.metadata.loras_used == []
     assert (pixels(chosen) != pixels(none)).any()
 
 
-def test_loras_can_be_named(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_with_named_loras(pipeline: IntelligentGenerationPipeline) -> None:
     result = pipeline.generate("a lake", seed=3, loras={"cinematic_photo": 0.4}, **SMALL)
     assert [(lora.name, lora.alpha) for lora in result.metadata.loras_used] == [("cinematic_photo", 0.4)]
     tagged = pipeline.generate("a lake <lora:cinematic_photo:0.4>", seed=3, **SMALL)
@@ -98,7 +98,7 @@ def test_loras_can_be_named(pipeline: IntelligentGenerationPipeline) -> None:
     assert "<lora" not in tagged.metadata.final_prompt
 
 
-def test_overrides_win(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_overrides(pipeline: IntelligentGenerationPipeline) -> None:
     result = pipeline.generate(
         PROMPT,
         seed=0,
@@ -127,24 +127,24 @@ def test_overrides_win(pipeline: IntelligentGenerationPipeline) -> None:
         ({"aspect": "round"}, "round"),
     ],
 )
-def test_bad_overrides(pipeline: IntelligentGenerationPipeline, overrides: dict, said: str) -> None:
+def test_generate_refuses_overrides(pipeline: IntelligentGenerationPipeline, overrides: dict, said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         pipeline.generate(PROMPT, seed=0, **{**SMALL, **overrides} if "stepz" not in overrides else overrides)
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n", None, 7])
-def test_an_empty_prompt(pipeline: IntelligentGenerationPipeline, prompt: object) -> None:
+def test_generate_refuses_empty_prompt(pipeline: IntelligentGenerationPipeline, prompt: object) -> None:
     with pytest.raises(InvalidInputError):
         pipeline.generate(prompt)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "1"])
-def test_bad_seeds(pipeline: IntelligentGenerationPipeline, seed: object) -> None:
+def test_generate_refuses_seeds(pipeline: IntelligentGenerationPipeline, seed: object) -> None:
     with pytest.raises(InvalidInputError, match="seed"):
         pipeline.generate(PROMPT, seed=seed, **SMALL)  # type: ignore[arg-type]
 
 
-def test_seeds_count_up_in_a_batch(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_batch_seeds(pipeline: IntelligentGenerationPipeline) -> None:
     seen: list[BatchProgress] = []
     batch = BatchConfig(num_images=3, base_seed=0, parallel_generation=False)
     small(pipeline)
@@ -160,7 +160,7 @@ def small(pipeline: IntelligentGenerationPipeline) -> None:
     pipeline.config.constraints = GenerationConstraints(max_time_seconds=3, priority=Priority.SPEED)
 
 
-def test_a_parallel_batch_equals_single_images(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_batch_in_one_forward_batch(pipeline: IntelligentGenerationPipeline) -> None:
     small(pipeline)
     results = pipeline.generate_batch(PROMPT, BatchConfig(num_images=2, base_seed=5, parallel_generation=True))
     assert results[0].generation.plan.memory.batch_size == 2
@@ -169,7 +169,7 @@ def test_a_parallel_batch_equals_single_images(pipeline: IntelligentGenerationPi
     assert np.percentile(difference, 99) <= 2
 
 
-def test_parameter_variation(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_batch_parameter_variation(pipeline: IntelligentGenerationPipeline) -> None:
     small(pipeline)
     batch = BatchConfig(num_images=3, variation_strategy=VariationStrategy.PARAM_VARIATION, base_seed=0)
     results = pipeline.generate_batch("a lake", batch)
@@ -178,21 +178,21 @@ def test_parameter_variation(pipeline: IntelligentGenerationPipeline) -> None:
     assert {r.metadata.seed for r in results} == {0}
 
 
-def test_lora_variation(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_batch_lora_variation(pipeline: IntelligentGenerationPipeline) -> None:
     small(pipeline)
     batch = BatchConfig(num_images=3, variation_strategy=VariationStrategy.LORA_VARIATION, base_seed=0)
     results = pipeline.generate_batch(PROMPT, batch)
     assert len({frozenset(lora.name for lora in r.metadata.loras_used) for r in results}) == 3
 
 
-def test_assisted_says_what_to_call(embedded_home: Path) -> None:
+def test_generate_in_assisted_mode_names_calls(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded", mode=OperationMode.ASSISTED))
     for call in (lambda: pipeline.generate(PROMPT), lambda: pipeline.generate_batch(PROMPT, BatchConfig())):
         with pytest.raises(ConfirmationRequiredError, match=r"analyze_and_recommend.*generate_from_recommendations"):
             call()
 
 
-def test_edits_are_respected_and_checked(embedded_home: Path) -> None:
+def test_generate_from_recommendations_uses_and_checks_edits(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded", mode=OperationMode.ASSISTED))
     recommendations = pipeline.analyze_and_recommend(PROMPT)
     parameters = recommendations.suggested_params
@@ -211,7 +211,7 @@ def test_edits_are_respected_and_checked(embedded_home: Path) -> None:
         recommendations.suggested_loras[0].suggested_alpha = float("inf")
 
 
-def test_a_saved_image_can_be_made_again(pipeline: IntelligentGenerationPipeline, tmp_path: Path) -> None:
+def test_generate_from_recommendations_of_saved_image(pipeline: IntelligentGenerationPipeline, tmp_path: Path) -> None:
     result = pipeline.generate(PROMPT, "blurry", seed=9, **SMALL)
     story = json.loads(result.save(tmp_path / "x.png").with_suffix(".json").read_text(encoding="utf-8"))
     saved = Generation.from_dict(story).plan.recommendations
@@ -220,7 +220,7 @@ def test_a_saved_image_can_be_made_again(pipeline: IntelligentGenerationPipeline
     assert (pixels(again) == pixels(result)).all()
 
 
-def test_manual_chooses_nothing(embedded_home: Path) -> None:
+def test_generate_in_manual_mode(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded", mode=OperationMode.MANUAL))
     result = pipeline.generate(PROMPT, "blurry", seed=0, **SMALL)
     assert result.metadata.loras_used == []
@@ -231,7 +231,7 @@ def test_manual_chooses_nothing(embedded_home: Path) -> None:
     assert [lora.name for lora in named.metadata.loras_used] == ["magic_effects"]
 
 
-def test_a_rating_is_read_back_by_the_next_recommendation(embedded_home: Path) -> None:
+def test_recommend_heeds_rating(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"))
     words = "photorealistic portrait, cinematic photo"
     before = {lora.lora_name: lora.confidence_score for lora in pipeline.analyze_and_recommend(words).suggested_loras}
@@ -245,24 +245,24 @@ def test_a_rating_is_read_back_by_the_next_recommendation(embedded_home: Path) -
 
 
 @pytest.mark.parametrize("rating", [0, 6, "5", float("nan"), True, None])
-def test_bad_ratings(pipeline: IntelligentGenerationPipeline, rating: object) -> None:
+def test_provide_feedback_refuses_ratings(pipeline: IntelligentGenerationPipeline, rating: object) -> None:
     result = pipeline.generate("a lake", seed=0, **SMALL)
     with pytest.raises(InvalidInputError, match="rating"):
         pipeline.provide_feedback(result.id, rating)  # type: ignore[arg-type]
     assert pipeline.learning.ratings(result.id) == []
 
 
-def test_an_unknown_generation(pipeline: IntelligentGenerationPipeline) -> None:
+def test_provide_feedback_for_unknown_generation(pipeline: IntelligentGenerationPipeline) -> None:
     with pytest.raises(UnknownGenerationError, match="nobody"):
         pipeline.provide_feedback("nobody", 3)
 
 
-def test_a_missing_base_model(embedded_home: Path) -> None:
+def test_generate_with_missing_base_model(embedded_home: Path) -> None:
     with pytest.raises(ModelNotFoundError, match=r"allow_downloads.*embedded"):
         IntelligentGenerationPipeline().generate("a lake", **SMALL)
 
 
-def test_a_base_model_that_is_no_model(embedded_home: Path, tmp_path: Path) -> None:
+def test_generate_with_broken_base_model(embedded_home: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"\x10\0\0\0\0\0\0\0not json at all!!")
     with pytest.raises(UnsupportedModelError, match="broken"):
@@ -273,7 +273,7 @@ def test_a_base_model_that_is_no_model(embedded_home: Path, tmp_path: Path) -> N
         IntelligentGenerationPipeline(PipelineConfig(base_model=str(pickled))).generate("a lake", **SMALL)
 
 
-def test_a_data_folder_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_generate_with_unusable_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "file" / "home"))
     with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME"):

@@ -34,18 +34,18 @@ def variations(planner: Planner, mode: OperationMode, overrides: dict[str, objec
 
 
 @pytest.mark.parametrize("mode", [OperationMode.AUTO, OperationMode.MANUAL])
-def test_variations_keep_all_that_was_passed(planner: Planner, mode: OperationMode) -> None:
+def test_parameter_variants_keep_settings_of_user(planner: Planner, mode: OperationMode) -> None:
     assert variations(planner, mode, PASSED) == [tuple(PASSED.values())]
 
 
 @pytest.mark.parametrize("mode", [OperationMode.AUTO, OperationMode.MANUAL])
-def test_variations_change_only_what_was_not_passed(planner: Planner, mode: OperationMode) -> None:
+def test_parameter_variants_change_other_settings(planner: Planner, mode: OperationMode) -> None:
     found = variations(planner, mode, {"steps": 25, "sampler": "euler_ancestral"})
     assert len(set(found)) == 5
     assert {(steps, sampler) for steps, _, sampler, _ in found} == {(25, "euler_ancestral")}
 
 
-def test_manual_reasons_name_their_source(planner: Planner) -> None:
+def test_parametrize_manual_reason_sources(planner: Planner) -> None:
     recommendations = planner.recommend(planner.analyze("a cat"), mode=OperationMode.MANUAL)
     chosen = planner.parametrize(recommendations, overrides={"cfg": 6.0, "width": 768}, resources=CARD)
     assert {reason.setting: reason.source for reason in chosen.suggested_params.reasons} == {

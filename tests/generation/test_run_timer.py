@@ -38,16 +38,16 @@ def test_planned_items(settings: dict[str, Any], items: int) -> None:
 
 
 @pytest.mark.parametrize("sigmas", [(), (0.0,)])
-def test_nothing_to_sample(sigmas: tuple[float, ...]) -> None:
+def test_planned_items_without_steps(sigmas: tuple[float, ...]) -> None:
     assert planned_items(parameters(), sigmas) == 0
 
 
-def test_decoding_an_image_takes_as_long_as_one_or_two_forward_items() -> None:
+def test_decoding_items_by_default() -> None:
     assert 1 < decoding_items(parameters()) < 2
     assert decoding_items(parameters(), 4) == pytest.approx(4 * decoding_items(parameters()))
 
 
-def test_what_was_learned_of_decoding_counts() -> None:
+def test_decoding_items_learned() -> None:
     assert decoding_items(parameters(decode_items=12.5), 2) == 25
 
 
@@ -67,35 +67,35 @@ def go(clock: list[float], run: RunTimer, durations: list[float], items: list[in
     return said
 
 
-def test_what_cannot_be_held_is_said_once_after_the_second_step(clock: list[float]) -> None:
+def test_run_timer_warns_once_after_second_step(clock: list[float]) -> None:
     """5 s for the first step, 2 s for each other; 10 steps and a decode that takes as long as one."""
     said = go(clock, run := RunTimer(20, after=2, limit=20), [5, 2, 2, 2], [2, 2, 2, 2])
     assert said == [None, run.warning, None, None]
     assert run.warning == "the limit of 20 s will not be held: about 25 s in all at this speed"
 
 
-def test_what_can_be_held_is_not_said(clock: list[float]) -> None:
+def test_run_timer_without_warning(clock: list[float]) -> None:
     assert go(clock, RunTimer(20, after=2, limit=25), [5] + [2] * 9, [2] * 10) == [None] * 10
 
 
-def test_steps_without_guidance_count_half(clock: list[float]) -> None:
+def test_run_timer_counts_items_not_steps(clock: list[float]) -> None:
     """Ten guided steps would take 20 s, but half of them are not guided: 15 s will do."""
     assert go(clock, RunTimer(15, limit=16), [2] * 5 + [1] * 5, [2] * 5 + [1] * 5) == [None] * 10
 
 
-def test_it_is_said_later_when_it_becomes_slower(clock: list[float]) -> None:
+def test_run_timer_warns_when_run_slows_down(clock: list[float]) -> None:
     said = go(clock, RunTimer(20, limit=22), [2, 2, 2, 6, 6, 6], [2] * 6)
     assert [text is not None for text in said].index(True) == 3
 
 
-def test_medians(clock: list[float]) -> None:
+def test_run_timer_medians(clock: list[float]) -> None:
     run = RunTimer(20)
     assert (run.seconds_per_step, run.seconds_per_item) == (None, None)
     go(clock, run, [9, 2, 4, 2], [2, 2, 2, 1])
     assert (run.seconds_per_step, run.seconds_per_item) == (2, 2)
 
 
-def test_neither_pauses_nor_steps_without_work_are_measured(clock: list[float]) -> None:
+def test_run_timer_skips_pauses_and_cached_steps(clock: list[float]) -> None:
     run = RunTimer(20)
     go(clock, run, [1, 2], [2, 2])
     run.pause()

@@ -27,7 +27,7 @@ def pipeline(embedded_home: Path) -> IntelligentGenerationPipeline:
     return IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"))
 
 
-def test_the_pick_goes_on_and_equals_the_whole_run(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_from_scouting_equals_whole_run(pipeline: IntelligentGenerationPipeline) -> None:
     told: list[tuple[int, int]] = []
     scouting = pipeline.scout(PROMPT, "blurry", 0, count=3, on_step=lambda done, of: told.append((done, of)), **SMALL)
     assert scouting.seeds == (0, 1, 2)
@@ -46,19 +46,19 @@ def test_the_pick_goes_on_and_equals_the_whole_run(pipeline: IntelligentGenerati
     pipeline.learning.remove_feedback(result.id)
 
 
-def test_what_is_scouted_prints_without_its_records(pipeline: IntelligentGenerationPipeline) -> None:
+def test_scouting_prints_briefly(pipeline: IntelligentGenerationPipeline) -> None:
     printed = repr(pipeline.scout("a lake", seed=4, count=1, **SMALL))
     assert "seeds=(4,)" in printed
     assert "tensor(" not in printed and "OptimizedParameters(" not in printed
 
 
 @pytest.mark.parametrize("count", [0, 65, True, 2.0])
-def test_counts_that_are_none(pipeline: IntelligentGenerationPipeline, count: Any) -> None:
+def test_scout_refuses_counts(pipeline: IntelligentGenerationPipeline, count: Any) -> None:
     with pytest.raises(InvalidInputError, match="count"):
         pipeline.scout(PROMPT, count=count)
 
 
-def test_assisted_scouts_what_was_confirmed(embedded_home: Path) -> None:
+def test_scout_in_assisted_mode(embedded_home: Path) -> None:
     pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded", mode=OperationMode.ASSISTED))
     with pytest.raises(ConfirmationRequiredError, match=r"analyze_and_recommend.*scout\(prompt, recommendations"):
         pipeline.scout(PROMPT)
@@ -77,7 +77,7 @@ def test_assisted_scouts_what_was_confirmed(embedded_home: Path) -> None:
         pipeline.scout(PROMPT, recommendations=recommendations, width=128)
 
 
-def test_edits_after_scouting_are_refused(pipeline: IntelligentGenerationPipeline) -> None:
+def test_generate_from_scouting_refuses_edits(pipeline: IntelligentGenerationPipeline) -> None:
     scouting: Scouting = pipeline.scout(PROMPT, seed=0, count=2, **SMALL)
     scouting.plan.parameters.guidance_scale = 2.0
     with pytest.raises(InvalidInputError, match="scout again"):
