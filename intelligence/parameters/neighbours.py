@@ -118,7 +118,7 @@ def _changed(
         other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
     )
     took = estimate(other, items)
-    reasons = {reason.setting: reason for reason in parameters.reasons}
+    reasons = {reason.setting: reason for reason in parameters.reasons if reason.setting != "time"}
     for setting, value in changes.items():
         reasons[setting] = Reason.of(
             setting,

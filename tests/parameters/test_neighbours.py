@@ -32,6 +32,7 @@ def test_neighbours_start_with_choice_and_differ(model):
         assert other.sigmas is None or len(other.sigmas) == other.num_steps + 1
         changed = {item.setting for item in other.reasons if item.message == "parameters.variation"}
         assert changed
+        assert all(item.setting != "time" for item in other.reasons), "it would be the time of the first"
         values = {"steps": other.num_steps, "cfg": other.guidance_scale}
         assert all(reason(other, setting).value == values[setting] for setting in values.keys() & changed)
         if model is VPRED:
