@@ -19,17 +19,23 @@ _OTHER_REPOSITORIES = ("datasets/", "spaces/", "papers/", "collections/")
 
 
 @dataclass(frozen=True)
-class CivitAIReference:
+class CivitAIModel:
     """A model of CivitAI."""
 
-    model_id: int | None
-    """None: the model that `version` is of."""
+    model_id: int
     version: int | None = None
-    """None: the newest."""
+    """Id of the version; None: the newest."""
 
 
 @dataclass(frozen=True)
-class HuggingFaceReference:
+class CivitAIVersion:
+    """A version of a CivitAI model whose id the reference does not name."""
+
+    version: int
+
+
+@dataclass(frozen=True)
+class HuggingFaceFile:
     """A file of a Hugging Face repository."""
 
     repo_id: str
@@ -37,7 +43,10 @@ class HuggingFaceReference:
     """Path inside the repository; None: the only safetensors file there, or the one of the usual LoRA name."""
 
 
-def parse_reference(text: str) -> CivitAIReference | HuggingFaceReference:
+Reference = CivitAIModel | CivitAIVersion | HuggingFaceFile
+
+
+def parse_reference(text: str) -> Reference:
     """Return the model that `text` names.
 
     CivitAI: an address of a model (`?modelVersionId=` picks a version) or of a download, `civitai:ID@VERSION`, or the
@@ -48,7 +57,7 @@ def parse_reference(text: str) -> CivitAIReference | HuggingFaceReference:
     """
     text = text.strip()
     if match := _CIVITAI_ID.fullmatch(text):
-        return CivitAIReference(int(match[1]), int(match[2]) if match[2] else None)
+        return CivitAIModel(int(match[1]), int(match[2]) if match[2] else None)
     address = text if "://" in text else f"https://{text}"
     try:
         parts = urlsplit(address)
@@ -60,33 +69,33 @@ def parse_reference(text: str) -> CivitAIReference | HuggingFaceReference:
     if host in _HUGGING_FACE_HOSTS:
         return _hugging_face(text, unquote(parts.path).strip("/"))
     if "://" not in text and (match := _REPOSITORY.fullmatch(text)):
-        return HuggingFaceReference(match[1], _safetensors(text, match[2]))
+        return HuggingFaceFile(match[1], _safetensors(text, match[2]))
     raise InvalidInputError(
         f"{text[:200]!r} names no model: give an address of civitai.com or huggingface.co, CivitAI's number of the "
         "model (civitai:ID or civitai:ID@VERSION), or owner/repository of Hugging Face"
     )
 
 
-def _civitai(text: str, path: str, query: dict[str, list[str]]) -> CivitAIReference:
+def _civitai(text: str, path: str, query: dict[str, list[str]]) -> Reference:
     if match := _CIVITAI_DOWNLOAD.fullmatch(path):
-        return CivitAIReference(None, int(match[1]))
+        return CivitAIVersion(int(match[1]))
     match, version = _CIVITAI_PAGE.fullmatch(path), query.get("modelVersionId", [""])[0]
     if match is None or (version and not re.fullmatch(r"\d{1,12}", version)):
         raise InvalidInputError(f"{text[:200]!r} is no page of a model; its address looks like civitai.com/models/ID")
-    return CivitAIReference(int(match[1]), int(version) if version else None)
+    return CivitAIModel(int(match[1]), int(version) if version else None)
 
 
-def _hugging_face(text: str, path: str) -> HuggingFaceReference:
+def _hugging_face(text: str, path: str) -> HuggingFaceFile:
     match = _REPOSITORY.fullmatch(path)
     if match is None or path.startswith(_OTHER_REPOSITORIES):
         raise InvalidInputError(f"{text[:200]!r} is no model; its address looks like huggingface.co/owner/repository")
     if match[2] is None:
-        return HuggingFaceReference(match[1])
+        return HuggingFaceFile(match[1])
     action, _, rest = match[2].partition("/")
     revision, _, filename = rest.partition("/")
     if action not in ("blob", "resolve", "tree") or revision != "main":
         raise InvalidInputError(f"{text[:200]!r}: only files of the branch main are fetched (…/blob/main/FILE)")
-    return HuggingFaceReference(match[1], None if action == "tree" else _safetensors(text, filename or None))
+    return HuggingFaceFile(match[1], None if action == "tree" else _safetensors(text, filename or None))
 
 
 def _safetensors(text: str, filename: str | None) -> str | None:

@@ -14,7 +14,7 @@ from ..config import data_folder, require
 from ..errors import InvalidInputError, ModelNotFoundError
 from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
 from ..hubs.control import Progress
-from ..hubs.references import HuggingFaceReference, parse_reference
+from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, parse_reference
 from ..models.kinds import ModelKind
 from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..records import Record
@@ -384,14 +384,17 @@ class ModelRegistry:
             InvalidInputError: it names no model of either hub.
             HubError, MissingDependencyError: as `register_from_civitai` and `register_from_huggingface`.
         """
-        named = parse_reference(reference)
-        if isinstance(named, HuggingFaceReference):
-            return self.register_from_huggingface(
-                named.repo_id, named.filename, kind=kind, folder=folder, token=token, on_progress=on_progress
-            )
-        model_id = named.model_id or CivitAI().version_model(named.version or 0)
+        match parse_reference(reference):
+            case HuggingFaceFile(repo_id, filename):
+                return self.register_from_huggingface(
+                    repo_id, filename, kind=kind, folder=folder, token=token, on_progress=on_progress
+                )
+            case CivitAIModel(model_id, version):
+                pass
+            case CivitAIVersion(version):
+                model_id = CivitAI().version_model(version)
         return self.register_from_civitai(
-            model_id, version=named.version, folder=folder, token=token, on_progress=on_progress
+            model_id, version=version, folder=folder, token=token, on_progress=on_progress
         )
 
     def cleanup_cache(

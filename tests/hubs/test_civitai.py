@@ -137,6 +137,14 @@ def test_search_refuses(hub: Hub, civitai: CivitAI, wrong: dict[str, Any]) -> No
     assert hub.requests == []
 
 
+def test_version_model(hub: Hub, civitai: CivitAI) -> None:
+    hub.says("/model-versions/71", json_answer({"id": 71, "modelId": 7}))
+    hub.says("/model-versions/72", json_answer({"id": 72}))
+    assert civitai.version_model(71) == 7
+    with pytest.raises(HubError, match="names no model"):
+        civitai.version_model(72)
+
+
 def test_details(hub: Hub, civitai: CivitAI, lora: bytes) -> None:
     ready(hub, lora)
     assert civitai.details(7).family is Family.ILLUSTRIOUS

@@ -3,35 +3,35 @@ from __future__ import annotations
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.hubs.references import CivitAIReference, HuggingFaceReference, parse_reference
+from intelligence.hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, Reference, parse_reference
 
 NAMED = [
-    ("257749", CivitAIReference(257749)),
-    (" 257749\n", CivitAIReference(257749)),
-    ("civitai:257749", CivitAIReference(257749)),
-    ("civitai:257749@290640", CivitAIReference(257749, 290640)),
-    ("urn:air:sdxl:checkpoint:civitai:257749@290640", CivitAIReference(257749, 290640)),
-    ("https://civitai.com/models/257749", CivitAIReference(257749)),
-    ("https://civitai.com/models/257749/pony-diffusion-v6-xl", CivitAIReference(257749)),
-    ("https://www.civitai.com/models/257749/pony?modelVersionId=290640#gallery", CivitAIReference(257749, 290640)),
-    ("civitai.com/models/257749?modelVersionId=290640", CivitAIReference(257749, 290640)),
-    ("https://civitai.com/api/download/models/290640?type=Model&format=SafeTensor", CivitAIReference(None, 290640)),
-    ("owner/repo", HuggingFaceReference("owner/repo")),
-    ("owner/repo/sub/a.safetensors", HuggingFaceReference("owner/repo", "sub/a.safetensors")),
-    ("https://huggingface.co/owner/repo.v1", HuggingFaceReference("owner/repo.v1")),
-    ("hf.co/owner/repo/", HuggingFaceReference("owner/repo")),
-    ("https://huggingface.co/owner/repo/tree/main", HuggingFaceReference("owner/repo")),
-    ("https://huggingface.co/owner/repo/tree/main/sub", HuggingFaceReference("owner/repo")),
-    ("https://huggingface.co/o/r/blob/main/sub/a%20b.safetensors", HuggingFaceReference("o/r", "sub/a b.safetensors")),
+    ("257749", CivitAIModel(257749)),
+    (" 257749\n", CivitAIModel(257749)),
+    ("civitai:257749", CivitAIModel(257749)),
+    ("civitai:257749@290640", CivitAIModel(257749, 290640)),
+    ("urn:air:sdxl:checkpoint:civitai:257749@290640", CivitAIModel(257749, 290640)),
+    ("https://civitai.com/models/257749", CivitAIModel(257749)),
+    ("https://civitai.com/models/257749/pony-diffusion-v6-xl", CivitAIModel(257749)),
+    ("https://www.civitai.com/models/257749/pony?modelVersionId=290640#gallery", CivitAIModel(257749, 290640)),
+    ("civitai.com/models/257749?modelVersionId=290640", CivitAIModel(257749, 290640)),
+    ("https://civitai.com/api/download/models/290640?type=Model&format=SafeTensor", CivitAIVersion(290640)),
+    ("owner/repo", HuggingFaceFile("owner/repo")),
+    ("owner/repo/sub/a.safetensors", HuggingFaceFile("owner/repo", "sub/a.safetensors")),
+    ("https://huggingface.co/owner/repo.v1", HuggingFaceFile("owner/repo.v1")),
+    ("hf.co/owner/repo/", HuggingFaceFile("owner/repo")),
+    ("https://huggingface.co/owner/repo/tree/main", HuggingFaceFile("owner/repo")),
+    ("https://huggingface.co/owner/repo/tree/main/sub", HuggingFaceFile("owner/repo")),
+    ("https://huggingface.co/o/r/blob/main/sub/a%20b.safetensors", HuggingFaceFile("o/r", "sub/a b.safetensors")),
     (
         "https://huggingface.co/o/r/resolve/main/a.safetensors?download=true",
-        HuggingFaceReference("o/r", "a.safetensors"),
+        HuggingFaceFile("o/r", "a.safetensors"),
     ),
 ]
 
 
 @pytest.mark.parametrize("text, reference", NAMED)
-def test_parse_reference(text: str, reference: CivitAIReference | HuggingFaceReference) -> None:
+def test_parse_reference(text: str, reference: Reference) -> None:
     assert parse_reference(text) == reference
 
 

@@ -232,21 +232,6 @@ def test_database_of_newer_version_is_kept(rated, tmp_path):
         LearningEngine(path).revision  # noqa: B018
 
 
-def test_failed_migration_keeps_old_database(tmp_path):
-    path = tmp_path / "x.db"
-    first = "CREATE TABLE a (x); INSERT INTO a VALUES (1);"
-    with closing(Database(path, [first])) as database, database.transaction():
-        pass
-    failing = Database(path, [first, "CREATE TABLE b (y); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"])
-    with pytest.raises(StorageError, match=r"x\.db"), failing.read():
-        pass
-    with closing(Database(path, [first])) as database, database.read() as db:
-        assert [row[0] for row in db.execute("SELECT x FROM a")] == [1]
-        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 1
-    with closing(Database(path, [first, "CREATE TABLE b (y);"])) as database, database.read() as db:
-        assert db.execute("PRAGMA user_version").fetchone()[0] == 2
-
-
 def test_threads_share_engine(engine):
     def work(name):
         for index in range(10):

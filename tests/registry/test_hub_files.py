@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError
+from intelligence.hubs import CivitAI
 from intelligence.models import Family
 from intelligence.registry import ModelRegistry
 
@@ -66,6 +67,29 @@ def test_register_from_civitai_refuses_bad_records(
 def test_register_from_civitai_refuses_model_ids(registry: ModelRegistry, model_id: Any) -> None:
     with pytest.raises(InvalidInputError):
         registry.register_from_civitai(model_id)
+
+
+@pytest.mark.parametrize(
+    "reference, call",
+    [
+        ("civitai:7@71", ("register_from_civitai", 7, {"version": 71})),
+        ("civitai.com/api/download/models/71", ("register_from_civitai", 7, {"version": 71})),
+        ("owner/repo/a.safetensors", ("register_from_huggingface", "owner/repo", "a.safetensors", {})),
+    ],
+)
+def test_register_from_reference(
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, reference: str, call: tuple[Any, ...]
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+    for name in ("register_from_civitai", "register_from_huggingface"):
+
+        def record(*values: Any, name: str = name, version: int | None = None, **_: Any) -> None:
+            calls.append((name, *values, {"version": version} if version else {}))
+
+        monkeypatch.setattr(registry, name, record)
+    monkeypatch.setattr(CivitAI, "version_model", lambda self, version: {71: 7}[version])
+    registry.register_from_reference(reference)
+    assert calls == [call]
 
 
 def test_cleanup_cache_removes_only_downloads(

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from intelligence.database import Database
+from intelligence.errors import StorageError
+
+TABLE = "CREATE TABLE a (x); INSERT INTO a VALUES (1);"
+
+
+def values(database: Database) -> list[int]:
+    with database.read() as db:
+        return [row["x"] for row in db.execute("SELECT x FROM a ORDER BY x")]
+
+
+def test_read_of_a_missing_file_is_empty_and_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "x.db"
+    with closing(Database(path, ["CREATE TABLE a (x);"])) as database:
+        assert values(database) == []
+        assert not path.parent.exists()
+        with database.transaction() as db:
+            db.execute("INSERT INTO a VALUES (2)")
+        assert values(database) == [2]
+
+
+def test_read_creates_the_file_where_asked(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "x.db"
+    with closing(Database(path, [TABLE])) as database, database.read(create=True) as db:
+        assert db.execute("SELECT x FROM a").fetchone()["x"] == 1
+    assert path.exists()
+
+
+def test_transaction_is_undone_when_the_block_raises(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "x.db", [TABLE])) as database:
+        with pytest.raises(KeyError), database.transaction() as db:
+            db.execute("INSERT INTO a VALUES (2)")
+            raise KeyError
+        assert values(database) == [1]
+
+
+def test_database_is_opened_again_after_close(tmp_path: Path) -> None:
+    database = Database(tmp_path / "x.db", [TABLE])
+    for _ in range(2):
+        with database.transaction() as db:
+            db.execute("INSERT INTO a VALUES (2)")
+        database.close()
+    assert values(database) == [1, 2, 2]
+    database.close()
+
+
+def test_failed_migration_leaves_the_old_database(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with closing(Database(path, [TABLE])) as database, database.transaction():
+        pass
+    failing = Database(path, [TABLE, "CREATE TABLE b (y); INSERT INTO a VALUES (2); INSERT INTO nowhere VALUES (3);"])
+    with pytest.raises(StorageError, match=r"x\.db"), failing.read():
+        pass
+    with closing(Database(path, [TABLE])) as database, database.read() as db:
+        assert [row[0] for row in db.execute("SELECT x FROM a")] == [1]
+        assert db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 1
+    with closing(Database(path, [TABLE, "CREATE TABLE b (y);"])) as database, database.read() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == 2
+    with closing(sqlite3.connect(f"{path}.v1.backup")) as backup:
+        assert backup.execute("SELECT x FROM a").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("content, remedy", [(b"no database at all" * 100, "move it away"), (b"", None)])
+def test_unusable_file_is_an_error_with_the_remedy(tmp_path: Path, content: bytes, remedy: str | None) -> None:
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    with closing(Database(path, [TABLE])) as database:
+        if remedy is None:
+            assert values(database) == [1]
+        else:
+            with pytest.raises(StorageError, match=remedy), database.read():
+                pass
+
+
+def test_threads_and_objects_share_one_file(tmp_path: Path) -> None:
+    def add(database: Database) -> None:
+        for _ in range(20):
+            with database.transaction() as db:
+                (most,) = db.execute("SELECT max(x) FROM a").fetchone()
+                db.execute("INSERT INTO a VALUES (?)", (most + 1,))
+
+    first, second = (Database(tmp_path / "x.db", [TABLE]) for _ in range(2))
+    threads = [threading.Thread(target=add, args=(database,)) for database in (first, first, second, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert values(first) == list(range(1, 82))
+    first.close()
+    second.close()
