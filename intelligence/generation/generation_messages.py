@@ -40,6 +40,14 @@ class GenerationMessage(Message):
     NEXT_SMALLER = "Next smaller: {option}, {gib:.1f} GiB"
     OPTION_TIME = "{option}, about {time}"
 
+    LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"
+    SAMPLED_ONE_BY_ONE = "sampled one by one: with {sampler}, images that share a forward pass come out differently"
+    BATCH_SPLIT = "sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once"
+    NOT_SCOUTED = "nothing scouted is kept for these inputs: sampled from the start"
+    RETRYING = "out of memory while {stage}: retrying with {change}"
+    RETRYING_ALONE = "out of memory while {stage}: retrying with all other models unloaded"
+    NOT_REMEMBERED = "Not remembered for later plans: {error}"
+
     NOT_STORED = "Not stored, so it cannot be rated: {error}"
     TIME_LIMIT_MISSED = "the limit of {limit:g} s will not be held: about {expected:.0f} s in all at this speed"
     RESUMED = (

@@ -9,6 +9,7 @@ from ..config import check_seed, require
 from ..parameters import Improvements, OptimizedParameters
 from ..parameters.samplers import find_sampler
 from .batch import seeds_from
+from .generation_messages import GenerationMessage
 from .run_timer import planned_items
 from .scouting import MAX_SEEDS
 from .stages import GenerationPlan
@@ -131,8 +132,7 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     needs_fit = resized or plan.memory.max_batch != max_batch
     notes: tuple[str, ...] = ()
     if request.one_pass and not shared and images > 1:
-        sampler = plan.parameters.sampler_name
-        notes = (f"sampled one by one: with {sampler}, images that share a forward pass come out differently",)
+        notes = (GenerationMessage.SAMPLED_ONE_BY_ONE.format(sampler=plan.parameters.sampler_name),)
     return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, notes)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ...intelligence.config import MemorySettings, require
 from ...intelligence.generation.execution import Execution, OnStep
+from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
     SamplingRequest,
@@ -81,7 +82,7 @@ class ComfyHost:
         scouted = scout_hooks.kept(inputs.model, *host._start(run.plan))
         recording = scouted.recordings.get(run.seeds[0]) if scouted else None
         if scouted is None or recording is None:
-            return replace(host, notes=("nothing scouted is kept for these inputs: sampled from the start",))
+            return replace(host, notes=(GenerationMessage.NOT_SCOUTED.value,))
         note = resume_note(len(scouted.recordings), scouted.forward_items, scouted.steps, recording.items)
         return replace(host, recording=recording, notes=(note,))
 
@@ -109,11 +110,8 @@ class ComfyHost:
             vae, samples = self.inputs.vae, latent["samples"]
             images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size))
         timer = run.timer
-        split = (
-            f"sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once"
-            if self.batch_seed is not None and size < self.max_batch
-            else None
-        )
+        is_split = self.batch_seed is not None and size < self.max_batch
+        split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
         notes = (*self.notes, split, *attempts.notes, timer.warning, *decoding_notes)
         return Execution(
             images=images,

@@ -11,7 +11,8 @@ import folder_paths
 from server import PromptServer
 
 from ...intelligence.errors import IntelligentGenerationError
-from ...intelligence.records import Reason
+from ...intelligence.generation.generation_messages import GenerationMessage
+from ...intelligence.records import Reason, Source
 from .server_planner import planner, settings
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
@@ -108,8 +109,8 @@ def refresh_library() -> tuple[Reason, ...]:
     if library_scan.wait(MAX_WAIT_SECONDS):
         return ()
     status = planner().registry.status()
-    progress = f"{status.done} of {status.total} files"
-    return (Reason("library", f"the library is still being read ({progress}): chosen from what is known so far"),)
+    message = GenerationMessage.LIBRARY_BEING_READ
+    return (Reason.of("library", Source.DEFAULT, message, done=status.done, total=status.total),)
 
 
 def decision_revision() -> str:

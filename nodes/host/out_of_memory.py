@@ -10,6 +10,7 @@ import comfy.model_management as management
 
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
+from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, MemoryRequest, describe
 from .device_memory import fit, resources
@@ -58,8 +59,8 @@ class Attempts:
         self.plan = self._smaller(stage)
         now = self.plan.memory
         equal = (now.setup, now.batch_size) == (before.setup, before.batch_size)
-        change = "all other models unloaded" if equal else describe(now, now.max_batch)
-        note = f"out of memory while {STAGE_WORDS[stage]}: retrying with {change}"
+        message = GenerationMessage.RETRYING_ALONE if equal else GenerationMessage.RETRYING
+        note = message.format(stage=STAGE_WORDS[stage], change=describe(now, now.max_batch))
         self.notes.append(note)
         self.notify(note)
         result, failed = self._attempt(work)
@@ -93,7 +94,7 @@ class Attempts:
         try:
             planner().memory.ran_out(failed, stage, resources(self.model))
         except StorageError as error:
-            self.notes.append(f"Not remembered for later plans: {error}")
+            self.notes.append(GenerationMessage.NOT_REMEMBERED.format(error=error))
         decoding = stage == "vae"
         request = MemoryRequest(
             images=self.images,
