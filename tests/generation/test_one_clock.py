@@ -67,7 +67,7 @@ def test_plan_seconds_add_what_is_moved(planner: Planner, strategy: OffloadStrat
     assert 0.5 < added.value / (gib[strategy] * 2**30 * rate) < 1.2
 
 
-def test_no_assumed_speed_is_told_as_a_fact(planner: Planner) -> None:
+def test_reasons_tell_assumed_speed_as_guess(planner: Planner) -> None:
     for resources in (*ROOMY.values(), hypothetical_gpu(4, MACHINE)):
         plan = planned(planner, resources, MemoryRequest())
         told = [*plan.parameters.reasons, *plan.memory.reasons]

@@ -27,28 +27,28 @@ def held(*sizes):
         (held(100 * MIB, 3 * MIB), 103 * MIB, 120 * MIB),
     ],
 )
-def test_rounding_and_segments(events, allocated, reserved):
+def test_replay_rounds_sizes_to_segments(events, allocated, reserved):
     assert replay(events) == (allocated, reserved)
 
 
-def test_what_was_freed_is_used_again_where_it_fits_best():
+def test_replay_reuses_freed_blocks_by_best_fit():
     events = [Event(1, 40 * MIB), Event(2, 20 * MIB), Event(1, 0), Event(2, 0), Event(3, 16 * MIB), Event(4, 40 * MIB)]
     assert replay(events).reserved == 60 * MIB
 
 
-def test_neighbours_are_joined_again():
+def test_replay_joins_free_neighbours():
     events = [*held(6 * MIB, 6 * MIB, 6 * MIB), Event(0, 0), Event(2, 0), Event(1, 0), Event(9, 20 * MIB)]
     assert replay(events).reserved == 20 * MIB
 
 
-def test_at_the_limit_unused_segments_are_given_back():
+def test_replay_returns_unused_segments_at_limit():
     events = [Event(1, 40 * MIB), Event(1, 0), Event(2, 60 * MIB)]
     assert replay(events).reserved == 100 * MIB
     assert replay(events, 60 * MIB) == (60 * MIB, 60 * MIB)
     assert replay(events, 59 * MIB) is None
 
 
-def test_a_workspace_is_done_without():
+def test_replay_does_without_workspaces():
     events = [Event(1, 40 * MIB), Event(2, 60 * MIB, optional=True), Event(2, 0), Event(3, 20 * MIB)]
     assert replay(events).allocated == 100 * MIB
     assert replay(events, 60 * MIB) == (60 * MIB, 60 * MIB)
@@ -59,7 +59,7 @@ jobs = st.lists(st.tuples(st.integers(1, 64 * MIB), st.integers(0, 30)), min_siz
 
 
 @given(jobs)
-def test_what_is_reserved_holds_what_is_allocated(sizes):
+def test_replay_reserves_at_least_allocated(sizes):
     events, live = [], []
     for key, (size, lives) in enumerate(sizes):
         events.append(Event(key, size))

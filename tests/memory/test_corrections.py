@@ -18,7 +18,7 @@ def activation(plan):
     return plan.stages[stage] - plan.context_gb - plan.resident[stage]
 
 
-def test_a_measurement_corrects_the_next_plan(tmp_path: Path):
+def test_correct_changes_next_plan(tmp_path: Path):
     file = tmp_path / "memory.db"
     manager = MemoryManager(file)
     first = manager.plan(1024, 1024, resources=CARD)
@@ -35,7 +35,7 @@ def test_a_measurement_corrects_the_next_plan(tmp_path: Path):
     assert manager.plan(1024, 1024, resources=CARD).stages == pytest.approx(second.stages)
 
 
-def test_what_tells_nothing_is_not_kept(tmp_path: Path):
+def test_correct_ignores_uninformative_measurements(tmp_path: Path):
     manager = MemoryManager(tmp_path / "memory.db")
     plan = manager.plan(1024, 1024, resources=CARD)
     for measured in (0.0, plan.resident[plan.peak_stage] * 0.9):
@@ -46,7 +46,7 @@ def test_what_tells_nothing_is_not_kept(tmp_path: Path):
     assert not (tmp_path / "memory.db").exists()
 
 
-def test_the_median_of_the_last_counts(tmp_path: Path):
+def test_corrections_use_median_of_last(tmp_path: Path):
     store = Corrections(tmp_path / "memory.db")
     assert store.of("Card") == {}
     for factor in (9.0, *[2.0] * KEPT_MEASUREMENTS, 1.0):
@@ -59,7 +59,7 @@ def test_the_median_of_the_last_counts(tmp_path: Path):
 SMALL_CARD = Resources("cuda", "Card of 10", 10, 9.4, 32, 24, context_gb=0.4, dtypes=("float16",))
 
 
-def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
+def test_ran_out_makes_later_plans_smaller(tmp_path: Path):
     """Whatever was measured before: the whole decode was to fit, so it takes more than the budget left it."""
     file = tmp_path / "memory.db"
     manager = MemoryManager(file, COMFYUI)
@@ -85,7 +85,7 @@ def test_what_ran_out_of_memory_is_planned_smaller_from_then_on(tmp_path: Path):
     assert manager.failures("Card of 10") == 1 and manager.failures("Card A") == 0
 
 
-def test_a_failure_is_believed_for_a_week(tmp_path: Path, monkeypatch):
+def test_failures_count_for_a_week(tmp_path: Path, monkeypatch):
     store = Corrections(tmp_path / "memory.db")
     store.ran_out("Card", "unet", 2.0)
     now = time.time()
@@ -94,7 +94,7 @@ def test_a_failure_is_believed_for_a_week(tmp_path: Path, monkeypatch):
         assert (store.of("Card"), store.failures("Card")) == (factors, count)
 
 
-def test_a_failure_that_was_foretold_teaches_nothing(tmp_path: Path):
+def test_ran_out_ignores_plans_that_did_not_fit(tmp_path: Path):
     manager = MemoryManager(tmp_path / "memory.db", COMFYUI)
     plan = manager.plan(4096, 4096, resources=SMALL_CARD, max_vram_gb=0.5)
     assert not plan.fits
@@ -103,7 +103,7 @@ def test_a_failure_that_was_foretold_teaches_nothing(tmp_path: Path):
     assert not (tmp_path / "memory.db").exists()
 
 
-def test_an_older_file_learns_of_failures(tmp_path: Path):
+def test_corrections_migrate_older_file(tmp_path: Path):
     file = tmp_path / "memory.db"
     with closing(Database(file, MIGRATIONS[:1])) as old, old.transaction() as db:
         db.execute("INSERT INTO factors (device, stage, factor) VALUES ('Card', 'unet', 1.5)")

@@ -60,7 +60,7 @@ def card(free, device="cuda", **more):
     ("side", "batch", "cfg", "mib"),
     [(1024, 1, False, 166), (1024, 1, True, 326), (1536, 1, True, 726), (2048, 1, True, 1287)],
 )
-def test_the_unets_activation(side, batch, cfg, mib):
+def test_predict_unet_activation(side, batch, cfg, mib):
     stages = predict(side, side, batch, guided=cfg, vae_dtype="float16")
     assert stages["unet"] - WEIGHTS - CONTEXT == pytest.approx(mib * MIB, rel=0.01)
 
@@ -76,7 +76,7 @@ def test_the_unets_activation(side, batch, cfg, mib):
         ("bfloat16", 512, COMFYUI, 545),
     ],
 )
-def test_the_vae_decode(dtype, tile, host, mib):
+def test_predict_vae_decode(dtype, tile, host, mib):
     stages = predict(1024, 1024, tile_size=tile, vae_dtype=dtype, weights_gb={"vae": 0}, host=host)
     without = (4897.0 + 1559.7) * MIB + CONTEXT
     assert stages["vae"] - without == pytest.approx(mib * MIB, rel=0.02)
@@ -91,7 +91,7 @@ def test_the_vae_decode(dtype, tile, host, mib):
         (STREAMED, "float16", 950),
     ],
 )
-def test_the_published_process_peaks(strategy, dtype, mib):
+def test_predict_published_process_peaks(strategy, dtype, mib):
     """They count what torch reserves for the UNet's tensors, 512 MiB, and these what it allocates, 326. For streaming
     they count less than one of the largest modules, and these two, 113 MiB: one computes while the next comes."""
     stages = predict(1024, 1024, strategy=strategy, tile_size=512, vae_dtype="float16", weight_dtype=dtype)
@@ -102,7 +102,7 @@ def test_the_published_process_peaks(strategy, dtype, mib):
 @pytest.mark.parametrize(
     ("dtype", "mib", "copy"), [("float8", 2449, 56.25), ("int8", 2767 + 7, 25), ("nf4", 1702 + 133, 25)]
 )
-def test_weight_formats(dtype, mib, copy):
+def test_predict_weight_formats(dtype, mib, copy):
     """Published sizes, which lack the scales; and the copy of a module's weights that it computes with."""
     before, after = (
         predict(1024, 1024, strategy=WHOLE_MODELS, weight_dtype=kind)["unet"] for kind in ("float16", dtype)
@@ -110,7 +110,7 @@ def test_weight_formats(dtype, mib, copy):
     assert before - after == pytest.approx((4897 - mib - copy) * MIB, abs=1.5 * MIB)
 
 
-def test_loras_lie_beside_the_weights_or_are_patched_into_them():
+def test_predict_loras_by_host():
     alone = predict(1024, 1024)
     beside = predict(1024, 1024, lora_gb=0.2)
     assert beside["unet"] - alone["unet"] == pytest.approx(0.2)
@@ -119,7 +119,7 @@ def test_loras_lie_beside_the_weights_or_are_patched_into_them():
     assert "lora" not in predict(1024, 1024, host=COMFYUI)
 
 
-def test_cfg_apart_takes_what_one_item_takes():
+def test_predict_cfg_split_equals_one_item():
     apart, single = (predict(1024, 1024, guided=cfg, cfg_split=cfg)["unet"] for cfg in (True, False))
     assert apart == single
 
@@ -137,7 +137,7 @@ def test_cfg_apart_takes_what_one_item_takes():
         (1, 1, (STREAMED, "float16", 256, 1)),
     ],
 )
-def test_the_fastest_plan_that_fits(free, images, expected):
+def test_plan_is_fastest_that_fits(free, images, expected):
     plan = manager.plan(1024, 1024, images, resources=card(free))
     assert (plan.strategy, plan.weight_dtype, plan.tile_size, plan.batch_size) == expected
     assert plan.fits
@@ -147,7 +147,7 @@ def test_the_fastest_plan_that_fits(free, images, expected):
 @pytest.mark.parametrize(
     ("free", "expected"), [(24, (FULL, 0)), (8, (FULL, 256)), (7, (WHOLE_MODELS, 0)), (4, (STREAMED, 768))]
 )
-def test_a_host_that_keeps_weights_exact(free, expected):
+def test_plan_of_host_with_exact_weights(free, expected):
     plan = manager.plan(1024, 1024, resources=card(free), host=EXACT)
     assert (plan.strategy, plan.tile_size, plan.weight_dtype) == (*expected, "float16")
     assert manager.plan(1024, 1024, resources=card(free, dtypes=("float16",))).weight_dtype == "float16"
@@ -169,7 +169,7 @@ def test_plan_time_is_the_rates_of_the_request():
     assert (untimed.seconds, untimed.next_smaller.seconds) == (None, None)
 
 
-def test_plan_says_what_it_adds_to_the_time_and_whether_it_knows():
+def test_plan_reason_tells_added_time():
     for learned in (False, True):
         rates = replace(cuda_rates(1024, 1024), learned=learned)
         plan = manager.plan(1024, 1024, resources=card(3), rates=rates)
@@ -178,13 +178,13 @@ def test_plan_says_what_it_adds_to_the_time_and_whether_it_knows():
         assert ("a cautious guess" in reason.evidence) is not learned
 
 
-def test_the_tile_of_the_default_size_is_never_chosen():
+def test_plan_never_uses_default_tile():
     for free in (2, 4, 8, 9, 10, 11):
         assert manager.plan(1024, 1024, resources=card(free)).tile_size < 1024
 
 
 @pytest.mark.parametrize("free", [0.95, 4.2, 7.35, 12])
-def test_its_neighbours(free):
+def test_plan_neighbours_are_next_faster_and_smaller(free):
     rates = cuda_rates(1024, 1024, 4)
     plan = manager.plan(1024, 1024, 4, resources=card(free), rates=rates)
     if plan.next_faster:
@@ -199,7 +199,7 @@ def test_its_neighbours(free):
     assert plan.next_faster or plan.next_smaller
 
 
-def test_the_managers_host_is_the_default():
+def test_manager_host_is_default():
     comfyui = MemoryManager(host=COMFYUI)
     assert comfyui.plan(1024, 1024, resources=card(6)) == manager.plan(1024, 1024, resources=card(6), host=COMFYUI)
     request, resources = MemoryRequest(), card(24)
@@ -207,34 +207,34 @@ def test_the_managers_host_is_the_default():
     assert comfyui.predict(request, resources=resources) == on_comfyui
 
 
-def test_unfused_attention_is_sliced_last():
+def test_plan_slices_unfused_attention_last():
     enough, short = (manager.plan(1024, 1024, resources=card(free, attention="math"), host=EXACT) for free in (24, 3))
     assert not enough.attention_slicing
     assert short.attention_slicing
     assert not manager.plan(1024, 1024, resources=card(3), host=EXACT).attention_slicing
 
 
-def test_without_parallel_every_image_is_a_forward_batch():
+def test_plan_keeps_max_batch():
     assert manager.plan(1024, 1024, 4, resources=card(24), max_batch=1).batch_size == 1
 
 
 @pytest.mark.parametrize(
     ("limit", "setting", "free", "budget"), [(None, None, 20, 20), (8, None, 20, 8), (8, 6, 20, 6), (30, 40, 20, 20)]
 )
-def test_the_budget_is_the_smallest_limit(limit, setting, free, budget):
+def test_budget_is_smallest_limit(limit, setting, free, budget):
     plan = manager.plan(
         1024, 1024, max_vram_gb=limit, settings=MemorySettings(max_vram_gb=setting), resources=card(free)
     )
     assert plan.budget_gb == budget
 
 
-def test_a_context_that_is_there_counts_on_both_sides():
+def test_budget_counts_existing_context():
     fresh, used = (manager.plan(1024, 1024, resources=card(20, context_gb=context)) for context in (None, 0.25))
     assert fresh.stages["unet"] - used.stages["unet"] == pytest.approx(CONTEXT - 0.25)
     assert (fresh.budget_gb, used.budget_gb) == (20, 20.25)
 
 
-def test_what_nothing_fits_is_refused_with_the_largest_size_that_does():
+def test_plan_that_fits_nothing_names_largest_size():
     resources = card(1)
     plan = manager.plan(2048, 1536, 2, resources=resources)
     assert not plan.fits
@@ -249,41 +249,41 @@ def test_what_nothing_fits_is_refused_with_the_largest_size_that_does():
 
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
-def test_a_strategy_that_was_asked_for_is_kept(strategy):
+def test_plan_keeps_requested_strategy(strategy):
     settings_ = MemorySettings(strategy)
     assert manager.plan(1024, 1024, settings=settings_, resources=card(24)).strategy is strategy
     assert manager.plan(1024, 1024, settings=settings_, resources=card(1)).strategy is strategy
 
 
 @pytest.mark.parametrize("tile", [0, 256, 768])
-def test_a_tile_size_that_was_asked_for_is_kept(tile):
+def test_plan_keeps_requested_tile(tile):
     assert manager.plan(1024, 1024, tile_size=tile, resources=card(9)).tile_size == tile
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
 @pytest.mark.parametrize("strategy", OffloadStrategy)
-def test_shared_memory_is_never_offloaded(device, strategy):
+def test_plan_never_offloads_shared_memory(device, strategy):
     plan = manager.plan(1024, 1024, settings=MemorySettings(strategy), resources=card(64, device))
     assert (plan.strategy, plan.device, plan.weight_dtype) == (FULL, device, "float16")
     if strategy in (WHOLE_MODELS, STREAMED):
         assert any("no separate memory" in reason.evidence for reason in plan.reasons)
 
 
-def test_a_cpus_budget_is_its_free_ram_whatever_the_limits():
+def test_budget_of_cpu_is_free_ram():
     plan = manager.plan(1024, 1024, max_vram_gb=0.5, resources=Resources("cpu", "Test", 32, 28, 32, 28))
     assert (plan.budget_gb, plan.fits) == (28, True)
     unknown = manager.plan(1024, 1024, resources=Resources("cpu", "Test", 0, 0, 0, 0))
     assert (unknown.budget_gb, unknown.fits) == (None, True)
 
 
-def test_true_sizes_replace_the_table():
+def test_plan_uses_given_weights():
     tiny = {"text": 0.01, "unet": 0.02, "vae": 0.01}
     plan = manager.plan(1024, 1024, weights_gb=tiny, resources=card(8))
     assert (plan.strategy, plan.tile_size) == (FULL, 0)
     assert plan.stages["unet"] == pytest.approx(0.04 + CONTEXT + 326 * MIB, rel=0.001)
 
 
-def test_dynamic_vram_leaves_the_weights_to_comfyui():
+def test_plan_with_dynamic_vram_ignores_weights():
     plan = manager.plan(1024, 1024, resources=card(4, dynamic_vram=True), host=COMFYUI, vae_dtype="bfloat16")
     assert (plan.strategy, plan.tile_size, plan.fits) == (FULL, 0, True)
     assert "moves weights in and out by itself" in plan.reasons[1].evidence
@@ -291,7 +291,7 @@ def test_dynamic_vram_leaves_the_weights_to_comfyui():
     assert tight.tile_size > 0
 
 
-def test_a_model_of_another_kind_by_the_hosts_own_figures():
+def test_plan_of_other_architecture_uses_host_figures():
     plan = manager.plan(
         1024,
         1024,
@@ -318,13 +318,13 @@ def test_a_model_of_another_kind_by_the_hosts_own_figures():
         ({"vae_dtype": "int8"}, "vae_dtype"),
     ],
 )
-def test_wrong_input_is_refused(values, text):
+def test_request_refuses_wrong_input(values, text):
     with pytest.raises(InvalidInputError, match=text):
         manager.plan(**({"width": 1024, "height": 1024, "resources": card(8)} | values))
 
 
 @pytest.mark.parametrize("values", [{"weight_dtype": "int2"}, {"weight_dtype": "nf4", "strategy": STREAMED}])
-def test_a_prediction_is_refused_for_unknown_names(values):
+def test_predict_refuses_unknown_formats(values):
     with pytest.raises(InvalidInputError, match=next(iter(values))):
         predict(1024, 1024, **values)
 
@@ -353,7 +353,7 @@ libraries = st.sampled_from([(), ("float16",), DTYPES, INTEGERS])
 
 @settings(max_examples=100, deadline=None)
 @given(job=jobs, machine=machines, dtypes=libraries, free=st.floats(0.1, 100))
-def test_a_plan_keeps_its_promises(job, machine, dtypes, free):
+def test_plan_invariants(job, machine, dtypes, free):
     resources = Resources(machine["device"], "Test", free, free, free, free, dtypes=dtypes, attention="flash")
     job = timed(job)
     plan = manager.plan(**job, resources=resources)
@@ -373,7 +373,7 @@ def test_a_plan_keeps_its_promises(job, machine, dtypes, free):
 
 @settings(max_examples=100, deadline=None)
 @given(job=jobs, machine=machines, dtypes=libraries, free=st.floats(0.1, 60), more=st.floats(0, 60))
-def test_more_memory_never_makes_a_slower_plan(job, machine, dtypes, free, more):
+def test_plan_with_more_memory_is_never_slower(job, machine, dtypes, free, more):
     """But for one that need not round as much any more."""
     job = timed(job)
 
@@ -395,7 +395,7 @@ def test_more_memory_never_makes_a_slower_plan(job, machine, dtypes, free, more)
     free=st.floats(0.1, 60),
     grown=st.sampled_from([{"width": 64}, {"height": 640}, {"width": 8, "height": 8}, {"images": 1}, {"steps": 5}]),
 )
-def test_a_larger_job_never_takes_less(job, machine, dtypes, free, grown):
+def test_plan_of_larger_job_never_takes_less(job, machine, dtypes, free, grown):
     resources = Resources(machine["device"], "Test", free, free, free, free, dtypes=dtypes)
     resources = replace(resources, attention=machine["attention"])
     larger = {**job, **{name: job[name] + step for name, step in grown.items()}}
@@ -408,7 +408,7 @@ def test_a_larger_job_never_takes_less(job, machine, dtypes, free, grown):
     assert all(first[stage] <= second[stage] for stage in first)
 
 
-def test_this_machine():
+def test_detect_resources_of_this_machine():
     resources = MemoryManager().detect_resources()
     assert resources.device in ("cuda", "xpu", "mps", "cpu")
     assert 0 < resources.free_gb <= resources.total_gb
@@ -416,7 +416,7 @@ def test_this_machine():
     assert "float16" in resources.dtypes
 
 
-def test_tracking_nests_and_keeps_the_last_peak():
+def test_track_usage_nests_and_keeps_last_peak():
     import torch
 
     tracker = MemoryManager()

@@ -21,7 +21,7 @@ def setting(monkeypatch):
     return replace(memory_setting.on_a_cpu(), limits_gb=(1.0,), sides=(64,), tile=64, steps=1, race_steps=1)
 
 
-def test_the_full_size_pipeline_is_made_of_configurations():
+def test_full_size_pipeline_from_configs():
     """Here of the embedded model's, which has the same parts."""
     pipe = memory_setting.full_size("cpu", ensure_embedded().folder)
     modules = (pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2)
@@ -31,7 +31,7 @@ def test_the_full_size_pipeline_is_made_of_configurations():
     assert len(pipe.tokenizer("a cat").input_ids) > 2
 
 
-def test_every_cell_ends_and_is_held_against_what_is_measured(setting, monkeypatch):
+def test_grid_compares_every_cell_with_measurement(setting, monkeypatch):
     from intelligence.memory import usage
 
     monkeypatch.setattr(usage, "peak_counter", lambda device: Counter())
@@ -53,7 +53,7 @@ class Counter:
         return 5.0
 
 
-def test_what_runs_out_of_memory_is_told(setting, monkeypatch):
+def test_grid_reports_out_of_memory(setting, monkeypatch):
     def fail(*_):
         raise torch.cuda.OutOfMemoryError
 
@@ -61,14 +61,14 @@ def test_what_runs_out_of_memory_is_told(setting, monkeypatch):
     assert memory_grid.run(setting.pipeline(), setting, 64, 1, 1) is None
 
 
-def test_the_race_runs_diffusers_own_ways_too(setting):
+def test_race_includes_diffusers_offloading(setting):
     figures = memory_grid.race(setting, setting.limits_gb, time.monotonic() + 600)
     seconds = {name: value for name, value in figures.items() if name.endswith("_seconds")}
     assert len(seconds) == 1 + 1 + 2 * 2
     assert all(value > 0 for value in seconds.values())
 
 
-def test_the_limit_on_a_card_leaves_room_for_the_context(setting, monkeypatch):
+def test_limit_leaves_room_for_context(setting, monkeypatch):
     shares = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -78,7 +78,7 @@ def test_the_limit_on_a_card_leaves_room_for_the_context(setting, monkeypatch):
     assert shares == [0.25, 1.0]
 
 
-def test_what_fits_under_a_smaller_limit_is_not_run_again(setting):
+def test_cells_skip_plans_of_smaller_limits(setting):
     resources = hypothetical_gpu(140, setting.resources)
     real = replace(setting, device="cuda", resources=resources, limits_gb=(4.0, 12.0), sides=(1024,), tile=512)
     made = memory_grid.cells(real, "float16", real.limits_gb)
@@ -89,7 +89,7 @@ def test_what_fits_under_a_smaller_limit_is_not_run_again(setting):
     assert all(cell.plan.needed_gb <= cell.limit_gb for cell in made)
 
 
-def test_figures_of_a_day_are_kept_together(tmp_path):
+def test_write_keeps_figures_of_a_day(tmp_path):
     first = {"machine": "NVIDIA H200", "date": "2026-11-23", "a": 1}
     path = memory_grid.write(first, tmp_path)
     assert memory_grid.write(first | {"b": 2.5}, tmp_path) == path

@@ -63,7 +63,7 @@ def picture(pipe):
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
 @pytest.mark.parametrize("plan", [{}, {"cfg_split": True}, {"attention_slicing": True}])
-def test_every_plan_makes_the_same_picture(pipe, picture, strategy, plan):
+def test_distribute_keeps_picture(pipe, picture, strategy, plan):
     config = distribute(pipe, strategy, **plan)
     assert (config.strategy, config.execution_device) == (strategy, "cpu")
     assert np.abs(run(pipe) - picture).max() < 1e-4
@@ -71,7 +71,7 @@ def test_every_plan_makes_the_same_picture(pipe, picture, strategy, plan):
     assert np.abs(run(pipe) - picture).max() < 1e-4
 
 
-def test_streaming_moves_every_leaf_for_every_forward(fresh, monkeypatch):
+def test_distribute_streams_every_leaf_each_forward(fresh, monkeypatch):
     from diffusers.hooks.group_offloading import ModuleGroup
 
     moved = Counter()
@@ -95,7 +95,7 @@ def test_streaming_moves_every_leaf_for_every_forward(fresh, monkeypatch):
     assert {moved[way, id(leaf)] for leaf in leaves for way in ("onload_", "offload_")} == {2}  # one each step
 
 
-def test_on_a_card_all_but_the_vae_stream(pipe, monkeypatch):
+def test_distribute_streams_all_but_vae_on_card(pipe, monkeypatch):
     """The VAE is cast for the decode, which a pinned copy of its weights would not follow."""
     import diffusers.hooks
 
@@ -108,7 +108,7 @@ def test_on_a_card_all_but_the_vae_stream(pipe, monkeypatch):
     assert len(calls) == 4
 
 
-def test_whole_models_take_turns(fresh, monkeypatch):
+def test_distribute_offloads_whole_models_in_turn(fresh, monkeypatch):
     from accelerate.hooks import CpuOffload
 
     order = []
@@ -127,7 +127,7 @@ def test_whole_models_take_turns(fresh, monkeypatch):
 
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
-def test_eight_bit_weights(fresh, picture, strategy):
+def test_distribute_float8_weights(fresh, picture, strategy):
     whole = weights_gb(fresh.unet)
     config = distribute(fresh, strategy, weight_dtype="float8")
     assert config.weight_dtype == "float8"
@@ -141,7 +141,7 @@ def test_eight_bit_weights(fresh, picture, strategy):
 
 
 @pytest.mark.parametrize(("tile", "latent"), [(512, 64), (256, 32)])
-def test_tiles_below_the_default_that_saves_nothing(pipe, tile, latent):
+def test_distribute_sets_tiles_below_default(pipe, tile, latent):
     distribute(pipe, tile_size=tile)
     vae = pipe.vae
     assert (vae.use_tiling, vae.tile_sample_min_size, vae.tile_latent_min_size) == (True, tile, latent)
@@ -149,7 +149,7 @@ def test_tiles_below_the_default_that_saves_nothing(pipe, tile, latent):
     assert not vae.use_tiling
 
 
-def test_tiles_are_decoded_one_by_one(pipe):
+def test_set_tiling_decodes_tiles_one_by_one(pipe):
     shapes = []
     hook = pipe.vae.decoder.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape[-2:])))
     try:
@@ -162,7 +162,7 @@ def test_tiles_are_decoded_one_by_one(pipe):
     assert max(shapes) == (8, 8)
 
 
-def test_cfg_apart_halves_the_forward(pipe):
+def test_distribute_cfg_split_halves_forward(pipe):
     batches = []
     hook = pipe.unet.conv_in.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs[0])))
     try:
@@ -176,7 +176,7 @@ def test_cfg_apart_halves_the_forward(pipe):
 
 
 @pytest.mark.parametrize("strategy", [*OffloadStrategy, "cpu_offload"])
-def test_without_a_plan_it_makes_its_own(pipe, strategy):
+def test_distribute_without_plan_makes_one(pipe, strategy):
     config = ModelOffloader(strategy).distribute_pipeline(pipe)
     device = MemoryManager().detect_resources().device
     assert isinstance(config, OffloadConfig)
@@ -189,7 +189,7 @@ def test_without_a_plan_it_makes_its_own(pipe, strategy):
             assert any("no separate memory" in reason.evidence for reason in config.reasons)
 
 
-def test_a_pipeline_of_another_kind(standalone):
+def test_distribute_pipeline_of_other_kind(standalone):
     import diffusers
 
     unet = diffusers.UNet2DModel(
@@ -236,13 +236,13 @@ def test_offloader_keeps_its_limit(monkeypatch, requested, limit, expected):
 
 
 @pytest.mark.parametrize(("strategy", "limit"), [("SOMETIMES", None), ("AUTO", 0), ("AUTO", "8")])
-def test_wrong_settings_are_refused(strategy, limit):
+def test_offloader_refuses_wrong_settings(strategy, limit):
     with pytest.raises(InvalidInputError):
         ModelOffloader(strategy, limit)
 
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
-def test_a_vae_in_half_precision_is_cast_by_its_pipeline_or_not(fresh, strategy):
+def test_distribute_vae_precision(fresh, strategy):
     """Loaded in float16, SDXL's pipeline casts it to float32 for the decode; a plan may ask for its own precision."""
     fresh.vae.half()
     seen = []
@@ -256,7 +256,7 @@ def test_a_vae_in_half_precision_is_cast_by_its_pipeline_or_not(fresh, strategy)
 
 
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS, STREAMED])
-def test_ram_does_not_grow_with_every_run(fresh, strategy):
+def test_distribute_does_not_leak_ram(fresh, strategy):
     """What diffusers#7970 tells of: tensors that stay after a run, and hooks that every set up adds to."""
     import gc
 

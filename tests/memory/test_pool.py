@@ -11,7 +11,7 @@ from intelligence.memory import EvictionPolicy, ModelPool
 
 
 @pytest.mark.parametrize(("policy", "gone"), [(EvictionPolicy.LRU, "b"), ("lfu", "c"), (EvictionPolicy.SIZE, "a")])
-def test_which_goes_first(policy, gone):
+def test_pool_evicts_by_policy(policy, gone):
     pool = ModelPool(6, policy)
     for key, size in (("a", 3), ("b", 1), ("c", 2)):
         pool.put(key, key, size)
@@ -22,7 +22,7 @@ def test_which_goes_first(policy, gone):
     assert {"a", "b", "c", "d"} - {gone} == {key for key in "abcd" if key in pool}
 
 
-def test_what_is_larger_than_the_pool_is_handed_out_but_not_kept():
+def test_get_returns_oversized_model_without_keeping_it():
     pool = ModelPool(2)
     pool.put("small", 1, 1)
     assert pool.get("big", lambda: "BIG", 3) == "BIG"
@@ -30,13 +30,13 @@ def test_what_is_larger_than_the_pool_is_handed_out_but_not_kept():
     assert "small" in pool
 
 
-def test_room_is_made_before_loading():
+def test_get_makes_room_before_loading():
     pool = ModelPool(2)
     pool.put("old", 1, 2)
     assert pool.get("new", lambda: "old" in pool, 1) is False
 
 
-def test_a_load_that_fails_keeps_nothing_of_it():
+def test_get_keeps_nothing_of_failed_load():
     pool = ModelPool(2)
 
     def fail():
@@ -48,7 +48,7 @@ def test_a_load_that_fails_keeps_nothing_of_it():
     assert pool.get("x", lambda: 5, 1) == 5
 
 
-def test_evict_clear_replace():
+def test_evict_clear_and_replace():
     pool = ModelPool(2)
     assert pool.put("a", 1, 1)
     assert pool.put("a", 2, 2)
@@ -60,7 +60,7 @@ def test_evict_clear_replace():
     assert len(pool) == pool.size_gb == 0
 
 
-def test_modules_are_measured():
+def test_put_measures_modules():
     import torch
 
     pool = ModelPool(1)
@@ -69,18 +69,18 @@ def test_modules_are_measured():
 
 
 @pytest.mark.parametrize("size", [-1, float("nan"), "1", None])
-def test_a_size_is_needed(size):
+def test_put_needs_size(size):
     with pytest.raises(InvalidInputError, match="size_gb"):
         ModelPool(1).put("x", object(), size)
 
 
 @pytest.mark.parametrize(("size", "policy"), [(0, "lru"), (-1, "lru"), (True, "lru"), ("1", "lru"), (1, "fifo")])
-def test_a_pool_is_checked(size, policy):
+def test_pool_refuses_wrong_arguments(size, policy):
     with pytest.raises(InvalidInputError, match=r"max_size_gb|eviction_policy"):
         ModelPool(size, policy)
 
 
-def test_threads_load_a_key_once():
+def test_get_loads_key_once_across_threads():
     pool, loads, start = ModelPool(10), [], threading.Barrier(8)
 
     def work():
@@ -97,7 +97,7 @@ def test_threads_load_a_key_once():
 
 
 @given(st.sampled_from(EvictionPolicy), st.lists(st.tuples(st.integers(0, 6), st.floats(0, 4)), max_size=40))
-def test_the_limit_is_never_passed_and_the_last_stays(policy, jobs):
+def test_pool_keeps_limit_and_last_model(policy, jobs):
     pool = ModelPool(5, policy)
     for key, size in jobs:
         assert pool.put(key, key, size)
@@ -105,7 +105,7 @@ def test_the_limit_is_never_passed_and_the_last_stays(policy, jobs):
         assert key in pool
 
 
-def test_what_is_in_use_stays():
+def test_use_keeps_model_in_pool():
     pool = ModelPool(2)
     with pool.use("a", lambda: "A", 2) as model:
         assert model == "A"
@@ -120,7 +120,7 @@ def test_what_is_in_use_stays():
     assert ("a" in pool, "b" in pool) == (False, True)
 
 
-def test_a_pin_ends_with_an_error():
+def test_use_releases_after_error():
     pool = ModelPool(2)
     with pytest.raises(OSError, match="stop"), pool.use("a", lambda: "A", 2):
         raise OSError("stop")
@@ -128,7 +128,7 @@ def test_a_pin_ends_with_an_error():
 
 
 @pytest.mark.parametrize("policy", EvictionPolicy)
-def test_a_hundred_loads_leave_nothing_behind(policy):
+def test_pool_leaves_nothing_behind(policy):
     import gc
     import weakref
 
@@ -157,7 +157,7 @@ def test_a_hundred_loads_leave_nothing_behind(policy):
     st.sampled_from(EvictionPolicy),
     st.lists(st.tuples(st.integers(0, 6), st.floats(0, 4), st.booleans()), max_size=40),
 )
-def test_pinned_models_are_never_put_out(policy, jobs):
+def test_use_prevents_eviction(policy, jobs):
     from contextlib import ExitStack
 
     pool = ModelPool(5, policy)
@@ -188,7 +188,7 @@ def first_to_go(policy, kept):
     st.sampled_from(EvictionPolicy),
     st.lists(st.tuples(st.integers(0, 7), st.integers(1, 5), st.booleans()), max_size=60),
 )
-def test_what_goes_is_what_the_policy_says(policy, jobs):
+def test_pool_follows_policy_in_any_order(policy, jobs):
     """Beside a list that is kept by hand. Keys that are pinned stay so to the end."""
     from contextlib import ExitStack
 

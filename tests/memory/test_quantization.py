@@ -46,7 +46,7 @@ def block(standalone):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "nf4"])
-def test_a_block_takes_what_is_predicted(block, dtype):
+def test_store_block_matches_prediction(block, dtype):
     needs_library(dtype)
     sizes = simulator.weights(block)
     quantization.store(block, dtype, "cpu")
@@ -55,7 +55,7 @@ def test_a_block_takes_what_is_predicted(block, dtype):
     assert weights_gb(block) * 1024 < sizes.total * {"int8": 0.51, "nf4": 0.29}[dtype]
 
 
-def test_the_whole_unet_in_integers_takes_what_is_predicted(standalone):
+def test_store_int8_unet_matches_prediction(standalone):
     """Its weights to 0.1 %, and beside them what exact weights take; the copy that is computed with is small beside
     what else is there at the peak."""
     needs_library("int8")
@@ -68,7 +68,7 @@ def test_the_whole_unet_in_integers_takes_what_is_predicted(standalone):
 
 
 @pytest.mark.parametrize("dtype", ROUNDED)
-def test_the_embedded_unet_takes_what_is_predicted(embedded_home, dtype):
+def test_store_embedded_unet_matches_prediction(embedded_home, dtype):
     needs_library(dtype)
     unet = load(embedded_home).unet.half()
     sizes = simulator.weights(unet)
@@ -78,7 +78,7 @@ def test_the_embedded_unet_takes_what_is_predicted(embedded_home, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "low", "high"), [("int8", 0.002, 0.01), ("float8", 0.02, 0.035), ("nf4", 0.07, 0.1)])
-def test_how_far_a_layers_output_is_from_exact(dtype, low, high):
+def test_store_rounding_error_of_layer(dtype, low, high):
     """Relative rms, for weights drawn evenly; they rank the formats."""
     needs_library(dtype)
     torch.manual_seed(0)
@@ -96,7 +96,7 @@ def test_how_far_a_layers_output_is_from_exact(dtype, low, high):
 
 @pytest.mark.parametrize(("dtype", "limit"), [("int8", 0.01), ("nf4", 0.1)])
 @pytest.mark.parametrize("strategy", [FULL, WHOLE_MODELS])
-def test_the_picture_stays_near(embedded_home, dtype, limit, strategy):
+def test_store_keeps_picture_near(embedded_home, dtype, limit, strategy):
     """`limit`: mean difference of values from 0 to 1."""
     needs_library(dtype)
     pipe = load(embedded_home)
@@ -113,7 +113,7 @@ def test_the_picture_stays_near(embedded_home, dtype, limit, strategy):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "nf4"])
-def test_layers_of_loras_stay_exact(standalone, dtype):
+def test_store_keeps_lora_layers_exact(standalone, dtype):
     needs_library(dtype)
     import peft
 
@@ -125,7 +125,7 @@ def test_layers_of_loras_stay_exact(standalone, dtype):
     assert quantization.stored_as(layer.lora_A) == quantization.stored_as(layer.lora_B) == "float16"
 
 
-def test_without_the_library_it_is_neither_offered_nor_done(standalone, monkeypatch):
+def test_store_needs_library(standalone, monkeypatch):
     from intelligence.memory import MemoryManager, hypothetical_gpu
 
     machine = MemoryManager().detect_resources()
@@ -136,7 +136,7 @@ def test_without_the_library_it_is_neither_offered_nor_done(standalone, monkeypa
         quantization.store(torch.nn.Linear(2, 2), "int8", "cpu")
 
 
-def test_integers_are_not_streamed(embedded_home):
+def test_distribute_refuses_to_stream_integers(embedded_home):
     with pytest.raises(InvalidInputError, match="cannot be streamed"):
         ModelOffloader(STREAMED).distribute_pipeline(
             load(embedded_home), MemoryPlan(STREAMED, "cpu", weight_dtype="nf4")

@@ -33,7 +33,7 @@ def on_cpu_tensors(monkeypatch):
         monkeypatch.setattr(torch, name, lambda *a, make=make, **k: make(*a, **{**k, "device": "cpu"}))
 
 
-def test_a_cuda_card(monkeypatch, on_cpu_tensors):
+def test_detect_resources_of_cuda_card(monkeypatch, on_cpu_tensors):
     monkeypatch.setattr(torch, "cuda", backend())
     monkeypatch.setattr(resources, "others_gb", lambda *_: 0.6)
     monkeypatch.setattr(torch.backends.cuda, "can_use_efficient_attention", lambda _: True)
@@ -45,14 +45,14 @@ def test_a_cuda_card(monkeypatch, on_cpu_tensors):
     assert found.dtypes == (*resources.DTYPES, *quantization.installed())
 
 
-def test_rocm_calls_itself_cuda(monkeypatch, on_cpu_tensors):
+def test_backend_of_rocm(monkeypatch, on_cpu_tensors):
     monkeypatch.setattr(torch, "cuda", backend())
     monkeypatch.setattr(torch.version, "hip", "6.2")
     found = resources.detect_resources()
     assert (found.device, found.backend, found.attention) == ("cuda", "rocm", "math")
 
 
-def test_an_xpu_that_does_not_tell_what_is_free(monkeypatch, on_cpu_tensors):
+def test_detect_resources_of_xpu_without_free_memory(monkeypatch, on_cpu_tensors):
     def unknown(_):
         raise RuntimeError("The device doesn't support querying the available free memory")
 
@@ -64,7 +64,7 @@ def test_an_xpu_that_does_not_tell_what_is_free(monkeypatch, on_cpu_tensors):
 
 
 @pytest.mark.parametrize(("ram", "free"), [(40, 20), (4, 5)])
-def test_mps_shares_the_ram(monkeypatch, ram, free, on_cpu_tensors):
+def test_detect_resources_of_mps(monkeypatch, ram, free, on_cpu_tensors):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 20 * GIB)
     monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 1 * GIB)
@@ -73,7 +73,7 @@ def test_mps_shares_the_ram(monkeypatch, ram, free, on_cpu_tensors):
     assert (found.device, found.total_gb, found.free_gb, found.attention) == ("mps", 20, free, "math")
 
 
-def test_without_torch_the_cpu_is_reported(monkeypatch):
+def test_detect_resources_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = resources.detect_resources()
     assert (found.device, found.backend) == ("cpu", "cpu")
@@ -81,7 +81,7 @@ def test_without_torch_the_cpu_is_reported(monkeypatch):
 
 
 @pytest.mark.parametrize(("outside", "others", "context"), [(0.3, None, 0.3), (5.0, None, 781 / 1024), (5.0, 4.7, 0.3)])
-def test_the_context(outside, others, context):
+def test_context_gb(outside, others, context):
     assert resources.context_gb(outside, others) == pytest.approx(context)
 
 
@@ -116,17 +116,17 @@ def nvml(compute, graphics=(), fails=False):
         (None, None),
     ],
 )
-def test_other_processes(monkeypatch, library, others):
+def test_others_gb(monkeypatch, library, others):
     monkeypatch.setitem(sys.modules, "pynvml", library)
     assert resources.others_gb(backend(), 0) == others
 
 
-def test_dtypes_are_tried():
+def test_dtypes_of_device():
     assert resources.dtypes("cpu") == resources.DTYPES
     assert resources.dtypes("meta") == ()  # which holds no numbers
 
 
-def test_peaks_of_a_card(monkeypatch):
+def test_peak_counter_of_xpu(monkeypatch):
     calls = []
     xpu = backend(max_memory_allocated=lambda: 3 * GIB, reset_peak_memory_stats=lambda: calls.append("reset"))
     monkeypatch.setattr(torch, "xpu", xpu)
@@ -136,7 +136,7 @@ def test_peaks_of_a_card(monkeypatch):
     assert usage.peak_counter("cpu").peak_gb() == 0
 
 
-def test_without_psutil_posix_tells():
+def test_detect_resources_without_psutil():
     total, free = resources._ram_posix()
     assert total == pytest.approx(resources._ram()[0], rel=0.05)
     assert 0 < free <= total

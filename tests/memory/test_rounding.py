@@ -24,7 +24,7 @@ manager = MemoryManager()
         (2, (STREAMED, "float16", "float32", 512)),
     ],
 )
-def test_with_libraries_for_integers(free, expected):
+def test_plan_rounds_least_with_integer_formats(free, expected):
     """The least rounding of each strategy, and 4 bits against streaming alone."""
     plan = manager.plan(1024, 1024, resources=card(free, dtypes=INTEGERS))
     assert (plan.strategy, plan.weight_dtype, plan.vae_dtype, plan.tile_size) == expected
@@ -46,7 +46,7 @@ def test_with_libraries_for_integers(free, expected):
         (Architecture.SDXL, {}, "cpu", DTYPES, "float32"),
     ],
 )
-def test_what_the_vae_decodes_in(architecture, configs, device, dtypes, expected):
+def test_plan_vae_dtype(architecture, configs, device, dtypes, expected):
     """With little memory: with much of it SDXL's decodes in float32 everywhere, since float16 overflows."""
     tight = {"settings": MemorySettings(STREAMED), "resources": card(0.7, device, dtypes=dtypes)}
     alike = {"architecture": architecture, "configs": configs}
@@ -57,7 +57,7 @@ def test_what_the_vae_decodes_in(architecture, configs, device, dtypes, expected
     assert asked.vae_dtype == ("float32" if device == "cpu" else "bfloat16")
 
 
-def test_weights_are_rounded_for_another_strategy_alone():
+def test_plan_rounds_weights_only_for_other_strategy():
     """With 10 GiB four images would be decoded whole if weights were rounded; they are decoded in tiles."""
     plan = manager.plan(1024, 1024, 4, resources=card(10))
     assert (plan.strategy, plan.weight_dtype) == (FULL, "float16")

@@ -32,7 +32,7 @@ def sizes(footprint):
     ("component", "mib", "largest"),
     [("text_encoder", 234.7, 72.4), ("text_encoder_2", 1325.0, 120.6), ("unet", 4897.0, 56.3), ("vae", 159.6, 4.5)],
 )
-def test_weights(component, mib, largest):
+def test_weights_of_components(component, mib, largest):
     found = simulator.weights(simulator.build(SDXL_CONFIGS[component], "float16"))
     assert (found.total, found.largest) == (pytest.approx(mib, abs=0.1), pytest.approx(largest, abs=0.1))
 
@@ -46,7 +46,7 @@ def test_weights(component, mib, largest):
         (2048, 2, (1262, 1287, 2044, 1978)),
     ],
 )
-def test_the_unets_row_of_the_published_table(unet, side, items, table):
+def test_unet_footprint_matches_published_table(unet, side, items, table):
     """Tensors and workspaces within 1 %; what the allocator reserves hangs on the order of small things: 5 %."""
     tensors, allocated, tensors_reserved, reserved = sizes(simulator.unet_footprint(unet, side, side, items))
     assert (tensors, allocated) == (pytest.approx(table[0], rel=0.01), pytest.approx(table[1], rel=0.01))
@@ -62,7 +62,7 @@ def test_the_unets_row_of_the_published_table(unet, side, items, table):
         ("float32", 512, (779, 1229, 1394, 2178)),
     ],
 )
-def test_the_decoders_row_of_the_published_table(vae, dtype, tile, table):
+def test_vae_footprint_matches_published_table(vae, dtype, tile, table):
     import torch
 
     vae.to(getattr(torch, dtype))
@@ -71,24 +71,24 @@ def test_the_decoders_row_of_the_published_table(vae, dtype, tile, table):
 
 
 @pytest.mark.parametrize(("side", "table"), [(1024, (1280, 2177, 2002, 3120)), (512, (320, 545, 474, 780))])
-def test_comfyuis_decoder_in_the_packaged_table(side, table):
+def test_packaged_comfyui_decoder(side, table):
     """Its allocations were simulated from ComfyUI's own code; the published ones lack one tensor of 16 MiB at 1024²."""
     assert sizes(SDXL.vae_call(side * side, "comfyui")) == pytest.approx(table, rel=0.035)
 
 
 @pytest.mark.parametrize(("side", "mib"), [(1024, 332), (1536, 737), (2048, 1295)])
-def test_readings_of_the_unet_on_a_gpu(side, mib):
+def test_unet_footprint_matches_gpu_readings(side, mib):
     """InvokeAI, denoise_working_memory.py, CFG batched."""
     assert SDXL.unet_call(side * side, 2).allocated == pytest.approx(mib, rel=0.05)
 
 
-def test_readings_of_patching_loras():
+def test_largest_layers_match_lora_readings():
     """ComfyUI#1947: the copy in float32 of the largest Linear layer and of the largest convolution."""
     assert (2 * SDXL.largest_linear, 2 * SDXL.largest["unet"]) == (50.0, pytest.approx(112.5, abs=0.02))
 
 
 @pytest.mark.parametrize(("scale", "mib"), [(1, 3232), (2, 5568)])
-def test_readings_of_the_decoder_on_a_gpu(scale, mib):
+def test_vae_footprint_matches_gpu_readings(scale, mib):
     """InvokeAI #7674: what was reserved at 1024² in fp16 and fp32."""
     found = SDXL.vae_call(1024 * 1024).scaled(scale)
     assert found.allocated <= mib <= found.reserved
@@ -97,7 +97,7 @@ def test_readings_of_the_decoder_on_a_gpu(scale, mib):
 @pytest.mark.parametrize(
     ("side", "items", "attention"), [(1024, 2, "flash"), (1024, 3, "flash"), (1792, 2, "flash"), (512, 2, "math")]
 )
-def test_the_packaged_table_is_what_the_simulation_finds(unet, side, items, attention):
+def test_packaged_sdxl_matches_simulation(unet, side, items, attention):
     found = simulator.unet_footprint(unet, side, side, items, attention)
     kept = SDXL.unet_call(side * side, items, attention)
     assert (kept.tensors, kept.allocated) == pytest.approx((found.tensors, found.allocated), rel=0.015)
@@ -105,16 +105,16 @@ def test_the_packaged_table_is_what_the_simulation_finds(unet, side, items, atte
     assert kept.least_reserved == pytest.approx(found.least_reserved, rel=0.1)
 
 
-def test_shape_does_not_matter_only_the_number_of_pixels(unet):
+def test_unet_footprint_depends_on_pixels_only(unet):
     wide, square = (simulator.unet_footprint(unet, *size, 2) for size in ((1536, 640), (1024, 960)))
     assert wide.allocated == pytest.approx(square.allocated, rel=0.01)
 
 
-def test_without_fused_attention_all_scores_are_held(unet):
+def test_unet_footprint_of_unfused_attention(unet):
     assert simulator.unet_footprint(unet, 1024, 1024, 2, "math").tensors == pytest.approx(2806, rel=0.005)
 
 
-def test_sliced_attention_takes_no_more_than_fused(standalone):
+def test_unet_footprint_of_sliced_attention(standalone):
     unet = simulator.build(SDXL_CONFIGS["unet"], "float16")
     unet.set_attention_slice("max")
     assert (
@@ -122,7 +122,7 @@ def test_sliced_attention_takes_no_more_than_fused(standalone):
     )
 
 
-def test_lora_adapters_take_their_weights_and_nothing_more(standalone):
+def test_lora_adapters_add_only_weights(standalone):
     import peft
     import torch
 
@@ -137,12 +137,12 @@ def test_lora_adapters_take_their_weights_and_nothing_more(standalone):
 
 
 @pytest.mark.parametrize(("architecture", "unet_mib"), [(Architecture.SD1, 1639.4), (Architecture.SD2, 1651.6)])
-def test_other_architectures(architecture, unet_mib):
+def test_packaged_sd1_and_sd2_weights(architecture, unet_mib):
     assert footprints.of_architecture(architecture).weights["unet"] == pytest.approx(unet_mib, abs=0.1)
 
 
 @pytest.mark.parametrize("title", ["SSD-1B", "Segmind Vega", "KOALA 1B", "KOALA 700M", "SDXL refiner"])
-def test_packaged_relatives_are_what_the_simulation_finds(standalone, title):
+def test_packaged_relatives_match_simulation(standalone, title):
     _, configs = NETWORKS[title]
     unet = simulator.build(configs["unet"], "float16")
     found = footprints.find(unet_config=configs["unet"], unet_gb=simulator.weights(unet).total / 1024)
@@ -159,7 +159,7 @@ def test_packaged_relatives_are_what_the_simulation_finds(standalone, title):
         {"block_out_channels": [192, 384, 768], "attention_head_dim": [3, 6, 12]},
     ],
 )
-def test_an_unknown_unet_is_never_estimated_below_its_simulation(standalone, changed):
+def test_find_never_underestimates_unknown_unet(standalone, changed):
     config = sdxl_with(**changed)["unet"]
     unet = simulator.build(config, "float16")
     found = footprints.find(unet_config=config, unet_gb=simulator.weights(unet).total / 1024)
@@ -172,7 +172,7 @@ def test_an_unknown_unet_is_never_estimated_below_its_simulation(standalone, cha
 
 
 @pytest.mark.parametrize("tile", [256, 512])
-def test_the_work_of_tiles(vae, tile):
+def test_decoded_share_of_tiles(vae, tile):
     whole = simulator.vae_footprint(vae, 768, 768)
     set_tiling(vae, tile)
     tiled = simulator.vae_footprint(vae, 768, 768)

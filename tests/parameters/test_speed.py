@@ -32,7 +32,7 @@ def work(width, height, items, images=1):
 @pytest.mark.parametrize(
     "key", ["cuda", "mps:sdxl:4.8", "cpu", f"cpu:{EMBEDDED_MODEL}", f"cuda:{EMBEDDED_MODEL}", "xpu"]
 )
-def test_without_runs_there_is_a_cautious_estimate(key):
+def test_estimate_without_runs_is_cautious(key):
     device, _, model = key.partition(":")
     tflops = PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"])
     cost = cost_of(key)
@@ -45,20 +45,20 @@ def test_without_runs_there_is_a_cautious_estimate(key):
     assert speed.decode_items(work(1024, 1024, 40, 2)) == pytest.approx(ratio)
 
 
-def test_one_run_tells_what_an_item_takes():
+def test_learn_item_seconds_from_one_run():
     speed = learn([run(1024, 1024, 60, A100)], "cuda:sdxl")
     assert speed.item_seconds(work(1024, 1024, 60)) == pytest.approx(6.761 / A100, rel=0.05)
     assert speed.item_seconds(work(512, 512, 40)) == pytest.approx(1.589 / A100, rel=0.2)
 
 
-def test_an_a100_needs_what_was_published():
+def test_estimate_of_a100_matches_published():
     found = learn([run(1024, 1024, 60, A100)], "cuda:sdxl").estimate(work(1024, 1024, 60))
     assert found.learned
     assert found.seconds == pytest.approx(3.31 + 0.3, rel=0.05)
 
 
 @pytest.mark.parametrize("tflops", [0.02, 0.2, 5.0, 120.0])
-def test_one_run_tells_the_speed_at_other_sizes_within_its_interval(tflops):
+def test_estimate_other_sizes_from_one_run(tflops):
     speed = learn([run(512, 512, 20, tflops)], "cpu:sdxl")
     for width, height in SIZES:
         truth = run(width, height, 40, tflops).seconds
@@ -67,7 +67,7 @@ def test_one_run_tells_the_speed_at_other_sizes_within_its_interval(tflops):
         assert found.seconds == pytest.approx(truth, rel=0.25)
 
 
-def test_runs_of_other_sizes_tell_the_proportions_of_a_smaller_model():
+def test_learn_proportions_of_smaller_model():
     def small(width, height, items):
         p = width * height / 1024**2
         item = (0.0043 + 0.5401 * p + 0.3 * p * p) / 0.2 + 0.02
@@ -79,7 +79,7 @@ def test_runs_of_other_sizes_tell_the_proportions_of_a_smaller_model():
         assert speed.estimate(work(width, height, items)).seconds == pytest.approx(truth, rel=0.06)
 
 
-def test_how_long_a_decode_takes_beside_a_forward_item_is_learned():
+def test_learn_decode_items():
     """Here a decode takes five times as long as its TFLOP at the speed of the forward items."""
 
     def slow(width, height, items):
@@ -92,20 +92,20 @@ def test_how_long_a_decode_takes_beside_a_forward_item_is_learned():
     assert speed.decode_items(work(768, 1024, 30)) == pytest.approx(0.75 / item, rel=0.2)
 
 
-def test_a_run_that_loaded_the_model_hardly_counts():
+def test_learn_discounts_runs_that_loaded():
     steady = [run(*size, 40, 50.0) for size in SIZES * 2]
     loaded = run(1024, 1024, 40, 50.0, fixed=12.0)
     before, after = (learn(runs, "cuda:sdxl").estimate(work(1024, 1024, 40)) for runs in (steady, [loaded, *steady]))
     assert after.seconds == pytest.approx(before.seconds, rel=0.03)
 
 
-def test_a_machine_that_becomes_slower_is_followed():
+def test_learn_follows_slower_machine():
     runs = [run(1024, 1024, 40, 50.0) for _ in range(10)] + [run(1024, 1024, 40, 25.0) for _ in range(30)]
     found = learn(runs, "cuda:sdxl").estimate(work(1024, 1024, 40))
     assert found.seconds == pytest.approx(run(1024, 1024, 40, 25.0).seconds, rel=0.1)
 
 
-def test_the_interval_holds_what_it_promises():
+def test_estimate_interval_covers_runs():
     rng = random.Random(0)
     held = total = 0
     errors = []
@@ -142,7 +142,7 @@ def test_the_interval_holds_what_it_promises():
     width=st.integers(8, 1024).map(lambda side: 8 * side),
     items=st.integers(1, 2000),
 )
-def test_any_history_gives_a_positive_estimate_in_its_interval(runs, width, items):
+def test_estimate_is_positive_for_any_history(runs, width, items):
     speed = learn(runs, "cpu:sdxl")
     assert 0 <= speed.decode_items(work(width, width, items)) < float("inf")
     found = speed.estimate(work(width, width, items))
@@ -159,5 +159,5 @@ def test_any_history_gives_a_positive_estimate_in_its_interval(runs, width, item
         (ModelEvidence(name=EMBEDDED_MODEL), 0.01, "cuda:embedded"),
     ],
 )
-def test_runs_are_remembered_by_device_and_kind_of_model(model, unet_gb, key):
+def test_timing_key_by_device_and_model(model, unet_gb, key):
     assert timing_key("cuda", Architecture.SDXL, model, unet_gb) == key

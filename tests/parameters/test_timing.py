@@ -23,7 +23,7 @@ from intelligence.parameters.timing import COSTS, cost_of, forward_items, forwar
         (1536, EMBEDDED_MODEL, 0.044797),
     ],
 )
-def test_forward(side, architecture, tflop):
+def test_forward_tflop(side, architecture, tflop):
     assert forward_tflop(side, side, COSTS[architecture]) == pytest.approx(tflop, rel=1e-3)
 
 
@@ -38,7 +38,7 @@ def test_forward(side, architecture, tflop):
         ("cpu:embedded", EMBEDDED_MODEL),
     ],
 )
-def test_what_a_model_costs_is_told_by_the_key_of_its_runs(key, model):
+def test_cost_of_key(key, model):
     assert cost_of(key) == COSTS[model]
 
 
@@ -59,11 +59,11 @@ def test_what_a_model_costs_is_told_by_the_key_of_its_runs(key, model):
         ("euler", "karras", 4, 1.0, None, 0.28, 4),
     ],
 )
-def test_items(sampler, scheduler, steps, cfg, schedule, cutoff, items):
+def test_forward_items(sampler, scheduler, steps, cfg, schedule, cutoff, items):
     assert forward_items(sampler, scheduler, steps, cfg, schedule, Improvements(cutoff)) == items
 
 
-def test_an_interval_of_guidance_saves_at_both_ends():
+def test_forward_items_of_guidance_interval():
     late = forward_items("dpmpp_2m", "karras", 20, 7.0, None, Improvements(0.28))
     assert forward_items("dpmpp_2m", "karras", 20, 7.0, None, Improvements(0.28, 5.42)) == 29 < late
 
@@ -83,5 +83,5 @@ COMFYUI = [
 
 
 @pytest.mark.parametrize(("scheduler", "steps", "sigmas"), COMFYUI)
-def test_schedules_are_those_of_comfyui(scheduler, steps, sigmas):
+def test_step_sigmas_match_comfyui(scheduler, steps, sigmas):
     assert core_sigmas(scheduler, steps) == pytest.approx(sigmas, rel=2e-3)

@@ -19,7 +19,7 @@ def bars(lines):
 
 
 @pytest.mark.parametrize("vram", [1, 8, 24])
-def test_bars_are_as_long_as_what_they_stand_for(vram):
+def test_budget_bars_have_length_of_peaks(vram):
     plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(vram, MACHINE))
     found = bars(plan_lines(plan))
     assert set(found) == {"text", "steps", "decode"}
@@ -29,14 +29,14 @@ def test_bars_are_as_long_as_what_they_stand_for(vram):
     assert plan_lines(plan)[0] == f"Budget: {vram:.2f} GiB"
 
 
-def test_what_does_not_fit_says_so():
+def test_plan_lines_of_plan_that_does_not_fit():
     plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(0.5, MACHINE))
     lines = plan_lines(plan)
     assert any(line.endswith("(over the budget)") for line in lines)
     assert any(line.startswith("fits: even the smallest plan") for line in lines)
 
 
-def test_the_peak_before_and_after_the_run():
+def test_peak_line_before_and_after_run():
     plan = MemoryManager().plan(1024, 1024, resources=hypothetical_gpu(24, MACHINE))
     assert peak_line(plan) == f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
     assert peak_line(plan, 11.0).endswith("measured 11.00 GiB")
@@ -48,7 +48,7 @@ def home(monkeypatch, tmp_path):
     monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path))
 
 
-def test_the_command(capsys):
+def test_plan_command(capsys):
     assert main(["plan", "--vram", "8", "--size", "1024x1024"]) == 0
     text = capsys.readouterr().out
     assert "Budget: 8.00 GiB" in text
@@ -91,6 +91,6 @@ def _settings(strategy):
 
 
 @pytest.mark.parametrize(("option", "value"), [("--size", "big"), ("--vram", "-1"), ("--batch", "0")])
-def test_what_cannot_be(option, value, capsys):
+def test_plan_command_refuses_wrong_options(option, value, capsys):
     assert main(["plan", "--vram", "8", option, value]) == 1
     assert value.strip("-") in capsys.readouterr().err

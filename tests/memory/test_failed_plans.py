@@ -18,14 +18,14 @@ def chain(stage, resources, **job):
     return plans
 
 
-def test_a_cpu_splits_the_batch_and_guidance():
+def test_failed_plan_on_cpu_splits_batch_and_guidance():
     plans = chain("unet", CPU, images=4)[:-1]
     assert [plan.batch_size * (1 if plan.cfg_split else 2) for plan in plans] == [8, 4, 2, 1]
     (one, split) = chain("unet", CPU)[:-1]
     assert not one.cfg_split and split.cfg_split
 
 
-def test_a_card_also_moves_weights():
+def test_failed_plan_on_card_moves_weights():
     plans = chain("unet", CARD)
     assert [plan.strategy for plan in plans[:2]] == [OffloadStrategy.FULL_GPU, OffloadStrategy.FULL_GPU]
     assert plans[1].cfg_split
@@ -35,7 +35,7 @@ def test_a_card_also_moves_weights():
 
 @pytest.mark.parametrize("resources", [CPU, CARD])
 @pytest.mark.parametrize("stage", ["unet", "vae"])
-def test_every_plan_takes_less_and_the_last_names_a_size(stage, resources):
+def test_failed_plans_shrink_until_size_is_named(stage, resources):
     *plans, refused = chain(stage, resources)
     peaks = [plan.stages[stage] for plan in plans]
     assert peaks == sorted(set(peaks), reverse=True) and len(peaks) > 1
@@ -43,14 +43,14 @@ def test_every_plan_takes_less_and_the_last_names_a_size(stage, resources):
     assert (width, height) != (1024, 768) and width <= 1024 and height <= 768
 
 
-def test_where_even_the_smallest_picture_takes_too_much():
+def test_failed_plan_without_smaller_size():
     small = manager.plan(64, 64, resources=CPU)
     refused = manager.plan(64, 64, resources=CPU, failed={"vae": small})
     assert not refused.fits and refused.largest_size is None and refused.setup == small.setup
     assert "no smaller size would fit" in refused.reasons[-1].evidence
 
 
-def test_what_is_known_by_now_counts_for_the_plan_that_failed_too(tmp_path):
+def test_failed_plan_uses_current_corrections(tmp_path):
     learning = MemoryManager(tmp_path / "memory.db", COMFYUI)
     whole = learning.plan(1024, 1024, resources=CPU)
     learning.ran_out(whole, "vae", CPU)
@@ -60,7 +60,7 @@ def test_what_is_known_by_now_counts_for_the_plan_that_failed_too(tmp_path):
     )
 
 
-def test_the_weights_that_may_stay():
+def test_weights_limit():
     """As much as the activations leave of the budget; what was asked for by name, exactly."""
     card = Resources("cuda", "Card", 4, 4, 64, 48, context_gb=0.4, dtypes=("float16",))
     tight = manager.plan(1024, 1024, resources=card)
