@@ -50,7 +50,8 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
     Raises:
         InvalidInputError: the file is not readable as a vocabulary.
     """
-    return (path and read_user_file(path, _file_form())) or _built_in()
+    form: Any = _UserVocabulary
+    return (path and read_user_file(path, form)) or _built_in()
 
 
 @cache
@@ -84,9 +85,15 @@ def _extended(own: Any) -> Vocabulary:
     return _build(_merged(built_in_lists(), own.model_dump(mode="json", exclude_unset=True)))
 
 
-@cache
+class _UserVocabulary:
+    """The form of a user's file, which is read into the whole vocabulary; pydantic builds it once there is a file."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(_file_form())
+
+
 def _file_form() -> Any:
-    """The pydantic type of a user's file, which is read into the whole vocabulary."""
     from pydantic import AfterValidator, ConfigDict, create_model
 
     form = ConfigDict(extra="forbid", allow_inf_nan=False)
