@@ -49,10 +49,10 @@ class GenerationMessage(Message):
     NOT_REMEMBERED = "Not remembered for later plans: {error}"
 
     NOT_STORED = "Not stored, so it cannot be rated: {error}"
-    TIME_LIMIT_MISSED = "the limit of {limit:g} s will not be held: about {expected:.0f} s in all at this speed"
+    TIME_LIMIT_MISSED = "the limit of {limit:g} s will be exceeded: about {expected} in all at this speed"
     RESUMED = (
         "picked from {seeds} scouted seeds, which took {spent} forward items; "
-        "went on after step {step}: {kept} of them are not repeated here"
+        "resumed after step {step}, so {kept} of them are not repeated"
     )
     LATENT_NOT_A_NUMBER = "{images}: sampling gave not-a-number; not a picture"
     LATENT_FLAT = "{images}: the latent is flat; nothing was painted"

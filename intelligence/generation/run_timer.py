@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
 from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
+from ..units import format_duration
 from .generation_messages import GenerationMessage
 
 MIN_MEASURED_STEPS = 1
@@ -98,5 +99,5 @@ class RunTimer:
         expected = now - self._started + rest * statistics.median(self._rates)
         if expected <= self._limit:
             return None
-        self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=expected)
+        self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=format_duration(expected))
         return self.warning

@@ -34,22 +34,22 @@ class SettingsRequest:
     variations: int = 1
     """Neighbouring settings to compare."""
     family: Family = Family.UNKNOWN
-    """Set by the user; UNKNOWN: as set before, else told from the model."""
+    """Set by the user; UNKNOWN: as set before, else detected."""
     resources: Resources | None = None
     """The machine; None: detected."""
 
     def choose(
-        self, planner: Planner, story: PromptRecommendations | PromptAnalysis, model: ModelEvidence | None = None
+        self, planner: Planner, stage: PromptRecommendations | PromptAnalysis, model: ModelEvidence | None = None
     ) -> list[Recommendations]:
-        """Return the recommendations with settings, the best first; `model` None: what `story` knows of it.
+        """Return the recommendations with settings, the best first; `model` None: the one of `stage`.
 
         Raises InvalidInputError for a setting that cannot be used, and for variations of several sets of LoRAs.
         """
-        if isinstance(story, PromptAnalysis):
-            story = PromptRecommendations(story, [], prompt=story.text, negative_prompt=story.negative_prompt)
-        require(self.variations == 1 or story.variants == 1, NOT_CROSSED.format(sets=story.variants))
+        if isinstance(stage, PromptAnalysis):
+            stage = PromptRecommendations(stage, [], prompt=stage.text, negative_prompt=stage.negative_prompt)
+        require(self.variations == 1 or stage.variants == 1, NOT_CROSSED.format(sets=stage.variants))
         chosen = planner.parametrize(
-            planner.identified(story, model or story.model or ModelEvidence(), self.family),
+            planner.identified(stage, model or stage.model or ModelEvidence(), self.family),
             self.constraints,
             overrides={name: value for name, value in self.settings.items() if value not in (0, AUTO)},
             aspect=self.aspect,

@@ -72,7 +72,7 @@ class Measured:
     @property
     def told_meanwhile(self) -> bool:
         """Whether it was said while sampling."""
-        return any("will not be held" in note for note in self.notes)
+        return any("will be exceeded" in note for note in self.notes)
 
 
 class Runner(Protocol):

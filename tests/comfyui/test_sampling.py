@@ -199,7 +199,7 @@ def test_time_limit_warning_comes_after_two_steps(bench: Bench) -> None:
     bench.told("ours")
     found = bench.run()
     ((steps, text),) = found.texts
-    assert "will not be held" in text
+    assert "will be exceeded" in text
     assert text in generation(found)["notes"]
     assert steps <= 2
 

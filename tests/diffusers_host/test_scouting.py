@@ -122,7 +122,9 @@ def test_resume_computes_no_forward_item_twice(host: DiffusersHost, evaluated: l
     assert sum(evaluated) == resumed.forward_items == 16 - 4
     assert resumed.seconds_per_item is None
     (note,) = resumed.notes
-    assert note.startswith("picked from 3 scouted seeds, which took 12 forward items; went on after step 2: 4 of them")
+    assert note.startswith(
+        "picked from 3 scouted seeds, which took 12 forward items; resumed after step 2, so 4 of them"
+    )
 
 
 def test_resume_every_seed_with_other_runs_between(host: DiffusersHost, embedded: EmbeddedModel) -> None:
@@ -204,7 +206,7 @@ def test_resume_times_remaining_steps(host: DiffusersHost) -> None:
     scouting = host.scout(plan(max_time_seconds=0.01, forward_items=16), SEEDS)
     assert scouting.notes == ()
     resumed = host.resume(scouting, 0).execute(scouting.plan, [SEEDS[0]])
-    assert any("will not be held" in note for note in resumed.notes)
+    assert any("will be exceeded" in note for note in resumed.notes)
 
 
 def test_resume_accepts_equal_plan(host: DiffusersHost) -> None:

@@ -70,7 +70,7 @@ def test_execute_warns_of_missed_time_limit(host: DiffusersHost, caplog: pytest.
         )
     assert told[0] == 0
     assert told[1] == 1
-    assert any("will not be held" in note for note in done.notes)
+    assert any("will be exceeded" in note for note in done.notes)
     assert host.execute(plan(max_time_seconds=1000.0, forward_items=12), [1]).notes == ()
 
 

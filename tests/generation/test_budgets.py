@@ -79,7 +79,7 @@ def test_generate_reports_missed_time_limit(home: Path) -> None:
     maker = pipeline(constraints=GenerationConstraints(max_time_seconds=0.001))
     made = maker.generate(PHOTO, seed=0, **SMALL)
     assert "cannot be met; the nearest plan is 8 steps at 64x64" in made.explanation.parameter_reasoning["time"]
-    assert any("the limit of 0.001 s will not be held" in note for note in made.generation.notes)
+    assert any("the limit of 0.001 s will be exceeded" in note for note in made.generation.notes)
 
 
 def test_generate_keeps_time_limit_without_note(home: Path) -> None:

@@ -71,7 +71,7 @@ def test_run_timer_warns_once_after_second_step(clock: list[float]) -> None:
     """5 s for the first step, 2 s for each other; 10 steps and a decode that takes as long as one."""
     said = go(clock, run := RunTimer(20, after=2, limit=20), [5, 2, 2, 2], [2, 2, 2, 2])
     assert said == [None, run.warning, None, None]
-    assert run.warning == "the limit of 20 s will not be held: about 25 s in all at this speed"
+    assert run.warning == "the limit of 20 s will be exceeded: about 25 s in all at this speed"
 
 
 def test_run_timer_without_warning(clock: list[float]) -> None:

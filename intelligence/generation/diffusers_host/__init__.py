@@ -1,4 +1,4 @@
-"""Carries out a plan with diffusers: the host that stands alone."""
+"""The host that runs plans with diffusers, without ComfyUI."""
 
 from .host import DiffusersHost
 from .loader import ResolvedModel, resolve_base_model

@@ -69,7 +69,7 @@ def same_length(first: Conditioning, second: Conditioning) -> tuple[Conditioning
 
 
 def token_chunks(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Token]]:
-    """Return the segments as chunks of 77 tokens with their weights, start, end and padding tokens (weight 1) included."""
+    """Return the segments as chunks of 77 weighted tokens, with start, end and padding tokens (weight 1)."""
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     chunks: list[list[Token]] = []
     chunk: list[Token] = [(start, 1.0)]
@@ -109,7 +109,7 @@ def _token_groups(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Toke
 def _encode_chunks(
     pipe: Any, encoder: Any, tokenizer: Any, chunks: list[list[Token]], layer: int | None, *, normed: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return (1, 77 · chunks, width) and the first chunk's projected end token (None where the encoder has no projection)."""
+    """Return (1, 77 · chunks, width), and the first chunk's projected end token or None without a projection."""
     import torch
 
     weighted = any(weight != 1.0 for chunk in chunks for _, weight in chunk)
