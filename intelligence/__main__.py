@@ -128,6 +128,7 @@ def _scan(parser: argparse.ArgumentParser) -> None:
 def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", default="", help="words to find; all models without it")
     parser.add_argument("--limit", type=int, default=50, help="how many at most (default: %(default)s)")
+    parser.add_argument("--hub", choices=("civitai", "huggingface"), help="search there (default: scanned models)")
 
 
 def _get(parser: argparse.ArgumentParser) -> None:
@@ -149,6 +150,7 @@ def _verify(parser: argparse.ArgumentParser) -> None:
 def _cleanup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=int, default=0, metavar="N", help="keep the N most recently used")
     parser.add_argument("--max-size", type=float, metavar="GIB", help="keep the most recently used, up to this size")
+    parser.add_argument("--repository", metavar="OWNER/NAME", help="instead, one in Hugging Face's own cache")
     parser.add_argument("--delete", action="store_true", help="remove them (default: only show them)")
 
 
@@ -174,7 +176,7 @@ COMMANDS = {
     ),
     "Your models": (
         Command("scan", commands.scan, _scan, "Read folders of LoRAs or other models, so that they can be chosen."),
-        Command("search", commands.search, _search, "Find models that were scanned."),
+        Command("search", commands.search, _search, "Find models that were scanned, or on a hub."),
         Command("get", commands.get, _get, "Download a model from CivitAI or Hugging Face and register it."),
         Command("enrich", commands.enrich, _no_arguments, "Ask CivitAI about your models. Only their hashes are sent."),
         Command("verify", commands.verify, _verify, "Read models again, whole, and compare them with their records."),

@@ -146,9 +146,16 @@ def scan(options: argparse.Namespace) -> Answer:
 
 
 def search(options: argparse.Namespace) -> Answer:
-    """Find models in the registry."""
+    """Find models in the registry or on a hub."""
+    from .hubs import CivitAI, HuggingFace
+    from .hubs.references import reference
     from .registry import ModelRegistry
 
+    if options.hub:
+        hub = CivitAI() if options.hub == "civitai" else HuggingFace()
+        page = hub.search(options.text, limit=options.limit)
+        lines = [f"{reference(model)}  {model.title}  {model.base_model or ''}".rstrip() for model in page.models]
+        return [model.to_dict() for model in page.models], "\n".join(lines) or "nothing found"
     models = ModelRegistry().search(options.text, limit=options.limit)
     lines = [f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}" for model in models]
     return [model.to_dict() for model in models], "\n".join(lines) or "nothing found"
@@ -184,10 +191,14 @@ def get(options: argparse.Namespace) -> Answer:
 
 
 def cleanup(options: argparse.Namespace) -> Answer:
-    """List or remove downloads."""
+    """List or remove downloads, or a repository in Hugging Face's own cache."""
+    from .hubs import HuggingFace
     from .registry import ModelRegistry
 
-    freed = ModelRegistry().cleanup_cache(options.keep, options.max_size, dry_run=not options.delete)
+    if options.repository:
+        freed = HuggingFace().delete_cached(options.repository, dry_run=not options.delete)
+    else:
+        freed = ModelRegistry().cleanup_cache(options.keep, options.max_size, dry_run=not options.delete)
     size = f"{freed.freed_bytes / 1024**3:.2f} GiB"
     action = f"{size} freed" if options.delete else f"{size} would be freed; add --delete to do so"
     return freed.to_dict(), "\n".join([*freed.removed, f"{action}, {freed.kept} downloads kept"])

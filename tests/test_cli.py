@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from intelligence.__main__ import COMMANDS, main
+from intelligence.hubs import CivitAI, SearchPage
+from intelligence.models import ModelMetadata
 
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
@@ -145,6 +147,23 @@ def test_main_exits_with_2_for_unusable_arguments(capsys: pytest.CaptureFixture[
 def test_get_refuses_what_names_no_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get", "https://example.com/model"]) == 1
     assert "names no model" in capsys.readouterr().err
+
+
+def test_search_on_a_hub_shows_references(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ModelMetadata(model_id="", name="fern", source="civitai", source_id="7:71", title="Fern", base_model="Pony")
+    monkeypatch.setattr(CivitAI, "search", lambda self, text, *, limit: SearchPage((found,)))
+    assert main(["search", "fern", "--hub", "civitai"]) == 0
+    assert capsys.readouterr().out == "civitai:7@71  Fern  Pony\n"
+
+
+def test_cleanup_of_a_repository_that_is_not_cached(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelligence.hubs.huggingface_cache._scan", lambda: None)
+    assert main(["cleanup", "--repository", "owner/none", "--delete"]) == 1
+    assert "not in its cache" in capsys.readouterr().err
 
 
 def test_cleanup_only_shows_unless_told_to_delete(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..errors import InvalidInputError
+from ..models.metadata import ModelMetadata
 
 _CIVITAI_HOSTS = ("civitai.com", "civitai.green", "civitai.red")
 _HUGGING_FACE_HOSTS = ("huggingface.co", "hf.co")
@@ -74,6 +75,14 @@ def parse_reference(text: str) -> Reference:
         f"{text[:200]!r} names no model: give an address of civitai.com or huggingface.co, CivitAI's number of the "
         "model (civitai:ID or civitai:ID@VERSION), or owner/repository of Hugging Face"
     )
+
+
+def reference(model: ModelMetadata) -> str:
+    """Return the text by which `parse_reference` names a model that a hub found."""
+    if model.source == "civitai":
+        model_id, _, version = (model.source_id or "").partition(":")
+        return f"civitai:{model_id}@{version}" if version else f"civitai:{model_id}"
+    return model.source_id or ""
 
 
 def _civitai(text: str, path: str, query: dict[str, list[str]]) -> Reference:

@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, Reference, parse_reference
+from intelligence.hubs.references import (
+    CivitAIModel,
+    CivitAIVersion,
+    HuggingFaceFile,
+    Reference,
+    parse_reference,
+    reference,
+)
+from intelligence.models import ModelMetadata
 
 NAMED = [
     ("257749", CivitAIModel(257749)),
@@ -30,9 +38,9 @@ NAMED = [
 ]
 
 
-@pytest.mark.parametrize("text, reference", NAMED)
-def test_parse_reference(text: str, reference: Reference) -> None:
-    assert parse_reference(text) == reference
+@pytest.mark.parametrize("text, expected", NAMED)
+def test_parse_reference(text: str, expected: Reference) -> None:
+    assert parse_reference(text) == expected
 
 
 REFUSED = [
@@ -58,3 +66,13 @@ REFUSED = [
 def test_parse_reference_refuses(text: str, reason: str) -> None:
     with pytest.raises(InvalidInputError, match=reason):
         parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    "source, source_id, text",
+    [("civitai", "7:71", "civitai:7@71"), ("civitai", "7", "civitai:7"), ("huggingface", "o/r", "o/r")],
+)
+def test_reference_is_parsed_back(source: str, source_id: str, text: str) -> None:
+    model = ModelMetadata(model_id="", name="", source=source, source_id=source_id)
+    assert reference(model) == text
+    parse_reference(text)
