@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LIMITS = {("ge",): "of {} or more", ("gt",): "above {}", ("ge", "le"): "from {} to {}"}
+LIMITS = {(): "", ("ge",): " of {} or more", ("gt",): " above {}", ("ge", "le"): " from {} to {}"}
 """Limits of an argument by pydantic's names → the words for them."""
 
 
@@ -72,7 +72,7 @@ def checked(name: str, value: Any, kind: type[T], **limits: float) -> T:
         return adapter(_number(kind, **limits)).validate_python(plain(value))
     except ValidationError:
         noun = "an integer" if kind is int else "a number"
-        allowed = f"{noun} {LIMITS[tuple(limits)]}".format(*limits.values())
+        allowed = f"{noun}{LIMITS[tuple(limits)]}".format(*limits.values())
         raise InvalidInputError(f"{name} must be {allowed}, got {reprlib.repr(value)}") from None
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from ..config import require
 from ..models import Family
 from ..records import Reason, ValidatedRecord
-from ..validation import bounds, checked
+from ..validation import bounds
 
 SIZE_MULTIPLE = 8
 MIN_SIDE = 64
@@ -20,14 +20,14 @@ MAX_EASYCACHE = 3
 
 
 @dataclass(frozen=True)
-class Improvements:
+class Improvements(ValidatedRecord):
     """Options beyond the plain sampler. All off: ComfyUI's KSampler at the same settings, bit for bit."""
 
-    cfg_cutoff_sigma: float = 0.0
+    cfg_cutoff_sigma: Annotated[float, bounds(ge=0)] = 0.0
     """Guidance is off at this sigma and below, where a step then costs half the forward items; 0: never."""
     cfg_start_sigma: float | None = None
     """Guidance is off above this sigma: with the cutoff, an interval of guidance (arXiv 2404.07724); None: never."""
-    easycache: float = 0.0
+    easycache: Annotated[float, bounds(ge=0, le=MAX_EASYCACHE)] = 0.0
     """Reuse threshold of ComfyUI's EasyCache, up to 3; 0: off. Not together with a change of guidance."""
 
     @property
@@ -40,12 +40,10 @@ class Improvements:
         return sigma > self.cfg_cutoff_sigma and (self.cfg_start_sigma is None or sigma <= self.cfg_start_sigma)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         low, high = self.cfg_cutoff_sigma, self.cfg_start_sigma
-        checked("cfg_cutoff_sigma", low, float, ge=0)
-        checked("easycache", self.easycache, float, ge=0, le=MAX_EASYCACHE)
-        if high is not None:
-            checked("cfg_start_sigma", high, float)
-            require(high > low, f"cfg_start_sigma must be None or above cfg_cutoff_sigma ({low}), got {high!r}")
+        above = high is None or high > low
+        require(above, f"cfg_start_sigma must be None or above cfg_cutoff_sigma ({low}), got {high!r}")
         apart = not (self.easycache and self.limits_guidance)
         require(apart, f"easycache must be 0 where guidance is off for a part of the steps, got {self.easycache!r}")
 
