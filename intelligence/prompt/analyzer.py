@@ -46,7 +46,8 @@ class PromptAnalyzer:
             _check_text(name, text)
         require(bool(prompt.strip()), "the prompt is empty: describe the picture that you want")
         vocabulary = load_vocabulary(self.vocabulary_path)
-        segments, notes = finite_weights(parsed := parse(prompt))
+        parsed = parse(prompt)
+        segments, notes = finite_weights(parsed)
         pieces, cut = read_pieces(segments)
         phrases = find_phrases(pieces, vocabulary)
         mentions = read_mentions(phrases)
@@ -58,8 +59,7 @@ class PromptAnalyzer:
         family, family_reasons = find_quality_family(phrases)
         reasons = (*reasons, complexity_reason, *family_reasons)
         if phrases.language == "es":
-            spanish = Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="English")
-            reasons = (*reasons, spanish)
+            reasons += (Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="English"),)
         analysis = PromptAnalysis(
             prompt=prompt,
             negative_prompt=negative_prompt,

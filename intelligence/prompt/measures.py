@@ -51,12 +51,12 @@ def measure_complexity(
 def find_quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:
     """Return the model family whose quality tags the prompt uses, if any."""
     pieces = {tuple(clause.piece.terms) for clause in phrases.clauses}
-    best, score, used = None, 0.0, ""
+    best, score, said = None, 0.0, ""
     for family, tags in phrases.vocabulary.families.items():
         found = [tags[key] for key in tags if key in pieces]
         total = sum(weight for _, weight in found)
         if total > score:
-            best, score, used = family, total, ", ".join(tag for tag, _ in found)
+            best, score, said = family, total, ", ".join(tag for tag, _ in found)
     if best is None or score < _FAMILY_THRESHOLD:
         return None, ()
     reason = Reason.of(
@@ -66,7 +66,7 @@ def find_quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...
         value=best,
         weight=min(1.0, score),
         family=best,
-        tags=used,
+        tags=said,
     )
     return best, (reason,)
 
