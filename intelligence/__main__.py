@@ -155,7 +155,7 @@ def _cleanup(parser: argparse.ArgumentParser) -> None:
 
 
 class Command(NamedTuple):
-    """One row of the table of commands."""
+    """A row of the table of commands."""
 
     name: str
     run: Callable[[argparse.Namespace], commands.Answer]

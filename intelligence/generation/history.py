@@ -15,7 +15,7 @@ PROMPT_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class GenerationSummary(Record):
-    """One generation in a list."""
+    """A generation in a list."""
 
     id: str
     image_ids: tuple[str, ...]

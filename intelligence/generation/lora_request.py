@@ -31,7 +31,7 @@ UNCONFIRMED = (
 
 @dataclass(frozen=True)
 class LoRARequest:
-    """What decides over LoRAs beside the prompt and the model."""
+    """Mode, limits and named LoRAs of a choice."""
 
     mode: OperationMode = OperationMode.AUTO
     selection: tuple[LoRATag, ...] | None = None
@@ -56,12 +56,12 @@ class LoRARequest:
 
     @property
     def unconfirmed(self) -> bool:
-        """Whether the user has yet to confirm a selection."""
+        """True while the user has yet to confirm a selection."""
         return self.mode is OperationMode.ASSISTED and self.selection is None
 
     @property
     def suggest_only(self) -> bool:
-        """Whether suggestions are shown and nothing is applied."""
+        """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
 
     def problem(self, planner: Planner) -> str | None:
@@ -71,7 +71,7 @@ class LoRARequest:
         if self.unconfirmed:
             return UNCONFIRMED
         missing = "; ".join(
-            f"{item.lora_name}: {item.reason.evidence}" for item in planner.unusable(self.selection or ())
+            f"{item.lora_name}: {item.reason.evidence}" for item in planner.unusable_loras(self.selection or ())
         )
         if not missing:
             return None

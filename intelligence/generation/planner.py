@@ -36,7 +36,7 @@ class Planner:
     def __post_init__(self) -> None:
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
 
-    def unusable(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
+    def unusable_loras(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
         """Return the named LoRAs that this machine lacks or cannot use with any base model."""
         return self.recommender().choose(PromptAnalysis("", lora_tags=tuple(named)), max_loras=0).rejected
 

@@ -49,7 +49,7 @@ class GenerationMetadata(Record):
 
 @dataclass(frozen=True)
 class GenerationResult:
-    """One generated image."""
+    """A generated image."""
 
     id: str
     """Id of this image, for `provide_feedback`."""

@@ -1,4 +1,4 @@
-"""One run as a user asks for it beyond its plan: seeds, overridden switches, a latent to start from, scouting."""
+"""Requests for a run beyond its plan: seeds, overridden switches, a latent to start from, scouting."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ModelFacts:
     sigmas: tuple[float, ...]
     """The schedule that will be sampled, descending to 0; empty where `denoise` leaves no step."""
     has_easycache: bool = False
-    """Whether another node put EasyCache or LazyCache on the model."""
+    """Another node put EasyCache or LazyCache on the model."""
     latent: StartLatent | None = None
 
 
@@ -91,7 +91,7 @@ class SamplingRun:
     task: Task
     plan: GenerationPlan
     seeds: tuple[int, ...]
-    """One per image; the seeds to try for SCOUT."""
+    """A seed for each image; for SCOUT the seeds to try."""
     images: int = 1
     """Images that are sampled at a time, at most."""
     batch_seed: int | None = None
@@ -99,7 +99,7 @@ class SamplingRun:
     max_batch: int = 1
     """Images that may share a forward batch."""
     needs_fit: bool = False
-    """Whether the memory plan was made for another size or another `max_batch`."""
+    """The memory plan was made for another size or another `max_batch`."""
     notes: tuple[str, ...] = ()
     """For the user: where the run differs from the request."""
 

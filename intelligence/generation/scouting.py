@@ -84,7 +84,7 @@ class Scouting:
     notes: tuple[str, ...] = ()
     """Remarks on the previews, such as a broken one."""
     recordings: tuple[Recording, ...] = field(default=(), repr=False)
-    """One per seed, from which the picked one is resumed."""
+    """For each seed; the picked one is resumed from its own."""
     start: tuple[Any, ...] = field(default=(), repr=False)
     """Inputs of the recordings other than the seed, at that time."""
 

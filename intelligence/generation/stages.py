@@ -89,13 +89,13 @@ class GenerationPlan(Record):
 
 @dataclass(frozen=True)
 class Generation(Record):
-    """One stored run of a host: the plan, its images' ids and measurements."""
+    """A stored run of a host: the plan, its images' ids and measurements."""
 
     id: str
     plan: GenerationPlan
     image_ids: tuple[str, ...]
     seeds: tuple[int, ...]
-    """One per image, in `image_ids`' order."""
+    """Of each image, in `image_ids`' order."""
     base_model_id: str = ""
     host: str = ""
     """`diffusers` or `comfyui`."""

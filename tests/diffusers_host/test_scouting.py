@@ -51,7 +51,7 @@ def plan(*loras: LoRARecommendation, memory: dict[str, Any] | None = None, **set
 
 
 def scouted_and_whole(host: DiffusersHost, wanted: GenerationPlan, pick: int) -> tuple[Any, Any, Any]:
-    """What was scouted, how its picked seed goes on, and a whole run of that seed."""
+    """Return the scouting, its picked seed resumed, and a whole run of that seed."""
     scouting = host.scout(wanted, SEEDS)
     resumed = host.resume(scouting, pick).execute(scouting.plan, [SEEDS[pick]])
     return scouting, resumed, host.execute(wanted, [SEEDS[pick]])
@@ -122,9 +122,8 @@ def test_resume_computes_no_forward_item_twice(host: DiffusersHost, evaluated: l
     assert sum(evaluated) == resumed.forward_items == 16 - 4
     assert resumed.seconds_per_item is None
     (note,) = resumed.notes
-    assert note.startswith(
-        "picked from 3 scouted seeds, which took 12 forward items; resumed after step 2, so 4 of them"
-    )
+    start = "picked from 3 scouted seeds, which took 12 forward items; resumed after step 2, so 4 of them"
+    assert note.startswith(start)
 
 
 def test_resume_every_seed_with_other_runs_between(host: DiffusersHost, embedded: EmbeddedModel) -> None:

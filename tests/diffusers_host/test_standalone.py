@@ -1,4 +1,4 @@
-"""What other code in the process sees while ours imports libraries and samples: what it saw before."""
+"""Importing libraries and sampling change nothing that other code in the process sees."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_require_standalone_leaves_a_broken_torchvision_as_it_was(tmp_path: Path
 
 
 def process_state() -> tuple[object, ...]:
-    """What the process shares: warning filters, log levels, progress bars, modules that are set aside."""
+    """Return shared state: warning filters, log levels, progress bars, modules that are hidden."""
     import diffusers
     import transformers
 

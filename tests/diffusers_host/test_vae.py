@@ -22,7 +22,7 @@ from intelligence.prompt import PromptAnalysis
 
 @pytest.fixture
 def host(embedded_home: Path) -> DiffusersHost:
-    """One of its own: its weights are changed."""
+    """A host of its own: its weights are changed."""
     ensure_embedded()
     host = DiffusersHost("embedded")
     host.execute(plan(), [1])

@@ -1,4 +1,4 @@
-"""What the stages hand on to each other."""
+"""The planner's stages."""
 
 from pathlib import Path
 

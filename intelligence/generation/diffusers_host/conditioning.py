@@ -27,7 +27,7 @@ _MIN_BREAKABLE_TOKENS = 8
 
 @dataclass(frozen=True)
 class Conditioning:
-    """One prompt for the UNet."""
+    """A prompt for the UNet."""
 
     embeds: Tensor
     """(1, 77 · chunks, width)."""

@@ -23,7 +23,7 @@ from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
 
 _LOADING = Lock()
-"""One model is built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
+"""Lets one model be built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
