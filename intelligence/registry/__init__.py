@@ -3,7 +3,8 @@
 from .enrich import EnrichReport, enrich
 from .hashing import HashReport
 from .previews import Preview
-from .registry import ModelRegistry, RegistryStatus
+from .registry import ModelRegistry
+from .registry_status import RegistryStatus
 from .scan import ScanReport
 
 __all__ = [

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ..hubs.control import Progress
 from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, parse_reference
 from ..models.kinds import ModelKind
 from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
-from ..records import Record
 from ..validation import checked
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
@@ -25,33 +23,13 @@ from .lookup import Listing
 from .model_rows import from_summary
 from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
+from .registry_status import RegistryStatus, ScanProgress, registry_status
 from .scan import ScanReport, scan
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
 
 Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
-
-
-@dataclass(frozen=True)
-class RegistryStatus(Record):
-    """Numbers of models in the registry, and the progress of its scan."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    """Model kind → present, usable models."""
-    with_problems: int = 0
-    absent: int = 0
-    """Models whose files are no longer there."""
-    unhashed: int = 0
-    """Files without a known SHA-256."""
-    scanning: bool = False
-    done: int = 0
-    """Files that the running scan has read."""
-    total: int = 0
-    """Files that the running scan has to read; 0 while it still walks the folders."""
-    errors: dict[str, str] = field(default_factory=dict)
-    """Path → why it was skipped or cannot be used."""
-    revision: int = 0
 
 
 class ModelRegistry:
@@ -67,10 +45,7 @@ class ModelRegistry:
     def __init__(self, db_path: str | Path | None = None) -> None:
         self._store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
         self._listed: Listing | None = None
-        self._busy = threading.Lock()
-        self._scans = 0
-        self._scanning = (0, 0)
-        self._problems: dict[str, str] = {}
+        self._progress = ScanProgress()
 
     @property
     def revision(self) -> int:
@@ -227,44 +202,14 @@ class ModelRegistry:
         """
         given = _folders(folders)
 
-        def progress(done: int, total: int) -> None:
-            self._scanning = (done, total)
-            if on_progress:
-                on_progress(done, total)
-
-        with self._busy:
-            self._scans += 1
-        try:
+        with self._progress.following(on_progress) as progress:
             report = scan(self._store, given, progress, cancelled)
-        finally:
-            with self._busy:
-                self._scans -= 1
-            if not self._scans:
-                self._scanning = (0, 0)
-        self._problems = report.problems
+        self._progress.problems = report.problems
         return report
 
     def status(self) -> RegistryStatus:
         """Return the numbers of models, and the progress of a scan in this process; quick enough for every second."""
-        counts = dict.fromkeys(map(str, ModelKind), 0)
-        with_problems = absent = 0
-        for kind, present, usable, number in self._store.counts():
-            if present and usable:
-                counts[kind] += number
-            with_problems += number * (present and not usable)
-            absent += number * (not present)
-        done, total = self._scanning
-        return RegistryStatus(
-            counts=counts,
-            with_problems=with_problems,
-            absent=absent,
-            unhashed=self._store.count_unhashed(),
-            scanning=self._scans > 0,
-            done=done,
-            total=total,
-            errors={**self._problems, **self._store.problems()},
-            revision=self.revision,
-        )
+        return registry_status(self._store, self._progress)
 
     def hash_models(
         self,
