@@ -109,7 +109,8 @@ def find(
     Args:
         unet_config: the UNet's `config.json`, where the host has it.
         unet_gb: its weights in GiB; None: those of its architecture's usual model.
-        weight_bytes: of a number in the UNet as the device computes; files may keep it in fewer or more.
+        weight_bytes: of a number in the UNet as the device computes; without a configuration, the host may keep it in
+            fewer.
     """
     usual = of_architecture(architecture) or of_architecture(Architecture.SDXL)
     assert usual is not None
@@ -121,7 +122,8 @@ def find(
         for model in (usual, *known_models())
         if (model.channels == channels if channels else model.architecture == usual.architecture)
     ]
-    for width in (weight_bytes, *(width for width in (2, 4, 1) if width != weight_bytes)):
+    widths = (weight_bytes,) if channels else (weight_bytes, weight_bytes / 2, weight_bytes / 4)
+    for width in widths:
         for model in alike:
             if abs(math.log(_ratio(model, unet_gb, width))) < SAME_MODEL:
                 return model
@@ -137,7 +139,7 @@ def _distance(model: Footprints, channels: int, unet_gb: float, weight_bytes: in
     return abs(math.log(channels / model.channels)), abs(math.log(_ratio(model, unet_gb, weight_bytes)))
 
 
-def _ratio(model: Footprints, unet_gb: float, weight_bytes: int) -> float:
+def _ratio(model: Footprints, unet_gb: float, weight_bytes: float) -> float:
     """Weights of `unet_gb` over those of `model` in numbers of `weight_bytes`."""
     return max(unet_gb, 1e-6) * BYTES_PER_GIB / (model.weights["unet"] * BYTES_PER_MIB * weight_bytes / 2)
 
