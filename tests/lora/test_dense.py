@@ -1,8 +1,9 @@
-"""Likeness of meaning. What needs the weights is skipped where they are not installed."""
+"""Similarity of meaning. What needs the weights is skipped where they are not installed."""
 
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.errors import UnsupportedModelError
+from intelligence.lora.lora_library import Library
 from intelligence.lora.search import embeddings as module
 from intelligence.lora.search import minilm
 from intelligence.lora.search.embeddings import COLUMNS, MAX_EXAMPLES, DenseText, Embeddings, quantized, texts_of
 from intelligence.lora.search.minilm import WIDTH, Encoder, encoder, find_weights
 from intelligence.models import ExamplePrompt
+from intelligence.prompt import PromptAnalysis
 from tests.lora.library import lora
 
 needs_weights = pytest.mark.skipif(
@@ -67,7 +70,7 @@ def test_without_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "encoder", lambda: None)
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
     assert (dense.available, dense.similarities("a dog"), dense.build()) == (False, None, 0)
-    assert dense.note == f"meaning is not compared: MiniLM is not installed ({minilm.INSTALL})"
+    assert not dense.available and dense.problem == ""
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +108,7 @@ def test_other_weights_of_that_name_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "encoder", lambda: Encoder(*files))
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
     assert dense.build() == 0
-    assert "SHA-256" in dense.note and dense.similarities("a dog") is None
+    assert "SHA-256" in dense.problem and dense.similarities("a dog") is None
 
 
 @needs_weights
@@ -131,7 +134,7 @@ def test_meaning_finds_what_words_do_not(tmp_path):
         assert int(found[:, 1].argmax()) == expected
     assert (found[[0, 2], 2:] == 0).all() and (found[1, 2:] != 0).all()
     assert dense.similarities("  ") is None
-    assert dense.note == "meaning compared with MiniLM"
+    assert dense.is_ready
 
 
 @needs_weights
@@ -158,7 +161,7 @@ def test_a_library_that_is_hardly_read_is_not_used(tmp_path):
     dense = DenseText(many, path)
     dense._start = lambda: None  # nobody reads on
     assert dense.similarities("a dog") is None
-    assert dense.note == "meaning is not compared yet: 3 of 23 LoRAs have been read for it"
+    assert (dense.read_count, dense.is_ready) == (3, False)
     DenseText(many[:-1], path).build()
     dense = DenseText(many, path)
     dense._start = lambda: None
@@ -186,5 +189,23 @@ def test_a_damaged_database_is_told_and_does_no_harm(tmp_path):
     path.write_bytes(b"no database" * 1000)
     dense = DenseText(SHELF, path)
     assert dense.similarities("a dog") is None
-    assert "damaged" in dense.note and str(path) in dense.note
+    assert "damaged" in dense.problem and str(path) in dense.problem
     assert dense.build() == 0
+
+
+@pytest.mark.parametrize(
+    "meaning, evidence",
+    [
+        ({"problem": "no disk"}, "meaning is not compared: no disk"),
+        ({"available": False}, f"meaning is not compared: MiniLM is not installed ({minilm.INSTALL})"),
+        ({"is_ready": False}, "meaning is not compared yet: 3 of 1 LoRAs have been read for it"),
+        ({}, "meaning compared with MiniLM"),
+    ],
+)
+def test_meaning_reason_says_whether_meaning_was_compared(meaning, evidence):
+    library = Library([lora("x")])
+    library._meaning = SimpleNamespace(
+        **{"problem": "", "available": True, "is_ready": True, "read_count": 3} | meaning
+    )
+    assert library.meaning_reason(PromptAnalysis("a dog", tag_style=0.2)).evidence == evidence
+    assert library.meaning_reason(PromptAnalysis("1girl, solo", tag_style=0.95)) is None

@@ -60,12 +60,14 @@ JUDGED = {True: 2, False: 5}
 SIZES = ((5, 90), (20, 40), (50, 16), (200, 6), (1000, 2))
 """Size of a random library, and how many of them are drawn."""
 
-COMMAND = "python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB"
 ABOUT = {
     "version": 1,
-    "data_revision": "CivitAI model records of 2023 (dfanr/CivitaiModelList); stylus-diffusion/stylus coco_rank.csv",
+    "data_revision": "dfanr/CivitaiModelList of 2023, 7,230 LoRAs for Stable Diffusion 1.5; "
+    "stylus-diffusion/stylus, coco_rank.csv",
+    "command": "python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB",
+    "metrics": {},
 }
-"""First entry of ranker.json; `metrics` are filled in by hand from tests.benchmarks.retrieval."""
+"""First entry of ranker.json; its metrics are those of tests.benchmarks.retrieval, entered by hand."""
 ANALYZER = PromptAnalyzer()
 
 
@@ -201,7 +203,8 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
     for task in tasks:
         met = task.met()
         scored = ranker.rough_scores(met, task.tag_style)
-        found.append(ranker.shortlisted(task.corpus.index, met, task.tag_style, task.allowed, numbers, scored))
+        best = ranker.candidates(scored, task.allowed, ranker.FIRST_PASS)
+        found.append(ranker.shortlisted(task.corpus.index, met, task.tag_style, task.allowed, numbers, best))
     return found
 
 
@@ -230,7 +233,8 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
         blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
         for task, met, alike, scores in zip(tasks, mets, similarity, plain, strict=True):
             for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
-                stage = ranker.shortlisted(index, met, 0.0, allowed, blind, scores + alike @ first, alike)
+                best = ranker.candidates(scores + alike @ first, allowed, ranker.FIRST_PASS)
+                stage = ranker.shortlisted(index, met, 0.0, allowed, blind, best, alike)
                 cases.append(np.concatenate((ranker.compared(stage), alike[stage.lora]), axis=1)[: JUDGED[False]])
                 answers.append(_marked(task, stage.lora[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
@@ -367,9 +371,9 @@ def main() -> None:
     meaning.build()
     similarity = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
     numbers["dense"] = dense_numbers(captions, similarity, numbers)
-    known_words = {"background": rounded(known)}
-    about = {"about": {**ABOUT, "date": date.today().isoformat(), "command": COMMAND, "metrics": {}}}
-    text = json.dumps({**about, **rounded(numbers), **known_words}, ensure_ascii=False, separators=(",", ":"))
+    about = {"about": {**ABOUT, "date": date.today().isoformat()}}
+    data = {**about, **rounded(numbers), "background": rounded(known)}
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     path = Path(intelligence.lora.search.__file__).with_name("ranker.json")
     path.write_text(text.replace("],", "],\n") + "\n", encoding="utf-8")
 

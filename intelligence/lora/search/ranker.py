@@ -208,13 +208,10 @@ def shortlisted(
     tag_style: float,
     allowed: NDArray[np.bool_] | None,
     n: Numbers,
-    scored: Floats,
+    found: NDArray[np.int64],
     similarity: Floats | None = None,
-    *,
-    count: int = FIRST_PASS,
 ) -> Shortlist:
-    """The second pass: the linear model over the `count` LoRAs that are `scored` best."""
-    found = candidates(scored, allowed, count)
+    """The second pass: the linear model over the LoRAs that were `found` by the first."""
     weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
     postings_of_best = postings_of(postings, found)
     raw = features(index, postings, postings_of_best, found)
@@ -265,7 +262,8 @@ def rank(
     """
     n = numbers()
     scored = rough_scores(postings, tag_style, similarity) if scored is None else scored
-    best = shortlisted(index, postings, tag_style, allowed, n, scored, similarity, count=count)
+    found = candidates(scored, allowed, count)
+    best = shortlisted(index, postings, tag_style, allowed, n, found, similarity)
     if not len(best.lora):
         return Ranked(best.lora, best.score, best.score)
     inputs = np.concatenate((best.inputs, compared(best)), axis=1)
