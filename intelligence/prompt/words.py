@@ -71,4 +71,4 @@ def words(text: str) -> list[str]:
 
 def terms(text: str) -> tuple[str, ...]:
     """Return the folded words of `text` in the singular: the form in which two texts are compared."""
-    return tuple(singular(word) for word in words(text))
+    return tuple(map(singular, words(text)))
