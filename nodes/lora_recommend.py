@@ -188,5 +188,6 @@ class LoRARecommend(io.ComfyNode):
 
 
 def _problem(request: LoRARequest) -> str | None:
-    refresh_library()
+    if request.selection:
+        refresh_library()
     return request.problem(planner())

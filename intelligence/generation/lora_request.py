@@ -70,11 +70,10 @@ class LoRARequest:
             return None
         if self.unconfirmed:
             return UNCONFIRMED
-        missing = "; ".join(
-            f"{item.lora_name}: {item.reason.evidence}" for item in planner.unusable_loras(self.selection or ())
-        )
-        if not missing:
+        unusable = planner.unusable_loras(self.selection) if self.selection else ()  # never reads a library for nothing
+        if not unusable:
             return None
+        missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in unusable)
         return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
 
     def recommend(

@@ -87,6 +87,12 @@ def test_lora_request_problem_names_loras_that_are_not_here(planner: Planner) ->
     assert problem is not None and "not_here" in problem and "Remove them from `selection`" in problem
 
 
+def test_lora_request_problem_reads_no_library_without_names(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Planner, "unusable_loras", None)
+    for selection in ("", "[]"):
+        assert LoRARequest.from_text("AUTO", selection, "error").problem(planner) is None
+
+
 def applied(
     request: LoRARequest, planner: Planner, prompt: str = "anime girl, glowing magic"
 ) -> list[dict[str, float]]:
