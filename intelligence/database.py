@@ -1,4 +1,4 @@
-"""One SQLite file: opened on first use, shared between threads and processes, migrated, errors with a remedy."""
+"""SQLite files: opened on first use, shared between threads and processes, migrated, errors with a remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .config import HOME_VARIABLE
 from .errors import StorageError
 
 BUSY_SECONDS = 30.0
-"""How long a writer waits for another thread or process before it gives up."""
+"""Time that a writer waits for another thread or process before it gives up."""
 
 
 class Database:

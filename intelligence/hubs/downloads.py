@@ -236,7 +236,7 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
 
 
 def _matches(part: _Part, download: Download) -> bool:
-    """Whether a resumed file has the promised hash; else it is discarded, to start again."""
+    """Return True if a resumed file has the announced hash; otherwise it is discarded, to start again."""
     if not download.sha256 or sha256_of(part.path) == download.sha256.lower():
         return True
     part.discard()
@@ -244,7 +244,7 @@ def _matches(part: _Part, download: Download) -> bool:
 
 
 def _resumes(response: Any, before: _Received, etag: str) -> bool:
-    """Whether the response is the rest of the file that `before` is the beginning of."""
+    """Return True if the response is the rest of the file that begins with `before`."""
     match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("content-range", ""))
     if response.status_code != 206 or match is None or not before.size:
         return False

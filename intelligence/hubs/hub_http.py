@@ -31,7 +31,7 @@ _STATUS_REASONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """One request to a hub."""
+    """Request to a hub."""
 
     url: str
     method: str = "GET"
@@ -40,7 +40,7 @@ class Request:
     token: str | None = field(default=None, repr=False)
     """Bearer token, sent to the origin of `url` only."""
     redirects: int = 0
-    """How many redirects are followed."""
+    """Redirects that are followed."""
 
 
 def missing_hubs(error: ImportError) -> MissingDependencyError:

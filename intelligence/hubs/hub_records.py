@@ -12,7 +12,7 @@ from ..validation import checked
 
 @dataclass(frozen=True)
 class SearchPage(Record):
-    """One page of models that a hub found."""
+    """Page of models that a hub found."""
 
     models: tuple[ModelMetadata, ...] = ()
     next_cursor: str | None = None
@@ -43,7 +43,7 @@ class CleanupReport(Record):
 
 @dataclass(frozen=True)
 class CachedRepo(Record):
-    """One model repository in Hugging Face's own cache on this machine."""
+    """Model repository in Hugging Face's own cache on this machine."""
 
     repo_id: str
     size_bytes: int = 0

@@ -40,7 +40,7 @@ class ModelEvidence(Record):
 
     @property
     def zero_terminal_snr(self) -> bool:
-        """Whether the schedule is known to start far above the usual 14.6."""
+        """True where the schedule is known to start far above the usual 14.6."""
         return (self.sigma_max or 0.0) > _ZERO_TERMINAL_FROM
 
 

@@ -82,6 +82,6 @@ class ExamplePrompt:
     prompt: str
     weight: float | None = None
     stacked: bool | None = None
-    """Whether other LoRAs were used with it; None: not known."""
+    """True where other LoRAs were used with it; None: unknown."""
     version: int | None = None
     """The hub's id of the version that was used; None: not known."""

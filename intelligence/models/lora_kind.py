@@ -1,4 +1,4 @@
-"""What a LoRA is for, by names, hub tags and description."""
+"""Purpose of a LoRA, by names, hub tags and description."""
 
 from __future__ import annotations
 

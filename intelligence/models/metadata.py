@@ -81,7 +81,7 @@ class ModelMetadata(Record):
     previous_ids: tuple[str, ...] = ()
     """Ids of this file before it was moved or renamed, the latest last."""
     strength_from_text: bool = False
-    """Whether the strength or its range was read from a description."""
+    """True where the strength or its range was read from a description."""
 
     @classmethod
     def from_civitai(cls, record: Any, version: int | None = None) -> Self:

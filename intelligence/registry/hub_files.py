@@ -79,7 +79,7 @@ def _remove(store: ModelStore, file: DownloadedFile) -> None:
 
 
 def _is_unchanged(file: DownloadedFile) -> bool:
-    """Whether the file is still the one that was downloaded; a file that the user put in its place is kept."""
+    """Return True if the file is still the one that was downloaded, not one that the user put in its place."""
     try:
         stat = Path(file.local_path).stat()
     except OSError:

@@ -80,7 +80,7 @@ class DownloadedFile:
     mtime_ns: int
     used_at: float
     owned: bool
-    """Whether the registry itself downloaded it; only then may it be freed."""
+    """True where the registry itself downloaded it; only then may it be deleted."""
 
 
 class ModelStore:

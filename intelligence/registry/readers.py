@@ -91,7 +91,7 @@ class Reader:
 
     @property
     def working(self) -> bool:
-        """Whether it may still put a chunk into `done`, or back into `waiting`."""
+        """True while it may still put a chunk into `done`, or back into `waiting`."""
         return self._thread.is_alive()
 
     def stop(self) -> None:

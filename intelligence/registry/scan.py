@@ -39,7 +39,7 @@ class ScanReport(Record):
     moved: int = 0
     """Number of added files that are known from another path, whose history they keep."""
     cancelled: bool = False
-    """Whether it was stopped: the files read until then are stored, and the next scan reads the others."""
+    """True where it was stopped: the files read until then are stored, and the next scan reads the others."""
 
 
 class _Differences(NamedTuple):
@@ -136,7 +136,7 @@ def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
 
 
 def _vanished(file: KnownFile) -> bool:
-    """Whether a file outside all scanned folders (a download, or one that the user registered) is no longer there."""
+    """Return True if a file outside all scanned folders (a download, or one that the user registered) is gone."""
     return file.root is None and bool(file.local_path) and not Path(file.local_path).exists()
 
 

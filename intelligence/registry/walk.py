@@ -100,7 +100,7 @@ class _RootWalk:
                     self._note(entries[name].path, error)
 
     def _is_model(self, entry: os.DirEntry[str], prefix: str) -> bool:
-        """Whether the entry is a model file; a folder is walked later."""
+        """Return True if the entry is a model file; a folder is walked later."""
         named_model, is_folder = entry.name.lower().endswith(_MODEL_SUFFIXES), entry.is_dir()
         if (named_model or is_folder) and not self._allowed(entry, self.seen if is_folder else set()):
             return False
