@@ -1,4 +1,4 @@
-"""Which LoRA, at which strength, with which trigger words, and why."""
+"""Choose LoRAs, their strengths and trigger words, with reasons."""
 
 from .compose import ComposedPrompts, compose_prompts
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA

@@ -26,9 +26,9 @@ from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import is_style
 
 STYLE_GAIN = 0.35
-"""What a style LoRA of the very style that the prompt asks for gains by that alone, shared by all of that style."""
+"""Probability that a style LoRA gains where the prompt asks for its style, shared by all LoRAs of that style."""
 NAME_GAIN = 0.8
-"""What a LoRA gains whose name is what the prompt asks for, shared by all whose name says as much."""
+"""Probability that a LoRA gains whose name the prompt contains, shared by all whose name it contains as much of."""
 HALF_GAIN_SIZE = 20
 """LoRAs of a library in which a name gains half of that: what CivitAI's thousands tell of chance does not hold there,
 where a person put the one LoRA of its kind. Set by hand, as are the factors here."""
@@ -36,7 +36,7 @@ OTHER_STYLE_FACTOR = 0.4
 UNKNOWN_BASE_FACTOR = 0.8
 OTHER_FAMILY_FACTOR = 0.8
 MAX_RATING_SHIFT = 0.25
-"""How far ratings move a confidence."""
+"""Farthest that ratings move a confidence."""
 MIN_NAME_GAIN = 0.01
 """Gains below this are not looked for."""
 MIN_COSINE = 0.5
@@ -60,16 +60,16 @@ class Candidate:
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
     incompatibility: Reason | None = None
-    """Why it is never applied to this base model by itself."""
+    """Reason why it is never applied to this base model by itself; None where it may be."""
 
     @cached_property
     def identity(self) -> Identity:
-        """What tells versions of this LoRA."""
+        """Features that versions of one LoRA share."""
         return Identity(self.model)
 
     @cached_property
     def is_style(self) -> bool:
-        """Whether it is there for a look."""
+        """Return whether it is there for a look."""
         return is_style(self.model)
 
 
@@ -162,7 +162,7 @@ class _Judge:
         return judged
 
     def _name_gains(self, ranked: Ranked) -> dict[int, float]:
-        """What each LoRA of a small library gains by its name."""
+        """Gains of the LoRAs of a small library by their names."""
         size = int(np.count_nonzero(self.hits.fitting))
         most = NAME_GAIN * HALF_GAIN_SIZE / (HALF_GAIN_SIZE + size)
         if most < MIN_NAME_GAIN:
@@ -186,7 +186,7 @@ class _Judge:
         return words, sum(idf[word] for word in words) / sum(idf.values())
 
     def _styled(self, place: int, probability: float) -> tuple[float, list[Reason]]:
-        """What the style that the prompt asks for, and styles that it avoids, leave of a probability."""
+        """The probability after the styles that the prompt asks for and avoids, with the reasons."""
         style = STYLES[self.styles[place]]
         names = {"style": style.value, "requested": self.requested.value}
         if style is ArtisticStyle.UNSPECIFIED:

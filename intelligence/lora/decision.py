@@ -18,7 +18,7 @@ from .search.traits import strength_traits
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
 
 NEWER_MARGIN = 0.05
-"""How much less sure a newer version may be and still be taken in place of an older one."""
+"""Confidence by which a newer version may be less sure and still be taken in place of an older one."""
 
 
 def select(
@@ -110,7 +110,7 @@ def _no_room(model: ModelMetadata, chosen: Sequence[Candidate], named: Sequence[
 
 
 def _named_words(model: ModelMetadata, query: Query) -> frozenset[str]:
-    """What the prompt says of a LoRA that it names by a tag."""
+    """Words of the prompt that speak for a LoRA that it names by a tag."""
     known = _naming_words(model) | {word for phrase in Identity(model).triggers for word in phrase}
     return frozenset(word for word in known & query.tokens if not is_common(word))
 

@@ -33,12 +33,12 @@ class Identity:
 
     @cached_property
     def has_invented_trigger(self) -> bool:
-        """Whether its trigger words are more than a dictionary has: names, invented words."""
+        """Return whether its trigger words are more than a dictionary has: names, invented words."""
         known = load_vocabulary().english
         return any(not is_meta(w) and (w,) not in known for phrase in self.triggers for w in phrase)
 
     def is_version_of(self, other: Identity) -> bool:
-        """Whether both are one LoRA, or versions of one."""
+        """Return whether both are one LoRA, or versions of one."""
         if self.sha256 is not None and self.sha256 == other.sha256:
             return True
         if self.civitai_id is not None and other.civitai_id is not None:
@@ -51,7 +51,7 @@ class Identity:
         return related and self.triggers == other.triggers and self.has_invented_trigger
 
     def is_newer_than(self, other: Identity) -> bool:
-        """Whether this version has the higher number, on CivitAI or else in its name."""
+        """Return whether this version has the higher number, on CivitAI or else in its name."""
         if self.version is not None and other.version is not None:
             return self.version > other.version
         return self.version_in_name > other.version_in_name

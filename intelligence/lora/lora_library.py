@@ -44,7 +44,7 @@ MIN_KEPT_SIZE = 500
 MAX_UNWRITTEN_SHARE = 0.01
 """Share of the LoRAs that may have changed before the kept index is written anew: the next start reads them again."""
 MIN_TAG_LIST = 0.9
-"""Probability of a list of tags from which meaning is not compared: it tells nothing there."""
+"""Probability of a list of tags from which meaning is not compared, being useless there."""
 
 
 class Registry(Protocol):
@@ -116,7 +116,7 @@ class Library:
         return self.index.match_query(query)
 
     def similarity(self, analysis: PromptAnalysis) -> Floats | None:
-        """How near the meaning of a prompt written in sentences is to each LoRA, shape (LoRAs, 4); None: not known."""
+        """Cosines of meaning between a prompt written in sentences and each LoRA, shape (LoRAs, 4); None: not known."""
         if self._meaning is None or analysis.tag_style > MIN_TAG_LIST:
             return None
         found = self._meaning.similarities(analysis.text)
@@ -134,7 +134,7 @@ class Library:
         return Reason.of("loras", source, message, size=self.usable, named=named, chosen=chosen)
 
     def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
-        """Whether the meaning of a prompt written in sentences was compared, or why not; None for a list of tags."""
+        """Say whether the meaning of a prompt in sentences was compared, or why not; None for a list of tags."""
         meaning = self._meaning
         if meaning is None or not self.usable or analysis.tag_style > MIN_TAG_LIST:
             return None
@@ -149,7 +149,7 @@ class Library:
 
     @cached_property
     def usable(self) -> int:
-        """How many of the LoRAs can be applied to some model."""
+        """Number of the LoRAs that can be applied to some model."""
         return sum(model.problem is None for model in self.models)
 
     def named(self, name: str) -> ModelMetadata | None:

@@ -6,7 +6,7 @@ from ..records import Message
 
 
 class LoRAMessage(Message):
-    """Why LoRAs are applied or not, at which strengths, and what is added to the prompts for them."""
+    """Sentences on LoRAs, their strengths, and what is added to the prompts for them."""
 
     TRIGGER_WORDS = "the prompt contains its trigger words {words}"
     SOME_TRIGGER_WORDS = "the prompt contains some of its trigger words: {words}"

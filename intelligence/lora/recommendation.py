@@ -22,7 +22,7 @@ class NamedLoRA(NamedTuple):
 
 @dataclass
 class LoRARecommendation(ValidatedRecord):
-    """One LoRA to apply. May be edited before generating."""
+    """A LoRA to apply. May be edited before generating."""
 
     lora_name: str
     lora_metadata: ModelMetadata = field(repr=False)
@@ -40,7 +40,7 @@ class LoRARecommendation(ValidatedRecord):
     """Words that the prompt lacks and that this LoRA needs."""
     reasons: tuple[Reason, ...] = field(default=(), repr=False)
     named: bool = False
-    """Whether the user named it (by a tag, a selection, a stack) rather than the pack chose it."""
+    """True where the user named it (by a tag, a selection, a stack); False where the pack chose it."""
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)
@@ -62,7 +62,7 @@ class RejectedLoRA:
 
 @dataclass(frozen=True)
 class LoRAChoice(Record):
-    """What the recommender decided: the LoRAs to apply, best first, and those turned down with their reasons."""
+    """The recommender's decision: the LoRAs to apply, best first, and those turned down with their reasons."""
 
     chosen: tuple[LoRARecommendation, ...] = ()
     rejected: tuple[RejectedLoRA, ...] = ()

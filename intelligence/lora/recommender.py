@@ -1,4 +1,4 @@
-"""Which LoRAs a prompt gets: those that it names, and those that its words speak for well enough."""
+"""Choose the LoRAs of a prompt: those that it names, and those that its words speak for well enough."""
 
 from __future__ import annotations
 

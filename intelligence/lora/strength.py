@@ -1,4 +1,4 @@
-"""How strongly a LoRA is applied, and what that rests on.
+"""Choose how strongly LoRAs are applied, from what is known of their use.
 
 A strength is the weighted median of what is known: what is usual for the LoRA's kind, what example prompts use, what
 its creator's other LoRAs are used at, and what its description says. The same strength holds for the UNet and the text
@@ -41,7 +41,7 @@ SLIDER_STRENGTH = 1.0
 """A slider's unit of training (Gandikota et al., Concept Sliders, arXiv 2311.12092), where nothing else is known."""
 
 KIND_WEIGHT, CREATOR_WEIGHT, DESCRIPTION_WEIGHT = 0.25, 0.6, 0.5
-"""What each source counts beside an example prompt, which counts 1 …"""
+"""Weight of each source beside an example prompt, which counts 1 …"""
 LIKED_WEIGHT = 6.0
 """… as an image of the user's own that was rated five stars: as much as an example of the same version and state …"""
 SAME_VERSION_FACTOR, SAME_STATE_FACTOR, SAME_KIND_FACTOR = 2.0, 3.0, 2.0
@@ -66,9 +66,9 @@ USUAL_MESSAGES = {
     (True, False): LoRAMessage.STRENGTH_USUAL_UNKNOWN,
     (True, True): LoRAMessage.STRENGTH_USUAL_UNKNOWN_BESIDE,
 }
-"""Sentence for a strength that nothing but the kind tells: (kind not known, beside others)."""
+"""Sentence for a strength that rests on the kind alone: (kind not known, beside others)."""
 STATES = (False, True, None)
-"""What `UsageHistory.stacked` means: 0, 1 and −1."""
+"""Meaning of `UsageHistory.stacked`: 0, 1 and −1."""
 
 _LESS = frozenset(("less", "no", "without", "fewer", "little", "low", "reduced", "minimal", "menos", "sin"))
 _SIGNED = (
@@ -94,7 +94,7 @@ Named = Sequence[tuple[ModelMetadata, float] | NamedLoRA]
 
 @dataclass(frozen=True)
 class Strength:
-    """A strength, its useful range (None: not known), and why; the first reason tells the strength itself."""
+    """A strength, its useful range (None: not known), and why; the first reason names the strength itself."""
 
     value: float
     limits: tuple[float, float] | None
@@ -102,7 +102,7 @@ class Strength:
 
 
 class Strengths:
-    """What a library tells of how strongly its LoRAs are used.
+    """Strengths of LoRAs, by the usage in a library.
 
     Args:
         models: the library.
@@ -228,7 +228,7 @@ def max_total(count: int) -> float:
 
 
 def counts_towards_total(traits: StrengthTraits) -> bool:
-    """Whether its strength counts towards the bound: a slider's and a speed LoRA's mean something else."""
+    """Return whether its strength counts towards the bound: a slider's and a speed LoRA's mean something else."""
     return traits.model.lora_kind is not LoRAKind.SPEED and not traits.is_slider
 
 

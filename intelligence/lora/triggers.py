@@ -34,7 +34,7 @@ class PromptText:
         self._query = query([plain])
 
     def contains(self, phrase: str) -> bool:
-        """Whether the phrase stands in the prompt: letter for letter or by its words (but for case and plurals)."""
+        """Return whether the prompt has the phrase, letter for letter or by its words (but for case and plurals)."""
         plain = plain_text(phrase).casefold()
         if plain and plain in self._text and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
             return True
@@ -83,7 +83,7 @@ def _phrases(words: Sequence[str]) -> dict[tuple[str, ...], str]:
 
 
 def _is_telling(phrase: tuple[str, ...]) -> bool:
-    """Whether a phrase is more than any picture may have."""
+    """Return whether a phrase is more than any picture may have."""
     return any(not is_meta(token) and not is_everyday(token) for token in phrase)
 
 

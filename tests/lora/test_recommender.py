@@ -1,4 +1,4 @@
-"""Which LoRAs a prompt gets from a small library."""
+"""LoRAs that a prompt gets from a small library."""
 
 import random
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""How strongly LoRAs are applied."""
+"""Strengths at which LoRAs are applied."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which trigger words a prompt lacks."""
+"""Trigger words that a prompt lacks."""
 
 import pytest
 from hypothesis import given

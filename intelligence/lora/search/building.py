@@ -26,7 +26,7 @@ RARE = 1e-4
 
 
 class Background(NamedTuple):
-    """What is generally known of a word: the share of LoRAs that have it, and the share of example prompts."""
+    """General knowledge of a word: the share of LoRAs that have it, and the share of example prompts."""
 
     loras: float = RARE
     prompts: float = RARE
@@ -36,7 +36,7 @@ FIRST = (
     *("name", "title", "trigger", "tag", "description", "rare_trigger", "example", "telling", "likelihood"),
     "covered",
 )
-"""What the first pass over all LoRAs weighs."""
+"""Features of the first pass over all LoRAs."""
 RARE_IDF = 5.0
 _CHUNK = 1 << 20
 
@@ -70,7 +70,7 @@ class Occurrences(Columns):
 
 @dataclass(frozen=True)
 class Documents(Columns):
-    """What is read of each LoRA by itself. Keys are digests here; 0 stands for a phrase that is too long to be one."""
+    """The LoRAs as read from their records. Keys are digests here; 0 stands for a phrase that is too long to be one."""
 
     loras: LoRAs
     occurrences: Nested[Occurrences]
@@ -161,7 +161,7 @@ def _lengths(items: Iterable[Sized]) -> NDArray[np.int64]:
 
 
 def _documents_of(index: Index) -> Documents:
-    """What an index has read."""
+    """The documents that an index was made of."""
     order = np.argsort(index.posting_lora, kind="stable")
     hashes = np.repeat(index.keys, np.diff(index.starts))[order]
     occurrences = Occurrences(hashes, index.posting_columns[order, :TELLING])
@@ -180,7 +180,7 @@ def _with_keys(loras: LoRAs, change: Callable[[NDArray[Any]], NDArray[Any]]) -> 
 
 
 def _weighed(documents: Documents, background: Mapping[str, Background], first: Floats) -> Index:
-    """The index of some LoRAs: what every word tells in their library."""
+    """The index of some LoRAs, with the weight of every word in their library."""
     loras, occurrences = documents.loras, documents.occurrences
     count = len(loras.stamp)
     order = np.argsort(occurrences.rows.key, kind="stable")

@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 
 def starts_of(counts: NDArray[Any]) -> Rows:
-    """Where each of some runs starts, and the end of the last, shape (counts + 1,)."""
+    """Return the start of each of some runs, and the end of the last, shape (counts + 1,)."""
     return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
 
 
@@ -39,7 +39,7 @@ class Nested(Generic[T]):
     """Rows of a table, some of them for each row of another."""
 
     starts: Rows
-    """Where each one's rows start, and the end of the last."""
+    """Start of each one's rows, and the end of the last."""
     rows: T
 
     @classmethod
@@ -49,7 +49,7 @@ class Nested(Generic[T]):
 
     @property
     def counts(self) -> Rows:
-        """How many rows each one has."""
+        """Number of rows that each one has."""
         return np.diff(self.starts)
 
     def take(self, owners: Rows) -> Nested[T]:

@@ -1,4 +1,4 @@
-"""One LoRA, read: which word or phrase stands where, and the strengths at which its example prompts apply it."""
+"""Read a LoRA's record: where words and phrases stand, and at which strengths example prompts apply it."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Phrase = tuple[str, ...]
 
 
 class Document(NamedTuple):
-    """One LoRA, read."""
+    """A LoRA's record, read."""
 
     postings: dict[str, list[float]]
     """Key → its columns, without `TELLING`."""
     groups: list[tuple[int, tuple[Phrase, ...]]]
     """Phrases that are matched together, with their column: of its name, its title and each trigger set."""
     examples: int
-    """How many example prompts it has."""
+    """Number of its example prompts."""
     creator: str
     civitai_id: int
     """CivitAI's id of its model, −1 where that is not known."""

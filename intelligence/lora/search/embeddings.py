@@ -1,4 +1,4 @@
-"""How near the meaning of a prompt is to each LoRA of a library: an optional extra, used where MiniLM is installed.
+"""Compare the meaning of a prompt with each LoRA of a library: an optional extra, used where MiniLM is installed.
 
 Every LoRA has one embedding for its name, one for its texts, one for each of a few example prompts and one for their
 mean. They are made in the background, kept in a database, and compared with the prompt's as signed bytes.
@@ -35,7 +35,7 @@ MAX_EXAMPLES = 4
 MIN_READ_SHARE = 0.9
 """Share of the LoRAs that have embeddings before any are used: a half-read library would favour what was read first."""
 STEP_LORAS, STEP_TEXTS = 500, 24
-"""How many LoRAs are looked at, and texts embedded, between two looks at whether to go on."""
+"""LoRAs looked at, and texts embedded, before the thread checks whether to go on."""
 
 COLUMNS = ("name", "text", "examples mean", "examples max")
 """Of `DenseText.similarities`."""
@@ -61,7 +61,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_.]")
 
 
 def texts_of(model: ModelMetadata) -> tuple[str, str, tuple[str, ...]]:
-    """What is embedded of a LoRA: its name, its texts, and its first example prompts."""
+    """Return the texts of a LoRA that are embedded: its name, its texts, and its first example prompts."""
     name = model.title or " ".join(_CAMEL.sub(" ", model.name).split())
     tags = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:20]
     words = dict.fromkeys(word for trigger in model.trigger_sets[:6] for word in trigger.words[:8])
@@ -90,7 +90,7 @@ class Embeddings:
         self._count = np.array([len(part) for part in parts], np.int64)
         self._first = np.cumsum(self._count) - self._count
         self._vectors = np.concatenate([*parts, np.zeros((1, WIDTH), np.int8)])
-        """One row more than there are, so that the end of the last LoRA is a row too."""
+        """With an empty row at the end, so that the end of the last LoRA is a row too."""
         self._scale = np.empty(len(self._vectors), np.float32)
         for start, block in self._blocks():
             length = np.sqrt(np.einsum("ij,ij->i", block, block))
@@ -118,13 +118,13 @@ class Embeddings:
 
 
 class DenseText:
-    """The likeness of meaning between prompts and the LoRAs of one library.
+    """The similarity of meaning between prompts and the LoRAs of one library.
 
     Args:
         models: the LoRAs, in the order of the rows of `similarities`.
         read: gives the whole records of some of `models`.
         path: the database of embeddings, made on first use. After a restart it answers at once; LoRAs that are new or
-            changed are embedded by a thread that the first question starts and that ends when nobody holds this object.
+            changed are embedded by a thread that the first question starts and that ends when this object is dropped.
 
     Safe for threads.
     """
@@ -134,7 +134,7 @@ class DenseText:
         self._read_models = read
         self._database = Database(path, MIGRATIONS)
         self.problem = ""
-        """Why the extra cannot be used although it is installed; empty: no such reason."""
+        """Error that keeps the extra from being used although it is installed; empty: none."""
         self._lock = threading.RLock()
         self._steps = threading.Lock()
         self._known: dict[str, Vectors] | None = None
@@ -145,17 +145,17 @@ class DenseText:
 
     @property
     def available(self) -> bool:
-        """Whether the weights and what runs them are on this machine, and nothing went wrong with them."""
+        """True where the weights and the libraries to run them are on this machine, and no error occurred."""
         return not self.problem and find_weights() is not None
 
     @property
     def read_count(self) -> int:
-        """How many of the LoRAs have embeddings."""
+        """Number of the LoRAs that have embeddings."""
         return len(self._read())
 
     @property
     def is_ready(self) -> bool:
-        """Whether enough of the LoRAs have embeddings for them to be used."""
+        """True where enough of the LoRAs have embeddings for them to be used."""
         return self.read_count >= MIN_READ_SHARE * len(self.models)
 
     def similarities(self, query: str) -> NDArray[np.float32] | None:
@@ -251,7 +251,7 @@ class DenseText:
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
-        """What makes the extra unusable is told in `note`; the prompt goes on without it."""
+        """Keep an error that makes the extra unusable in `problem`; the prompt goes on without it."""
         try:
             yield
         except (StorageError, UnsupportedModelError, OSError) as error:
@@ -262,7 +262,7 @@ _Texts = tuple[str, str, tuple[str, ...]]
 
 
 def _keep_building(reference: weakref.ref[DenseText]) -> None:
-    """The steps of a DenseText, for as long as somebody holds it and Python runs."""
+    """Embed texts for as long as the DenseText and Python live."""
     while threading.main_thread().is_alive():
         dense = reference()
         if dense is None or dense._step() is None:

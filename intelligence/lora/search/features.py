@@ -31,7 +31,7 @@ GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_cover
 FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
 CONTEXT_FEATURES = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
 PART = 0.95
-"""What a phrase whose words all stand apart in the prompt counts of a whole one."""
+"""Weight of a phrase whose words all stand apart in the prompt, beside a whole one."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LoRAPostings:
     columns: Floats
     """0 … 1."""
     size: int
-    """How many LoRAs there are."""
+    """Number of LoRAs."""
 
 
 def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
@@ -90,7 +90,7 @@ def features(index: Index, postings: Postings, rows: LoRAPostings, candidates: N
 
 
 def distinct(index: Index, postings: Postings, rows: LoRAPostings, scores: Floats) -> Floats:
-    """What the prompt has of each LoRA and hardly of the others, shape (LoRAs, 2): by example prompts, by names.
+    """Information that each LoRA has and the others lack, by example prompts and by names: shape (LoRAs, 2).
 
     A key counts by its rarity among these LoRAs, each as probable as its score says, instead of that among all.
     """
@@ -110,7 +110,7 @@ def distinct(index: Index, postings: Postings, rows: LoRAPostings, scores: Float
 def context_features(
     index: Index, postings: Postings, rows: LoRAPostings, loras: NDArray[np.int64], allowed: NDArray[np.bool_] | None
 ) -> Floats:
-    """What the prompt says beside each of some LoRAs, shape (LoRAs, len(CONTEXT_FEATURES)).
+    """Features of the prompt's words that a LoRA lacks, shape (LoRAs, len(CONTEXT_FEATURES)).
 
     Of the information of the words that any allowed LoRA has: the share that it lacks, the rarest word that it lacks,
     and the share that stands in its name, title or trigger words. Of the comma piece that calls it most so: how much
@@ -124,25 +124,27 @@ def context_features(
     there[postings.key if allowed is None else postings.key[allowed[postings.lora]]] = True
     word = np.zeros(len(there), bool)
     word[postings.sequence] = True
-    told = np.where(there & word, np.append(index.idf[postings.keys], 0), 0).astype(np.float32)
-    total = max(float(told.sum()), 1e-6)
-    lacks = np.ones((rows.size, len(told)), np.float32)
+    information = np.where(there & word, np.append(index.idf[postings.keys], 0), 0).astype(np.float32)
+    total = max(float(information.sum()), 1e-6)
+    lacks = np.ones((rows.size, len(information)), np.float32)
     lacks[rows.at, rows.key] = 0
     called = np.zeros_like(lacks)
     called[rows.at, rows.key] = rows.columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
     piece, at = np.ones(rows.size), np.full(rows.size, len(postings.piece_starts))
     if len(postings.sequence):
-        of_pieces = np.add.reduceat(told[postings.sequence], postings.piece_starts)
-        calling = np.add.reduceat(called[:, postings.sequence] * told[postings.sequence], postings.piece_starts, axis=1)
+        of_pieces = np.add.reduceat(information[postings.sequence], postings.piece_starts)
+        calling = np.add.reduceat(
+            called[:, postings.sequence] * information[postings.sequence], postings.piece_starts, axis=1
+        )
         best = calling.argmax(axis=1)
         most = calling[np.arange(rows.size), best]
         named = most > 0
         piece[named], at[named] = (most / np.maximum(of_pieces[best], 1e-6))[named], best[named]
     return np.column_stack(
         (
-            lacks @ told / total,
-            (lacks * told).max(axis=1) / 10,
-            called @ told / total,
+            lacks @ information / total,
+            (lacks * information).max(axis=1) / 10,
+            called @ information / total,
             piece,
             np.log1p(at) / 3,
             at / len(postings.piece_starts),
@@ -158,7 +160,7 @@ def relative(raw: Floats, scale: Floats) -> Floats:
 
 
 def _groups(index: Index, postings: Postings, candidates: NDArray[np.int64]) -> Floats:
-    """How much of a LoRA's best trigger set, name and title the prompt has: share, and information."""
+    """Share and information of a LoRA's best trigger set, name and title that the prompt has."""
     asked = np.zeros(len(index.keys) + 1, bool)
     asked[postings.keys] = True
     groups = index.loras.groups.take(candidates)

@@ -54,7 +54,7 @@ class UsageHistory(Columns):
     stacked: NDArray[np.int8]
     """Beside other LoRAs: 1, alone: 0, not known: −1."""
     times: NDArray[np.int32]
-    """How many example prompts do so."""
+    """Number of example prompts that do so."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class LoRAs(Columns):
     stamp: NDArray[np.uint64]
     """`digest` of the record's `documents.stamp`, by which a LoRA is recognised when the library changes."""
     examples: NDArray[np.uint8]
-    """How many example prompts it has."""
+    """Number of its example prompts."""
     creator: NDArray[np.uint64]
     """`digest` of its creator's name, 0 where that is not known."""
     civitai_id: NDArray[np.int64]
@@ -100,7 +100,7 @@ class Postings:
     A word that stands for nothing but in a phrase, as `nice nature` where LoRAs write `nicenature`, has the phrase's.
     """
     piece_starts: NDArray[np.int64]
-    """Where in `sequence` the prompt's comma pieces start."""
+    """Places in `sequence` at which the prompt's comma pieces start."""
     number: dict[str, int]
     """Word or phrase of the prompt → its number in the index, −1 where no LoRA has it."""
     idf: dict[str, float]
@@ -114,7 +114,7 @@ class Index:
     keys: NDArray[np.uint64]
     """`digest` of every key, sorted; a key's place here is its number."""
     starts: NDArray[np.int64]
-    """Where a key's postings start, and the end of the last."""
+    """Start of each key's postings, and the end of the last."""
     idf: Floats
     """Per key: log of the inverse share of LoRAs that have it, general knowledge included."""
     rarity: Floats
@@ -123,14 +123,14 @@ class Index:
     posting_columns: NDArray[np.uint8]
     """Shape (postings, 7)."""
     posting_impact: NDArray[np.float16]
-    """How much a posting counts in the ranker's first pass, shape (postings, 2): for tags and for sentences."""
+    """Weight of a posting in the ranker's first pass, shape (postings, 2): for tags and for sentences."""
     coverage: Floats
     """Per LoRA: the sum of share² · rarity over its keys."""
     loras: LoRAs
 
     @property
     def size(self) -> int:
-        """How many LoRAs there are."""
+        """Number of LoRAs."""
         return len(self.coverage)
 
     def find(self, keys: Sequence[str]) -> NDArray[np.int64]:

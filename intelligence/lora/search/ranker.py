@@ -59,9 +59,9 @@ class Hits:
     fitting: NDArray[np.bool_]
     """Per LoRA of the index: whether it may be chosen."""
     ranked: Ranked
-    """Those that may be chosen."""
+    """LoRAs that may be chosen."""
     others: Ranked
-    """Those that may not, where one of them is among the best of all."""
+    """LoRAs that may not be chosen, where one of them is among the best of all."""
     similarity: Floats | None
     """Per LoRA of the index, `DenseText.similarities` without NaN; None: not known."""
 
@@ -119,7 +119,7 @@ def as_arrays(data: Any) -> Any:
 
 @cache
 def background() -> dict[str, Background]:
-    """What is generally known of words: those of ranker.json."""
+    """General knowledge of words, from ranker.json."""
     return {word: Background(*shares) for word, shares in json.loads(_text())["background"].items()}
 
 

@@ -70,12 +70,12 @@ def _word_lists() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def is_meta(token: str) -> bool:
-    """Whether a token says nothing of what a LoRA shows: `lora`, `style`, `v2`, a single letter."""
+    """Return whether a token says nothing of what a LoRA shows: `lora`, `style`, `v2`, a single letter."""
     return len(token) < 2 or token in _word_lists()[0] or _VERSION.fullmatch(token) is not None
 
 
 def is_common(token: str) -> bool:
-    """Whether a token stands in so many prompts that it calls no LoRA by itself."""
+    """Return whether a token stands in so many prompts that it calls no LoRA by itself."""
     return token in _word_lists()[1]
 
 
@@ -91,7 +91,7 @@ def _everyday() -> frozenset[str]:
 
 
 def is_everyday(token: str) -> bool:
-    """Whether a token is a thing, place, light or view that any picture may have: as a tag it tells little."""
+    """Return whether a token is a thing, place, light or view that any picture may have, which makes a weak tag."""
     return token in _everyday() or is_common(token)
 
 
@@ -108,7 +108,7 @@ class Query:
     """The tokens of every comma piece or clause, as they follow each other."""
 
     telling: frozenset[str] = frozenset()
-    """Those of its tokens that say something of what a LoRA shows: no `is_meta`."""
+    """Tokens that say something of what a LoRA shows; see `is_meta`."""
     avoided: frozenset[str] = frozenset()
     """Tokens of the negative prompt."""
 
@@ -123,7 +123,7 @@ class Query:
         return digest(self.keys)
 
     def has(self, phrase: tuple[str, ...]) -> bool:
-        """Whether the phrase stands in the prompt as a whole."""
+        """Return whether the phrase stands in the prompt as a whole."""
         return phrase in self.phrases if len(phrase) <= MAX_PHRASE else all(token in self.tokens for token in phrase)
 
 

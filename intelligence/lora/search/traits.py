@@ -1,4 +1,4 @@
-"""Traits of a LoRA that its record tells: a style, a slider, the strengths of its example prompts, its CivitAI ids."""
+"""Read traits of a LoRA from its record: a style, a slider, the strengths of its example prompts, its CivitAI ids."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _CIVITAI_IDS = re.compile(r"(\d{1,16}):(\d{1,16})")
 
 
 def is_style(model: ModelMetadata) -> bool:
-    """Whether the LoRA is there for a look."""
+    """Return whether the LoRA is there for a look."""
     if model.lora_kind is not LoRAKind.UNKNOWN:
         return model.lora_kind is LoRAKind.STYLE
     return any(_STYLE & set(tokens(text)) for text in (model.name, *(w for s in model.trigger_sets for w in s.words)))
 
 
 def is_slider(model: ModelMetadata) -> bool:
-    """Whether the LoRA is applied at either sign: called a slider, with such a range set, or so used."""
+    """Return whether the LoRA is applied at either sign: called a slider, with such a range set, or so used."""
     texts = chain((model.name, model.title), model.tags)
     if any(_SLIDER & set(tokens(text)) for text in texts if "slider" in text.lower()):
         return True
