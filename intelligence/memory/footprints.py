@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..models import Architecture
+from ..models.architecture import CROSS_ATTENTION
 from ..units import BYTES_PER_GIB, BYTES_PER_MIB, PIXELS_PER_MEGAPIXEL
 
 Rows = tuple[tuple[float, ...], ...]
@@ -112,24 +113,23 @@ def find(
         weight_bytes: of a number in the UNet as the device computes; without a configuration, the host may keep it in
             fewer.
     """
+    config = unet_config or {}
+    channels, width = config.get("block_out_channels", [0])[0], config.get("cross_attention_dim")
+    if isinstance(width, int):
+        architecture = CROSS_ATTENTION.get(width, architecture)
     usual = of_architecture(architecture) or of_architecture(Architecture.SDXL)
     assert usual is not None
     if unet_gb is None:
         return usual
-    channels = (unet_config or {}).get("block_out_channels", [0])[0]
-    alike = [
-        model
-        for model in (usual, *known_models())
-        if (model.channels == channels if channels else model.architecture == usual.architecture)
-    ]
-    widths = (weight_bytes,) if channels else (weight_bytes, weight_bytes / 2, weight_bytes / 4)
-    for width in widths:
+    relatives = [model for model in known_models() if model.architecture == usual.architecture]
+    alike = [model for model in relatives if channels in (0, model.channels)]
+    for number in (weight_bytes,) if channels else (weight_bytes, weight_bytes / 2, weight_bytes / 4):
         for model in alike:
-            if abs(math.log(_ratio(model, unet_gb, width))) < SAME_MODEL:
+            if abs(math.log(_ratio(model, unet_gb, number))) < SAME_MODEL:
                 return model
     if not channels:
         return replace(usual, estimated=True, unet_margin=max(1.0, _ratio(usual, unet_gb, weight_bytes)))
-    nearest = min(known_models(), key=lambda model: _distance(model, channels, unet_gb, weight_bytes))
+    nearest = min(relatives, key=lambda model: _distance(model, channels, unet_gb, weight_bytes))
     margin = UNKNOWN_MARGIN * max(1.0, channels / nearest.channels)
     return replace(nearest, estimated=True, unet_margin=margin)
 

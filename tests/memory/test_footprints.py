@@ -40,6 +40,7 @@ def test_find_knows_models_by_configuration_and_weights(config, gib, weight_byte
         (None, 3.3, "SDXL", 1.0),
         (None, 2.2 * 4.7823, "SDXL", 2.2),
         (SDXL, 4.3, "SDXL", 1.2),
+        ({**SDXL, "cross_attention_dim": 2048}, 1.6010, "KOALA 700M", 1.2),  # as heavy as SD 1.5
         ({"block_out_channels": [640, 1280]}, 9.0, "SDXL refiner", 1.2 * 640 / 384),
     ],
 )
