@@ -128,7 +128,7 @@ class _RootWalk:
         return FoundFile(model_id, self.kind, self.root, entries[name].path, stamp, paths)
 
     def _allowed(self, entry: os.DirEntry[str], seen: set[str]) -> bool:
-        """Whether the entry may be read: a link must stay in the root and lead to no folder seen before.
+        """Return True if the entry may be read: a link must stay in the root and lead to no folder seen before.
 
         Raises OSError for a link that loops or leads nowhere.
         """

@@ -203,10 +203,8 @@ def test_generate_from_recommendations_uses_and_checks_edits(embedded_home: Path
     recommendations.suggested_loras[0].suggested_alpha = 0.25
     result = pipeline.generate_from_recommendations(PROMPT, recommendations, seed=0)
     assert [lora.alpha for lora in result.metadata.loras_used] == [0.25]
-    parameters.num_steps = -4
     with pytest.raises(InvalidInputError, match="num_steps"):
-        pipeline.generate_from_recommendations(PROMPT, recommendations)
-    parameters.num_steps = 2
+        parameters.num_steps = -4
     with pytest.raises(InvalidInputError, match="suggested_alpha"):
         recommendations.suggested_loras[0].suggested_alpha = float("inf")
 
