@@ -53,7 +53,7 @@ def figures(benchmark, arguments, monkeypatch, capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def test_retrieval(records, tmp_path, monkeypatch, capsys):
+def test_retrieval_runs_on_made_records(records, tmp_path, monkeypatch, capsys):
     captions = tmp_path / "captions.csv"
     rows = [f'"a photo of {subject} in a forest","{{0: [{number}]}}"' for number, subject in enumerate(SUBJECTS, 1)]
     captions.write_text("\n".join(("caption,ranked_adapters", *rows, "")), encoding="utf-8")
@@ -69,7 +69,7 @@ def test_retrieval(records, tmp_path, monkeypatch, capsys):
     assert found["at_20_median_ms"] > 0 and found["index_mb"] > 0
 
 
-def test_strength(records, monkeypatch, capsys):
+def test_strength_runs_on_made_records(records, monkeypatch, capsys):
     found = figures(strength, ("--records", records, "--ids", "all"), monkeypatch, capsys)
     assert found["odd_uses"] == found["even_uses"] == 4 * len(SUBJECTS) / 2
     assert 0 < found["odd_mae_known_all"] < 0.2

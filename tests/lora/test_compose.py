@@ -43,7 +43,7 @@ def composed(prompt, *loras, negative="", **options):
         ("a cat:1.2)", ("zorblax",), "zorblax, a cat:1.2)"),
     ],
 )
-def test_trigger_words(prompt, words, expected):
+def test_compose_adds_trigger_words_once(prompt, words, expected):
     assert composed(prompt, with_words(*words)).prompt == expected
 
 
@@ -62,11 +62,11 @@ def test_trigger_words(prompt, words, expected):
         (CAPTION, LoRAKind.STYLE, f"{CAPTION} zorblax"),
     ],
 )  # fmt: skip
-def test_where_the_prompts_style_wants_them(prompt, kind, expected):
+def test_compose_places_words_by_prompt_style(prompt, kind, expected):
     assert composed(prompt, with_words("zorblax", kind=kind)).prompt == expected
 
 
-def test_loras_share_their_words():
+def test_compose_adds_shared_words_once():
     result = composed("a cat", with_words("zorblax", "blue"), with_words("Zorblax", "red", name="y"))
     assert result.prompt == "a cat, zorblax, blue, red"
     assert [reason.evidence for reason in result.reasons] == [
@@ -86,17 +86,17 @@ def test_loras_share_their_words():
         ("A cat sleeps. masterpiece, best quality", ILLUSTRIOUS, False, "A cat sleeps. masterpiece, best quality"),
     ],
 )
-def test_quality_tags(prompt, tags, front, expected):
+def test_compose_adds_missing_quality_tags(prompt, tags, front, expected):
     assert composed(prompt, quality_tags=tags, quality_front=front).prompt == expected
 
 
-def test_the_negative_prompt():
+def test_compose_adds_negative_hints():
     result = composed("a cat", negative="lowres, <lora:x:1>, ugly", negative_hints=("lowres", "bad anatomy"))
     assert result.negative_prompt == "lowres, ugly, bad anatomy"
     assert [reason.setting for reason in result.reasons] == ["negative prompt"]
 
 
-def test_nothing_to_add_leaves_the_prompt_as_it_is():
+def test_compose_without_additions_keeps_prompt():
     prompt = "a  (cat:1.2) ,\n dog, "
     result = composed(prompt)
     assert (result.prompt, result.negative_prompt, result.reasons) == (prompt, "", ())
@@ -120,7 +120,7 @@ WORDS = st.lists(
 @example("A cat sleeps.", [], [], LoRAKind.STYLE, False)
 @example("a cat <lora:b", ["x>"], [], LoRAKind.STYLE, False)
 @example("(a, (b", ["zorblax"], ["red"], LoRAKind.CHARACTER, True)
-def test_weaving(prompt, words, others, kind, front):
+def test_compose_again_adds_nothing(prompt, words, others, kind, front):
     """Twice changes nothing, the prompt's own words keep their weights, and no tag comes in."""
     loras = (with_words(*words, kind=kind), with_words(*others, name="y"))
     options = {"quality_tags": PONY if front else ILLUSTRIOUS, "quality_front": front, "negative_hints": ("lowres",)}

@@ -48,7 +48,7 @@ def recommender():
     return LoRARecommender(Shelf(models))
 
 
-def test_a_choice_comes_out(recommender):
+def test_choose_survives_hostile_prompts_and_records(recommender):
     asked = chosen = 0
     for prompt in hostile():
         if refused(ANALYZER, prompt):
@@ -66,7 +66,7 @@ def test_a_choice_comes_out(recommender):
 @pytest.mark.parametrize(
     "prompt", [p for p in list(hostile())[::80] if not refused(ANALYZER, p)], ids=lambda p: ascii(p[:20])
 )
-def test_it_travels_and_is_composed(recommender, prompt):
+def test_choice_round_trips_and_composes(recommender, prompt):
     analysis = ANALYZER.analyze(prompt)
     choice = recommender.choose(analysis, SDXL, max_loras=5, min_confidence=0.0)
     assert LoRAChoice.from_json(choice.to_json()) == choice

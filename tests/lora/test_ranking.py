@@ -54,7 +54,7 @@ def ranked(models, prompt, base=SDXL, top_k=5):
 
 
 @pytest.mark.parametrize("size", [5, 50, 700])
-def test_the_subject_of_a_prompt_comes_first_in_a_library_of_any_size(size):
+def test_rank_puts_subject_first_at_any_size(size):
     models = crowd(size)
     for number in range(0, size, max(1, size // 5)):
         (first, sure), *others = ranked(models, f"masterpiece, 1girl, {syllables(number)}, castle, night")
@@ -63,7 +63,7 @@ def test_the_subject_of_a_prompt_comes_first_in_a_library_of_any_size(size):
 
 
 @pytest.mark.parametrize("size", [5, 50, 700])
-def test_nothing_is_sure_where_nothing_fits(size):
+def test_rank_is_unsure_where_nothing_fits(size):
     models = crowd(size)
     for prompt in ("masterpiece, 1girl, castle, night, rain", "a red bicycle leans on a wall", "zzz"):
         assert all(confidence < 0.5 for _, confidence in ranked(models, prompt))
@@ -78,12 +78,12 @@ def test_nothing_is_sure_where_nothing_fits(size):
         ("Nice Nature", "1girl, nice_nature, (smile:1.2)"),
     ],
 )
-def test_names_are_met_however_they_are_parted(name, prompt):
+def test_rank_matches_names_however_spelled(name, prompt):
     (first, sure), *_ = ranked([*crowd(20), lora(name, "nicenature")], prompt)
     assert first == name and sure > 0.6
 
 
-def test_what_a_creator_writes_everywhere_tells_little():
+def test_features_discount_creators_usual_words():
     prompts = (ExamplePrompt("zorbl lighting, 1girl, smile"), ExamplePrompt("zorbl lighting, 1boy, night"))
     same = [lora(f"work_{n}", creator="one", example_prompts=prompts) for n in range(5)]
     single = lora("other", creator="two", example_prompts=prompts)
@@ -110,7 +110,7 @@ def said_beside(prompt, models, allowed=None):
 SISTERS = [lora("els", "elsira of zorbland"), lora("ann", "annika of zorbland"), lora("hat", "red hat")]
 
 
-def test_what_a_prompt_says_beside_a_lora():
+def test_context_features_of_related_loras():
     told = said_beside("1girl, annika of zorbland, smile", SISTERS)
     assert told["ann"]["left"] == told["ann"]["rarest_left"] == 0
     assert told["ann"]["called"] == told["ann"]["piece"] == 1
@@ -121,22 +121,22 @@ def test_what_a_prompt_says_beside_a_lora():
     assert told["hat"]["called"] == 0 and told["hat"]["left"] == told["hat"]["piece_share"] == 1
 
 
-def test_only_what_may_be_chosen_is_missed():
+def test_context_features_count_allowed_loras_only():
     told = said_beside("annika of zorbland, red hat", SISTERS, np.array([True, False, False]))
     assert told["els"]["left"] == 0 and told["els"]["piece"] == 1
 
 
 @pytest.mark.parametrize("prompt", ["zzz", ", ,", "…"])
-def test_a_prompt_of_no_known_word_says_nothing_beside(prompt):
+def test_context_features_of_unknown_words_are_finite(prompt):
     assert all(np.isfinite(list(row.values())).all() for row in said_beside(prompt, SISTERS).values())
 
 
-def test_a_phrase_stands_in_for_words_that_nothing_else_has():
+def test_match_query_uses_phrase_for_unknown_words():
     told = said_beside("1girl, Nice Nature", [lora("nicenature"), lora("other", "thing")])
     assert told["nicenature"]["piece"] == 1 and told["nicenature"]["left"] == 0
 
 
-def test_captions_of_the_training_stand_where_example_prompts_would():
+def test_documents_count_training_captions_as_examples():
     trained = lora("mystery", tags={"zorblax armor": 40, "1girl": 60, "forest": 3})
     (first, sure), *_ = ranked([*crowd(20), trained], "1girl, zorblax armor, night")
     assert first == "mystery" and sure > 0.5
@@ -145,7 +145,7 @@ def test_captions_of_the_training_stand_where_example_prompts_would():
     assert 0.5 < index.posting_columns[index.starts[number], EXAMPLES] / 255 < 0.7
 
 
-def test_probabilities_never_rise_down_the_order():
+def test_rank_probabilities_never_rise():
     index = ranker.build_index(crowd(300))
     analysis = ANALYZER.analyze(f"masterpiece, {syllables(3)}, {syllables(8)}, castle, dress")
     found = ranker.rank(index, index.match_query(prompt_query(analysis)), analysis.tag_style)
@@ -154,7 +154,7 @@ def test_probabilities_never_rise_down_the_order():
     assert (found.probabilities >= 0).all() and (found.probabilities <= 1).all()
 
 
-def test_a_kept_index_is_the_index(tmp_path):
+def test_load_returns_saved_index(tmp_path):
     index = ranker.build_index(crowd(30))
     path = tmp_path / "index.npz"
     save(index, path, "mark")
@@ -165,7 +165,7 @@ def test_a_kept_index_is_the_index(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not a zip", b"\x93NUMPY"])
-def test_a_broken_or_missing_index_is_made_anew(tmp_path, content):
+def test_load_ignores_broken_or_missing_file(tmp_path, content):
     path = tmp_path / INDEX_FILE
     if content is not None:
         path.write_bytes(content)
@@ -177,7 +177,7 @@ def equal(one, other):
     return all(np.array_equal(value, arrays[name]) for name, value in arrays_of(one).items())
 
 
-def test_a_large_library_is_kept_and_what_is_new_is_read_beside_it(tmp_path):
+def test_library_keeps_large_index_and_reads_new_loras(tmp_path):
     models = crowd(MIN_KEPT_SIZE + 10)
     first = Library(models, tmp_path)
     written = (tmp_path / INDEX_FILE).read_bytes()
@@ -212,7 +212,7 @@ def odd_edit(models, rng, number):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_index_that_grew_is_the_one_made_at_once(seed, tmp_path):
+def test_build_grown_index_equals_new_index(seed, tmp_path):
     """Whatever was done to the library, at whatever time it was asked in between, and through a file."""
     rng = random.Random(seed)
     models, library = crowd(60), None
@@ -229,16 +229,16 @@ def test_an_index_that_grew_is_the_one_made_at_once(seed, tmp_path):
     assert equal(Library(models, before=Library([])).index, library.index)
 
 
-def test_a_small_library_is_not_kept(tmp_path):
+def test_library_keeps_no_small_index(tmp_path):
     Library(crowd(5), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_whose_folder_cannot_be_written_works_all_the_same(tmp_path):
+def test_library_works_in_unwritable_folder(tmp_path):
     assert Library(crowd(MIN_KEPT_SIZE), tmp_path / "no such folder").index.size == MIN_KEPT_SIZE
 
 
-def test_a_registry_has_its_index_beside_its_database(tmp_path):
+def test_recommender_keeps_index_in_registry_folder(tmp_path):
     registry = ModelRegistry(tmp_path / "registry.db")
     for model in crowd(MIN_KEPT_SIZE):
         registry.register_model(model)
@@ -249,7 +249,7 @@ def test_a_registry_has_its_index_beside_its_database(tmp_path):
     registry.close()
 
 
-def test_a_registry_is_read_again_where_it_changed_and_only_there(tmp_path, monkeypatch):
+def test_library_reads_changed_records_only(tmp_path, monkeypatch):
     registry = ModelRegistry(tmp_path / "registry.db")
     for model in crowd(20):
         registry.register_model(model)
@@ -266,11 +266,11 @@ def test_a_registry_is_read_again_where_it_changed_and_only_there(tmp_path, monk
     registry.close()
 
 
-def test_an_index_of_nothing():
+def test_build_index_of_no_models():
     assert ranker.build_index([]).size == 0
 
 
-def test_common_words_alone_speak_for_no_lora():
+def test_rank_ignores_common_words_alone():
     photo = lora("cinematic_photo", "cinematic photo", example_prompts=(ExamplePrompt("a photo of a man, rain", 0.8),))
     assert ranked([photo], "a bowl of soup") == []
     assert ranked([photo], "a cinematic photo of a bowl")[0][0] == "cinematic_photo"

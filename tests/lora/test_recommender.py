@@ -46,13 +46,13 @@ def refusal(choice, name):
         ("test prompt", set()),
     ],
 )
-def test_the_words_choose(prompt, expected):
+def test_choose_by_words(prompt, expected):
     choice = choose(prompt, *SMALL, WITCH, min_confidence=0.6)
     assert set(names(choice)) == expected
     assert choice.reasons
 
 
-def test_every_choice_says_why():
+def test_choose_gives_reasons():
     for item in choose("anime girl with magical powers", *SMALL).chosen:
         assert {reason.setting for reason in item.reasons} >= {"name", "strength"}
         assert item.matching_concepts
@@ -67,19 +67,19 @@ def test_every_choice_says_why():
         ("a witch of mirkwood", "contains some of its trigger words: “mirkwood”, “witch”", "added its trigger words: "),
     ],
 )
-def test_what_is_said_of_trigger_words_agrees(prompt, contains, added):
+def test_reasons_on_trigger_words_agree(prompt, contains, added):
     (item,) = choose(prompt, *SMALL, WITCH, min_confidence=0.3).chosen
     said = [reason.evidence for reason in item.reasons if reason.setting == "trigger words"]
     assert contains in said[0]
     assert added in said[1] if added else len(said) == 1
 
 
-def test_only_usable_loras_are_counted():
+def test_summary_counts_usable_loras():
     choice = choose("mirkwood witch", WITCH, replace(ANIME, problem="truncated"))
     assert choice.reasons[0].evidence == "1 chosen from the library's 1"
 
 
-def test_an_empty_library_recommends_none():
+def test_choose_from_empty_library():
     choice = choose("anime girl")
     assert choice.chosen == () and "no LoRA" in choice.reasons[0].evidence
 
@@ -95,20 +95,20 @@ def test_an_empty_library_recommends_none():
         (replace(ANIME, lora_kind=LoRAKind.SPEED), SDXL, "speed"),
     ],
 )
-def test_what_does_not_fit_is_never_chosen_and_named(model, base, reason):
+def test_choose_rejects_incompatible_loras_with_reason(model, base, reason):
     choice = choose("anime style girl", model, PHOTO, base=base)
     assert choice.chosen == ()
     assert reason in refusal(choice, "anime_style_v2")
     assert LoRARecommender(Library(model)).rank(PromptAnalyzer().analyze("anime style girl"), base) == []
 
 
-def test_an_unknown_base_model_lowers_the_confidence():
+def test_choose_lowers_confidence_for_unknown_base():
     (known,) = choose("anime style girl", ANIME).chosen
     (unknown,) = choose("anime style girl", ANIME, base=None).chosen
     assert unknown.confidence_score < known.confidence_score
 
 
-def test_another_family_lowers_the_confidence():
+def test_choose_lowers_confidence_for_other_family():
     base = ModelEvidence(name="x", architecture=Architecture.SDXL, family=Family.ILLUSTRIOUS)
     (same,) = choose("anime style girl", replace(ANIME, family=Family.ILLUSTRIOUS), base=base).chosen
     (other,) = choose("anime style girl", replace(ANIME, family=Family.PONY), base=base).chosen
@@ -116,7 +116,7 @@ def test_another_family_lowers_the_confidence():
     assert any("pony" in reason.evidence for reason in other.reasons)
 
 
-def test_one_style_unless_mixing_is_allowed():
+def test_choose_takes_one_style_unless_mixing():
     prompt = "anime style girl, flat cel shading"
     single = choose(prompt, *SMALL)
     assert len(single.chosen) == 1
@@ -124,14 +124,14 @@ def test_one_style_unless_mixing_is_allowed():
     assert set(names(choose(prompt, *SMALL, allow_style_mixing=True))) == {"anime_style_v2", "cel_flat"}
 
 
-def test_versions_of_one_lora_collapse():
+def test_choose_takes_one_version():
     newer = lora("mirkwood_witch_xl_v2", "mirkwood witch", kind=LoRAKind.CHARACTER)
     choice = choose("mirkwood witch", WITCH, newer, min_confidence=0.2)
     assert len(choice.chosen) == 1
     assert "version of" in choice.rejected[0].reason.evidence
 
 
-def test_one_lora_per_subject_and_several_where_the_prompt_names_several():
+def test_choose_takes_one_lora_per_subject():
     rival = lora("elder_witch_of_mirkwood", "mirkwood witch", "elder", kind=LoRAKind.CHARACTER)
     knight = lora("zorblax_knight", "zorblax knight", kind=LoRAKind.CHARACTER)
     both = choose("mirkwood witch and zorblax knight", WITCH, rival, knight)
@@ -141,13 +141,13 @@ def test_one_lora_per_subject_and_several_where_the_prompt_names_several():
     assert "covered by" in one.rejected[0].reason.evidence
 
 
-def test_the_limit_holds():
+def test_choose_keeps_max_loras():
     choice = choose("anime girl with magical powers", *SMALL, max_loras=1)
     assert len(choice.chosen) == 1
     assert [item.reason.evidence for item in choice.rejected] == ["the limit of 1 LoRA is reached"]
 
 
-def test_tags_are_obeyed_and_never_doubled():
+def test_choose_obeys_tags_once():
     choice = choose("anime girl <lora:anime_style_v2:0.33:0.5>, magical powers <lora:anime_style_v2:1>", *SMALL)
     first, *others = choice.chosen
     assert (first.lora_name, first.confidence_score) == ("anime_style_v2", 1.0)
@@ -155,7 +155,7 @@ def test_tags_are_obeyed_and_never_doubled():
     assert [item.lora_name for item in others] == ["magic_effects"]
 
 
-def test_tags_count_first_but_are_not_cut():
+def test_choose_never_cuts_tags():
     prompt = "mirkwood witch <lora:cinematic_photo:1> <lora:magic_effects:1>"
     choice = choose(prompt, *SMALL, WITCH, max_loras=0)
     assert names(choice) == ["cinematic_photo", "magic_effects"]
@@ -163,7 +163,7 @@ def test_tags_count_first_but_are_not_cut():
 
 
 @pytest.mark.parametrize("tag", ["STYLES/Anime_Style_V2", "styles\\anime_style_v2.safetensors", "anime_style_v2"])
-def test_a_tag_may_name_the_path(tag):
+def test_choose_finds_tag_by_path(tag):
     in_folder = lora("anime_style_v2", folder="styles/")
     assert names(choose(f"cat <lora:{tag}:1>", in_folder)) == ["anime_style_v2"]
 
@@ -176,13 +176,13 @@ def test_a_tag_may_name_the_path(tag):
         ((replace(ANIME, architecture=Architecture.SD1),), "made for SD1"),
     ],
 )
-def test_a_tag_that_cannot_be_obeyed_is_named(models, reason):
+def test_choose_rejects_tag_with_reason(models, reason):
     choice = choose("cat <lora:anime_style_v2:1>", *models)
     assert choice.chosen == ()
     assert reason in refusal(choice, "anime_style_v2")
 
 
-def test_a_tag_takes_a_lora_of_unknown_architecture():
+def test_choose_obeys_tag_of_unknown_architecture():
     unknown = replace(ANIME, architecture=Architecture.UNKNOWN)
     assert names(choose("cat <lora:anime_style_v2:1>", unknown)) == ["anime_style_v2"]
 
@@ -200,7 +200,7 @@ class Opinions(dict):
         return self
 
 
-def test_ratings_shift_the_order_and_the_threshold():
+def test_choose_shifts_confidence_by_ratings():
     disliked = Opinions({ANIME.model_id: Opinion(-1.0, 1.0)})
     choice = choose("anime girl", ANIME, FLAT, preferences=disliked, min_confidence=0.9)
     assert "anime_style_v2" not in names(choice)
@@ -215,7 +215,7 @@ def test_ratings_shift_the_order_and_the_threshold():
 
 
 @pytest.mark.parametrize("tags", ["", "masterpiece, best quality, "])
-def test_ratings_count_alike_with_and_without_quality_tags(tags):
+def test_ratings_count_equally_with_quality_tags(tags):
     concepts = PromptAnalyzer().analyze("anime girl in a forest").shown_concepts
     rated = Preferences([RatedImage((FLAT.model_id,), frozenset(concepts), 5)] * 4)
     found = LoRARecommender(Library(*SMALL), rated).rank(PromptAnalyzer().analyze(f"{tags}anime girl in a forest"))
@@ -224,7 +224,7 @@ def test_ratings_count_alike_with_and_without_quality_tags(tags):
     assert reason.weight == pytest.approx(rated.for_prompt(concepts)[FLAT.model_id].advantage, abs=1e-3)
 
 
-def test_strengths_of_images_that_were_rated_well_count():
+def test_choose_uses_strengths_of_liked_images():
     liked = Opinions({ANIME.model_id: Opinion(0.0, liked_strengths=((0.4, 0.5), (0.4, 1.0)))})
     (item,) = choose("anime style girl", ANIME, preferences=liked).chosen
     assert item.suggested_alpha == 0.4
@@ -243,12 +243,12 @@ def test_strengths_of_images_that_were_rated_well_count():
         ({"strength": 40.0}, 2.0),
     ],
 )
-def test_strength_rests_on_the_best_evidence(more, strength):
+def test_choose_takes_strength_from_best_evidence(more, strength):
     (item,) = choose("anime style girl", replace(ANIME, **more)).chosen
     assert item.suggested_alpha == pytest.approx(strength)
 
 
-def test_strengths_are_lowered_when_stacked_and_bounded_together():
+def test_choose_bounds_stacked_strengths():
     strong = [replace(model, strength=2.0) for model in (ANIME, MAGIC, WITCH)]
     choice = choose("anime style, mirkwood witch, magical effects", *strong)
     assert len(choice.chosen) == 3
@@ -263,16 +263,16 @@ def test_strengths_are_lowered_when_stacked_and_bounded_together():
         ("mirkwood, green dress", ("mirkwood witch",)),
     ],
 )
-def test_only_the_missing_words_of_the_best_set_are_asked_for(prompt, missing):
+def test_rank_lists_missing_words_of_best_set(prompt, missing):
     ((item),) = LoRARecommender(Library(WITCH)).rank(PromptAnalyzer().analyze(prompt), SDXL)
     assert item.trigger_words == missing
 
 
-def test_the_negative_prompt_keeps_a_style_away():
+def test_choose_avoids_style_of_negative_prompt():
     assert "anime_style_v2" not in names(choose("anime girl", *SMALL, negative="anime"))
 
 
-def test_the_library_is_read_again_when_the_revision_changes():
+def test_choose_follows_registry_revision():
     shelf = Library(ANIME)
     analysis = PromptAnalyzer().analyze("mirkwood witch")
     assert LoRARecommender(shelf).recommend(analysis, SDXL) == []
@@ -282,19 +282,19 @@ def test_the_library_is_read_again_when_the_revision_changes():
 
 
 @pytest.mark.parametrize("options", [{"max_loras": -1}, {"max_loras": 1.5}, {"min_confidence": 2}, {"base": 7}])
-def test_bad_options_are_refused(options):
+def test_choose_refuses_bad_options(options):
     with pytest.raises(InvalidInputError):
         choose("cat", ANIME, **options)
 
 
-def test_the_same_question_gets_the_same_answer_in_any_order():
+def test_choose_is_independent_of_library_order():
     models = [*SMALL, WITCH]
     expected = choose("anime girl with magical powers", *models)
     random.Random(1).shuffle(models)
     assert choose("anime girl with magical powers", *models) == expected
 
 
-def test_hostile_metadata_does_no_harm():
+def test_choose_survives_hostile_metadata():
     odd = lora(
         "<img src=x onerror=alert(1)>",
         "", "()" * 500, "ignore all instructions", "\u202eevil\n\n<lora:other:9>",

@@ -80,14 +80,14 @@ def test_weighted_median(known, share, expected):
         ({"lora_kind": LoRAKind.SPEED, "strength": 0.7}, 0.7, None, "set for this LoRA"),
     ],
 )
-def test_what_a_strength_rests_on(more, value, limits, said):
+def test_alone_strength_by_evidence(more, value, limits, said):
     found = alone(replace(lora("x", kind=STYLE), **more))
     assert (found.value, found.limits) == (value, limits)
     assert said in text_of(found)
     assert found.reasons[0].setting == "strength"
 
 
-def test_examples_of_the_same_state_and_version_count_more():
+def test_alone_weights_same_state_and_version():
     model = lora("x", kind=STYLE, example_prompts=(*used(1, 1, stacked=True), *used(0.5, stacked=False)))
     assert alone(model).value == 0.5
     (beside,) = strengths([model]).together([model], [(lora("y"), 0.5)])
@@ -96,7 +96,7 @@ def test_examples_of_the_same_state_and_version_count_more():
     assert alone(model).value == 0.5
 
 
-def test_a_creators_habit_counts_where_examples_are_few():
+def test_alone_uses_creators_strength_with_few_examples():
     mine = [lora(f"other{n}", kind=STYLE, creator="ann", example_prompts=used(0.4, 0.4)) for n in range(3)]
     model = lora("x", kind=STYLE, creator="ann")
     assert alone(model, *mine).value == 0.4
@@ -107,7 +107,7 @@ def test_a_creators_habit_counts_where_examples_are_few():
     assert "creator" not in text_of(alone(several, *mine))
 
 
-def test_a_creators_nearer_loras_count_more():
+def test_alone_weights_creators_nearer_loras():
     early = lora("early", kind=STYLE, creator="ann", source_id="100:1", example_prompts=used(1.0, 1.0))
     late = lora("late", kind=STYLE, creator="ann", source_id="50000:1", example_prompts=used(0.5, 0.5))
     assert alone(lora("x", kind=STYLE, creator="ann", source_id="200:9"), early, late).value == 1.0
@@ -129,7 +129,7 @@ def test_a_creators_nearer_loras_count_more():
         (lora("x"), False),
     ],
 )
-def test_sliders_are_known(model, slider):
+def test_is_slider(model, slider):
     assert is_slider(model) is slider
     assert counts_towards_total(strength_traits(model)) is not slider
 
@@ -157,13 +157,13 @@ AGE = lora(
         (lora("x", strength_range=(3.0, -3.0)), "a cat", 1.5, (-3.0, 3.0), "half of what its range allows"),
     ],
 )  # fmt: skip
-def test_sliders(model, prompt, value, limits, said):
+def test_alone_strength_of_sliders(model, prompt, value, limits, said):
     found = alone(model, prompt=prompt)
     assert (found.value, found.limits) == (value, limits)
     assert said in text_of(found)
 
 
-def test_stacked_ones_share_the_picture():
+def test_together_lowers_stacked_strengths():
     strong = [lora(name, kind=STYLE, strength=2.0) for name in "abc"]
     found = NOBODY.together(strong)
     assert sum(item.value for item in found) == pytest.approx(max_total(3), abs=0.01)
@@ -173,13 +173,13 @@ def test_stacked_ones_share_the_picture():
     assert NOBODY.together([]) == []
 
 
-def test_what_is_usual_beside_others_is_lower():
+def test_together_uses_usual_stacked_strength():
     one, two = (lora(name, kind=STYLE) for name in "ab")
     assert [item.value for item in NOBODY.together([one, two])] == [KIND_STRENGTH[STYLE][1]] * 2
     assert "beside others" in text_of(NOBODY.together([one, two])[0])
 
 
-def test_sliders_and_speed_loras_share_nothing():
+def test_together_leaves_sliders_and_speed_loras():
     speed, slider = lora("lcm", kind=LoRAKind.SPEED), lora("age_slider", strength_range=(-8.0, 8.0))
     plain = lora("x", kind=STYLE)
     values = [item.value for item in NOBODY.together([plain, slider, speed])]
@@ -205,7 +205,7 @@ MODELS = st.lists(
 
 
 @given(MODELS, st.lists(st.floats(-10, 10), max_size=3))
-def test_the_total_is_bounded(models, named):
+def test_together_bounds_total(models, named):
     models = [replace(model, model_id=f"lora:{n}") for n, model in enumerate(models)]
     given_ones = [(lora(f"named{n}"), strength) for n, strength in enumerate(named)]
     found = strengths(models).together(models, given_ones)

@@ -47,18 +47,18 @@ SINGLE = (("zorblax",), ("green dress",), ("pointy hat",))
         ((("zorblax", "ZORBLAX", "zorblaxs"),), "a cat", ("zorblax",)),
     ],
 )  # fmt: skip
-def test_the_right_set(sets, prompt, missing):
+def test_missing_words_of_best_set(sets, prompt, missing):
     assert missing_words(lora("x", *sets), PromptText(PromptAnalyzer().analyze(prompt).text)) == missing
 
 
-def test_a_translation_is_no_trigger_word():
+def test_missing_words_ignores_translations():
     """The LoRA was trained on `mirkwood witch`; that the analysis reads `bruja` as witch does not write it there."""
     analysis = PromptAnalyzer().analyze("una bruja de mirkwood en el bosque")
     assert analysis.language == "es"
     assert missing_words(lora("x", "mirkwood witch"), PromptText(analysis.text)) == ("mirkwood witch",)
 
 
-def test_few_words_of_a_long_set():
+def test_missing_words_caps_long_set():
     assert len(missing_words(lora("x", *(f"word{n}" for n in range(50))), PromptText("a cat"))) == MAX_WORDS
 
 
@@ -81,12 +81,12 @@ def test_few_words_of_a_long_set():
         ("x" * (MAX_CHARACTERS + 1), ""),
     ],
 )
-def test_phrases_are_safe(word, expected):
+def test_safe_phrase(word, expected):
     assert safe_phrase(word) == expected
 
 
 @given(st.text(alphabet=st.sampled_from('ab ,.:;()\\[]{}<>lora:1.2\n"é中\u202e'), max_size=60) | st.text(max_size=60))
-def test_a_phrase_changes_no_other_words(word):
+def test_safe_phrase_keeps_other_words(word):
     phrase = safe_phrase(word)
     assert safe_phrase(phrase) == phrase
     parsed = parse(f"before, {phrase}, (after:1.3)")
@@ -96,7 +96,7 @@ def test_a_phrase_changes_no_other_words(word):
 
 
 @given(st.lists(st.lists(st.text(max_size=20), max_size=4), max_size=4), st.text(max_size=60))
-def test_what_is_asked_for_is_missing_and_named_once(sets, prompt):
+def test_missing_words_are_missing_and_unique(sets, prompt):
     written = PromptText(prompt)
     words = missing_words(lora("x", *map(tuple, sets)) if sets else lora("x"), written)
     assert len({word.casefold() for word in words}) == len(words)

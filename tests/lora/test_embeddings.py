@@ -36,7 +36,7 @@ def unit(seed, rows):
 
 
 @given(st.lists(st.sampled_from((0, 2, 4, 5, 7)), max_size=8), st.integers(0, 99))
-def test_columns(counts, seed):
+def test_similarities_of_packed_embeddings(counts, seed):
     """Name, text, mean of the examples and the best of them, whatever a LoRA has of these."""
     parts = [unit(seed + number, count) for number, count in enumerate(counts)]
     query = unit(1000 + seed, 1)[0]
@@ -51,7 +51,7 @@ def test_columns(counts, seed):
         assert row == pytest.approx([cosines[0], cosines[1], *examples], abs=0.003)
 
 
-def test_texts_of_a_lora():
+def test_texts_of_reads_name_texts_and_examples():
     full = replace(
         CAR,
         title="Oldtimers",
@@ -65,7 +65,7 @@ def test_texts_of_a_lora():
     assert texts_of(lora("MagicEffects_v2"))[0] == "Magic Effects v2"
 
 
-def test_without_the_extra(tmp_path, monkeypatch):
+def test_dense_text_without_extra_is_unavailable(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_weights", lambda: None)
     monkeypatch.setattr(module, "encoder", lambda: None)
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
@@ -74,7 +74,7 @@ def test_without_the_extra(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_are_looked_for_where_they_may_be(tmp_path, monkeypatch):
+def test_find_weights_looks_in_package_and_cache(tmp_path, monkeypatch):
     """In the package; else in the Hugging Face cache; never half of them; and only where they can be run."""
     pytest.importorskip("huggingface_hub")
     package, cache = tmp_path / minilm.PACKAGE, tmp_path / "hub"
@@ -98,7 +98,7 @@ def test_weights_are_looked_for_where_they_may_be(tmp_path, monkeypatch):
     assert look() is None
 
 
-def test_other_weights_of_that_name_are_refused(tmp_path, monkeypatch):
+def test_encoder_refuses_other_weights(tmp_path, monkeypatch):
     files = [tmp_path / name for name in minilm.FILES]
     for file in files:
         file.write_bytes(b"something else")
@@ -112,7 +112,7 @@ def test_other_weights_of_that_name_are_refused(tmp_path, monkeypatch):
 
 
 @needs_weights
-def test_the_encoder():
+def test_encoder_gives_published_cosines():
     """Its cosine of the model card's two sentences is that of transformers' BertModel with mean pooling."""
     texts = ["This is an example sentence", "Each sentence is converted", "", "漢字 \x00 \U0001f600", "word " * 900]
     found = encoder().encode(texts, 64)
@@ -125,7 +125,7 @@ def test_the_encoder():
 
 
 @needs_weights
-def test_meaning_finds_what_words_do_not(tmp_path):
+def test_similarities_find_meaning_without_shared_words(tmp_path):
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
     assert dense.build() == len(SHELF)
     for caption, expected in (("a puppy plays in the sand", 0), ("a classic automobile", 1), ("brush drawing", 2)):
@@ -138,7 +138,7 @@ def test_meaning_finds_what_words_do_not(tmp_path):
 
 
 @needs_weights
-def test_only_what_changed_is_embedded_again(tmp_path):
+def test_build_embeds_changed_loras_only(tmp_path):
     path = tmp_path / "embeddings.db"
     assert DenseText(SHELF, path).build() == 3
     again = DenseText(SHELF, path)
@@ -154,7 +154,7 @@ def test_only_what_changed_is_embedded_again(tmp_path):
 
 
 @needs_weights
-def test_a_library_that_is_hardly_read_is_not_used(tmp_path):
+def test_similarities_wait_for_most_of_library(tmp_path):
     path = tmp_path / "embeddings.db"
     DenseText(SHELF, path).build()
     many = [*SHELF, *(lora(f"more{number}") for number in range(20))]
@@ -170,7 +170,7 @@ def test_a_library_that_is_hardly_read_is_not_used(tmp_path):
 
 
 @needs_weights
-def test_reading_goes_on_in_the_background_while_somebody_asks(tmp_path):
+def test_similarities_start_background_reading(tmp_path):
     dense = DenseText(SHELF, tmp_path / "embeddings.db")
     found = dense.similarities("a dog")
     thread, end = dense._thread, time.monotonic() + 60
@@ -184,7 +184,7 @@ def test_reading_goes_on_in_the_background_while_somebody_asks(tmp_path):
 
 
 @needs_weights
-def test_a_damaged_database_is_told_and_does_no_harm(tmp_path):
+def test_dense_text_reports_damaged_database(tmp_path):
     path = tmp_path / "embeddings.db"
     path.write_bytes(b"no database" * 1000)
     dense = DenseText(SHELF, path)

@@ -72,46 +72,46 @@ def chosen_of(prompt, *ranked, named=(), limits=LIMITS):
         ("a cat", [], [], ""),
     ],
 )  # fmt: skip
-def test_the_set(prompt, ranked, chosen, refused):
+def test_select_takes_allowed_set(prompt, ranked, chosen, refused):
     names, reasons = chosen_of(prompt, *ranked)
     assert names == chosen
     assert refused in " ".join(reasons.values()) if refused else reasons == {}
 
 
-def test_styles_mix_where_that_is_allowed():
+def test_select_mixes_styles_where_allowed():
     ranked = [candidate(ANIME, "anime"), candidate(OIL, "anime")]
     names, _ = chosen_of("anime", *ranked, limits=replace(LIMITS, allow_style_mixing=True))
     assert names == ["anime_look", "oil_paint"]
 
 
-def test_the_limit_counts_what_is_named():
+def test_select_counts_named_loras_in_limit():
     ranked = [candidate(WITCH, "mirkwood"), candidate(GLOW, "glow")]
     names, refused = chosen_of("mirkwood, glow", *ranked, named=[(ANIME, 0.6)], limits=replace(LIMITS, max_loras=2))
     assert names == ["mirkwood_witch"]
     assert refused == {"glow_fx": "the limit of 2 LoRAs is reached"}
 
 
-def test_what_is_named_serves_its_words():
+def test_select_treats_named_words_as_covered():
     ranked = [candidate(replace(WITCH, model_id="lora:other", name="other"), "mirkwood", "witch")]
     names, refused = chosen_of("mirkwood witch", *ranked, named=[(replace(WITCH, trigger_sets=()), 1.0)])
     assert names == [] and "covered by mirkwood_witch" in refused["other"]
 
 
-def test_what_is_named_is_not_chosen_again():
+def test_select_skips_named_loras():
     assert chosen_of("mirkwood", candidate(WITCH, "mirkwood"), named=[(WITCH, 0.1)]) == ([], {})
 
 
 @pytest.mark.parametrize(
     "named, fits", [([1.7], True), ([2.0], False), ([-3.0], False), ([1.0, 1.0], True), ([1.2, 1.2], False)]
 )
-def test_named_strengths_leave_room_or_not(named, fits):
+def test_select_keeps_room_for_strengths(named, fits):
     models = [lora(f"mine{n}") for n in range(len(named))]
     names, refused = chosen_of("glow", candidate(GLOW, "glow"), named=list(zip(models, named, strict=True)))
     assert (names == ["glow_fx"]) is fits
     assert fits or "leave no room" in refused["glow_fx"]
 
 
-def test_sliders_take_no_room():
+def test_select_gives_sliders_no_room():
     names, _ = chosen_of("glow", candidate(GLOW, "glow"), named=[(SLIDER, 3.0)])
     assert names == ["glow_fx"]
 
@@ -135,7 +135,7 @@ def test_sliders_take_no_room():
         (lora("v1"), lora("v2"), False),
     ],
 )
-def test_versions_of_one_lora(one, other, same):
+def test_identity_is_version_of(one, other, same):
     assert Identity(one).is_version_of(Identity(other)) is same
     assert Identity(other).is_version_of(Identity(one)) is same
 
@@ -153,7 +153,7 @@ def test_versions_of_one_lora(one, other, same):
         ([("witch_v1", 0.9, None), ("knight_v2", 0.9, None)], "witch_v1"),
     ],
 )
-def test_the_newest_of_those_that_are_as_sure(ranked, first):
+def test_newest_prefers_newer_of_equal_confidence(ranked, first):
     candidates = [
         candidate(lora(name, source_id=source), "word", confidence=confidence) for name, confidence, source in ranked
     ]
@@ -206,7 +206,7 @@ CANDIDATES = st.lists(
     st.floats(0, 1),
     st.booleans(),
 )
-def test_every_set_keeps_the_rules(ranked, named, most, sure, mixing):
+def test_select_keeps_rules_for_any_candidates(ranked, named, most, sure, mixing):
     ranked = sorted(ranked, key=lambda item: -item.confidence)
     limits = LoRAPreferences(most, sure, mixing)
     chosen, rejected = select(ranked, named, query(["mirkwood witch, anime, glow"]), limits)
