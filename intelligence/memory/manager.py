@@ -9,11 +9,11 @@ from typing import Any
 
 from ..config import require
 from . import resources as machine
-from .candidates import CLEARLY_SMALLER, candidate_of
 from .corrections import Corrections
 from .job import make_job
 from .memory_request import DIFFUSERS, HostTraits, MemoryRequest
 from .plan import MemoryPlan, PlanOption
+from .plan_candidates import CLEARLY_SMALLER, candidate_of
 from .planning import make_plan
 from .prediction import FINEST_FIRST, Placement
 from .resources import Resources

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from ..config import OffloadStrategy
 from . import reasons
-from .candidates import (
+from .job import Job, make_job
+from .memory_request import HostTraits, MemoryRequest
+from .plan import MemoryPlan
+from .plan_candidates import (
     Choices,
     below,
     candidate_of,
@@ -16,9 +19,6 @@ from .candidates import (
     neighbours,
     smallest,
 )
-from .job import Job, make_job
-from .memory_request import HostTraits, MemoryRequest
-from .plan import MemoryPlan
 from .resources import OWN_MEMORY, Resources
 
 TILE_SIDES = (1024, 768, 512, 256)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from ..config import OffloadStrategy
 from ..records import Reason, Source
 from ..units import format_duration
-from .candidates import PlanCandidate
 from .job import Job
 from .memory_messages import MemoryMessage
 from .memory_request import MemoryRequest
+from .plan_candidates import PlanCandidate
 from .plan_text import STAGE_TITLES, describe
 from .prediction import Decoding
 from .resources import Resources

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from intelligence.config import MemorySettings, OffloadStrategy
 from intelligence.errors import InvalidInputError
 from intelligence.memory import COMFYUI, DIFFUSERS, MemoryManager, MemoryPlan, MemoryRequest, PlanOption, Resources
-from intelligence.memory.candidates import MOST_EXACT_DECODE_FIRST
+from intelligence.memory.plan_candidates import MOST_EXACT_DECODE_FIRST
 from intelligence.memory.prediction import FINEST_FIRST
 from intelligence.models import Architecture
 from intelligence.parameters.speed import learn
