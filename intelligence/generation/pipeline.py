@@ -29,7 +29,7 @@ from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .execution import Host
 from .explanation import explain
-from .lora_request import named_loras
+from .lora_request import LoRARequest, named_loras
 from .planner import Planner
 from .result import GenerationResult, results_of
 from .run import run_plan
@@ -69,10 +69,7 @@ class IntelligentGenerationPipeline:
         self.learning = LearningEngine()
         self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
-        self.host = DiffusersHost(
-            self.config.base_model,
-            allow_downloads=self.config.allow_downloads,
-        )
+        self.host = DiffusersHost(self.config.base_model, allow_downloads=self.config.allow_downloads)
 
     def generate(
         self, prompt: str, negative_prompt: str = "", seed: int | None = None, **overrides: Any
@@ -172,25 +169,15 @@ class IntelligentGenerationPipeline:
         are used up they begin again with the next seed. Raises like `generate`.
         """
         self._require_confirmation("generate_from_recommendations, or use AUTO mode for batches")
-        count = batch_config.num_images
-        images = count if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION else 1
-        request = self._memory_request(images, batch_config.parallel_generation)
-        recommendations = self._recommend(prompt, negative_prompt, {}, request)
+        count, strategy = batch_config.num_images, batch_config.variation_strategy
         seeds = seeds_from(batch_config.base_seed, count)
-        runs: list[tuple[Recommendations, list[int]]]
-        if batch_config.variation_strategy is VariationStrategy.SEED_VARIATION:
+        only_seeds = strategy is VariationStrategy.SEED_VARIATION
+        request = self._memory_request(count if only_seeds else 1, batch_config.parallel_generation)
+        recommendations = self._recommend(prompt, negative_prompt, {}, request)
+        if only_seeds:
             runs = [(recommendations, seeds)]
         else:
-            if batch_config.variation_strategy is VariationStrategy.PARAM_VARIATION:
-                variants = parameter_variants(self.planner, recommendations, count)
-            else:
-                variants = lora_variants(
-                    self.planner,
-                    recommendations,
-                    count,
-                    quality_tags=self.config.quality_tags,
-                    dense_text=self.config.lora_preferences.dense_text,
-                )
+            variants = self._variants(strategy, recommendations, count)
             runs = [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)]
 
         results: list[GenerationResult] = []
@@ -218,6 +205,14 @@ class IntelligentGenerationPipeline:
                 "ASSISTED mode generates nothing without your confirmation: call analyze_and_recommend(prompt), "
                 f"edit what it returns, then {then}"
             )
+
+    def _variants(
+        self, strategy: VariationStrategy, recommendations: Recommendations, count: int
+    ) -> list[Recommendations]:
+        if strategy is VariationStrategy.PARAM_VARIATION:
+            return parameter_variants(self.planner, recommendations, count)
+        tags, dense_text = self.config.quality_tags, self.config.lora_preferences.dense_text
+        return lora_variants(self.planner, recommendations, count, quality_tags=tags, dense_text=dense_text)
 
     def _own_registry(self) -> ModelRegistry:
         if self.config.base_model != EMBEDDED_MODEL:
@@ -251,18 +246,14 @@ class IntelligentGenerationPipeline:
         overrides = dict(overrides)
         loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", AUTO)
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
-        model = self._evidence()
-        named = named_loras([] if loras is None else loras)
-        recommendations = self.planner.recommend(
-            analysis,
-            model,
-            config.lora_preferences,
-            mode=config.mode,
-            named=named,
-            confirmed=loras is not None,
+        choice = LoRARequest(
+            config.mode,
+            selection=None if loras is None else tuple(named_loras(loras)),
+            preferences=config.lora_preferences,
             quality_tags=config.quality_tags,
         )
-        passed = {tag.name for tag in named}
+        (recommendations,) = choice.recommend(self.planner, analysis, self._evidence())
+        passed = {tag.name for tag in choice.selection or ()}
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
         return self.planner.parametrize(
