@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ FLOORS = (
 )
 """From the ground up; a room may import from its own floor's own folder and from the floors below."""
 
+NO_BEGINNING = ("What", "Whether", "How", "One", "Those", "Where")
+
 LAZY = ("torch", "diffusers", "transformers", "peft", "ray", "numpy", "PIL", "pydantic", "safetensors", "sqlite3")
 
 
@@ -40,6 +43,11 @@ def floor_of(room: str) -> int:
 
 def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def product() -> list[Path]:
+    """Every Python file that users get."""
+    return sorted([*modules(), *(ROOT / "nodes").rglob("*.py"), ROOT / "__init__.py"])
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
@@ -65,6 +73,29 @@ def test_imports_point_down(path: Path) -> None:
         if level == depth and module:
             target = module.split(".")[0]
             assert floor_of(target) < floor_of(room_of(path)), f"{room_of(path)} imports {target}"
+
+
+@pytest.mark.parametrize("path", product(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstring_begins_with_verb_or_noun(path: Path) -> None:
+    found = [text for text in docstrings(path) if text.split(maxsplit=1)[0] in NO_BEGINNING]
+    assert not found, f"say the thing itself, not {', '.join(NO_BEGINNING)}"
+
+
+def docstrings(path: Path) -> list[str]:
+    """Docstrings of modules, classes, functions and fields."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    values = [node.value for node in tree if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return [value.value for value in values if isinstance(value.value, str) and value.value.strip()]
+
+
+def test_file_names_differ() -> None:
+    names = Counter(path.name for path in product() if path.name != "__init__.py")
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_plan_without_settings() -> None:
+    """Before and after settings are chosen are two records, so nothing has to assert that they are there."""
+    assert [path.name for path in product() if "suggested_params is not None" in path.read_text(encoding="utf-8")] == []
 
 
 def test_imports_have_no_circle() -> None:
