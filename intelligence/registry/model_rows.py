@@ -75,7 +75,7 @@ class ModelRow(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """Why the file cannot be used, or None."""
+        """The reason why the file cannot be used, or None."""
         return self.columns[_PROBLEM]
 
     @property

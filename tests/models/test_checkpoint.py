@@ -65,3 +65,10 @@ def test_evidence_in_of_another_architecture(model: Callable[..., Path], tmp_pat
     shapes = {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (24, 8)}
     evidence = evidence_in(read_header(model(tmp_path / "flux1-dev.safetensors", shapes, {})), "flux1-dev.safetensors")
     assert (evidence.architecture, evidence.prediction, evidence.sigma_max) == (Architecture.FLUX, None, None)
+
+
+def test_a_refiner_is_not_loaded_as_sdxl(model: Callable[..., Path], tmp_path: Path) -> None:
+    key = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    path = model(tmp_path / "sd_xl_refiner_1.0.safetensors", {key: (8, 1280)}, {})
+    with pytest.raises(UnsupportedModelError, match="both text encoders"):
+        resolve_base_model(str(path))

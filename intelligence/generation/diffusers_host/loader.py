@@ -17,6 +17,7 @@ from ...models import Architecture, ModelEvidence
 from ...models.architecture import CROSS_ATTENTION
 from ...models.checkpoint import evidence_in
 from ...models.evidence import ZERO_TERMINAL_SIGMA
+from ...models.families import BASE_FAMILIES, TITLES
 from ...models.headers import read_header
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
@@ -240,10 +241,11 @@ def _folder_architecture(folder: Path, pipeline: str) -> Architecture:
 def _file_evidence(path: Path) -> ModelEvidence:
     header = read_header(path)
     evidence = evidence_in(header, path.name)
+    if evidence.architecture in (Architecture.SD1, Architecture.SD2):
+        named = TITLES[BASE_FAMILIES[evidence.architecture]]
+        raise UnsupportedModelError(f"{path}: a checkpoint of {named}, which is loaded from a diffusers folder only")
     if _SDXL_KEY not in header.shapes:
-        kind = evidence.architecture
-        named = f" but one of {kind}; single files of that kind need a diffusers folder" if kind in _FOLDERS else ""
-        raise UnsupportedModelError(f"{path}: not an SDXL checkpoint{named}")
+        raise UnsupportedModelError(f"{path}: not an SDXL checkpoint with both text encoders")
     if evidence.prediction == "edm":
         raise UnsupportedModelError(
             f"{path}: it samples continuous noise levels (EDM), which single files cannot be loaded for here; "
