@@ -16,11 +16,11 @@ class MemoryMessage(Message):
     BUDGET_GENERATION = "{budget:.1f} GiB, the limit of this generation"
     OTHERWISE_FREE = "{free:.1f} GiB, all that is free"
 
-    CORRECTED = "earlier runs on this device took other amounts than predicted; counted in: {factors}"
+    CORRECTED = "measured in earlier runs on this device, against the prediction: {factors}"
     ESTIMATED = "this model is of no known size: its memory is estimated from {model}"
 
     FULL_GPU = "all weights stay on the device; predicted peak {peak:.1f} GiB"
-    CPU_OFFLOAD = "only the model that works is on the device, the others wait in RAM; predicted peak {peak:.1f} GiB"
+    CPU_OFFLOAD = "only the running model is on the device, the others wait in RAM; predicted peak {peak:.1f} GiB"
     SEQUENTIAL = "weights stream to the device module by module, which is slow; predicted peak {peak:.1f} GiB"
     DYNAMIC_VRAM = "ComfyUI moves weights in and out by itself; predicted peak without them {peak:.1f} GiB"
     REQUESTED = "{strategy} was requested"
@@ -33,9 +33,9 @@ class MemoryMessage(Message):
         "known yet)"
     )
 
-    WEIGHTS_FLOAT8 = "the UNet's weights are kept as 8 bit floats there, which changes the picture a little"
-    WEIGHTS_INT8 = "the UNet's Linear weights are kept as 8 bit integers there, which changes the picture a little"
-    WEIGHTS_NF4 = "the UNet's Linear weights are kept in 4 bits there, which changes the picture visibly"
+    WEIGHTS_FLOAT8 = "the UNet's weights are 8 bit floats on the device, which changes the picture a little"
+    WEIGHTS_INT8 = "the UNet's Linear weights are 8 bit integers on the device, which changes the picture a little"
+    WEIGHTS_NF4 = "the UNet's Linear weights have 4 bits on the device, which changes the picture visibly"
 
     VAE_FLOAT16 = "the VAE decodes in float16, as it was loaded: this one does not overflow"
     VAE_BFLOAT16 = "the VAE decodes in bfloat16 to stay within the budget; it has the range of float32 and fewer digits"
