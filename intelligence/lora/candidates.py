@@ -18,7 +18,7 @@ from ..records import Reason, Source
 from .identity import Identity
 from .lora_library import Library
 from .lora_messages import LoRAMessage
-from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT, Listed
+from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT_CHARACTERS, Listed
 from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
@@ -176,7 +176,7 @@ class _Judge:
 
     def _named_by(self, place: int) -> tuple[set[str], float]:
         """The telling words of a name that the prompt has, and their share of it by information."""
-        name = tokens(self.library.models[place].name[:MAX_TEXT])
+        name = tokens(self.library.models[place].name[:MAX_TEXT_CHARACTERS])
         telling = list(dict.fromkeys(word for word in name if not is_meta(word) and not is_common(word)))
         words = {word for word in telling if word in self.query.tokens}
         if not words:
@@ -243,7 +243,7 @@ class _Judge:
     def _trigger_words(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
         best: tuple[float, list[tuple[str, ...]], set[str]] = (0.0, [], set())
         for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]:
-            phrases = [phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT]))]
+            phrases = [phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT_CHARACTERS]))]
             found = {word for phrase in phrases for word in phrase if word in self.idf}
             whole = [phrase for phrase in phrases if self._has(phrase) and not all(map(is_meta, phrase))]
             information = sum(self.idf[word] for word in found) + len(whole)
@@ -259,7 +259,7 @@ class _Judge:
     def _name_words(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
         found: set[str] = set()
         for text in (model.name, model.title):
-            phrase = tokens(text[:MAX_TEXT])
+            phrase = tokens(text[:MAX_TEXT_CHARACTERS])
             found |= {word for word in phrase if word in self.idf}
             found |= {word for word in phrase if not is_meta(word) and self._has(phrase)}
         if found:
@@ -270,7 +270,7 @@ class _Judge:
     def _tag_words(self, model: ModelMetadata, reasons: list[Reason], phrases: list[str]) -> set[str]:
         found: set[str] = set()
         ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:MAX_TAGS]
-        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT]) for tag, _ in ranked):
+        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in ranked):
             rarest = max((self.idf.get(word, 0.0) for word in phrase), default=0)
             if phrase and self._has(phrase) and rarest > MIN_MENTIONED_IDF:
                 found.update(phrase)

@@ -101,13 +101,13 @@ class LoRARecommender:
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
         words_of_named = [missing_words(one.model, text) for one in named]
         words_of_chosen = [missing_words(one.model, text) for one in chosen]
-        obeyed = [_obeyed(*one) for one in zip(named, usual, words_of_named, strict=True)]
+        recommended_by_name = [_named_recommendation(*one) for one in zip(named, usual, words_of_named, strict=True)]
         recommended = [_recommendation(*one) for one in zip(chosen, strengths, words_of_chosen, strict=True)]
         rejected = (*refused, *_worth_naming(others, turned_down, limits, named))
         reasons = [library.summary(len(named), len(chosen))]
         if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
             reasons.append(reason)
-        return LoRAChoice((*obeyed, *recommended), rejected, tuple(reasons))
+        return LoRAChoice((*recommended_by_name, *recommended), rejected, tuple(reasons))
 
     def _library(self) -> Library:
         return library_of(self.registry)
@@ -130,7 +130,7 @@ def _recommendation(candidate: Candidate, strength: Strength, words: tuple[str, 
     )
 
 
-def _obeyed(named: NamedLoRA, usual: Strength, words: tuple[str, ...]) -> LoRARecommendation:
+def _named_recommendation(named: NamedLoRA, usual: Strength, words: tuple[str, ...]) -> LoRARecommendation:
     model, strength, clip = named
     if clip is None:
         reason = Reason.of("lora", Source.USER, LoRAMessage.NAMED, value=strength, strength=strength)

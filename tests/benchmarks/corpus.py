@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_library import MIN_TAG_LIST, Library
 from intelligence.lora.search import ranker
-from intelligence.lora.search.building import Background, build, first_values
+from intelligence.lora.search.building import Background, build, rough_features
 from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
 from intelligence.lora.search.index import Floats, Postings
 from intelligence.lora.search.tokens import Query
@@ -99,7 +99,7 @@ class Corpus(Library):
         columns, ids, key = columns[key >= 0], ids[key >= 0], key[key >= 0]
         columns = np.column_stack((columns, telling[key]))
         idf, rarity = self.index.idf[ids], self.index.rarity[ids]
-        impact = first_values(columns, idf, rarity, np.full(len(ids), coverage[place])) @ self.first.T
+        impact = rough_features(columns, idf, rarity, np.full(len(ids), coverage[place])) @ self.first.T
         return replace(
             met,
             key=np.concatenate((met.key[~mine], key)),

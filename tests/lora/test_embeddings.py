@@ -94,7 +94,7 @@ def test_find_weights_looks_in_package_and_cache(tmp_path, monkeypatch):
     for name in minilm.FILES:
         (package / "model" / name).write_bytes(b"")
     assert look() == tuple(package / "model" / name for name in minilm.FILES)
-    monkeypatch.setattr(minilm, "NEEDED", ("a_library_that_is_not_there",))
+    monkeypatch.setattr(minilm, "LIBRARIES", ("a_library_that_is_not_there",))
     assert look() is None
 
 

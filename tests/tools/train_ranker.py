@@ -22,7 +22,7 @@ import torch
 
 import intelligence.lora.search
 from intelligence.lora.search import ranker
-from intelligence.lora.search.building import FIRST, Background, first_values
+from intelligence.lora.search.building import ROUGH_FEATURES, Background, rough_features
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.embeddings import DenseText
 from intelligence.lora.search.features import features, postings_of, relative
@@ -185,7 +185,7 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
     for task in tasks:
         index, met = task.corpus.index, task.met()
         key = met.keys[met.key]
-        values = first_values(met.columns[met.row], index.idf[key], index.rarity[key], met.coverage[met.lora])
+        values = rough_features(met.columns[met.row], index.idf[key], index.rarity[key], met.coverage[met.lora])
         inputs.append(task.of_allowed(np.stack([np.bincount(met.lora, v, index.size) for v in values.T], axis=1)))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
     right = [task.of_allowed(_marked(task, np.arange(task.corpus.index.size))) for task in tasks]
@@ -303,7 +303,7 @@ def main() -> None:
     even = [lora for lora in loras if in_ids(lora.number, "even")]
     by_number = {lora.number: lora for lora in loras}
     known = background(even)
-    corpus = Corpus(loras, background=known, first=np.zeros((2, len(FIRST)), np.float32))
+    corpus = Corpus(loras, background=known, first=np.zeros((2, len(ROUGH_FEATURES)), np.float32))
     whole = tag_queries(even, PROMPTS)
     stripped = [query for one in whole if (query := without_names(one, by_number))]
     rng.shuffle(whole)

@@ -19,37 +19,37 @@ from .documents import EXAMPLES, TELLING, TRIGGER, Document, Listed, ReadModels,
 from .index import STYLES, Floats, Groups, Index, LoRAs, Phrases, UsageHistory
 from .tokens import MAX_PHRASE, digest
 
-PRIOR = 2000
+PRIOR_LORAS = 2000
 """LoRAs' worth of general knowledge that stands beside what the library itself says of a word."""
-RARE = 1e-4
+UNKNOWN_SHARE = 1e-4
 """Share of LoRAs, and of prompts, that have a word which general knowledge does not list."""
 
 
 class Background(NamedTuple):
     """General knowledge of a word: the share of LoRAs that have it, and the share of example prompts."""
 
-    loras: float = RARE
-    prompts: float = RARE
+    loras: float = UNKNOWN_SHARE
+    prompts: float = UNKNOWN_SHARE
 
 
-FIRST = (
+ROUGH_FEATURES = (
     *("name", "title", "trigger", "tag", "description", "rare_trigger", "example", "telling", "likelihood"),
     "covered",
 )
 """Features of the first pass over all LoRAs."""
-RARE_IDF = 5.0
+MIN_RARE_IDF = 5.0
 _CHUNK = 1 << 20
 
 
-def first_values(columns: NDArray[np.uint8], idf: Floats, rarity: Floats, own: Floats) -> Floats:
-    """`FIRST` of some postings, shape (postings, 10). Args: idf, rarity, own: per posting."""
+def rough_features(columns: NDArray[np.uint8], idf: Floats, rarity: Floats, own: Floats) -> Floats:
+    """`ROUGH_FEATURES` of some postings, shape (postings, 10). Args: idf, rarity, own: per posting."""
     shares = columns.astype(np.float32) / 255
     share = shares[:, EXAMPLES]
     telling = share**2 * rarity * shares[:, TELLING]
     return np.column_stack(
         (
             shares[:, :EXAMPLES] * idf[:, None],
-            shares[:, TRIGGER] * np.where(idf > RARE_IDF, idf, 0),
+            shares[:, TRIGGER] * np.where(idf > MIN_RARE_IDF, idf, 0),
             share * rarity,
             telling,
             np.log1p(share * np.exp(rarity)),
@@ -86,7 +86,7 @@ def build(
     """Return the index of `models`, which keep their order.
 
     Args:
-        first: weights of `FIRST` for tags and for sentences, shape (2, 10).
+        first: weights of `ROUGH_FEATURES` for tags and for sentences, shape (2, 10).
         known: an index made with the same `background` and `first`; what it has read is not read again.
         read: gives the whole records of some of `models`.
     """
@@ -188,23 +188,25 @@ def _weighed(documents: Documents, background: Mapping[str, Background], first: 
     key = np.repeat(np.arange(len(keys), dtype=np.int32), frequency)
     lora = np.repeat(np.arange(count, dtype=np.int32), occurrences.counts)[order]
     columns = occurrences.rows.columns[order]
-    prior = np.full((len(keys), 2), RARE)
+    prior = np.full((len(keys), 2), UNKNOWN_SHARE)
     _, ours, theirs = np.intersect1d(keys, digest(background), assume_unique=True, return_indices=True)
     prior[ours] = np.array(list(background.values()), np.float64).reshape(-1, 2)[theirs]
     share = columns[:, EXAMPLES] / 255
     with_examples = int(np.count_nonzero(loras.examples))
-    prompts = (np.bincount(key, share, len(keys)) + PRIOR * prior[:, 1] + 0.1) / (with_examples + PRIOR + 0.2)
+    prompts = (np.bincount(key, share, len(keys)) + PRIOR_LORAS * prior[:, 1] + 0.1) / (
+        with_examples + PRIOR_LORAS + 0.2
+    )
     others = _creator_shares(loras.creator, lora, key, share)
     rarity = -np.log(prompts)
     telling = np.maximum(0, -np.log(np.minimum(1, prompts[key] + others))) / np.maximum(rarity[key], 1e-3)
-    idf = np.log((count + PRIOR + 1) / (frequency + PRIOR * prior[:, 0] + 0.5)).astype(np.float32)
+    idf = np.log((count + PRIOR_LORAS + 1) / (frequency + PRIOR_LORAS * prior[:, 0] + 0.5)).astype(np.float32)
     rarity = rarity.astype(np.float32)
     coverage = np.bincount(lora, share**2 * rarity[key], count).astype(np.float32)
     columns = np.column_stack((columns, np.round(telling * 255).clip(0, 255).astype(np.uint8)))
     impact = np.empty((len(columns), 2), np.float16)
     for start in range(0, len(columns), _CHUNK):
         part = slice(start, start + _CHUNK)
-        impact[part] = first_values(columns[part], idf[key[part]], rarity[key[part]], coverage[lora[part]]) @ first.T
+        impact[part] = rough_features(columns[part], idf[key[part]], rarity[key[part]], coverage[lora[part]]) @ first.T
     return Index(
         keys=keys,
         starts=starts_of(frequency),

@@ -14,19 +14,17 @@ from .tokens import MAX_PHRASE, pieces, tokens
 from .traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, is_style, used_strengths
 
 NAME, TITLE, TRIGGER, TAG, DESCRIPTION, EXAMPLES, TELLING = range(7)
-COLUMNS = 7
-LENGTHS = {NAME: 3.0, TITLE: 5.0, TRIGGER: 8.0, TAG: 8.0, DESCRIPTION: 60.0}
+USUAL_LENGTHS = {NAME: 3.0, TITLE: 5.0, TRIGGER: 8.0, TAG: 8.0, DESCRIPTION: 60.0}
 """Usual length of a field in words."""
 K1, B = 1.2, 0.5
 """BM25's constants."""
-CAPTIONS = 0.9
+TOP_TAG_SHARE = 0.9
 """Share of the captions that the most frequent training tag counts as."""
 MAX_PHRASES = 24
-MAX_DESCRIPTION = 4_000
-"""Characters, as the next two."""
-MAX_EXAMPLE = 1_500
-MAX_TEXT = 300
-
+"""Of one trigger set."""
+MAX_DESCRIPTION_CHARACTERS = 4_000
+MAX_EXAMPLE_CHARACTERS = 1_500
+MAX_TEXT_CHARACTERS = 300
 
 Listed = ModelSummary | ModelMetadata
 ReadModels = Callable[[Iterable[Any]], Iterable[ModelMetadata]]
@@ -66,7 +64,7 @@ def read_document(model: ModelMetadata) -> Document:
     def put(column: int, phrases: Iterable[Phrase]) -> None:
         phrases = list(dict.fromkeys(phrases))
         words = Counter(word for phrase in phrases for word in phrase)
-        room = K1 * (1 - B + B * sum(words.values()) / LENGTHS[column])
+        room = K1 * (1 - B + B * sum(words.values()) / USUAL_LENGTHS[column])
         for word, count in words.items():
             columns = postings.setdefault(word, [0.0] * TELLING)
             columns[column] = max(columns[column], count / (count + room))
@@ -75,18 +73,18 @@ def read_document(model: ModelMetadata) -> Document:
                 columns = postings.setdefault("".join(phrase), [0.0] * TELLING)
                 columns[column] = max(columns[column], 1 / (1 + room))
 
-    name, title = tokens(model.name[:MAX_TEXT]), tuple(pieces(model.title[:MAX_TEXT]))
+    name, title = tokens(model.name[:MAX_TEXT_CHARACTERS]), tuple(pieces(model.title[:MAX_TEXT_CHARACTERS]))
     sets = [
-        tuple(phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT])))
+        tuple(phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT_CHARACTERS])))
         for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]
     ]
     put(NAME, (name,))
     put(TITLE, title)
     put(TRIGGER, (phrase for phrases in sets for phrase in phrases))
     ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:MAX_TAGS]
-    put(TAG, (tokens(tag[:MAX_TEXT]) for tag, _ in ranked[:20]))
-    description = tokens(model.description[:MAX_DESCRIPTION])
-    room = K1 * (1 - B + B * len(description) / LENGTHS[DESCRIPTION])
+    put(TAG, (tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in ranked[:20]))
+    description = tokens(model.description[:MAX_DESCRIPTION_CHARACTERS])
+    room = K1 * (1 - B + B * len(description) / USUAL_LENGTHS[DESCRIPTION])
     for word, count in Counter(description).items():
         postings.setdefault(word, [0.0] * TELLING)[DESCRIPTION] = count / (count + room)
     for key, share in _shares(model, ranked).items():
@@ -116,7 +114,7 @@ def _shares(model: ModelMetadata, ranked: Sequence[tuple[str, int]]) -> dict[str
     phrases: Counter[str] = Counter()
     examples = model.example_prompts[:MAX_EXAMPLES]
     for example in examples:
-        found = pieces(example.prompt[:MAX_EXAMPLE])
+        found = pieces(example.prompt[:MAX_EXAMPLE_CHARACTERS])
         words.update({word for piece in found for word in piece})
         phrases.update({"".join(piece) for piece in found if 1 < len(piece) <= MAX_PHRASE})
     least = 1 if len(examples) <= 2 else 2
@@ -124,9 +122,9 @@ def _shares(model: ModelMetadata, ranked: Sequence[tuple[str, int]]) -> dict[str
     shares = {key: count / (len(examples) + 0.5) for key, count in counts.items()}
     most = ranked[0][1] if ranked else 0
     for tag, count in ranked if most > 1 else ():
-        phrase = tokens(tag[:MAX_TEXT])
+        phrase = tokens(tag[:MAX_TEXT_CHARACTERS])
         for key in {*phrase, "".join(phrase)} if len(phrase) <= MAX_PHRASE else phrase:
-            shares[key] = max(shares.get(key, 0.0), CAPTIONS * max(0, count) / most)
+            shares[key] = max(shares.get(key, 0.0), TOP_TAG_SHARE * max(0, count) / most)
     return shares
 
 
@@ -144,7 +142,7 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     ]
     texts = [*texts[: MAX_TRIGGER_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
     for text, weight in texts:
-        for match in known.find(terms(text[:MAX_TEXT])).values():
+        for match in known.find(terms(text[:MAX_TEXT_CHARACTERS])).values():
             for style, strength in match.meaning.styles:
                 votes[style] += weight * strength  # type: ignore[assignment]
     best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)

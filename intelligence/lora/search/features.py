@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .building import RARE_IDF
+from .building import MIN_RARE_IDF
 from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
 from .index import Floats, Index, Postings
 
@@ -30,7 +30,7 @@ MAXIMA = ("best_hook", "best_coverage", "best_example")
 GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_coverage", "title_mass")
 FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
 CONTEXT_FEATURES = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
-PART = 0.95
+SCATTERED_PHRASE_WEIGHT = 0.95
 """Weight of a phrase whose words all stand apart in the prompt, beside a whole one."""
 
 
@@ -76,7 +76,7 @@ def features(index: Index, postings: Postings, rows: LoRAPostings, candidates: N
         covering * telling,
         ~word * idf * whole,
         word * idf * whole * telling,
-        columns[:, TRIGGER] * idf * (idf > RARE_IDF),
+        columns[:, TRIGGER] * idf * (idf > MIN_RARE_IDF),
     ]
     out = np.zeros((count, len(FEATURES)), np.float32)
     for number, values in enumerate(sums):
@@ -169,7 +169,7 @@ def _groups(index: Index, postings: Postings, candidates: NDArray[np.int64]) -> 
     information = index.idf[words.rows]
     total = np.bincount(phrase_of, information, len(phrases.rows.key))
     have = np.bincount(phrase_of, information * asked[words.rows], len(phrases.rows.key))
-    part = PART * (have / np.maximum(total, 1e-6)) ** 2
+    part = SCATTERED_PHRASE_WEIGHT * (have / np.maximum(total, 1e-6)) ** 2
     value = np.where(asked[phrases.rows.key] & (phrases.rows.key >= 0), 1.0, part)
     group_of = np.repeat(np.arange(len(groups.rows.field)), phrases.counts)
     whole = np.bincount(group_of, total, len(groups.rows.field))

