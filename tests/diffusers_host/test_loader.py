@@ -123,7 +123,7 @@ def test_resolve_refuses_file_of_other_kind(standalone: None, tmp_path: Path) ->
     path = tmp_path / "sd15.safetensors"
     key = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
     save_file({key: torch.zeros(640, 768)}, path)
-    with pytest.raises(UnsupportedModelError, match="SD 1.5"):
+    with pytest.raises(UnsupportedModelError, match=r"SD 1\.5"):
         resolve_base_model(str(path))
 
 
