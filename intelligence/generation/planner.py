@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..config import AUTO, GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
 from ..learning import LearningEngine
-from ..lora import LoRARecommender, RejectedLoRA, compose_prompts
+from ..lora import LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.families import TITLES
@@ -81,7 +81,7 @@ class Planner:
         return self.compose(
             PromptRecommendations(
                 prompt_analysis=analysis,
-                suggested_loras=list(choice.chosen),
+                suggested_loras=[without_added_words(lora) if manual else lora for lora in choice.chosen],
                 rejected=tuple(rejected),
                 model=model,
                 family=identify_family(model or ModelEvidence()),

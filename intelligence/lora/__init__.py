@@ -1,6 +1,6 @@
 """Choose LoRAs, their strengths and trigger words, with reasons."""
 
-from .compose import ComposedPrompts, compose_prompts
+from .compose import ComposedPrompts, compose_prompts, without_added_words
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .recommender import LoRARecommender
 
@@ -11,4 +11,5 @@ __all__ = [
     "LoRARecommender",
     "RejectedLoRA",
     "compose_prompts",
+    "without_added_words",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..models import LoRAKind
@@ -75,6 +75,16 @@ def compose_prompts(
         negative = _insert(negative, hints)
         reasons.append(_added("negative prompt", LoRAMessage.NEGATIVE_TAGS, tags=", ".join(hints)))
     return ComposedPrompts(disarm_lora_tags(text), disarm_lora_tags(negative), tuple(reasons))
+
+
+def without_added_words(lora: LoRARecommendation) -> LoRARecommendation:
+    """Return the recommendation for a prompt that stays as written: its trigger words are lacking, not added."""
+    lacked, added = LoRAMessage.LACKED_TRIGGER_WORDS, LoRAMessage.ADDED_TRIGGER_WORDS.key
+    reasons = [
+        Reason.of(one.setting, one.source, lacked, words=one.arguments["words"]) if one.message == added else one
+        for one in lora.reasons
+    ]
+    return replace(lora, reasons=tuple(reasons), reasoning="")
 
 
 def _added(setting: str, message: LoRAMessage, **arguments: Any) -> Reason:

@@ -66,6 +66,7 @@ class LoRAMessage(Message):
     SLIDER_DOWN_FOR = "downwards, where its description has “{word}”"
     SLIDER_LESS = "downwards, for “{words}”"
 
+    LACKED_TRIGGER_WORDS = "the prompt lacks its trigger words: {words}"
     ADDED_TRIGGER_WORDS = "added its trigger words: {words}"
     PROMPT_TRIGGER_WORDS = "added the trigger words of {lora}: {words}"
     QUALITY_TAGS_BEFORE = "added quality tags of the model family before the prompt: {tags}"

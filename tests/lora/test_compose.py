@@ -6,9 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from intelligence.lora import LoRARecommendation, compose_prompts
+from intelligence.lora import LoRARecommendation, LoRARecommender, compose_prompts, without_added_words
 from intelligence.models import LoRAKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer, parse
+from tests.lora.library import Library, lora
 
 PONY = ("score_9", "score_8_up")
 ILLUSTRIOUS = ("masterpiece", "best quality")
@@ -135,3 +136,11 @@ def test_compose_again_adds_nothing(prompt, words, others, kind, front):
         weighted = [(s.text.strip(" ,\n\t"), s.weight) for s in analysis.segments if s.weight != 1]
         found = [(s.text.strip(" ,\n\t"), s.weight) for s in parse(once.prompt).segments]
         assert [item for item in weighted if item[0] and item not in found] == []
+
+
+def test_without_added_words_says_that_the_prompt_lacks_them():
+    model = lora("x", "zorblax", kind=LoRAKind.CHARACTER)
+    analysis = PromptAnalyzer().analyze("a cat <lora:x:0.7>")
+    (added,) = LoRARecommender(Library(model)).choose(analysis, "embedded").chosen
+    assert added.reasoning == "named by you, at 0.70; added its trigger words: zorblax"
+    assert without_added_words(added).reasoning == "named by you, at 0.70; the prompt lacks its trigger words: zorblax"
