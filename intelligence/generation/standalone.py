@@ -17,8 +17,11 @@ from contextvars import ContextVar
 from ..errors import MissingDependencyError, install_command
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate")
-_LOGGING = ("diffusers", "transformers")
-"""Libraries with handlers and progress bars of their own."""
+_WITH_BARS = ("diffusers", "transformers")
+"""Libraries with progress bars of their own."""
+_WITH_HANDLERS = ("", "torch", "diffusers", "transformers")
+"""Loggers whose handlers print; the rest propagate to the root's."""
+_OURS = __name__.partition(".generation.")[0]
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 _owns_process: ContextVar[bool] = ContextVar("owns_process", default=False)
@@ -29,10 +32,11 @@ def require_standalone(what: str) -> None:
 
     Raises MissingDependencyError with the command that installs them.
     """
-    with _without_broken_torchvision():
+    with _without_broken_torchvision(), quiet_logs():
         for library in _LIBRARIES:
             try:
                 importlib.import_module(library)
+                _filter_handlers()
             except ImportError as error:
                 raise MissingDependencyError(
                     f"{what} needs {library} ({error}): {install_command('standalone')}"
@@ -63,22 +67,38 @@ def _without_broken_torchvision() -> Iterator[None]:
 
 
 @contextmanager
+def quiet_logs() -> Iterator[None]:
+    """Drop what libraries log below ERROR in this thread; other threads' records and our own are untouched."""
+    _filter_handlers()
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what diffusers and transformers log below ERROR in this thread; other threads' records are untouched."""
+    """Apply `quiet_logs`, and hide progress bars inside `quiet_process`."""
     with ExitStack() as stack:
-        for name in _LOGGING:
-            for handler in logging.getLogger(name).handlers:
-                handler.addFilter(_is_heard)  # adding it twice changes nothing
+        stack.enter_context(quiet_logs())
+        for name in _WITH_BARS if _owns_process.get() else ():
             log = importlib.import_module(f"{name}.utils.logging")
-            if _owns_process.get() and log.is_progress_bar_enabled():
+            if log.is_progress_bar_enabled():
                 log.disable_progress_bar()
                 stack.callback(log.enable_progress_bar)
-        stack.callback(_quiet.reset, _quiet.set(True))
         yield
 
 
+def _filter_handlers() -> None:
+    handlers = [handler for name in _WITH_HANDLERS for handler in logging.getLogger(name).handlers]
+    for handler in (*handlers, logging.lastResort):
+        if handler is not None:
+            handler.addFilter(_is_heard)  # adding it twice changes nothing
+
+
 def _is_heard(record: logging.LogRecord) -> bool:
-    return record.levelno >= logging.ERROR or not _quiet.get()
+    return record.levelno >= logging.ERROR or record.name.startswith(_OURS) or not _quiet.get()
 
 
 @contextmanager
