@@ -69,44 +69,44 @@ class Corpus(Library):
 
     def match_without(self, asked: Query, prompt: str, records: Iterable[int]) -> Postings:
         """The postings of a prompt, those of its own LoRAs as they are without this prompt and its near-duplicates."""
-        met = super().match_query(asked)
+        postings = super().match_query(asked)
         for record in records:
             if (place := self.place.get(record)) is not None:
-                met = self._without(met, place, without_duplicates(self.models[place], prompt))
-        return met
+                postings = self._without(postings, place, without_duplicates(self.models[place], prompt))
+        return postings
 
     def asked(self, query: PromptQuery, *, present: bool = True, meaning: Meaning | None = None) -> Asked:
         """This library as it stands for `query`. Args: present: whether it holds the query's LoRAs."""
         return Asked(self, query, present, meaning)
 
-    def _without(self, met: Postings, place: int, model: ModelMetadata) -> Postings:
+    def _without(self, postings: Postings, place: int, model: ModelMetadata) -> Postings:
         if model is self.models[place]:
-            return met
+            return postings
         read = read_document(model)
         ids = self.index.find(list(read.postings))
         values = np.array(list(read.postings.values()), np.float32).reshape(-1, TELLING)
         columns = np.ceil(values * 255).clip(0, 255).astype(np.uint8)[ids >= 0]
         ids = ids[ids >= 0]
-        mine = met.lora == place
-        telling = np.full(len(met.keys), 255, np.uint8)
-        telling[met.key[mine]] = met.columns[met.row[mine], TELLING]
-        coverage, examples = met.coverage.copy(), met.examples.copy()
+        mine = postings.lora == place
+        telling = np.full(len(postings.keys), 255, np.uint8)
+        telling[postings.key[mine]] = postings.columns[postings.row[mine], TELLING]
+        coverage, examples = postings.coverage.copy(), postings.examples.copy()
         coverage[place] = float(((columns[:, EXAMPLES] / 255) ** 2 * self.index.rarity[ids]).sum())
         examples[place] = read.examples
         where = np.full(len(self.index.keys), -1)
-        where[met.keys] = np.arange(len(met.keys))
+        where[postings.keys] = np.arange(len(postings.keys))
         key = where[ids]
         columns, ids, key = columns[key >= 0], ids[key >= 0], key[key >= 0]
         columns = np.column_stack((columns, telling[key]))
         idf, rarity = self.index.idf[ids], self.index.rarity[ids]
         impact = rough_features(columns, idf, rarity, np.full(len(ids), coverage[place])) @ self.first.T
         return replace(
-            met,
-            key=np.concatenate((met.key[~mine], key)),
-            lora=np.concatenate((met.lora[~mine], np.full(len(key), place, np.int32))),
-            impact=np.concatenate((met.impact[~mine], impact.astype(np.float16))),
-            row=np.concatenate((met.row[~mine], len(met.columns) + np.arange(len(key)))),
-            columns=np.concatenate((met.columns, columns)),
+            postings,
+            key=np.concatenate((postings.key[~mine], key)),
+            lora=np.concatenate((postings.lora[~mine], np.full(len(key), place, np.int32))),
+            impact=np.concatenate((postings.impact[~mine], impact.astype(np.float16))),
+            row=np.concatenate((postings.row[~mine], len(postings.columns) + np.arange(len(key)))),
+            columns=np.concatenate((postings.columns, columns)),
             coverage=coverage,
             examples=examples,
         )

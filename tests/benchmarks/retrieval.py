@@ -76,8 +76,8 @@ def ranked(corpus: Corpus, query: PromptQuery, meaning: Meaning | None = None) -
     """Record numbers, best first."""
     analysis = ANALYZER.analyze(query.prompt)
     asked = corpus.asked(query, meaning=meaning)
-    met = asked.match_query(prompt_query(analysis))
-    found = ranker.rank(asked.index, met, analysis.tag_style, similarity=asked.similarity(analysis))
+    postings = asked.match_query(prompt_query(analysis))
+    found = ranker.rank(asked.index, postings, analysis.tag_style, similarity=asked.similarity(analysis))
     return [corpus.numbers[place] for place in found.loras]
 
 

@@ -53,8 +53,8 @@ def errors(
                     continue
                 rest = rng.sample(rest, known)
             model, stacked = with_uses(lora, rest, held_out.version), bool(held_out.stacked)
-            beside = [(with_uses(lora, ()), 0.0)] if stacked else []
-            (suggested,) = strengths.together([model], beside)
+            others = [(with_uses(lora, ()), 0.0)] if stacked else []
+            (suggested,) = strengths.together([model], others)
             own = median(use.weight or 0.0 for use in rest) if rest else usual
             for name, value in (("suggested", suggested.value), ("usual", usual), ("own", own)):
                 found[name].append((abs(value - (held_out.weight or 0.0)), stacked))

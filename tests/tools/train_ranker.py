@@ -113,7 +113,7 @@ class Task:
         """Those of the LoRAs that may be chosen. Args: values: one or a row per LoRA."""
         return values if self.allowed is None else values[self.allowed]
 
-    def met(self) -> Any:
+    def postings(self) -> Any:
         return self.corpus.match_without(self.asked, self.query.known_as, self.query.records)
 
 
@@ -183,10 +183,12 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
     """Weights of the pass over all LoRAs."""
     inputs = []
     for task in tasks:
-        index, met = task.corpus.index, task.met()
-        key = met.keys[met.key]
-        values = rough_features(met.columns[met.row], index.idf[key], index.rarity[key], met.coverage[met.lora])
-        inputs.append(task.of_allowed(np.stack([np.bincount(met.lora, v, index.size) for v in values.T], axis=1)))
+        index, postings = task.corpus.index, task.postings()
+        key = postings.keys[postings.key]
+        values = rough_features(
+            postings.columns[postings.row], index.idf[key], index.rarity[key], postings.coverage[postings.lora]
+        )
+        inputs.append(task.of_allowed(np.stack([np.bincount(postings.lora, v, index.size) for v in values.T], axis=1)))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
     right = [task.of_allowed(_marked(task, np.arange(task.corpus.index.size))) for task in tasks]
     weights = fit([one / scale for one in inputs], right, steps=200, decay=0, rate=0.15)["direct"] / scale
@@ -201,10 +203,10 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
     """The shortlist of every task."""
     found = []
     for task in tasks:
-        met = task.met()
-        scored = ranker.rough_scores(met, task.tag_style)
+        postings = task.postings()
+        scored = ranker.rough_scores(postings, task.tag_style)
         best = ranker.candidates(scored, task.allowed, ranker.FIRST_PASS)
-        found.append(ranker.shortlisted(task.corpus.index, met, task.tag_style, task.allowed, numbers, best))
+        found.append(ranker.shortlisted(task.corpus.index, postings, task.tag_style, task.allowed, numbers, best))
     return found
 
 
@@ -212,16 +214,16 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     """The numbers of captions where similarity of meaning is known: 4 columns a LoRA, per task."""
     width = similarity[0].shape[1]
     everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
-    mets = [task.met() for task in tasks]
+    every_postings = [task.postings() for task in tasks]
     index = tasks[0].corpus.index
-    plain = [ranker.rough_scores(met, 0.0) for met in mets]
+    plain = [ranker.rough_scores(postings, 0.0) for postings in every_postings]
     lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (similarity, everywhere, plain))
     allowed_similarity, allowed_right, allowed_plain = lists
     first = fit(allowed_similarity, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
     inputs, right = [], []
-    for task, met, alike, marked, scores in zip(tasks, mets, similarity, everywhere, plain, strict=True):
+    for task, postings, alike, marked, scores in zip(tasks, every_postings, similarity, everywhere, plain, strict=True):
         found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST_PASS)
-        own = relative(features(index, met, postings_of(met, found), found), numbers["scale"])
+        own = relative(features(index, postings, postings_of(postings, found), found), numbers["scale"])
         inputs.append(np.concatenate((own, relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
@@ -231,10 +233,10 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     cases, answers = [], []
     for fold in range(FOLDS):
         blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
-        for task, met, alike, scores in zip(tasks, mets, similarity, plain, strict=True):
+        for task, postings, alike, scores in zip(tasks, every_postings, similarity, plain, strict=True):
             for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
                 best = ranker.candidates(scores + alike @ first, allowed, ranker.FIRST_PASS)
-                stage = ranker.shortlisted(index, met, 0.0, allowed, blind, best, alike)
+                stage = ranker.shortlisted(index, postings, 0.0, allowed, blind, best, alike)
                 cases.append(np.concatenate((ranker.compared(stage), alike[stage.lora]), axis=1)[: JUDGED[False]])
                 answers.append(_marked(task, stage.lora[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
@@ -320,9 +322,9 @@ def main() -> None:
     print("first", flush=True)
     raws = []
     for task in (*tags, *captions):
-        met = task.met()
-        found = ranker.candidates(ranker.rough_scores(met, task.tag_style), task.allowed, ranker.FIRST_PASS)
-        raws.append((features(corpus.index, met, postings_of(met, found), found), _marked(task, found)))
+        postings = task.postings()
+        found = ranker.candidates(ranker.rough_scores(postings, task.tag_style), task.allowed, ranker.FIRST_PASS)
+        raws.append((features(corpus.index, postings, postings_of(postings, found), found), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]
