@@ -107,7 +107,7 @@ def plan(options: argparse.Namespace) -> Answer:
     from .memory import MemoryManager, MemoryRequest, hypothetical_gpu
     from .models import Architecture
     from .parameters.speed import learn, timing_key
-    from .parameters.timing import Work
+    from .parameters.workload import Work
 
     width, height = _size(options.size)
     request = MemoryRequest(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.timing import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
+from ..parameters.workload import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
 from ..units import format_duration
 from .generation_messages import GenerationMessage
 

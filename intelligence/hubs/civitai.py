@@ -17,9 +17,9 @@ from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
 from ..validation import checked
 from .addresses import check_address, same_origin
-from .control import Cancelled, Control, HubNotFoundError, Progress
 from .downloads import Download, download_file
 from .hub_http import checked_token, fetch_json
+from .hub_progress import Cancelled, Control, HubNotFoundError, Progress
 from .hub_records import Fetched, SearchPage, check_limit
 
 CIVITAI_API = "https://civitai.com/api/v1"

@@ -16,8 +16,8 @@ from typing import Any
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
 from ..models.headers import read_header
 from ..models.sanitize import as_dict, parse_json, read_capped, safe_file_name
-from .control import Control, TryAgainError
 from .hub_http import MAX_REDIRECTS, Request, missing_hubs, open_response
+from .hub_progress import Control, TryAgainError
 
 MAX_UNANNOUNCED_BYTES = 32 * 1024**3
 """Largest file whose size is not announced."""

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import HubError, InvalidInputError, MissingDependencyError, install_command
 from ..models.sanitize import parse_json
 from .addresses import redirect_target, same_origin, without_secrets
-from .control import Control, HubNotFoundError, TryAgainError
+from .hub_progress import Control, HubNotFoundError, TryAgainError
 
 MAX_REDIRECTS = 5
 MAX_JSON_BYTES = 32 * 1024 * 1024

@@ -18,9 +18,9 @@ from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, safe_file_name
 from .addresses import check_address
-from .control import Cancelled, Control, Progress, TryAgainError
 from .downloads import PARTIAL_PREFIX, checked_folder, download_lock, move_into_place, sha256_of, verify, writable
 from .hub_http import checked_token, missing_hubs, status_error
+from .hub_progress import Cancelled, Control, Progress, TryAgainError
 from .hub_records import CachedRepo, CleanupReport, Fetched, SearchPage, check_limit
 from .huggingface_cache import cached_repos, delete_cached
 

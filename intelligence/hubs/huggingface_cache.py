@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .control import HubNotFoundError
 from .hub_http import missing_hubs
+from .hub_progress import HubNotFoundError
 from .hub_records import CachedRepo, CleanupReport
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..learning.preferences import Preference
 from ..models import Architecture, Family, FamilyFinding, ModelMetadata
-from ..models.families import CLOSE_FAMILIES, DISTILLED
+from ..models.family_facts import CLOSE_FAMILIES, DISTILLED
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source

@@ -11,7 +11,7 @@ from ..models import Architecture, LoRAKind, ModelEvidence
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .candidates import Candidate, find_candidates
-from .decision import select
+from .combination import select
 from .lora_library import Library, Registry, find_base, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .evidence import FamilyFinding, ModelEvidence
-    from .family import identify_family
+    from .family_detection import identify_family
     from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
     from .metadata import ModelMetadata, ModelSummary
 
@@ -30,7 +30,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a name on first use: the start of ComfyUI needs the kinds alone."""
     if name in __all__:
-        for home in ("kinds", "evidence", "metadata", "family"):
+        for home in ("kinds", "evidence", "metadata", "family_detection"):
             module = import_module(f".{home}", __name__)
             if hasattr(module, name):
                 globals()[name] = getattr(module, name)

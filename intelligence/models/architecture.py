@@ -7,7 +7,7 @@ import re
 from .headers import Header, Shapes
 from .kinds import Architecture, Finding, ModelKind
 from .lora_weights import reduced_module
-from .names import architecture_named
+from .name_patterns import architecture_named
 
 CROSS_ATTENTION = {
     768: Architecture.SD1,

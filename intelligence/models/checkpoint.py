@@ -6,10 +6,10 @@ from collections.abc import Container, Mapping
 
 from .architecture import identify_architecture
 from .evidence import SIGMA_MAX, ZERO_TERMINAL_SIGMA, ModelEvidence
-from .families import BASE_FAMILIES
+from .family_facts import BASE_FAMILIES
 from .headers import Header
 from .kinds import Architecture, ModelKind
-from .names import names_v_prediction
+from .name_patterns import names_v_prediction
 
 EDM_KEYS = ("edm_mean", "edm_vpred.sigma_max")
 V_PREDICTION_KEY = "v_pred"

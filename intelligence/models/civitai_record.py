@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import HubError
-from .family import identify_lora_family
+from .family_detection import identify_lora_family
 from .fields import (
     MAX_EXAMPLES,
     MAX_TRIGGER_SETS,
@@ -18,8 +18,8 @@ from .fields import (
     trigger_sets,
 )
 from .kinds import ExamplePrompt, Family, LoRAKind, ModelKind
-from .lora_kind import lora_kind
-from .names import architecture_named, plain_name
+from .lora_purpose import lora_kind
+from .name_patterns import architecture_named, plain_name
 from .sanitize import (
     as_dict,
     clean_list,

@@ -14,7 +14,7 @@ from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
 from .speed import Speed, TimeEstimate
-from .timing import Work, forward_items
+from .workload import Work, forward_items
 
 MIN_STEPS = 8
 MIN_ALIGN_YOUR_STEPS = 10

@@ -17,7 +17,7 @@ from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
 from .schedules import schedule_sigmas
 from .speed import TimeEstimate
-from .timing import forward_items
+from .workload import forward_items
 
 Estimate = Callable[[OptimizedParameters, int], TimeEstimate]
 """(settings, forward items of all images) → time."""

@@ -23,7 +23,7 @@ from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import evaluations
 from .speed import TimeEstimate, learn, timing_key
-from .timing import Work
+from .workload import Work
 
 USER_TABLE = "families.json"
 """Name of the user's own table of families in the data folder."""

@@ -86,7 +86,7 @@ class OptimizedParameters(ValidatedRecord):
     improvements: Improvements = field(default_factory=Improvements)
     """Options beyond the plain sampler, apart from `rescale_cfg` and `sigmas`."""
     forward_items: int | None = None
-    """Predicted forward items (see timing.py) of all images; None: unknown."""
+    """Predicted forward items (see workload.py) of all images; None: unknown."""
     max_time_seconds: float | None = None
     """Time budget of all images, which the sampler watches; None: none."""
     time_interval_seconds: tuple[float, float] | None = None

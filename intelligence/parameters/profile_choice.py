@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
-from ..models.families import DISTILLED, TITLES
-from ..models.family import SHAPE_CONFIDENCE
-from ..models.names import match_family, names_speed_lora
+from ..models.family_detection import SHAPE_CONFIDENCE
+from ..models.family_facts import DISTILLED, TITLES
+from ..models.name_patterns import match_family, names_speed_lora
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
 from .parameter_request import ParameterRequest

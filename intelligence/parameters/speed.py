@@ -21,7 +21,7 @@ from ..learning import Timing
 from ..memory import Rates
 from ..models import Architecture, ModelEvidence
 from ..units import BYTES_PER_GIB, PIXELS_PER_MEGAPIXEL
-from .timing import Cost, Work, cost_of, forward_tflop
+from .workload import Cost, Work, cost_of, forward_tflop
 
 PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 0.05}
 """Sustained TFLOP/s before anything was learned: low on purpose. An A100 reaches about 122, 39 % of its peak, 2 cores

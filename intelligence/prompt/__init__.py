@@ -12,7 +12,7 @@ from .analysis import (
     Segment,
 )
 from .analyzer import PromptAnalyzer
-from .grammar import Parsed, disarm_lora_tags, parse, split_embeddings, strip_lora_tags
+from .prompt_syntax import Parsed, disarm_lora_tags, parse, split_embeddings, strip_lora_tags
 from .vocabulary_files import load_vocabulary
 
 __all__ = [

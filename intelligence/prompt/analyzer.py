@@ -8,13 +8,13 @@ from ..config import OllamaConfig, data_folder, require
 from ..records import Reason, Source
 from .analysis import PromptAnalysis
 from .concepts import read_concepts
-from .grammar import finite_weights, parse
 from .intent import read_intent
 from .measures import find_quality_family, measure_complexity, measure_tag_style
 from .mentions import read_mentions
 from .phrases import find_phrases
 from .pieces import MAX_WORDS, read_pieces
 from .prompt_messages import PromptMessage
+from .prompt_syntax import finite_weights, parse
 from .vocabulary_files import load_vocabulary
 
 MAX_PROMPT_CHARACTERS = 50_000

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
 from .phrases import Clause, Phrases
-from .rules import negates
+from .sentence_rules import negates
 from .vocabulary import Match
 from .words import singular
 

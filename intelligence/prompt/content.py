@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .analysis import ConceptCategory, ContentType
 from .mentions import Mention
 from .phrases import Phrases
-from .rules import PEOPLE, Rule
+from .sentence_rules import PEOPLE, Rule
 from .vocabulary import WordLists
 from .votes import Verdict, Votes
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .phrases import Clause, Phrases
-from .rules import (
+from .sentence_rules import (
     GIVES_WAY,
     MODIFIES,
     MODIFIES_SPANISH,

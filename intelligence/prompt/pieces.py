@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .analysis import Segment
-from .grammar import split_embeddings
+from .prompt_syntax import split_embeddings
 from .words import fold, singular
 
 MAX_WORDS = 2_000

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..models.kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 from ..models.metadata import ModelMetadata, ModelSummary
-from ..models.names import words_of
+from ..models.name_patterns import words_of
 
 FIELDS = tuple(field.name for field in fields(ModelMetadata))
 

@@ -15,7 +15,7 @@ from .describe import DESCRIBE_VERSION, describe_file
 from .hashing import hash_file
 from .model_rows import ModelRow, load, row_of
 from .model_store import KnownFile, ModelStore, ScannedFile
-from .readers import read_files
+from .reader_processes import read_files
 from .walk import FoundFile, Walk, walk
 
 BATCH_SECONDS = 0.5

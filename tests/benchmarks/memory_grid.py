@@ -28,7 +28,7 @@ from intelligence.memory import DIFFUSERS, MemoryManager, MemoryPlan, ModelOfflo
 from intelligence.memory.offload import set_tiling
 from intelligence.memory.prediction import FINEST_FIRST, Placement
 from intelligence.parameters.speed import learn
-from intelligence.parameters.timing import Work
+from intelligence.parameters.workload import Work
 from tests.benchmarks.memory_setting import Setting, on_a_card, on_a_cpu
 from tests.benchmarks.report import parser, report
 

@@ -12,7 +12,7 @@ import pytest
 from intelligence.generation.diffusers_host.conditioning import Conditioning, encode, same_length, token_chunks
 from intelligence.generation.diffusers_host.loader import load_pipeline, resolve_base_model
 from intelligence.generation.sdxl_config import sdxl_config_folder
-from intelligence.prompt.grammar import parse
+from intelligence.prompt.prompt_syntax import parse
 
 from ..comfyui import locate
 

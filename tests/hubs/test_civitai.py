@@ -15,7 +15,7 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.hubs import CivitAI
-from intelligence.hubs.control import HubNotFoundError
+from intelligence.hubs.hub_progress import HubNotFoundError
 from intelligence.models import (
     Family,
     ModelKind,

@@ -18,8 +18,8 @@ import pytest
 from intelligence.errors import HubError, InvalidInputError
 from intelligence.hubs import addresses, downloads, hub_http
 from intelligence.hubs.addresses import check_address, redirect_target
-from intelligence.hubs.control import RETRY_SECONDS, Control, HubCancelledError
 from intelligence.hubs.downloads import Download, download_file
+from intelligence.hubs.hub_progress import RETRY_SECONDS, Control, HubCancelledError
 from intelligence.models.sanitize import safe_file_name
 
 from ..hub_server import Answer, Hub, Request, Source

@@ -13,7 +13,7 @@ from intelligence.memory.plan_candidates import MOST_EXACT_DECODE_FIRST
 from intelligence.memory.prediction import FINEST_FIRST
 from intelligence.models import Architecture
 from intelligence.parameters.speed import learn
-from intelligence.parameters.timing import Work
+from intelligence.parameters.workload import Work
 
 FULL, WHOLE_MODELS, STREAMED = OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL
 MIB = 1 / 1024

@@ -9,7 +9,7 @@ from intelligence.generation.explanation import plan_lines
 from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu, peak_line
 from intelligence.memory.plan_text import BAR_WIDTH
 from intelligence.parameters.speed import learn
-from intelligence.parameters.timing import Work
+from intelligence.parameters.workload import Work
 
 MACHINE = Resources("cpu", "Test", 64, 48, 64, 48)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.models.fields import strengths_in, trigger_sets
-from intelligence.models.names import words_of
+from intelligence.models.name_patterns import words_of
 from intelligence.models.sanitize import clean_text
 
 

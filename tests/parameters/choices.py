@@ -7,7 +7,7 @@ from intelligence.learning import Timing
 from intelligence.memory import MemoryRequest, Resources
 from intelligence.models import Architecture, ModelEvidence, ModelMetadata
 from intelligence.parameters import ParameterOptimizer, ParameterRequest
-from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
+from intelligence.parameters.workload import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ContentType, Intent, PromptAnalysis
 
 GPU = Resources("cuda", "Test GPU", 24, 22, 64, 48)

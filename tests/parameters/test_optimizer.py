@@ -12,7 +12,7 @@ from intelligence.models import Architecture, Family, ModelEvidence
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
 from intelligence.parameters.parameter_request import ALIASES, OVERRIDES, canonical
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS
-from intelligence.parameters.timing import COSTS, decode_tflop, forward_tflop
+from intelligence.parameters.workload import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType
 from intelligence.records import Source
 from tests.parameters.choices import CPU, GPU, LIGHTNING, VPRED, analysis, choose, reason

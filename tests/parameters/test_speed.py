@@ -10,7 +10,7 @@ from intelligence.config import EMBEDDED_MODEL
 from intelligence.learning import Timing
 from intelligence.models import Architecture, ModelEvidence
 from intelligence.parameters.speed import PRIOR_TFLOPS, learn, timing_key
-from intelligence.parameters.timing import COSTS, Work, cost_of, decode_tflop, forward_tflop
+from intelligence.parameters.workload import COSTS, Work, cost_of, decode_tflop, forward_tflop
 
 A100 = 122.6
 SDXL = COSTS[Architecture.SDXL]

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 from ...parameters import OptimizedParameters
-from ...parameters.timing import evaluation_items
+from ...parameters.workload import evaluation_items
 from ..execution import OnStep
 from ..run_timer import RunTimer, sigmas_of
 from ..stages import GenerationPlan

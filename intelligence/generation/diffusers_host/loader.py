@@ -17,7 +17,7 @@ from ...models import Architecture, ModelEvidence
 from ...models.architecture import CROSS_ATTENTION
 from ...models.checkpoint import evidence_in
 from ...models.evidence import ZERO_TERMINAL_SIGMA
-from ...models.families import BASE_FAMILIES, TITLES
+from ...models.family_facts import BASE_FAMILIES, TITLES
 from ...models.headers import read_header
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from .kinds import Finding, LoRAKind
-from .names import names_speed_lora, words_of
+from .name_patterns import names_speed_lora, words_of
 
 _TAGS = {
     **dict.fromkeys(("style", "styles", "art style", "artstyle", "artist", "art"), LoRAKind.STYLE),

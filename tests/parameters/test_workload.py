@@ -6,7 +6,7 @@ from intelligence.config import EMBEDDED_MODEL
 from intelligence.models import Architecture
 from intelligence.parameters import Improvements
 from intelligence.parameters.schedules import core_sigmas
-from intelligence.parameters.timing import COSTS, cost_of, forward_items, forward_tflop
+from intelligence.parameters.workload import COSTS, cost_of, forward_items, forward_tflop
 
 
 @pytest.mark.parametrize(

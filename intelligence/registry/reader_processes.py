@@ -103,7 +103,8 @@ class Reader:
 
     def _run(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
-        code = f"import sys; sys.path.insert(0, {root!r}); from intelligence.registry.readers import serve; serve()"
+        module = "intelligence.registry.reader_processes"
+        code = f"import sys; sys.path.insert(0, {root!r}); from {module} import serve; serve()"
         try:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-X", "utf8", "-c", code],

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from .families import BASE_FAMILIES, DISTILLED
+from .family_facts import BASE_FAMILIES, DISTILLED
 from .kinds import Architecture, Family
 
 MAX_FEW_STEPS = 16

@@ -6,7 +6,7 @@ from intelligence.models import Architecture as A
 from intelligence.models import Family as F
 from intelligence.models import Finding, ModelEvidence, identify_family
 from intelligence.models.checkpoint import prediction_in
-from intelligence.models.family import identify_lora_family
+from intelligence.models.family_detection import identify_lora_family
 
 NAMES = [
     ("sd_xl_base_1.0.safetensors", F.SDXL, A.SDXL, None),

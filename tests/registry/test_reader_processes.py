@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.models import ModelKind, ModelMetadata
-from intelligence.registry import readers
+from intelligence.registry import reader_processes as readers
 from intelligence.registry.model_rows import ModelRow
 from intelligence.registry.walk import FoundFile, walk
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from intelligence.prompt import PromptAnalyzer, content, mentions, rules
+from intelligence.prompt import PromptAnalyzer, content, mentions
+from intelligence.prompt import sentence_rules as rules
 
 ANALYZER = PromptAnalyzer()
 PLACE_TABLES = ("TURNS_ASIDE", "WORD_EFFECTS", "GIVES_WAY", "MODIFIES", "MODIFIES_SPANISH", "SEEN_AS")

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from .checkpoint import PREDICTION_ENTRY, V_PREDICTION_VALUES
 from .evidence import FamilyFinding, ModelEvidence
-from .families import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES
+from .family_facts import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES
 from .kinds import Architecture, Family, Finding
-from .names import architecture_named, match_family, names_v_prediction, steps_named
+from .name_patterns import architecture_named, match_family, names_v_prediction, steps_named
 
 MIN_BASE_MODEL_CONFIDENCE = 0.5
 """Confidence from which a base model's name states the family too; trainers write `sdxl_base` for Pony as well."""

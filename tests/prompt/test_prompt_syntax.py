@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.prompt.grammar import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, token_weights
+from intelligence.prompt.prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, token_weights
 from tests.comfyui import locate
 
 ODD = [
