@@ -1,22 +1,29 @@
-"""learning.db: generations, their ratings, and the time that runs took. A rating that was accepted is on the disk."""
+"""`LearningEngine`: generations, their ratings, the time that runs took, in learning.db."""
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config import require
+from ..config import data_folder, require
 from ..database import Database
 from ..errors import InvalidInputError, UnknownGenerationError
+from ..validation import checked
 from .learning_records import Feedback, RatedImage, StoredGeneration, Timing
+from .preferences import Preferences
 
+MAX_COMMENT_LENGTH = 10_000
+"""Characters."""
 MAX_ID_LENGTH = 200
 TIMINGS_KEPT = 48
 """Of each device and kind of model: enough for several sizes, few enough to follow a machine that changes."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 MIGRATIONS = (
     """
@@ -73,27 +80,40 @@ MIGRATIONS = (
 )
 
 
-class LearningStore:
-    """Generations, ratings and timings in the database at `path`; see `Database`."""
+class LearningEngine:
+    """Generations, their ratings, the preferences that follow from these, and the time that runs took.
 
-    def __init__(self, path: str | Path) -> None:
+    Every method raises StorageError, naming the file and the remedy, if the database cannot be used.
+    """
+
+    def __init__(self, db_path: str | Path | None = None) -> None:
+        """`db_path`: learning.db; None: the one in the data folder. It is opened on first use."""
+        path = data_folder() / "learning.db" if db_path is None else db_path
         self._database = Database(path, MIGRATIONS, synchronous="FULL")
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self._database.close()
-
-    def add_generation(
+    def record_generation(
         self,
         generation_id: str,
         image_ids: Sequence[str],
         data: Mapping[str, Any],
-        loras: Sequence[str],
-        concepts: Sequence[str],
-        run_id: str,
+        *,
+        loras: Sequence[str] = (),
+        concepts: Sequence[str] = (),
+        run_id: str = "",
         strengths: Sequence[float] = (),
     ) -> None:
-        """Store one generation; one that is stored already stays as it is."""
+        """Store a generation for rating. A second call with the same id changes nothing.
+
+        Args:
+            image_ids: one per image, unique on this machine.
+            data: JSON of the `Generation`.
+            loras: model ids of the LoRAs that were applied.
+            concepts: concepts of the prompt, see `PromptAnalysis.shown_concepts`.
+            strengths: of `loras`, in the same order.
+
+        Raises:
+            InvalidInputError: an id is empty, too long or taken, or the numbers of LoRAs and strengths differ.
+        """
         require(len(strengths) in (0, len(loras)), "strengths must be as many as loras, or none")
         require(bool(image_ids), "image_ids must name at least one image")
         require(len(set(image_ids)) == len(image_ids), "image_ids must differ from each other")
@@ -101,8 +121,7 @@ class LearningStore:
             _check_id(identifier)
         values = [_json(value) for value in (dict(data), list(loras), list(concepts), list(strengths))]
         with self._database.transaction() as db:
-            known = db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone()
-            if known is not None:
+            if db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone():
                 return
             for image_id in image_ids:
                 other = db.execute("SELECT generation_id FROM images WHERE id = ?", (image_id,)).fetchone()
@@ -117,63 +136,118 @@ class LearningStore:
                 [(image_id, generation_id, position) for position, image_id in enumerate(image_ids)],
             )
 
-    def generation(self, identifier: str) -> StoredGeneration:
+    def get_generation(self, generation_id: str) -> StoredGeneration:
         """Return the generation with this id or with an image of this id. Raises UnknownGenerationError."""
-        _check_id(identifier)
+        _check_id(generation_id)
         with self._database.read() as db:
-            return _generation(db, _row(db, identifier))
+            return _generation(db, _row(db, generation_id))
 
-    def generations(self, limit: int) -> list[StoredGeneration]:
+    def list_generations(self, limit: int = 50) -> list[StoredGeneration]:
         """Return the newest generations, newest first."""
+        limit = checked("limit", limit, int, ge=1)
         with self._database.read() as db:
             query = "SELECT * FROM generations ORDER BY created_at DESC, rowid DESC LIMIT ?"
             return [_generation(db, row) for row in db.execute(query, (limit,)).fetchall()]
 
-    def rate(self, identifier: str, rating: int, comments: str) -> Feedback:
-        """Store a rating; it replaces an earlier one of the same image or generation."""
-        _check_id(identifier)
-        target, generation_id = self._target(identifier)
+    def record_feedback(self, generation_id: str, rating: int, comments: str = "") -> Feedback:
+        """Rate an image, or all images of a generation; this replaces an earlier rating of the same.
+
+        The rating is on the disk when this returns.
+
+        Args:
+            generation_id: id of an image or of a generation.
+            rating: 1 to 5 stars.
+            comments: up to 10,000 characters.
+
+        Raises:
+            InvalidInputError: rating or comments are out of bounds.
+            UnknownGenerationError: nothing with this id was recorded.
+        """
+        rating = checked("rating", rating, int, ge=1, le=5)
+        require(isinstance(comments, str), f"comments must be text, got {type(comments).__name__}")
+        require(
+            len(comments) <= MAX_COMMENT_LENGTH,
+            f"comments must have at most {MAX_COMMENT_LENGTH:,} characters, got {len(comments):,}",
+        )
+        text = comments.encode("utf-8", "replace").decode("utf-8")
+        target, owner = self._target(generation_id)
         with self._database.transaction() as db:
             old = db.execute("SELECT * FROM feedback WHERE target_id = ?", (target,)).fetchone()
-            if old is not None and (old["rating"], old["comments"]) == (rating, comments):
+            if old is not None and (old["rating"], old["comments"]) == (rating, text):
                 return Feedback(**dict(old))
-            new = Feedback(target, generation_id, rating, comments, _now())
+            new = Feedback(target, owner, rating, text, _now())
             db.execute(
                 "INSERT OR REPLACE INTO feedback (target_id, generation_id, rating, comments, rated_at) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (new.target_id, new.generation_id, new.rating, new.comments, new.rated_at),
+                "VALUES (:target_id, :generation_id, :rating, :comments, :rated_at)",
+                vars(new),
             )
             if old is None or old["rating"] != rating:
                 db.execute("UPDATE decisions SET revision = revision + 1")
             return new
 
-    def remove_rating(self, identifier: str) -> None:
-        """Forget the rating of this image or generation, if there is one."""
-        _check_id(identifier)
-        target, _ = self._target(identifier)
+    def ratings(self, generation_id: str) -> list[Feedback]:
+        """Return the rating of an image, or that of a generation followed by those of its images.
+
+        Raises UnknownGenerationError.
+        """
+        _check_id(generation_id)
+        with self._database.read() as db:
+            target, owner = _target(db, generation_id)
+            rows = db.execute(
+                "SELECT feedback.* FROM feedback LEFT JOIN images ON images.id = target_id "
+                "WHERE feedback.generation_id = ? ORDER BY coalesce(position, -1)",
+                (owner,),
+            ).fetchall()
+        return [Feedback(**dict(row)) for row in rows if generation_id == owner or row["target_id"] == target]
+
+    def remove_feedback(self, generation_id: str) -> None:
+        """Delete the rating of this image or generation, if there is one. Raises UnknownGenerationError."""
+        target, _ = self._target(generation_id)
         with self._database.transaction() as db:
             if db.execute("DELETE FROM feedback WHERE target_id = ?", (target,)).rowcount:
                 db.execute("UPDATE decisions SET revision = revision + 1")
 
-    def ratings(self, identifier: str) -> list[Feedback]:
-        """Return the rating of an image, or that of a generation followed by those of its images."""
-        _check_id(identifier)
-        with self._database.read() as db:
-            target, generation_id = _target(db, identifier)
-            rows = db.execute(
-                "SELECT feedback.* FROM feedback LEFT JOIN images ON images.id = target_id "
-                "WHERE feedback.generation_id = ? ORDER BY coalesce(position, -1)",
-                (generation_id,),
-            ).fetchall()
-            whole = identifier == generation_id
-            return [Feedback(**dict(row)) for row in rows if whole or row["target_id"] == target]
-
+    @property
     def revision(self) -> int:
-        """Return the number of ratings that were added, changed or removed so far."""
+        """Number that changes with every added, changed or removed rating, and with nothing else."""
         with self._database.read() as db:
             return int(db.execute("SELECT revision FROM decisions").fetchone()[0])
 
-    def rated_images(self) -> list[RatedImage]:
+    def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
+        """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""
+        return Preferences(self._rated_images(), moves)
+
+    def record_timing(self, key: str, timing: Timing) -> None:
+        """Store the time that a run took under `key`, which names the device and the kind of model."""
+        _check_id(key)
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
+                "VALUES (:key, :width, :height, :images, :items, :passes, :item_seconds, :seconds)",
+                {"key": key, **vars(timing)},
+            )
+            db.execute(
+                "DELETE FROM timings WHERE key = ?1 AND id NOT IN "
+                "(SELECT id FROM timings WHERE key = ?1 ORDER BY id DESC LIMIT ?2)",
+                (key, TIMINGS_KEPT),
+            )
+
+    def timings(self, key: str) -> list[Timing]:
+        """Return the last 48 runs stored under `key`, with those of keys that extend it after a `:`, oldest first."""
+        _check_id(key)
+        query = (
+            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
+            "WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || ':' ORDER BY id"
+        )
+        with self._database.read() as db:
+            rows = db.execute(query, (key,)).fetchall()
+        return [Timing(**dict(row)) for row in rows]
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        self._database.close()
+
+    def _rated_images(self) -> list[RatedImage]:
         """Return every rated image that was made with LoRAs, oldest first.
 
         An image without a rating of its own takes its generation's; the images that do share the weight of one.
@@ -195,42 +269,13 @@ class LearningStore:
             rows = db.execute(query).fetchall()
         return [
             RatedImage(
-                tuple(json.loads(row["loras"])),
-                frozenset(json.loads(row["concepts"])),
-                row["rating"],
-                row["weight"],
-                tuple(json.loads(row["strengths"])),
+                tuple(json.loads(loras)), frozenset(json.loads(concepts)), rating, weight, tuple(json.loads(strengths))
             )
-            for row in rows
+            for loras, concepts, strengths, rating, weight in rows
         ]
 
-    def add_timing(self, key: str, timing: Timing) -> None:
-        """Store one run; the last `TIMINGS_KEPT` of a key are kept."""
-        _check_id(key)
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
-                "VALUES (:key, :width, :height, :images, :items, :passes, :item_seconds, :seconds)",
-                {"key": key, **vars(timing)},
-            )
-            db.execute(
-                "DELETE FROM timings WHERE key = ?1 AND id NOT IN "
-                "(SELECT id FROM timings WHERE key = ?1 ORDER BY id DESC LIMIT ?2)",
-                (key, TIMINGS_KEPT),
-            )
-
-    def timings(self, key: str) -> list[Timing]:
-        """Return the runs stored under `key`, and under keys that start with it and a `:`, oldest first."""
-        _check_id(key)
-        query = (
-            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
-            "WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || ':' ORDER BY id"
-        )
-        with self._database.read() as db:
-            rows = db.execute(query, (key,)).fetchall()
-        return [Timing(**dict(row)) for row in rows]
-
     def _target(self, identifier: str) -> tuple[str, str]:
+        _check_id(identifier)
         with self._database.read() as db:
             return _target(db, identifier)
 
@@ -241,7 +286,11 @@ def _row(db: sqlite3.Connection, identifier: str) -> sqlite3.Row:
         (identifier,),
     ).fetchone()
     if row is None:
-        raise _unknown(identifier)
+        raise UnknownGenerationError(
+            f"no generation or image {identifier!r} was stored on this machine: ids are in the JSON beside saved "
+            "images, and listed by `python -m intelligence generations` (in ComfyUI: "
+            "GET /intelligent_generation/generations)"
+        )
     return row
 
 
@@ -272,22 +321,11 @@ def _generation(db: sqlite3.Connection, row: sqlite3.Row) -> StoredGeneration:
     )
 
 
-def _unknown(identifier: str) -> UnknownGenerationError:
-    return UnknownGenerationError(
-        f"no generation or image {identifier!r} was stored on this machine: ids are in the JSON beside saved images, "
-        "and listed by `python -m intelligence generations` (in ComfyUI: GET /intelligent_generation/generations)"
-    )
-
-
 def _check_id(identifier: str) -> None:
     require(
-        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID_LENGTH and _encodes(identifier),
+        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID_LENGTH and not _SURROGATE.search(identifier),
         f"an id must be a text of 1 to {MAX_ID_LENGTH} characters, got {identifier!r}",
     )
-
-
-def _encodes(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _json(value: Any) -> str:
