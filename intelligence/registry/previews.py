@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,13 +58,11 @@ def _checked(data: bytes, name: str) -> Preview:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise UnsupportedModelError(f"{name}: {image.width} × {image.height} is too large for a preview")
-                content_type = _TYPES[str(image.format)]
-                image.verify()
+        with Image.open(io.BytesIO(data), formats=tuple(_TYPES)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnsupportedModelError(f"{name}: {image.width} × {image.height} is too large for a preview")
+            content_type = _TYPES[str(image.format)]
+            image.verify()
     except UnidentifiedImageError:
         raise UnsupportedModelError(f"{name}: not a PNG, JPEG or WebP picture; never shown") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
