@@ -172,9 +172,8 @@ class ModelStore:
 
     def problems(self) -> dict[str, str]:
         """Return path → why the file there cannot be used."""
-        return dict(
-            self._rows("SELECT local_path, problem FROM models WHERE present = 1 AND problem IS NOT NULL ORDER BY id")
-        )
+        sql = "SELECT local_path, problem FROM models WHERE present = 1 AND problem IS NOT NULL ORDER BY id"
+        return reasons_by_path(self._rows(sql))
 
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
@@ -302,6 +301,11 @@ class ModelStore:
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         with self._database.read(create=True) as db:
             return db.execute(sql, values).fetchall()
+
+
+def reasons_by_path(problems: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return path → reason: the problem of a file without the file's name, which the path says already."""
+    return {path: problem.removeprefix(f"{Path(path).name}: ") for path, problem in problems}
 
 
 def _bump(db: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ from ..records import Record
 from .describe import DESCRIBE_VERSION, describe_file
 from .hashing import hash_file
 from .model_rows import ModelRow, load, row_of
-from .model_store import KnownFile, ModelStore, ScannedFile
+from .model_store import KnownFile, ModelStore, ScannedFile, reasons_by_path
 from .reader_processes import read_files
 from .walk import FoundFile, Walk, walk
 
@@ -101,7 +101,7 @@ def scan(
         changed=changed,
         removed=len(gone),
         unchanged=unchanged,
-        problems=problems,
+        problems=reasons_by_path(problems.items()),
         seconds=round(time.monotonic() - started, 3),
         moved=absent.matched,
         cancelled=done < len(fresh),

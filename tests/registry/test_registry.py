@@ -262,7 +262,7 @@ def test_scan_folders_by_kind(registry: ModelRegistry, tmp_path: Path, model: Ma
     model(tmp_path / "loras" / "noobai.safetensors")
     model(tmp_path / "loras" / "whole.safetensors", {key: (64, 2048)})
     report = registry.scan({"checkpoint": [tmp_path / "checkpoints"], ModelKind.LORA: [tmp_path / "loras"]})
-    assert list(report.problems.values()) == ["whole.safetensors: holds no LoRA weights"]
+    assert list(report.problems.values()) == ["holds no LoRA weights"]
     assert registry.get_model("noobai").kind is ModelKind.LORA
     checkpoint = registry.get_model("checkpoint:noobai.safetensors")
     assert (checkpoint.family, checkpoint.findings["prediction"].value) == (Family.NOOBAI_VPRED, "v_prediction")

@@ -60,6 +60,7 @@ def test_scan_lists_a_bad_file_with_its_reason(
     problems = registry.scan([root]).problems
     assert list(problems) == [str(root / "bad.safetensors")]
     assert reason in problems[str(root / "bad.safetensors")]
+    assert "bad.safetensors" not in problems[str(root / "bad.safetensors")]
     assert [item.name for item in registry.list_models()] == ["sound"]
     assert registry.status().errors == problems
 
