@@ -10,11 +10,10 @@ from .analysis import PromptAnalysis
 from .concepts import read_concepts
 from .intent import read_intent
 from .measures import find_quality_family, measure_complexity, measure_tag_style
-from .mentions import read_mentions
-from .phrases import find_phrases
-from .pieces import MAX_WORDS, read_pieces
+from .phrases import MAX_WORDS, find_phrases
 from .prompt_messages import PromptMessage
 from .prompt_syntax import finite_weights, parse
+from .sentence_rules import read_mentions
 from .vocabulary_files import load_vocabulary
 
 MAX_PROMPT_CHARACTERS = 50_000
@@ -48,11 +47,9 @@ class PromptAnalyzer:
         vocabulary = load_vocabulary(self.vocabulary_path)
         parsed = parse(prompt)
         segments, notes = finite_weights(parsed)
-        pieces, cut = read_pieces(segments)
-        phrases = find_phrases(pieces, vocabulary)
+        phrases = find_phrases(segments, vocabulary)
         mentions = read_mentions(phrases)
-        avoided_pieces, _ = read_pieces(parse(negative_prompt).segments)
-        avoided = read_mentions(find_phrases(avoided_pieces, vocabulary))
+        avoided = read_mentions(find_phrases(parse(negative_prompt).segments, vocabulary))
         concepts = read_concepts(phrases)
         intent, reasons = read_intent(mentions, avoided, phrases)
         complexity, category, complexity_reason = measure_complexity(concepts)
@@ -74,7 +71,7 @@ class PromptAnalyzer:
             tag_style=measure_tag_style(phrases),
             language=phrases.language,
             reasons=reasons,
-            notes=(*notes, PromptMessage.WORDS_LEFT_OUT.format(count=MAX_WORDS)) if cut else notes,
+            notes=(*notes, PromptMessage.WORDS_LEFT_OUT.format(count=MAX_WORDS)) if phrases.is_cut else notes,
         )
         if self.ollama is None:
             return analysis

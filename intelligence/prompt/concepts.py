@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
 from .phrases import Clause, Phrases
-from .sentence_rules import negates
 from .vocabulary import Match
 from .words import singular
 
@@ -31,7 +30,7 @@ def read_concepts(phrases: Phrases) -> dict[ConceptCategory, tuple[str, ...]]:
 
 def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
     """The words between function words, without those that are negated."""
-    words, terms, matches = clause.piece.words, clause.piece.terms, clause.phrases
+    words, terms, matches = clause.words, clause.terms, clause.phrases
     vocabulary, spanish = phrases.vocabulary, phrases.language == "es"
     function_words = vocabulary.function_words[phrases.language]
     run: list[_Word] = []
@@ -53,7 +52,7 @@ def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
         elif word in function_words:
             if not negated:
                 yield run
-            negated = negates(word, vocabulary.lists) or (negated and not run)
+            negated = word in vocabulary.lists["negating_words"] or (negated and not run)
             run, noun = [], 0
             position += 1
         else:

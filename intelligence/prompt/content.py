@@ -8,10 +8,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from .analysis import ConceptCategory, ContentType
-from .mentions import Mention
 from .phrases import Phrases
-from .sentence_rules import PEOPLE, Rule
-from .vocabulary import WordLists
+from .sentence_rules import PEOPLE, Mention, Rule
 from .votes import Verdict, Votes
 
 _THRESHOLD = 0.1
@@ -50,7 +48,7 @@ class Scene:
     """A person is called he or she."""
     is_sentence: bool
     """There are function words."""
-    lists: WordLists
+    lists: Mapping[str, frozenset[str]]
 
 
 class VoteRule(NamedTuple):
@@ -122,7 +120,7 @@ def _details(scene: Scene) -> dict[str, Mention | None]:
     thing = -1  # index of the last piece that named something else
     for mention in scene.mentions:
         meaning = mention.meaning
-        detail = meaning.category is ConceptCategory.CHARACTER or meaning.folded in scene.lists.person_views
+        detail = meaning.category is ConceptCategory.CHARACTER or meaning.folded in scene.lists["person_views"]
         if meaning.content:
             thing = mention.clause
         elif detail and mention.weight > 0 and not (thing == mention.clause and meaning.phrase.endswith("ing")):
@@ -168,18 +166,18 @@ def _alone(scene: Scene) -> list[Vote]:
     """Words that say that a person is alone; without weight where they do not name the person."""
     if _people_together(scene):
         return []
-    solo = [m for m in scene.mentions if m.meaning.folded in scene.lists.solo_words]
+    solo = [m for m in scene.mentions if m.meaning.folded in scene.lists["solo_words"]]
     return [(max(0.0, m.weight) if m.meaning.content else 0.0, m.meaning.phrase) for m in solo]
 
 
 def _close_view(scene: Scene) -> list[str]:
     if _full_figure(scene):
         return []
-    return _views(scene, scene.lists.close_ups) or _face_first(scene)
+    return _views(scene, scene.lists["close_ups"]) or _face_first(scene)
 
 
 def _full_figure(scene: Scene) -> list[str]:
-    return _views(scene, scene.lists.full_figures)
+    return _views(scene, scene.lists["full_figures"])
 
 
 def _views(scene: Scene, known: frozenset[str]) -> list[str]:
@@ -188,7 +186,7 @@ def _views(scene: Scene, known: frozenset[str]) -> list[str]:
 
 def _face_first(scene: Scene) -> list[str]:
     """The face that is the first thing shown: `the woman's face`, `face of a monk`."""
-    faces = scene.lists.faces
+    faces = scene.lists["faces"]
     shown = [
         m
         for m in scene.mentions

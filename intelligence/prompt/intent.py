@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from ..records import Reason, Source
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, QualityLevel
 from .content import read_content
-from .mentions import Mention
 from .phrases import Phrases
 from .prompt_messages import PromptMessage
+from .sentence_rules import Mention
 from .votes import Verdict, Votes
 
 _STYLE_THRESHOLD = 0.35

@@ -50,7 +50,7 @@ def measure_complexity(
 
 def find_quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:
     """Return the model family whose quality tags the prompt uses, if any."""
-    pieces = {tuple(clause.piece.terms) for clause in phrases.clauses}
+    pieces = {tuple(clause.terms) for clause in phrases.clauses}
     best, score, said = None, 0.0, ""
     for family, tags in phrases.vocabulary.families.items():
         found = [tags[key] for key in tags if key in pieces]
@@ -83,6 +83,6 @@ def measure_tag_style(phrases: Phrases) -> float:
     pieces = len(phrases.clauses)
     function_share = phrases.function_word_count / phrases.word_count
     words_each = min(phrases.word_count / pieces, 12)
-    words_first = min(len(phrases.clauses[0].piece.words), 8)
+    words_first = min(len(phrases.clauses[0].words), 8)
     score = -0.81 + 1.46 * min(pieces, 6) - 6.93 * function_share - 0.6 * words_each - 0.23 * words_first
     return round(1 / (1 + math.exp(-score - (2.41 if pieces == 1 else 0.0))), 3)

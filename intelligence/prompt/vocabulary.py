@@ -50,49 +50,6 @@ Phrasebook = dict[tuple[str, ...], Meaning]
 
 
 @dataclass(frozen=True)
-class WordLists:
-    """Words with a part in grammar, folded; each list is a file in `lists/`."""
-
-    adjunct_words: frozenset[str] = frozenset()
-    """A thing after one of them only accompanies others: `in`, `with`."""
-    of_words: frozenset[str] = frozenset()
-    """`of`, `de`, `del`."""
-    negating_words: frozenset[str] = frozenset()
-    joining_words: frozenset[str] = frozenset()
-    company_words: frozenset[str] = frozenset()
-    """A person after one of them is there as a second person: `beside`."""
-    inside_words: frozenset[str] = frozenset()
-    """Things after one of them are seen from inside."""
-    cooking_words: frozenset[str] = frozenset()
-    """An animal after one of them is food."""
-    describing_words: frozenset[str] = frozenset()
-    """Phrases before one of them only describe: `heart shaped`."""
-    containers: frozenset[str] = frozenset()
-    """They give way to what they hold: `bowl of fruit`."""
-    picture_words: frozenset[str] = frozenset()
-    """Phrases before one of them are shown on it: `cosmonaut poster`."""
-    beast_handlers: frozenset[str] = frozenset()
-    """Trades of people whose names begin with an animal: `dragon hunter`."""
-    person_words: frozenset[str] = frozenset()
-    """`he`, `her`."""
-    person_endings: frozenset[str] = frozenset()
-    """Unknown words with one of these endings are people."""
-    person_acts: frozenset[str] = frozenset()
-    """Unknown words before one of these are people."""
-    person_views: frozenset[str] = frozenset()
-    """They hint at a person: `upper body`."""
-    solo_words: frozenset[str] = frozenset()
-    """They say that there is one person and no other."""
-    close_ups: frozenset[str] = frozenset()
-    """A person seen in one of these views is a portrait …"""
-    full_figures: frozenset[str] = frozenset()
-    """… unless one of these is named too."""
-    faces: frozenset[str] = frozenset()
-    spelled_right: frozenset[str] = frozenset()
-    """Words that are no slip of the pen, near as they are to one of the vocabulary."""
-
-
-@dataclass(frozen=True)
 class Vocabulary:
     """Phrases by their terms, with what they mean."""
 
@@ -106,20 +63,19 @@ class Vocabulary:
     """Per model family, terms → the quality tag and its weight."""
     function_words: dict[str, frozenset[str]] = field(default_factory=dict)
     """Per language (`en`, `es`), words that separate phrases."""
-    lists: WordLists = field(default_factory=WordLists)
+    lists: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The word lists by name, folded."""
 
-    def find(self, terms: Sequence[str], language: str = "en", *, misspelt: bool = True) -> dict[int, Match]:
+    def find(self, terms: Sequence[str], language: str = "en") -> dict[int, Match]:
         """Return the phrases in `terms` by the position where they begin: the longest there, none overlapping another.
 
-        Spanish phrases are known in Spanish (`es`) only; English words may be `misspelt`.
+        Spanish phrases are known in Spanish (`es`) only, misspelt words in English (`en`) only.
         """
         books = (self.spanish, self.english, self.names) if language == "es" else (self.english, self.names)
         found: dict[int, Match] = {}
         position = 0
         while position < len(terms):
-            match = self._at(terms, position, books) or self._guess(
-                terms[position], position, misspelt and language == "en"
-            )
+            match = self._at(terms, position, books) or self._guess(terms[position], position, language)
             if match:
                 found[position] = match
             position = match.end if match else position + 1
@@ -134,18 +90,13 @@ class Vocabulary:
                     return Match(position, position + length, book[key])
         return None
 
-    def _guess(self, word: str, position: int, misspelt: bool) -> Match | None:
+    def _guess(self, word: str, position: int, language: str) -> Match | None:
         """A word that stands in no list, by its ending, or as the word that it is misspelt for."""
-        if word.endswith(self._endings) and any(
-            word.endswith(ending) and len(word) > len(ending) + 3 for ending in self._endings
-        ):
+        endings = self.lists.get("person_endings", ())
+        if any(word.endswith(ending) and len(word) > len(ending) + 3 for ending in endings):
             return Match(position, position + 1, unknown_person(word))
-        right = self._spelling.meant(word) if misspelt and word not in self.lists.spelled_right else None
+        right = self._spelling.meant(word) if language == "en" and word not in self.lists["spelled_right"] else None
         return Match(position, position + 1, self.english[right,]) if right else None
-
-    @cached_property
-    def _endings(self) -> tuple[str, ...]:
-        return tuple(self.lists.person_endings)
 
     @cached_property
     def _longest(self) -> dict[str, int]:

@@ -9,20 +9,30 @@ The lists are text files in `lists/`, a phrase a line; those of `spanish`, `span
 - `concepts`: per category, whatever is neither style nor content. `garments`: what is worn. `quality`: per level.
 - `families`: per model family, its quality tags with their weight.
 - `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
-- `function_words`: per language, words that separate phrases. The other word lists: see `WordLists`.
+- `function_words`: per language, words that separate phrases.
+
+Every other file is a word list with a part in grammar:
+
+- After an adjunct word (`in`) a thing only accompanies others, after a company word (`beside`) a person is a second
+  one; after an inside word things are seen from inside, after a cooking word an animal is food.
+- Phrases before a describing word only describe (`heart shaped`); those before a picture word are shown on it.
+- `containers` give way to what they hold. `beast_handlers` are trades whose names begin with an animal.
+- Unknown words with a person ending, or before a person act, are people; person views hint at one.
+- A person in one of the `close_ups` is a portrait, unless one of the `full_figures` is named too.
+- `spelled_right`: words that are not misspelt, near as they are to one of the vocabulary.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..user_files import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
-from .vocabulary import Meaning, Phrasebook, Vocabulary, WordLists
+from .vocabulary import Meaning, Phrasebook, Vocabulary
 from .words import fold, singular, terms
 
 LISTS = Path(__file__).with_name("lists")
@@ -30,9 +40,6 @@ LISTS = Path(__file__).with_name("lists")
 HINT_WEIGHT = 0.4
 """Weight of a word that only suggests a style, against 1 for one that says it."""
 
-_CONTENT_PARTS = ("content", "weak_content", "names")
-_TRANSLATIONS = ("spanish", "spanish_adjectives")
-_WORD_LISTS = tuple(field.name for field in fields(WordLists))
 _CONTENT_CATEGORY = {
     ContentType.CHARACTER: ConceptCategory.CHARACTER,
     ContentType.PORTRAIT: ConceptCategory.CAMERA,
@@ -50,8 +57,7 @@ def load_vocabulary(path: Path | None = None) -> Vocabulary:
     Raises:
         InvalidInputError: the file is not readable as a vocabulary.
     """
-    form: Any = _UserVocabulary
-    return (path and read_user_file(path, form)) or _built_in()
+    return (path and read_user_file(path, _UserVocabulary)) or _built_in()
 
 
 @cache
@@ -61,56 +67,43 @@ def _built_in() -> Vocabulary:
 
 def built_in_lists() -> dict[str, Any]:
     """Return the lists of this package in the form of a user's file."""
-    data = _tree(LISTS)
-    for name in _TRANSLATIONS:
-        data[name] = _pairs(data[name])
-    for family, tags in data["families"].items():
-        data["families"][family] = {tag: float(weight) for tag, weight in _pairs(tags).items()}
-    return data
+    return _read(LISTS)
 
 
-def _tree(folder: Path) -> dict[str, Any]:
-    """Names of files and folders → lines and trees; sorted, so that every machine reads them in the same order."""
-    return {
-        path.stem: _tree(path) if path.is_dir() else path.read_text(encoding="utf-8").splitlines()
-        for path in sorted(folder.iterdir())
-    }
+def _read(path: Path) -> Any:
+    """A folder as a dictionary, in the same order on every machine; a file as one of its pairs, or as its lines."""
+    if path.is_dir():
+        return {part.stem: _read(part) for part in sorted(path.iterdir())}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" = ") for line in lines) if " = " in lines[0] else lines
 
 
-def _pairs(lines: list[str]) -> dict[str, str]:
-    return dict(line.split(" = ") for line in lines)
-
-
-def _extended(own: Any) -> Vocabulary:
-    return _build(_merged(built_in_lists(), own.model_dump(mode="json", exclude_unset=True)))
-
-
-class _UserVocabulary:
+class _UserVocabulary(Vocabulary):
     """The form of a user's file, which is read into the whole vocabulary; pydantic builds it once there is a file."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        return handler.generate_schema(_file_form())
+        from pydantic import AfterValidator, ConfigDict, create_model
+
+        form = ConfigDict(extra="forbid", allow_inf_nan=False)
+        style: Any = create_model("Style", __config__=form, words=(list[str], []), hints=(list[str], []))
+        parts: dict[str, Any] = {
+            **{name: list[str] for name, part in built_in_lists().items() if isinstance(part, list)},
+            **dict.fromkeys(("content", "weak_content", "names"), dict[ContentType, list[str]]),
+            **dict.fromkeys(("spanish", "spanish_adjectives"), dict[str, str]),
+            "function_words": dict[Literal["en", "es"], list[str]],
+            "styles": dict[ArtisticStyle, style],
+            "concepts": dict[ConceptCategory, list[str]],
+            "quality": dict[QualityLevel, list[str]],
+            "families": dict[str, dict[str, float]],
+        }
+        optional: dict[str, Any] = {name: (kind, None) for name, kind in parts.items()}
+        model = create_model("Vocabulary", __config__=form, **optional)
+        return handler.generate_schema(Annotated[model, AfterValidator(_extended)])
 
 
-def _file_form() -> Any:
-    from pydantic import AfterValidator, ConfigDict, create_model
-
-    form = ConfigDict(extra="forbid", allow_inf_nan=False)
-    style: Any = create_model("Style", __config__=form, words=(list[str], []), hints=(list[str], []))
-    parts: dict[str, Any] = {
-        "function_words": dict[Literal["en", "es"], list[str]],
-        "styles": dict[ArtisticStyle, style],
-        **dict.fromkeys(_CONTENT_PARTS, dict[ContentType, list[str]]),
-        "concepts": dict[ConceptCategory, list[str]],
-        "garments": list[str],
-        "quality": dict[QualityLevel, list[str]],
-        "families": dict[str, dict[str, float]],
-        **dict.fromkeys(_TRANSLATIONS, dict[str, str]),
-        **dict.fromkeys(_WORD_LISTS, list[str]),
-    }
-    optional: dict[str, Any] = {name: (kind, None) for name, kind in parts.items()}
-    return Annotated[create_model("Vocabulary", __config__=form, **optional), AfterValidator(_extended)]
+def _extended(own: Any) -> Vocabulary:
+    return _build(_merged(built_in_lists(), own.model_dump(mode="json", exclude_unset=True)))
 
 
 def _merged(base: Any, own: Any) -> Any:
@@ -128,8 +121,8 @@ def _build(data: dict[str, Any]) -> Vocabulary:
     for phrase, english_phrase in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
         meaning = _translated(plain, english_phrase)
         for form in _forms(phrase):
-            spanish.setdefault(terms(form), meaning)
-    spanish.pop((), None)
+            if key := terms(form):
+                spanish.setdefault(key, meaning)
     return Vocabulary(
         english=english,
         names=names,
@@ -141,11 +134,11 @@ def _build(data: dict[str, Any]) -> Vocabulary:
             for form in _forms(gender)
         },
         families={
-            family: {terms(tag): (tag, weight) for tag, weight in tags.items()}
+            family: {terms(tag): (tag, float(weight)) for tag, weight in tags.items()}
             for family, tags in data["families"].items()
         },
         function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
-        lists=WordLists(**{name: frozenset(map(fold, data[name])) for name in _WORD_LISTS}),
+        lists={name: frozenset(map(fold, part)) for name, part in data.items() if isinstance(part, list)},
     )
 
 
@@ -175,37 +168,34 @@ def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:
     book: Phrasebook = {}
     for meaning in meanings:
         key = terms(meaning.phrase)
-        known = book.get(key)
-        book[key] = _united(known, meaning) if known else meaning
+        if known := book.get(key):
+            meaning = replace(
+                known,
+                styles=known.styles + meaning.styles,
+                content=tuple(dict.fromkeys(known.content + meaning.content)),
+                quality=meaning.quality or known.quality,
+                garment=known.garment or meaning.garment,
+            )
+        book[key] = meaning
     book.pop((), None)
     return book
-
-
-def _united(known: Meaning, more: Meaning) -> Meaning:
-    return replace(
-        known,
-        styles=(*known.styles, *more.styles),
-        content=tuple(dict.fromkeys((*known.content, *more.content))),
-        quality=more.quality or known.quality,
-        garment=known.garment or more.garment,
-    )
 
 
 def _inherit(english: Phrasebook) -> None:
     """Let phrases say what their last word says: a `quick sketch` is a drawing, a `vector logo` an object."""
     for key, meaning in english.items():
         last = english.get(key[-1:]) if len(key) > 1 else None
-        if last and not meaning.styles and any(weight == 1.0 for _, weight in last.styles):
+        if last is None:
+            continue
+        if not meaning.styles and any(weight == 1.0 for _, weight in last.styles):
             english[key] = replace(meaning, styles=last.styles)
-        elif (
-            last and not meaning.content and meaning.styles and last.content == (ContentType.OBJECT,) and not last.weak
-        ):
+        elif meaning.styles and not meaning.content and last.content == (ContentType.OBJECT,) and not last.weak:
             english[key] = replace(meaning, content=last.content)
 
 
 def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
     """Meaning of an English phrase: of its last part with a content, in the style of any of its parts."""
-    found = [match.meaning for match in vocabulary.find(terms(phrase), misspelt=False).values()]
+    found = [match.meaning for match in vocabulary.find(terms(phrase), "es").values()]  # nothing misspelt
     if not found:
         return Meaning(phrase, ConceptCategory.CONTENT)
     said = max(reversed(found), key=lambda meaning: (bool(meaning.content), bool(meaning.styles)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intelligence.prompt import PromptAnalyzer, content, mentions
+from intelligence.prompt import PromptAnalyzer, content
 from intelligence.prompt import sentence_rules as rules
 
 ANALYZER = PromptAnalyzer()
@@ -27,7 +27,7 @@ def subjects(monkeypatch, table, number, condition, name_of, prompt):
             found.append(name_of(subject))
         return held
 
-    for module in (rules, mentions, content):
+    for module in (rules, content):
         if known := getattr(module, table, None):
             field = "evidence" if hasattr(known[number], "evidence") else "condition"
             row = known[number]._replace(**{field: recorded})
