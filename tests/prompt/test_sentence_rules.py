@@ -2,7 +2,7 @@
 
 import pytest
 
-from intelligence.prompt import PromptAnalyzer, content
+from intelligence.prompt import PromptAnalyzer, intent
 from intelligence.prompt import sentence_rules as rules
 
 ANALYZER = PromptAnalyzer()
@@ -27,7 +27,7 @@ def subjects(monkeypatch, table, number, condition, name_of, prompt):
             found.append(name_of(subject))
         return held
 
-    for module in (rules, content):
+    for module in (rules, intent):
         if known := getattr(module, table, None):
             field = "evidence" if hasattr(known[number], "evidence") else "condition"
             row = known[number]._replace(**{field: recorded})
@@ -51,14 +51,14 @@ def test_rule_for_places_applies_to_marked_word(monkeypatch, table, number, exam
     assert marked(example) in found
 
 
-@pytest.mark.parametrize("table, number, example", rows(content, "MENTION_WEIGHTS"))
+@pytest.mark.parametrize("table, number, example", rows(intent, "MENTION_WEIGHTS"))
 def test_weight_applies_to_marked_mention(monkeypatch, table, number, example):
-    condition = getattr(content, table)[number].condition
+    condition = getattr(intent, table)[number].condition
     found = subjects(monkeypatch, table, number, condition, lambda mention: mention.meaning.phrase, plain(example))
     assert marked(example) in found
 
 
-@pytest.mark.parametrize("table, number, example", rows(content, "VOTE_RULES", "VIEW_RULES"))
+@pytest.mark.parametrize("table, number, example", rows(intent, "VOTE_RULES", "VIEW_RULES"))
 def test_rule_for_scenes_applies_to_example(monkeypatch, table, number, example):
-    evidence = getattr(content, table)[number].evidence
+    evidence = getattr(intent, table)[number].evidence
     assert subjects(monkeypatch, table, number, evidence, lambda scene: True, example)
