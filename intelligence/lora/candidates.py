@@ -15,7 +15,6 @@ from ..models.family_facts import CLOSE_FAMILIES, DISTILLED
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
-from .identity import Identity
 from .lora_library import Library
 from .lora_messages import LoRAMessage
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT_CHARACTERS, Listed
@@ -23,7 +22,7 @@ from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
 from .search.tokens import Query, is_common, is_meta, tokens
-from .search.traits import is_style
+from .search.traits import Identity, is_style
 
 STYLE_GAIN = 0.35
 """Probability that a style LoRA gains where the prompt asks for its style, shared by all LoRAs of that style."""

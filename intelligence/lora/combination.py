@@ -10,11 +10,10 @@ from ..config import LoRAPreferences
 from ..models import LoRAKind, ModelMetadata
 from ..records import Reason, Source
 from .candidates import Candidate
-from .identity import Identity
 from .lora_messages import LoRAMessage
 from .recommendation import RejectedLoRA
 from .search.tokens import Query, is_common, is_meta, tokens
-from .search.traits import strength_traits
+from .search.traits import Identity
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
 
 NEWER_MARGIN = 0.05
@@ -38,7 +37,7 @@ def select(
     rejected: list[RejectedLoRA] = []
     taken = [Candidate(model, 1.0, _named_words(model, query)) for model, *_ in named]
     named_ids = {model.model_id for model, *_ in named}
-    strengths = [abs(strength) for model, strength, *_ in named if counts_towards_total(strength_traits(model))]
+    strengths = [abs(strength) for model, strength, *_ in named if counts_towards_total(model)]
     others = [item for item in ranked if item.model.model_id not in named_ids]
     sure = [item for item in others if item.confidence >= limits.min_confidence]
     for candidate in (*newest(sure), *(item for item in others if item.confidence < limits.min_confidence)):
@@ -101,9 +100,9 @@ def _covering(candidate: Candidate, taken: Sequence[Candidate]) -> list[str]:
 
 
 def _no_room(model: ModelMetadata, chosen: Sequence[Candidate], named: Sequence[float]) -> Reason | None:
-    if not named or not counts_towards_total(strength_traits(model)):
+    if not named or not counts_towards_total(model):
         return None
-    sharing = 1 + sum(counts_towards_total(strength_traits(candidate.model)) for candidate in chosen)
+    sharing = 1 + sum(counts_towards_total(candidate.model) for candidate in chosen)
     if max_total(len(named) + sharing) - sum(named) >= MIN_STRENGTH_ROOM * sharing:
         return None
     return _against(Source.USER, LoRAMessage.NO_ROOM, total=sum(named))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..config import MAX_LORA_STRENGTH
 from ..learning.preferences import Preference
 from ..models import LoRAKind, ModelMetadata
 from ..records import Reason, Source
@@ -21,8 +22,8 @@ from .lora_messages import LoRAMessage
 from .recommendation import NamedLoRA
 from .search.documents import Listed
 from .search.index import LoRAs
-from .search.tokens import Query, is_meta, tokens
-from .search.traits import MAX_CHOSEN_STRENGTH, StrengthTraits, strength_traits
+from .search.tokens import Query, digest, is_meta, tokens
+from .search.traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, used_strengths
 
 SPEED_STRENGTH = 1.0
 """Strength at which the makers of LCM-LoRA, SDXL-Lightning, Hyper-SD and DMD2 apply their LoRAs (their model cards)."""
@@ -120,7 +121,7 @@ class Strengths:
             query: the prompt's words, which say in which direction a slider is moved.
             ratings: model id → what ratings say; strengths of images that were rated well count.
         """
-        return self._strength(strength_traits(model), False, query, ratings)
+        return self._strength(model, False, query, ratings)
 
     def together(
         self,
@@ -134,11 +135,13 @@ class Strengths:
         The strengths of all, sliders and speed LoRAs aside, sum to no more than `max_total` of their number, and to no
         more than the named ones' sum where that is larger.
         """
-        traits = [strength_traits(model) for model in models]
-        taken = [abs(strength) for model, strength, *_ in named if counts_towards_total(strength_traits(model))]
-        lowering = [number for number, one in enumerate(traits) if counts_towards_total(one)]
+        taken = [abs(strength) for model, strength, *_ in named if counts_towards_total(model)]
+        lowering = [number for number, model in enumerate(models) if counts_towards_total(model)]
         sharing = len(taken) + len(lowering)
-        found = [self._strength(one, sharing > 1 and counts_towards_total(one), query, ratings) for one in traits]
+        found = [
+            self._strength(model, sharing > 1 and number in lowering, query, ratings)
+            for number, model in enumerate(models)
+        ]
         room = max(0.0, max_total(sharing) - sum(taken))
         total = sum(abs(found[number].value) for number in lowering)
         if total <= room or sharing < 2:
@@ -147,13 +150,12 @@ class Strengths:
             found[number] = _lowered(found[number], room / total, sharing)
         return found
 
-    def _strength(self, traits: StrengthTraits, stacked: bool, query: Query | None, ratings: Ratings) -> Strength:
-        model = traits.model
+    def _strength(self, model: ModelMetadata, stacked: bool, query: Query | None, ratings: Ratings) -> Strength:
         if model.lora_kind is LoRAKind.SPEED and model.strength is None:
             return Strength(SPEED_STRENGTH, None, (_at(SPEED_STRENGTH, Source.LORA, LoRAMessage.STRENGTH_SPEED),))
-        if traits.is_slider:
-            return _slider(traits, query)
-        used = list(example_strengths(traits, stacked))
+        if is_slider(model):
+            return _slider(model, query)
+        used = example_strengths(model, stacked)
         limits = _limits(model, used)
         if (preset := _preset(model)) is not None:
             value = _bounded(preset, MAX_CHOSEN_STRENGTH)
@@ -173,7 +175,7 @@ class Strengths:
         if model.strength is not None:
             known.append(WeightedStrength(model.strength, DESCRIPTION_WEIGHT))
             evidence.append(_evidence(Source.LORA, LoRAMessage.DESCRIBED_STRENGTH, strength=model.strength))
-        if len(used) < ENOUGH_EXAMPLES and (usual := self._creator_strength(traits, stacked)) is not None:
+        if len(used) < ENOUGH_EXAMPLES and (usual := self._creator_strength(model, stacked)) is not None:
             known.append(WeightedStrength(usual, CREATOR_WEIGHT))
             evidence.append(_evidence(Source.LORA, LoRAMessage.CREATOR_STRENGTH, strength=usual))
         value = _bounded(weighted_median(known), MAX_CHOSEN_STRENGTH)
@@ -182,17 +184,18 @@ class Strengths:
         message = USUAL_MESSAGES[model.lora_kind is LoRAKind.UNKNOWN, stacked]
         return Strength(value, limits, (_at(value, Source.DEFAULT, message, kind=model.lora_kind.value),))
 
-    def _creator_strength(self, traits: StrengthTraits, stacked: bool) -> float | None:
+    def _creator_strength(self, model: ModelMetadata, stacked: bool) -> float | None:
         """The median strength of its creator's other LoRAs."""
-        if not traits.creator:
+        if not model.creator:
             return None
-        loras, civitai_id, known = self._loras, traits.civitai_id, []
-        for place in np.flatnonzero(loras.creator == np.uint64(traits.creator)).tolist():
+        loras, known = self._loras, []
+        civitai_id, _ = civitai_ids(model)
+        for place in np.flatnonzero(loras.creator == digest([model.creator])).tolist():
             other, theirs = self._models[place], int(loras.civitai_id[place])
-            if other.model_id == traits.model.model_id:
+            if other.model_id == model.model_id:
                 continue
             apart = abs(theirs - civitai_id) if civitai_id is not None and theirs >= 0 else HALF_WEIGHT_DISTANCE
-            same_kind = SAME_KIND_FACTOR if other.lora_kind is traits.model.lora_kind else 1
+            same_kind = SAME_KIND_FACTOR if other.lora_kind is model.lora_kind else 1
             weight = same_kind / (1 + apart / HALF_WEIGHT_DISTANCE)
             usage = loras.usage.take(np.array([place])).rows
             for strength, state, times in zip(*map(np.ndarray.tolist, vars(usage).values()), strict=True):
@@ -201,14 +204,15 @@ class Strengths:
         return weighted_median(known) if known else None
 
 
-def example_strengths(traits: StrengthTraits, stacked: bool) -> Iterable[WeightedStrength]:
-    """The strengths that a LoRA's example prompts use, within ±2."""
-    for example, strength in traits.used:
-        if abs(strength) > MAX_CHOSEN_STRENGTH:
-            continue
-        same = traits.version is not None and example.version == traits.version
-        state = SAME_STATE_FACTOR if example.stacked is stacked else 1
-        yield WeightedStrength(strength, (SAME_VERSION_FACTOR if same else 1) * state)
+def example_strengths(model: ModelMetadata, stacked: bool) -> list[WeightedStrength]:
+    """Return the strengths that a LoRA's example prompts use, within ±2."""
+    _, version = civitai_ids(model)
+    found = []
+    for example, strength in used_strengths(model, MAX_CHOSEN_STRENGTH):
+        same_version = SAME_VERSION_FACTOR if version is not None and example.version == version else 1
+        same_state = SAME_STATE_FACTOR if example.stacked is stacked else 1
+        found.append(WeightedStrength(strength, same_version * same_state))
+    return found
 
 
 def weighted_median(known: Iterable[WeightedStrength], share: float = 0.5) -> float:
@@ -227,9 +231,9 @@ def max_total(count: int) -> float:
     return MAX_CHOSEN_STRENGTH if count < 2 else MAX_TOTALS[min(count, len(MAX_TOTALS) + 1) - 2]
 
 
-def counts_towards_total(traits: StrengthTraits) -> bool:
+def counts_towards_total(model: ModelMetadata) -> bool:
     """Return whether its strength counts towards the bound: a slider's and a speed LoRA's mean something else."""
-    return traits.model.lora_kind is not LoRAKind.SPEED and not traits.is_slider
+    return model.lora_kind is not LoRAKind.SPEED and not is_slider(model)
 
 
 def _at(strength: float, source: Source, message: LoRAMessage, **arguments: Any) -> Reason:
@@ -242,19 +246,16 @@ def _evidence(source: Source, message: LoRAMessage, **arguments: Any) -> Reason:
 
 def _lowered(strength: Strength, factor: float, count: int) -> Strength:
     old = strength.value
-    value = _rounded(old * factor)
-    arguments = {"strength": value, "before": old, "count": count}
-    reason = Reason.of(
-        "strength", Source.LORA, LoRAMessage.STRENGTH_LOWERED, value=value, otherwise=f"{old:.2f}", **arguments
-    )
+    value = round(old * factor, 3)
+    message = LoRAMessage.STRENGTH_LOWERED
+    reason = _at(value, Source.LORA, message, otherwise=f"{old:.2f}", before=old, count=count)
     return Strength(value, strength.limits, (reason, *strength.reasons[1:]))
 
 
-def _slider(traits: StrengthTraits, query: Query | None) -> Strength:
+def _slider(model: ModelMetadata, query: Query | None) -> Strength:
     """The value on the side that the prompt speaks of: what prompts use there, else half of the range's end."""
-    model = traits.model
     limits = (min(model.strength_range), max(model.strength_range)) if model.strength_range else None
-    every = [strength for _, strength in traits.used]
+    every = [strength for _, strength in used_strengths(model, MAX_LORA_STRENGTH)]
     most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
     sign, direction = _direction(model, every, query)
     used = [WeightedStrength(abs(strength), 1.0) for strength in every if strength * sign > 0]
@@ -309,8 +310,4 @@ def _limits(model: ModelMetadata, used: Sequence[WeightedStrength]) -> tuple[flo
 
 
 def _bounded(value: float, most: float) -> float:
-    return _rounded(max(-most, min(most, value)))
-
-
-def _rounded(value: float) -> float:
-    return round(value, 3)
+    return round(max(-most, min(most, value)), 3)

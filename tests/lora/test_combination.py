@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from intelligence.config import LoRAPreferences
 from intelligence.lora.candidates import Candidate
 from intelligence.lora.combination import newest, select
-from intelligence.lora.identity import Identity
 from intelligence.lora.search.tokens import query
-from intelligence.lora.search.traits import is_style
+from intelligence.lora.search.traits import Identity, is_style
 from intelligence.models import LoRAKind
 from tests.lora.library import lora
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from intelligence.lora.search import ranker
 from intelligence.lora.search.tokens import query
-from intelligence.lora.search.traits import MAX_CHOSEN_STRENGTH, is_slider, strength_traits
+from intelligence.lora.search.traits import MAX_CHOSEN_STRENGTH, is_slider
 from intelligence.lora.strength import (
     ENOUGH_EXAMPLES,
     KIND_STRENGTH,
@@ -131,7 +131,7 @@ def test_alone_weights_creators_nearer_loras():
 )
 def test_is_slider(model, slider):
     assert is_slider(model) is slider
-    assert counts_towards_total(strength_traits(model)) is not slider
+    assert counts_towards_total(model) is not slider
 
 
 AGE = lora(
@@ -209,9 +209,7 @@ def test_together_bounds_total(models, named):
     models = [replace(model, model_id=f"lora:{n}") for n, model in enumerate(models)]
     given_ones = [(lora(f"named{n}"), strength) for n, strength in enumerate(named)]
     found = strengths(models).together(models, given_ones)
-    sharing = [
-        item.value for item, model in zip(found, models, strict=True) if counts_towards_total(strength_traits(model))
-    ]
+    sharing = [item.value for item, model in zip(found, models, strict=True) if counts_towards_total(model)]
     count = len(sharing) + len(named)
     if count > 1:
         assert sum(map(abs, sharing)) <= max(0.0, max_total(count) - sum(map(abs, named))) + 0.001 * len(sharing)
