@@ -22,7 +22,7 @@ from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
 from .search.tokens import Query, is_common, is_meta, tokens
-from .search.traits import Identity, is_style
+from .search.traits import Identity
 
 STYLE_GAIN = 0.35
 """Probability that a style LoRA gains where the prompt asks for its style, shared by all LoRAs of that style."""
@@ -66,11 +66,6 @@ class Candidate:
         """Features that versions of one LoRA share."""
         return Identity(self.model)
 
-    @cached_property
-    def is_style(self) -> bool:
-        """Return whether it is there for a look."""
-        return is_style(self.model)
-
 
 def find_candidates(
     library: Library,
@@ -91,12 +86,12 @@ def find_candidates(
     """
     judge = _Judge(library, analysis, query, hits)
     fitting = judge.judge_fitting(base, ratings, min_confidence)
-    incompatibilities, _ = library.incompatibilities(base)
     others = judge.judge_others(min_confidence)
     judge.read([one.place for one in (*fitting, *others)])
+    against, _ = library.incompatibilities(base)
     return (
         [candidate for one in fitting if (candidate := judge.explain(one, None))],
-        [candidate for one in others if (candidate := judge.explain(one, incompatibilities[one.place]))],
+        [candidate for one in others if (candidate := judge.explain(one, against[one.place]))],
     )
 
 
@@ -128,7 +123,6 @@ class _Judge:
     def judge_fitting(
         self, base: FamilyFinding, ratings: Mapping[str, Preference], min_confidence: float
     ) -> list[_Judged]:
-        """The LoRAs that fit the base model, best first."""
         found = self.hits.ranked
         name_gains = self._name_gains(found)
         gain = max(name_gains.values(), default=0.0) + self.style_gain + (MAX_RATING_SHIFT if ratings else 0.0)
@@ -136,14 +130,15 @@ class _Judge:
         for place, probability, score in _rows(found):
             if probability + gain < min_confidence:
                 break
-            name_gain = name_gains.get(place, 0.0)
-            relevance, reasons = self._styled(place, 1 - (1 - probability) * (1 - name_gain))
+            relevance, reasons = self._styled(place, 1 - (1 - probability) * (1 - name_gains.get(place, 0.0)))
             model = self.library.models[place]
             confidence = relevance
             if (rating := ratings.get(model.model_id)) is not None and rating.advantage:
-                shift = MAX_RATING_SHIFT * max(-1.0, min(1.0, rating.advantage))
-                confidence = max(0.0, min(1.0, confidence + shift))
-                reasons.append(_rating_reason(rating))
+                advantage = max(-1.0, min(1.0, rating.advantage))
+                confidence = max(0.0, min(1.0, confidence + MAX_RATING_SHIFT * advantage))
+                message = LoRAMessage.RATED_ONCE if rating.count == 1 else LoRAMessage.RATED
+                evidence = {"stars": rating.stars, "count": rating.count}
+                reasons.append(_reason("ratings", Source.LEARNED, message, abs(advantage), **evidence))
             factor, against = base_factor(model, base)
             confidence *= factor
             reasons += [against] if against else []
@@ -152,7 +147,6 @@ class _Judge:
         return sorted(judged, key=lambda one: (-round(one.confidence, 6), -one.score, one.place))
 
     def judge_others(self, min_confidence: float) -> list[_Judged]:
-        """The LoRAs that do not fit the base model, best first."""
         judged = []
         for place, probability, score in _rows(self.hits.others):
             relevance, reasons = self._styled(place, probability)
@@ -161,7 +155,6 @@ class _Judge:
         return judged
 
     def _name_gains(self, ranked: Ranked) -> dict[int, float]:
-        """Gains of the LoRAs of a small library by their names."""
         size = int(np.count_nonzero(self.hits.fitting))
         most = NAME_GAIN * HALF_GAIN_SIZE / (HALF_GAIN_SIZE + size)
         if most < MIN_NAME_GAIN:
@@ -186,22 +179,21 @@ class _Judge:
 
     def _styled(self, place: int, probability: float) -> tuple[float, list[Reason]]:
         """The probability after the styles that the prompt asks for and avoids, with the reasons."""
-        style = STYLES[self.styles[place]]
-        names = {"style": style.value, "requested": self.requested.value}
+        style, requested = STYLES[self.styles[place]], self.requested
         if style is ArtisticStyle.UNSPECIFIED:
             return probability, []
+        names = {"style": style.value, "requested": requested.value}
         if style in self.avoided:
             message = LoRAMessage.AVOIDED_STYLE
-        elif self.requested is style:
+        elif requested is style:
             gained = 1 - (1 - probability) * (1 - self.style_gain)
             return gained, [_reason("style", Source.PROMPT, LoRAMessage.STYLE, self.style_gain, **names)]
-        elif self.requested is ArtisticStyle.UNSPECIFIED:
+        elif requested is ArtisticStyle.UNSPECIFIED:
             return probability, []
         else:
             message = LoRAMessage.OTHER_STYLE
-        return probability * OTHER_STYLE_FACTOR, [
-            _reason("style", Source.PROMPT, message, 1 - OTHER_STYLE_FACTOR, **names)
-        ]
+        reason = _reason("style", Source.PROMPT, message, 1 - OTHER_STYLE_FACTOR, **names)
+        return probability * OTHER_STYLE_FACTOR, [reason]
 
     def read(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
@@ -220,7 +212,9 @@ class _Judge:
         words = self._trigger_words(model, reasons) | self._name_words(model, reasons)
         words |= self._tag_words(model, reasons, phrases)
         self._mentioned_words(judged.place, words, reasons)
-        self._meaning(judged.place, reasons)
+        cosine = 0.0 if self.hits.similarity is None else float(self.hits.similarity[judged.place].max())
+        if cosine >= MIN_COSINE:
+            reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.MEANING, cosine))
         style = STYLES[self.styles[judged.place]]
         if not reasons and (style is ArtisticStyle.UNSPECIFIED or style is not self.requested):
             return None
@@ -286,12 +280,6 @@ class _Judge:
             quoted = self._quoted(words)
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.TEXT, self._weight(words), words=quoted))
 
-    def _meaning(self, place: int, reasons: list[Reason]) -> None:
-        similarity = self.hits.similarity
-        cosine = 0.0 if similarity is None else float(similarity[place].max())
-        if cosine >= MIN_COSINE:
-            reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.MEANING, cosine))
-
     def _weight(self, words: Iterable[str]) -> float:
         """Share of what the prompt's words tell."""
         return sum(self.idf.get(word, 0.0) for word in words) / (sum(self.idf.values()) or 1.0)
@@ -313,27 +301,15 @@ def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, *
     return Reason.of(setting, source, message, weight=round(min(1.0, weight), 3), **arguments)
 
 
-def _rating_reason(rating: Preference) -> Reason:
-    message = LoRAMessage.RATED_ONCE if rating.count == 1 else LoRAMessage.RATED
-    weight = round(min(1.0, abs(rating.advantage)), 3)
-    return Reason.of("ratings", Source.LEARNED, message, weight=weight, stars=rating.stars, count=rating.count)
-
-
 def base_factor(model: Listed, base: FamilyFinding) -> tuple[float, Reason | None]:
     """Return what the base model leaves of a confidence, and why."""
     if base.architecture is Architecture.UNKNOWN:
         weight = round(1 - UNKNOWN_BASE_FACTOR, 2)
         return UNKNOWN_BASE_FACTOR, Reason.of("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, weight=weight)
     families = {model.family, base.family}
-    if len(families) == 1 or Family.UNKNOWN in families or families & DISTILLED:
+    related = len(families) == 1 or Family.UNKNOWN in families or families & DISTILLED
+    if related or any(families <= close for close in CLOSE_FAMILIES):
         return 1.0, None
-    if any(families <= close for close in CLOSE_FAMILIES):
-        return 1.0, None
-    return OTHER_FAMILY_FACTOR, Reason.of(
-        "base model",
-        Source.MODEL_FAMILY,
-        LoRAMessage.OTHER_FAMILY,
-        weight=round(1 - OTHER_FAMILY_FACTOR, 2),
-        family=model.family.value,
-        base=base.family.value,
-    )
+    weight, names = round(1 - OTHER_FAMILY_FACTOR, 2), {"family": model.family.value, "base": base.family.value}
+    reason = Reason.of("base model", Source.MODEL_FAMILY, LoRAMessage.OTHER_FAMILY, weight=weight, **names)
+    return OTHER_FAMILY_FACTOR, reason

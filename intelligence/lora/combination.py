@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..config import LoRAPreferences
 from ..models import LoRAKind, ModelMetadata
@@ -13,7 +12,7 @@ from .candidates import Candidate
 from .lora_messages import LoRAMessage
 from .recommendation import RejectedLoRA
 from .search.tokens import Query, is_common, is_meta, tokens
-from .search.traits import Identity
+from .search.traits import Identity, is_style
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
 
 NEWER_MARGIN = 0.05
@@ -21,10 +20,7 @@ NEWER_MARGIN = 0.05
 
 
 def select(
-    ranked: Sequence[Candidate],
-    named: Named,
-    query: Query,
-    limits: LoRAPreferences,
+    ranked: Sequence[Candidate], named: Named, query: Query, limits: LoRAPreferences
 ) -> tuple[list[Candidate], list[RejectedLoRA]]:
     """Return the LoRAs to apply, best first, and those that are not, each with the reason.
 
@@ -46,8 +42,8 @@ def select(
             chosen.append(candidate)
             taken.append(candidate)
         else:
-            objection = replace(objection, weight=round(candidate.confidence, 3))
-            rejected.append(RejectedLoRA(candidate.model.name, objection))
+            reason = replace(objection, weight=round(candidate.confidence, 3))
+            rejected.append(RejectedLoRA(candidate.model.name, reason))
     return chosen, rejected
 
 
@@ -67,23 +63,19 @@ def newest(ranked: Sequence[Candidate]) -> list[Candidate]:
 def _objection(candidate: Candidate, taken: Sequence[Candidate], limits: LoRAPreferences) -> Reason | None:
     if candidate.confidence < limits.min_confidence:
         confidence, minimum = candidate.confidence, limits.min_confidence
-        return _against(Source.PROMPT, LoRAMessage.NOT_CONFIDENT, confidence=confidence, minimum=minimum)
+        return Reason.of("lora", Source.PROMPT, LoRAMessage.NOT_CONFIDENT, confidence=confidence, minimum=minimum)
     for other in taken:
         if candidate.identity.is_version_of(other.identity):
-            return _against(Source.LORA, LoRAMessage.SAME_LORA, other=other.model.name)
-    style = next((other.model.name for other in taken if other.is_style), None) if candidate.is_style else None
-    if style is not None and not limits.allow_style_mixing:
-        return _against(Source.USER, LoRAMessage.SECOND_STYLE, other=style)
-    if style is None and (covering := _covering(candidate, taken)):
-        return _against(Source.LORA, LoRAMessage.COVERED, others=", ".join(covering))
+            return Reason.of("lora", Source.LORA, LoRAMessage.SAME_LORA, other=other.model.name)
+    styles = [other.model.name for other in taken if is_style(other.model)] if is_style(candidate.model) else []
+    if styles and not limits.allow_style_mixing:
+        return Reason.of("lora", Source.USER, LoRAMessage.SECOND_STYLE, other=styles[0])
+    if not styles and (covering := _covering(candidate, taken)):
+        return Reason.of("lora", Source.LORA, LoRAMessage.COVERED, others=", ".join(covering))
     if len(taken) >= limits.max_loras:
         message = LoRAMessage.LIMIT_ONE if limits.max_loras == 1 else LoRAMessage.LIMIT
-        return _against(Source.USER, message, count=limits.max_loras)
+        return Reason.of("lora", Source.USER, message, count=limits.max_loras)
     return None
-
-
-def _against(source: Source, message: LoRAMessage, **arguments: Any) -> Reason:
-    return Reason.of("lora", source, message, **arguments)
 
 
 def _covering(candidate: Candidate, taken: Sequence[Candidate]) -> list[str]:
@@ -105,7 +97,7 @@ def _no_room(model: ModelMetadata, chosen: Sequence[Candidate], named: Sequence[
     sharing = 1 + sum(counts_towards_total(candidate.model) for candidate in chosen)
     if max_total(len(named) + sharing) - sum(named) >= MIN_STRENGTH_ROOM * sharing:
         return None
-    return _against(Source.USER, LoRAMessage.NO_ROOM, total=sum(named))
+    return Reason.of("lora", Source.USER, LoRAMessage.NO_ROOM, total=sum(named))
 
 
 def _named_words(model: ModelMetadata, query: Query) -> frozenset[str]:

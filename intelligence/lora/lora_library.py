@@ -164,7 +164,7 @@ class Library:
         for tag in tags:
             model = self.named(tag.name)
             if model is None:
-                reason: Reason | None = _against(Source.USER, LoRAMessage.NO_SUCH_LORA)
+                reason: Reason | None = Reason.of("lora", Source.USER, LoRAMessage.NO_SUCH_LORA)
             else:
                 reason = load_problem(model, base)
             if model is not None and reason is None:
@@ -215,29 +215,25 @@ def incompatibility(model: Listed, base: FamilyFinding) -> Reason | None:
     if (reason := load_problem(model, base)) is not None:
         return reason
     if model.lora_kind is LoRAKind.SPEED:
-        return _against(Source.LORA, LoRAMessage.SPEED_LORA)
+        return Reason.of("lora", Source.LORA, LoRAMessage.SPEED_LORA)
     if model.architecture is Architecture.UNKNOWN:
-        return _against(Source.LORA, LoRAMessage.UNKNOWN_LORA)
+        return Reason.of("lora", Source.LORA, LoRAMessage.UNKNOWN_LORA)
     if base.architecture is Architecture.UNKNOWN and model.architecture is not Architecture.SDXL:
-        return _against(Source.MODEL, LoRAMessage.ONLY_SDXL_TRIED, architecture=model.architecture.upper())
+        return Reason.of("lora", Source.MODEL, LoRAMessage.ONLY_SDXL_TRIED, architecture=model.architecture.upper())
     return None
 
 
 def load_problem(model: Listed, base: FamilyFinding) -> Reason | None:
     """Return why this LoRA cannot be applied to this base model even when the prompt names it, or None."""
     if model.problem is not None:
-        return _against(Source.LORA, LoRAMessage.BROKEN_FILE, problem=model.problem)
+        return Reason.of("lora", Source.LORA, LoRAMessage.BROKEN_FILE, problem=model.problem)
     if not model.local_path:
-        return _against(Source.LORA, LoRAMessage.NOT_ON_MACHINE)
+        return Reason.of("lora", Source.LORA, LoRAMessage.NOT_ON_MACHINE)
     unknown, made_for = Architecture.UNKNOWN, model.architecture
     if unknown not in (made_for, base.architecture) and made_for is not base.architecture:
-        names = {"architecture": made_for.upper(), "base": base.architecture.upper()}
-        return _against(Source.MODEL, LoRAMessage.OTHER_ARCHITECTURE, **names)
+        message, base_name = LoRAMessage.OTHER_ARCHITECTURE, base.architecture.upper()
+        return Reason.of("lora", Source.MODEL, message, architecture=made_for.upper(), base=base_name)
     return None
-
-
-def _against(source: Source, message: LoRAMessage, **arguments: Any) -> Reason:
-    return Reason.of("lora", source, message, **arguments)
 
 
 def _plain(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..config import LoRAPreferences
 from ..learning.preferences import Preferences
@@ -47,13 +48,13 @@ class LoRARecommender:
 
         At most `top_k`, and no more than `MAX_RANKED`.
         """
-        ratings, library = self._ratings(prompt_analysis), self._library()
+        library, ratings = self._library(), self._ratings(prompt_analysis)
         base, query = find_base(base_model), prompt_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
-        alone = [(one, library.strengths.alone(one.model, query, ratings)) for one in found[:top_k]]
+        alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
-        return [_recommendation(one, strength, missing_words(one.model, text)) for one, strength in alone]
+        return [_recommendation(one, strength, text) for one, strength in zip(found, alone, strict=False)]
 
     def recommend(
         self,
@@ -64,8 +65,7 @@ class LoRARecommender:
         allow_style_mixing: bool = False,
     ) -> list[LoRARecommendation]:
         """Return the LoRAs that `choose` applies, best first; empty where none fits. Raises InvalidInputError."""
-        choice = self.choose(prompt_analysis, base_model, max_loras, min_confidence, allow_style_mixing)
-        return list(choice.chosen)
+        return list(self.choose(prompt_analysis, base_model, max_loras, min_confidence, allow_style_mixing).chosen)
 
     def choose(
         self,
@@ -87,11 +87,11 @@ class LoRARecommender:
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
-        ratings, library = self._ratings(prompt_analysis), self._library()
+        library, ratings = self._library(), self._ratings(prompt_analysis)
         base = find_base(base_model)
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
-        limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = prompt_query(prompt_analysis)
+        limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
@@ -99,15 +99,13 @@ class LoRARecommender:
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
-        words_of_named = [missing_words(one.model, text) for one in named]
-        words_of_chosen = [missing_words(one.model, text) for one in chosen]
-        recommended_by_name = [_named_recommendation(*one) for one in zip(named, usual, words_of_named, strict=True)]
-        recommended = [_recommendation(*one) for one in zip(chosen, strengths, words_of_chosen, strict=True)]
+        by_name = [_named_recommendation(*one, text) for one in zip(named, usual, strict=True)]
+        recommended = [_recommendation(*one, text) for one in zip(chosen, strengths, strict=True)]
         rejected = (*refused, *_worth_naming(others, turned_down, limits, named))
         reasons = [library.summary(len(named), len(chosen))]
         if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
             reasons.append(reason)
-        return LoRAChoice((*recommended_by_name, *recommended), rejected, tuple(reasons))
+        return LoRAChoice((*by_name, *recommended), rejected, tuple(reasons))
 
     def _library(self) -> Library:
         return library_of(self.registry)
@@ -116,8 +114,8 @@ class LoRARecommender:
         return self.preferences.for_prompt(analysis.shown_concepts) if self.preferences else {}
 
 
-def _recommendation(candidate: Candidate, strength: Strength, words: tuple[str, ...]) -> LoRARecommendation:
-    model = candidate.model
+def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) -> LoRARecommendation:
+    model, words = candidate.model, missing_words(candidate.model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -130,17 +128,14 @@ def _recommendation(candidate: Candidate, strength: Strength, words: tuple[str, 
     )
 
 
-def _named_recommendation(named: NamedLoRA, usual: Strength, words: tuple[str, ...]) -> LoRARecommendation:
+def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText) -> LoRARecommendation:
     model, strength, clip = named
-    if clip is None:
-        reason = Reason.of("lora", Source.USER, LoRAMessage.NAMED, value=strength, strength=strength)
-    else:
-        message = LoRAMessage.NAMED_WITH_CLIP
-        reason = Reason.of("lora", Source.USER, message, value=strength, strength=strength, clip=clip)
-    reasons = [reason]
+    given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
+    message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
+    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given)]
     if model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
-    words = () if model.lora_kind is LoRAKind.SPEED else words
+    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -168,11 +163,12 @@ def _worth_naming(
 ) -> list[RejectedLoRA]:
     """The LoRAs that were turned down and that a person would ask about."""
     named_ids = {one.model.model_id for one in named}
-    relevant = [one for one in others if one.relevance >= min(limits.min_confidence, 0.5)]
     incompatible = [
         RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)))
-        for one in relevant
-        if one.incompatibility and one.model.model_id not in named_ids
+        for one in others
+        if one.incompatibility
+        and one.relevance >= min(limits.min_confidence, 0.5)
+        and one.model.model_id not in named_ids
     ]
     near = [item for item in turned_down if item.reason.weight >= MIN_MENTIONED_CONFIDENCE]
     return (incompatible[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
