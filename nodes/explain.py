@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from .node_schema import CATEGORY, AnyStageType, schema
+from .node_schema import AnyStageType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.explanation import Stage
 
 
 class Explain(io.ComfyNode):
-    """Shows what was chosen and why."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="Explain",
             display_name="Explain",
-            category=CATEGORY,
             description="Shows what was chosen and why. API users find the text in the history's outputs.",
             search_aliases=["why", "reasons", "explanation", "intelligent"],
             is_output_node=True,

@@ -8,21 +8,18 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from .host.server_planner import planner
-from .node_schema import CATEGORY, GenerationType, schema
+from .node_schema import GenerationType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
 
 
 class Feedback(io.ComfyNode):
-    """Stores a rating."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="Feedback",
             display_name="Feedback",
-            category=CATEGORY,
             description="Rates a generation with 1 to 5 stars; later choices learn from it. Look at the image first, "
             "then set the rating and queue again (the image itself comes from the cache).",
             search_aliases=["rate", "stars", "rating", "learn", "intelligent"],

@@ -12,7 +12,7 @@ from server import PromptServer
 
 from ..intelligence.config import MAX_SEED
 from .host.server_planner import planner
-from .node_schema import CATEGORY, GenerationType, PlanType, advanced, schema
+from .node_schema import ADVANCED, GenerationType, PlanType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import GenerationPlan
@@ -38,19 +38,16 @@ def _switch(name: str, highest: float, tooltip: str) -> Any:
         step=0.01,
         optional=True,
         tooltip=f"{tooltip} -1: as planned.",
-        **advanced(),
+        **ADVANCED,
     )
 
 
 class IntelligentSampler(io.ComfyNode):
-    """Samples and decodes by the plan, with ComfyUI's own samplers."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="IntelligentSampler",
             display_name="Intelligent Sampler",
-            category=CATEGORY,
             description="Samples and decodes by the plan. At equal settings the image equals the core KSampler's.",
             search_aliases=["sampler", "ksampler", "generate", "txt2img", "intelligent"],
             inputs=[
@@ -72,7 +69,7 @@ class IntelligentSampler(io.ComfyNode):
                     default=True,
                     tooltip="On: image 2 is what seed + 1 gives alone, and so on. Off, or with a `latent`: the whole "
                     "batch's noise comes from one seed, as in KSampler.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 io.Latent.Input(
                     "latent", optional=True, tooltip="Start from this (image to image, inpainting) instead of noise."
@@ -93,7 +90,7 @@ class IntelligentSampler(io.ComfyNode):
                     optional=True,
                     tooltip="Several images share a forward pass: faster on a graphics card. They equal their single "
                     "runs except for rounding. Only with samplers that draw no noise; others run one by one.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "scout",
@@ -102,7 +99,7 @@ class IntelligentSampler(io.ComfyNode):
                     max=64,
                     optional=True,
                     tooltip="Try this many seeds for a quarter of the steps and show them; then set `pick`. 0: off.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "pick",
@@ -111,7 +108,7 @@ class IntelligentSampler(io.ComfyNode):
                     max=64,
                     optional=True,
                     tooltip="Number of the scouted seed to finish, from 1; its steps are not repeated. 0: only look.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
             ],
             outputs=[

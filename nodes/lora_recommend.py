@@ -14,11 +14,10 @@ from ..intelligence.errors import InvalidInputError
 from .host.library_scan import decision_revision, refresh_library
 from .host.server_planner import planner
 from .node_schema import (
-    CATEGORY,
+    ADVANCED,
     LoraStackType,
     PromptAnalysisType,
     RecommendationsType,
-    advanced,
     family_input,
     named_family,
     schema,
@@ -30,14 +29,11 @@ if TYPE_CHECKING:
 
 
 class LoRARecommend(io.ComfyNode):
-    """Chooses LoRAs from the user's own library and applies them."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="LoRARecommend",
             display_name="LoRA Recommend",
-            category=CATEGORY,
             description="Chooses the LoRAs that fit the prompt from your own library, with strengths and trigger "
             "words, and applies them. Says why.",
             search_aliases=["lora", "auto lora", "lora loader", "recommend", "intelligent"],
@@ -65,7 +61,7 @@ class LoRARecommend(io.ComfyNode):
                     options=list(OnUnconfirmed),
                     default=OnUnconfirmed.ERROR,
                     tooltip="What ASSISTED does while `selection` is empty.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 io.Int.Input("max_loras", default=3, min=0, max=10, tooltip="At most this many LoRAs are chosen."),
                 io.Float.Input(
@@ -88,7 +84,7 @@ class LoRARecommend(io.ComfyNode):
                     min=1,
                     max=16,
                     tooltip="Try this many sets of LoRAs: everything downstream runs once per variation.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 LoraStackType.Input(
                     "lora_stack", optional=True, tooltip="LoRAs from another pack's stacker; always applied."

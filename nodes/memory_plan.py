@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..intelligence.config import MemorySettings, OffloadStrategy
 from .host.server_planner import planner
-from .node_schema import CATEGORY, ParametersType, PlanType, advanced, schema
+from .node_schema import ADVANCED, ParametersType, PlanType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Recommendations
@@ -19,14 +19,11 @@ TILE_SIZES = {"auto": None, "whole": 0, "256": 256, "512": 512, "768": 768, "102
 
 
 class MemoryPlan(io.ComfyNode):
-    """Fits the run onto the device: weights, VAE tiles and forward batches."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="MemoryPlan",
             display_name="Memory Plan",
-            category=CATEGORY,
             description="Predicts what the run needs and fits it onto your device: VAE tiles and forward batches. "
             "Tells you before it starts when it cannot fit.",
             search_aliases=["vram", "memory", "out of memory", "offload", "tiled", "intelligent"],
@@ -47,7 +44,7 @@ class MemoryPlan(io.ComfyNode):
                     options=list(TILE_SIZES),
                     default="auto",
                     tooltip="Side of a VAE decode tile in pixels. auto: whole if it fits.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
             ],
             outputs=[

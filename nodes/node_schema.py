@@ -12,8 +12,6 @@ from comfy_api.latest import io
 from ..intelligence.config import AUTO
 from ..intelligence.models import Family
 
-CATEGORY = "intelligent generation"
-
 PromptAnalysisType = io.Custom("PROMPT_ANALYSIS")
 RecommendationsType = io.Custom("LORA_RECOMMENDATIONS")
 ParametersType = io.Custom("GENERATION_PARAMETERS")
@@ -39,20 +37,16 @@ class _AnyOptions(list):
 SamplerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SAMPLERS))
 SchedulerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SCHEDULERS))
 
+ADVANCED = {"advanced": True} if "advanced" in inspect.signature(io.Input.__init__).parameters else {}
+"""Keyword of inputs that are shown only on request, where this ComfyUI has it (0.8.0 has not)."""
+
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 
 def schema(**fields: Any) -> io.Schema:
-    """Return an `io.Schema` without fields that this ComfyUI does not know (0.8.0: `search_aliases`)."""
-    return io.Schema(**{name: value for name, value in fields.items() if name in _SCHEMA_FIELDS})
-
-
-_HAS_ADVANCED = "advanced" in inspect.signature(io.Input.__init__).parameters
-
-
-def advanced() -> dict[str, bool]:
-    """Return the keyword of inputs that are shown only on request, where this ComfyUI has it (0.8.0 has not)."""
-    return {"advanced": True} if _HAS_ADVANCED else {}
+    """Return an `io.Schema` in our category, without fields that this ComfyUI lacks (0.8.0: `search_aliases`)."""
+    known = {name: value for name, value in fields.items() if name in _SCHEMA_FIELDS}
+    return io.Schema(category="intelligent generation", **known)
 
 
 def family_input(automatic: str) -> Any:
@@ -63,7 +57,7 @@ def family_input(automatic: str) -> Any:
         default=AUTO,
         optional=True,
         tooltip=f"The kind of checkpoint. auto: {automatic}",
-        **advanced(),
+        **ADVANCED,
     )
 
 

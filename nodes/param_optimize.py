@@ -11,12 +11,11 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..intelligence.config import ASPECTS, AUTO, GenerationConstraints, Priority
 from .host.server_planner import planner
 from .node_schema import (
-    CATEGORY,
+    ADVANCED,
     ParametersType,
     RecommendationsOrAnalysisType,
     SamplerType,
     SchedulerType,
-    advanced,
     family_input,
     named_family,
     schema,
@@ -28,14 +27,11 @@ if TYPE_CHECKING:
 
 
 class ParamOptimize(io.ComfyNode):
-    """Chooses steps, cfg, sampler, scheduler and size for the checkpoint and the prompt."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="ParamOptimize",
             display_name="Param Optimize",
-            category=CATEGORY,
             description="Chooses steps, CFG, sampler, scheduler and size for your checkpoint, the prompt and the "
             "budgets. Any setting that you fill in wins.",
             search_aliases=["parameters", "settings", "sampler settings", "steps", "cfg", "intelligent"],
@@ -47,10 +43,7 @@ class ParamOptimize(io.ComfyNode):
                 ),
                 io.Model.Input("model", tooltip="The model that will sample: tells the family and its schedule."),
                 io.Combo.Input(
-                    "priority",
-                    options=list(Priority),
-                    default=Priority.BALANCED,
-                    tooltip="Favour speed or quality.",
+                    "priority", options=list(Priority), default=Priority.BALANCED, tooltip="Favour speed or quality."
                 ),
                 io.Float.Input(
                     "max_time_seconds",
@@ -83,10 +76,7 @@ class ParamOptimize(io.ComfyNode):
                     "sampler", options=[AUTO, *comfy.samplers.KSampler.SAMPLERS], default=AUTO, tooltip="Sampler."
                 ),
                 io.Combo.Input(
-                    "scheduler",
-                    options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS],
-                    default=AUTO,
-                    tooltip="Scheduler.",
+                    "scheduler", options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS], default=AUTO, tooltip="Scheduler."
                 ),
                 io.Int.Input("width", default=0, min=0, max=8192, step=8, tooltip="Width in pixels; 0: auto."),
                 io.Int.Input("height", default=0, min=0, max=8192, step=8, tooltip="Height in pixels; 0: auto."),
@@ -96,7 +86,7 @@ class ParamOptimize(io.ComfyNode):
                     min=1,
                     max=16,
                     tooltip="Try this many neighbouring settings; everything downstream runs once per variation.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
                 family_input("as in LoRA Recommend, otherwise from how it samples, its header and its name."),
             ],

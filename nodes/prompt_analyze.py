@@ -5,18 +5,15 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host.server_planner import planner, settings
-from .node_schema import CATEGORY, PromptAnalysisType, advanced, schema
+from .node_schema import ADVANCED, PromptAnalysisType, schema
 
 
 class PromptAnalyze(io.ComfyNode):
-    """Reads a prompt: its grammar, concepts and intent."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="PromptAnalyze",
             display_name="Prompt Analyze",
-            category=CATEGORY,
             description="Reads what the prompt asks for: style, content, concepts, complexity. Start here.",
             search_aliases=["prompt", "analyze prompt", "understand", "intelligent"],
             inputs=[
@@ -42,7 +39,7 @@ class PromptAnalyze(io.ComfyNode):
                     default="rules",
                     tooltip="rules: instant, on this machine, always the same. ollama: also asks the Ollama server "
                     "in the pack's config.json, and falls back to rules when it does not answer.",
-                    **advanced(),
+                    **ADVANCED,
                 ),
             ],
             outputs=[PromptAnalysisType.Output("analysis", display_name="analysis", tooltip="For LoRA Recommend.")],

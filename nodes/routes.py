@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiohttp import web
 
@@ -38,27 +38,14 @@ MAX_GENERATIONS = 200
 MODEL_FIELDS = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
 """Fields of each model in the answer to a search."""
 
-STATUSES: tuple[tuple[type[IntelligentGenerationError], int], ...] = (
-    (UnknownGenerationError, 404),
-    (ModelNotFoundError, 404),
-    (InvalidInputError, 400),
-    (IntelligentGenerationError, 500),
-)
-"""Error → HTTP status; the first match counts."""
+STATUSES = {UnknownGenerationError: 404, ModelNotFoundError: 404, InvalidInputError: 400}
+"""Error → HTTP status; 500 for the package's other errors."""
 
 Arguments = Mapping[str, Any]
 """The path's and the query's parameters of a GET, the JSON object of a POST."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Route(NamedTuple):
-    """Row of the table of routes. Its function may block: it runs in a thread, never on the server's event loop."""
-
-    method: str
-    path: str
-    answer: Callable[[Arguments], Any]
-    """Returns a response, or what is sent as JSON."""
+Answer = Callable[[Arguments], Any]
+"""Returns a response, or what is sent as JSON. It may block: it runs in a thread, not on the server's event loop."""
 
 
 def register() -> None:
@@ -66,10 +53,11 @@ def register() -> None:
     from server import PromptServer
 
     server = PromptServer.instance
-    for route in ROUTES:
-        server.routes.route(route.method, PREFIX + route.path)(_handler(route))
-        if route.method == "POST":
-            server.routes.get(PREFIX + route.path)(_refuse_get)
+    for path, answer in GET.items():
+        server.routes.get(PREFIX + path)(_handler(answer))
+    for path, answer in POST.items():
+        server.routes.post(PREFIX + path)(_handler(answer))
+        server.routes.get(PREFIX + path)(_refuse_get)
     server.app.on_startup.append(_scan_library)
 
 
@@ -137,17 +125,15 @@ def preview(arguments: Arguments) -> web.Response:
     return web.Response(body=found.data, content_type=found.content_type, headers=headers)
 
 
-ROUTES = (
-    Route("GET", "/generations", generations),
-    Route("GET", "/generations/{id}", generation),
-    Route("GET", "/library", library),
-    Route("GET", "/model", model),
-    Route("GET", "/models", models),
-    Route("GET", "/preview", preview),
-    Route("POST", "/feedback", feedback),
-    Route("POST", "/library/rescan", rescan),
-    Route("POST", "/library/cancel", cancel_scan),
-)
+GET = {
+    "/generations": generations,
+    "/generations/{id}": generation,
+    "/library": library,
+    "/model": model,
+    "/models": models,
+    "/preview": preview,
+}
+POST = {"/feedback": feedback, "/library/rescan": rescan, "/library/cancel": cancel_scan}
 
 
 async def _scan_library(app: web.Application) -> None:
@@ -159,18 +145,18 @@ async def _refuse_get(request: web.Request) -> web.StreamResponse:
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
-def _handler(route: Route) -> Handler:
+def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return aiohttp's handler of a route: guarded, with the package's errors as JSON answers."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             if refusal := _refusal(request):
                 return refusal
-            arguments = await _json_object(request) if route.method == "POST" else {**request.query}
-            answer = await asyncio.to_thread(route.answer, {**arguments, **request.match_info})
+            arguments = await _json_object(request) if request.method == "POST" else {**request.query}
+            found = await asyncio.to_thread(answer, {**arguments, **request.match_info})
         except IntelligentGenerationError as error:
-            return _problem(next(status for kind, status in STATUSES if isinstance(error, kind)), str(error))
-        return answer if isinstance(answer, web.StreamResponse) else web.json_response(answer)
+            return _problem(STATUSES.get(type(error), 500), str(error))
+        return found if isinstance(found, web.StreamResponse) else web.json_response(found)
 
     return handle
 

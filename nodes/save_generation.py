@@ -12,7 +12,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 from PIL import Image
 
-from .node_schema import CATEGORY, GenerationType, schema
+from .node_schema import GenerationType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
@@ -21,14 +21,11 @@ FORMATS = ("png", "webp", "jpg")
 
 
 class SaveGeneration(io.ComfyNode):
-    """Saves images with ComfyUI's metadata, an A1111 text and our JSON."""
-
     @classmethod
     def define_schema(cls) -> io.Schema:
         return schema(
             node_id="SaveGeneration",
             display_name="Save Generation",
-            category=CATEGORY,
             description="Saves the images with the workflow, an A1111 parameters text (CivitAI reads it) and the "
             "pack's own JSON inside, and that JSON beside it.",
             search_aliases=["save", "save image", "metadata", "intelligent"],

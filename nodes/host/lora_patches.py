@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ would keep a weak dictionary alive.
 """
 
 
-@dataclass(frozen=True)
-class _Patched:
-    clip: Any
-    stack: Stack
-    result: tuple[Any, Any]
-
-
 def apply(
     model: Any, clip: Any, variants: Sequence[Sequence[LoRARecommendation]], node_id: str
 ) -> list[tuple[Any, Any]]:
@@ -39,14 +31,13 @@ def apply(
 
     Raises ModelNotFoundError or UnsupportedModelError, naming the file, for one that is missing or cannot be read.
     """
-    memo: dict[str, list[_Patched]] = model.__dict__.setdefault(PATCHED_ATTRIBUTE, {})
+    memo: dict[str, tuple[Any, dict[Stack, tuple[Any, Any]]]] = model.__dict__.setdefault(PATCHED_ATTRIBUTE, {})
+    last_clip, last = memo.get(node_id, (None, {}))
+    known = last if last_clip is clip else {}
     stacks = [_stack(loras) for loras in variants]
-    known = {last.stack: last for last in memo.get(node_id, ()) if last.clip is clip}
-    patched = {
-        stack: known.get(stack) or _Patched(clip, stack, _patch(model, clip, stack)) for stack in stacks if stack
-    }
-    memo[node_id] = list(patched.values())
-    return [patched[stack].result if stack else (model, clip) for stack in stacks]
+    patched = {stack: known.get(stack) or _patch(model, clip, stack) for stack in stacks if stack}
+    memo[node_id] = clip, patched
+    return [patched.get(stack, (model, clip)) for stack in stacks]
 
 
 def _stack(loras: Sequence[LoRARecommendation]) -> Stack:

@@ -45,13 +45,9 @@ def sigmas(model: Any, parameters: OptimizedParameters, denoise: float = 1.0) ->
     Below a denoise of 1, this is the last `num_steps` of a longer core schedule, as in KSampler, or the last
     `num_steps` × denoise of an explicit schedule, as in the core node AlignYourStepsScheduler.
     """
-    if parameters.sigmas is None:
-        return _core_sigmas(model, parameters, denoise)
-    steps = round(parameters.num_steps * denoise)
-    return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :] if steps else torch.empty(0)
-
-
-def _core_sigmas(model: Any, parameters: OptimizedParameters, denoise: float) -> torch.Tensor:
+    if parameters.sigmas is not None:
+        steps = round(parameters.num_steps * denoise)
+        return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :] if steps else torch.empty(0)
     sampler = comfy.samplers.KSampler(
         model,
         steps=parameters.num_steps,
@@ -90,7 +86,8 @@ class SamplerRun:
         self.parameters = parameters
         self.seeds = seeds
         self.notify = notify
-        self.latent = inputs.latent or _empty_latent(parameters, len(seeds))
+        empty_latent = core_nodes().EmptyLatentImage()
+        self.latent = inputs.latent or empty_latent.generate(parameters.width, parameters.height, len(seeds))[0]
         ratios = [self.latent[key] for key in EMPTY_LATENT_KEYS if key in self.latent]
         samples = comfy.sample.fix_empty_latent_channels(inputs.model, self.latent["samples"], *ratios)
         self.samples = comfy.utils.repeat_to_batch_size(samples, len(seeds))
@@ -181,7 +178,3 @@ def _to_intermediate(samples: torch.Tensor) -> torch.Tensor:
     """Return latents on the device and in the precision that KSampler returns (0.8.0: in their own precision)."""
     dtype = getattr(comfy.model_management, "intermediate_dtype", lambda: samples.dtype)()
     return samples.to(device=comfy.model_management.intermediate_device(), dtype=dtype)
-
-
-def _empty_latent(parameters: OptimizedParameters, count: int) -> dict[str, Any]:
-    return core_nodes().EmptyLatentImage().generate(parameters.width, parameters.height, count)[0]

@@ -27,7 +27,8 @@ def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tupl
     """
 
     def in_float32(rows: torch.Tensor) -> torch.Tensor:
-        return _decode(_in_float32(vae), rows, plan)
+        weights = {name: weight.to("cpu", torch.float32, copy=True) for name, weight in vae.get_sd().items()}
+        return _decode(comfy.sd.VAE(sd=weights, device=vae.device, dtype=torch.float32), rows, plan)
 
     return decode_checked(
         samples,
@@ -74,8 +75,3 @@ def _without_fallback(vae: Any) -> Any:
     whole = copy.copy(vae)
     whole.decode_tiled_ = refuse
     return whole
-
-
-def _in_float32(vae: Any) -> Any:
-    weights = {name: weight.to("cpu", torch.float32, copy=True) for name, weight in vae.get_sd().items()}
-    return comfy.sd.VAE(sd=weights, device=vae.device, dtype=torch.float32)
