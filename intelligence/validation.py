@@ -1,12 +1,17 @@
-"""Checks of what users give, by pydantic, which is imported on first use; errors say place, demand and value."""
+"""Checks of what users give, by pydantic, which is imported on first use; errors say place, demand and value.
+
+The JSON files that users write into the data folder are read here: `config.json`, `families.json`, `vocabulary.json`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Number
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from .errors import InvalidInputError
@@ -69,7 +74,7 @@ def checked(name: str, value: Any, kind: type[T], **limits: float) -> T:
     from pydantic import ValidationError
 
     try:
-        return adapter(_number(kind, **limits)).validate_python(plain(value))
+        return adapter(_number(kind, **limits)).validate_python(plain(value))  # type: ignore[arg-type]
     except ValidationError:
         noun = "an integer" if kind is int else "a number"
         allowed = f"{noun}{LIMITS[tuple(limits)]}".format(*limits.values())
@@ -82,14 +87,14 @@ def _new_adapter(form: Any) -> Any:
     return TypeAdapter(form)
 
 
-def _new_number(kind: Any, **limits: float) -> Any:
-    finite = {"allow_inf_nan": False} if kind is float else {}
-    return Annotated[kind, bounds(strict=True, **finite, **limits)]
-
-
 adapter: Callable[[Any], Any] = cache(_new_adapter)
 """Type → pydantic's TypeAdapter, made once."""
-_number: Callable[..., Any] = cache(_new_number)
+
+
+@cache
+def _number(kind: Any, **limits: float) -> Any:
+    finite = {"allow_inf_nan": False} if kind is float else {}
+    return Annotated[kind, bounds(strict=True, **finite, **limits)]
 
 
 def plain(value: Any) -> Any:
@@ -123,3 +128,35 @@ def _names(schema: Any) -> Iterator[str]:
         yield from schema.get("properties", ())
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         yield from _names(part)
+
+
+def read_user_file(path: Path, form: type[T]) -> T | None:
+    """Return the file's content as `form` (a record or pydantic model), or None where there is no file.
+
+    A file is read again only after it has changed, so the content is shared: do not edit it.
+
+    Raises:
+        InvalidInputError: names the file, the place in it, what must stand there, and the remedy.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInputError(f"{path}: cannot be read ({error.strerror}); make it readable") from None
+    content: T = _read(path, form, status.st_mtime_ns, status.st_size)  # type: ignore[arg-type]
+    return content
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, form: Any, modified: int, size: int) -> Any:
+    """`modified` and `size` tell one state of the file from another."""
+    try:
+        return validated(form, json.loads(path.read_text(encoding="utf-8-sig")))
+    except InvalidInputError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except (ValueError, RecursionError) as error:
+        problem = f"not JSON ({error})"
+    raise InvalidInputError(f"{path}: {problem}; correct the file, or move it away to use the defaults")

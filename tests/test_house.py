@@ -19,7 +19,7 @@ FLOORS = (
     {"errors", "units"},
     {"validation"},
     {"records"},
-    {"config", "user_files"},
+    {"config"},
     {"database"},
     {"prompt", "models"},
     {"hubs"},

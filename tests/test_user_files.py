@@ -9,7 +9,7 @@ import pytest
 
 from intelligence import InvalidInputError, OllamaConfig
 from intelligence.config import ServerSettings
-from intelligence.user_files import read_user_file
+from intelligence.validation import read_user_file
 
 
 @pytest.fixture

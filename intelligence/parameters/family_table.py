@@ -9,8 +9,7 @@ from typing import Annotated
 
 from ..config import Settings, require
 from ..models import Family
-from ..user_files import read_user_file
-from ..validation import bounds, one_of
+from ..validation import bounds, one_of, read_user_file
 from .parameters import MAX_CFG, MAX_STEPS
 from .resolution import NATIVE_SIDES
 from .samplers import SAMPLER_NAMES

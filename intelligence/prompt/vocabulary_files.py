@@ -30,7 +30,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ..user_files import read_user_file
+from ..validation import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
 from .vocabulary import Meaning, Phrasebook, Vocabulary
 from .words import fold, singular, terms

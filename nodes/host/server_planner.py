@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import folder_paths
 
 from ...intelligence.config import HOME_VARIABLE, ServerSettings, data_folder
-from ...intelligence.user_files import read_user_file
+from ...intelligence.validation import read_user_file
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
