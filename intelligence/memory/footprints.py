@@ -19,7 +19,7 @@ from ..models import Architecture
 from ..models.architecture import CROSS_ATTENTION
 from ..units import BYTES_PER_GIB, BYTES_PER_MIB, PIXELS_PER_MEGAPIXEL
 
-Rows = tuple[tuple[float, ...], ...]
+Rows = Sequence[Sequence[float]]
 """(megapixels, the numbers of a `Footprint`), by size."""
 
 SAME_MODEL = 0.02
@@ -68,9 +68,9 @@ class Footprints:
     largest_linear: float
     linear_rows: int
     """Output features of these layers, each of which has a scale of its own in 8 bits."""
-    text: tuple[float, ...]
+    text: Sequence[float]
     """`Footprint` of encoding prompt and negative prompt."""
-    unet: Mapping[str, tuple[Rows, ...]]
+    unet: Mapping[str, Sequence[Rows]]
     """By attention (`flash`, `math`): rows for one forward item, and for two."""
     vae: Mapping[str, Rows]
     """By decoder (`diffusers`, `comfyui`): rows for one whole image."""
@@ -129,14 +129,15 @@ def find(
                 return model
     if not channels:
         return replace(usual, estimated=True, unet_margin=max(1.0, _ratio(usual, unet_gb, weight_bytes)))
-    nearest = min(relatives, key=lambda model: _distance(model, channels, unet_gb, weight_bytes))
+    nearest = min(
+        relatives,
+        key=lambda model: (
+            abs(math.log(channels / model.channels)),
+            abs(math.log(_ratio(model, unet_gb, weight_bytes))),
+        ),
+    )
     margin = UNKNOWN_MARGIN * max(1.0, channels / nearest.channels)
     return replace(nearest, estimated=True, unet_margin=margin)
-
-
-def _distance(model: Footprints, channels: int, unet_gb: float, weight_bytes: int) -> tuple[float, float]:
-    """Of a UNet from a known one: by width, then by weights."""
-    return abs(math.log(channels / model.channels)), abs(math.log(_ratio(model, unet_gb, weight_bytes)))
 
 
 def _ratio(model: Footprints, unet_gb: float, weight_bytes: float) -> float:
@@ -148,27 +149,10 @@ def _ratio(model: Footprints, unet_gb: float, weight_bytes: float) -> float:
 def known_models() -> tuple[Footprints, ...]:
     """Return all packaged tables, the usual model of each architecture before its relatives."""
     data = json.loads(_DATA.read_text(encoding="utf-8"))
-    decoders = {
-        name: {decoder: _tuples(rows) for decoder, rows in by_decoder.items()}
-        for name, by_decoder in data["vaes"].items()
-    }
-    return tuple(_read(entry, decoders) for entry in data["models"])
+    return tuple(Footprints(**{**entry, "vae": data["vaes"][entry["vae"]]}) for entry in data["models"])
 
 
-def _read(entry: Mapping[str, Any], decoders: Mapping[str, Mapping[str, Rows]]) -> Footprints:
-    tables = {
-        "text": tuple(entry["text"]),
-        "unet": {attention: tuple(map(_tuples, by_items)) for attention, by_items in entry["unet"].items()},
-        "vae": decoders[entry["vae"]],
-    }
-    return Footprints(**{**entry, **tables})
-
-
-def _tuples(rows: Sequence[Sequence[float]]) -> Rows:
-    return tuple(tuple(row) for row in rows)
-
-
-def _at(rows: Rows, pixels: int) -> tuple[float, ...]:
+def _at(rows: Rows, pixels: int) -> Sequence[float]:
     """Linear between the rows, in proportion below the first, on along the last two above."""
     size = pixels / PIXELS_PER_MEGAPIXEL
     index = bisect_left(rows, size, key=lambda row: row[0])

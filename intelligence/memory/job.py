@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..models import Architecture
 from ..units import BYTES_PER_GIB, MIB_PER_GIB
@@ -45,11 +45,6 @@ class Job:
     """Measured over predicted activations, by stage."""
 
     @property
-    def batches(self) -> int:
-        """Forward batches of the largest size that is allowed: the least that the job needs."""
-        return -(-self.request.images // self.request.largest_batch)
-
-    @property
     def base_seconds(self) -> float:
         """Time of the job where the plan adds nothing: whole batches, all weights on the device, decoded whole."""
         decoding = self.request.images * self.request.pixels * self.rates.decoded_pixel
@@ -82,11 +77,6 @@ def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, cor
         activation_gb=None if own_table else request.activation_gb,
         corrections=corrections,
     )
-
-
-def resized(job: Job, width: int, height: int) -> Job:
-    """Return the same job for a picture of another size."""
-    return replace(job, request=replace(job.request, width=width, height=height))
 
 
 def _weights(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from ..config import OffloadStrategy
-from .job import Job, resized
+from .job import Job
 from .plan import MemoryPlan, PlanOption
 from .prediction import (
     FINEST_FIRST,
@@ -184,7 +184,8 @@ def largest_size(
         return width, height
 
     def fits(steps: int) -> bool:
-        found = candidates(resized(job, *scaled(steps)), choices)
+        width, height = scaled(steps)
+        found = candidates(replace(job, request=replace(job.request, width=width, height=height)), choices)
         return fastest(below(found, peaks), budget) is not None
 
     low, high = 0, -(-longest // SIZE_STEP)

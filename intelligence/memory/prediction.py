@@ -123,7 +123,8 @@ class Placement:
         rates, weights, forwards = job.rates, self.weights(job), denoising.forwards(job)
         parameters = job.weights["unet"] / job.weight_bytes
         read = forwards * (weights["unet"] + parameters * self.format.traffic)
-        usual = job.batches * job.request.steps * (job.weights["unet"] + job.lora_gb)
+        least_batches = -(-job.request.images // job.request.largest_batch)
+        usual = least_batches * job.request.steps * (job.weights["unet"] + job.lora_gb)
         hooks = forwards * rates.hooked_forward
         seconds = (read - usual) * BYTES_PER_GIB * rates.read_byte + (hooks if self.weight_dtype == "float8" else 0.0)
         if job.pages_weights or self.strategy is OffloadStrategy.FULL_GPU:

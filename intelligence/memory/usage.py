@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from ..units import BYTES_PER_GIB
-from .resources import detect_resources
+from .resources import OWN_MEMORY, detect_resources
 
 
 @dataclass
@@ -40,7 +40,7 @@ class UsageTracker:
         usage = Usage()
         with self._lock:
             if self._counter is None:
-                self._counter = peak_counter(detect_resources().device)
+                self._counter = PeakCounter(detect_resources().device)
             self._collect()
             self._active.append(usage)
             self._counter.reset()
@@ -64,44 +64,27 @@ class UsageTracker:
             usage.peak_vram_gb = max(usage.peak_vram_gb, peak)
 
 
-def peak_counter(device: str) -> PeakCounter:
-    """The counter of memory in use on `device`."""
-    return {"cuda": _TorchPeak, "xpu": _TorchPeak, "mps": _MpsPeak}.get(device, PeakCounter)(device)
-
-
 class PeakCounter:
-    """Counts device memory of this process; this one is for the CPU, which has no counter: always 0."""
+    """Counts the memory that this process holds on a device; a CPU has no counter, and its peak is 0."""
 
     def __init__(self, device: str) -> None:
         self._device = device
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Start counting anew; MPS cannot."""
+        if self._device in OWN_MEMORY:
+            self._backend().reset_peak_memory_stats()
 
     def peak_gb(self) -> float:
-        """Peak since the last reset, GiB."""
-        return 0.0
+        """Return the peak since the last reset, GiB, with the workspaces of convolutions, without the driver's context.
 
-
-class _TorchPeak(PeakCounter):
-    """torch's own counter of allocated bytes, convolution workspaces included, the driver's context not."""
-
-    def reset(self) -> None:
-        self._backend().reset_peak_memory_stats()
-
-    def peak_gb(self) -> float:
-        return float(self._backend().max_memory_allocated() / BYTES_PER_GIB)
+        MPS keeps no peak: the driver's memory of this moment, caches included, is the nearest figure.
+        """
+        if self._device in OWN_MEMORY:
+            return float(self._backend().max_memory_allocated() / BYTES_PER_GIB)
+        return self._backend().driver_allocated_memory() / BYTES_PER_GIB if self._device == "mps" else 0.0
 
     def _backend(self) -> Any:
         import torch
 
         return getattr(torch, self._device)
-
-
-class _MpsPeak(PeakCounter):
-    """MPS keeps no peak: the driver's memory of this moment, caches included, is the nearest figure."""
-
-    def peak_gb(self) -> float:
-        import torch
-
-        return torch.mps.driver_allocated_memory() / BYTES_PER_GIB

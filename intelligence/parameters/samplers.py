@@ -12,7 +12,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .schedules import SCHEDULERS, find_scheduler, unknown_name
+from .schedules import find_scheduler, unknown_name
 
 
 class SigmaInput(Enum):
@@ -142,13 +142,7 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("uni_pc_bh2", "UniPC BH2", _UNIPC, drops_penultimate=True),
 )
 
-_OTHER_SCHEDULE_TYPES = {"automatic": "karras", "uniform": "normal", "polyexponential": "exponential"}
-"""A1111's schedule types that ComfyUI lacks → the nearest. Automatic is Karras for its DPM samplers, Uniform for
-others."""
-
 _BY_NAME = {sampler.name: sampler for sampler in SAMPLERS}
-_BY_DISPLAY = {sampler.display.casefold(): sampler for sampler in SAMPLERS}
-_SCHEDULER_NAMES = {name.casefold(): row.name for row in SCHEDULERS for name in (row.display, row.name)}
 
 SAMPLER_NAMES = tuple(_BY_NAME)
 
@@ -168,29 +162,5 @@ def evaluations(sampler: str, steps: int) -> int:
 
 
 def a1111_name(sampler: str, scheduler: str) -> tuple[str, str]:
-    """A1111's (sampler, schedule type), as in `Sampler: DPM++ 2M, Schedule type: Karras`. Raises InvalidInputError."""
+    """Return A1111's names, as in `Sampler: DPM++ 2M, Schedule type: Karras`. Raises InvalidInputError."""
     return find_sampler(sampler).display, find_scheduler(scheduler).display
-
-
-def from_a1111(name: str, schedule_type: str | None = None) -> tuple[str, str]:
-    """ComfyUI's (sampler, scheduler) for A1111's names; `DPM++ 2M Karras` is understood too.
-
-    Without a schedule type A1111 spaced the steps evenly, which is ComfyUI's `normal`. Raises InvalidInputError.
-    """
-    label = name.strip().casefold()
-    sampler = _BY_DISPLAY.get(label) or _BY_NAME.get(label)
-    if sampler is None:
-        head, _, tail = label.rpartition(" ")
-        if tail not in _SCHEDULER_NAMES or head not in _BY_DISPLAY:
-            raise unknown_name("sampler", name, [row.display for row in SAMPLERS])
-        sampler, schedule_type = _BY_DISPLAY[head], schedule_type or tail
-    return sampler.name, _from_schedule_type(schedule_type or "Uniform", sampler)
-
-
-def _from_schedule_type(schedule_type: str, sampler: Sampler) -> str:
-    key = schedule_type.strip().casefold()
-    if key == "automatic" and not sampler.display.startswith("DPM"):
-        return "normal"
-    if found := _SCHEDULER_NAMES.get(key) or _OTHER_SCHEDULE_TYPES.get(key):
-        return found
-    raise unknown_name("schedule type", schedule_type, [row.display for row in SCHEDULERS])

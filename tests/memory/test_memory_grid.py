@@ -34,7 +34,7 @@ def test_full_size_pipeline_from_configs():
 def test_grid_compares_every_cell_with_measurement(setting, monkeypatch):
     from intelligence.memory import usage
 
-    monkeypatch.setattr(usage, "peak_counter", lambda device: Counter())
+    monkeypatch.setattr(usage, "PeakCounter", lambda device: Counter())
     grid = memory_grid.Grid(setting, time.monotonic() + 600)
     grid.run("float16", setting.limits_gb)
     ended = [name for name, value in grid.figures.items() if name.endswith("_ends") and value]

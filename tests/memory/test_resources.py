@@ -130,10 +130,10 @@ def test_peak_counter_of_xpu(monkeypatch):
     calls = []
     xpu = backend(max_memory_allocated=lambda: 3 * GIB, reset_peak_memory_stats=lambda: calls.append("reset"))
     monkeypatch.setattr(torch, "xpu", xpu)
-    counter = usage.peak_counter("xpu")
+    counter = usage.PeakCounter("xpu")
     counter.reset()
     assert (calls, counter.peak_gb()) == (["reset"], 3)
-    assert usage.peak_counter("cpu").peak_gb() == 0
+    assert usage.PeakCounter("cpu").peak_gb() == 0
 
 
 def test_detect_resources_without_psutil():

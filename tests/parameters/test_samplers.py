@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, a1111_name, evaluations, from_a1111
+from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, a1111_name, evaluations
 from intelligence.parameters.schedules import SCHEDULER_NAMES, find_scheduler
 
 from ..comfyui import locate
@@ -63,31 +63,6 @@ def test_cfg_pp_is_in_name() -> None:
     assert all(sampler.cfg_pp == sampler.name.endswith("_cfg_pp") for sampler in SAMPLERS)
 
 
-@pytest.mark.parametrize("sampler", SAMPLER_NAMES)
-@pytest.mark.parametrize("scheduler", SCHEDULER_NAMES)
-def test_from_a1111_inverts_a1111_name(sampler: str, scheduler: str) -> None:
-    assert from_a1111(*a1111_name(sampler, scheduler)) == (sampler, scheduler)
-
-
-@pytest.mark.parametrize(
-    ("name", "schedule", "expected"),
-    [
-        ("DPM++ 2M Karras", None, ("dpmpp_2m", "karras")),
-        ("DPM++ 2M SDE Exponential", None, ("dpmpp_2m_sde", "exponential")),
-        ("DPM++ 2M SDE Heun Karras", None, ("dpmpp_2m_sde_heun", "karras")),
-        ("DPM++ 2M", "Automatic", ("dpmpp_2m", "karras")),
-        ("Euler a", "Automatic", ("euler_ancestral", "normal")),
-        ("Euler a", None, ("euler_ancestral", "normal")),
-        ("euler A", "sgm uniform", ("euler_ancestral", "sgm_uniform")),
-        ("DPM2 a Karras", None, ("dpm_2_ancestral", "karras")),
-        ("DDIM", None, ("ddim", "normal")),
-        ("dpmpp_2m", "karras", ("dpmpp_2m", "karras")),
-    ],
-)
-def test_from_a1111_takes_common_spellings(name: str, schedule: str | None, expected: tuple[str, str]) -> None:
-    assert from_a1111(name, schedule) == expected
-
-
 def test_a1111_name_separates_schedule_type() -> None:
     assert a1111_name("dpmpp_2m", "karras") == ("DPM++ 2M", "Karras")
 
@@ -97,8 +72,6 @@ def test_a1111_name_separates_schedule_type() -> None:
     [
         (lambda: a1111_name("dpmpp_2n", "karras"), "dpmpp_2m"),
         (lambda: find_scheduler("karas"), "karras"),
-        (lambda: from_a1111("DPM++ 2N"), "DPM\\+\\+ 2M"),
-        (lambda: from_a1111("Euler", "Karas"), "Karras"),
         (lambda: evaluations("???", 20), "euler"),
     ],
 )
