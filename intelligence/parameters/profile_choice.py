@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, ModelMetadata, identify_family
+from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, identify_family
 from ..models.family_detection import SHAPE_CONFIDENCE
 from ..models.family_facts import DISTILLED, TITLES
 from ..models.name_patterns import match_family, names_speed_lora
@@ -25,30 +24,28 @@ _INFERABLE = frozenset({Family.PONY, Family.ILLUSTRIOUS, Family.NOOBAI})
 of the model that no LoRA or tag shows."""
 
 
-class ProfileChoice(NamedTuple):
-    """The model's family, its profile, and why."""
-
-    finding: FamilyFinding
-    profile: Profile
-    reasons: dict[str, Reason]
-
-
-def choose_profile(request: ParameterRequest, table: Path | None = None) -> ProfileChoice:
-    """Return the family of the request's model and its profile; a few-step LoRA puts its own profile in their place.
+def choose_profile(
+    request: ParameterRequest, table: Path | None = None
+) -> tuple[FamilyFinding, Profile, dict[str, Reason]]:
+    """Return the family of the request's model, its profile, or that of a few-step LoRA, and the reasons by setting.
 
     Raises InvalidInputError for a user's table that cannot be used.
     """
     evidence = request.model or ModelEvidence()
-    loras = [lora.lora_metadata for lora in request.loras]
     style, priority = request.analysis.intent.artistic_style, request.constraints.priority
     finding = identify_family(evidence)
-    reason = _family_reason(finding, evidence)
+    reason = _family_reason(
+        finding,
+        Source.USER if evidence.family is not Family.UNKNOWN else Source.MODEL,
+        ParameterMessage.FAMILY_UNKNOWN if finding.family is Family.UNKNOWN else ParameterMessage.FAMILY,
+        evidence=finding.reason,
+    )
     if finding.confidence <= SHAPE_CONFIDENCE and finding.architecture in (Architecture.UNKNOWN, Architecture.SDXL):
         finding, reason = infer_from_loras_and_tags(request, finding) or (finding, reason)
     profile = profile_for(finding, style, priority, table)
     reasons = {"family": reason}
-    few_step = _few_step_lora(loras, evidence)
-    if few_step is not None and not profile.fixed:
+    few_step = None if profile.fixed else _few_step_lora(request, evidence)
+    if few_step is not None:
         name, distilled = few_step
         distilled = replace(distilled, architecture=finding.architecture, base=finding.family, zsnr=finding.zsnr)
         reasons["few-step LoRA"] = Reason.of(
@@ -63,7 +60,7 @@ def choose_profile(request: ParameterRequest, table: Path | None = None) -> Prof
         )
         # The LoRA decides how to sample; the model under it, at which size.
         profile = replace(profile_for(distilled, style, priority, table), native=profile.native)
-    return ProfileChoice(finding, profile, reasons)
+    return finding, profile, reasons
 
 
 def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding) -> tuple[FamilyFinding, Reason] | None:
@@ -74,46 +71,22 @@ def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding)
             made_for.append((name, match.family))
     for name, family in made_for:
         if family in _INFERABLE:
-            reason = Reason.of(
-                "family",
-                Source.LORA,
-                ParameterMessage.FAMILY_BY_LORA,
-                value=family.value,
-                weight=LORA_CONFIDENCE,
-                family=TITLES[family],
-                lora=name,
-            )
-            return replace(finding, family=family, confidence=LORA_CONFIDENCE), reason
+            finding = replace(finding, family=family, confidence=LORA_CONFIDENCE)
+            return finding, _family_reason(finding, Source.LORA, ParameterMessage.FAMILY_BY_LORA, lora=name)
     if request.analysis.quality_family in list(_INFERABLE):
-        family = Family(request.analysis.quality_family)
-        reason = Reason.of(
-            "family",
-            Source.PROMPT,
-            ParameterMessage.FAMILY_BY_TAGS,
-            value=family.value,
-            weight=TAGS_CONFIDENCE,
-            family=TITLES[family],
-        )
-        return replace(finding, family=family, confidence=TAGS_CONFIDENCE), reason
+        finding = replace(finding, family=Family(request.analysis.quality_family), confidence=TAGS_CONFIDENCE)
+        return finding, _family_reason(finding, Source.PROMPT, ParameterMessage.FAMILY_BY_TAGS)
     return None
 
 
-def _family_reason(finding: FamilyFinding, evidence: ModelEvidence) -> Reason:
-    known = finding.family is not Family.UNKNOWN
-    return Reason.of(
-        "family",
-        Source.USER if evidence.family is not Family.UNKNOWN else Source.MODEL,
-        ParameterMessage.FAMILY if known else ParameterMessage.FAMILY_UNKNOWN,
-        value=finding.family.value,
-        weight=finding.confidence,
-        family=TITLES[finding.family],
-        evidence=finding.reason,
-    )
+def _family_reason(finding: FamilyFinding, source: Source, message: ParameterMessage, **arguments: Any) -> Reason:
+    title, family, weight = TITLES[finding.family], finding.family.value, finding.confidence
+    return Reason.of("family", source, message, value=family, weight=weight, family=title, **arguments)
 
 
-def _few_step_lora(loras: Sequence[ModelMetadata], evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
+def _few_step_lora(request: ParameterRequest, evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
     """The first few-step LoRA: among the chosen ones, else among those that the host has on the model already."""
-    for lora in loras:
+    for lora in (each.lora_metadata for each in request.loras):
         if lora.lora_kind is LoRAKind.SPEED:
             named = identify_family(ModelEvidence(name=lora.name, architecture=lora.architecture))
             family = lora.family if lora.family in DISTILLED else named.family

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
+from itertools import permutations, product
 
 from ..config import ASPECTS, AUTO, require
 from ..errors import InvalidInputError
@@ -24,14 +25,9 @@ _LANDSCAPE_BUCKETS = {
     1024: (1024,),
 }
 
-SDXL_BUCKETS: tuple[tuple[int, int], ...] = tuple(
+SDXL_BUCKETS = tuple(
     sorted(
-        {
-            size
-            for short, longs in _LANDSCAPE_BUCKETS.items()
-            for long in longs
-            for size in ((long, short), (short, long))
-        }
+        {size for short, longs in _LANDSCAPE_BUCKETS.items() for long in longs for size in permutations((short, long))}
     )
 )
 """(width, height) that SDXL was trained at [InvokeAI optimalDimension.ts]."""
@@ -82,8 +78,14 @@ def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") 
         source, message = Source.USER, ParameterMessage.SIZE_BY_ASPECT
     elif content is ContentType.UNSPECIFIED:
         source, message = Source.DEFAULT, ParameterMessage.SIZE_WITHOUT_CONTENT
-    width, height = nearest_bucket(_ratio(name), native)
-    size, side = f"{width}x{height}", NATIVE_SIDES[native]
+    ratio, side = _ratio(name), NATIVE_SIDES[native]
+
+    def distance(size: tuple[int, int]) -> tuple[float, float]:
+        """By aspect, as a factor, then by area."""
+        return round(abs(math.log(size[0] / size[1] / ratio)), 9), abs(size[0] * size[1] - side**2)
+
+    width, height = min(buckets(native), key=distance)
+    size = f"{width}x{height}"
     reason = Reason.of(
         "size",
         source,
@@ -98,29 +100,16 @@ def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") 
     return width, height, reason
 
 
-def nearest_bucket(ratio: float, native: str = "sdxl") -> tuple[int, int]:
-    """Return the bucket whose width / height is nearest to `ratio`, by factor, then to the native area."""
-    area = NATIVE_SIDES[native] ** 2
-
-    def distance(size: tuple[int, int]) -> tuple[float, float]:
-        width, height = size
-        return round(abs(math.log(width / height / ratio)), 9), abs(width * height - area)
-
-    return min(buckets(native), key=distance)
-
-
 def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
     """Return the sizes below this one with nearly its aspect (within 6 %), down to 0.8 of its area, largest first.
 
     Sides are multiples of 32, as they are in the buckets.
     """
     found = []
-    for other_width in range(width - width % 32, 0, -32):
-        for other_height in range(height - height % 32, 0, -32):
-            area = other_width * other_height / (width * height)
-            skew = abs(math.log(other_width / other_height * height / width))
-            if MIN_AREA <= area < 1 and skew <= 0.06 and (other_width, other_height) != (width, height):
-                found.append((other_width, other_height))
+    for size in product(range(32, width + 1, 32), range(32, height + 1, 32)):
+        area, skew = size[0] * size[1] / (width * height), abs(math.log(size[0] / size[1] * height / width))
+        if MIN_AREA <= area < 1 and skew <= 0.06:
+            found.append(size)
     return sorted(found, key=lambda size: (-size[0] * size[1], size))
 
 

@@ -69,13 +69,7 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> InvalidInputErro
 def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
     """Return `steps` + 1 sigmas of an explicit schedule, ending in 0; log-linear between those for 10 steps."""
     table = AYS_TABLES[schedule]
-    logs = [math.log(sigma) for sigma in table]
-    positions = [index * (len(table) - 1) / steps for index in range(steps)]
-    sigmas = []
-    for position in positions:
-        low = int(position)
-        sigmas.append(math.exp(logs[low] + (logs[low + 1] - logs[low]) * (position - low)))
-    return (*sigmas, 0.0)
+    return (*(_at(index * (len(table) - 1) / steps, table) for index in range(steps)), 0.0)
 
 
 @cache
@@ -100,10 +94,10 @@ def usual_sigmas() -> tuple[float, ...]:
     return tuple(sigmas)
 
 
-def _at(step: float, trained: Trained) -> float:
-    """Sigma between two training steps, log-linearly."""
-    low = min(int(step), len(trained) - 2)
-    first, second = math.log(trained[low]), math.log(trained[low + 1])
+def _at(step: float, sigmas: tuple[float, ...]) -> float:
+    """Sigma between two steps, log-linearly."""
+    low = min(int(step), len(sigmas) - 2)
+    first, second = math.log(sigmas[low]), math.log(sigmas[low + 1])
     return math.exp(first + (second - first) * (step - low))
 
 
