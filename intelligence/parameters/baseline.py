@@ -97,16 +97,12 @@ def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
     used = {**MANUAL_DEFAULTS, **given}
     reasons = []
     for setting, parameters in SETTINGS.items():
-        passed = any(parameter in given for parameter in parameters)
+        source, message = Source.DEFAULT, ParameterMessage.MANUAL_DEFAULT
+        if any(parameter in given for parameter in parameters):
+            source, message = Source.USER, ParameterMessage.MANUAL_USER
         values = [used[parameter] for parameter in parameters]
-        reasons.append(
-            Reason.of(
-                setting,
-                Source.USER if passed else Source.DEFAULT,
-                ParameterMessage.MANUAL_USER if passed else ParameterMessage.MANUAL_DEFAULT,
-                value="x".join(map(str, values)) if len(values) > 1 else values[0],
-            )
-        )
+        value = "x".join(map(str, values)) if len(values) > 1 else values[0]
+        reasons.append(Reason.of(setting, source, message, value=value))
     return tuple(reasons)
 
 
@@ -136,20 +132,15 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
     )
     reasons = {"steps": steps_reason}
     for setting in ("cfg", "sampler", "scheduler"):
-        value, (parameter,) = getattr(choice, setting), SETTINGS[setting]
+        value = getattr(choice, setting)
+        by_user = SETTINGS[setting][0] in given
         reasons[setting] = (
-            _user_reason(setting, value, profile)
-            if parameter in given
-            else _usual_reason(setting, value, profile, others)
+            _user_reason(setting, value, profile) if by_user else _usual_reason(setting, value, profile, others)
         )
     if choice.schedule:
+        name, message = choice.scheduler, ParameterMessage.SCHEDULER_ALIGN_YOUR_STEPS
         reasons["scheduler"] = Reason.of(
-            "scheduler",
-            Source.MODEL_FAMILY,
-            ParameterMessage.SCHEDULER_ALIGN_YOUR_STEPS,
-            value="Align Your Steps",
-            otherwise=choice.scheduler,
-            scheduler=choice.scheduler,
+            "scheduler", Source.MODEL_FAMILY, message, value="Align Your Steps", otherwise=name, scheduler=name
         )
     off = "off, which burns colours" if profile.zsnr else "off"
     if rescale := given.get("rescale_cfg"):
@@ -171,10 +162,9 @@ def _improved(choice: Choice, profile: Profile, given: Mapping[str, Any], reason
     """`choice` with options beyond the plain sampler; puts their reason into `reasons`."""
     named = {name: given[name] for name in IMPROVEMENTS if name in given}
     if named:
-        improvements = Improvements(**{"cfg_cutoff_sigma": 0.0, **named})
         chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())
         reasons["guidance"] = _set_by_user("guidance", chosen)
-        return replace(choice, improvements=improvements)
+        return replace(choice, improvements=Improvements(**named))
     cut = replace(choice, improvements=Improvements(profile.cfg_cutoff_sigma))
     if cut.items == choice.items:
         return choice
@@ -199,25 +189,22 @@ def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple
 
 
 def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) -> Reason:
-    unknown = profile.family is Family.UNKNOWN
+    source, message = Source.MODEL_FAMILY, ParameterMessage.USUAL
+    if profile.family is Family.UNKNOWN:
+        source, message = Source.DEFAULT, ParameterMessage.USUAL_UNKNOWN
+    tried = ((getattr(other, setting), circumstance) for other, circumstance in others)
+    otherwise = next((f"{shown(found)} {circumstance}" for found, circumstance in tried if found != value), None)
+    family, priority = TITLES[profile.family], profile.priority.value
     return Reason.of(
         setting,
-        Source.DEFAULT if unknown else Source.MODEL_FAMILY,
-        ParameterMessage.USUAL_UNKNOWN if unknown else ParameterMessage.USUAL,
+        source,
+        message,
         value=value,
-        otherwise=_otherwise(setting, value, others),
+        otherwise=otherwise,
         chosen=shown(value),
-        family=TITLES[profile.family],
-        priority=profile.priority.value,
+        family=family,
+        priority=priority,
     )
-
-
-def _otherwise(setting: str, value: Any, others: Others) -> str | None:
-    """The value of the first other profile that has another one."""
-    for other, circumstance in others:
-        if (found := getattr(other, setting)) != value:
-            return f"{shown(found)} {circumstance}"
-    return None
 
 
 def _user_reason(setting: str, value: Any, profile: Profile) -> Reason:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..memory import MemoryPlan, MemoryRequest, describe
+from ..memory import MemoryPlan, describe
 from ..records import Reason, Source
 from ..units import format_duration
 from .parameter_messages import ParameterMessage
 from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
-from .speed import Speed, TimeEstimate
+from .speed import TimeEstimate
 from .workload import Work, forward_items
 
 MIN_STEPS = 8
@@ -63,12 +63,7 @@ class TimeBudget:
 
     def meets(self, choice: Choice) -> bool:
         """Tell whether the limit will be held."""
-        return will_hold(self.estimate(choice), self.limit)
-
-
-def will_hold(found: TimeEstimate, limit: float) -> bool:
-    """Tell whether `limit` (seconds) will be held, by the upper end of a learned interval or by a cautious guess."""
-    return (found.high if found.learned else found.seconds) <= limit
+        return self.estimate(choice).holds(self.limit)
 
 
 def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
@@ -76,8 +71,10 @@ def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], cha
     if budget.meets(choice):
         return choice
     otherwise = f"about {format_duration(budget.estimate(choice).seconds)}"
-    for lever in (_cutoff, _align_your_steps, _fewer_steps, _smaller):
-        choice = lever(choice, budget, reasons, changes)
+    for change, lever in _LEVERS.items():
+        choice, why = lever(choice, budget)
+        reasons |= {reason.setting: reason for reason in why}
+        changes += [change] if why else []
         if budget.meets(choice):
             reasons["time"] = _time_reason(ParameterMessage.TIME_KEPT, choice, budget, otherwise)
             return choice
@@ -108,30 +105,11 @@ def fit_memory(
             changes.append("smaller size")
             reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_MEMORY, smaller, choice, budget=budget)
             return smaller, fitting
-    reasons["memory"] = Reason.of(
-        "memory",
-        Source.BUDGET,
-        ParameterMessage.MEMORY_TOO_SMALL,
-        value=False,
-        budget=budget,
-        option=describe(plan, plan.max_batch),
-        peak=plan.predicted_peak_gb,
+    option, peak = describe(plan, plan.max_batch), plan.predicted_peak_gb
+    reasons["memory"] = _reason(
+        "memory", ParameterMessage.MEMORY_TOO_SMALL, value=False, budget=budget, option=option, peak=peak
     )
     return choice, plan
-
-
-def completed(request: MemoryRequest, speed: Speed, work: Work, *, guided: bool) -> MemoryRequest:
-    """Return `request` with chosen settings, and the rates of the device for them."""
-    return replace(
-        request,
-        width=work.width,
-        height=work.height,
-        images=work.images,
-        guided=guided,
-        steps=round(work.passes / work.images),
-        forward_items=work.items,
-        rates=speed.rates(work),
-    )
 
 
 def format_estimate(found: TimeEstimate) -> str:
@@ -151,70 +129,66 @@ def cutoff_reason(now: Choice, before: Choice, source: Source, message: Paramete
     )
 
 
-def _cutoff(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
+def _cutoff(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[Reason]]:
     if not budget.free_cutoff or choice.improvements.limits_guidance:
-        return choice
+        return choice, []
     cut = replace(choice, improvements=replace(choice.improvements, cfg_cutoff_sigma=CUTOFF_SIGMA))
     if cut.items == choice.items:
-        return choice
-    changes.append("late guidance cutoff")
+        return choice, []
     limit = format_duration(budget.limit)
-    reasons["guidance"] = cutoff_reason(cut, choice, Source.BUDGET, ParameterMessage.CUTOFF_FOR_TIME, limit=limit)
-    return cut
+    return cut, [cutoff_reason(cut, choice, Source.BUDGET, ParameterMessage.CUTOFF_FOR_TIME, limit=limit)]
 
 
-def _align_your_steps(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
+def _align_your_steps(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[Reason]]:
     if budget.schedule is None or choice.schedule or not budget.free_steps or choice.steps <= MIN_ALIGN_YOUR_STEPS:
-        return choice
+        return choice, []
     fitting = _most_steps(replace(choice, schedule=budget.schedule, scheduler="karras"), MIN_ALIGN_YOUR_STEPS, budget)
-    changes.append("Align Your Steps")
-    reasons["scheduler"] = Reason.of(
+    reason = _reason(
         "scheduler",
-        Source.BUDGET,
         ParameterMessage.ALIGN_YOUR_STEPS_FOR_TIME,
         value="Align Your Steps",
         otherwise=choice.scheduler,
         scheduler=fitting.scheduler,
     )
-    reasons["steps"] = _steps_reason(fitting, choice, budget)
-    return fitting
+    return fitting, [reason, _steps_reason(fitting, choice, budget)]
 
 
-def _fewer_steps(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
+def _fewer_steps(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[Reason]]:
     if not budget.free_steps or choice.steps <= MIN_STEPS:
-        return choice
+        return choice, []
     fitting = _most_steps(choice, MIN_STEPS, budget)
-    changes.append("fewer steps")
-    reasons["steps"] = _steps_reason(fitting, choice, budget)
-    return fitting
+    return fitting, [_steps_reason(fitting, choice, budget)]
 
 
-def _smaller(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], changes: list[str]) -> Choice:
+def _smaller(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[Reason]]:
     sizes = smaller_sizes(choice.width, choice.height) if budget.free_size else []
     if not sizes:
-        return choice
+        return choice, []
     tried = [replace(choice, width=width, height=height) for width, height in sizes]
     fitting = next((smaller for smaller in tried if budget.meets(smaller)), tried[-1])
-    changes.append("smaller size")
     limit = format_duration(budget.limit)
-    reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_TIME, fitting, choice, limit=limit)
-    return fitting
+    return fitting, [_size_reason(ParameterMessage.SIZE_FOR_TIME, fitting, choice, limit=limit)]
+
+
+_LEVERS = {
+    "late guidance cutoff": _cutoff,
+    "Align Your Steps": _align_your_steps,
+    "fewer steps": _fewer_steps,
+    "smaller size": _smaller,
+}
+"""Changes in the order in which they are made, the least harmful first."""
 
 
 def _most_steps(choice: Choice, least: int, budget: TimeBudget) -> Choice:
     """`choice` with the most steps that keep the limit, not below `least`."""
-    for steps in range(choice.steps, least, -1):
-        fewer = replace(choice, steps=steps)
-        if budget.meets(fewer):
-            return fewer
-    return replace(choice, steps=least)
+    tried = [replace(choice, steps=steps) for steps in range(choice.steps, least - 1, -1)]
+    return next((fewer for fewer in tried if budget.meets(fewer)), tried[-1])
 
 
 def _time_reason(message: ParameterMessage, choice: Choice, budget: TimeBudget, otherwise: str | None) -> Reason:
     found = budget.estimate(choice)
-    return Reason.of(
+    return _reason(
         "time",
-        Source.BUDGET,
         message,
         value=round(found.seconds, 3),
         otherwise=otherwise,
@@ -227,18 +201,16 @@ def _time_reason(message: ParameterMessage, choice: Choice, budget: TimeBudget, 
 
 
 def _steps_reason(now: Choice, before: Choice, budget: TimeBudget) -> Reason:
-    return Reason.of(
-        "steps",
-        Source.BUDGET,
-        ParameterMessage.STEPS_FOR_TIME,
-        value=now.steps,
-        otherwise=str(before.steps),
-        steps=now.steps,
-        limit=format_duration(budget.limit),
-    )
+    steps, otherwise, limit = now.steps, str(before.steps), format_duration(budget.limit)
+    message = ParameterMessage.STEPS_FOR_TIME
+    return _reason("steps", message, value=steps, otherwise=otherwise, steps=steps, limit=limit)
 
 
 def _size_reason(message: ParameterMessage, now: Choice, before: Choice, **arguments: Any) -> Reason:
     """`arguments`: those of `message` beside the size."""
     size, otherwise = (f"{each.width}x{each.height}" for each in (now, before))
-    return Reason.of("size", Source.BUDGET, message, value=size, otherwise=otherwise, size=size, **arguments)
+    return _reason("size", message, value=size, otherwise=otherwise, size=size, **arguments)
+
+
+def _reason(setting: str, message: ParameterMessage, **details: Any) -> Reason:
+    return Reason.of(setting, Source.BUDGET, message, **details)

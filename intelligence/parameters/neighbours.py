@@ -11,7 +11,7 @@ from typing import Any
 from ..models import Family
 from ..records import Reason, Source
 from ..validation import checked
-from .budget import will_hold
+from .baseline import SETTINGS
 from .parameter_messages import ParameterMessage, shown
 from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
@@ -33,13 +33,14 @@ def neighbours(
     """
     checked("count", count, int, ge=1)
     profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, table=table)
-    options = {setting: values(parameters, profile) for setting, (_, values) in VARIED.items() if setting not in kept}
+    options = {name: others for name, others in _options(parameters, profile).items() if name not in kept}
     found = [parameters]
     for changes in _combinations(options):
         if len(found) == count:
             break
         other, took = _changed(parameters, changes, kept, estimate)
-        if _is_affordable(took, parameters):
+        limit = parameters.max_time_seconds
+        if limit is None or took.holds(limit) or took.seconds <= (parameters.estimated_time_seconds or 0.0):
             found.append(other)
     return found
 
@@ -56,78 +57,49 @@ def _combinations(options: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _is_affordable(took: TimeEstimate, parameters: OptimizedParameters) -> bool:
-    """Within the time limit, or no longer than `parameters` take where these may not hold it either."""
-    limit = parameters.max_time_seconds
-    if limit is None or will_hold(took, limit):
-        return True
-    return took.seconds <= (parameters.estimated_time_seconds or 0.0)
-
-
-def _cfgs(parameters: OptimizedParameters, profile: Profile) -> list[float]:
-    if profile.cfg_range is None:
-        return []
-    low, high = profile.cfg_range
-    stride = 1.0 if high - low >= 2 else 0.3
-    tried = [round(parameters.guidance_scale + stride * factor, 2) for factor in (1, -1, 2, -2)]
-    return [cfg for cfg in tried if low <= cfg <= high]
-
-
-def _steps(parameters: OptimizedParameters, profile: Profile) -> list[int]:
-    if profile.step_range is None:
-        return []
-    low, high = profile.step_range
-    steps = parameters.num_steps
-    tried = dict.fromkeys(round(steps * factor) for factor in (1.25, 0.75, 1.5))
-    return [other for other in tried if low <= other <= high and other != steps]
-
-
-def _samplers(parameters: OptimizedParameters, profile: Profile) -> list[str]:
-    return [name for name in profile.samplers if name != parameters.sampler_name]
-
-
-def _schedulers(parameters: OptimizedParameters, profile: Profile) -> list[str]:
-    current = parameters.scheduler if parameters.sigmas is None else None
-    return [name for name in profile.schedulers if name != current]
-
-
-VARIED: dict[str, tuple[str, Callable[[OptimizedParameters, Profile], list[Any]]]] = {
-    "cfg": ("guidance_scale", _cfgs),
-    "sampler": ("sampler_name", _samplers),
-    "steps": ("num_steps", _steps),
-    "scheduler": ("scheduler", _schedulers),
-}
-"""Setting → (parameter, its other values, the nearest first), in the order in which they are varied."""
+def _options(parameters: OptimizedParameters, profile: Profile) -> dict[str, list[Any]]:
+    """Other values of each setting, the nearest first, in the order in which settings are varied."""
+    cfgs, steps = [], []
+    if profile.cfg_range is not None:
+        low, high = profile.cfg_range
+        stride = 1.0 if high - low >= 2 else 0.3
+        cfgs = [round(parameters.guidance_scale + stride * factor, 2) for factor in (1, -1, 2, -2)]
+        cfgs = [cfg for cfg in cfgs if low <= cfg <= high]
+    if profile.step_range is not None:
+        low, high = profile.step_range
+        tried = dict.fromkeys(round(parameters.num_steps * factor) for factor in (1.25, 0.75, 1.5))
+        steps = [other for other in tried if low <= other <= high and other != parameters.num_steps]
+    scheduler = parameters.scheduler if parameters.sigmas is None else None
+    return {
+        "cfg": cfgs,
+        "sampler": [name for name in profile.samplers if name != parameters.sampler_name],
+        "steps": steps,
+        "scheduler": [name for name in profile.schedulers if name != scheduler],
+    }
 
 
 def _changed(
     parameters: OptimizedParameters, changes: dict[str, Any], kept: Collection[str], estimate: Estimate
 ) -> tuple[OptimizedParameters, TimeEstimate]:
     """The neighbour, and its time."""
-    before = {setting: getattr(parameters, parameter) for setting, (parameter, _) in VARIED.items()}
     schedule = None
     if parameters.sigmas is not None:
-        before["scheduler"] = "Align Your Steps"
         if "scheduler" not in changes:
             schedule = "ays_sd1" if parameters.family is Family.SD15 else "ays"
         elif not {"steps"} & {*changes, *kept}:
             # A core schedule needs about twice the steps of Align Your Steps.
             changes = {**changes, "steps": 2 * parameters.num_steps}
-    other = replace(parameters, sigmas=None, **{VARIED[setting][0]: value for setting, value in changes.items()})
+    other = replace(parameters, sigmas=None, **{SETTINGS[setting][0]: value for setting, value in changes.items()})
     items = parameters.batch_size * forward_items(
         other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
     )
     took = estimate(other, items)
     reasons = {reason.setting: reason for reason in parameters.reasons if reason.setting != "time"}
     for setting, value in changes.items():
-        reasons[setting] = Reason.of(
-            setting,
-            Source.DEFAULT,
-            ParameterMessage.VARIATION,
-            value=value,
-            chosen=shown(value),
-            before=shown(before[setting]),
-        )
+        aligned = setting == "scheduler" and parameters.sigmas is not None
+        before = "Align Your Steps" if aligned else shown(getattr(parameters, SETTINGS[setting][0]))
+        message = ParameterMessage.VARIATION
+        reasons[setting] = Reason.of(setting, Source.DEFAULT, message, value=value, chosen=shown(value), before=before)
     neighbour = replace(
         other,
         sigmas=schedule_sigmas(schedule, other.num_steps) if schedule else None,

@@ -14,7 +14,7 @@ from ..models import Architecture, Family, ModelEvidence
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
-from .budget import Choice, TimeBudget, completed, fit_memory, fit_time, format_estimate
+from .budget import Choice, TimeBudget, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
 from .parameter_request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
@@ -22,11 +22,8 @@ from .parameters import OptimizedParameters
 from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import evaluations
-from .speed import TimeEstimate, learn, timing_key
+from .speed import Speed, TimeEstimate, learn, timing_key
 from .workload import Work
-
-USER_TABLE = "families.json"
-"""Name of the user's own table of families in the data folder."""
 
 ALIGN_YOUR_STEPS_WORTH = 1.8
 """Steps of an ordinary schedule that a step of Align Your Steps is about worth [RMSE on the analytic mixture: 10 of it
@@ -45,8 +42,7 @@ class ParameterOptimizer:
         """
         Args:
             timings: key (`OptimizedParameters.timing_key`) → earlier runs, oldest first: `LearningEngine().timings`.
-            table: the user's table of families, whose families stand in place of the built-in ones (see
-                `families.json`); None: `families.json` in the data folder. It need not exist.
+            table: see `table`; None: `families.json` in the data folder.
         """
         self.memory = memory or MemoryManager()
         self._timings = timings or (lambda key: ())
@@ -54,8 +50,8 @@ class ParameterOptimizer:
 
     @property
     def table(self) -> Path:
-        """Path of the user's table of families; the file need not exist."""
-        return self._own_table or data_folder() / USER_TABLE
+        """Path of the user's own table of families, which replace the built-in ones; the file need not exist."""
+        return self._own_table or data_folder() / "families.json"
 
     def optimize(
         self,
@@ -69,17 +65,9 @@ class ParameterOptimizer:
         aspect: str = AUTO,
     ) -> OptimizedParameters:
         """Choose the settings for a prompt on this machine; see `ParameterRequest` and `choose`."""
-        constraints = constraints or GenerationConstraints()
+        constraints, memory = constraints or GenerationConstraints(), MemoryRequest(images=images)
         return self.choose(
-            ParameterRequest(
-                prompt_analysis,
-                constraints,
-                model,
-                loras,
-                overrides or {},
-                aspect,
-                memory=MemoryRequest(images=images),
-            )
+            ParameterRequest(prompt_analysis, constraints, model, loras, overrides or {}, aspect, memory=memory)
         )
 
     def choose(self, request: ParameterRequest) -> OptimizedParameters:
@@ -110,15 +98,13 @@ class ParameterOptimizer:
         architecture = baseline.finding.architecture
         job = replace(request.memory, architecture=architecture, max_vram_gb=limits.max_vram_gb)
         key = timing_key(resources.device, architecture, request.model, job.weights_gb.get("unet"))
-        speed = learn(self._timings(key), key)
+        speed = self._speed(key)
 
         def estimate(tried: Choice) -> TimeEstimate:
             return speed.estimate(tried.work(images))
 
         def memory_plan(tried: Choice) -> MemoryPlan:
-            return self.memory.plan(
-                completed(job, speed, tried.work(images), guided=tried.cfg > 1), resources=resources
-            )
+            return self.memory.plan(_completed(job, speed, tried.work(images), tried.cfg), resources=resources)
 
         changes: list[str] = []
         if limits.max_time_seconds is not None:
@@ -145,31 +131,28 @@ class ParameterOptimizer:
     def estimate(self, parameters: OptimizedParameters, items: int) -> TimeEstimate:
         """Return how long a run with `parameters` takes on the device that they were chosen for, with `items` forward
         items of all images."""
-        key = parameters.timing_key
-        return learn(self._timings(key), key).estimate(_work(parameters, items))
+        return self._speed(parameters.timing_key).estimate(_work(parameters, items, parameters.batch_size))
 
     def predicted(self, parameters: OptimizedParameters, items: int) -> OptimizedParameters:
         """Return `parameters` with the time that `items` forward items of all images take by what is known now."""
-        key = parameters.timing_key
-        speed, work = learn(self._timings(key), key), _work(parameters, items)
-        took = speed.estimate(work)
+        took = self.estimate(parameters, items)
+        work = _work(parameters, items, parameters.batch_size)
         return replace(
             parameters,
             forward_items=items,
             estimated_time_seconds=took.seconds,
             time_interval_seconds=took.interval,
-            decode_items=speed.decode_items(work),
+            decode_items=self._speed(parameters.timing_key).decode_items(work),
         )
 
     def memory_request(self, request: MemoryRequest, parameters: OptimizedParameters) -> MemoryRequest:
         """Return `request` for these settings, with the rates of the device that they were chosen for."""
-        guided, key = parameters.guidance_scale > 1, parameters.timing_key
         passes = evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size
-        items = parameters.forward_items or passes * (2 if guided else 1)
-        items = round(items * request.images / parameters.batch_size)
-        work = _work(replace(parameters, batch_size=request.images), items)
-        made = completed(request, learn(self._timings(key), key), work, guided=guided)
-        return replace(made, max_vram_gb=parameters.max_vram_gb, rates=made.rates if key else None)
+        items = parameters.forward_items or passes * (2 if parameters.guidance_scale > 1 else 1)
+        work = _work(parameters, round(items * request.images / parameters.batch_size), request.images)
+        made = _completed(request, self._speed(parameters.timing_key), work, parameters.guidance_scale)
+        rates = made.rates if parameters.timing_key else None
+        return replace(made, max_vram_gb=parameters.max_vram_gb, rates=rates)
 
     def neighbours(self, parameters: OptimizedParameters, count: int) -> list[OptimizedParameters]:
         """Return `parameters`, then at most `count` − 1 settings near them that are worth comparing; deterministic.
@@ -179,6 +162,9 @@ class ParameterOptimizer:
         """
         kept = {reason.setting for reason in parameters.reasons if reason.source is Source.USER}
         return neighbours(parameters, count, kept, self.estimate, self.table)
+
+    def _speed(self, key: str) -> Speed:
+        return learn(self._timings(key), key)
 
 
 def _size_is_free(request: ParameterRequest) -> bool:
@@ -202,22 +188,30 @@ def _time_budget(limit: float, estimate: Callable[[Choice], TimeEstimate], basel
 
 
 def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
-    return Reason.of(
-        "time",
-        Source.LEARNED if took.learned else Source.DEFAULT,
-        ParameterMessage.TIME_IMAGES if images > 1 else ParameterMessage.TIME,
-        value=round(took.seconds, 3),
-        weight=1.0 if took.learned else 0.3,
-        time=format_estimate(took),
-        images=images,
-        device=device,
-    )
+    source, weight = (Source.LEARNED, 1.0) if took.learned else (Source.DEFAULT, 0.3)
+    message, value = ParameterMessage.TIME_IMAGES if images > 1 else ParameterMessage.TIME, round(took.seconds, 3)
+    time = format_estimate(took)
+    return Reason.of("time", source, message, value=value, weight=weight, time=time, images=images, device=device)
 
 
-def _work(parameters: OptimizedParameters, items: int) -> Work:
+def _work(parameters: OptimizedParameters, items: int, images: int) -> Work:
     """`items` forward items of all images, and what they come with."""
-    size, images = (parameters.width, parameters.height), parameters.batch_size
-    return Work(*size, items, evaluations(parameters.sampler_name, parameters.num_steps) * images, images)
+    passes = evaluations(parameters.sampler_name, parameters.num_steps) * images
+    return Work(parameters.width, parameters.height, items, passes, images)
+
+
+def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> MemoryRequest:
+    """`request` with chosen settings, and the rates of the device for them."""
+    return replace(
+        request,
+        width=work.width,
+        height=work.height,
+        images=work.images,
+        guided=cfg > 1,
+        steps=round(work.passes / work.images),
+        forward_items=work.items,
+        rates=speed.rates(work),
+    )
 
 
 def _quality(choice: Choice, baseline: Baseline, table: Path) -> float:

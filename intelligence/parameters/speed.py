@@ -92,6 +92,10 @@ class TimeEstimate(NamedTuple):
         """`low` and `high`, where they are learned."""
         return (self.low, self.high) if self.learned else None
 
+    def holds(self, limit: float) -> bool:
+        """Tell whether `limit` (seconds) is held, by the upper end of a learned interval or by a cautious guess."""
+        return (self.high if self.learned else self.seconds) <= limit
+
 
 @dataclass(frozen=True)
 class Speed:
