@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from ..config import OllamaConfig
 from ..errors import install_command
 from ..records import Reason, Source
-from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, PromptAnalysis
+from .analysis import ArtisticStyle, ConceptCategory, ContentType, PromptAnalysis
 from .prompt_messages import PromptMessage
 
 MAX_PROMPT_CHARACTERS = 8_000
@@ -44,23 +44,25 @@ def enrich(analysis: PromptAnalysis, config: OllamaConfig) -> PromptAnalysis:
     except _Unusable as error:
         return replace(analysis, notes=(*analysis.notes, PromptMessage.OLLAMA_LEFT_OUT.format(cause=error)))
     concepts, added = _more_concepts(analysis.concepts, answer)
-    intent = _filled(analysis.intent, answer)
-    reasons = list(analysis.reasons)
+    known, intent, reasons = analysis.intent, analysis.intent, analysis.reasons
+    style, content = answer.artistic_style, answer.content_type
     if added:
-        reasons.append(_reason("concepts", PromptMessage.OLLAMA_CONCEPTS, config, concepts=", ".join(added)))
-    if intent.artistic_style is not analysis.intent.artistic_style:
-        style = intent.artistic_style.value
-        reasons.append(_reason("style", PromptMessage.OLLAMA_STYLE, config, value=style, style=style))
-    if intent.content_type is not analysis.intent.content_type:
-        content = intent.content_type.value
-        reasons.append(_reason("content", PromptMessage.OLLAMA_CONTENT, config, value=content, content=content))
+        reasons += (_reason("concepts", PromptMessage.OLLAMA_CONCEPTS, config, concepts=", ".join(added)),)
+    if known.artistic_style is ArtisticStyle.UNSPECIFIED and style is not ArtisticStyle.UNSPECIFIED:
+        intent = replace(intent, artistic_style=style)
+        reasons += (_reason("style", PromptMessage.OLLAMA_STYLE, config, style.value, style=style.value),)
+    if known.content_type is ContentType.UNSPECIFIED and content is not ContentType.UNSPECIFIED:
+        intent = replace(intent, content_type=content)
+        reasons += (_reason("content", PromptMessage.OLLAMA_CONTENT, config, content.value, content=content.value),)
+    if intent is not known:
+        intent = replace(intent, confidence=max(known.confidence, _CONFIDENCE))
     return replace(
-        analysis, concepts=concepts, intent=intent, reasons=tuple(reasons), analyzer=f"rules + ollama:{config.model}"
+        analysis, concepts=concepts, intent=intent, reasons=reasons, analyzer=f"rules + ollama:{config.model}"
     )
 
 
 def _reason(
-    setting: str, message: PromptMessage, config: OllamaConfig, *, value: str | None = None, **arguments: str
+    setting: str, message: PromptMessage, config: OllamaConfig, value: str | None = None, **arguments: str
 ) -> Reason:
     return Reason.of(setting, Source.PROMPT, message, value=value, weight=_CONFIDENCE, model=config.model, **arguments)
 
@@ -75,12 +77,9 @@ def _answer_type() -> Any:
     from pydantic import create_model
 
     fields: dict[str, Any] = {category.value: (list[str], []) for category in ConceptCategory}
-    return create_model(
-        "Answer",
-        artistic_style=(ArtisticStyle, ArtisticStyle.UNSPECIFIED),
-        content_type=(ContentType, ContentType.UNSPECIFIED),
-        **fields,
-    )
+    fields["artistic_style"] = ArtisticStyle, ArtisticStyle.UNSPECIFIED
+    fields["content_type"] = ContentType, ContentType.UNSPECIFIED
+    return create_model("Answer", **fields)
 
 
 def _ask(text: str, config: OllamaConfig) -> Any:
@@ -99,7 +98,7 @@ def _ask(text: str, config: OllamaConfig) -> Any:
             timeout=config.timeout_seconds,
             follow_redirects=False,
             trust_env=False,
-            transport=_transport_with_deadline(config.timeout_seconds),
+            event_hooks={"response": [_bound_of_answer(config.timeout_seconds)]},
         ) as client:
             response = client.chat(
                 model=config.model,
@@ -128,8 +127,8 @@ def _ask(text: str, config: OllamaConfig) -> Any:
         raise _Unusable(f"{config.base_url} did not answer like Ollama") from None
 
 
-def _transport_with_deadline(seconds: float) -> Any:
-    """An HTTP transport for one answer of bounded size, all of it within `seconds` (a timeout alone is per read)."""
+def _bound_of_answer(seconds: float) -> Callable[[Any], None]:
+    """An httpx hook that bounds an answer's size, and the time for all of it (a timeout alone is per read)."""
     import httpx
 
     deadline = time.monotonic() + seconds
@@ -151,35 +150,22 @@ def _transport_with_deadline(seconds: float) -> Any:
         def close(self) -> None:
             self.stream.close()
 
-    class Transport(httpx.HTTPTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            response = super().handle_request(request)
-            response.stream = Body(response.stream)
-            return response
+    def bound(response: httpx.Response) -> None:
+        response.stream = Body(response.stream)
 
-    return Transport()
+    return bound
 
 
 def _more_concepts(
     known: dict[ConceptCategory, tuple[str, ...]], answer: Any
 ) -> tuple[dict[ConceptCategory, tuple[str, ...]], list[str]]:
+    merged = {category: list(known.get(category, ())) for category in ConceptCategory}
     said = {phrase for phrases in known.values() for phrase in phrases}
     added: list[str] = []
-    merged = {category: list(phrases) for category, phrases in known.items()}
-    for category in ConceptCategory:
+    for category, phrases in merged.items():
         for phrase in getattr(answer, category.value)[:MAX_CONCEPTS]:
             clean = " ".join("".join(c if c.isprintable() else " " for c in phrase).lower().split())
-            if clean and len(clean) <= MAX_CONCEPT_CHARACTERS and clean not in said:
-                said.add(clean)
+            if clean and len(clean) <= MAX_CONCEPT_CHARACTERS and clean not in (*said, *added):
                 added.append(clean)
-                merged.setdefault(category, []).append(clean)
-    return {category: tuple(merged[category]) for category in ConceptCategory if category in merged}, added
-
-
-def _filled(intent: Intent, answer: Any) -> Intent:
-    filled = intent
-    if intent.artistic_style is ArtisticStyle.UNSPECIFIED:
-        filled = replace(filled, artistic_style=answer.artistic_style)
-    if intent.content_type is ContentType.UNSPECIFIED:
-        filled = replace(filled, content_type=answer.content_type)
-    return filled if filled == intent else replace(filled, confidence=max(intent.confidence, _CONFIDENCE))
+                phrases.append(clean)
+    return {category: tuple(phrases) for category, phrases in merged.items() if phrases}, added

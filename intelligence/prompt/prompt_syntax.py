@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from ..config import MAX_LORA_STRENGTH
 from .analysis import LoRATag, Segment
@@ -31,6 +32,7 @@ _BLANKS = " \t"
 _SPACES = re.compile(r"[ \t]*")
 _SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
 _NO_COMMA_AFTER = ("", ",", "\n", "(")
+_MAX_QUOTED = 5
 _NUMBER_TAIL = re.compile(r":\s*[\d.]+\s*$")
 
 _FOREIGN_SYNTAX = (
@@ -99,13 +101,12 @@ def split_embeddings(text: str) -> list[tuple[str | None, str]]:
     """
     if _EMBEDDING not in text:
         return [(None, text)]
-    runs = _EMBEDDINGS.split(text)
-    return [_split_name(match) if (match := _EMBEDDING_NAME.match(run)) else (None, run) for run in runs]
-
-
-def _split_name(match: re.Match[str]) -> tuple[str, str]:
-    name = match[1].rstrip(",")
-    return name.lstrip(","), match.string[match.start(1) + len(name) :]
+    runs: list[tuple[str | None, str]] = []
+    for run in _EMBEDDINGS.split(text):
+        match = _EMBEDDING_NAME.match(run)
+        name = match[1].rstrip(",") if match else ""
+        runs.append((name.lstrip(","), run[match.start(1) + len(name) :]) if match else (None, run))
+    return runs
 
 
 def unescape(text: str) -> str:
@@ -142,7 +143,7 @@ def token_weights(text: str) -> tuple[Segment, ...]:
                 depth += 1
             else:
                 add(start, here, weight)
-                start = _group_end(here, end, closing)
+                start = min(closing.get(here, end) + 1, end)
                 if text[start - 1] == ")" and start - 1 in before and start - 1 > here:
                     if start < end:
                         todo.append((start, end, weight))
@@ -157,24 +158,16 @@ def token_weights(text: str) -> tuple[Segment, ...]:
 
 def _match_parentheses(text: str) -> tuple[dict[int, int], dict[int, int]]:
     """Positions where each `(` is closed, and for each parenthesis the position of the one before it (-1: none)."""
+    positions = [match.start() for match in _PARENTHESIS.finditer(text)]
+    before = dict(zip(positions, (-1, *positions), strict=False))
     closing: dict[int, int] = {}
-    before: dict[int, int] = {}
     stack: list[int] = []
-    last = -1
-    for match in _PARENTHESIS.finditer(text):
-        here = match.start()
-        before[here] = last
-        last = here
+    for here in positions:
         if text[here] == "(":
             stack.append(here)
         elif stack:
             closing[stack.pop()] = here
     return closing, before
-
-
-def _group_end(opening: int, end: int, closing: dict[int, int]) -> int:
-    close = closing.get(opening, end)
-    return close + 1 if close < end else end
 
 
 def _group(text: str, opening: int, close: int, weight: float, before: dict[int, int]) -> tuple[int, int, float]:
@@ -196,15 +189,14 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
     bounded: list[str] = []
     for match in _LORA_TAG.finditer(prompt):
         spans.append(match.span())
-        name, *numbers = (part.strip() for part in match.group(1).split(":"))
-        weights = [_finite_number(number) for number in numbers]
-        if not name or len(weights) > 2 or None in weights:
-            unusable.append(match.group())
+        name, *numbers = (part.strip() for part in match[1].split(":"))
+        strengths = [_number(number) for number in numbers]
+        if not name or len(strengths) > 2 or not all(map(math.isfinite, strengths)):
+            unusable.append(match[0])
             continue
-        usable = [weight for weight in weights if weight is not None]
-        clamped = [max(-MAX_LORA_STRENGTH, min(MAX_LORA_STRENGTH, weight)) for weight in usable]
-        if clamped != usable:
-            bounded.append(match.group())
+        clamped = [max(-MAX_LORA_STRENGTH, min(MAX_LORA_STRENGTH, strength)) for strength in strengths]
+        if clamped != strengths:
+            bounded.append(match[0])
         model = clamped[0] if clamped else 1.0
         tags.append(LoRATag(name, model, clamped[1] if len(clamped) > 1 else None, match.span()))
     notes = []
@@ -215,19 +207,18 @@ def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]],
     return tuple(tags), spans, notes
 
 
-def _finite_number(number: str) -> float | None:
+def _number(text: str) -> float:
     try:
-        value = float(number)
+        return float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        return math.nan
 
 
-def _first_few(texts: Iterable[str], count: int = 5) -> str:
-    """The first few distinct texts, shortened."""
+def _first_few(texts: Iterable[str]) -> str:
+    """The first distinct texts, shortened."""
     distinct = list(dict.fromkeys(text if len(text) <= 60 else text[:59] + "…" for text in texts))
-    more = f" and {len(distinct) - count} more" if len(distinct) > count else ""
-    return ", ".join(distinct[:count]) + more
+    more = f" and {len(distinct) - _MAX_QUOTED} more" if len(distinct) > _MAX_QUOTED else ""
+    return ", ".join(distinct[:_MAX_QUOTED]) + more
 
 
 def _kept_spans(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -257,27 +248,20 @@ def _kept_spans(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, in
 
 def _spans_in_prompt(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tuple[Segment, ...]:
     """Segments whose spans count in the whole prompt instead of its kept pieces."""
-    offsets: list[int] = []
-    length = 0
-    for start, end in pieces:
-        offsets.append(length)
-        length += end - start
+    offsets = list(accumulate((end - start for start, end in pieces), initial=0))
 
     def place(position: int) -> int:
         piece = bisect_right(offsets, position) - 1
         return pieces[piece][0] + position - offsets[piece]
 
-    return tuple(
-        Segment(segment.text, segment.weight, (place(segment.span[0]), place(segment.span[1] - 1) + 1))
-        for segment in segments
-    )
+    return tuple(replace(s, span=(place(s.span[0]), place(s.span[1] - 1) + 1)) for s in segments)
 
 
 def _literal_notes(text: str) -> list[str]:
     found = [name for pattern, name in _FOREIGN_SYNTAX if pattern.search(text)]
-    if any("|" in match.group(1) for match in _BRACES.finditer(text)):
+    if any("|" in match[1] for match in _BRACES.finditer(text)):
         found.append("dynamic prompts {a|b}")
-    bodies = [match.group(1) for match in _BRACKETS.finditer(text)]
+    bodies = [match[1] for match in _BRACKETS.finditer(text)]
     scheduled = [body for body in bodies if _NUMBER_TAIL.search(body)]
     if scheduled:
         found.append("scheduling [a:b:0.5]")

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
 
+_SHOWN_BY = frozenset((ContentType.PORTRAIT, ContentType.GROUP))
 _BUILT = frozenset((ContentType.ARCHITECTURE, ContentType.VEHICLE))
 _MAX_TAG_WORDS = 3
 """Words of the longest clause that is read as one tag."""
@@ -115,6 +116,10 @@ class Place:
         """Return the word at `position` of the clause; empty behind its end."""
         return self.clause.words[position] if position < len(self.clause.words) else ""
 
+    def is_in(self, name: str) -> bool:
+        """Return whether the word stands in the word list `name`."""
+        return self.word in self.lists[name]
+
     def is_function_word(self, position: int) -> bool:
         """Return whether the word at `position` separates English phrases."""
         return self.word_at(position) in self.vocabulary.function_words["en"]
@@ -194,7 +199,7 @@ def _read_word(at: Place) -> None:
 def _is_unknown_person(at: Place) -> bool:
     """Return whether the unknown word before this one is a person, as it acts like one: `roustabout smoking`."""
     before = at.position - 1
-    if at.shown or at.adjunct or at.negated or before < 0 or at.word not in at.lists["person_acts"]:
+    if at.shown or at.adjunct or at.negated or before < 0 or not at.is_in("person_acts"):
         return False
     known = any(phrase.start <= before < phrase.end for phrase in at.clause.phrases.values())
     return not known and not at.is_function_word(before)
@@ -223,13 +228,15 @@ def _is_trade(phrase: Match | None, animal: Match | None, at: Place) -> bool:
     return ContentType.CHARACTER in phrase.meaning.content and phrase.meaning.folded not in at.lists["beast_handlers"]
 
 
-def _shows_what_follows(meaning: Meaning) -> bool:
-    """Return whether the thing after `of` is shown: of a portrait, a group, a sticker."""
-    return bool(meaning.styles) or ContentType.PORTRAIT in meaning.content or ContentType.GROUP in meaning.content
+def _is_of_thing(at: Place) -> bool:
+    """Return whether `of` follows a thing, but not a portrait, a group or a sticker, which show what comes next."""
+    if at.shown is None or not at.is_in("of_words"):
+        return False
+    return not at.shown.meaning.styles and _SHOWN_BY.isdisjoint(at.shown.meaning.content)
 
 
 def _is_container(at: Place) -> bool:
-    return at.phrase.end == at.position + 1 and at.word in at.lists["containers"]
+    return at.phrase.end == at.position + 1 and at.is_in("containers")
 
 
 def _counts(at: Place) -> Match | None:
@@ -243,8 +250,9 @@ def _in_place(at: Place) -> bool:
     return counted is not None and counted.start > first and at.is_function_word(first)
 
 
-def _holds_food(at: Place) -> bool:
-    return at.held is not None and ContentType.FOOD in at.held.meaning.content
+def _is_plate(at: Place) -> bool:
+    food = at.held is not None and ContentType.FOOD in at.held.meaning.content
+    return food and _is_container(at) and at.word_after in at.lists["company_words"]
 
 
 def _before_detail(at: Place) -> bool:
@@ -264,7 +272,12 @@ def _is_cooked(at: Place) -> bool:
 
 
 def _has_company(at: Place) -> bool:
-    return at.person and (at.word in at.lists["company_words"] or _names_act(at.word))
+    company = at.person and (at.is_in("company_words") or _names_act(at.word))
+    return company and _decide(TURNS_ASIDE, at, False)
+
+
+def _opens_scene(at: Place) -> bool:
+    return at.clause.index == at.position == 0 and at.is_in("adjunct_words")
 
 
 def _is_second_noun(at: Place) -> bool:
@@ -279,50 +292,28 @@ def _is_realistic_art(at: Place) -> bool:
 
 
 TURNS_ASIDE: tuple[Rule[Place, bool], ...] = (
-    Rule(
-        lambda at: at.shown and at.word in at.lists["of_words"] and not _shows_what_follows(at.shown.meaning),
-        True,
-        "queen [of] the bees",
-    ),
+    Rule(_is_of_thing, True, "queen [of] the bees"),
     Rule(lambda at: at.shown and _names_act(at.word), True, "girl [reading] a book"),
-    Rule(lambda at: at.word in at.lists["adjunct_words"] and not at.leading, True, "a cat [in] a train"),
+    Rule(lambda at: at.is_in("adjunct_words") and not at.leading, True, "a cat [in] a train"),
 )
 """Words that begin what only accompanies the thing shown."""
 
 WORD_EFFECTS: tuple[Rule[Place, Mapping[str, bool]], ...] = (
-    Rule(
-        lambda at: not at.shown and at.word in at.lists["inside_words"],
-        {"inside": True, "leading": True},
-        "[inside] a submarine",
-    ),
-    Rule(
-        lambda at: at.clause.index == at.position == 0 and at.word in at.lists["adjunct_words"],
-        {"leading": True},
-        "[in] a dark forest stands a witch",
-    ),
+    Rule(lambda at: not at.shown and at.is_in("inside_words"), {"inside": True, "leading": True}, "[inside] a car"),
+    Rule(_opens_scene, {"leading": True}, "[in] a dark forest stands a witch"),
     Rule(lambda at: _decide(TURNS_ASIDE, at, False), {"adjunct": True, "company": False}, "a cat [in] a train"),
-    Rule(
-        lambda at: _has_company(at) and _decide(TURNS_ASIDE, at, False),
-        {"company": True},
-        "a mother [feeding] her baby",
-    ),
-    Rule(lambda at: at.word in at.lists["negating_words"], {"negated": True}, "a street [without] people"),
-    Rule(lambda at: at.word in at.lists["joining_words"], {"joined": True}, "a knight [and] a wizard"),
+    Rule(_has_company, {"company": True}, "a mother [feeding] her baby"),
+    Rule(lambda at: at.is_in("negating_words"), {"negated": True}, "a street [without] people"),
+    Rule(lambda at: at.is_in("joining_words"), {"joined": True}, "a knight [and] a wizard"),
 )
 """Fields of Place → their value for all that follows a word that belongs to no phrase."""
 
 GIVES_WAY: tuple[Rule[Place, bool], ...] = (
     Rule(lambda at: ContentType.GROUP in at.content and ContentType.ANIMAL in at.before.content, True, "bear [family]"),
     Rule(lambda at: _is_container(at) and at.word_after in at.lists["of_words"], True, "[bowl] of cherries"),
-    Rule(
-        lambda at: _is_container(at) and at.word_after in at.lists["company_words"] and _holds_food(at),
-        True,
-        "[plate] with pasta",
-    ),
+    Rule(_is_plate, True, "[plate] with pasta"),
     Rule(_in_place, False, "the [crew] of a fishing trawler"),
-    Rule(
-        lambda at: (counted := _counts(at)) and PEOPLE.isdisjoint(counted.meaning.content), True, "a [family] of otters"
-    ),
+    Rule(lambda at: (held := _counts(at)) and PEOPLE.isdisjoint(held.meaning.content), True, "a [family] of otters"),
 )
 """Phrases that are not shown, as they only count or hold what is named beside them."""
 
