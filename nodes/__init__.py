@@ -42,18 +42,12 @@ class IntelligentGeneration(ComfyExtension):
 def load_extension() -> IntelligentGeneration:
     """Return the extension for ComfyUI, its routes registered: 0.8.0 does not call `on_load`."""
     routes.register()
-    _warn_of_taken_ids()
-    return IntelligentGeneration()
-
-
-def _warn_of_taken_ids() -> None:
-    taken_ids = core_nodes().NODE_CLASS_MAPPINGS
     for node in NODES:
-        taken = taken_ids.get(node.GET_SCHEMA().node_id)
+        node_id = node.GET_SCHEMA().node_id
+        taken = core_nodes().NODE_CLASS_MAPPINGS.get(node_id)
         if taken is not None and taken is not node:
             pack = getattr(taken, "RELATIVE_PYTHON_MODULE", taken.__module__)
             logging.warning(
-                "Intelligent Generation: node id %s is already taken by %s; ours replaces it.",
-                node.GET_SCHEMA().node_id,
-                pack,
+                "Intelligent Generation: node id %s is already taken by %s; ours replaces it.", node_id, pack
             )
+    return IntelligentGeneration()

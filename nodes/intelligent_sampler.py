@@ -152,7 +152,7 @@ class IntelligentSampler(io.ComfyNode):
         node_id = context.node_id if context else ""
         host = ComfyHost.of_run(run, inputs, lambda text: PromptServer.instance.send_progress_text(text, node_id))
         if run.task is Task.SCOUT:
-            return _scouted(run.seeds, *host.scout(run.plan, run.seeds))
+            return _scouted(run.seeds, *host.scout())
         run_id = context.prompt_id if context else ""
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)

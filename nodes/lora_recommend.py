@@ -113,13 +113,10 @@ class LoRARecommend(io.ComfyNode):
         from ..intelligence.generation.lora_request import LoRARequest
 
         # None: a linked input, which is known only when the node runs.
-        texts = (
-            mode or OperationMode.AUTO,
-            "[]" if selection is None else selection,
-            on_unconfirmed or "use_suggestions",
-        )
+        known = "[]" if selection is None else selection
         try:
-            return await asyncio.to_thread(_problem, LoRARequest.from_text(*texts)) or True
+            request = LoRARequest.from_text(mode or "AUTO", known, on_unconfirmed or "use_suggestions")
+            return await asyncio.to_thread(_problem, request) or True
         except InvalidInputError as error:
             return str(error)
 

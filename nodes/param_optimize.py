@@ -125,19 +125,12 @@ class ParamOptimize(io.ComfyNode):
         from ..intelligence.memory import MemoryRequest
         from .host import device_memory, model_evidence, sampler_run
 
+        weights = {} if model is None else device_memory.weights_gb(model)
+        settings = {"num_steps": steps, "guidance_scale": cfg, "sampler_name": sampler, "scheduler": scheduler}
         request = SettingsRequest(
             GenerationConstraints(max_time_seconds or None, max_vram_gb or None, Priority(priority)),
-            {
-                "num_steps": steps,
-                "guidance_scale": cfg,
-                "sampler_name": sampler,
-                "scheduler": scheduler,
-                "width": width,
-                "height": height,
-            },
-            MemoryRequest(
-                images=images, max_batch=1, weights_gb={} if model is None else device_memory.weights_gb(model)
-            ),
+            {**settings, "width": width, "height": height},
+            MemoryRequest(images=images, max_batch=1, weights_gb=weights),
             aspect,
             variations,
             named_family(model_family),
@@ -149,14 +142,6 @@ class ParamOptimize(io.ComfyNode):
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
         first = variants[0].suggested_params
-        return io.NodeOutput(
-            variants,
-            first.num_steps,
-            first.guidance_scale,
-            first.sampler_name,
-            first.scheduler,
-            sampler_run.sigmas(model, first),
-            first.width,
-            first.height,
-            ui=ui,
-        )
+        chosen = (first.num_steps, first.guidance_scale, first.sampler_name, first.scheduler)
+        sigmas = sampler_run.sigmas(model, first)
+        return io.NodeOutput(variants, *chosen, sigmas, first.width, first.height, ui=ui)

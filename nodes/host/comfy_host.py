@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,9 +25,8 @@ from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from . import scout_hooks
 from .device_memory import fit
-from .guider import has_easycache
 from .out_of_memory import Attempts
-from .sampler_run import EMPTY_LATENT_KEYS, SamplerInputs, SamplerRun, sigmas
+from .sampler_run import EMPTY_LATENT_KEYS, SamplerInputs, SamplerRun, has_easycache, sigmas
 from .vae_decode import decode
 
 
@@ -59,27 +57,24 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
 class ComfyHost:
     """The inputs of one IntelligentSampler, ready to run a plan."""
 
+    run: SamplingRun
     inputs: SamplerInputs
-    batch_seed: int | None = None
-    """Draws the whole batch's noise, as in KSampler; None: each image's noise comes from its own seed."""
-    max_batch: int = 1
-    """Images that may share a forward batch."""
+    notify: Callable[[str], None]
+    """Shows a text to the user during the run."""
     recording: scout_hooks.Recording | None = None
     """Steps of the one image that were sampled while scouting."""
     notes: tuple[str, ...] = ()
     """Kept with the run."""
-    notify: Callable[[str], None] = logging.warning
-    """Shows a text to the user during the run."""
 
     name = "comfyui"
 
     @classmethod
     def of_run(cls, run: SamplingRun, inputs: SamplerInputs, notify: Callable[[str], None]) -> ComfyHost:
         """Return the host for `run`; one that resumes a scouted seed starts where that was left, if it is kept."""
-        host = cls(inputs, run.batch_seed, run.max_batch, notes=run.notes, notify=notify)
+        host = cls(run, inputs, notify, notes=run.notes)
         if run.task is not Task.RESUME:
             return host
-        scouted = scout_hooks.kept(inputs.model, *host._start(run.plan))
+        scouted = scout_hooks.kept(inputs.model, *host._start())
         recording = scouted.recordings.get(run.seeds[0]) if scouted else None
         if scouted is None or recording is None:
             return replace(host, notes=(GenerationMessage.NOT_SCOUTED.value,))
@@ -94,7 +89,7 @@ class ComfyHost:
         attempts = self._attempts(plan, len(seeds))
         with track_usage() as usage:
             recorded = self.recording.items if self.recording else 0
-            run = SamplerRun(self.inputs, plan.parameters, seeds, self.batch_seed, self.notify, recorded)
+            run = SamplerRun(self.inputs, plan.parameters, seeds, self.run.batch_seed, self.notify, recorded)
             sampled: list[torch.Tensor] = []
 
             def sample_rest(memory: MemoryPlan) -> None:
@@ -110,7 +105,7 @@ class ComfyHost:
             vae, samples = self.inputs.vae, latent["samples"]
             images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size))
         timer = run.timer
-        is_split = self.batch_seed is not None and size < self.max_batch
+        is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
         notes = (*self.notes, split, *attempts.notes, timer.warning, *decoding_notes)
         return Execution(
@@ -127,11 +122,12 @@ class ComfyHost:
             extra={"latent": latent},
         )
 
-    def scout(self, plan: GenerationPlan, seeds: Sequence[int]) -> tuple[torch.Tensor, scout_hooks.Scouted]:
+    def scout(self) -> tuple[torch.Tensor, scout_hooks.Scouted]:
         """Sample a quarter of the steps with each seed. Returns the predicted images as IMAGE, and what is kept.
 
         Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
+        plan, seeds = self.run.plan, self.run.seeds
         attempts = self._attempts(plan, 1)
         run = SamplerRun(self.inputs, replace(plan.parameters, max_time_seconds=None), seeds, None, self.notify)
         steps = steps_to_scout(len(run.sigmas) - 1)
@@ -147,14 +143,14 @@ class ComfyHost:
 
         attempts.run(sample_rest, run.failed_stage)
         images, _ = attempts.run(lambda memory: decode(self.inputs.vae, torch.cat(predicted), memory, 1))
-        scouted = scout_hooks.Scouted(*self._start(plan), recordings, steps)
+        scouted = scout_hooks.Scouted(*self._start(), recordings, steps)
         scout_hooks.keep(self.inputs.model, scouted)
         return images, scouted
 
-    def _start(self, plan: GenerationPlan) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
+    def _start(self) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
         """Return all that the first steps depend on, except the seed."""
         inputs = self.inputs
-        return (inputs.positive, inputs.negative, inputs.latent), (plan.parameters, inputs.denoise)
+        return (inputs.positive, inputs.negative, inputs.latent), (self.run.plan.parameters, inputs.denoise)
 
     def _attempts(self, plan: GenerationPlan, images: int) -> Attempts:
         planned, actual = plan.memory.device, self.inputs.model.load_device.type
@@ -167,4 +163,4 @@ class ComfyHost:
 
     def _batch_size(self, memory: MemoryPlan) -> int:
         """Return how many images share a forward batch."""
-        return min(self.max_batch, max(1, memory.batch_size))
+        return min(self.run.max_batch, max(1, memory.batch_size))

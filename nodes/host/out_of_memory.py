@@ -55,8 +55,8 @@ class Attempts:
         result, failed = self._attempt(work)
         if not failed:
             return result
-        stage, before = self._planned_stage(failed_stage), self.plan.memory
-        self.plan = self._smaller(stage)
+        before = self.plan.memory
+        stage, self.plan = self._smaller(failed_stage())
         now = self.plan.memory
         equal = (now.setup, now.batch_size) == (before.setup, before.batch_size)
         message = GenerationMessage.RETRYING_ALONE if equal else GenerationMessage.RETRYING
@@ -66,13 +66,8 @@ class Attempts:
         result, failed = self._attempt(work)
         if not failed:
             return result
-        stage = self._planned_stage(failed_stage)
-        raise OutOfMemoryError(_remedy(self.plan, self._smaller(stage).memory, STAGE_WORDS[stage]))
-
-    def _planned_stage(self, failed_stage: Callable[[], str]) -> str:
-        """Return the failed stage by the plan's name: the plan does not know LoRAs that other nodes patched in."""
-        stage = failed_stage()
-        return stage if stage in self.plan.memory.stages else "unet"
+        stage, smaller = self._smaller(failed_stage())
+        raise OutOfMemoryError(_remedy(self.plan, smaller.memory, STAGE_WORDS[stage]))
 
     def _attempt(self, work: Callable[[MemoryPlan], Result]) -> tuple[Any, bool]:
         """Return (result, whether memory ran out), without the exception, whose frames would keep their tensors."""
@@ -83,14 +78,16 @@ class Attempts:
                 raise
         return None, True
 
-    def _smaller(self, stage: str) -> GenerationPlan:
-        """Free the memory, record the failure, and return a plan with less for `stage`, if there is one.
+    def _smaller(self, stage: str) -> tuple[str, GenerationPlan]:
+        """Free the memory, record the failure, and return the stage and a plan with less for it, if there is one.
 
         The user's own choices hold in the other stages.
         """
         management.unload_all_models()
         management.soft_empty_cache()
         failed = self.plan.memory
+        if stage not in failed.stages:
+            stage = "unet"  # the plan does not know LoRAs that other nodes patched in
         try:
             planner().memory.ran_out(failed, stage, resources(self.model))
         except StorageError as error:
@@ -103,7 +100,7 @@ class Attempts:
             tile_size=None if decoding else failed.requested_tile,
             failed={stage: failed},
         )
-        return fit(self.plan.recommendations, self.model, self.vae, request)
+        return stage, fit(self.plan.recommendations, self.model, self.vae, request)
 
 
 def _remedy(plan: GenerationPlan, smaller: MemoryPlan, doing: str) -> str:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.generation import scouting
 from ...intelligence.parameters import OptimizedParameters
-from .guider import KEY
 
 SCOUTED_ATTRIBUTE = "_intelligent_generation_scouts"
 """Attribute of the input MODEL with the last scouting; it is freed with the MODEL."""
@@ -67,10 +65,6 @@ class Scouted:
         """Forward items computed for all seeds."""
         return sum(recording.items for recording in self.recordings.values())
 
-    def matches(self, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> bool:
-        """Return whether a run with these begins with the same predictions."""
-        return self.settings == settings and all(own is other for own, other in zip(self.inputs, inputs, strict=True))
-
 
 def keep(model: Any, scouted: Scouted) -> None:
     """Keep a scouting with MODEL, in place of an earlier one."""
@@ -80,9 +74,6 @@ def keep(model: Any, scouted: Scouted) -> None:
 def kept(model: Any, inputs: tuple[Any, ...], settings: tuple[OptimizedParameters, float]) -> Scouted | None:
     """Return the last scouting with MODEL, if a run with these inputs can resume it."""
     found: Scouted | None = model.__dict__.get(SCOUTED_ATTRIBUTE)
-    return found if found is not None and found.matches(inputs, settings) else None
-
-
-def attach(model: Any, wrapper: Any) -> None:
-    """Wrap the predictions of a cloned MODEL with `record` or `replay()`."""
-    model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, wrapper)
+    if found is None or found.settings != settings:
+        return None
+    return found if all(own is other for own, other in zip(found.inputs, inputs, strict=True)) else None

@@ -10,7 +10,7 @@ const MIN_WIDTH_PX = 320;
 const VIEWS = {
   LoRARecommend: reportView,
   ParamOptimize: reportView,
-  MemoryPlan: barView,
+  MemoryPlan: (node) => reportView(node, "font-family:monospace; white-space:pre-wrap"), // its bars line up
   Explain: reportView,
   Feedback: starView,
 };
@@ -29,24 +29,15 @@ app.registerExtension({
   },
 });
 
-function reportView(node) {
+function reportView(node, style = "") {
   // A text area: its text can be selected, copied and scrolled.
-  const report = element("textarea", "resize:none; padding:4px 6px", {
+  const report = element("textarea", `resize:none; padding:4px 6px; ${style}`, {
     className: "comfy-multiline-input",
     readOnly: true,
     placeholder: "shown after a run",
   });
   addView(node, "report", report, 110);
   return ({ text = [] }) => (report.value = text.join("\n"));
-}
-
-/** A report in a fixed-width font, so that its bars line up. */
-function barView(node) {
-  const show = reportView(node);
-  const report = node.widgets.at(-1).element;
-  report.style.fontFamily = "monospace";
-  report.style.whiteSpace = "pre-wrap";
-  return show;
 }
 
 function starView(node) {
@@ -60,7 +51,8 @@ function starView(node) {
     });
     const rows = images.map((image, index) => {
       const rate = async (rating) => {
-        await call("/feedback", { generation_id: image, rating, comments: comments(node) });
+        const comments = node.widgets.find((widget) => widget.name === "comments")?.value ?? "";
+        await call("/feedback", { generation_id: image, rating, comments });
         status.textContent = "";
       };
       return starRow(image, images.length > 1 ? `Image ${index + 1}` : "Your rating", rate);
@@ -109,8 +101,4 @@ function addView(node, name, view, minHeight) {
   const widget = node.addDOMWidget(name, name, view, { serialize: false, getMinHeight: () => minHeight });
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
   node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
-}
-
-function comments(node) {
-  return node.widgets.find((widget) => widget.name === "comments")?.value ?? "";
 }
