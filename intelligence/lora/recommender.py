@@ -48,7 +48,7 @@ class LoRARecommender:
 
         At most `top_k`, and no more than `MAX_RANKED`.
         """
-        library, ratings = self._library(), self._ratings(prompt_analysis)
+        ratings, library = self._ratings(prompt_analysis), self._library()
         base, query = find_base(base_model), prompt_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
@@ -87,11 +87,11 @@ class LoRARecommender:
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
-        library, ratings = self._library(), self._ratings(prompt_analysis)
+        ratings, library = self._ratings(prompt_analysis), self._library()
         base = find_base(base_model)
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
-        query = prompt_query(prompt_analysis)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
+        query = prompt_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
