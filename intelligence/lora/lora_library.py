@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -15,15 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import EMBEDDED_MODEL
 from ..errors import InvalidInputError
-from ..models import (
-    Architecture,
-    FamilyFinding,
-    LoRAKind,
-    ModelEvidence,
-    ModelKind,
-    ModelMetadata,
-    identify_family,
-)
+from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason, Source
 from ..registry import ModelRegistry
@@ -77,6 +68,8 @@ class Library:
     ) -> None:
         self.read = read
         self.models = sorted(models, key=lambda model: (model.name, model.model_id))
+        self.usable = sum(model.problem is None for model in models)
+        """Number of the LoRAs that can be applied to some model."""
         self._incompatibilities: dict[Architecture, tuple[list[Reason | None], NDArray[np.bool_]]] = {}
         self._named: dict[str, Listed] = {}
         for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
@@ -94,11 +87,11 @@ class Library:
         elif path and (known := load(path, ranker.mark())):
             stored = known.loras.stamp
         self.index: Index = ranker.build_index(self.models, known, self.read)
-        self._stored: NDArray[np.uint64] = stored
-        """Stamps of the LoRAs of the index that is kept."""
         if path and len(np.setxor1d(self.index.loras.stamp, stored)) > MAX_UNWRITTEN_SHARE * len(self.models):
             save(self.index, path, ranker.mark())
-            self._stored = self.index.loras.stamp
+            stored = self.index.loras.stamp
+        self._stored: NDArray[np.uint64] = stored
+        """Stamps of the LoRAs of the index that is kept."""
 
     def search(self, analysis: PromptAnalysis, query: Query, base: FamilyFinding, dense_text: bool) -> ranker.Hits:
         """Find the LoRAs that a prompt speaks for.
@@ -142,35 +135,28 @@ class Library:
             return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNUSABLE, problem=meaning.problem)
         if not meaning.available:
             return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_NOT_INSTALLED, command=INSTALL)
-        read, size = meaning.read_count, len(self.models)
         if not meaning.is_ready:
+            read, size = meaning.read_count, len(self.models)
             return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
         return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
-    @cached_property
-    def usable(self) -> int:
-        """Number of the LoRAs that can be applied to some model."""
-        return sum(model.problem is None for model in self.models)
-
-    def named(self, name: str) -> ModelMetadata | None:
-        """The LoRA that a tag means: by its path under the folder, else by its file name; of several the first."""
-        listed = self._named.get(_plain(name))
-        return None if listed is None else next(iter(self.read([listed])))
-
     def tagged(self, tags: Sequence[LoRATag], base: FamilyFinding) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
-        """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason."""
+        """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason.
+
+        A tag names a LoRA by its path under the folder, else by its file name; of several it is the first.
+        """
         named: dict[str, NamedLoRA] = {}
         refused: dict[str, RejectedLoRA] = {}
         for tag in tags:
-            model = self.named(tag.name)
-            if model is None:
-                reason: Reason | None = Reason.of("lora", Source.USER, LoRAMessage.NO_SUCH_LORA)
-            else:
-                reason = load_problem(model, base)
-            if model is not None and reason is None:
-                named.setdefault(model.model_id, NamedLoRA(model, tag.strength_model, tag.strength_clip))
-            elif reason is not None:
-                refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(reason, source=Source.USER)))
+            listed = self._named.get(_plain(tag.name))
+            if listed is None:
+                reason = Reason.of("lora", Source.USER, LoRAMessage.NO_SUCH_LORA)
+                refused.setdefault(tag.name, RejectedLoRA(tag.name, reason))
+            elif (problem := load_problem(listed, base)) is not None:
+                refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(problem, source=Source.USER)))
+            elif listed.model_id not in named:
+                (model,) = self.read([listed])
+                named[listed.model_id] = NamedLoRA(model, tag.strength_model, tag.strength_clip)
         return list(named.values()), list(refused.values())
 
     def incompatibilities(self, base: FamilyFinding) -> tuple[list[Reason | None], NDArray[np.bool_]]:

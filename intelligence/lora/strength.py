@@ -157,8 +157,9 @@ class Strengths:
             return _slider(model, query)
         used = example_strengths(model, stacked)
         limits = _limits(model, used)
-        if (preset := _preset(model)) is not None:
-            value = _bounded(preset, MAX_CHOSEN_STRENGTH)
+        if not model.strength_from_text and (model.strength is not None or model.strength_range is not None):
+            preset = model.strength if model.strength is not None else sum(model.strength_range or ()) / 2
+            value = _bounded(preset)
             return Strength(value, limits, (_at(value, Source.USER, LoRAMessage.STRENGTH_PRESET),))
         known = [*used, WeightedStrength(KIND_STRENGTH[model.lora_kind][stacked], KIND_WEIGHT)]
         evidence: list[Reason] = []
@@ -178,14 +179,13 @@ class Strengths:
         if len(used) < ENOUGH_EXAMPLES and (usual := self._creator_strength(model, stacked)) is not None:
             known.append(WeightedStrength(usual, CREATOR_WEIGHT))
             evidence.append(_evidence(Source.LORA, LoRAMessage.CREATOR_STRENGTH, strength=usual))
-        value = _bounded(weighted_median(known), MAX_CHOSEN_STRENGTH)
+        value = _bounded(weighted_median(known))
         if evidence:
             return Strength(value, limits, (_at(value, evidence[0].source, LoRAMessage.STRENGTH), *evidence))
         message = USUAL_MESSAGES[model.lora_kind is LoRAKind.UNKNOWN, stacked]
         return Strength(value, limits, (_at(value, Source.DEFAULT, message, kind=model.lora_kind.value),))
 
     def _creator_strength(self, model: ModelMetadata, stacked: bool) -> float | None:
-        """The median strength of its creator's other LoRAs."""
         if not model.creator:
             return None
         loras, known = self._loras, []
@@ -257,16 +257,15 @@ def _slider(model: ModelMetadata, query: Query | None) -> Strength:
     limits = (min(model.strength_range), max(model.strength_range)) if model.strength_range else None
     every = [strength for _, strength in used_strengths(model, MAX_LORA_STRENGTH)]
     most = max(map(abs, (*(limits or (MAX_CHOSEN_STRENGTH,)), *every)))
-    sign, direction = _direction(model, every, query)
-    used = [WeightedStrength(abs(strength), 1.0) for strength in every if strength * sign > 0]
-    end = abs(limits[1] if sign > 0 else limits[0]) if limits else 0.0
     if model.strength is not None and not model.strength_from_text:
         value = _bounded(model.strength, most)
         return Strength(value, limits, (_at(value, Source.USER, LoRAMessage.SLIDER_PRESET),))
+    sign, direction = _direction(model, every, query)
+    used = [WeightedStrength(abs(strength), 1.0) for strength in every if strength * sign > 0]
     if used:
         value, source, message = weighted_median(used), Source.LORA, LoRAMessage.SLIDER_EXAMPLES
-    elif end:
-        value, source, message = end / 2, Source.LORA, LoRAMessage.SLIDER_RANGE
+    elif limits and (end := limits[sign > 0]):
+        value, source, message = abs(end) / 2, Source.LORA, LoRAMessage.SLIDER_RANGE
     else:
         value, source, message = SLIDER_STRENGTH, Source.DEFAULT, LoRAMessage.SLIDER_UNIT
     value = _bounded(sign * value, most)
@@ -288,26 +287,18 @@ def _direction(model: ModelMetadata, used: Sequence[float], query: Query | None)
             message = LoRAMessage.SLIDER_UP_FOR if signs[0] > 0 else LoRAMessage.SLIDER_DOWN_FOR
             return signs[0], _evidence(Source.PROMPT, message, word=word)
     for word in tokens(model.title or model.name):
-        less = sorted(term for term in _LESS if query.has((term, word)))
-        if less:
-            words = f"{less[0]} {query.written.get(word, word)}"
+        if less := [term for term in _LESS if query.has((term, word))]:
+            words = f"{min(less)} {query.written.get(word, word)}"
             return -1.0, _evidence(Source.PROMPT, LoRAMessage.SLIDER_LESS, words=words)
     return usual
-
-
-def _preset(model: ModelMetadata) -> float | None:
-    """The strength that a person set for this LoRA, or the middle of the range."""
-    if model.strength_from_text or (model.strength is None and model.strength_range is None):
-        return None
-    return model.strength if model.strength is not None else sum(model.strength_range or ()) / 2
 
 
 def _limits(model: ModelMetadata, used: Sequence[WeightedStrength]) -> tuple[float, float] | None:
     if model.strength_range is not None:
         low, high = sorted(model.strength_range)
-        return _bounded(low, MAX_CHOSEN_STRENGTH), _bounded(high, MAX_CHOSEN_STRENGTH)
+        return _bounded(low), _bounded(high)
     return (weighted_median(used, 0.1), weighted_median(used, 0.9)) if len(used) >= MIN_RANGE_EXAMPLES else None
 
 
-def _bounded(value: float, most: float) -> float:
+def _bounded(value: float, most: float = MAX_CHOSEN_STRENGTH) -> float:
     return round(max(-most, min(most, value)), 3)
