@@ -121,27 +121,23 @@ def _read(models: Iterable[ModelMetadata], stamps: NDArray[np.uint64]) -> Docume
         return hashes[np.array([numbers[text] if text else -1 for text in texts], np.int64)]
 
     creators = [document.creator for document in read]
+    uses = [(*use, times) for document in read for use, times in document.usage.items()]
+    history = UsageHistory(
+        strength=np.array([strength for strength, _, _ in uses], np.float64),
+        stacked=np.array([-1 if stacked is None else stacked for _, stacked, _ in uses], np.int8),
+        times=np.array([times for _, _, times in uses], np.int32),
+    )
     loras = LoRAs(
         stamp=stamps,
         examples=np.array([document.examples for document in read], np.uint8),
         creator=np.where([bool(name) for name in creators], digest(creators), np.uint64(0)),
         civitai_id=np.array([document.civitai_id for document in read], np.int64),
         style=np.array([STYLES.index(document.style) for document in read], np.uint8),
-        usage=_usage(read),
+        usage=Nested.of(_lengths(document.usage for document in read), history),
         groups=_groups(read, hashed),
     )
     occurrences = Occurrences(hashes[np.array(key, np.int64)], np.concatenate(columns))
     return Documents(loras, Nested.of(_lengths(columns[1:]), occurrences))
-
-
-def _usage(read: Sequence[Document]) -> Nested[UsageHistory]:
-    every = [(*use, times) for document in read for use, times in document.usage.items()]
-    history = UsageHistory(
-        strength=np.array([strength for strength, _, _ in every], np.float64),
-        stacked=np.array([-1 if stacked is None else stacked for _, stacked, _ in every], np.int8),
-        times=np.array([times for _, _, times in every], np.int32),
-    )
-    return Nested.of(_lengths(document.usage for document in read), history)
 
 
 def _groups(read: Sequence[Document], hashed: Callable[[Iterable[str]], NDArray[np.uint64]]) -> Nested[Groups]:
@@ -192,10 +188,8 @@ def _weighed(documents: Documents, background: Mapping[str, Background], first: 
     _, ours, theirs = np.intersect1d(keys, digest(background), assume_unique=True, return_indices=True)
     prior[ours] = np.array(list(background.values()), np.float64).reshape(-1, 2)[theirs]
     share = columns[:, EXAMPLES] / 255
-    with_examples = int(np.count_nonzero(loras.examples))
-    prompts = (np.bincount(key, share, len(keys)) + PRIOR_LORAS * prior[:, 1] + 0.1) / (
-        with_examples + PRIOR_LORAS + 0.2
-    )
+    prompts = np.bincount(key, share, len(keys)) + PRIOR_LORAS * prior[:, 1] + 0.1
+    prompts /= np.count_nonzero(loras.examples) + PRIOR_LORAS + 0.2
     others = _creator_shares(loras.creator, lora, key, share)
     rarity = -np.log(prompts)
     telling = np.maximum(0, -np.log(np.minimum(1, prompts[key] + others))) / np.maximum(rarity[key], 1e-3)
@@ -207,6 +201,10 @@ def _weighed(documents: Documents, background: Mapping[str, Background], first: 
     for start in range(0, len(columns), _CHUNK):
         part = slice(start, start + _CHUNK)
         impact[part] = rough_features(columns[part], idf[key[part]], rarity[key[part]], coverage[lora[part]]) @ first.T
+
+    def numbered(hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        return np.where(hashes == 0, -1, np.searchsorted(keys, hashes)).astype(np.int32)
+
     return Index(
         keys=keys,
         starts=starts_of(frequency),
@@ -216,12 +214,8 @@ def _weighed(documents: Documents, background: Mapping[str, Background], first: 
         posting_columns=columns,
         posting_impact=impact,
         coverage=coverage,
-        loras=_with_keys(loras, lambda hashes: _numbers_of(hashes, keys)),
+        loras=_with_keys(loras, numbered),
     )
-
-
-def _numbers_of(hashes: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.int32]:
-    return np.where(hashes == 0, -1, np.searchsorted(keys, hashes)).astype(np.int32)
 
 
 def _creator_shares(

@@ -35,7 +35,6 @@ MAX_OTHERS = 20
 MAX_GAP = 20.0
 COMPARED = ("creator_coverage", "covered", "set_mass", "name_mass", "title_mass", "best_hook", "likelihood")
 """Features whose distance to the best other LoRA is looked at."""
-_COMPARED = [FEATURES.index(name) for name in COMPARED]
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,7 @@ def mark() -> str:
 @cache
 def numbers() -> Numbers:
     """The trained numbers, as arrays."""
-    data = json.loads(_text())
-    return as_arrays({name: data[name] for name in STAGES})
+    return as_arrays({name: value for name, value in json.loads(_text()).items() if name in STAGES})
 
 
 def as_arrays(data: Any) -> Any:
@@ -141,8 +139,7 @@ def mixed(weights: Floats, tag_style: float) -> Floats:
 
 def candidates(scores: Floats, allowed: NDArray[np.bool_] | None, count: int) -> NDArray[np.int64]:
     """The best `count` of the allowed LoRAs that have anything to do with the prompt, ordered by number."""
-    usable = scores != 0 if allowed is None else (scores != 0) & allowed
-    found = np.flatnonzero(usable)
+    found = np.flatnonzero(scores != 0 if allowed is None else (scores != 0) & allowed)
     if len(found) > count:
         found = np.sort(found[np.argpartition(-scores[found], count)[:count]])
     return found
@@ -160,7 +157,7 @@ def compared(shortlist: Shortlist) -> Floats:
     rival = np.where(same, scores[None, :], -np.inf).max(axis=1, initial=-np.inf)
     has_rival = np.isfinite(rival)
     rival_gap = np.where(has_rival, np.clip(scores - np.where(has_rival, rival, 0), -MAX_GAP, MAX_GAP), 0)
-    values = shortlist.features[:, _COMPARED]
+    values = shortlist.features[:, [FEATURES.index(name) for name in COMPARED]]
     top = np.sort(values, axis=0)[-2:]
     others = np.where(values >= top[-1:], top[:1] if count > 1 else 0, top[-1:])
     distance = (values - others) / np.maximum(top[-1:], 1e-6)
@@ -196,8 +193,7 @@ def logistic(values: Floats) -> Floats:
 
 def rough_scores(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
     """The first pass: a score of every LoRA, shape (LoRAs,)."""
-    mix = np.array((tag_style, 1 - tag_style), np.float32)
-    impact = postings.impact.astype(np.float32) @ mix
+    impact = postings.impact.astype(np.float32) @ np.array((tag_style, 1 - tag_style), np.float32)
     scores = np.bincount(postings.lora, impact, len(postings.coverage)).astype(np.float32)
     return scores if similarity is None else scores + (1 - tag_style) * (similarity @ numbers()["dense"]["first"])
 
@@ -212,21 +208,18 @@ def shortlisted(
     similarity: Floats | None = None,
 ) -> Shortlist:
     """The second pass: the linear model over the LoRAs that were `found` by the first."""
-    weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
-    postings_of_best = postings_of(postings, found)
-    raw = features(index, postings, postings_of_best, found)
+    raw = features(index, postings, postings_of(postings, found), found)
     inputs = relative(raw, n["scale"])
     if similarity is None:
-        scores = inputs @ weights
+        scores = inputs @ mixed(n["linear"], tag_style)
     else:
         meant = relative(similarity[found], np.ones(similarity.shape[1], np.float32))
         alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["similarity"]
-        scores = tag_style * (inputs @ weights) + (1 - tag_style) * alike
+        scores = tag_style * (inputs @ n["linear"][0]) + (1 - tag_style) * alike
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
     rows = postings_of(postings, found)
-    words = int(np.count_nonzero(postings.is_word))
-    size = index.size if allowed is None else int(np.count_nonzero(allowed))
+    words, size = np.count_nonzero(postings.is_word), index.size if allowed is None else np.count_nonzero(allowed)
     prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)
     return Shortlist(
         found,
@@ -265,7 +258,7 @@ def rank(
     found = candidates(scored, allowed, count)
     best = shortlisted(index, postings, tag_style, allowed, n, found, similarity)
     if not len(best.lora):
-        return Ranked(best.lora, best.score, best.score)
+        return NOTHING
     inputs = np.concatenate((best.inputs, compared(best)), axis=1)
     best = best.best(best.score + tag_style * network(inputs, n["second"]), SECOND_PASS)
     others = compared(best)
@@ -273,8 +266,8 @@ def rank(
     if similarity is None:
         of_sentences = logistic(network(others, n["sentences"]))
     else:
-        with_meaning = np.concatenate((others, similarity[best.lora]), axis=1)
-        of_sentences = logistic(network(with_meaning, n["dense"]["calibrator"]))
+        others = np.concatenate((others, similarity[best.lora]), axis=1)
+        of_sentences = logistic(network(others, n["dense"]["calibrator"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
     return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score)
 
@@ -285,9 +278,7 @@ def search(
     """Rank the LoRAs that may be chosen; and those that may not, where one of them is among the best of all."""
     scored = rough_scores(postings, tag_style, similarity)
     ranked = rank(index, postings, tag_style, fitting, similarity, scored=scored)
-    best = scored[~fitting].max(initial=0.0)
+    best, others = scored[~fitting].max(initial=0.0), NOTHING
     if best > 0 and np.count_nonzero(scored > best) < SECOND_PASS:
         others = rank(index, postings, tag_style, ~fitting, similarity, count=MAX_OTHERS, scored=scored)
-    else:
-        others = NOTHING
     return Hits(postings, fitting, ranked, others, similarity)
