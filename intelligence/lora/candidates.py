@@ -17,7 +17,7 @@ from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
-from .search.documents import DESCRIPTION, EXAMPLES, MAX_PHRASES, MAX_TEXT_CHARACTERS, Listed
+from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, top_tags, trigger_phrases
 from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
@@ -106,8 +106,6 @@ class _Judged(NamedTuple):
 
 
 class _Judge:
-    """Judges one LoRA after the other for one prompt."""
-
     def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits) -> None:
         self.library, self.query, self.hits = library, query, hits
         self.requested = analysis.intent.artistic_style
@@ -236,7 +234,7 @@ class _Judge:
     def _trigger_words(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
         best: tuple[float, list[tuple[str, ...]], set[str]] = (0.0, [], set())
         for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]:
-            phrases = [phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT_CHARACTERS]))]
+            phrases = trigger_phrases(trigger)
             found = {word for phrase in phrases for word in phrase if word in self.idf}
             whole = [phrase for phrase in phrases if self._has(phrase) and not all(map(is_meta, phrase))]
             information = sum(self.idf[word] for word in found) + len(whole)
@@ -262,8 +260,7 @@ class _Judge:
 
     def _tag_words(self, model: ModelMetadata, reasons: list[Reason], phrases: list[str]) -> set[str]:
         found: set[str] = set()
-        ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:MAX_TAGS]
-        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in ranked):
+        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in top_tags(model, MAX_TAGS)):
             rarest = max((self.idf.get(word, 0.0) for word in phrase), default=0)
             if phrase and self._has(phrase) and rarest > MIN_MENTIONED_IDF:
                 found.update(phrase)
@@ -293,7 +290,6 @@ class _Judge:
 
 
 def _rows(ranked: Ranked) -> Iterable[tuple[int, float, float]]:
-    """LoRA, probability and score, one LoRA after the other."""
     return zip(ranked.loras.tolist(), ranked.probabilities.tolist(), ranked.scores.tolist(), strict=True)
 
 

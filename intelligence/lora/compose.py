@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..models import LoRAKind
 from ..prompt import ConceptCategory, PromptAnalysis, disarm_lora_tags, parse, strip_lora_tags
@@ -63,17 +62,21 @@ def compose_prompts(
             early = listed and lora.lora_metadata.lora_kind in SUBJECT_KINDS
             text = _insert(text, list(missing.values()), opening if early else None)
             added = ", ".join(missing.values())
-            reasons.append(_added("prompt", LoRAMessage.PROMPT_TRIGGER_WORDS, lora=lora.lora_name, words=added))
+            reasons.append(
+                Reason.of("prompt", Source.LORA, LoRAMessage.PROMPT_TRIGGER_WORDS, lora=lora.lora_name, words=added)
+            )
     tags = _missing(quality_tags, text)
     if tags:
         text = f"{', '.join(tags)}, {text}" if quality_front and text.strip() else _insert(text, tags)
         message = LoRAMessage.QUALITY_TAGS_BEFORE if quality_front else LoRAMessage.QUALITY_TAGS_AFTER
-        reasons.append(_added("prompt", message, tags=", ".join(tags)))
+        reasons.append(Reason.of("prompt", Source.MODEL_FAMILY, message, tags=", ".join(tags)))
     negative = strip_lora_tags(prompt_analysis.negative_prompt)
     hints = _missing(negative_hints, negative)
     if hints:
         negative = _insert(negative, hints)
-        reasons.append(_added("negative prompt", LoRAMessage.NEGATIVE_TAGS, tags=", ".join(hints)))
+        reasons.append(
+            Reason.of("negative prompt", Source.MODEL_FAMILY, LoRAMessage.NEGATIVE_TAGS, tags=", ".join(hints))
+        )
     return ComposedPrompts(disarm_lora_tags(text), disarm_lora_tags(negative), tuple(reasons))
 
 
@@ -87,15 +90,9 @@ def without_added_words(lora: LoRARecommendation) -> LoRARecommendation:
     return replace(lora, reasons=tuple(reasons), reasoning="")
 
 
-def _added(setting: str, message: LoRAMessage, **arguments: Any) -> Reason:
-    source = Source.LORA if message is LoRAMessage.PROMPT_TRIGGER_WORDS else Source.MODEL_FAMILY
-    return Reason.of(setting, source, message, **arguments)
-
-
 def _missing(tags: Iterable[str], text: str) -> list[str]:
     plain = ",".join(segment.text for segment in parse(text).segments)
-    had = {tokens(piece) for piece in _SENTENCE.split(plain)}
-    had |= {tokens(piece.rstrip(".!?")) for piece in _SENTENCE.split(plain)}
+    had = {tokens(text) for piece in _SENTENCE.split(plain) for text in (piece, piece.rstrip(".!?"))}
     return list({key: tag for tag in tags if (key := tokens(tag)) and key not in had}.values())
 
 

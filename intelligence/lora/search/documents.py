@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ...models import ModelMetadata, ModelSummary
+from ...models import ModelMetadata, ModelSummary, TriggerSet
 from ...models.fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
 from ...prompt import ArtisticStyle, load_vocabulary
 from ...prompt.words import terms
@@ -57,6 +57,16 @@ def stamp(model: Listed) -> str:
     return f"{model.model_id}\0{model.version}" if isinstance(model, ModelSummary) else repr(model)
 
 
+def top_tags(model: ModelMetadata, count: int) -> list[tuple[str, int]]:
+    """Return a LoRA's most frequent training tags, each with its count."""
+    return sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:count]
+
+
+def trigger_phrases(trigger: TriggerSet) -> list[Phrase]:
+    """Return the tokens of each phrase of a trigger set."""
+    return [phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT_CHARACTERS]))]
+
+
 def read_document(model: ModelMetadata) -> Document:
     """Read one LoRA's words."""
     postings: dict[str, list[float]] = {}
@@ -74,21 +84,18 @@ def read_document(model: ModelMetadata) -> Document:
                 columns[column] = max(columns[column], 1 / (1 + room))
 
     name, title = tokens(model.name[:MAX_TEXT_CHARACTERS]), tuple(pieces(model.title[:MAX_TEXT_CHARACTERS]))
-    sets = [
-        tuple(phrase for word in trigger.words[:MAX_PHRASES] if (phrase := tokens(word[:MAX_TEXT_CHARACTERS])))
-        for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]
-    ]
+    sets = [tuple(trigger_phrases(trigger)) for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]]
     put(NAME, (name,))
     put(TITLE, title)
     put(TRIGGER, (phrase for phrases in sets for phrase in phrases))
-    ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:MAX_TAGS]
-    put(TAG, (tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in ranked[:20]))
+    put(TAG, (tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in top_tags(model, 20)))
     description = tokens(model.description[:MAX_DESCRIPTION_CHARACTERS])
     room = K1 * (1 - B + B * len(description) / USUAL_LENGTHS[DESCRIPTION])
     for word, count in Counter(description).items():
         postings.setdefault(word, [0.0] * TELLING)[DESCRIPTION] = count / (count + room)
-    for key, share in _shares(model, ranked).items():
+    for key, share in _shares(model).items():
         postings.setdefault(key, [0.0] * TELLING)[EXAMPLES] = share
+    used = () if is_slider(model) else used_strengths(model, MAX_CHOSEN_STRENGTH)
     return Document(
         postings,
         [(NAME, (name,)), (TITLE, title), *((TRIGGER, phrases) for phrases in sets)],
@@ -96,16 +103,11 @@ def read_document(model: ModelMetadata) -> Document:
         creator=model.creator or "",
         civitai_id=-1 if (civitai_id := civitai_ids(model)[0]) is None else civitai_id,
         style=_style_of(model),
-        usage=_usage(model),
+        usage=Counter((strength, example.stacked) for example, strength in used),
     )
 
 
-def _usage(model: ModelMetadata) -> Counter[tuple[float, bool | None]]:
-    found = () if is_slider(model) else used_strengths(model, MAX_CHOSEN_STRENGTH)
-    return Counter((strength, example.stacked) for example, strength in found)
-
-
-def _shares(model: ModelMetadata, ranked: Sequence[tuple[str, int]]) -> dict[str, float]:
+def _shares(model: ModelMetadata) -> dict[str, float]:
     """Key → share of the example prompts that have it; of training captions where the tags are counted.
 
     Phrases of one prompt alone are left out unless there are only one or two.
@@ -120,6 +122,7 @@ def _shares(model: ModelMetadata, ranked: Sequence[tuple[str, int]]) -> dict[str
     least = 1 if len(examples) <= 2 else 2
     counts = {**{key: count for key, count in phrases.items() if count >= least}, **words}
     shares = {key: count / (len(examples) + 0.5) for key, count in counts.items()}
+    ranked = top_tags(model, MAX_TAGS)
     most = ranked[0][1] if ranked else 0
     for tag, count in ranked if most > 1 else ():
         phrase = tokens(tag[:MAX_TEXT_CHARACTERS])
@@ -133,16 +136,12 @@ def _style_of(model: ModelMetadata) -> ArtisticStyle:
     if not is_style(model):
         return ArtisticStyle.UNSPECIFIED
     votes: Counter[ArtisticStyle] = Counter()
-    known = load_vocabulary()
-    ranked = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:10]
+    ranked = top_tags(model, 10)
     most = max(1, ranked[0][1]) if ranked else 1
-    texts = [
-        (model.name, 1.0),
-        *((word, 1.0) for trigger in model.trigger_sets[:MAX_TRIGGER_SETS] for word in trigger.words),
-    ]
-    texts = [*texts[: MAX_TRIGGER_SETS * MAX_PHRASES], *((tag, count / most) for tag, count in ranked)]
-    for text, weight in texts:
-        for match in known.find(terms(text[:MAX_TEXT_CHARACTERS])).values():
+    words = [model.name, *(word for trigger in model.trigger_sets[:MAX_TRIGGER_SETS] for word in trigger.words)]
+    texts = [(word, 1.0) for word in words[: MAX_TRIGGER_SETS * MAX_PHRASES]]
+    for text, weight in (*texts, *((tag, count / most) for tag, count in ranked)):
+        for match in load_vocabulary().find(terms(text[:MAX_TEXT_CHARACTERS])).values():
             for style, strength in match.meaning.styles:
                 votes[style] += weight * strength  # type: ignore[assignment]
     best = min(votes, key=lambda style: (-votes[style], style), default=ArtisticStyle.UNSPECIFIED)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ...database import Database
 from ...errors import StorageError, UnsupportedModelError
 from ...models import ModelMetadata
-from .documents import Listed, ReadModels, stamp
+from .documents import Listed, ReadModels, stamp, top_tags
 from .minilm import REPOSITORY, WIDTH, Encoder, encoder, find_weights
 from .tokens import digest
 
@@ -54,18 +54,24 @@ MIGRATIONS = (
     """,
 )
 
+Texts = tuple[str, str, tuple[str, ...]]
+"""A LoRA's name, its texts as one, and its first example prompts."""
 Vectors = NDArray[np.int8]
 """Shape (2, or 3 + number of examples; 384): name, text, mean of the examples, examples. Only directions count."""
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[_.]")
 
 
-def texts_of(model: ModelMetadata) -> tuple[str, str, tuple[str, ...]]:
-    """Return the texts of a LoRA that are embedded: its name, its texts, and its first example prompts."""
+def texts_of(model: ModelMetadata) -> Texts:
+    """Return the texts of a LoRA that are embedded."""
     name = model.title or " ".join(_CAMEL.sub(" ", model.name).split())
-    tags = sorted(model.tags.items(), key=lambda item: (-item[1], item[0]))[:20]
     words = dict.fromkeys(word for trigger in model.trigger_sets[:6] for word in trigger.words[:8])
-    parts = (name, ", ".join(tag for tag, _ in tags), ", ".join(words), " ".join(model.description[:1000].split()))
+    parts = (
+        name,
+        ", ".join(tag for tag, _ in top_tags(model, 20)),
+        ", ".join(words),
+        " ".join(model.description[:1000].split()),
+    )
     examples = dict.fromkeys(example.prompt[: 8 * EXAMPLE_TOKENS] for example in model.example_prompts)
     return name, ". ".join(part for part in parts if part), tuple(text for text in examples if text)[:MAX_EXAMPLES]
 
@@ -193,7 +199,6 @@ class DenseText:
                 self._thread.start()
 
     def _read(self) -> dict[str, Vectors]:
-        """The embeddings that there are."""
         with self._lock:
             if self._known is None:
                 self._known = {}
@@ -221,7 +226,7 @@ class DenseText:
             known, running = self._read(), encoder()
             if running is None or self.problem or not self._unread:
                 return None
-            todo: list[tuple[str, bytes, int, _Texts]] = []
+            todo: list[tuple[str, bytes, int, Texts]] = []
             found: list[tuple[str, bytes, int, Vectors]] = []
             with self._database.read() as database:
                 for _ in range(STEP_LORAS):
@@ -231,11 +236,11 @@ class DenseText:
                     (model,) = self._read_models([listed])
                     texts = texts_of(model)
                     content = hashlib.sha256(repr(texts).encode("utf-8", "replace")).digest()
-                    row = _stored(database, content, model.model_id)
-                    if row is None:
+                    kept = _stored(database, content, model.model_id)
+                    if kept is None:
                         todo.append((model.model_id, content, mark, texts))
                     else:
-                        found.append((model.model_id, content, mark, _vectors(row[1])))
+                        found.append((model.model_id, content, mark, kept))
             vectors = _embed(running, [texts for *_, texts in todo])
             found += [(*one[:3], new) for one, new in zip(todo, vectors, strict=True)]
             with self._database.transaction() as database:
@@ -258,9 +263,6 @@ class DenseText:
             self.problem = str(error)
 
 
-_Texts = tuple[str, str, tuple[str, ...]]
-
-
 def _keep_building(reference: weakref.ref[DenseText]) -> None:
     """Embed texts for as long as the DenseText and Python live."""
     while threading.main_thread().is_alive():
@@ -278,7 +280,7 @@ def _embedded(query: str) -> NDArray[np.float32]:
     return running.encode([query], QUERY_TOKENS)[0]
 
 
-def _embed(running: Encoder, loras: Sequence[_Texts]) -> Iterator[Vectors]:
+def _embed(running: Encoder, loras: Sequence[Texts]) -> Iterator[Vectors]:
     texts = running.encode([text for _, text, _ in loras], TEXT_TOKENS)
     short = iter(running.encode([part for name, _, prompts in loras for part in (name, *prompts)], EXAMPLE_TOKENS))
     for (_, _, prompts), text in zip(loras, texts, strict=True):
@@ -287,12 +289,11 @@ def _embed(running: Encoder, loras: Sequence[_Texts]) -> Iterator[Vectors]:
         yield quantized(np.stack([name, text, *([np.mean(examples, axis=0), *examples] if examples else [])]))
 
 
-def _stored(database: sqlite3.Connection, content: bytes, model_id: str) -> sqlite3.Row | None:
-    """Whose embeddings of this content there are, its own first (a moved or copied file has another's)."""
-    found: sqlite3.Row | None = database.execute(
-        "SELECT model_id, vectors FROM embeddings WHERE content = ? ORDER BY model_id <> ? LIMIT 1", (content, model_id)
-    ).fetchone()
-    return found
+def _stored(database: sqlite3.Connection, content: bytes, model_id: str) -> Vectors | None:
+    """The embeddings of this content, the LoRA's own first (a moved or copied file has another's)."""
+    query = "SELECT vectors FROM embeddings WHERE content = ? ORDER BY model_id <> ? LIMIT 1"
+    row = database.execute(query, (content, model_id)).fetchone()
+    return None if row is None else _vectors(row[0])
 
 
 def _vectors(data: bytes) -> Vectors:
