@@ -102,7 +102,7 @@ class Library:
         """
         similarity = self.similarity(analysis) if dense_text else None
         _, fitting = self.incompatibilities(base)
-        return ranker.search(self.index, self.match_query(query), analysis.tag_style, fitting, similarity)
+        return ranker.search(self.match_query(query), analysis.tag_style, fitting, similarity)
 
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""

@@ -77,7 +77,7 @@ def ranked(corpus: Corpus, query: PromptQuery, meaning: Meaning | None = None) -
     analysis = ANALYZER.analyze(query.prompt)
     asked = corpus.asked(query, meaning=meaning)
     postings = asked.match_query(prompt_query(analysis))
-    found = ranker.rank(asked.index, postings, analysis.tag_style, similarity=asked.similarity(analysis))
+    found = ranker.rank(postings, analysis.tag_style, similarity=asked.similarity(analysis))
     return [corpus.numbers[place] for place in found.loras]
 
 

@@ -91,7 +91,7 @@ def test_features_discount_creators_usual_words():
     analysis = ANALYZER.analyze("zorbl lighting, 1girl")
     postings = index.match_query(prompt_query(analysis))
     everyone = np.arange(index.size)
-    told = features(index, postings, postings_of(postings, everyone), everyone)[:, FEATURES.index("creator_coverage")]
+    told = features(postings_of(postings, everyone))[:, FEATURES.index("creator_coverage")]
     assert told[5] > 2 * told[:5].max()
 
 
@@ -100,7 +100,7 @@ def said_beside(prompt, models, allowed=None):
     index = ranker.build_index(models)
     everyone = np.arange(index.size)
     postings = index.match_query(prompt_query(ANALYZER.analyze(prompt)))
-    told = context_features(index, postings, postings_of(postings, everyone), everyone, allowed)
+    told = context_features(postings_of(postings, everyone), allowed)
     return {
         model.name: dict(zip(CONTEXT_FEATURES, row, strict=True))
         for model, row in zip(models, told.tolist(), strict=True)
@@ -148,7 +148,7 @@ def test_documents_count_training_captions_as_examples():
 def test_rank_probabilities_never_rise():
     index = ranker.build_index(crowd(300))
     analysis = ANALYZER.analyze(f"masterpiece, {syllables(3)}, {syllables(8)}, castle, dress")
-    found = ranker.rank(index, index.match_query(prompt_query(analysis)), analysis.tag_style)
+    found = ranker.rank(index.match_query(prompt_query(analysis)), analysis.tag_style)
     assert len(found.loras) == len(set(found.loras.tolist())) == ranker.SECOND_PASS
     assert (np.diff(found.probabilities) <= 0).all()
     assert (found.probabilities >= 0).all() and (found.probabilities <= 1).all()

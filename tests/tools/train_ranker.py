@@ -206,7 +206,7 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
         postings = task.postings()
         scored = ranker.rough_scores(postings, task.tag_style)
         best = ranker.candidates(scored, task.allowed, ranker.FIRST_PASS)
-        found.append(ranker.shortlisted(task.corpus.index, postings, task.tag_style, task.allowed, numbers, best))
+        found.append(ranker.shortlisted(postings, task.tag_style, task.allowed, numbers, best))
     return found
 
 
@@ -215,7 +215,6 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     width = similarity[0].shape[1]
     everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
     every_postings = [task.postings() for task in tasks]
-    index = tasks[0].corpus.index
     plain = [ranker.rough_scores(postings, 0.0) for postings in every_postings]
     lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (similarity, everywhere, plain))
     allowed_similarity, allowed_right, allowed_plain = lists
@@ -223,7 +222,7 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
     inputs, right = [], []
     for task, postings, alike, marked, scores in zip(tasks, every_postings, similarity, everywhere, plain, strict=True):
         found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST_PASS)
-        own = relative(features(index, postings, postings_of(postings, found), found), numbers["scale"])
+        own = relative(features(postings_of(postings, found)), numbers["scale"])
         inputs.append(np.concatenate((own, relative(alike[found], np.ones(width, np.float32))), axis=1))
         right.append(marked[found])
 
@@ -236,7 +235,7 @@ def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbe
         for task, postings, alike, scores in zip(tasks, every_postings, similarity, plain, strict=True):
             for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
                 best = ranker.candidates(scores + alike @ first, allowed, ranker.FIRST_PASS)
-                stage = ranker.shortlisted(index, postings, 0.0, allowed, blind, best, alike)
+                stage = ranker.shortlisted(postings, 0.0, allowed, blind, best, alike)
                 cases.append(np.concatenate((ranker.compared(stage), alike[stage.lora]), axis=1)[: JUDGED[False]])
                 answers.append(_marked(task, stage.lora[: JUDGED[False]]) & present)
     calibrator = fit(cases, answers, **SENTENCES)
@@ -324,7 +323,7 @@ def main() -> None:
     for task in (*tags, *captions):
         postings = task.postings()
         found = ranker.candidates(ranker.rough_scores(postings, task.tag_style), task.allowed, ranker.FIRST_PASS)
-        raws.append((features(corpus.index, postings, postings_of(postings, found), found), _marked(task, found)))
+        raws.append((features(postings_of(postings, found)), _marked(task, found)))
     numbers["scale"] = np.mean([raw.max(axis=0, initial=0) for raw, _ in raws[: len(tags)]], axis=0).astype(np.float32)
     lists = [relative(raw, numbers["scale"]) for raw, _ in raws]
     right = [marked for _, marked in raws]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .building import MIN_RARE_IDF
 from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
-from .index import Floats, Index, Postings
+from .index import Floats, Postings
 
 SUMS = (
     "name",
@@ -38,14 +38,14 @@ SCATTERED_PHRASE_WEIGHT = 0.95
 class LoRAPostings:
     """A prompt's postings of some LoRAs."""
 
+    postings: Postings
+    loras: NDArray[np.int64]
     at: NDArray[np.int32]
     """Per posting: which of the LoRAs."""
     key: NDArray[np.int64]
     """Per posting, its place in `Postings.keys`."""
     columns: Floats
     """0 … 1."""
-    size: int
-    """Number of LoRAs."""
 
 
 def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
@@ -55,12 +55,13 @@ def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
     at = place[postings.lora]
     found = np.flatnonzero(at >= 0)
     columns = np.multiply(postings.columns[postings.row[found]], 1 / 255, dtype=np.float32)
-    return LoRAPostings(at[found], postings.key[found], columns, len(loras))
+    return LoRAPostings(postings, loras, at[found], postings.key[found], columns)
 
 
-def features(index: Index, postings: Postings, rows: LoRAPostings, candidates: NDArray[np.int64]) -> Floats:
-    """The raw features of some LoRAs, shape (candidates, len(FEATURES)). Args: rows: their postings."""
-    at, key, columns, count = rows.at, rows.key, rows.columns, rows.size
+def features(rows: LoRAPostings) -> Floats:
+    """The raw features of some LoRAs, shape (LoRAs, len(FEATURES))."""
+    postings, at, key, columns, count = rows.postings, rows.at, rows.key, rows.columns, len(rows.loras)
+    index = postings.index
     word = postings.is_word[key]
     idf, rarity = index.idf[postings.keys][key], index.rarity[postings.keys][key]
     share, telling = columns[:, EXAMPLES], columns[:, TELLING]
@@ -83,18 +84,19 @@ def features(index: Index, postings: Postings, rows: LoRAPostings, candidates: N
         out[:, number] = np.bincount(at, values, count)
     for number, values in enumerate((idf * whole, covering * telling, share * rarity), len(SUMS)):
         np.maximum.at(out[:, number], at, values.astype(np.float32))
-    out[:, len(SUMS) + len(MAXIMA) : -2] = _groups(index, postings, candidates)
-    out[:, -2] = np.bincount(at, covering, count) / (postings.coverage[candidates] + 1)
+    out[:, len(SUMS) + len(MAXIMA) : -2] = _groups(rows)
+    out[:, -2] = np.bincount(at, covering, count) / (postings.coverage[rows.loras] + 1)
     out[:, -1] = np.bincount(at, word, count)
     return out
 
 
-def distinct(index: Index, postings: Postings, rows: LoRAPostings, scores: Floats) -> Floats:
+def distinct(rows: LoRAPostings, scores: Floats) -> Floats:
     """Information that each LoRA has and the others lack, by example prompts and by names: shape (LoRAs, 2).
 
     A key counts by its rarity among these LoRAs, each as probable as its score says, instead of that among all.
     """
-    at, key, columns, count = rows.at, rows.key, rows.columns, rows.size
+    postings, at, key, columns, count = rows.postings, rows.at, rows.key, rows.columns, len(rows.loras)
+    index = postings.index
     odds = np.exp(scores - scores.max(initial=0.0))
     probable = (odds / max(odds.sum(), 1e-6))[at]
     out = np.zeros((count, 2), np.float32)
@@ -107,9 +109,7 @@ def distinct(index: Index, postings: Postings, rows: LoRAPostings, scores: Float
     return out
 
 
-def context_features(
-    index: Index, postings: Postings, rows: LoRAPostings, loras: NDArray[np.int64], allowed: NDArray[np.bool_] | None
-) -> Floats:
+def context_features(rows: LoRAPostings, allowed: NDArray[np.bool_] | None) -> Floats:
     """Features of the prompt's words that a LoRA lacks, shape (LoRAs, len(CONTEXT_FEATURES)).
 
     Of the information of the words that any allowed LoRA has: the share that it lacks, the rarest word that it lacks,
@@ -117,27 +117,27 @@ def context_features(
     of the piece these words are, which piece it is, and how far into the prompt. And how much its example prompts hold.
 
     Args:
-        rows: the postings of `loras`.
         allowed: which LoRAs of the index may be chosen; None: all.
     """
+    postings, size = rows.postings, len(rows.loras)
     there = np.zeros(len(postings.keys) + 1, bool)
     there[postings.key if allowed is None else postings.key[allowed[postings.lora]]] = True
     word = np.zeros(len(there), bool)
     word[postings.sequence] = True
-    information = np.where(there & word, np.append(index.idf[postings.keys], 0), 0).astype(np.float32)
+    information = np.where(there & word, np.append(postings.index.idf[postings.keys], 0), 0).astype(np.float32)
     total = max(float(information.sum()), 1e-6)
-    lacks = np.ones((rows.size, len(information)), np.float32)
+    lacks = np.ones((size, len(information)), np.float32)
     lacks[rows.at, rows.key] = 0
     called = np.zeros_like(lacks)
     called[rows.at, rows.key] = rows.columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
-    piece, at = np.ones(rows.size), np.full(rows.size, len(postings.piece_starts))
+    piece, at = np.ones(size), np.full(size, len(postings.piece_starts))
     if len(postings.sequence):
         of_pieces = np.add.reduceat(information[postings.sequence], postings.piece_starts)
         calling = np.add.reduceat(
             called[:, postings.sequence] * information[postings.sequence], postings.piece_starts, axis=1
         )
         best = calling.argmax(axis=1)
-        most = calling[np.arange(rows.size), best]
+        most = calling[np.arange(size), best]
         named = most > 0
         piece[named], at[named] = (most / np.maximum(of_pieces[best], 1e-6))[named], best[named]
     return np.column_stack(
@@ -148,7 +148,7 @@ def context_features(
             piece,
             np.log1p(at) / 3,
             at / len(postings.piece_starts),
-            np.log1p(postings.coverage[loras]) / 3,
+            np.log1p(postings.coverage[rows.loras]) / 3,
         )
     ).astype(np.float32)
 
@@ -159,11 +159,12 @@ def relative(raw: Floats, scale: Floats) -> Floats:
     return np.concatenate((raw / scale, raw / np.maximum(most, 1e-6)), axis=1)
 
 
-def _groups(index: Index, postings: Postings, candidates: NDArray[np.int64]) -> Floats:
+def _groups(rows: LoRAPostings) -> Floats:
     """Share and information of a LoRA's best trigger set, name and title that the prompt has."""
+    index, count = rows.postings.index, len(rows.loras)
     asked = np.zeros(len(index.keys) + 1, bool)
-    asked[postings.keys] = True
-    groups = index.loras.groups.take(candidates)
+    asked[rows.postings.keys] = True
+    groups = index.loras.groups.take(rows.loras)
     phrases, words = groups.rows.phrases, groups.rows.phrases.rows.words
     phrase_of = np.repeat(np.arange(len(phrases.rows.key)), words.counts)
     information = index.idf[words.rows]
@@ -175,8 +176,8 @@ def _groups(index: Index, postings: Postings, candidates: NDArray[np.int64]) -> 
     whole = np.bincount(group_of, total, len(groups.rows.field))
     mass = np.bincount(group_of, total * value, len(groups.rows.field))
     coverage = mass / np.maximum(whole, 1e-6)
-    lora = np.repeat(np.arange(len(candidates)), groups.counts)
-    out = np.zeros((len(candidates), len(GROUPS)), np.float32)
+    lora = np.repeat(np.arange(count), groups.counts)
+    out = np.zeros((count, len(GROUPS)), np.float32)
     for number, kind in enumerate((TRIGGER, NAME, TITLE)):
         chosen = groups.rows.field == kind
         np.maximum.at(out[:, 2 * number], lora[chosen], coverage[chosen].astype(np.float32))

@@ -79,6 +79,7 @@ class LoRAs(Columns):
 class Postings:
     """The postings of a prompt's keys."""
 
+    index: Index
     keys: NDArray[np.int64]
     """Numbers of the prompt's keys that some LoRA has."""
     is_word: NDArray[np.bool_]
@@ -156,6 +157,7 @@ class Index:
         sequence = np.array([places[word] for piece in query.pieces for word in piece], np.int64)
         row = ranges(self.starts[keys], counts)
         return Postings(
+            self,
             keys,
             np.array(list(texts.values()), bool)[known],
             np.repeat(np.arange(len(keys)), counts),

@@ -199,7 +199,6 @@ def rough_scores(postings: Postings, tag_style: float, similarity: Floats | None
 
 
 def shortlisted(
-    index: Index,
     postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None,
@@ -208,7 +207,7 @@ def shortlisted(
     similarity: Floats | None = None,
 ) -> Shortlist:
     """The second pass: the linear model over the LoRAs that were `found` by the first."""
-    raw = features(index, postings, postings_of(postings, found), found)
+    raw = features(postings_of(postings, found))
     inputs = relative(raw, n["scale"])
     if similarity is None:
         scores = inputs @ mixed(n["linear"], tag_style)
@@ -219,23 +218,23 @@ def shortlisted(
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
     rows = postings_of(postings, found)
-    words, size = np.count_nonzero(postings.is_word), index.size if allowed is None else np.count_nonzero(allowed)
+    words, every = np.count_nonzero(postings.is_word), len(postings.coverage)
+    size = every if allowed is None else np.count_nonzero(allowed)
     prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)
     return Shortlist(
         found,
         raw[order],
         inputs[order],
         scores,
-        index.loras.creator[found],
-        distinct(index, postings, rows, scores),
-        context_features(index, postings, rows, found, allowed),
+        postings.index.loras.creator[found],
+        distinct(rows, scores),
+        context_features(rows, allowed),
         postings.examples[found],
         np.tile(prompt, (len(found), 1)),
     )
 
 
 def rank(
-    index: Index,
     postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None = None,
@@ -256,7 +255,7 @@ def rank(
     n = numbers()
     scored = rough_scores(postings, tag_style, similarity) if scored is None else scored
     found = candidates(scored, allowed, count)
-    best = shortlisted(index, postings, tag_style, allowed, n, found, similarity)
+    best = shortlisted(postings, tag_style, allowed, n, found, similarity)
     if not len(best.lora):
         return NOTHING
     inputs = np.concatenate((best.inputs, compared(best)), axis=1)
@@ -272,13 +271,11 @@ def rank(
     return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score)
 
 
-def search(
-    index: Index, postings: Postings, tag_style: float, fitting: NDArray[np.bool_], similarity: Floats | None
-) -> Hits:
+def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_], similarity: Floats | None) -> Hits:
     """Rank the LoRAs that may be chosen; and those that may not, where one of them is among the best of all."""
     scored = rough_scores(postings, tag_style, similarity)
-    ranked = rank(index, postings, tag_style, fitting, similarity, scored=scored)
+    ranked = rank(postings, tag_style, fitting, similarity, scored=scored)
     best, others = scored[~fitting].max(initial=0.0), NOTHING
     if best > 0 and np.count_nonzero(scored > best) < SECOND_PASS:
-        others = rank(index, postings, tag_style, ~fitting, similarity, count=MAX_OTHERS, scored=scored)
+        others = rank(postings, tag_style, ~fitting, similarity, count=MAX_OTHERS, scored=scored)
     return Hits(postings, fitting, ranked, others, similarity)
