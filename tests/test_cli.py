@@ -161,7 +161,7 @@ def test_search_on_a_hub_shows_references(
 def test_cleanup_of_a_repository_that_is_not_cached(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("intelligence.hubs.huggingface_cache._scan", lambda: None)
+    monkeypatch.setattr("intelligence.hubs.huggingface._scan_cache", lambda: None)
     assert main(["cleanup", "--repository", "owner/none", "--delete"]) == 1
     assert "not in its cache" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ from ..learning import LearningEngine
 from ..lora import LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
-from ..models.family_facts import TITLES
+from ..models.kinds import TITLES
 from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from ..config import require
 from ..errors import HubError
-from ..models.civitai_record import file_fields, file_of, hashes_of, sha256_of, size_of, version_of
+from ..models.civitai_record import TYPES, file_fields, file_of, hashes_of, sha256_of, size_of, version_of
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
@@ -20,7 +20,7 @@ from .addresses import check_address, same_origin
 from .downloads import Download, download_file
 from .hub_http import checked_token, fetch_json
 from .hub_progress import Cancelled, Control, HubNotFoundError, Progress
-from .hub_records import Fetched, SearchPage, check_limit
+from .hub_records import Fetched, SearchPage
 
 CIVITAI_API = "https://civitai.com/api/v1"
 
@@ -28,13 +28,6 @@ SORTS = ("Most Downloaded", "Highest Rated", "Newest")
 
 MAX_HASHES = 100
 """SHA-256 in one request."""
-
-_TYPES = {
-    ModelKind.CHECKPOINT: ("Checkpoint",),
-    ModelKind.LORA: ("LORA", "LoCon", "DoRA"),
-    ModelKind.VAE: ("VAE",),
-    ModelKind.EMBEDDING: ("TextualInversion",),
-}
 
 _HASH = re.compile(r"[0-9a-f]{8}|[0-9a-f]{10}|[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
 """CRC32 and AutoV1; AutoV2; AutoV3; SHA-256 and BLAKE3."""
@@ -69,10 +62,10 @@ class CivitAI:
         self._sleep = sleep
         self.now = now
 
-    def by_hashes(
+    def each_by_hashes(
         self, hashes: Iterable[str], *, on_progress: Progress | None = None, cancelled: Cancelled | None = None
-    ) -> dict[str, ModelMetadata]:
-        """Return hash, as given → facts about that file, without unknown ones. Only the hashes are sent.
+    ) -> Iterator[dict[str, ModelMetadata | None]]:
+        """Yield each answer of the hub: hash, as given → facts about that file, or None. Only the hashes are sent.
 
         Args:
             hashes: SHA-256 (100 a request), or any other that CivitAI records (AutoV2, AutoV3 …: one a request).
@@ -81,15 +74,6 @@ class CivitAI:
         Raises:
             InvalidInputError: one of them is no hash.
         """
-        found: dict[str, ModelMetadata] = {}
-        for answer in self.each_by_hashes(hashes, on_progress=on_progress, cancelled=cancelled):
-            found |= {text: facts for text, facts in answer.items() if facts is not None}
-        return found
-
-    def each_by_hashes(
-        self, hashes: Iterable[str], *, on_progress: Progress | None = None, cancelled: Cancelled | None = None
-    ) -> Iterator[dict[str, ModelMetadata | None]]:
-        """Yield the hub's answers to `by_hashes` one by one, with None for the hashes that it does not know."""
         given = list(dict.fromkeys(hashes))
         for text in given:
             require(isinstance(text, str) and bool(_HASH.fullmatch(text)), f"{text!r} is not the hash of a file")
@@ -126,9 +110,9 @@ class CivitAI:
             InvalidInputError: unknown `sort`, or a `limit` out of its range.
         """
         require(sort in SORTS, f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
-        check_limit(limit)
+        checked("limit", limit, int, ge=1, le=100)
         query = [("limit", limit), ("sort", sort), ("query", text), ("baseModels", base_model), ("cursor", cursor)]
-        query += [("types", name) for one, names in _TYPES.items() if kind in (None, one) for name in names]
+        query += [("types", name) for one, names in TYPES.items() if kind in (None, one) for name in names]
         url = f"{self._base_url}/models?{urlencode([(key, value) for key, value in query if value])}"
         answer = as_dict(fetch_json(url, control=self._control()))
         if not isinstance(answer.get("items"), list):
@@ -179,10 +163,6 @@ class CivitAI:
         existed = (target / download.file_name).exists()
         path = download_file(download, target, self._control(on_progress, cancelled))
         return Fetched(path, facts, downloaded=not existed)
-
-    def download(self, model_id: int, folder: str | Path, **options: Any) -> Path:
-        """Return the path of the file that `fetch` downloads, with its keyword arguments."""
-        return self.fetch(model_id, folder, **options).path
 
     def version_model(self, version: int) -> int:
         """Return the id of the model that has the version of this id.

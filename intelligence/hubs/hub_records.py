@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from ..validation import checked
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,3 @@ class CleanupReport(Record):
     freed_bytes: int = 0
     kept: int = 0
     dry_run: bool = True
-
-
-@dataclass(frozen=True)
-class CachedRepo(Record):
-    """Model repository in Hugging Face's own cache on this machine."""
-
-    repo_id: str
-    size_bytes: int = 0
-    last_used: float = 0.0
-    """Seconds since 1970."""
-    revisions: tuple[str, ...] = ()
-    """Commit hashes, sorted."""
-
-
-def check_limit(limit: int) -> None:
-    """Raise InvalidInputError unless `limit` is a whole number from 1 to 100."""
-    checked("limit", limit, int, ge=1, le=100)

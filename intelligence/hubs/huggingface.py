@@ -17,12 +17,12 @@ from ..models.fields import base_model_finding, strengths_in, tag_counts, trigge
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, safe_file_name
+from ..validation import checked
 from .addresses import check_address
 from .downloads import PARTIAL_PREFIX, checked_folder, download_lock, move_into_place, sha256_of, verify, writable
 from .hub_http import checked_token, missing_hubs, status_error
-from .hub_progress import Cancelled, Control, Progress, TryAgainError
-from .hub_records import CachedRepo, CleanupReport, Fetched, SearchPage, check_limit
-from .huggingface_cache import cached_repos, delete_cached
+from .hub_progress import Cancelled, Control, HubNotFoundError, Progress, TryAgainError
+from .hub_records import CleanupReport, Fetched, SearchPage
 
 SOURCE = "huggingface"
 
@@ -89,27 +89,16 @@ class HuggingFace:
             InvalidInputError: unknown `sort`, or a `limit` out of its range.
         """
         require(sort in SORTS, f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
-        check_limit(limit)
+        checked("limit", limit, int, ge=1, le=100)
         if self._offline:
             raise HubError("Hugging Face is not asked: offline is set")
         tags = [*KIND_TAGS[kind], *([f"base_model:{base_model}"] if base_model else [])]
         with _errors("search"):
             api = self._api()
 
-            def find() -> list[Any]:
-                return list(
-                    api.list_models(
-                        search=text or None,
-                        filter=tags,
-                        author=author,
-                        sort=sort,
-                        limit=limit,
-                        full=True,
-                        cardData=True,
-                    )
-                )
-
-            repos = _record(find)  # the library itself asks a busy hub again
+            query = {"search": text or None, "filter": tags, "author": author, "sort": sort, "limit": limit}
+            # the library itself asks a busy hub again
+            repos = _record(lambda: list(api.list_models(**query, full=True, cardData=True)))
             return SearchPage(tuple(_searched(repo.id, kind, facts_from_info(repo.id, repo)) for repo in repos))
 
     def fetch(
@@ -149,21 +138,25 @@ class HuggingFace:
             path, downloaded = _download(api, repo_id, file, target, control)
             return Fetched(path, facts_from_info(repo_id, info), downloaded)
 
-    def download(self, repo_id: str, folder: str | Path, **options: Any) -> Path:
-        """Return the path of the file that `fetch` finds or downloads, with its keyword arguments."""
-        return self.fetch(repo_id, folder, **options).path
-
-    def cached(self) -> list[CachedRepo]:
-        """Return the model repositories in the hub's own cache, the largest first."""
-        return cached_repos()
-
     def delete_cached(self, repo_id: str, dry_run: bool = True) -> CleanupReport:
         """Delete every revision of a repository from the hub's own cache, or with `dry_run` only report the files.
 
         Raises:
             HubNotFoundError: it is not in the cache.
         """
-        return delete_cached(repo_id, dry_run)
+        scan = _scan_cache()
+        models = [repo for repo in scan.repos if repo.repo_type == "model"] if scan else []
+        repos = [repo for repo in models if repo.repo_id == repo_id]
+        if not repos:
+            raise HubNotFoundError(f"Hugging Face {repo_id} is not in its cache on this machine")
+        # copies of one repository share commit hashes: the others are left out of this scan
+        found = replace(scan, repos=frozenset(repos))
+        strategy = found.delete_revisions(*(revision.commit_hash for revision in repos[0].revisions))
+        groups = (strategy.repos, strategy.snapshots, strategy.refs, strategy.blobs)
+        if not dry_run:
+            strategy.execute()
+        paths = tuple(sorted(str(path) for group in groups for path in group))
+        return CleanupReport(paths, strategy.expected_freed_size, kept=len(models) - 1, dry_run=dry_run)
 
     def _api(self) -> Any:
         """Return the library's client; a token that was saved on this machine goes to the hub itself only."""
@@ -172,6 +165,18 @@ class HuggingFace:
         except ImportError as error:
             raise missing_hubs(error) from None
         return HfApi(endpoint=self._endpoint, token=self._token or (None if self._endpoint is None else False))
+
+
+def _scan_cache() -> Any:
+    try:
+        from huggingface_hub import scan_cache_dir
+        from huggingface_hub.errors import CacheNotFound
+    except ImportError as error:
+        raise missing_hubs(error) from None
+    try:
+        return scan_cache_dir()
+    except CacheNotFound:
+        return None
 
 
 def facts_from_info(repo_id: str, info: Any) -> ModelMetadata:

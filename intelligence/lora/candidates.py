@@ -11,8 +11,8 @@ import numpy as np
 
 from ..learning.preferences import Preference
 from ..models import Architecture, Family, FamilyFinding, ModelMetadata
-from ..models.family_facts import CLOSE_FAMILIES, DISTILLED
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
+from ..models.kinds import CLOSE_FAMILIES, DISTILLED
 from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library

@@ -26,21 +26,22 @@ from .sanitize import (
     clean_number,
     clean_text,
     dicts,
-    plain_text,
+    plain_texts,
     safe_file_name,
     without_lora_tags,
 )
 
 SOURCE = "civitai"
 
-KINDS = {
-    "checkpoint": ModelKind.CHECKPOINT,
-    "lora": ModelKind.LORA,
-    "locon": ModelKind.LORA,
-    "dora": ModelKind.LORA,
-    "vae": ModelKind.VAE,
-    "textualinversion": ModelKind.EMBEDDING,
+TYPES = {
+    ModelKind.CHECKPOINT: ("Checkpoint",),
+    ModelKind.LORA: ("LORA", "LoCon", "DoRA"),
+    ModelKind.VAE: ("VAE",),
+    ModelKind.EMBEDDING: ("TextualInversion",),
 }
+"""CivitAI's types of the models of a kind."""
+
+_KINDS = {name.lower(): kind for kind, names in TYPES.items() for name in names}
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _STRENGTH_FIELDS = ("strength", "strength_range", "strength_from_text")
@@ -56,9 +57,7 @@ def version_fields(
         source: named in findings.
         file: the file of the version whose hashes count; None: its first safetensors file.
     """
-    description = "\n".join(
-        text for text in (plain_text(version.get("description")), plain_text(model.get("description"))) if text
-    )
+    description = plain_texts(version.get("description"), model.get("description"))
     file = file_of(version) if file is None else file
     hashes = hashes_of(file)
     settings = as_dict(version.get("settings"))
@@ -88,7 +87,7 @@ def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[st
     Raises:
         HubError: the model is of a kind that the registry does not keep.
     """
-    kind = KINDS.get(clean_text(model.get("type")).lower())
+    kind = _KINDS.get(clean_text(model.get("type")).lower())
     if kind is None:
         raise HubError(f"CivitAI model {model.get('id')}: type {clean_text(model.get('type'))!r} is not supported")
     fields = version_fields(version, model, file=file)
@@ -124,16 +123,7 @@ def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[st
 
 
 def record_fields(record: Any, version: int | None = None) -> dict[str, Any]:
-    """Return all fields of a model, from its `/models/{id}` record.
-
-    Args:
-        version: id of a version, which counts alone. None: the newest version and its file, to which the other versions
-            for the same architecture add their trigger sets, example prompts, and a strength where it has none.
-
-    Raises:
-        HubError: this is no record of CivitAI's API, has no such version, or is of a kind that the registry does not
-            keep.
-    """
+    """Return the fields of `ModelMetadata.from_civitai`, with its arguments and errors."""
     record = as_dict(record)
     chosen = version_of(record, version)
     fields = file_fields(chosen, record, file_of(chosen))
@@ -208,7 +198,6 @@ def _license(model: dict[str, Any]) -> str | None:
 
 
 def _examples(version: dict[str, Any]) -> tuple[ExamplePrompt, ...]:
-    """Return the prompts of the version's images, each with the strength of the LoRA there."""
     version_id = version.get("id") if isinstance(version.get("id"), int) else None
     own = {version_id}
     for file in dicts(version.get("files")):

@@ -1,11 +1,15 @@
-"""Evidence of a base model that a host has loaded or names, and the family found by it."""
+"""Evidence of a base model that a host has loaded or names, or in a checkpoint's header, and the family found by it."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from ..records import Record
-from .kinds import Architecture, Family
+from .architecture import identify_architecture
+from .headers import Header
+from .kinds import BASE_FAMILIES, Architecture, Family, ModelKind
+from .name_patterns import names_v_prediction
 
 SIGMA_MAX = 14.6146
 """Largest sigma of the schedule that SD 1, SD 2 and SDXL were trained with."""
@@ -14,6 +18,14 @@ ZERO_TERMINAL_SIGMA = 4518.8
 """Largest sigma of that schedule, rescaled to zero terminal SNR as in ComfyUI."""
 
 _ZERO_TERMINAL_FROM = 100.0
+
+EDM_KEYS = ("edm_mean", "edm_vpred.sigma_max")
+V_PREDICTION_KEY = "v_pred"
+ZERO_TERMINAL_KEY = "ztsnr"
+"""Tensor names by which ComfyUI recognises how a checkpoint predicts."""
+
+PREDICTION_ENTRY = "modelspec.prediction_type"
+V_PREDICTION_VALUES = ("v", "v_prediction")
 
 
 @dataclass(frozen=True)
@@ -60,3 +72,40 @@ class FamilyFinding(Record):
     """The family that a distilled checkpoint was made from, when its name says so: its quality tags still count."""
     variant: str = ""
     """`guided` for Hyper-SD that keeps CFG, `merge` for a fine-tune on Turbo: these have settings of their own."""
+
+
+def evidence_in(header: Header, file_name: str, base_model: str | None = None) -> ModelEvidence:
+    """Return what the header and name of a single-file checkpoint say of it.
+
+    An SDXL checkpoint that says it predicts v by its name or ModelSpec entry alone is taken to have zero terminal SNR,
+    as NoobAI v-pred has.
+
+    Args:
+        base_model: the base model that a hub or sidecar names.
+    """
+    architecture = Architecture(identify_architecture(header, ModelKind.CHECKPOINT).value)
+    prediction = prediction_in(header.shapes, header.metadata)
+    if prediction is None and architecture is Architecture.SDXL:
+        names = () if PREDICTION_ENTRY in header.metadata else (header.metadata.get("modelspec.title", ""), file_name)
+        prediction = "v_prediction" if any(map(names_v_prediction, names)) else "epsilon"
+    zero_terminal = ZERO_TERMINAL_KEY in header.shapes or (
+        architecture is Architecture.SDXL and prediction == "v_prediction" and V_PREDICTION_KEY not in header.shapes
+    )
+    sigma_max = ZERO_TERMINAL_SIGMA if zero_terminal else SIGMA_MAX
+    return ModelEvidence(
+        name=file_name,
+        architecture=architecture,
+        prediction=prediction,
+        sigma_max=None if prediction == "edm" or architecture not in BASE_FAMILIES else sigma_max,
+        metadata=header.metadata,
+        base_model=base_model,
+    )
+
+
+def prediction_in(keys: Container[str], metadata: Mapping[str, str]) -> str | None:
+    """Return `edm` or `v_prediction` where a checkpoint's tensor names or ModelSpec entry say so, else None."""
+    if any(key in keys for key in EDM_KEYS):
+        return "edm"
+    if V_PREDICTION_KEY in keys or metadata.get(PREDICTION_ENTRY) in V_PREDICTION_VALUES:
+        return "v_prediction"
+    return None

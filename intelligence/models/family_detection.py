@@ -9,10 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from .checkpoint import PREDICTION_ENTRY, V_PREDICTION_VALUES
-from .evidence import FamilyFinding, ModelEvidence
-from .family_facts import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES
-from .kinds import Architecture, Family, Finding
+from .evidence import PREDICTION_ENTRY, V_PREDICTION_VALUES, FamilyFinding, ModelEvidence
+from .kinds import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES, Architecture, Family, Finding
 from .name_patterns import architecture_named, match_family, names_v_prediction, steps_named
 
 MIN_BASE_MODEL_CONFIDENCE = 0.5
@@ -48,11 +46,12 @@ def identify_family(evidence: ModelEvidence) -> FamilyFinding:
     else:
         found = distilled or sampling or named or _by_shapes(architecture)
     declared = sampling is not None and sampling.zsnr and evidence.family is Family.UNKNOWN
+    few_steps = steps_named(evidence.name) or steps_named(evidence.base_model or "")
     # A distilled merge of Pony is run as a distilled model, but still knows Pony's quality tags.
     return replace(
         found,
         zsnr=found.zsnr or declared or evidence.zero_terminal_snr,
-        few_steps=_few_steps(evidence) if found.family in DISTILLED else None,
+        few_steps=few_steps if found.family in DISTILLED else None,
         base=named.family if named and found.family in DISTILLED else Family.UNKNOWN,
     )
 
@@ -90,7 +89,6 @@ def identify_lora_family(
 
 
 def _named(texts: list[_Text], architecture: Architecture, skip: frozenset[Family]) -> FamilyFinding | None:
-    """The first text that names a family counts."""
     known = Architecture.SDXL if architecture is Architecture.UNKNOWN else architecture
     for source, text, trust in texts:
         if found := match_family(text, architecture, skip):
@@ -159,12 +157,7 @@ def _schedule(evidence: ModelEvidence) -> str:
     return f"from noise level {evidence.sigma_max:g}{zero}"
 
 
-def _few_steps(evidence: ModelEvidence) -> int | None:
-    return next((steps for text in (evidence.name, evidence.base_model or "") if (steps := steps_named(text))), None)
-
-
 def _texts(evidence: ModelEvidence) -> list[_Text]:
-    """The most trusted first."""
     header = evidence.metadata
     texts = [
         ("the title in its header", header.get("modelspec.title", ""), 0.95),

@@ -10,8 +10,7 @@ from typing import Any
 from .fields import base_model_finding, trigger_sets
 from .headers import Header
 from .kinds import TriggerSet
-from .merging import EMPTY
-from .metadata import ModelMetadata
+from .metadata import EMPTY, ModelMetadata
 from .sanitize import as_dict, clean_text, dicts, parse_json, plain_text
 
 MAX_TRAINING_TAGS = 64
@@ -73,7 +72,6 @@ def _entry(header: Header, key: str) -> Any:
 
 
 def _training_tags(frequencies: dict[str, Any]) -> dict[str, int]:
-    """Return the commonest tags of all dataset folders with their total counts."""
     counts: dict[str, int] = {}
     for tags in frequencies.values():
         valid = as_dict(tags)

@@ -112,7 +112,6 @@ def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -
 
 
 def _repeated_key(raw: bytes) -> str:
-    """Return the fault in the keys of a header that `_check_keys` refuses."""
     pairs = json.loads(raw, object_pairs_hook=tuple)
     (key, count), *_ = Counter(key for key, _ in pairs).most_common(1)
     return f"key {key[:80]!r} appears twice" if count > 1 else "letters written as escapes, which hides keys,"
@@ -126,12 +125,6 @@ def _first_alpha(file: BinaryIO, raw: bytes) -> float | None:
     file.seek(8 + len(raw) + entry["data_offsets"][0])
     data, dtype = file.read(8), entry["dtype"]
     if dtype == "BF16":
-        return _finite(struct.unpack("<f", b"\0\0" + data[:2])[0])
-    if dtype in _SCALARS:
-        width = struct.calcsize(_SCALARS[dtype])
-        return _finite(struct.unpack(_SCALARS[dtype], data[:width])[0])
-    return None
-
-
-def _finite(value: float) -> float | None:
+        data, dtype = b"\0\0" + data[:2], "F32"
+    value = struct.unpack_from(_SCALARS[dtype], data)[0] if dtype in _SCALARS else math.nan
     return round(value, 4) if math.isfinite(value) else None

@@ -1,12 +1,14 @@
-"""Records of models: all facts about one, and the summary that models are listed by."""
+"""Records of models: all facts about one, the summary that models are listed by, and partial records merged."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..records import Record
 from .civitai_record import record_fields
+from .fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
 from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
 
 HUB_SOURCES = ("civitai", "huggingface")
@@ -88,11 +90,65 @@ class ModelMetadata(Record):
         """Return a model from its `/models/{id}` record, as CivitAI's API returns it.
 
         Args:
-            version: the id of one of its versions; None: the newest version and its file, followed by the trigger sets
-                and example prompts of the others for the same architecture.
+            version: id of a version, which counts alone. None: the newest version and its file, to which the other
+                versions for the same architecture add their trigger sets, example prompts, and a strength where it has
+                none.
 
         Raises:
             HubError: this is no record of CivitAI's API, has no such version, or is of a kind that the registry does
                 not keep.
         """
         return cls(**record_fields(record, version))
+
+
+_FIRST_WINS = (
+    "source_id",
+    "description",
+    "strength",
+    "strength_range",
+    "preview_path",
+    "creator",
+    "license_notes",
+    "sha256",
+    "autov2",
+    "autov3",
+    "title",
+)
+
+EMPTY = ModelMetadata(model_id="", name="")
+
+
+def merge(partials: Sequence[ModelMetadata]) -> ModelMetadata:
+    """Return one record with joined lists and tags, the surest base model, and the first value of other fields."""
+    partials = [part for part in partials if part is not EMPTY]
+    if len(partials) <= 1:
+        return partials[0] if partials else EMPTY
+    fields: dict[str, Any] = {
+        name: next((value for part in partials if (value := getattr(part, name))), getattr(EMPTY, name))
+        for name in _FIRST_WINS
+    }
+    tags: dict[str, int] = {}
+    sets: dict[tuple[str, ...], TriggerSet] = {}
+    examples: dict[str, ExamplePrompt] = {}
+    for part in partials:
+        for tag, count in part.tags.items():
+            tags[tag] = max(count, tags.get(tag, 0))
+        for item in part.trigger_sets:
+            sets.setdefault(tuple(word.casefold() for word in item.words), item)
+        for example in part.example_prompts:
+            examples.setdefault(example.prompt, example)
+    fields["strength_from_text"] = next(
+        (p.strength_from_text for p in partials if p.strength or p.strength_range), False
+    )
+    findings = [finding for part in partials if (finding := part.findings.get("base_model"))]
+    if findings:
+        best = max(findings, key=lambda finding: finding.confidence)
+        fields |= {"base_model": best.value, "findings": {"base_model": best}}
+    return ModelMetadata(
+        model_id="",
+        name="",
+        tags=dict(list(tags.items())[:MAX_TAGS]),
+        trigger_sets=tuple(sets.values())[:MAX_TRIGGER_SETS],
+        example_prompts=tuple(examples.values())[:MAX_EXAMPLES],
+        **fields,
+    )

@@ -6,8 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from .family_facts import BASE_FAMILIES, DISTILLED
-from .kinds import Architecture, Family
+from .kinds import BASE_FAMILIES, DISTILLED, Architecture, Family
 
 MAX_FEW_STEPS = 16
 """Step count up to which a number in a name is that of a distilled model."""

@@ -82,6 +82,11 @@ def plain_text(value: Any, limit: int = 4000) -> str:
     return clean_text(html.unescape(_TAG.sub("", _BREAK.sub("\n", text))), limit)
 
 
+def plain_texts(*values: Any) -> str:
+    """Return several descriptions as one plain text, without empty ones."""
+    return "\n".join(filter(None, map(plain_text, values)))
+
+
 def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:
     """The prompt without its `<lora:name:weight>` tags, and those tags."""
     tags = [(name, float(weight or 1)) for name, weight in _LORA_TAG.findall(prompt)]

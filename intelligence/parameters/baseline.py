@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Family, FamilyFinding
-from ..models.family_facts import TITLES
+from ..models.kinds import TITLES
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason

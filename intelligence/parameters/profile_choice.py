@@ -8,7 +8,7 @@ from typing import Any
 
 from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, identify_family
 from ..models.family_detection import SHAPE_CONFIDENCE
-from ..models.family_facts import DISTILLED, TITLES
+from ..models.kinds import DISTILLED, TITLES
 from ..models.name_patterns import match_family, names_speed_lora
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage

@@ -1,18 +1,6 @@
-"""Which models lie on this machine."""
+"""Models on this machine."""
 
-from .enrich import EnrichReport, enrich
-from .hashing import HashReport
-from .previews import Preview
+from .enrich import enrich
 from .registry import ModelRegistry
-from .registry_status import RegistryStatus
-from .scan import ScanReport
 
-__all__ = [
-    "EnrichReport",
-    "HashReport",
-    "ModelRegistry",
-    "Preview",
-    "RegistryStatus",
-    "ScanReport",
-    "enrich",
-]
+__all__ = ["ModelRegistry", "enrich"]

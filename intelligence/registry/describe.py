@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from ..models.architecture import identify_architecture
-from ..models.checkpoint import evidence_in
+from ..models.architecture import identify_architecture, is_lora, lora_rank, lora_type
+from ..models.evidence import evidence_in
 from ..models.family_detection import identify_family, identify_lora_family
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind
 from ..models.lora_purpose import lora_kind
-from ..models.lora_weights import is_lora, lora_rank, lora_type
-from ..models.merging import merge
-from ..models.metadata import ModelMetadata
+from ..models.metadata import ModelMetadata, merge
 from ..models.sanitize import clean_number
 from .sidecars import read_sidecars
 from .walk import PICKLED_SUFFIXES, FoundFile, encodable

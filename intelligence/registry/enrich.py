@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..errors import ModelNotFoundError
 from ..hubs import CivitAI
+from ..hubs.hub_progress import Cancelled, Progress
 from ..models import Architecture, Family, Finding, LoRAKind, ModelKind, ModelMetadata
-from ..models.merging import merge
+from ..models.metadata import merge
 from ..records import Record
 from .registry import ModelRegistry
 
 ASK_AGAIN_DAYS = 30
 """Days after which CivitAI is asked again about a hash that it did not know."""
-
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class EnrichReport(Record):
 def enrich(
     registry: ModelRegistry,
     civitai: CivitAI,
-    on_progress: Callable[[int, int | None], None] | None = None,
+    on_progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> EnrichReport:
     """Ask CivitAI, by hash only, about every model with a known hash and no facts of a hub yet, and store its facts.
@@ -109,7 +107,6 @@ def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
 
 
 def _surer(model: ModelMetadata, facts: ModelMetadata, name: str) -> Finding | None:
-    """The hub's finding where it is surer than the model's own, and the user has not changed the field."""
     own, new = model.findings.get(name), facts.findings.get(name)
     if new is None or new.value == "unknown":
         return None

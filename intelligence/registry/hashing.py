@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
+from ..hubs.hub_progress import Cancelled
 from ..models.headers import read_header
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from .model_store import FileHash, ModelStore
+from .model_store import ModelStore
 
 CHUNK_BYTES = 1024 * 1024
-
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def hash_models(
         stopped = found is None
         if found is None:
             break
-        store.put_hash(FileHash(file.model_id, file.size, file.mtime_ns, *found))
+        store.put_hash(file, *found)
         hashed += 1
         bytes_read += file.size
         if on_progress:

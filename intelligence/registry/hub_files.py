@@ -61,21 +61,17 @@ def free_downloads(store: ModelStore, keep_recent: int, max_size_gb: float | Non
         total -= file.size
     if not dry_run:
         for file in removed:
-            _remove(store, file)
+            try:
+                Path(file.local_path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{file.local_path} cannot be removed: {error.strerror}") from None
+            store.forget_download(file.local_path)
     return CleanupReport(
         removed=tuple(file.local_path for file in removed),
         freed_bytes=sum(file.size for file in removed),
         kept=len(files) - len(removed),
         dry_run=dry_run,
     )
-
-
-def _remove(store: ModelStore, file: DownloadedFile) -> None:
-    try:
-        Path(file.local_path).unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"{file.local_path} cannot be removed: {error.strerror}") from None
-    store.forget_download(file.local_path)
 
 
 def _is_unchanged(file: DownloadedFile) -> bool:

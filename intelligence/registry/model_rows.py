@@ -8,18 +8,16 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from ..models.kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
-from ..models.metadata import ModelMetadata, ModelSummary
+from ..models.metadata import EMPTY, ModelMetadata, ModelSummary
 from ..models.name_patterns import words_of
 
-FIELDS = tuple(field.name for field in fields(ModelMetadata))
+_DEFAULTS = vars(EMPTY)
 
-COLUMNS = tuple(field.name for field in fields(ModelSummary) if field.name in FIELDS)
+COLUMNS = tuple(field.name for field in fields(ModelSummary) if field.name in _DEFAULTS)
 """Fields that have a column of their own."""
 
 SUMMARY_COLUMNS = (*COLUMNS, "mark")
 """Columns of a `ModelSummary`, in its order."""
-
-_EMPTY = ModelMetadata(model_id="", name="")
 
 _FROM_JSON: dict[str, Callable[[Any], Any]] = {
     "kind": ModelKind,
@@ -35,12 +33,9 @@ _FROM_JSON: dict[str, Callable[[Any], Any]] = {
 """Field → function from its JSON to its value; the other fields are JSON themselves."""
 
 
-_FIELD_SET = frozenset(FIELDS)
-
-
 def dump(record: ModelMetadata) -> str:
     """Return `record` as JSON, without empty fields."""
-    values = {name: value for name in FIELDS if (value := getattr(record, name)) != getattr(_EMPTY, name)}
+    values = {name: value for name, empty in _DEFAULTS.items() if (value := getattr(record, name)) != empty}
     return json.dumps(values, default=vars, ensure_ascii=False)
 
 
@@ -49,7 +44,7 @@ def fields_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _FROM_JSON[name](value) if name in _FROM_JSON else value
         for name, value in values.items()
-        if name in _FIELD_SET
+        if name in _DEFAULTS
     }
 
 

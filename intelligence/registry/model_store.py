@@ -61,16 +61,6 @@ class UnhashedFile(NamedTuple):
     mtime_ns: int
 
 
-class FileHash(NamedTuple):
-    """The hashes of a file, with its size and time of change then."""
-
-    model_id: str
-    size: int
-    mtime_ns: int
-    sha256: str
-    autov3: str | None
-
-
 @dataclass(frozen=True)
 class DownloadedFile:
     """A file that came from a hub."""
@@ -227,19 +217,20 @@ class ModelStore:
         """Return the number of files without a known hash."""
         return int(self._rows(f"SELECT count(*) FROM models WHERE {_UNHASHED}")[0][0])
 
-    def put_hash(self, found: FileHash) -> None:
+    def put_hash(self, file: UnhashedFile, sha256: str, autov3: str) -> None:
         """Store the hashes of a file, unless it has changed since. The revision stays: no choice depends on hashes."""
         with self._database.transaction() as db:
             row = db.execute(
                 """SELECT id, record FROM models JOIN details USING (id)
                    WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
-                found[:3],
+                (file.model_id, file.size, file.mtime_ns),
             ).fetchone()
             if row:
-                db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", (row[0], *found[1:]))
-                record = _hashed(load(row[1]), found.sha256, found.autov3)
+                values = (row[0], file.size, file.mtime_ns, sha256, autov3)
+                db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", values)
+                record = _hashed(load(row[1]), sha256, autov3)
                 db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
-                db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (found.sha256, row[0]))
+                db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (sha256, row[0]))
 
     def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
         """Return path → a hub's facts about the file there, where it has the size in `sizes`."""
@@ -356,7 +347,7 @@ def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMeta
 
 
 def _upsert(db: sqlite3.Connection, record: ModelRow, file: ScannedFile | None = None) -> int:
-    """Store a row and return its number. Without `file` (the user's own record) the columns of the file stay."""
+    """Store a row, and return its id. Without `file` (the user's own record) the columns of the file stay."""
     row: dict[str, Any] = {
         **dict(zip(COLUMNS, record.columns, strict=True)),
         "present": True,
@@ -371,14 +362,13 @@ def _upsert(db: sqlite3.Connection, record: ModelRow, file: ScannedFile | None =
             "mtime_ns": mtime,
             "sidecars": sidecars,
         }
-    found = db.execute("SELECT id FROM models WHERE model_id = ?", (row["model_id"],)).fetchone()
-    if found:
-        number = int(found[0])
-        settings = ", ".join(f"{name} = ?" for name in row)
-        db.execute(f"UPDATE models SET {settings} WHERE id = ?", (*row.values(), number))
-    else:
-        names, marks = ", ".join(row), ", ".join("?" * len(row))
-        number = int(db.execute(f"INSERT INTO models ({names}) VALUES ({marks})", tuple(row.values())).lastrowid or 0)
+    settings = ", ".join(f"{name} = excluded.{name}" for name in row)
+    db.execute(
+        f"""INSERT INTO models ({", ".join(row)}) VALUES ({", ".join("?" * len(row))})
+            ON CONFLICT (model_id) DO UPDATE SET {settings}""",
+        tuple(row.values()),
+    )
+    (number,) = db.execute("SELECT id FROM models WHERE model_id = ?", (row["model_id"],)).fetchone()
     db.execute(
         """INSERT INTO details (id, record) VALUES (?, ?)
            ON CONFLICT (id) DO UPDATE SET record = excluded.record""",
@@ -389,4 +379,4 @@ def _upsert(db: sqlite3.Connection, record: ModelRow, file: ScannedFile | None =
            ON CONFLICT (id) DO UPDATE SET tags = excluded.tags, words = excluded.words""",
         (number, record.tags, record.words),
     )
-    return number
+    return int(number)

@@ -23,8 +23,7 @@ from .lookup import Listing
 from .model_rows import from_summary
 from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
-from .registry_status import RegistryStatus, ScanProgress, registry_status
-from .scan import ScanReport, scan
+from .scan import RegistryStatus, ScanProgress, ScanReport, registry_status, scan
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
@@ -201,7 +200,6 @@ class ModelRegistry:
             InvalidInputError: no sequence of folders, or an unknown model kind.
         """
         given = _folders(folders)
-
         with self._progress.following(on_progress) as progress:
             report = scan(self._store, given, progress, cancelled)
         self._progress.problems = report.problems

@@ -14,8 +14,7 @@ from typing import Any
 from ..models.civitai_record import version_fields
 from ..models.fields import MAX_EXAMPLES, base_model_finding, strengths, strengths_in, tag_counts, trigger_sets
 from ..models.kinds import ExamplePrompt
-from ..models.merging import EMPTY, merge
-from ..models.metadata import ModelMetadata
+from ..models.metadata import EMPTY, ModelMetadata, merge
 from ..models.sanitize import (
     as_dict,
     clean_list,
@@ -23,6 +22,7 @@ from ..models.sanitize import (
     dicts,
     parse_json,
     plain_text,
+    plain_texts,
     read_capped,
     without_lora_tags,
 )
@@ -38,9 +38,7 @@ def _a1111(data: dict[str, Any]) -> ModelMetadata:
     return replace(
         EMPTY,
         trigger_sets=trigger_sets([data.get("activation text")], "user notes (.json)"),
-        description="\n".join(
-            text for text in (plain_text(data.get("description")), plain_text(data.get("notes"))) if text
-        ),
+        description=plain_texts(data.get("description"), data.get("notes")),
         **base_model_finding(data.get("sd version"), "user notes (.json)", 0.4),
         **(strengths(data.get("preferred weight")) or strengths_in(plain_text(data.get("notes")))),
     )
@@ -63,7 +61,7 @@ def _lora_manager(data: dict[str, Any]) -> ModelMetadata:
     own = replace(
         EMPTY,
         title=clean_text(data.get("model_name"), 200),
-        description="\n".join(text for text in (notes, plain_text(data.get("modelDescription"))) if text),
+        description=plain_texts(data.get("notes"), data.get("modelDescription")),
         tags=tag_counts(data.get("tags")),
         sha256=_sha256_in(data.get("sha256")),
         **base_model_finding(data.get("base_model"), source, 0.9),

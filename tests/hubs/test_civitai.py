@@ -16,10 +16,7 @@ import pytest
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.hubs import CivitAI
 from intelligence.hubs.hub_progress import HubNotFoundError
-from intelligence.models import (
-    Family,
-    ModelKind,
-)
+from intelligence.models import Family, ModelKind, ModelMetadata
 
 from ..hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
 
@@ -35,13 +32,19 @@ def sha(number: int) -> str:
     return hashlib.sha256(str(number).encode()).hexdigest()
 
 
+def by_hashes_of(civitai: CivitAI, hashes: list[Any], **options: Any) -> dict[str, ModelMetadata]:
+    """Hash → facts of those that the hub knows."""
+    answers = civitai.each_by_hashes(hashes, **options)
+    return {text: facts for answer in answers for text, facts in answer.items() if facts is not None}
+
+
 def test_by_hashes(hub: Hub, civitai: CivitAI) -> None:
     """250 SHA-256 in three requests, each with the hashes and nothing else; the answers in any order."""
     known = {sha(number): version_record(number, sha(number)) for number in range(1, 251, 2)}
     hub.says("/model-versions/by-hash", by_hash(known))
     asked = [sha(number) if number % 3 else sha(number).upper() for number in range(250)]
     seen: list[tuple[int, int | None]] = []
-    found = civitai.by_hashes(asked, on_progress=lambda *both: seen.append(both))
+    found = by_hashes_of(civitai, asked, on_progress=lambda *both: seen.append(both))
     assert set(found) == {text for number, text in enumerate(asked) if number % 2}
     one = found[asked[1]]
     assert (one.title, one.base_model, one.source_id, one.sha256) == ("Model 1", "Pony", "1:1001", sha(1))
@@ -63,14 +66,14 @@ def test_by_hashes_asks_other_hashes_one_by_one(hub: Hub, civitai: CivitAI) -> N
     autov2, autov3 = sha(3)[:10], sha(3)[10:22]
     for text in (autov2, autov3):
         hub.says(f"/model-versions/by-hash/{text.upper()}", json_answer(known))
-    found = civitai.by_hashes([autov2, autov3, "00000000"])
+    found = by_hashes_of(civitai, [autov2, autov3, "00000000"])
     assert {text: item.title for text, item in found.items()} == {autov2: "Model 3", autov3: "Model 3"}
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "../models/1", sha(1) + "0", sha(1)[:11], 5, None])
 def test_by_hashes_refuses(hub: Hub, civitai: CivitAI, text: Any) -> None:
     with pytest.raises(InvalidInputError):
-        civitai.by_hashes([sha(1), text])
+        by_hashes_of(civitai, [sha(1), text])
     assert hub.requests == []
 
 
@@ -99,10 +102,10 @@ def test_by_hashes_refuses(hub: Hub, civitai: CivitAI, text: Any) -> None:
 def test_by_hashes_of_useless_answers(hub: Hub, civitai: CivitAI, answer: Answer, empty: bool) -> None:
     hub.says("/model-versions/by-hash", answer)
     if empty:
-        assert civitai.by_hashes([sha(1)]) == {}
+        assert by_hashes_of(civitai, [sha(1)]) == {}
     else:
         with pytest.raises(HubError):
-            civitai.by_hashes([sha(1)])
+            by_hashes_of(civitai, [sha(1)])
 
 
 def test_search(hub: Hub, civitai: CivitAI) -> None:
@@ -158,12 +161,12 @@ def test_details(hub: Hub, civitai: CivitAI, lora: bytes) -> None:
 def test_busy(hub: Hub, civitai: CivitAI, waits: list[float]) -> None:
     answers = Answer(429, headers={"Retry-After": "7"}), Answer(502), Answer(body=b"[", short=9), json_answer([])
     hub.says("/model-versions/by-hash", *answers)
-    assert civitai.by_hashes([sha(1)]) == {}
+    assert by_hashes_of(civitai, [sha(1)]) == {}
     assert waits == [7, 2, 4]
     waits.clear()
     hub.says("/model-versions/by-hash", Answer(503))
     with pytest.raises(HubError, match="503"):
-        civitai.by_hashes([sha(1)])
+        by_hashes_of(civitai, [sha(1)])
     assert waits == [1, 2, 4, 8, 16, 30]
 
 
@@ -172,7 +175,7 @@ def test_download(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None
     ready(hub, lora, Answer(307, headers={"Location": f"{other_hub.url}/signed?key=1"}))
     seen: list[tuple[int, int | None]] = []
     civitai = CivitAI(base_url=hub.url, token="secret")
-    path = civitai.download(7, tmp_path / "l", on_progress=lambda *both: seen.append(both))
+    path = civitai.fetch(7, tmp_path / "l", on_progress=lambda *both: seen.append(both)).path
     assert (path, path.read_bytes()) == (tmp_path / "l" / "fern.safetensors", lora)
     assert seen[-1] == (len(lora), len(lora))
     assert hub.asked == [("/models/7", None), ("/download/71", "Bearer secret")]
@@ -183,7 +186,7 @@ def test_download(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None
 def test_download_never_sends_the_token_elsewhere(hub: Hub, other_hub: Hub, lora: bytes, tmp_path: Path) -> None:
     other_hub.says("/take", Answer(body=lora))
     ready(hub, lora, downloadUrl=f"{other_hub.url}/take")
-    CivitAI(base_url=hub.url, token="secret").download(7, tmp_path / "l")
+    CivitAI(base_url=hub.url, token="secret").fetch(7, tmp_path / "l")
     assert other_hub.asked == [("/take", None)]
 
 
@@ -202,21 +205,21 @@ def test_download_refuses_records(
 ) -> None:
     ready(hub, lora, **file)
     with pytest.raises(HubError, match=reason):
-        civitai.download(7, tmp_path / "l")
+        civitai.fetch(7, tmp_path / "l")
     assert not (tmp_path / "l").exists()
     assert len(hub.requests) == 1
 
 
 def test_download_makes_names_safe(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
     ready(hub, lora, name="../../x.safetensors")
-    assert civitai.download(7, tmp_path / "a" / "b") == tmp_path / "a" / "b" / "x.safetensors"
+    assert civitai.fetch(7, tmp_path / "a" / "b").path == tmp_path / "a" / "b" / "x.safetensors"
 
 
 def test_download_without_a_needed_account(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
     denied = Answer(401, b'{"error":"Unauthorized"}', {"Content-Type": "application/json"})
     ready(hub, lora, denied)
     with pytest.raises(HubError, match="pass token="):
-        civitai.download(7, tmp_path / "l")
+        civitai.fetch(7, tmp_path / "l")
 
 
 def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,10 +230,10 @@ def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(socket, "getaddrinfo", opened)
     civitai = CivitAI(base_url=hub.url, offline=True)
     calls: list[Callable[[], Any]] = [
-        lambda: civitai.by_hashes([sha(1)]),
+        lambda: by_hashes_of(civitai, [sha(1)]),
         lambda: civitai.search("x"),
         lambda: civitai.details(7),
-        lambda: civitai.download(7, tmp_path),
+        lambda: civitai.fetch(7, tmp_path),
     ]
     for call in calls:
         with pytest.raises(HubError, match="offline"):
@@ -250,4 +253,4 @@ def test_without_the_extra(
     ready(hub, lora)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingDependencyError, match=r"\[hubs\]"):
-        civitai.download(7, tmp_path / "l")
+        civitai.fetch(7, tmp_path / "l")

@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 from intelligence.hubs import HuggingFace
 print("ready", flush=True)
-HuggingFace(endpoint=sys.argv[1]).download(sys.argv[2], sys.argv[3])
+HuggingFace(endpoint=sys.argv[1]).fetch(sys.argv[2], sys.argv[3])
 """
 
 
@@ -101,14 +101,14 @@ def test_progress_and_cancelling(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     shared = HuggingFace(endpoint=url)
     with pytest.raises(HubCancelledError):
-        shared.download(
+        shared.fetch(
             REPO,
             tmp_path / "l",
             on_progress=lambda *both: seen.append(both),
             cancelled=lambda: bool(seen),
         )
     assert names(tmp_path / "l") == []
-    path = shared.download(REPO, tmp_path / "l", on_progress=lambda *both: seen.append(both))
+    path = shared.fetch(REPO, tmp_path / "l", on_progress=lambda *both: seen.append(both)).path
     assert path.read_bytes() == lora
     assert seen[-1] == (len(lora), len(lora))
 
@@ -117,9 +117,7 @@ def test_cancelled_at_the_last_moment(hub: Hub, lora: bytes, tmp_path: Path) -> 
     url = hugging(hub, {"a.safetensors": lora}, **CARD)
     folder = tmp_path / "l"
     with pytest.raises(HubCancelledError):
-        HuggingFace(endpoint=url).download(
-            REPO, folder, cancelled=lambda: any(folder.glob(".download-*/a.safetensors"))
-        )
+        HuggingFace(endpoint=url).fetch(REPO, folder, cancelled=lambda: any(folder.glob(".download-*/a.safetensors")))
     assert names(folder) == []
 
 
@@ -147,7 +145,7 @@ def test_the_token_goes_to_the_hub_alone(hub: Hub, other_hub: Hub, lora: bytes, 
     other_hub.says("/signed", Answer(body=lora))
     # another name of this machine, for the library takes one host with two ports for one
     elsewhere(hub, lora, f"{other_hub.url.replace('127.0.0.1', 'localhost')}/signed?key=1")
-    path = HuggingFace(endpoint=url, token="hidden-token").download(REPO, tmp_path / "l")
+    path = HuggingFace(endpoint=url, token="hidden-token").fetch(REPO, tmp_path / "l").path
     assert path.read_bytes() == lora
     assert {authorization for _, authorization in hub.asked} == {"Bearer hidden-token"}
     assert [request.headers.get("authorization") for request in other_hub.requests] == [None]
@@ -158,7 +156,7 @@ def test_fetch_refuses_locations(hub: Hub, lora: bytes, tmp_path: Path, location
     url = hugging(hub, {"a.safetensors": lora}, **CARD)
     elsewhere(hub, lora, location)
     with pytest.raises(HubError, match="refused"):
-        HuggingFace(endpoint=url).download(REPO, tmp_path / "l")
+        HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l")
     assert names(tmp_path / "l") == []
 
 
@@ -169,7 +167,7 @@ def test_the_token_is_never_shown(
     hub.says(f"/api/models/{REPO}", Answer(status))
     shared = HuggingFace(endpoint=hub.url, token="hidden-token", sleep=waits.append)
     with caplog.at_level("DEBUG"), pytest.raises(HubError) as error:
-        shared.download(REPO, tmp_path / "l")
+        shared.fetch(REPO, tmp_path / "l")
     assert hub.asked[0][1] == "Bearer hidden-token"
     for text in (repr(shared), str(error.value), repr(error.value), caplog.text):
         assert "hidden-token" not in text
@@ -181,12 +179,12 @@ def test_busy(hub: Hub, lora: bytes, tmp_path: Path, waits: list[float]) -> None
     (file,) = hub.answers[f"/{REPO}/resolve/main/a.safetensors"]
     hub.says(f"/api/models/{REPO}", Answer(429, headers={"Retry-After": "7"}), info)
     hub.says(f"/{REPO}/resolve/main/a.safetensors", Answer(503), file)
-    HuggingFace(endpoint=url, sleep=waits.append).download(REPO, tmp_path / "l")
+    HuggingFace(endpoint=url, sleep=waits.append).fetch(REPO, tmp_path / "l")
     assert waits == [7, 1]
     waits.clear()
     hub.says(f"/api/models/{REPO}", Answer(503))
     with pytest.raises(HubError, match="503"):
-        HuggingFace(endpoint=url, sleep=waits.append).download(REPO, tmp_path / "l")
+        HuggingFace(endpoint=url, sleep=waits.append).fetch(REPO, tmp_path / "l")
     assert waits == [1, 2, 4, 8, 16, 30]
 
 
@@ -196,7 +194,7 @@ def test_fetch_without_a_hub(tmp_path: Path, waits: list[float], monkeypatch: py
         held.bind(("127.0.0.1", 0))
         shared = HuggingFace(endpoint=f"http://127.0.0.1:{held.getsockname()[1]}", sleep=waits.append)
         with pytest.raises(HubError, match="ConnectError"):
-            shared.download(REPO, tmp_path / "l")
+            shared.fetch(REPO, tmp_path / "l")
         with pytest.raises(HubError, match="ConnectError"):
             shared.search("x")
 
@@ -225,7 +223,7 @@ def test_fetch_refuses_another_file(hub: Hub, lora: bytes, tmp_path: Path, body:
     headers = {"ETag": '"x"', "X-Repo-Commit": COMMIT}
     hub.says(f"/{REPO}/resolve/main/a.safetensors", Answer(body=body, headers=headers))
     with pytest.raises(HubError):
-        HuggingFace(endpoint=url).download(REPO, tmp_path / "l")
+        HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l")
     assert names(tmp_path / "l") == []
 
 
@@ -234,7 +232,7 @@ def test_fetch_refuses_a_record_that_is_none(hub: Hub, tmp_path: Path, body: byt
     hub.says(f"/api/models/{REPO}", Answer(body=body, headers={"Content-Type": "application/json"}))
     hub.says("/api/models", Answer(body=body, headers={"Content-Type": "application/json"}))
     with pytest.raises(HubError):
-        HuggingFace(endpoint=hub.url).download(REPO, tmp_path / "l")
+        HuggingFace(endpoint=hub.url).fetch(REPO, tmp_path / "l")
     with pytest.raises(HubError):
         HuggingFace(endpoint=hub.url).search("x")
 
@@ -265,10 +263,9 @@ def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(socket, "getaddrinfo", opened)
     shared = HuggingFace(endpoint=hub.url, offline=True)
     with pytest.raises(HubError, match="not on this machine"):
-        shared.download(REPO, tmp_path / "l")
+        shared.fetch(REPO, tmp_path / "l")
     with pytest.raises(HubError, match="offline"):
         shared.search("x")
-    assert shared.cached() == []
 
 
 def test_search(hub: Hub) -> None:
@@ -297,25 +294,25 @@ def test_search_refuses(hub: Hub, wrong: dict[str, Any]) -> None:
     assert hub.requests == []
 
 
-def test_cached_and_delete_cached(hub: Hub, lora: bytes, cache: Path, tmp_path: Path) -> None:
+def test_delete_cached(hub: Hub, lora: bytes, cache: Path, tmp_path: Path) -> None:
     """Two repositories of one commit: only the named one goes, and only when it is meant."""
     for repo, content in ((REPO, lora), ("someone/copy", lora + b"")):
         url = hugging(hub, {"a.safetensors": content}, repo, **CARD)
         library.hf_hub_download(repo, "a.safetensors", endpoint=url, cache_dir=cache, token=False)
     shared = HuggingFace(endpoint=hub.url)
-    assert [(repo.repo_id, repo.size_bytes, repo.revisions) for repo in shared.cached()] == [
-        ("someone/copy", len(lora), (COMMIT,)),
-        (REPO, len(lora), (COMMIT,)),
+    assert sorted((repo.repo_id, repo.size_on_disk) for repo in library.scan_cache_dir().repos) == [
+        ("someone/copy", len(lora)),
+        (REPO, len(lora)),
     ]
-    assert abs(shared.cached()[0].last_used - time.time()) < 3600
-    kept = shared.download(REPO, tmp_path / "l")
+    kept = shared.fetch(REPO, tmp_path / "l").path
     assert kept.is_relative_to(cache)
     assert names(tmp_path / "l") == []
     before = shared.delete_cached(REPO)
-    assert (before.freed_bytes, before.kept, before.dry_run, len(shared.cached())) == (len(lora), 1, True, 2)
+    assert (before.freed_bytes, before.kept, before.dry_run) == (len(lora), 1, True)
+    assert len(library.scan_cache_dir().repos) == 2
     after = shared.delete_cached(REPO, dry_run=False)
     assert (after.freed_bytes, after.removed, after.kept) == (before.freed_bytes, before.removed, 1)
-    assert [repo.repo_id for repo in shared.cached()] == ["someone/copy"]
+    assert [repo.repo_id for repo in library.scan_cache_dir().repos] == ["someone/copy"]
     with pytest.raises(HubNotFoundError):
         shared.delete_cached(REPO)
 
@@ -338,7 +335,7 @@ def test_killed(hub: Hub, lora: bytes, tmp_path: Path) -> None:
     assert all(name.startswith(".download-") for name in names(tmp_path / "l"))
     assert any(request.path == "/slow" for request in hub.requests)
     hub.says(f"/{REPO}/resolve/main/a.safetensors", file)
-    assert HuggingFace(endpoint=url).download(REPO, tmp_path / "l").read_bytes() == lora
+    assert HuggingFace(endpoint=url).fetch(REPO, tmp_path / "l").path.read_bytes() == lora
     assert names(tmp_path / "l") == ["a.safetensors"]
 
 
@@ -346,4 +343,4 @@ def test_killed(hub: Hub, lora: bytes, tmp_path: Path) -> None:
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingDependencyError, match=r"\[hubs\]"):
-        HuggingFace().download(REPO, tmp_path / "l")
+        HuggingFace().fetch(REPO, tmp_path / "l")

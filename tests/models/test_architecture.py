@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from intelligence.models.architecture import identify_architecture
+from intelligence.models.architecture import identify_architecture, is_lora
 from intelligence.models.headers import Header
 from intelligence.models.kinds import Architecture as A
 from intelligence.models.kinds import ModelKind
-from intelligence.models.lora_weights import is_lora
 
 KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 KOHYA1 = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"

@@ -8,7 +8,7 @@ import pytest
 from intelligence.errors import UnsupportedModelError
 from intelligence.generation.diffusers_host.loader import resolve_base_model
 from intelligence.models import Architecture, Family, ModelKind, identify_family
-from intelligence.models.checkpoint import evidence_in
+from intelligence.models.evidence import evidence_in
 from intelligence.models.headers import read_header
 from intelligence.registry import ModelRegistry
 

@@ -5,7 +5,7 @@ import pytest
 from intelligence.models import Architecture as A
 from intelligence.models import Family as F
 from intelligence.models import Finding, ModelEvidence, identify_family
-from intelligence.models.checkpoint import prediction_in
+from intelligence.models.evidence import prediction_in
 from intelligence.models.family_detection import identify_lora_family
 
 NAMES = [

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from intelligence.models.architecture import lora_rank, lora_type
 from intelligence.models.headers import Header
-from intelligence.models.lora_weights import lora_rank, lora_type
 
 KOHYA = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
 

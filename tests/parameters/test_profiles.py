@@ -8,7 +8,7 @@ import pytest
 from intelligence.config import Priority
 from intelligence.errors import InvalidInputError
 from intelligence.models import Architecture, Family, FamilyFinding
-from intelligence.models.family_facts import DISTILLED
+from intelligence.models.kinds import DISTILLED
 from intelligence.parameters import find_profile, profile_for
 from intelligence.parameters.samplers import SAMPLER_NAMES
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS, schedule_sigmas

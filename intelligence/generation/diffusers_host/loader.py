@@ -15,10 +15,9 @@ from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
 from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError, install_command
 from ...models import Architecture, ModelEvidence
 from ...models.architecture import CROSS_ATTENTION
-from ...models.checkpoint import evidence_in
-from ...models.evidence import ZERO_TERMINAL_SIGMA
-from ...models.family_facts import BASE_FAMILIES, TITLES
+from ...models.evidence import ZERO_TERMINAL_SIGMA, evidence_in
 from ...models.headers import read_header
+from ...models.kinds import BASE_FAMILIES, TITLES
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
