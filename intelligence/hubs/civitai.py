@@ -16,11 +16,9 @@ from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
 from ..validation import checked
-from .addresses import check_address, same_origin
 from .downloads import Download, download_file
-from .hub_http import checked_token, fetch_json
-from .hub_progress import Cancelled, Control, HubNotFoundError, Progress
-from .hub_records import Fetched, SearchPage
+from .hub_http import check_address, checked_token, fetch_json, same_origin
+from .hub_work import Cancelled, Control, Fetched, HubNotFoundError, Progress, SearchPage
 
 CIVITAI_API = "https://civitai.com/api/v1"
 
@@ -127,14 +125,6 @@ class CivitAI:
                 models.append(model)
         following = as_dict(answer.get("metadata")).get("nextCursor")
         return SearchPage(tuple(models), clean_text(str(following), 500) if following else None)
-
-    def details(self, model_id: int, version: int | None = None) -> ModelMetadata:
-        """Return CivitAI's facts about a model, for `version` (its id) or else the newest one.
-
-        Raises:
-            HubNotFoundError: there is no such model.
-        """
-        return ModelMetadata.from_civitai(self._record(model_id, self._control()), version)
 
     def fetch(
         self,

@@ -16,8 +16,8 @@ from typing import Any
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
 from ..models.headers import read_header
 from ..models.sanitize import as_dict, parse_json, read_capped, safe_file_name
-from .hub_http import MAX_REDIRECTS, Request, missing_hubs, open_response
-from .hub_progress import Control, TryAgainError
+from .hub_http import MAX_REDIRECTS, missing_hubs, open_response
+from .hub_work import Control, TryAgainError
 
 MAX_UNANNOUNCED_BYTES = 32 * 1024**3
 """Largest file whose size is not announced."""
@@ -145,7 +145,6 @@ def move_into_place(path: Path, final: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of the whole file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -205,8 +204,10 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
     if before.size:
         headers |= {"Range": f"bytes={before.size}-", "If-Range": before.etag}
     where = f"{download.file_name} from {download.url.partition('?')[0]}"
-    request = Request(download.url, headers=headers, token=download.token, redirects=MAX_REDIRECTS)
-    with open_response(request, control, statuses=(200, 206, 416)) as response:
+    statuses = (200, 206, 416)
+    with open_response(
+        download.url, control, headers, token=download.token, redirects=MAX_REDIRECTS, statuses=statuses
+    ) as response:
         etag, length = _strong_etag(response), _length(response)
         if response.status_code != 200 and not _resumes(response, before, etag):
             part.discard()
@@ -218,7 +219,9 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
         if total is not None and total > limit:
             part.discard()
             raise HubError(f"{where}: {total} bytes, but {download.size} were announced")
-        _refuse_without_space(part.path.parent, length, where)
+        free = shutil.disk_usage(part.path.parent).free
+        if length is not None and length > free:
+            raise HubError(f"{where}: needs {length} bytes, but only {free} are free in {part.path.parent}")
         if not done:
             part.begin(etag, total)
         with part.path.open("ab") as file:
@@ -244,7 +247,6 @@ def _matches(part: _Part, download: Download) -> bool:
 
 
 def _resumes(response: Any, before: _Received, etag: str) -> bool:
-    """Return True if the response is the rest of the file that begins with `before`."""
     match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", response.headers.get("content-range", ""))
     if response.status_code != 206 or match is None or not before.size:
         return False
@@ -275,9 +277,3 @@ def _limit(download: Download, total: int | None) -> int:
     if download.size is not None:
         return download.size + download.size // 100 + 1024 * 1024
     return MAX_UNANNOUNCED_BYTES if total is None else total
-
-
-def _refuse_without_space(folder: Path, needed: int | None, where: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed is not None and needed > free:
-        raise HubError(f"{where}: needs {needed} bytes, but only {free} are free in {folder}")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from ..errors import HubError, InvalidInputError, MissingDependencyError, install_command
 from ..models.sanitize import parse_json
-from .addresses import redirect_target, same_origin, without_secrets
-from .hub_progress import Control, HubNotFoundError, TryAgainError
+from .hub_work import Control, HubNotFoundError, TryAgainError
 
 MAX_REDIRECTS = 5
 MAX_JSON_BYTES = 32 * 1024 * 1024
@@ -28,23 +29,12 @@ _STATUS_REASONS = {
     429: "too many requests; try again later",
 }
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-@dataclass(frozen=True)
-class Request:
-    """Request to a hub."""
-
-    url: str
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | None = None
-    token: str | None = field(default=None, repr=False)
-    """Bearer token, sent to the origin of `url` only."""
-    redirects: int = 0
-    """Redirects that are followed."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def missing_hubs(error: ImportError) -> MissingDependencyError:
-    """Return the error that names the extra to install."""
     return MissingDependencyError(f"model hubs need {error.name or 'more packages'}: {install_command('hubs')}")
 
 
@@ -63,15 +53,15 @@ def fetch_json(url: str, *, body: Any = None, control: Control | None = None) ->
         HubError: unreachable, refused, too large, or not JSON.
     """
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-    request = Request(url, headers=headers)
+    content = None
     if body is not None:
+        headers["Content-Type"] = "application/json"
         content = json.dumps(body).encode()
-        request = Request(url, "POST", headers | {"Content-Type": "application/json"}, content)
     control = control or Control()
 
     def attempt() -> bytes:
         data = bytearray()
-        with open_response(request, control) as response:
+        with open_response(url, control, headers, content=content) as response:
             for chunk in response.iter_bytes():
                 data += chunk
                 if len(data) > MAX_JSON_BYTES:
@@ -87,8 +77,22 @@ def fetch_json(url: str, *, body: Any = None, control: Control | None = None) ->
 
 
 @contextmanager
-def open_response(request: Request, control: Control, statuses: tuple[int, ...] = (200,)) -> Iterator[Any]:
+def open_response(
+    url: str,
+    control: Control,
+    headers: dict[str, str],
+    *,
+    content: bytes | None = None,
+    token: str | None = None,
+    redirects: int = 0,
+    statuses: tuple[int, ...] = (200,),
+) -> Iterator[Any]:
     """Open an `httpx.Response` of one of these statuses, its body not yet read.
+
+    Args:
+        content: posted; None: the address is only read.
+        token: bearer token, sent to the origin of `url` only.
+        redirects: number of redirects that are followed.
 
     Raises:
         TryAgainError: the hub is busy or the connection broke, also while the body is read.
@@ -99,15 +103,14 @@ def open_response(request: Request, control: Control, statuses: tuple[int, ...] 
     except ImportError as error:
         raise missing_hubs(error) from None
 
-    url, redirects = request.url, request.redirects
+    first_url = url
     try:
         agent = {"User-Agent": "intelligent-generation"}
         with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=agent) as client:
             while True:
-                headers = dict(request.headers)
-                if request.token and same_origin(url, request.url):
-                    headers["Authorization"] = f"Bearer {request.token}"
-                with client.stream(request.method, url, headers=headers, content=request.content) as response:
+                authorization = {"Authorization": f"Bearer {token}"} if token and same_origin(url, first_url) else {}
+                method = "GET" if content is None else "POST"
+                with client.stream(method, url, headers=headers | authorization, content=content) as response:
                     if response.status_code in statuses:
                         yield response
                         return
@@ -139,3 +142,62 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def same_origin(one: str, other: str) -> bool:
+    return _origin(one) == _origin(other)
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Return the address that a redirect from `url` leads to. Raises HubError where it may not lead there."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise HubError(f"{without_secrets(url)}: redirects to no address") from None
+    check_address(target, url)
+    return target
+
+
+def check_address(target: str, base: str) -> None:
+    """Raise HubError where `base` may not lead to `target`.
+
+    Refused are another scheme than https (or `base`'s own); an address of this machine or its network, unless `base`
+    lies there too; and any link-local one, where clouds keep their machines' credentials. Names are resolved first.
+    """
+    try:
+        scheme, base_scheme = urlsplit(target).scheme, urlsplit(base).scheme
+        host, base_host = urlsplit(target).hostname or "", urlsplit(base).hostname or ""
+        allowed = bool(host) and scheme in {"https", "http"} & {"https", base_scheme}
+    except ValueError:
+        allowed = False
+    if allowed and host != base_host:
+        found = _resolve(host)
+        allowed = not any(address.is_link_local for address in found)
+        allowed = allowed and (not _is_local(host, found) or _is_local(base_host, _resolve(base_host)))
+    if not allowed:
+        raise HubError(f"{without_secrets(base)}: leads to {without_secrets(target)}, which is refused")
+
+
+def without_secrets(url: str) -> str:
+    """Return `url` without its query (signatures and tokens stand there) and without user name and password."""
+    return re.sub(r"^([a-z+]+://)[^/@]*@", r"\1", url.partition("?")[0], flags=re.IGNORECASE)[:300]
+
+
+def _resolve(host: str) -> list[Address]:
+    """Return nothing where `host` does not resolve here; a proxy may know it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+
+
+def _is_local(host: str, addresses: list[Address]) -> bool:
+    named = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+    return named or not all(address.is_global for address in addresses)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)

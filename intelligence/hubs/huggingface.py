@@ -18,11 +18,9 @@ from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, safe_file_name
 from ..validation import checked
-from .addresses import check_address
 from .downloads import PARTIAL_PREFIX, checked_folder, download_lock, move_into_place, sha256_of, verify, writable
-from .hub_http import checked_token, missing_hubs, status_error
-from .hub_progress import Cancelled, Control, HubNotFoundError, Progress, TryAgainError
-from .hub_records import CleanupReport, Fetched, SearchPage
+from .hub_http import check_address, checked_token, missing_hubs, status_error
+from .hub_work import Cancelled, CleanupReport, Control, Fetched, HubNotFoundError, Progress, SearchPage, TryAgainError
 
 SOURCE = "huggingface"
 

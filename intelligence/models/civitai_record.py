@@ -18,8 +18,7 @@ from .fields import (
     trigger_sets,
 )
 from .kinds import ExamplePrompt, Family, LoRAKind, ModelKind
-from .lora_purpose import lora_kind
-from .name_patterns import architecture_named, plain_name
+from .name_patterns import architecture_named, lora_kind, plain_name
 from .sanitize import (
     as_dict,
     clean_list,

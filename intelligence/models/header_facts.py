@@ -59,7 +59,6 @@ def header_facts(header: Header) -> ModelMetadata:
 
 
 def modelspec_tags(header: Header) -> list[str]:
-    """Return the tags in the header's ModelSpec entry."""
     tags = clean_text(header.metadata.get("modelspec.tags"), 2000).split(",")
     return [text for tag in tags if (text := tag.strip())]
 

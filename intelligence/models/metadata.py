@@ -115,6 +115,9 @@ _FIRST_WINS = (
     "title",
 )
 
+MERGED_FIELDS = (*_FIRST_WINS, "tags", "trigger_sets", "example_prompts", "strength_from_text")
+"""Fields that `merge` fills, besides the base model."""
+
 EMPTY = ModelMetadata(model_id="", name="")
 
 

@@ -1,12 +1,13 @@
-"""Names of checkpoints, base models and LoRAs, and what they state: family, architecture, sampling, step count."""
+"""Names of checkpoints, base models and LoRAs, and what they state: family, architecture, steps, purpose of a LoRA."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from .kinds import BASE_FAMILIES, DISTILLED, Architecture, Family
+from .kinds import BASE_FAMILIES, DISTILLED, Architecture, Family, Finding, LoRAKind
 
 MAX_FEW_STEPS = 16
 """Step count up to which a number in a name is that of a distilled model."""
@@ -70,6 +71,26 @@ NAME_PATTERNS = (
 )
 """The first pattern that matches counts. Pony, Illustrious, NoobAI and plain SDXL have weights of the same shapes."""
 
+_KIND_TAGS = {
+    **dict.fromkeys(("style", "styles", "art style", "artstyle", "artist", "art"), LoRAKind.STYLE),
+    **dict.fromkeys(("character", "characters", "celebrity", "anime character", "person", "woman"), LoRAKind.CHARACTER),
+    **dict.fromkeys(
+        ("concept", "clothing", "poses", "pose", "objects", "object", "vehicle", "vehicles", "background", "action"),
+        LoRAKind.CONCEPT,
+    ),
+    **dict.fromkeys(("animal", "buildings", "assets", "outfit", "food"), LoRAKind.CONCEPT),
+    **dict.fromkeys(("effect", "effects", "tool", "lighting", "slider", "detailer", "enhancer", "fx"), LoRAKind.EFFECT),
+    **dict.fromkeys(("speed", "distillation", "acceleration", "turbo lora", "lcm lora"), LoRAKind.SPEED),
+}
+
+_KIND_WORDS = (
+    (re.compile(r"\b(?:art ?)?styles?\b|\bartstyle|\bpainting\b|\billustration\b|\baesthetics?\b"), LoRAKind.STYLE),
+    (re.compile(r"\bsliders?\b|\bdetail(?:er|s|ed)?\b|\btweak\w*|\benhanc\w*|\bfx\b|\beffects?\b"), LoRAKind.EFFECT),
+    (re.compile(r"\blighting\b|\bglow\w*|\bsparkl\w*|\bparticles\b|\bbokeh\b|\bblur\b"), LoRAKind.EFFECT),
+    (re.compile(r"\bcharacters?\b|\bcosplay\b|\b[12](?:girl|boy)s?\b"), LoRAKind.CHARACTER),
+    (re.compile(r"\boutfits?\b|\bclothes\b|\bclothing\b|\bposes?\b|\bconcept\b|\bdress\b"), LoRAKind.CONCEPT),
+)
+
 
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> str:
@@ -105,7 +126,6 @@ def match_family(text: str, architecture: Architecture, skip: frozenset[Family] 
 
 
 def names_v_prediction(text: str) -> bool:
-    """Return whether a name states v-prediction."""
     return re.search(_VPRED, words_of(text)) is not None
 
 
@@ -118,3 +138,27 @@ def steps_named(text: str) -> int | None:
     """Return the step count, up to 16, that a distilled model's name states (`…_4step…`), or None."""
     match = _STEPS.search(words_of(text))
     return int(match[1]) if match and 0 < int(match[1]) <= MAX_FEW_STEPS else None
+
+
+def lora_kind(names: Iterable[str], hub_tags: Iterable[str], description: str) -> Finding:
+    """Return the purpose of a LoRA: speed by its names, else by hub tags, by its names, by its description."""
+    names = [words_of(name) for name in names]
+    for name in names:
+        if names_speed_lora(name):
+            return Finding(LoRAKind.SPEED, f"name {name}", 0.9)
+    for tag in hub_tags:
+        if kind := _KIND_TAGS.get(tag.lower()):
+            return Finding(kind, f"tag {tag}", 0.9)
+    return (
+        _kind_by_words("name", names, 0.7)
+        or _kind_by_words("description", [words_of(description[:500])], 0.5)
+        or Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
+    )
+
+
+def _kind_by_words(source: str, texts: Iterable[str], confidence: float) -> Finding | None:
+    for pattern, kind in _KIND_WORDS:
+        for text in texts:
+            if match := pattern.search(text):
+                return Finding(kind, f"{source}: {match[0]}", confidence)
+    return None

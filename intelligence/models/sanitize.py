@@ -48,7 +48,6 @@ def clean_list(value: Any, limit: int = 200) -> list[str]:
 
 
 def as_dict(value: Any) -> dict[str, Any]:
-    """Return `value` if it is a dict, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from ..models.family_detection import identify_family, identify_lora_family
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind
-from ..models.lora_purpose import lora_kind
-from ..models.metadata import ModelMetadata, merge
+from ..models.metadata import MERGED_FIELDS, ModelMetadata, merge
+from ..models.name_patterns import lora_kind
 from ..models.sanitize import clean_number
 from .sidecars import read_sidecars
 from .walk import PICKLED_SUFFIXES, FoundFile, encodable
@@ -24,56 +23,44 @@ DESCRIBE_VERSION = 3
 """Raised whenever `describe` finds more than before: files that an older version described are read again."""
 
 
-def describe_file(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetadata:
+def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetadata:
     """Return the record of a file that a walk found; a file that cannot be used gets its `problem` named.
 
     Args:
-        facts: a hub's facts about it.
-    """
-    path = Path(file.path)
-    if path.suffix.lower() in PICKLED_SUFFIXES:
-        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
-        return _unusable(file, path, reason)
-    if encodable(file.path) != file.path:
-        return _unusable(file, path, "its name is not valid UTF-8; rename it")
-    sidecars = {suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()}
-    return describe(path, file.model_id, file.kind, sidecars, facts)
-
-
-def describe(
-    path: Path, model_id: str, kind: ModelKind, sidecars: Mapping[str, Path], facts: ModelMetadata | None = None
-) -> ModelMetadata:
-    """Return the record of the safetensors file at `path`; a file that cannot be used gets its `problem` named.
-
-    Args:
-        sidecars: suffix → path, as `find_sidecars` gives them.
         facts: those of the hub that it was downloaded from.
     """
+    path = Path(file.path)
     record = ModelMetadata(
-        model_id=model_id,
-        name=path.stem,
-        kind=kind,
-        local_path=str(path),
+        model_id=file.model_id,
+        name=encodable(path.stem),
+        kind=file.kind,
+        local_path=encodable(file.path),
         source=facts.source if facts else "local",
     )
+    if problem := _problem_by_name(file.path, path):
+        return replace(record, size_bytes=file.stamp[0], problem=problem)
     try:
         header, size = read_header(path), path.stat().st_size
     except UnsupportedModelError as error:
         return replace(record, problem=str(error))
     except OSError as error:
         return replace(record, problem=f"{path.name}: cannot be read ({error.strerror})")
-    if kind is ModelKind.LORA and not is_lora(header.shapes):
+    if file.kind is ModelKind.LORA and not is_lora(header.shapes):
         return replace(record, problem=f"{path.name}: holds no LoRA weights")
 
-    from_sidecars, ignored = read_sidecars(sidecars)
+    from_sidecars, ignored = read_sidecars({suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()})
     stated = merge([from_sidecars, facts]) if facts else from_sidecars
     known = merge([stated, header_facts(header)])
-    architecture = identify_architecture(header, kind)
+    architecture = identify_architecture(header, file.kind)
     findings = {**known.findings, "architecture": architecture}
     if ignored:
         findings["sidecars"] = Finding("; ".join(ignored), "scan", 1.0)
     fields: dict[str, Any] = {}
-    if kind is ModelKind.LORA:
+    if facts:
+        fields["source_id"] = facts.source_id
+    if known.sha256 and not known.autov2:
+        fields["autov2"] = known.sha256[:10]
+    if file.kind is ModelKind.LORA:
         findings["lora_kind"] = lora_kind(
             [path.stem, known.title], [*stated.tags, *modelspec_tags(header)], known.description
         )
@@ -85,25 +72,19 @@ def describe(
             known.tags,
             speed=findings["lora_kind"].value == LoRAKind.SPEED,
         )
-        fields = _lora_fields(header, findings["lora_kind"])
-    elif kind is ModelKind.CHECKPOINT:
+        fields |= _lora_fields(header, findings["lora_kind"])
+    elif file.kind is ModelKind.CHECKPOINT:
         findings |= _checkpoint_findings(header, path.name, known.base_model)
-    sha256 = known.sha256
+    merged = {name: getattr(known, name) for name in MERGED_FIELDS}
     return replace(
-        known,
-        model_id=record.model_id,
-        name=record.name,
-        kind=kind,
-        local_path=record.local_path,
-        source=record.source,
-        source_id=facts.source_id if facts else known.source_id,
+        record,
+        **merged | fields,
+        base_model=known.base_model,
         size_bytes=size,
         architecture=Architecture(architecture.value),
         family=Family(findings["family"].value) if "family" in findings else Family.UNKNOWN,
-        autov2=known.autov2 or (sha256[:10] if sha256 else None),
         metadata=kept_entries(header),
         findings=findings,
-        **fields,
     )
 
 
@@ -125,15 +106,14 @@ def _checkpoint_findings(header: Header, file_name: str, base_model: str | None)
     return findings
 
 
-def _unusable(file: FoundFile, path: Path, reason: str) -> ModelMetadata:
-    return ModelMetadata(
-        model_id=file.model_id,
-        name=encodable(path.stem),
-        kind=file.kind,
-        local_path=encodable(file.path),
-        size_bytes=file.stamp[0],
-        problem=f"{encodable(path.name)}: {reason}",
-    )
+def _problem_by_name(file_path: str, path: Path) -> str | None:
+    if path.suffix.lower() in PICKLED_SUFFIXES:
+        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
+    elif encodable(file_path) != file_path:
+        reason = "its name is not valid UTF-8; rename it"
+    else:
+        return None
+    return f"{encodable(path.name)}: {reason}"
 
 
 def _int(value: Any) -> int | None:

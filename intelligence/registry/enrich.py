@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from ..errors import ModelNotFoundError
 from ..hubs import CivitAI
-from ..hubs.hub_progress import Cancelled, Progress
+from ..hubs.hub_work import Cancelled, Progress
 from ..models import Architecture, Family, Finding, LoRAKind, ModelKind, ModelMetadata
-from ..models.metadata import merge
+from ..models.metadata import MERGED_FIELDS, merge
 from ..records import Record
 from .registry import ModelRegistry
 
@@ -86,23 +86,12 @@ def with_hub_facts(model: ModelMetadata, facts: ModelMetadata) -> ModelMetadata:
     findings = {**model.findings, **joined.findings}
     findings |= {name: found for name, found in (("family", family), ("lora_kind", kind)) if found}
     return replace(
-        joined,
-        model_id=model.model_id,
-        name=model.name,
-        kind=model.kind,
-        local_path=model.local_path,
-        source=model.source,
-        architecture=model.architecture,
+        model,
+        **{name: getattr(joined, name) for name in MERGED_FIELDS},
         base_model=model.base_model if set_by_user else joined.base_model,
         family=Family(family.value) if family else model.family,
         lora_kind=LoRAKind(kind.value) if kind else model.lora_kind,
-        lora_type=model.lora_type,
-        rank=model.rank,
-        alpha=model.alpha,
-        size_bytes=model.size_bytes,
-        metadata=model.metadata,
         findings=findings,
-        problem=model.problem,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
-from ..hubs.hub_progress import Cancelled
+from ..hubs.hub_work import Cancelled
 from ..models.headers import read_header
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
@@ -72,7 +72,6 @@ def hash_models(
     cancelled: Cancelled | None,
     max_bytes_per_second: float | None,
 ) -> HashReport:
-    """See `ModelRegistry.hash_models`."""
     started = time.monotonic()
     waiting = [file for file in store.unhashed() if kinds is None or file.kind in kinds]
     problems: dict[str, str] = {}

@@ -14,6 +14,7 @@ from .describe import describe
 from .model_rows import row_of
 from .model_store import DownloadedFile, ModelStore, ScannedFile
 from .sidecars import find_sidecars
+from .walk import FoundFile
 
 
 def register_fetched(store: ModelStore, fetched: Fetched, kind: ModelKind, folder: Path) -> ModelMetadata:
@@ -32,21 +33,21 @@ def register_fetched(store: ModelStore, fetched: Fetched, kind: ModelKind, folde
     tops = [top for top in (root, folder) if top is not None and top in path.parents]
     relative = path.relative_to(tops[0]).as_posix() if tops else path.name
     names = find_sidecars([path.name], [entry.name for entry in path.parent.iterdir()])[path.name]
-    sidecars = {suffix: path.parent / name for suffix, name in names.items()}
-    model = describe(path, f"{kind}:{relative}", kind, sidecars, fetched.facts)
+    sidecars = {suffix: str(path.parent / name) for suffix, name in names.items()}
+    stat = path.stat()
+    stamp = (stat.st_size, stat.st_mtime_ns, "")
+    file = FoundFile(f"{kind}:{relative}", kind, str(root or folder), str(path), stamp, sidecars)
+    model = describe(file, fetched.facts)
     if model.problem:
         raise UnsupportedModelError(model.problem)
-    stat = path.stat()
     store.put_download(
         DownloadedFile(str(path), stat.st_size, stat.st_mtime_ns, time.time(), fetched.downloaded), fetched.facts
     )
-    stamp = (stat.st_size, stat.st_mtime_ns, "")
     store.apply_scan([ScannedFile(model.model_id, row_of(model), str(root) if root else None, stamp)])
     return store.get(model.model_id) or model
 
 
 def free_downloads(store: ModelStore, keep_recent: int, max_size_gb: float | None, dry_run: bool) -> CleanupReport:
-    """See `ModelRegistry.cleanup_cache`."""
     checked("keep_recent", keep_recent, int, ge=0)
     if max_size_gb is not None:
         checked("max_size_gb", max_size_gb, float, ge=0)

@@ -70,12 +70,10 @@ class ModelRow(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """The reason why the file cannot be used, or None."""
         return self.columns[_PROBLEM]
 
     @property
     def local_path(self) -> str:
-        """Absolute path of the file."""
         return self.columns[_LOCAL_PATH] or ""
 
 
@@ -83,7 +81,6 @@ _PROBLEM, _LOCAL_PATH = COLUMNS.index("problem"), COLUMNS.index("local_path")
 
 
 def row_of(record: ModelMetadata) -> ModelRow:
-    """Return the row of a record."""
     path = record.model_id.partition(":")[2]
     words = (
         path,

@@ -85,7 +85,6 @@ class ModelStore:
         self._database.close()
 
     def revision(self) -> int:
-        """Return the number of changes so far."""
         return int(self._rows("SELECT revision FROM state")[0][0])
 
     def summaries(self) -> tuple[int, list[ModelSummary]]:
@@ -111,7 +110,6 @@ class ModelStore:
         return rows[0][0] if rows else None
 
     def moves(self) -> dict[str, str]:
-        """Return earlier id → present id of every model that was moved or renamed."""
         return dict(self._rows("SELECT previous_id, model_id FROM moves"))
 
     def search(
@@ -161,7 +159,6 @@ class ModelStore:
         return [(kind, bool(present), bool(usable), number) for kind, present, usable, number in self._rows(sql)]
 
     def problems(self) -> dict[str, str]:
-        """Return path → why the file there cannot be used."""
         sql = "SELECT local_path, problem FROM models WHERE present = 1 AND problem IS NOT NULL ORDER BY id"
         return reasons_by_path(self._rows(sql))
 
@@ -181,7 +178,6 @@ class ModelStore:
             _bump(db)
 
     def delete(self, model_id: str) -> bool:
-        """Delete one model. Return False where there is none."""
         with self._database.transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
@@ -214,7 +210,6 @@ class ModelStore:
         return [UnhashedFile(*row) for row in self._rows(sql)]
 
     def count_unhashed(self) -> int:
-        """Return the number of files without a known hash."""
         return int(self._rows(f"SELECT count(*) FROM models WHERE {_UNHASHED}")[0][0])
 
     def put_hash(self, file: UnhashedFile, sha256: str, autov3: str) -> None:
@@ -266,19 +261,16 @@ class ModelStore:
         return {text for (text,) in self._rows("SELECT hash FROM unknown_hashes WHERE asked_at >= ?", since)}
 
     def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
-        """Store that the hub does not know these hashes."""
         with self._database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
     def downloads(self) -> list[DownloadedFile]:
-        """Return the files from hubs, the most recently used first."""
         sql = "SELECT local_path, size, mtime_ns, used_at, owned FROM downloads ORDER BY used_at DESC, local_path"
         return [
             DownloadedFile(path, size, mtime, used, bool(owned)) for path, size, mtime, used, owned in self._rows(sql)
         ]
 
     def touch_download(self, local_path: str, used_at: float) -> None:
-        """Store when a downloaded file was used."""
         with self._database.transaction() as db:
             db.execute("UPDATE downloads SET used_at = ? WHERE local_path = ?", (used_at, local_path))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
-from .describe import describe_file
+from .describe import describe
 from .model_rows import ModelRow, row_of
 from .walk import FoundFile
 
@@ -69,7 +69,7 @@ def _next(
         yield from done.get(timeout=0.1) if helped else done.get_nowait()
     except queue.Empty:
         for file in waiting.popleft() if waiting and not helped else ():
-            yield file, row_of(describe_file(file, facts.get(file.path)))
+            yield file, row_of(describe(file, facts.get(file.path)))
 
 
 class Reader:
@@ -135,7 +135,8 @@ class Reader:
         lines = [(*file, known and known.to_json()) for file, known in zip(chunk, facts, strict=True)]
         process.stdin.write(json.dumps(lines) + "\n")
         process.stdin.flush()
-        return [(file, _row(process.stdout.readline())) for file in chunk]
+        rows = [json.loads(process.stdout.readline()) for _ in chunk]
+        return [(file, ModelRow(tuple(columns), *texts)) for file, (columns, *texts) in zip(chunk, rows, strict=True)]
 
 
 def serve() -> None:
@@ -143,11 +144,6 @@ def serve() -> None:
     for line in sys.stdin:
         for model_id, kind, root, path, stamp, sidecars, facts in json.loads(line):
             file = FoundFile(model_id, ModelKind(kind), root, path, tuple(stamp), sidecars)
-            row = row_of(describe_file(file, ModelMetadata.from_json(facts) if facts else None))
+            row = row_of(describe(file, ModelMetadata.from_json(facts) if facts else None))
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         sys.stdout.flush()
-
-
-def _row(line: str) -> ModelRow:
-    columns, *texts = json.loads(line)
-    return ModelRow(tuple(columns), *texts)

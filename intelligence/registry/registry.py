@@ -12,7 +12,7 @@ from typing import Any
 from ..config import data_folder, require
 from ..errors import InvalidInputError, ModelNotFoundError
 from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
-from ..hubs.hub_progress import Progress
+from ..hubs.hub_work import Progress
 from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, parse_reference
 from ..models.kinds import ModelKind
 from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary

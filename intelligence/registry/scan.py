@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..hubs.hub_progress import Cancelled
+from ..hubs.hub_work import Cancelled
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from .describe import DESCRIBE_VERSION, describe_file
+from .describe import DESCRIBE_VERSION, describe
 from .hashing import hash_file
 from .model_rows import ModelRow, load, row_of
 from .model_store import KnownFile, ModelStore, ScannedFile, reasons_by_path
@@ -72,7 +72,6 @@ class ScanProgress:
         self.done = 0
         self.total = 0
         self.scans = 0
-        """Number of running scans."""
         self.problems: dict[str, str] = {}
         """Path → why the last scan skipped it or it cannot be used."""
         self._lock = threading.Lock()
@@ -120,8 +119,6 @@ def registry_status(store: ModelStore, progress: ScanProgress) -> RegistryStatus
 
 
 class _Differences(NamedTuple):
-    """The walked files against those that the store knows."""
-
     fresh: list[FoundFile]
     """New, changed, or read by an older version."""
     back: list[str]
@@ -137,7 +134,6 @@ def scan(
     on_progress: Progress | None = None,
     cancelled: Cancelled | None = None,
 ) -> ScanReport:
-    """See `ModelRegistry.scan`."""
     started = time.monotonic()
     found = walk(folders)
     known = store.known_files()
@@ -157,7 +153,7 @@ def scan(
             before = known.get(file.model_id)
             previous_id = absent.match(file, row) if before is None else None
             if previous_id and (moved_facts := facts.get(known[previous_id].local_path)):
-                row = row_of(describe_file(file, moved_facts))
+                row = row_of(describe(file, moved_facts))
             batch.append(ScannedFile(file.model_id, row, file.root, file.stamp, previous_id))
             done += 1
             is_change = before is not None and before.present
@@ -186,21 +182,14 @@ def scan(
 
 
 def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
-    fresh: list[FoundFile] = []
-    back: list[str] = []
-    unchanged = 0
-    problems = dict(found.problems)
-    for model_id, file in found.files.items():
-        before = known.get(model_id)
-        if before is None or before[:2] != (file.root, file.stamp) or before.described_by < DESCRIBE_VERSION:
-            fresh.append(file)
-            continue
-        if before.present:
-            unchanged += 1
-        else:
-            back.append(model_id)
-        if before.problem:
-            problems[before.local_path] = before.problem
+    same = {
+        model_id: before
+        for model_id, file in found.files.items()
+        if (before := known.get(model_id)) and _is_unchanged(file, before)
+    }
+    fresh = [file for model_id, file in found.files.items() if model_id not in same]
+    back = [model_id for model_id, before in same.items() if not before.present]
+    problems = found.problems | {before.local_path: before.problem for before in same.values() if before.problem}
     roots = {(str(kind), root) for kind, root in found.roots}
     gone = {
         model_id
@@ -209,7 +198,11 @@ def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
         and model_id not in found.files
         and ((model_id.partition(":")[0], file.root) in roots or _vanished(file))
     }
-    return _Differences(fresh, back, gone, unchanged, problems)
+    return _Differences(fresh, back, gone, len(same) - len(back), problems)
+
+
+def _is_unchanged(file: FoundFile, before: KnownFile) -> bool:
+    return before[:2] == (file.root, file.stamp) and before.described_by >= DESCRIBE_VERSION
 
 
 def _vanished(file: KnownFile) -> bool:

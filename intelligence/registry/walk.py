@@ -62,8 +62,6 @@ def encodable(name: str) -> str:
 
 
 class _RootWalk:
-    """The walk through one root."""
-
     def __init__(self, found: Walk, kind: ModelKind, root: str) -> None:
         self.found = found
         self.kind = kind

@@ -15,7 +15,7 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.hubs import CivitAI
-from intelligence.hubs.hub_progress import HubNotFoundError
+from intelligence.hubs.hub_work import HubNotFoundError
 from intelligence.models import Family, ModelKind, ModelMetadata
 
 from ..hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
@@ -148,14 +148,13 @@ def test_version_model(hub: Hub, civitai: CivitAI) -> None:
         civitai.version_model(72)
 
 
-def test_details(hub: Hub, civitai: CivitAI, lora: bytes) -> None:
+def test_fetch_gives_facts_of_the_version(hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path) -> None:
     ready(hub, lora)
-    assert civitai.details(7).family is Family.ILLUSTRIOUS
-    assert civitai.details(7, version=70).name == "old"
+    assert civitai.fetch(7, tmp_path).facts.family is Family.ILLUSTRIOUS
     with pytest.raises(HubError, match="no version 5"):
-        civitai.details(7, version=5)
+        civitai.fetch(7, tmp_path, version=5)
     with pytest.raises(HubNotFoundError):
-        civitai.details(8)
+        civitai.fetch(8, tmp_path)
 
 
 def test_busy(hub: Hub, civitai: CivitAI, waits: list[float]) -> None:
@@ -232,7 +231,6 @@ def test_offline_opens_no_socket(hub: Hub, tmp_path: Path, monkeypatch: pytest.M
     calls: list[Callable[[], Any]] = [
         lambda: by_hashes_of(civitai, [sha(1)]),
         lambda: civitai.search("x"),
-        lambda: civitai.details(7),
         lambda: civitai.fetch(7, tmp_path),
     ]
     for call in calls:

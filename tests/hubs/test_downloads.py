@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from intelligence.errors import HubError, InvalidInputError
-from intelligence.hubs import addresses, downloads, hub_http
-from intelligence.hubs.addresses import check_address, redirect_target
+from intelligence.hubs import downloads, hub_http
 from intelligence.hubs.downloads import Download, download_file
-from intelligence.hubs.hub_progress import RETRY_SECONDS, Control, HubCancelledError
+from intelligence.hubs.hub_http import check_address, redirect_target
+from intelligence.hubs.hub_work import RETRY_SECONDS, Control, HubCancelledError
 from intelligence.models.sanitize import safe_file_name
 
 from ..hub_server import Answer, Hub, Request, Source
@@ -410,14 +410,14 @@ PUBLIC = {"civitai.com": "104.18.22.206", "cdn.example.com": "93.184.215.14", "s
     ],
 )
 def test_redirect_target(location: str, allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = addresses.socket.getaddrinfo
+    real = hub_http.socket.getaddrinfo
 
     def resolve(host: str, *rest: Any, **more: Any) -> Any:
         if host.endswith((".com", ".local", ".internal")) and host not in PUBLIC:
             raise OSError("no such name")
         return real(PUBLIC.get(host, host), *rest, **more)
 
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(hub_http.socket, "getaddrinfo", resolve)
     if allowed:
         assert redirect_target("https://civitai.com/a", location).startswith("https://")
     else:
@@ -426,7 +426,7 @@ def test_redirect_target(location: str, allowed: bool, monkeypatch: pytest.Monke
 
 
 def test_without_secrets() -> None:
-    assert addresses.without_secrets("https://me:word@host/a?token=x") == "https://host/a"
+    assert hub_http.without_secrets("https://me:word@host/a?token=x") == "https://host/a"
     with pytest.raises(HubError) as error:
         check_address("ftp://me:word@host/a?token=x", "https://civitai.com")
     assert "word" not in str(error.value)

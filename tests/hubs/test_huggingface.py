@@ -17,7 +17,7 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError, MissingDependencyError
 from intelligence.hubs import HuggingFace, huggingface
-from intelligence.hubs.hub_progress import Control, HubCancelledError, HubNotFoundError
+from intelligence.hubs.hub_work import Control, HubCancelledError, HubNotFoundError
 from intelligence.models import ModelKind, TriggerSet
 from intelligence.registry import ModelRegistry
 

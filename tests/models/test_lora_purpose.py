@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from intelligence.models.kinds import LoRAKind
-from intelligence.models.lora_purpose import lora_kind
+from intelligence.models.name_patterns import lora_kind
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from intelligence.errors import HubError
 from intelligence.hubs import CivitAI
-from intelligence.hubs.hub_progress import HubCancelledError
+from intelligence.hubs.hub_work import HubCancelledError
 from intelligence.models import (
     Architecture,
     Family,

@@ -1,13 +1,16 @@
-"""Progress, cancelling and retries of hub work."""
+"""Work with a hub: its results, progress, cancelling and retries."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from ..errors import HubError
+from ..models.metadata import ModelMetadata
+from ..records import Record
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits before another try where the hub names none; there is one more try than waits."""
@@ -85,3 +88,34 @@ class Control:
                     raise HubError(f"{error}: it asks to wait {wait:.0f} seconds") from None
             self.pause(wait)
         return attempt()
+
+
+@dataclass(frozen=True)
+class SearchPage(Record):
+    """Page of models that a hub found."""
+
+    models: tuple[ModelMetadata, ...] = ()
+    next_cursor: str | None = None
+    """`cursor` of the next page; None: this is the last."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A model file on this machine, and the hub's facts about it."""
+
+    path: Path
+    facts: ModelMetadata
+    """Partial: without a path, and from Hugging Face without id and name."""
+    downloaded: bool
+    """False: the file was here before, in the hub's own cache or in the folder."""
+
+
+@dataclass(frozen=True)
+class CleanupReport(Record):
+    """Files that a clean-up freed, or would free."""
+
+    removed: tuple[str, ...] = ()
+    """Paths."""
+    freed_bytes: int = 0
+    kept: int = 0
+    dry_run: bool = True
