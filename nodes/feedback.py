@@ -41,7 +41,6 @@ class Feedback(io.ComfyNode):
                 ),
                 io.String.Input("comments", default="", multiline=True, tooltip="What was good or bad; may be empty."),
             ],
-            outputs=[],
         )
 
     @classmethod

@@ -73,5 +73,4 @@ class MemoryPlan(io.ComfyNode):
             tile_size=TILE_SIZES[tile_size],
         )
         plan = fit(parameters, model, vae, request)
-        lines = plan_lines(plan.memory)
-        return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(lines)]})
+        return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})

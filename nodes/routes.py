@@ -44,9 +44,6 @@ STATUSES = {UnknownGenerationError: 404, ModelNotFoundError: 404, InvalidInputEr
 Arguments = Mapping[str, Any]
 """The path's and the query's parameters of a GET, the JSON object of a POST."""
 
-Answer = Callable[[Arguments], Any]
-"""Returns a response, or what is sent as JSON. It may block: it runs in a thread, not on the server's event loop."""
-
 
 def register() -> None:
     """Add the routes to ComfyUI's server, once."""
@@ -145,8 +142,11 @@ async def _refuse_get(request: web.Request) -> web.StreamResponse:
     raise web.HTTPMethodNotAllowed("GET", ["POST"])
 
 
-def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return aiohttp's handler of a route: guarded, with the package's errors as JSON answers."""
+def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return aiohttp's handler of a route: guarded, with the package's errors as JSON answers.
+
+    `answer` returns a response, or what is sent as JSON. It may block: it runs in a thread, not on the event loop.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:

@@ -17,8 +17,6 @@ from .node_schema import GenerationType, schema
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
 
-FORMATS = ("png", "webp", "jpg")
-
 
 class SaveGeneration(io.ComfyNode):
     @classmethod
@@ -38,9 +36,10 @@ class SaveGeneration(io.ComfyNode):
                     default="Intelligent",
                     tooltip="Name of the files; folders and %date:yyyy-MM-dd% as in Save Image.",
                 ),
-                io.Combo.Input("format", options=list(FORMATS), default="png", tooltip="PNG keeps everything."),
+                io.Combo.Input(
+                    "format", options=["png", "webp", "jpg"], default="png", tooltip="PNG keeps everything."
+                ),
             ],
-            outputs=[],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 

@@ -19,8 +19,7 @@ PATCHED_ATTRIBUTE = "_intelligent_generation_loras"
 """Attribute of the input MODEL with the last results of each node.
 
 An equal stack must not be patched again: ComfyUI would take the new clone for another model and load its weights again.
-The attribute lives as long as the MODEL; ComfyUI's own attachments would be copied into clones, and a clone's parent
-would keep a weak dictionary alive.
+ComfyUI's own attachments would be copied into clones, and a clone's parent would keep a weak dictionary alive.
 """
 
 

@@ -42,7 +42,6 @@ class Attempts:
     notify: Callable[[str], None]
     """Shows a text to the user."""
     notes: list[str] = field(default_factory=list)
-    """Texts of the retries."""
 
     def run(self, work: Callable[[MemoryPlan], Result], failed_stage: Callable[[], str] = lambda: "vae") -> Result:
         """Return the result of `work` by the plan, at the second attempt by a smaller one.

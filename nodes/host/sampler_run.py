@@ -133,51 +133,43 @@ class Guider(comfy.samplers.CFGGuider):
             self.cfg = cfg
 
 
+@dataclass
 class SamplerRun:
     """Noise, schedule and counters of one run, which `sample` takes part by part.
-
-    Args:
-        seeds: one per image.
-        batch_seed: draws the whole batch's noise, as in KSampler; None: each image's noise comes from its own seed.
-        notify: shows a text to the user.
-        done_items: forward items that need not be computed again.
 
     Raises InvalidInputError for parameters that cannot be used.
     """
 
-    def __init__(
-        self,
-        inputs: SamplerInputs,
-        parameters: OptimizedParameters,
-        seeds: Sequence[int],
-        batch_seed: int | None,
-        notify: Callable[[str], None],
-        done_items: int = 0,
-    ) -> None:
+    inputs: SamplerInputs
+    parameters: OptimizedParameters
+    seeds: Sequence[int]
+    """One per image."""
+    batch_seed: int | None
+    """Draws the whole batch's noise, as in KSampler; None: each image's noise comes from its own seed."""
+    notify: Callable[[str], None]
+    """Shows a text to the user."""
+    done_items: int = 0
+    """Forward items that need not be computed again."""
+
+    def __post_init__(self) -> None:
+        inputs, parameters, count = self.inputs, self.parameters, len(self.seeds)
         parameters.check()
-        self.inputs = inputs
-        self.parameters = parameters
-        self.seeds = seeds
-        self.notify = notify
         empty_latent = core_nodes().EmptyLatentImage()
-        self.latent = inputs.latent or empty_latent.generate(parameters.width, parameters.height, len(seeds))[0]
+        self.latent = inputs.latent or empty_latent.generate(parameters.width, parameters.height, count)[0]
         ratios = [self.latent[key] for key in EMPTY_LATENT_KEYS if key in self.latent]
         samples = comfy.sample.fix_empty_latent_channels(inputs.model, self.latent["samples"], *ratios)
-        self.samples = comfy.utils.repeat_to_batch_size(samples, len(seeds))
-        self.noise = self._noise(batch_seed)
+        self.samples = comfy.utils.repeat_to_batch_size(samples, count)
+        self.noise = self._noise()
         self.sigmas = sigmas(inputs.model, parameters, inputs.denoise)
         self.model, self.forward = with_improvements(inputs.model, parameters), ForwardCounter()
         self._items_before_sample = 0
-        self.timer = RunTimer(
-            planned_items(parameters, self.sigmas.tolist(), len(seeds)) - done_items,
-            decoding_items(parameters, len(seeds)),
-            parameters.max_time_seconds,
-        )
+        planned = planned_items(parameters, self.sigmas.tolist(), count) - self.done_items
+        self.timer = RunTimer(planned, decoding_items(parameters, count), parameters.max_time_seconds)
 
-    def _noise(self, batch_seed: int | None) -> torch.Tensor:
+    def _noise(self) -> torch.Tensor:
         batch_index = self.latent.get("batch_index")
-        if batch_seed is not None:
-            return comfy.sample.prepare_noise(self.samples, batch_seed, batch_index)
+        if self.batch_seed is not None:
+            return comfy.sample.prepare_noise(self.samples, self.batch_seed, batch_index)
         rows = zip(self.samples.split(1), self.seeds, strict=True)
         return torch.cat([comfy.sample.prepare_noise(row, seed, batch_index) for row, seed in rows])
 

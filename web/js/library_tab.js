@@ -39,17 +39,13 @@ function statusRows(status) {
   return rows;
 }
 
-function strengthText({ strength, strength_range: range }) {
-  const single = strength == null ? "" : `${strength}`;
-  return [single, range && `from ${range[0]} to ${range[1]}`].filter(Boolean).join(", ");
-}
-
 /** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
   "Base model": (m) => m.base_model,
   Architecture: (m) => [...new Set([m.architecture, m.family])].filter((text) => text !== "unknown").join(", "),
   Kind: (m) => [m.lora_kind, m.lora_type, m.rank && `rank ${m.rank}`].filter((x) => x && x !== "unknown").join(", "),
-  Strength: strengthText,
+  Strength: ({ strength, strength_range: range }) =>
+    [strength, range && `from ${range[0]} to ${range[1]}`].filter((part) => part != null).join(", "),
   "Trigger words": (m) => m.trigger_sets.map(({ words, source }) => `${words.join(", ")} (${source})`).join("\n"),
   Tags: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
   Creator: (m) => m.creator,
