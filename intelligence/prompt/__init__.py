@@ -8,12 +8,11 @@ from .analysis import (
     Intent,
     LoRATag,
     PromptAnalysis,
-    QualityLevel,
     Segment,
 )
 from .analyzer import PromptAnalyzer
-from .prompt_syntax import Parsed, disarm_lora_tags, parse, split_embeddings, strip_lora_tags
-from .vocabulary_files import load_vocabulary
+from .prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags
+from .vocabulary import load_vocabulary
 
 __all__ = [
     "ArtisticStyle",
@@ -22,10 +21,8 @@ __all__ = [
     "ContentType",
     "Intent",
     "LoRATag",
-    "Parsed",
     "PromptAnalysis",
     "PromptAnalyzer",
-    "QualityLevel",
     "Segment",
     "disarm_lora_tags",
     "load_vocabulary",

@@ -87,17 +87,14 @@ def _by_category(run: Sequence[_Word]) -> Iterator[tuple[ConceptCategory, str]]:
     for text, category in run:
         if category is None:
             pending.append(text)
-            continue
-        if category in _ALONE:
+        elif category in _ALONE:
             phrases.append((category, text))
             open_phrase = False
-            continue
-        if open_phrase and not pending and phrases[-1][0] is category and _short(phrases[-1][1], text):
+        elif open_phrase and not pending and phrases[-1][0] is category and _short(phrases[-1][1], text):
             phrases[-1] = (category, f"{phrases[-1][1]} {text}")
         else:
             phrases.append((category, " ".join((*pending[-_MAX_CONCEPT_WORDS + 1 :], text))))
-        pending = []
-        open_phrase = True
+            pending, open_phrase = [], True
     if _LETTER.search("".join(pending)):
         tail = " ".join(pending[:_MAX_CONCEPT_WORDS])
         if phrases and phrases[-1][0] not in _ALONE and _short(phrases[-1][1], tail):

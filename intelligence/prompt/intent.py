@@ -157,7 +157,7 @@ def _quality(mentions: Sequence[Mention]) -> Verdict[QualityLevel]:
 
 
 def _content(scene: Scene) -> Verdict[ContentType]:
-    """What the picture mainly shows, with the phrases that say so."""
+    """Return the main content of the picture, with the phrases that name it."""
     votes = _votes_of_mentions(scene.mentions)
     for rule in VOTE_RULES:
         if evidence := rule.evidence(scene):
@@ -194,7 +194,9 @@ def _votes_of_mentions(mentions: Sequence[Mention]) -> Votes[ContentType]:
 
 def _details(scene: Scene) -> dict[str, Mention | None]:
     """Details of a person: hair, clothes, poses, `she` (None)."""
-    found: dict[str, Mention | None] = {"person": None} if scene.phrases.has_pronoun else {}
+    pronouns = scene.lists["person_words"]
+    called = not all(pronouns.isdisjoint(clause.words) for clause in scene.phrases.clauses)
+    found: dict[str, Mention | None] = {"person": None} if called else {}
     thing = -1  # index of the last piece that named something else
     for mention in scene.mentions:
         meaning = mention.meaning

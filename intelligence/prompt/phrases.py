@@ -53,8 +53,6 @@ class Phrases:
     vocabulary: Vocabulary
     word_count: int
     function_word_count: int
-    has_pronoun: bool
-    """A person is called he or she."""
 
 
 def find_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases:
@@ -65,8 +63,7 @@ def find_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases
         clause.phrases = vocabulary.find(clause.terms, language)
     words = [word for clause in clauses for word in clause.words]
     separating = sum(map(vocabulary.function_words[language].__contains__, words))
-    has_pronoun = not vocabulary.lists["person_words"].isdisjoint(words)
-    return Phrases(clauses, is_cut, language, vocabulary, len(words), separating, has_pronoun)
+    return Phrases(clauses, is_cut, language, vocabulary, len(words), separating)
 
 
 def _split(segments: Sequence[Segment]) -> tuple[list[Clause], bool]:

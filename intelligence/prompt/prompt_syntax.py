@@ -27,7 +27,6 @@ _EMBEDDING = "embedding:"
 _EMBEDDINGS = re.compile(rf"(?<=\s)(?={_EMBEDDING})")
 _EMBEDDING_NAME = re.compile(rf"{_EMBEDDING}\s*([^\s<\[]*)")
 _BRACKETS = re.compile(r"(?<!\\)\[([^\[\]]*)\]")
-_BRACES = re.compile(r"\{([^{}]*)\}")
 _BLANKS = " \t"
 _SPACES = re.compile(r"[ \t]*")
 _SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
@@ -42,6 +41,7 @@ _FOREIGN_SYNTAX = (
     (re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?(?=\s|$)"), "Midjourney's --parameters"),
     (re.compile(r"(?<!\w)__[\w*/-]+__(?!\w)"), "__wildcards__"),
     (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
+    (re.compile(r"\{[^{}|]*\|[^{}]*\}"), "dynamic prompts {a|b}"),
 )
 """Syntax of other programs, which ComfyUI encodes as words: (pattern, its name)."""
 
@@ -259,8 +259,6 @@ def _spans_in_prompt(segments: tuple[Segment, ...], pieces: list[tuple[int, int]
 
 def _literal_notes(text: str) -> list[str]:
     found = [name for pattern, name in _FOREIGN_SYNTAX if pattern.search(text)]
-    if any("|" in match[1] for match in _BRACES.finditer(text)):
-        found.append("dynamic prompts {a|b}")
     bodies = [match[1] for match in _BRACKETS.finditer(text)]
     scheduled = [body for body in bodies if _NUMBER_TAIL.search(body)]
     if scheduled:

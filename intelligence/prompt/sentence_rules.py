@@ -33,7 +33,6 @@ class Mention:
 
     meaning: Meaning
     clause: int
-    """Index of its clause."""
     weight: float
     """Attention weight."""
     adjunct: bool
@@ -60,7 +59,6 @@ class Place:
     shown: Match | None = None
     """The last phrase that says what the picture shows."""
     person: bool = False
-    """A person was shown."""
     inside: bool = False
     """The next thing is seen from inside."""
     leading: bool = False
@@ -70,9 +68,7 @@ class Place:
     company: bool = False
     """A person does something to what follows, or is with it."""
     negated: bool = False
-    """Nothing that follows is to be shown."""
     joined: bool = False
-    """`and` stands before."""
 
     @property
     def word(self) -> str:
@@ -93,17 +89,14 @@ class Place:
 
     @property
     def following(self) -> Match | None:
-        """The phrase that begins right after this one."""
         return self.clause.phrases.get(self.phrase.end)
 
     @property
     def after(self) -> Meaning:
-        """Meaning of the phrase that begins right after this one."""
         return self.following.meaning if self.following else _NOTHING
 
     @property
     def word_after(self) -> str:
-        """The word right after this phrase; empty where the clause ends."""
         return self.word_at(self.phrase.end)
 
     @property

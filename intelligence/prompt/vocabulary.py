@@ -1,14 +1,51 @@
-"""Phrases and what they mean, ready to be looked up in a prompt."""
+"""The vocabulary: phrases and their meanings, read from `lists/` and from a user's own `vocabulary.json`.
+
+The lists are text files, a phrase a line; those of `spanish`, `spanish_adjectives` and `families` hold `phrase =
+English phrase` or `tag = weight`. The user's file is one JSON object of the shape of that folder:
+
+- `styles`: per style, `words` that say it and `hints` that suggest it.
+- `content`: per content type, what a picture may show; `weak_content`: what is mostly an accessory of something else;
+  `names`: well-known figures.
+- `concepts`: per category, whatever is neither style nor content. `garments`: what is worn. `quality`: per level.
+- `families`: per model family, its quality tags with their weight.
+- `spanish`: Spanish phrase → English phrase. `spanish_adjectives`: the same for adjectives, in the masculine singular.
+- `function_words`: per language, words that separate phrases.
+
+All other files are word lists. After an adjunct word (`in`) a thing only accompanies others, after a company word
+(`beside`) a person is a second one; after an inside word things are seen from inside, after a cooking word an animal is
+food. Phrases before a describing word only describe (`heart shaped`); those before a picture word are shown on it.
+`containers` give way to what they hold, `beast_handlers` are trades whose names begin with an animal. Unknown words
+with a person ending, or before a person act, are people; person views hint at one. A person in one of the `close_ups`
+is a portrait, unless one of the `full_figures` is named too. Words `spelled_right` are not misspelt others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from ..validation import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
 from .spelling import Spelling
-from .words import fold
+from .words import fold, singular, terms
+
+LISTS = Path(__file__).with_name("lists")
+
+HINT_WEIGHT = 0.4
+"""Weight of a word that only suggests a style, against 1 for one that says it."""
+
+_CONTENT_CATEGORY = {
+    ContentType.CHARACTER: ConceptCategory.CHARACTER,
+    ContentType.PORTRAIT: ConceptCategory.CAMERA,
+    ContentType.GROUP: ConceptCategory.CHARACTER,
+    ContentType.LANDSCAPE: ConceptCategory.SETTING,
+    ContentType.ARCHITECTURE: ConceptCategory.SETTING,
+    ContentType.INTERIOR: ConceptCategory.SETTING,
+    ContentType.ABSTRACT: ConceptCategory.STYLE,
+}
 
 
 @dataclass(frozen=True)
@@ -101,14 +138,171 @@ class Vocabulary:
     @cached_property
     def _longest(self) -> dict[str, int]:
         """First word of phrases → number of words of the longest of them."""
-        longest: dict[str, int] = {}
-        for book in (self.english, self.names, self.spanish):
-            for key in book:
-                if len(key) > longest.get(key[0], 0):
-                    longest[key[0]] = len(key)
-        return longest
+        phrases = (*self.english, *self.names, *self.spanish)
+        return {phrase[0]: len(phrase) for phrase in sorted(phrases, key=len)}
 
     @cached_property
     def _spelling(self) -> Spelling:
         """Spelling of the single words that say what a picture shows."""
         return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)
+
+
+def load_vocabulary(path: Path | None = None) -> Vocabulary:
+    """Return the built-in vocabulary, extended by the file at `path` where there is one; read again when it changes.
+
+    Raises:
+        InvalidInputError: the file is not readable as a vocabulary.
+    """
+    return (path and read_user_file(path, _UserVocabulary)) or _built_in()
+
+
+@cache
+def _built_in() -> Vocabulary:
+    return _build(read_lists())
+
+
+def read_lists(path: Path = LISTS) -> Any:
+    """Return a folder as a dictionary, in the same order on every machine; a file as one of its pairs, or its lines."""
+    if path.is_dir():
+        return {part.stem: read_lists(part) for part in sorted(path.iterdir())}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" = ") for line in lines) if " = " in lines[0] else lines
+
+
+class _UserVocabulary(Vocabulary):
+    """The form of a user's file, which is read into the whole vocabulary; pydantic builds it once there is a file."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic import AfterValidator, ConfigDict, create_model
+
+        form = ConfigDict(extra="forbid", allow_inf_nan=False)
+        style: Any = create_model("Style", __config__=form, words=(list[str], []), hints=(list[str], []))
+        parts: dict[str, Any] = {
+            **{name: list[str] for name, part in read_lists().items() if isinstance(part, list)},
+            **dict.fromkeys(("content", "weak_content", "names"), dict[ContentType, list[str]]),
+            **dict.fromkeys(("spanish", "spanish_adjectives"), dict[str, str]),
+            "function_words": dict[Literal["en", "es"], list[str]],
+            "styles": dict[ArtisticStyle, style],
+            "concepts": dict[ConceptCategory, list[str]],
+            "quality": dict[QualityLevel, list[str]],
+            "families": dict[str, dict[str, float]],
+        }
+        optional: dict[str, Any] = {name: (kind, None) for name, kind in parts.items()}
+        model = create_model("Vocabulary", __config__=form, **optional)
+        return handler.generate_schema(Annotated[model, AfterValidator(_extended)])
+
+
+def _extended(own: Any) -> Vocabulary:
+    return _build(_merged(read_lists(), own.model_dump(mode="json", exclude_unset=True)))
+
+
+def _merged(base: Any, own: Any) -> Any:
+    """`base` with the entries of `own` added; where both translate or weigh a word, the user's stands."""
+    if isinstance(base, dict):
+        return base | {key: _merged(base[key], value) if key in base else value for key, value in own.items()}
+    return base + own if isinstance(base, list) else own
+
+
+def _build(data: dict[str, Any]) -> Vocabulary:
+    english, names = _phrasebook(_meanings(data)), _phrasebook(_of_content(data["names"]))
+    _inherit(english)
+    plain = Vocabulary(english, names)
+    spanish: Phrasebook = {}
+    for phrase, english_phrase in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
+        meaning = _translated(plain, english_phrase)
+        for form in _forms(phrase):
+            if key := terms(form):
+                spanish.setdefault(key, meaning)
+    return Vocabulary(
+        english=english,
+        names=names,
+        spanish=spanish,
+        spanish_adjectives={
+            singular(fold(form)): english_word
+            for word, english_word in data["spanish_adjectives"].items()
+            for gender in _genders(word)
+            for form in _forms(gender)
+        },
+        families={
+            family: {terms(tag): (tag, float(weight)) for tag, weight in tags.items()}
+            for family, tags in data["families"].items()
+        },
+        function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
+        lists={name: frozenset(map(fold, part)) for name, part in data.items() if isinstance(part, list)},
+    )
+
+
+def _meanings(data: dict[str, Any]) -> Iterator[Meaning]:
+    """English phrases; the first list in which a phrase stands gives it its category."""
+    for level, phrases in data["quality"].items():
+        yield from (Meaning(phrase, ConceptCategory.QUALITY, quality=QualityLevel(level)) for phrase in phrases)
+    yield from _of_content(data["content"])
+    yield from _of_content(data["weak_content"], weak=True)
+    for category, phrases in data["concepts"].items():
+        yield from (Meaning(phrase, ConceptCategory(category)) for phrase in phrases)
+    yield from (Meaning(phrase, ConceptCategory.CHARACTER, garment=True) for phrase in data["garments"])
+    for name, lists in data["styles"].items():
+        for kind, weight in (("words", 1.0), ("hints", HINT_WEIGHT)):
+            styles = ((ArtisticStyle(name), weight),)
+            yield from (Meaning(phrase, ConceptCategory.STYLE, styles) for phrase in lists.get(kind, ()))
+
+
+def _of_content(lists: dict[str, list[str]], weak: bool = False) -> Iterator[Meaning]:
+    for content in ContentType:
+        category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
+        yield from (Meaning(phrase, category, content=(content,), weak=weak) for phrase in lists.get(content, ()))
+
+
+def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:
+    """Meanings by the terms of their phrases; a phrase that stands in several lists has what each of them says."""
+    book: Phrasebook = {}
+    for meaning in meanings:
+        key = terms(meaning.phrase)
+        if known := book.get(key):
+            meaning = replace(
+                known,
+                styles=known.styles + meaning.styles,
+                content=tuple(dict.fromkeys(known.content + meaning.content)),
+                quality=meaning.quality or known.quality,
+                garment=known.garment or meaning.garment,
+            )
+        book[key] = meaning
+    book.pop((), None)
+    return book
+
+
+def _inherit(english: Phrasebook) -> None:
+    """Let phrases say what their last word says: a `quick sketch` is a drawing, a `vector logo` an object."""
+    for key, meaning in english.items():
+        last = english.get(key[-1:]) if len(key) > 1 else None
+        if last is None:
+            continue
+        if not meaning.styles and any(weight == 1.0 for _, weight in last.styles):
+            english[key] = replace(meaning, styles=last.styles)
+        elif meaning.styles and not meaning.content and last.content == (ContentType.OBJECT,) and not last.weak:
+            english[key] = replace(meaning, content=last.content)
+
+
+def _translated(vocabulary: Vocabulary, phrase: str) -> Meaning:
+    """Meaning of an English phrase: of its last part with a content, in the style of any of its parts."""
+    found = [match.meaning for match in vocabulary.find(terms(phrase), "es").values()]  # nothing misspelt
+    if not found:
+        return Meaning(phrase, ConceptCategory.CONTENT)
+    said = max(reversed(found), key=lambda meaning: (bool(meaning.content), bool(meaning.styles)))
+    styled = max(found, key=lambda meaning: bool(meaning.styles))
+    return replace(said, phrase=phrase, styles=styled.styles)
+
+
+def _forms(phrase: str) -> tuple[str, ...]:
+    """A Spanish phrase and the plural that `singular` does not undo: `flor` → `flores`, `luz` → `luces`."""
+    if phrase.endswith("z"):
+        return phrase, f"{phrase[:-1]}ces"
+    return (phrase, f"{phrase}es") if phrase.endswith(("d", "j", "l", "n", "r")) else (phrase,)
+
+
+def _genders(adjective: str) -> tuple[str, ...]:
+    """A Spanish adjective in both genders: `rojo`, `roja`; `japones`, `japonesa`."""
+    if adjective.endswith("o"):
+        return adjective, f"{adjective[:-1]}a"
+    return (adjective, f"{adjective}a") if adjective.endswith(("or", "es", "an")) else (adjective,)

@@ -7,7 +7,7 @@ import pytest
 from intelligence.config import HOME_VARIABLE
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import ArtisticStyle, ConceptCategory, PromptAnalyzer
-from intelligence.prompt.vocabulary_files import LISTS, built_in_lists
+from intelligence.prompt.vocabulary import LISTS, read_lists
 
 
 def test_user_vocabulary_extends_lists(tmp_path, monkeypatch):
@@ -27,7 +27,7 @@ def test_user_vocabulary_extends_lists(tmp_path, monkeypatch):
 
 def test_user_vocabulary_may_have_every_part(tmp_path):
     path = tmp_path / "vocabulary.json"
-    path.write_text(json.dumps(built_in_lists()), encoding="utf-8-sig")
+    path.write_text(json.dumps(read_lists()), encoding="utf-8-sig")
     assert PromptAnalyzer(vocabulary_path=path).analyze("a cat").intent == PromptAnalyzer().analyze("a cat").intent
 
 
