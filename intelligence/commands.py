@@ -1,4 +1,7 @@
-"""The commands of `python -m intelligence`: each takes parsed options, and returns JSON data with the same as text."""
+"""The commands of `python -m intelligence`: each takes parsed options, and returns JSON data with the same as text.
+
+The table in `__main__` says what each one does.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,12 @@ from .config import (
     data_folder,
 )
 from .errors import InvalidInputError, StorageError, UnknownGenerationError
+from .hubs import CivitAI, HuggingFace
+from .hubs.references import reference
+from .learning import LearningEngine
+from .models import Architecture, ModelKind, ModelMetadata
+from .registry import ModelRegistry
+from .registry import enrich as enrich_registry
 
 if TYPE_CHECKING:
     from .generation.pipeline import IntelligentGenerationPipeline
@@ -32,7 +41,6 @@ Answer = tuple[Any, str]
 
 
 def generate(options: argparse.Namespace) -> Answer:
-    """Make images and write each to a file."""
     from .generation.explanation import as_text
     from .generation.standalone import quiet_process
 
@@ -92,7 +100,6 @@ def _scouted(options: argparse.Namespace, pipeline: IntelligentGenerationPipelin
 
 
 def recommend(options: argparse.Namespace) -> Answer:
-    """Choose LoRAs and settings for a prompt."""
     from .generation.explanation import as_text, explain
     from .generation.pipeline import IntelligentGenerationPipeline
 
@@ -101,11 +108,8 @@ def recommend(options: argparse.Namespace) -> Answer:
 
 
 def plan(options: argparse.Namespace) -> Answer:
-    """Plan memory for SDXL."""
     from .generation.explanation import plan_lines
-    from .learning import LearningEngine
     from .memory import MemoryManager, MemoryRequest, hypothetical_gpu
-    from .models import Architecture
     from .parameters.speed import learn, timing_key
     from .parameters.workload import Work
 
@@ -131,10 +135,6 @@ def plan(options: argparse.Namespace) -> Answer:
 
 
 def scan(options: argparse.Namespace) -> Answer:
-    """Read folders of models into the registry."""
-    from .models import ModelKind
-    from .registry import ModelRegistry
-
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise InvalidInputError(f"{folder} is no folder")
@@ -146,25 +146,16 @@ def scan(options: argparse.Namespace) -> Answer:
 
 
 def search(options: argparse.Namespace) -> Answer:
-    """Find models in the registry or on a hub."""
-    from .hubs import CivitAI, HuggingFace
-    from .hubs.references import reference
-    from .registry import ModelRegistry
-
     if options.hub:
         hub = CivitAI() if options.hub == "civitai" else HuggingFace()
         page = hub.search(options.text, limit=options.limit)
         lines = [f"{reference(model)}  {model.title}  {model.base_model or ''}".rstrip() for model in page.models]
         return [model.to_dict() for model in page.models], "\n".join(lines) or "nothing found"
     models = ModelRegistry().search(options.text, limit=options.limit)
-    lines = [f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}" for model in models]
-    return [model.to_dict() for model in models], "\n".join(lines) or "nothing found"
+    return [model.to_dict() for model in models], "\n".join(map(_line, models)) or "nothing found"
 
 
 def verify(options: argparse.Namespace) -> Answer:
-    """Compare model files with their records."""
-    from .registry import ModelRegistry
-
     registry = ModelRegistry()
     if options.hash:
         with _progress(options, "file") as step:
@@ -175,10 +166,6 @@ def verify(options: argparse.Namespace) -> Answer:
 
 
 def get(options: argparse.Namespace) -> Answer:
-    """Download a model and register it."""
-    from .models import ModelKind
-    from .registry import ModelRegistry
-
     with _progress(options, "B") as step:
         model = ModelRegistry().register_from_reference(
             options.reference,
@@ -187,14 +174,10 @@ def get(options: argparse.Namespace) -> Answer:
             token=options.token,
             on_progress=lambda done, total: step(done, total or done),
         )
-    return model.to_dict(), f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}"
+    return model.to_dict(), _line(model)
 
 
 def cleanup(options: argparse.Namespace) -> Answer:
-    """List or remove downloads, or a repository in Hugging Face's own cache."""
-    from .hubs import HuggingFace
-    from .registry import ModelRegistry
-
     if options.repository:
         freed = HuggingFace().delete_cached(options.repository, dry_run=not options.delete)
     else:
@@ -205,30 +188,21 @@ def cleanup(options: argparse.Namespace) -> Answer:
 
 
 def enrich(options: argparse.Namespace) -> Answer:
-    """Ask CivitAI about the models in the registry."""
-    from .hubs import CivitAI
-    from .registry import ModelRegistry, enrich
-
     registry = ModelRegistry()
     with _progress(options, "file") as step:
         registry.hash_models(step)
     with _progress(options, "hash") as step:
-        found = enrich(registry, CivitAI(), lambda done, total: step(done, total or done))
+        found = enrich_registry(registry, CivitAI(), lambda done, total: step(done, total or done))
     return found.to_dict(), f"{found.asked} hashes asked about, {len(found.updated)} models known there"
 
 
 def feedback(options: argparse.Namespace) -> Answer:
-    """Rate a generation."""
-    from .learning import LearningEngine
-
     stored = LearningEngine().record_feedback(options.id, options.rating, options.comments)
     return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
 
 
 def generations(options: argparse.Namespace) -> Answer:
-    """List what was made."""
     from .generation.history import recent_generations
-    from .learning import LearningEngine
 
     found = recent_generations(LearningEngine(), options.limit)
     lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]
@@ -236,26 +210,25 @@ def generations(options: argparse.Namespace) -> Answer:
 
 
 def show(options: argparse.Namespace) -> Answer:
-    """Show a stored generation or a model."""
     from .generation.explanation import as_text, explain
     from .generation.stages import Generation
-    from .learning import LearningEngine
-    from .registry import ModelRegistry
 
     learning = LearningEngine()
     try:
         stored = learning.get_generation(options.name)
     except UnknownGenerationError:
         model = ModelRegistry().get_model(options.name)
-        text = "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
-        return model.to_dict(), text
+        return model.to_dict(), "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
     generation = Generation.from_dict(stored.data)
     ratings = learning.ratings(generation.id)
     stars = [f"Rated {rating.rating} of 5 {rating.comments}".rstrip() for rating in ratings]
     data = {**generation.to_dict(), "ratings": [rating.to_dict() for rating in ratings]}
-    return data, "\n".join(
-        [as_text(explain(generation)), "", f"Prompt: {generation.plan.recommendations.prompt}", *stars]
-    )
+    prompt = generation.plan.recommendations.prompt
+    return data, "\n".join([as_text(explain(generation)), "", f"Prompt: {prompt}", *stars])
+
+
+def _line(model: ModelMetadata) -> str:
+    return f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}"
 
 
 def _config(options: argparse.Namespace) -> PipelineConfig:
@@ -292,7 +265,7 @@ def _size(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _progress(options: argparse.Namespace, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A callback for (done, total), shown as a bar on a terminal."""
+    """Yield a callback for (done, total), shown as a bar on a terminal."""
     from tqdm import tqdm
 
     with tqdm(unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False) as bar:
