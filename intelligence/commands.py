@@ -33,8 +33,7 @@ from .registry import ModelRegistry
 from .registry import enrich as enrich_registry
 
 if TYPE_CHECKING:
-    from .generation.pipeline import IntelligentGenerationPipeline
-    from .generation.result import GenerationResult
+    from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline
 
 Answer = tuple[Any, str]
 """JSON data, and the same as text for people."""

@@ -52,7 +52,7 @@ class Feedback(io.ComfyNode):
         generation: Generation | None = None,
         images: Any = None,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.rating import rate_in_run
+        from ..intelligence.generation.history import rate_in_run
 
         named = generation_id.strip()
         target = named or (generation.id if generation else "")

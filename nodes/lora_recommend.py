@@ -24,7 +24,7 @@ from .node_schema import (
 )
 
 if TYPE_CHECKING:
-    from ..intelligence.generation.lora_request import LoRARequest
+    from ..intelligence.generation.choice_requests import LoRARequest
     from ..intelligence.prompt import PromptAnalysis
 
 
@@ -110,7 +110,7 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     async def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
-        from ..intelligence.generation.lora_request import LoRARequest
+        from ..intelligence.generation.choice_requests import LoRARequest
 
         # None: a linked input, which is known only when the node runs.
         known = "[]" if selection is None else selection
@@ -126,7 +126,7 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, mode: str, selection: str, on_unconfirmed: str, **inputs: Any) -> list[str]:
-        from ..intelligence.generation.lora_request import LoRARequest
+        from ..intelligence.generation.choice_requests import LoRARequest
 
         request = LoRARequest.from_text(mode, selection, on_unconfirmed)
         return [] if request.suggest_only else [name for name in ("model", "clip") if inputs.get(name) is None]
@@ -148,7 +148,7 @@ class LoRARecommend(io.ComfyNode):
         lora_stack: list[tuple[str, float, float]] | None = None,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.lora_request import LoRARequest, choice_report, named_loras
+        from ..intelligence.generation.choice_requests import LoRARequest, choice_report, named_loras
         from .host import lora_patches, model_evidence
 
         request = replace(

@@ -121,7 +121,7 @@ class ParamOptimize(io.ComfyNode):
         variations: int,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.settings_request import SettingsRequest, settings_report
+        from ..intelligence.generation.choice_requests import SettingsRequest, settings_report
         from ..intelligence.memory import MemoryRequest
         from .host import device_memory, model_evidence, sampler_run
 

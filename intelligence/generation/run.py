@@ -1,20 +1,66 @@
-"""Runs a plan on a host, and stores the generation and its measurements."""
+"""Runs a plan on a host, and stores the generation and its measurements. ComfyUI and diffusers implement `Host`."""
 
 from __future__ import annotations
 
+import secrets
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
+from ..config import MAX_SEED, check_seed
 from ..errors import StorageError
 from ..learning import LearningEngine, Timing
-from ..memory import MemoryManager
+from ..memory import MemoryManager, MemoryPlan
 from ..models import ModelMetadata
 from ..parameters.samplers import evaluations
-from .execution import Execution, Host, OnStep
 from .generation_messages import GenerationMessage
 from .stages import Generation, GenerationPlan
+
+OnStep = Callable[[int, int], None]
+"""Called after each sampling step with (steps done, steps in all), over all forward batches of the run."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Images of a run, and measurements of it."""
+
+    images: Any
+    """diffusers: a list of PIL images; ComfyUI: an IMAGE tensor, float (batch, height, width, 3), 0 … 1."""
+    seconds: float
+    """Sampling and decoding of all images, without loading."""
+    seconds_per_step: float | None = None
+    """Median over the steps from the second on, per forward batch; None with fewer than two steps."""
+    peak_vram_gb: float = 0.0
+    notes: tuple[str, ...] = ()
+    forward_items: int | None = None
+    """Images × conditionings that went through the diffusion model; None: not counted."""
+    seconds_per_item: float | None = None
+    """Median over the same steps as `seconds_per_step`, per forward item computed."""
+    memory: MemoryPlan | None = None
+    """The smaller plan that was run where the requested one ran out of memory."""
+    denoise: float = 1.0
+    """Share of a start latent that was sampled anew; 1 without one."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Results for this host's own callers (ComfyUI: the latent)."""
+
+
+class Host(Protocol):
+    """Runs plans with one base model."""
+
+    name: str
+
+    def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
+        """Sample and decode `len(seeds)` images, image i from noise seeded with `seeds[i]`, at most
+        `plan.memory.batch_size` in a forward batch, with all of `plan.loras` applied at their strengths."""
+        ...
+
+
+def seeds_from(base_seed: int | None, count: int) -> list[int]:
+    """Return `count` different seeds counting up from `base_seed` (0 is a seed) or a random one; 0 follows the last."""
+    first = secrets.randbelow(2**32) if base_seed is None else check_seed(base_seed)
+    return [(first + index) % (MAX_SEED + 1) for index in range(count)]
 
 
 def run_plan(

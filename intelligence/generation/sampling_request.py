@@ -8,8 +8,8 @@ from enum import StrEnum
 from ..config import check_seed, require
 from ..parameters import Improvements, OptimizedParameters
 from ..parameters.samplers import find_sampler
-from .batch import seeds_from
 from .generation_messages import GenerationMessage
+from .run import seeds_from
 from .run_timer import planned_items
 from .scouting import MAX_SEEDS
 from .stages import GenerationPlan

@@ -11,15 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .generation_messages import GenerationMessage
 from .stages import GenerationPlan
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
-
-STEPS_PER_SCOUTED_STEP = 4
-"""A quarter of the steps is scouted."""
 
 MAX_SEEDS = 64
 
@@ -28,30 +24,22 @@ Player = Callable[..., "tuple[Tensor, ...] | None"]
 
 
 def steps_to_scout(steps: int) -> int:
-    """Return how many of `steps` are sampled with each seed."""
-    return max(1, -(-steps // STEPS_PER_SCOUTED_STEP))
-
-
-@dataclass(frozen=True)
-class ModelCall:
-    """Inputs and outputs of one call of the model, on the CPU."""
-
-    inputs: tuple[Tensor, ...]
-    """Noisy latents and noise level: the inputs that change from call to call."""
-    predictions: tuple[Tensor, ...]
+    """Return how many of `steps` are sampled with each seed: a quarter, rounded up."""
+    return max(1, -(-steps // 4))
 
 
 @dataclass
 class Recording:
     """The model's calls in one seed's first steps, in order: a few megabytes of RAM at 1024²."""
 
-    calls: list[ModelCall] = field(default_factory=list)
+    calls: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = field(default_factory=list)
+    """(noisy latents and noise level, predictions) of each call, on the CPU."""
     items: int = 0
     """Forward items of the calls."""
 
     def add(self, inputs: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
         """Copy the next call."""
-        self.calls.append(ModelCall(_copied(inputs), _copied(predictions)))
+        self.calls.append((_copied(inputs), _copied(predictions)))
 
     def player(self) -> Player:
         """Return a player of the predictions in order; it returns None from the first call with other inputs on."""
@@ -61,9 +49,9 @@ class Recording:
 
         def play(*inputs: Tensor) -> tuple[Tensor, ...] | None:
             nonlocal left
-            call = next(left, None)
-            if call is not None and all(map(torch.equal, call.inputs, _copied(inputs))):
-                return call.predictions
+            recorded, predictions = next(left, ((), ()))
+            if recorded and all(map(torch.equal, recorded, _copied(inputs))):
+                return predictions
             left = iter(())
             return None
 
@@ -92,18 +80,6 @@ class Scouting:
     def forward_items(self) -> int:
         """Forward items of all seeds."""
         return sum(recording.items for recording in self.recordings)
-
-
-def resume_note(seeds: int, spent: int, step: int, kept: int) -> str:
-    """Return the note of a resumed image.
-
-    Args:
-        seeds: how many were scouted.
-        spent: forward items that they took.
-        step: the last one that was scouted.
-        kept: forward items of the picked seed.
-    """
-    return GenerationMessage.RESUMED.format(seeds=seeds, spent=spent, step=step, kept=kept)
 
 
 def _copied(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ...intelligence.config import MemorySettings, require
-from ...intelligence.generation.execution import Execution, OnStep
 from ...intelligence.generation.generation_messages import GenerationMessage
+from ...intelligence.generation.run import Execution, OnStep
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
     SamplingRequest,
@@ -19,7 +19,7 @@ from ...intelligence.generation.sampling_request import (
     Task,
     sampling_run,
 )
-from ...intelligence.generation.scouting import resume_note, steps_to_scout
+from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
 from ...intelligence.parameters import OptimizedParameters
@@ -78,7 +78,9 @@ class ComfyHost:
         recording = scouted.recordings.get(run.seeds[0]) if scouted else None
         if scouted is None or recording is None:
             return replace(host, notes=(GenerationMessage.NOT_SCOUTED.value,))
-        note = resume_note(len(scouted.recordings), scouted.forward_items, scouted.steps, recording.items)
+        note = GenerationMessage.RESUMED.format(
+            seeds=len(scouted.recordings), spent=scouted.forward_items, step=scouted.steps, kept=recording.items
+        )
         return replace(host, recording=recording, notes=(note,))
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:

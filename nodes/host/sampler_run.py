@@ -14,7 +14,7 @@ import latent_preview
 import torch
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
-from ...intelligence.generation.execution import OnStep
+from ...intelligence.generation.run import OnStep
 from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
 from ...intelligence.memory import MemoryPlan
 from ...intelligence.parameters import OptimizedParameters

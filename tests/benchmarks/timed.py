@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from intelligence.config import EMBEDDED_MODEL, HOME_VARIABLE, GenerationConstraints, PipelineConfig, Priority
-from intelligence.generation.batch import seeds_from
 from intelligence.generation.pipeline import IntelligentGenerationPipeline
-from intelligence.generation.run import run_plan
+from intelligence.generation.run import run_plan, seeds_from
 from intelligence.generation.stages import Generation
 from intelligence.learning import LearningEngine, Timing
 from intelligence.memory import MemoryRequest

@@ -53,7 +53,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_resolve_embedded(embedded_home: Path) -> None:
     model = resolve_base_model("embedded")
-    assert (model.kind, model.display_id, model.evidence.name) == ("embedded", "embedded", "embedded")
+    assert (model.single_file, model.evidence.name) == (False, "embedded")
     assert model.evidence.architecture is Architecture.SDXL
     counts = parameter_counts(model)
     pipe = load_pipeline(model, "cpu")
@@ -64,7 +64,7 @@ def test_resolve_embedded(embedded_home: Path) -> None:
 def test_resolve_folder(embedded_home: Path) -> None:
     folder = ensure_embedded().folder
     model = resolve_base_model(str(folder))
-    assert (model.kind, model.path, model.display_id) == ("folder", folder, "model")
+    assert (model.single_file, model.path, model.evidence.name) == (False, folder, "model")
 
 
 def test_resolve_folder_prediction(embedded_home: Path, tmp_path: Path) -> None:

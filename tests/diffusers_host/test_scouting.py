@@ -153,7 +153,7 @@ def pixels(image: Any) -> np.ndarray:
 def test_scout_recordings_are_small_and_on_the_cpu(host: DiffusersHost) -> None:
     scouting = host.scout(plan(num_steps=30), SEEDS)
     for recording in scouting.recordings:
-        tensors = [each for call in recording.calls for each in (*call.inputs, *call.predictions)]
+        tensors = [each for inputs, predictions in recording.calls for each in (*inputs, *predictions)]
         assert len(recording.calls) == scouting.steps == 8
         assert {str(each.device) for each in tensors} == {"cpu"}
         latent = 2 * 4 * (64 // 8) * (96 // 8) * 4

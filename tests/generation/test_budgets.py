@@ -15,7 +15,7 @@ from intelligence import (
     PipelineConfig,
     Priority,
 )
-from intelligence.generation.batch import lora_variants
+from intelligence.generation.planner import lora_variants
 
 SMALL = {"width": 64, "height": 64}
 PHOTO = "photorealistic portrait of a fisherman"

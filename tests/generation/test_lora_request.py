@@ -9,7 +9,7 @@ import pytest
 
 from intelligence import InvalidInputError, LoRAPreferences, OperationMode
 from intelligence.config import OnUnconfirmed
-from intelligence.generation.lora_request import (
+from intelligence.generation.choice_requests import (
     UNCONFIRMED,
     LoRARequest,
     choice_report,

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.config import OperationMode
-from intelligence.generation.batch import parameter_variants
-from intelligence.generation.planner import Planner
+from intelligence.generation.planner import Planner, parameter_variants
 from intelligence.learning import LearningEngine
 from intelligence.memory import Resources, hypothetical_gpu
 from intelligence.models import ModelEvidence

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from intelligence import InvalidInputError, UnknownGenerationError
-from intelligence.generation.rating import rate_in_run
+from intelligence.generation.history import rate_in_run
 from intelligence.learning import LearningEngine
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from intelligence.config import GenerationConstraints, Priority
 from intelligence.errors import InvalidInputError
+from intelligence.generation.choice_requests import SettingsRequest, settings_report
 from intelligence.generation.planner import Planner
-from intelligence.generation.settings_request import SettingsRequest, settings_report
 from intelligence.generation.stages import PromptRecommendations
 from intelligence.learning import LearningEngine
 from intelligence.memory import MemoryRequest, Resources

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...parameters import OptimizedParameters
 from ...parameters.workload import evaluation_items
-from ..execution import OnStep
+from ..run import OnStep
 from ..run_timer import RunTimer, sigmas_of
 from ..stages import GenerationPlan
 from .conditioning import encode, same_length

@@ -12,9 +12,10 @@ from ...memory import ModelOffloader, carries, detect_resources, release_pipelin
 from ...models import ModelEvidence
 from ...units import BYTES_PER_GIB
 from ...validation import checked
-from ..execution import Execution, Host, OnStep
+from ..generation_messages import GenerationMessage
+from ..run import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items
-from ..scouting import Recording, Scouting, resume_note, steps_to_scout
+from ..scouting import Recording, Scouting, steps_to_scout
 from ..stages import GenerationPlan
 from ..standalone import quiet
 from .adapters import adapter_name, apply_loras, needs_loading
@@ -26,8 +27,8 @@ from .vae import decode
 
 
 class DiffusersHost:
-    """Samples with one base model. Nothing is searched or loaded before it is needed; weights load with the first
-    `execute` and stay. Threads take turns: LoRAs and scheduler belong to the one loaded pipeline."""
+    """Samples with one base model. Nothing is searched or loaded before it is needed; weights stay loaded. Threads take
+    turns: LoRAs and scheduler belong to the one loaded pipeline."""
 
     name = "diffusers"
 
@@ -76,8 +77,7 @@ class DiffusersHost:
         MissingDependencyError.
         """
         seeds = _checked(plan, seeds)
-        size = max(1, plan.memory.batch_size)
-        parameters = plan.parameters
+        size, parameters = max(1, plan.memory.batch_size), plan.parameters
         batches = [seeds[first : first + size] for first in range(0, len(seeds), size)]
         with self._turn:
             pipe, notes = self._ready(plan)
@@ -121,15 +121,8 @@ class DiffusersHost:
                     recordings.append(calls.recording)
                     latents.append(predicted.latents)
                 previews, decoding_notes = decode(pipe, latents)
-        return Scouting(
-            plan,
-            tuple(seeds),
-            tuple(previews),
-            steps,
-            (*notes, *decoding_notes),
-            tuple(recordings),
-            self._start(plan),
-        )
+        notes = (*notes, *decoding_notes)
+        return Scouting(plan, tuple(seeds), tuple(previews), steps, notes, tuple(recordings), self._start(plan))
 
     def resume(self, scouting: Scouting, pick: int) -> Host:
         """Return a host that runs the plan of `scouting` with its picked seed (counted from 0), from where scouting
@@ -137,8 +130,7 @@ class DiffusersHost:
 
         Raises InvalidInputError where there is no such seed, or the first steps would differ by now.
         """
-        count = len(scouting.seeds)
-        checked("pick", pick, int, ge=0, le=count - 1)
+        checked("pick", pick, int, ge=0, le=len(scouting.seeds) - 1)
         require(
             scouting.start == self._start(scouting.plan),
             "what was scouted no longer applies: its settings, prompts, LoRAs or their files have changed; scout again",
@@ -147,14 +139,9 @@ class DiffusersHost:
 
     def _start(self, plan: GenerationPlan) -> tuple[Any, ...]:
         """Return all that the UNet's predictions depend on, except the seed."""
-        prompts = plan.recommendations
-        return (
-            self.model.path,
-            (prompts.prompt, prompts.negative_prompt),
-            replace(plan.parameters),
-            [(adapter_name(lora), lora.suggested_alpha, lora.alpha_clip) for lora in plan.loras],
-            plan.memory.weight_dtype,
-        )
+        prompts = (plan.recommendations.prompt, plan.recommendations.negative_prompt)
+        loras = [(adapter_name(lora), lora.suggested_alpha, lora.alpha_clip) for lora in plan.loras]
+        return self.model.path, prompts, replace(plan.parameters), loras, plan.memory.weight_dtype
 
     def _ready(self, plan: GenerationPlan) -> tuple[Any, tuple[str, ...]]:
         """Return (pipeline, notes), loaded and placed as planned, with the plan's LoRAs and sampler."""
@@ -162,10 +149,9 @@ class DiffusersHost:
         if self._pipe is not None and not carries(self._pipe, memory, new_loras=needs_loading(self._pipe, plan.loras)):
             self._pipe = self._placed = None
         if self._pipe is None:
-            pipe = load_pipeline(self.model, memory.device)
-            pipe.vae.enable_slicing()
-            self._scheduler_config = pipe.scheduler.config
-            self._pipe = pipe
+            self._pipe = load_pipeline(self.model, memory.device)
+            self._pipe.vae.enable_slicing()
+            self._scheduler_config = self._pipe.scheduler.config
         pipe = self._pipe
         if self._placed and OffloadStrategy.CPU_OFFLOAD in self._placed:
             release_pipeline(pipe)  # loading LoRAs, diffusers would install these hooks anew for its own device
@@ -181,8 +167,6 @@ class DiffusersHost:
 
 @dataclass(frozen=True)
 class _ResumedHost:
-    """The host for one picked seed; see `DiffusersHost.resume`."""
-
     host: DiffusersHost
     scouting: Scouting
     pick: int
@@ -193,13 +177,14 @@ class _ResumedHost:
         scouting = self.scouting
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)
-        note = resume_note(len(scouting.seeds), scouting.forward_items, scouting.steps, recording.items)
+        note = GenerationMessage.RESUMED.format(
+            seeds=len(scouting.seeds), spent=scouting.forward_items, step=scouting.steps, kept=recording.items
+        )
         # Replayed steps take next to no time: nothing is learned from them.
         return replace(execution, notes=(note, *execution.notes), seconds_per_step=None, seconds_per_item=None)
 
 
 def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:
-    """Return the seeds. Raises InvalidInputError for seeds and settings that cannot be sampled."""
     require(len(seeds) > 0, "at least one seed is needed")
     plan.parameters.check()
     return [check_seed(seed) for seed in seeds]

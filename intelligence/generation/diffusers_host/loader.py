@@ -6,7 +6,6 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -34,35 +33,31 @@ _SINGLE_FILE_STAGES = {
     "model.diffusion_model.": "unet",
     "first_stage_model.": "vae",
 }
-_HUB_FILES = ["*.json", "*.txt", "*.safetensors"]
-
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 
 _FOLDERS = (Architecture.SDXL, Architecture.SD1, Architecture.SD2)
 """Architectures whose diffusers folders are loaded."""
 
-_OTHER_PIPELINES = (("StableDiffusion3", Architecture.SD3), ("Flux", Architecture.FLUX))
-
-
-class ModelForm(StrEnum):
-    """Form of a base model on disk."""
-
-    EMBEDDED = "embedded"
-    FOLDER = "folder"
-    SINGLE_FILE = "single_file"
-    HUB = "hub"
+_PIPELINES = {
+    "StableDiffusionXL": Architecture.SDXL,
+    "StableDiffusion3": Architecture.SD3,
+    "Flux": Architecture.FLUX,
+}
+"""Start of a pipeline's class name → architecture."""
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
     """A base model that is on this machine."""
 
-    kind: ModelForm
     path: Path
     """A diffusers folder, or a .safetensors file."""
-    display_id: str
-    """The hub id, the file's or folder's name, or `embedded`, for metadata."""
     evidence: ModelEvidence
+
+    @property
+    def single_file(self) -> bool:
+        """True for a .safetensors file."""
+        return self.path.is_file()
 
 
 def resolve_base_model(base_model: str, allow_downloads: bool = False) -> ResolvedModel:
@@ -78,9 +73,7 @@ def resolve_base_model(base_model: str, allow_downloads: bool = False) -> Resolv
         MissingDependencyError: the `standalone` (or `hubs`) extra is needed and not installed.
     """
     if base_model == EMBEDDED_MODEL:
-        folder = ensure_embedded().folder
-        evidence = replace(_folder_evidence(folder), name=EMBEDDED_MODEL)
-        return ResolvedModel(ModelForm.EMBEDDED, folder, EMBEDDED_MODEL, evidence)
+        return _folder_model(ensure_embedded().folder, EMBEDDED_MODEL)
     path = Path(base_model).expanduser()
     if path.suffix.lower() in _PICKLES:
         raise UnsupportedModelError(
@@ -89,14 +82,13 @@ def resolve_base_model(base_model: str, allow_downloads: bool = False) -> Resolv
     if path.is_dir():
         if not (path / "model_index.json").is_file():
             raise UnsupportedModelError(f"{path}: no model_index.json in it, so this is not a diffusers folder")
-        return ResolvedModel(ModelForm.FOLDER, path, path.name, _folder_evidence(path))
+        return _folder_model(path, path.name)
     if path.is_file():
-        return ResolvedModel(ModelForm.SINGLE_FILE, path, path.name, _file_evidence(path))
+        return ResolvedModel(path, _file_evidence(path))
     hub_id = BASE_MODEL_ALIASES.get(base_model, base_model)
     if not _HUB_ID.fullmatch(hub_id) or path.suffix.lower() == ".safetensors":
         raise ModelNotFoundError(_not_here(base_model))
-    folder = _from_hub(hub_id, base_model, allow_downloads)
-    return ResolvedModel(ModelForm.HUB, folder, hub_id, replace(_folder_evidence(folder), name=hub_id))
+    return _folder_model(_from_hub(hub_id, base_model, allow_downloads), hub_id)
 
 
 def load_pipeline(model: ResolvedModel, device: str) -> Any:
@@ -113,7 +105,7 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         with _LOADING, quiet():
-            if model.kind is ModelForm.SINGLE_FILE:
+            if model.single_file:
                 pipe = diffusers.StableDiffusionXLPipeline.from_single_file(
                     str(model.path),
                     config=str(sdxl_config_folder()),
@@ -138,11 +130,11 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
 def parameter_counts(model: ResolvedModel) -> dict[str, int]:
     """Return the parameter counts of the stages `text`, `unet` and `vae`, from the safetensors headers."""
     counts = dict.fromkeys(("text", "unet", "vae"), 0)
-    if model.kind is ModelForm.SINGLE_FILE:
+    if model.single_file:
         for key, shape in read_header(model.path).shapes.items():
-            stage = next((stage for prefix, stage in _SINGLE_FILE_STAGES.items() if key.startswith(prefix)), None)
-            if stage:
-                counts[stage] += math.prod(shape)
+            for prefix, stage in _SINGLE_FILE_STAGES.items():
+                if key.startswith(prefix):
+                    counts[stage] += math.prod(shape)
         return counts
     variant = _variant(model.path)
     for component, stage in _STAGES.items():
@@ -154,7 +146,7 @@ def parameter_counts(model: ResolvedModel) -> dict[str, int]:
 
 def component_configs(model: ResolvedModel) -> dict[str, dict[str, Any]] | None:
     """Return the `config.json` of each network by component; None for a single file, which has none."""
-    if model.kind is ModelForm.SINGLE_FILE:
+    if model.single_file:
         return None
     files = {component: model.path / component / "config.json" for component in _STAGES}
     return {component: _json(file) for component, file in files.items() if file.is_file()}
@@ -179,7 +171,8 @@ def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
         names = [file.rfilename for file in hub.model_info(hub_id).siblings or ()]
         half = any(name.startswith("unet/") and ".fp16.safetensors" in name for name in names)
         single_files = [name for name in names if "/" not in name and name.endswith(".safetensors")]
-        patterns = ["*.json", "*.txt", "*/*.fp16.safetensors"] if half else _HUB_FILES
+        weights = "*/*.fp16.safetensors" if half else "*.safetensors"
+        patterns = ["*.json", "*.txt", weights]
         folder = Path(hub.snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=single_files))
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
@@ -208,7 +201,7 @@ def _not_here(base_model: str) -> str:
     )
 
 
-def _folder_evidence(folder: Path) -> ModelEvidence:
+def _folder_model(folder: Path, name: str) -> ResolvedModel:
     pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     architecture = _folder_architecture(folder, pipeline)
@@ -216,19 +209,18 @@ def _folder_evidence(folder: Path) -> ModelEvidence:
         raise UnsupportedModelError(
             f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
         )
-    return ModelEvidence(
-        name=folder.name,
+    evidence = ModelEvidence(
+        name=name,
         path=str(folder),
         architecture=architecture,
         prediction=str(scheduler.get("prediction_type", "epsilon")),
         sigma_max=_sigma_max(scheduler),
     )
+    return ResolvedModel(folder, evidence)
 
 
 def _folder_architecture(folder: Path, pipeline: str) -> Architecture:
-    if pipeline.startswith("StableDiffusionXL"):
-        return Architecture.SDXL
-    for prefix, architecture in _OTHER_PIPELINES:
+    for prefix, architecture in _PIPELINES.items():
         if pipeline.startswith(prefix):
             return architecture
     if pipeline.startswith("StableDiffusion"):
@@ -259,17 +251,12 @@ def _scheduler_option(evidence: ModelEvidence) -> dict[str, Any]:
         return {}
     import diffusers
 
-    config = _packaged_scheduler()
-    zero_snr = evidence.sigma_max == ZERO_TERMINAL_SIGMA
-    return {
-        "scheduler": diffusers.EulerDiscreteScheduler.from_config(
-            config, prediction_type="v_prediction", rescale_betas_zero_snr=zero_snr
-        )
-    }
-
-
-def _packaged_scheduler() -> dict[str, Any]:
-    return _json(sdxl_config_folder() / "scheduler" / "scheduler_config.json")
+    scheduler = diffusers.EulerDiscreteScheduler.from_config(
+        _json(sdxl_config_folder() / "scheduler" / "scheduler_config.json"),
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=evidence.sigma_max == ZERO_TERMINAL_SIGMA,
+    )
+    return {"scheduler": scheduler}
 
 
 def _sigma_max(scheduler: dict[str, Any]) -> float | None:
