@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from .config import DEFAULT_BASE_MODEL, LoRAPreferences, OffloadStrategy, Priority, VariationStrategy
 from .errors import IntelligentGenerationError
@@ -18,6 +17,9 @@ EXAMPLE = f'{PROGRAM} generate "a red fox in the snow" --base-model embedded'
 
 Add = Callable[..., object]
 """`ArgumentParser.add_argument` of a command's parser."""
+
+AddCommand = Callable[[str, str], Add]
+"""Adds a command, which the function of this name in `commands` runs, with its text."""
 
 _KINDS = ("lora", "checkpoint", "vae", "embedding")
 
@@ -61,7 +63,8 @@ def _prompt(add: Add) -> None:
     add("--mix-styles", action="store_true", help="allow LoRAs of several styles together")
 
 
-def _generate(add: Add) -> None:
+def _pictures(command: AddCommand) -> None:
+    add = command("generate", "Make a picture from a prompt.")
     _prompt(add)
     add("--negative", default="", help="what the picture should not show")
     add("--seed", type=int, help="0 to 2**64 - 1 (default: random)")
@@ -79,8 +82,10 @@ def _generate(add: Add) -> None:
     add("--parallel", action="store_true", help="sample several images in one forward batch")
     add("--out", default="image.png", help=".png, .webp or .jpg (default: %(default)s)")
 
+    add = command("recommend", "Show which LoRAs and settings a prompt would get.")
+    _prompt(add)
 
-def _plan(add: Add) -> None:
+    add = command("plan", "Show how SDXL would fit into this machine's memory, or another card's.")
     add("--vram", type=float, metavar="GIB", help="a card with so much memory (default: this machine)")
     add("--size", metavar="WxH", default="1024x1024", help="of the image (default: %(default)s)")
     add("--batch", type=int, default=1, help="images of one run")
@@ -90,102 +95,72 @@ def _plan(add: Add) -> None:
     add("--tile", type=int, metavar="PIXELS", help="side of a VAE tile, 0: decode whole (default: chosen)")
 
 
-def _generations(add: Add) -> None:
+def _generations(command: AddCommand) -> None:
+    add = command("generations", "List what was made, newest first.")
     add("--limit", type=int, default=20, help="how many, newest first (default: %(default)s)")
 
-
-def _show(add: Add) -> None:
+    add = command("show", "Show one generation (by id) or one model (by name), with all reasons.")
     add("name", help="id of a generation or an image, or name of a model")
 
-
-def _feedback(add: Add) -> None:
+    add = command("feedback", "Rate a picture with 1 to 5 stars; later choices heed it.")
     add("id", help="of an image or a generation, as `generate` and `generations` print it")
     add("rating", type=int, help="1 to 5 stars")
     add("comments", nargs="?", default="")
 
 
-def _scan(add: Add) -> None:
+def _models(command: AddCommand) -> None:
+    add = command("scan", "Read folders of LoRAs or other models, so that they can be chosen.")
     add("folders", nargs="+", metavar="FOLDER")
     add("--kind", default="lora", choices=_KINDS, help="of the models (default: %(default)s)")
 
-
-def _search(add: Add) -> None:
+    add = command("search", "Find models that were scanned, or on a hub.")
     add("text", nargs="?", default="", help="words to find; all models without it")
     add("--limit", type=int, default=50, help="how many at most (default: %(default)s)")
     add("--hub", choices=("civitai", "huggingface"), help="search there (default: scanned models)")
 
-
-def _get(add: Add) -> None:
+    add = command("get", "Download a model from CivitAI or Hugging Face and register it.")
     add("reference", metavar="URL-or-id", help="an address, civitai:ID, or owner/repository[/file]")
     add("--kind", default="lora", choices=_KINDS, help="of a Hugging Face file (default: %(default)s)")
     add("--folder", help="where to put it (default: downloads in the data folder)")
     add("--token", help="of your account, where the model needs one")
 
+    command("enrich", "Ask CivitAI about your models. Only their hashes are sent.")
 
-def _enrich(add: Add) -> None:
-    pass
-
-
-def _verify(add: Add) -> None:
+    add = command("verify", "Read models again, whole, and compare them with their records.")
     add("name", nargs="?", help="one model; all without it")
     add("--hash", action="store_true", help="first hash the files whose hash is not known")
 
-
-def _cleanup(add: Add) -> None:
+    add = command("cleanup", "Show, or with --delete remove, the files that get downloaded.")
     add("--keep", type=int, default=0, metavar="N", help="keep the N most recently used")
     add("--max-size", type=float, metavar="GIB", help="keep the most recently used, up to this size")
     add("--repository", metavar="OWNER/NAME", help="instead, one in Hugging Face's own cache")
     add("--delete", action="store_true", help="remove them (default: only show them)")
 
 
-class Command(NamedTuple):
-    """A row of the table of commands."""
-
-    name: str
-    """Also that of its function in `commands`."""
-    add_arguments: Callable[[Add], None]
-    text: str
-
-
-COMMANDS = {
-    "Make pictures": (
-        Command("generate", _generate, "Make a picture from a prompt."),
-        Command("recommend", _prompt, "Show which LoRAs and settings a prompt would get."),
-        Command("plan", _plan, "Show how SDXL would fit into this machine's memory, or another card's."),
-    ),
-    "Pictures made": (
-        Command("generations", _generations, "List what was made, newest first."),
-        Command("show", _show, "Show one generation (by id) or one model (by name), with all reasons."),
-        Command("feedback", _feedback, "Rate a picture with 1 to 5 stars; later choices heed it."),
-    ),
-    "Your models": (
-        Command("scan", _scan, "Read folders of LoRAs or other models, so that they can be chosen."),
-        Command("search", _search, "Find models that were scanned, or on a hub."),
-        Command("get", _get, "Download a model from CivitAI or Hugging Face and register it."),
-        Command("enrich", _enrich, "Ask CivitAI about your models. Only their hashes are sent."),
-        Command("verify", _verify, "Read models again, whole, and compare them with their records."),
-        Command("cleanup", _cleanup, "Show, or with --delete remove, the files that get downloaded."),
-    ),
-}
+_GROUPS = {"Make pictures": _pictures, "Pictures made": _generations, "Your models": _models}
 
 
 def _parser() -> argparse.ArgumentParser:
-    overview = ["Type a prompt, get the picture."]
-    for title, group in COMMANDS.items():
-        overview += ["", f"{title}:", *(f"  {command.name:<12} {command.text}" for command in group)]
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="\n".join(overview),
         epilog=f"`{PROGRAM} COMMAND --help` explains one command. To try it without a model of your own:\n  {EXAMPLE}",
     )
     added = parser.add_subparsers(required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=PROGRAM)
-    for command in (command for group in COMMANDS.values() for command in group):
-        one = added.add_parser(command.name, description=command.text)
+    overview = ["Type a prompt, get the picture."]
+
+    def command(name: str, text: str) -> Add:
+        overview.append(f"  {name:<12} {text}")
+        one = added.add_parser(name, description=text)
         one.add_argument("--json", action="store_true", help="print JSON")
-        command.add_arguments(one.add_argument)
-        one.set_defaults(command=command.name)
+        one.set_defaults(command=name)
+        return one.add_argument
+
+    for title, add_group in _GROUPS.items():
+        overview += ["", f"{title}:"]
+        add_group(command)
+    parser.description = "\n".join(overview)
     return parser
 
 

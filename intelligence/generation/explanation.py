@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..memory import MemoryPlan, budget_bars, describe, peak_line
+from ..parameters import OptimizedParameters
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
 from ..units import format_duration
@@ -28,7 +29,7 @@ def explain(stage: Stage) -> GenerationExplanation:
         reasons += recommendations.reasons
         loras = _lora_reasons(recommendations)
     if isinstance(recommendations, Recommendations):
-        summary.append(_settings(recommendations))
+        summary.append(_settings(recommendations.suggested_params))
         reasons += recommendations.suggested_params.reasons
     if plan:
         summary.append(_memory(plan.memory))
@@ -95,8 +96,7 @@ def _loras(recommendations: PromptRecommendations) -> str:
     return Text.SUMMARY_LORAS.format(loras=loras) if loras else Text.SUMMARY_NO_LORAS.value
 
 
-def _settings(recommendations: Recommendations) -> str:
-    parameters = recommendations.suggested_params
+def _settings(parameters: OptimizedParameters) -> str:
     return Text.SUMMARY_SETTINGS.format(
         steps=parameters.num_steps,
         cfg=parameters.guidance_scale,
@@ -131,20 +131,18 @@ def _lora_reasons(recommendations: PromptRecommendations) -> dict[str, str]:
 
 
 def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:
-    """Predicted time, forward items and memory, beside what the run took."""
+    """Return predicted time, forward items and memory, beside what the run took."""
     seconds, items = plan.parameters.estimated_time_seconds, plan.parameters.forward_items
     time = Text.UNKNOWN.value if seconds is None else format_duration(seconds)
     passes = Text.UNKNOWN.value if items is None else str(items)
-    if generation is None:
-        lines = [
-            Text.TIME.format(predicted=time) if seconds is not None else "",
-            Text.FORWARD_ITEMS.format(predicted=passes) if items is not None else "",
-        ]
-        return [*filter(None, lines), peak_line(plan.memory)]
-    took, computed = format_duration(generation.generation_time_seconds), generation.forward_items
-    lines = [Text.TIME_TAKEN.format(predicted=time, took=took)]
-    if computed is not None:
-        lines.append(Text.FORWARD_ITEMS_COMPUTED.format(predicted=passes, computed=computed))
+    lines = []
+    if generation is not None:
+        took = format_duration(generation.generation_time_seconds)
+        lines.append(Text.TIME_TAKEN.format(predicted=time, took=took))
+    elif seconds is not None:
+        lines.append(Text.TIME.format(predicted=time))
+    if generation is not None and generation.forward_items is not None:
+        lines.append(Text.FORWARD_ITEMS_COMPUTED.format(predicted=passes, computed=generation.forward_items))
     elif items is not None:
         lines.append(Text.FORWARD_ITEMS.format(predicted=passes))
-    return [*lines, peak_line(plan.memory, generation.peak_vram_gb)]
+    return [*lines, peak_line(plan.memory, generation.peak_vram_gb if generation else 0.0)]

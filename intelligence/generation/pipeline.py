@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,6 @@ from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
-from ..parameters import OptimizedParameters
 from ..records import Record
 from ..registry import ModelRegistry
 from ..validation import checked
@@ -32,7 +31,7 @@ from .embedded import ensure_embedded
 from .explanation import explain
 from .image_file import save_image
 from .planner import Planner, lora_variants, parameter_variants
-from .run import Host, run_plan, seeds_from
+from .run import Host, OnStep, run_plan, seeds_from
 from .run_timer import planned_items, sigmas_of
 from .scouting import MAX_SEEDS, Scouting
 from .stages import Generation, GenerationExplanation, GenerationPlan, Recommendations
@@ -147,7 +146,7 @@ class IntelligentGenerationPipeline:
         seeds = seeds_from(seed, 1)
         on_step = overrides.pop("on_step", None)
         recommendations = self._recommend(prompt, negative_prompt, overrides)
-        return self._run(recommendations, seeds, on_step=on_step)[0]
+        return self._run(self._planned(recommendations), seeds, on_step)[0]
 
     def analyze_and_recommend(self, prompt: str) -> Recommendations:
         """Choose LoRAs and settings for a prompt without generating. Every part of the answer may be edited."""
@@ -164,7 +163,7 @@ class IntelligentGenerationPipeline:
         Raises like `generate`.
         """
         seeds = seeds_from(seed, 1)
-        return self._run(self._confirmed(prompt, negative_prompt, recommendations), seeds)[0]
+        return self._run(self._planned(self._confirmed(prompt, negative_prompt, recommendations)), seeds)[0]
 
     def scout(
         self,
@@ -199,18 +198,16 @@ class IntelligentGenerationPipeline:
             given = ", ".join(overrides)
             require(not given, f"{given}: edit the recommendations instead, they are used as they are")
             recommendations = self._confirmed(prompt, negative_prompt, recommendations)
-        return self.host.scout(self._planned(recommendations, 1), seeds, on_step)
+        return self.host.scout(self._planned(recommendations), seeds, on_step)
 
-    def generate_from_scouting(
-        self, scouting: Scouting, pick: int, on_step: Callable[[int, int], None] | None = None
-    ) -> GenerationResult:
+    def generate_from_scouting(self, scouting: Scouting, pick: int, on_step: OnStep | None = None) -> GenerationResult:
         """Finish the image of `scouting.seeds[pick]` from where `scout` stopped.
 
         Raises InvalidInputError where there is no such seed, or where its settings or a LoRA's file were changed since;
         otherwise like `generate`.
         """
         host = self.host.resume(scouting, pick)
-        return self._run_plan(host, scouting.plan, [scouting.seeds[pick]], on_step)[0]
+        return self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
 
     def generate_batch(
         self,
@@ -244,7 +241,7 @@ class IntelligentGenerationPipeline:
                 on_progress(BatchProgress(len(results), count, steps_done, steps_total))
 
         for variant, run_seeds in runs:
-            results.extend(self._run(variant, run_seeds, parallel=batch_config.parallel_generation, on_step=report))
+            results.extend(self._run(self.planner.plan(variant, request), run_seeds, report))
             report(0, 0)
         return results
 
@@ -256,7 +253,6 @@ class IntelligentGenerationPipeline:
         return self.learning.record_feedback(generation_id, rating, comments)
 
     def _require_confirmation(self, then: str) -> None:
-        """Raise ConfirmationRequiredError in ASSISTED mode, naming the two calls to use."""
         if self.config.mode is OperationMode.ASSISTED:
             raise ConfirmationRequiredError(
                 "ASSISTED mode generates nothing without your confirmation: call analyze_and_recommend(prompt), "
@@ -283,7 +279,6 @@ class IntelligentGenerationPipeline:
         return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
 
     def _memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
-        """Return the request for `images` of the base model; `parallel`: they may share forward batches."""
         return MemoryRequest(
             images=images,
             max_batch=images if parallel else 1,
@@ -293,14 +288,9 @@ class IntelligentGenerationPipeline:
         )
 
     def _recommend(
-        self,
-        prompt: str,
-        negative_prompt: str,
-        overrides: Mapping[str, Any],
-        request: MemoryRequest | None = None,
+        self, prompt: str, negative_prompt: str, overrides: dict[str, Any], request: MemoryRequest | None = None
     ) -> Recommendations:
         config = self.config
-        overrides = dict(overrides)
         loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", AUTO)
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
         choice = LoRARequest(
@@ -323,21 +313,17 @@ class IntelligentGenerationPipeline:
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
         analysis = self.planner.analyze(prompt, negative_prompt)
+        recommendations.suggested_params.check()
+        one = replace(recommendations.suggested_params, batch_size=1)
         recommendations = replace(
             recommendations,
             prompt_analysis=analysis,
-            suggested_params=self._predicted(recommendations.suggested_params),
+            suggested_params=self.planner.optimizer.predicted(one, planned_items(one, sigmas_of(one))),
             model=self._evidence(),
             suggested_loras=[self._with_local_file(lora) for lora in recommendations.suggested_loras],
         )
         manual = self.config.mode is OperationMode.MANUAL
         return self.planner.compose(recommendations, quality_tags=self.config.quality_tags and not manual)
-
-    def _predicted(self, parameters: OptimizedParameters) -> OptimizedParameters:
-        """Return the settings for one image with time and memory predicted anew: they may have been edited."""
-        parameters.check()
-        one = replace(parameters, batch_size=1)
-        return self.planner.optimizer.predicted(one, planned_items(one, sigmas_of(one)))
 
     def _with_local_file(self, lora: LoRARecommendation) -> LoRARecommendation:
         """Return a LoRA with its file on this machine: a saved image's JSON names none."""
@@ -345,40 +331,25 @@ class IntelligentGenerationPipeline:
             return lora
         return replace(lora, lora_metadata=self.registry.get_model(lora.lora_metadata.model_id))
 
+    def _planned(self, recommendations: Recommendations) -> GenerationPlan:
+        return self.planner.plan(recommendations, self._memory_request())
+
     def _run(
-        self,
-        recommendations: Recommendations,
-        seeds: Sequence[int],
-        *,
-        parallel: bool = False,
-        on_step: Callable[[int, int], None] | None = None,
+        self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None, host: Host | None = None
     ) -> list[GenerationResult]:
-        plan = self._planned(recommendations, len(seeds), parallel)
-        return self._run_plan(self.host, plan, seeds, on_step)
-
-    def _planned(self, recommendations: Recommendations, images: int, parallel: bool = False) -> GenerationPlan:
-        return self.planner.plan(recommendations, self._memory_request(images, parallel))
-
-    def _run_plan(
-        self, host: Host, plan: GenerationPlan, seeds: Sequence[int], on_step: Callable[[int, int], None] | None
-    ) -> list[GenerationResult]:
-        execution, generation = run_plan(host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager)
-        return _results_of(generation, execution.images)
+        """Run `plan` on `host` (None: the pipeline's own)."""
+        execution, generation = run_plan(
+            host or self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
+        )
+        explanation = explain(generation)
+        return [
+            GenerationResult(image_id, image, _metadata_of(generation, index), explanation, generation, index)
+            for index, (image_id, image) in enumerate(zip(generation.image_ids, execution.images, strict=True))
+        ]
 
 
-def _results_of(generation: Generation, images: list[Image]) -> list[GenerationResult]:
-    """Return one result for each image of a generation."""
-    explanation = explain(generation)
-    return [
-        GenerationResult(image_id, image, _metadata_of(generation, index), explanation, generation, index)
-        for index, (image_id, image) in enumerate(zip(generation.image_ids, images, strict=True))
-    ]
-
-
-def _metadata_of(generation: Generation, index: int = 0) -> GenerationMetadata:
-    """Return the metadata of image `index` of a generation."""
-    plan = generation.plan
-    recommendations, parameters = plan.recommendations, plan.parameters
+def _metadata_of(generation: Generation, index: int) -> GenerationMetadata:
+    recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
     return GenerationMetadata(
         prompt=recommendations.prompt_analysis.prompt,
         negative_prompt=recommendations.prompt_analysis.negative_prompt,
@@ -388,7 +359,7 @@ def _metadata_of(generation: Generation, index: int = 0) -> GenerationMetadata:
         width=parameters.width,
         height=parameters.height,
         sampler=parameters.sampler_name,
-        loras_used=[LoRAInfo(lora.lora_name, lora.suggested_alpha) for lora in plan.loras],
+        loras_used=[LoRAInfo(lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras],
         generation_time_seconds=generation.generation_time_seconds,
         peak_vram_gb=generation.peak_vram_gb,
         base_model_id=generation.base_model_id,

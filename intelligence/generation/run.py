@@ -83,8 +83,7 @@ def run_plan(
     """
     execution = host.execute(plan, seeds, on_step)
     plan = replace(plan, memory=execution.memory or plan.memory)
-    generation_id = uuid.uuid4().hex
-    model = plan.recommendations.model
+    generation_id, model = uuid.uuid4().hex, plan.recommendations.model
     generation = Generation(
         id=generation_id,
         plan=portable(plan),
@@ -126,7 +125,6 @@ def store_generation(generation: Generation, learning: LearningEngine) -> None:
 
 
 def _timing(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
-    """Return the time of a run to learn from; None where it says nothing about this machine's speed."""
     if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
         return None
     parameters, items = plan.parameters, execution.forward_items
@@ -149,19 +147,14 @@ def _timing(plan: GenerationPlan, execution: Execution, images: int) -> Timing |
 
 def portable(plan: GenerationPlan) -> GenerationPlan:
     """Return the plan without this machine's paths and the library's texts, to be saved in images."""
-    recommendations = plan.recommendations
-    model = recommendations.model
-    return replace(
-        plan,
-        recommendations=replace(
-            recommendations,
-            suggested_loras=[
-                replace(lora, lora_metadata=_identity(lora.lora_metadata)) for lora in recommendations.suggested_loras
-            ],
-            model=replace(model, path=None, metadata={}) if model else None,
-            explanation=None,
-        ),
+    model = plan.recommendations.model
+    recommendations = replace(
+        plan.recommendations,
+        suggested_loras=[replace(lora, lora_metadata=_identity(lora.lora_metadata)) for lora in plan.loras],
+        model=replace(model, path=None, metadata={}) if model else None,
+        explanation=None,
     )
+    return replace(plan, recommendations=recommendations)
 
 
 def _identity(metadata: ModelMetadata) -> ModelMetadata:

@@ -12,9 +12,6 @@ from ..parameters.workload import cost_of, decode_tflop, evaluation_items, forwa
 from ..units import format_duration
 from .generation_messages import GenerationMessage
 
-MIN_MEASURED_STEPS = 1
-"""Timed steps before the rest is predicted. The first step of a run is not timed: it loads and warms up."""
-
 
 def sigmas_of(parameters: OptimizedParameters, trained: tuple[float, ...] | None = None) -> tuple[float, ...]:
     """Return the schedule of `parameters` as in ComfyUI's KSampler, ending in 0; see `core_sigmas`."""
@@ -28,10 +25,9 @@ def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], imag
 
     EasyCache's skips depend on the picture and are not counted.
     """
-    steps = len(sigmas) - 1
-    if steps < 1:
+    if len(sigmas) < 2:
         return 0
-    count = evaluations(parameters.sampler_name, steps)
+    count = evaluations(parameters.sampler_name, len(sigmas) - 1)
     return images * evaluation_items(
         count, parameters.sampler_name, sigmas[:-1], parameters.guidance_scale, parameters.improvements
     )
@@ -55,9 +51,7 @@ class RunTimer:
     """
 
     def __init__(self, items: int, after: float = 0.0, limit: float | None = None) -> None:
-        self._items = items
-        self._after = after
-        self._limit = limit
+        self._items, self._after, self._limit = items, after, limit
         self._started = time.perf_counter()
         self._last: tuple[float, int] | None = None
         self._steps: list[float] = []
@@ -85,7 +79,10 @@ class RunTimer:
         self._last = None
 
     def step(self, items: int) -> str | None:
-        """Time a step, with the `items` computed so far in the run. Returns the warning once, when it is first set."""
+        """Time a step, with the `items` computed so far in the run. Returns the warning once, when it is first set.
+
+        The first step is not timed: it loads and warms up.
+        """
         now = time.perf_counter()
         if self._last is not None:
             seconds, computed = now - self._last[0], items - self._last[1]
@@ -93,11 +90,11 @@ class RunTimer:
                 self._steps.append(seconds)
                 self._rates.append(seconds / computed)
         self._last = now, items
-        if self._limit is None or self.warning is not None or len(self._rates) < MIN_MEASURED_STEPS:
+        if self._limit is None or self.warning is not None or not self._rates:
             return None
         rest = max(0, self._items - items) + self._after
         expected = now - self._started + rest * statistics.median(self._rates)
-        if expected <= self._limit:
-            return None
-        self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=format_duration(expected))
+        if expected > self._limit:
+            took = format_duration(expected)
+            self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=took)
         return self.warning

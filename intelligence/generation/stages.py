@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..config import OperationMode
@@ -48,8 +48,7 @@ class PromptRecommendations(Record):
 
     def with_settings(self, parameters: OptimizedParameters) -> Recommendations:
         """Return the same recommendations with these sampling settings."""
-        known = {each.name: getattr(self, each.name) for each in fields(PromptRecommendations)}
-        return Recommendations(**known, suggested_params=parameters)
+        return Recommendations(**{**vars(self), "suggested_params": parameters, "explanation": None})
 
 
 AnyRecommendations = TypeVar("AnyRecommendations", bound=PromptRecommendations)

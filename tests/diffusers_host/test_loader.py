@@ -227,7 +227,7 @@ def test_load_pipeline_of_single_file_offline(
     path = tmp_path / "full.safetensors"
     _write_sparse(path, sdxl_shapes | ({"v_pred": (0,), "ztsnr": (0,)} if v_prediction else {}))
     model = resolve_base_model(str(path))
-    assert (model.kind, model.evidence.architecture) == ("single_file", Architecture.SDXL)
+    assert (model.single_file, model.evidence.architecture) == (True, Architecture.SDXL)
     assert model.evidence.prediction == ("v_prediction" if v_prediction else "epsilon")
     assert model.evidence.sigma_max == pytest.approx(4518.8 if v_prediction else 14.6146, abs=1e-3)
     assert parameter_counts(model)["unet"] == 2_567_463_684

@@ -43,8 +43,9 @@ def apply_loras(pipe: Any, loras: Sequence[LoRARecommendation]) -> None:
         for name, lora in wanted.items():
             if name not in loaded:
                 _load(pipe, name, lora)
-        components = ("unet", *(part for part in _TEXT_ENCODERS if getattr(pipe, part, None) is not None))
-        pipe.set_adapters(list(wanted), [_by_component(components, *strengths[name]) for name in wanted])
+        encoders = [part for part in _TEXT_ENCODERS if getattr(pipe, part, None) is not None]
+        weights = [{"unet": unet, **dict.fromkeys(encoders, text)} for unet, text in strengths.values()]
+        pipe.set_adapters(list(wanted), weights)
 
 
 def needs_loading(pipe: Any, loras: Sequence[LoRARecommendation]) -> bool:
@@ -77,12 +78,8 @@ def _load(pipe: Any, name: str, lora: LoRARecommendation) -> None:
             raise UnsupportedModelError("it has no layer that this model has")
     except (ValueError, RuntimeError, KeyError, IndexError, AttributeError, TypeError, OSError) as error:
         pipe.unload_lora_weights()
-        reason = (str(error).strip() or type(error).__name__).split("\n")
-        detail = " ".join(part.strip() for part in reason[:2])
+        lines = (str(error).strip() or type(error).__name__).split("\n")
+        detail = " ".join(line.strip() for line in lines[:2])
         raise UnsupportedModelError(
             f"LoRA {lora.lora_name!r} ({path}) cannot be applied to this model: {detail}"
         ) from error
-
-
-def _by_component(components: Sequence[str], unet: float, text: float) -> dict[str, float]:
-    return {component: unet if component == "unet" else text for component in components}

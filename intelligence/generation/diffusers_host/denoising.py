@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -19,57 +20,48 @@ from .unet import UNetCalls, hooked_unet, sigma_at
 _log = logging.getLogger(__name__)
 
 
+@dataclass
 class Progress:
-    """Counts and times the steps of a run over its forward batches.
+    """Counts and times the steps of a run over its forward batches."""
 
-    Args:
-        steps: of the plan.
-        batches: number of forward batches.
-        until: last step of each of them; None: all steps.
-    """
-
-    def __init__(
-        self,
-        steps: int,
-        batches: int,
-        calls: UNetCalls,
-        timer: RunTimer,
-        on_step: OnStep | None,
-        until: int | None = None,
-    ) -> None:
-        self.timer = timer
-        self._steps = steps
-        self._until = until or steps
-        self._total = batches * self._until
-        self._calls = calls
-        self._on_step = on_step
-        self._before = 0
-        self._reported = 0
+    steps: int
+    """Of the plan."""
+    batches: int
+    """Number of forward batches."""
+    calls: UNetCalls
+    timer: RunTimer
+    on_step: OnStep | None
+    until: int
+    """Last step of each forward batch."""
+    _before: int = 0
+    _reported: int = 0
 
     def tick(self, evaluation: int, evaluations: int) -> bool:
         """Count model evaluation `evaluation` of `evaluations` (second-order methods have about two a step). Returns
         whether the forward batch ends here."""
-        step = evaluation * self._steps // evaluations
-        done = self._before + min(step, self._until)
+        import torch
+
+        step = evaluation * self.steps // evaluations
+        done = self._before + min(step, self.until)
         if done > self._reported:
-            _synchronize()
-            if warning := self.timer.step(self._calls.items):
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if warning := self.timer.step(self.calls.items):
                 _log.warning(warning)
             self._reported = done
-            if self._on_step is not None:
-                self._on_step(done, self._total)
-        return step >= self._until
+            if self.on_step is not None:
+                self.on_step(done, self.batches * self.until)
+        return step >= self.until
 
     def end_batch(self) -> None:
         """Prepare for another forward batch."""
-        self._before += self._until
+        self._before += self.until
         self.timer.pause()
 
 
 def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
     """Return the pipeline's arguments for any seed, with embeddings for one image."""
-    parameters: OptimizedParameters = plan.parameters
-    prompts = plan.recommendations
+    parameters, prompts = plan.parameters, plan.recommendations
     positive, negative = same_length(
         encode(pipe, prompts.prompt, parameters.clip_skip),
         encode(pipe, prompts.negative_prompt, parameters.clip_skip),
@@ -102,7 +94,6 @@ def sample(
     arguments: dict[str, Any],
     parameters: OptimizedParameters,
     seeds: Sequence[int],
-    calls: UNetCalls,
     progress: Progress,
 ) -> Any:
     """Return latents, one per seed, from one forward batch. Each has noise of its own, whatever the batch."""
@@ -113,7 +104,7 @@ def sample(
             pipe._interrupt = True
         return {}
 
-    with hooked_unet(pipe, parameters, calls):
+    with hooked_unet(pipe, parameters, progress.calls):
         result = pipe(
             **arguments,
             num_images_per_prompt=len(seeds),
@@ -150,10 +141,3 @@ def predict_clean(prediction_type: str, sigma: float, seen: Any, output: Any) ->
     if prediction_type == "v_prediction":
         return signal * seen - noise * output
     return output if prediction_type == "sample" else (seen - noise * output) / signal
-
-
-def _synchronize() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -86,8 +86,8 @@ class DiffusersHost:
                 calls = UNetCalls(replay=recording.player() if recording else None)
                 items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
                 timer = RunTimer(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
-                progress = Progress(parameters.num_steps, len(batches), calls, timer, on_step)
-                latents = [sample(pipe, arguments, parameters, batch, calls, progress) for batch in batches]
+                progress = Progress(parameters.num_steps, len(batches), calls, timer, on_step, parameters.num_steps)
+                latents = [sample(pipe, arguments, parameters, batch, progress) for batch in batches]
                 images, decoding_notes = decode(pipe, latents)
         return Execution(
             images,
@@ -116,7 +116,7 @@ class DiffusersHost:
                 arguments = call_arguments(pipe, plan)
                 for seed in seeds:
                     calls.recording, before = Recording(), calls.items
-                    sample(pipe, arguments, parameters, [seed], calls, progress)
+                    sample(pipe, arguments, parameters, [seed], progress)
                     calls.recording.items = calls.items - before
                     recordings.append(calls.recording)
                     latents.append(predicted.latents)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ...parameters import OptimizedParameters
@@ -41,7 +40,8 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     name, sigma_input, options = sampler.diffusers
     with quiet():
         scheduler = getattr(diffusers, name).from_config(model, **options)
-    trained = _trained_sigmas(scheduler)
+    alphas = scheduler.alphas_cumprod.double().clamp(min=_MIN_ALPHA)
+    trained = tuple((((1 - alphas) / alphas) ** 0.5).tolist())  # rising
     sigmas = sigmas_of(parameters, trained)
     # ComfyUI's noise at the start is scaled by √(1 + σ²) where all is noise, else by σ.
     scheduler.register_to_config(timestep_spacing="leading" if sigmas[0] >= trained[-1] * (1 - 1e-5) else "linspace")
@@ -49,14 +49,8 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     return scheduler, tuple(notes)
 
 
-def _trained_sigmas(scheduler: Any) -> tuple[float, ...]:
-    """The sigmas of the training steps, rising."""
-    alphas = scheduler.alphas_cumprod.double().clamp(min=_MIN_ALPHA)
-    return tuple((((1 - alphas) / alphas) ** 0.5).tolist())
-
-
 def _training_steps(sigmas: tuple[float, ...], trained: tuple[float, ...]) -> list[int]:
-    """The training step nearest to each sigma but the last, by logarithm as in ComfyUI."""
+    """Return the training step nearest to each sigma but the last, by logarithm as in ComfyUI."""
     import numpy as np
 
     logs = np.log(trained)
@@ -64,8 +58,7 @@ def _training_steps(sigmas: tuple[float, ...], trained: tuple[float, ...]) -> li
 
 
 def _set_each_step(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
-    """Overwrite the sigmas, and a timestep for each, in the two fields that such schedulers keep them in, as most of
-    them take no sigmas from outside."""
+    """Overwrite the sigmas, and a timestep for each: most such schedulers take none from outside."""
     import torch
 
     set_timesteps = scheduler.set_timesteps
@@ -100,13 +93,12 @@ def _set_outer_steps(scheduler: Any, sigmas: tuple[float, ...], _trained: tuple[
 
 def _set_training_steps(scheduler: Any, sigmas: tuple[float, ...], trained: tuple[float, ...]) -> None:
     timesteps = list(dict.fromkeys(_training_steps(sigmas, trained)))
-    scheduler.set_timesteps = partial(_set_timesteps, scheduler.set_timesteps, timesteps)
+    set_timesteps = scheduler.set_timesteps
 
+    def set_own_timesteps(_steps: int | None = None, device: Any = None, **_: Any) -> None:
+        set_timesteps(timesteps=timesteps, device=device)
 
-def _set_timesteps(
-    set_timesteps: Callable[..., None], timesteps: list[int], _steps: int | None = None, device: Any = None, **_: Any
-) -> None:
-    set_timesteps(timesteps=timesteps, device=device)
+    scheduler.set_timesteps = set_own_timesteps
 
 
 _SET_SIGMAS: dict[SigmaInput, Callable[[Any, tuple[float, ...], tuple[float, ...]], None]] = {

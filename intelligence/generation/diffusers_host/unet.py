@@ -35,8 +35,7 @@ def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) ->
     """
     import torch
 
-    unet = pipe.unet
-    inner = unet.forward
+    unet, inner = pipe.unet, pipe.unet.forward
     before = vars(unet).get("forward")
     improvements = parameters.improvements
     limited = improvements.limits_guidance and not find_sampler(parameters.sampler_name).cfg_pp
@@ -48,20 +47,17 @@ def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) ->
             return inner(sample, timestep, *args, **kwargs)
         calls.items += sample.shape[0] // 2
         kwargs["encoder_hidden_states"] = _prompt_half(kwargs["encoder_hidden_states"])
-        if kwargs.get("added_cond_kwargs"):
-            kwargs["added_cond_kwargs"] = {
-                name: _prompt_half(value) for name, value in kwargs["added_cond_kwargs"].items()
-            }
+        if added := kwargs.get("added_cond_kwargs"):
+            kwargs["added_cond_kwargs"] = {name: _prompt_half(value) for name, value in added.items()}
         output = inner(_prompt_half(sample), timestep, *args, **kwargs)
         return (torch.cat([output[0], output[0]]), *output[1:])
 
     def hooked(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = (sample, timestep)
-        if calls.replay is not None and (predictions := calls.replay(*inputs)) is not None:
+        if calls.replay is not None and (predictions := calls.replay(sample, timestep)) is not None:
             return tuple(each.to(sample.device, copy=True) for each in predictions)
         output = computed(sample, timestep, *args, **kwargs)
         if calls.recording is not None:
-            calls.recording.add(inputs, output)
+            calls.recording.add((sample, timestep), output)
         return output
 
     unet.forward = hooked
@@ -79,11 +75,9 @@ def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) ->
 def sigma_at(scheduler: Any, timestep: Any) -> float:
     """Return the noise level of a training step, or between two of them (log-linear)."""
     position = float(timestep)
-    cumulative = scheduler.alphas_cumprod
-    low = min(int(position), len(cumulative) - 2)
-    logs = [
-        0.5 * math.log((1 - alpha) / alpha) if alpha > 0 else math.inf for alpha in cumulative[low : low + 2].tolist()
-    ]
+    low = min(int(position), len(scheduler.alphas_cumprod) - 2)
+    alphas = scheduler.alphas_cumprod[low : low + 2].tolist()
+    logs = [0.5 * math.log((1 - alpha) / alpha) if alpha > 0 else math.inf for alpha in alphas]
     share = position - low
     return math.exp(logs[0] * (1 - share) + logs[1] * share) if share else math.exp(logs[0])
 

@@ -21,15 +21,11 @@ def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...
     vae = pipe.vae
     upcast = vae.dtype == torch.float16 and vae.config.force_upcast
     dtype = torch.float32 if upcast else vae.dtype
-
-    def in_float32(rows: Any) -> Any:
-        return _decode(pipe, rows, torch.float32)
-
     with torch.no_grad():
         images, notes = decode_checked(
             torch.cat([*sampled]),
             lambda rows: _decode(pipe, rows, dtype),
-            None if dtype == torch.float32 else in_float32,
+            None if dtype == torch.float32 else lambda rows: _decode(pipe, rows, torch.float32),
             str(dtype).removeprefix("torch."),
             REMEDY,
         )
@@ -41,8 +37,7 @@ def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
     """Return images (batch, height, width, RGB) in float32 on the CPU, 0 … 1; not-a-number where the VAE overflowed."""
     import torch
 
-    vae = pipe.vae
-    stored = vae.dtype
+    vae, stored = pipe.vae, pipe.vae.dtype
     if dtype != stored:
         vae.to(dtype=dtype)
     try:
@@ -56,13 +51,8 @@ def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
 
 def _unscaled(vae: Any, latents: Any) -> Any:
     """Return the UNet's latents in the VAE's scale."""
-    import torch
-
-    config = vae.config
-    latents = latents / config.scaling_factor
-    mean, spread = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    latents = latents / vae.config.scaling_factor
+    mean, spread = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
     if mean is None or spread is None:
         return latents
-    rows = (torch.tensor(each, dtype=latents.dtype, device=latents.device).view(1, -1, 1, 1) for each in (mean, spread))
-    mean, spread = rows
-    return latents * spread + mean
+    return latents * latents.new_tensor(spread).view(1, -1, 1, 1) + latents.new_tensor(mean).view(1, -1, 1, 1)
