@@ -162,7 +162,7 @@ class LoRARecommend(io.ComfyNode):
         loaded = None if request.suggest_only else model
         node_id, family = cls.hidden.unique_id, named_family(model_family)
         evidence = model_evidence.evidence(loaded, cls.hidden.dynprompt, node_id, family)
-        sets = request.recommend(planner(), analysis, evidence, notes)
+        sets = planner().recommend_variants(request, analysis, evidence, notes)
         ui = {**choice_report(sets[0]), "confirmed": [not request.suggest_only]}
         if request.suggest_only:
             blocked = [ExecutionBlocker(None)]
@@ -183,4 +183,4 @@ class LoRARecommend(io.ComfyNode):
 def _problem(request: LoRARequest) -> str | None:
     if request.selection:
         refresh_library()
-    return request.problem(planner())
+    return planner().problem(request)

@@ -137,7 +137,7 @@ class ParamOptimize(io.ComfyNode):
             device_memory.resources(model),
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
-        variants = request.choose(planner(), recommendations, known)
+        variants = planner().parametrize_variants(request, recommendations, known)
         ui = {"text": [settings_report(variants[0])]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)

@@ -70,7 +70,6 @@ def _finite(rows: Tensor) -> Tensor:
 
 
 def _flat(rows: Tensor) -> Tensor:
-    """Return whether each row of (batch, channels, …) holds one value per channel."""
     values = rows.flatten(2)
     return (values.amax(2) - values.amin(2) < FLAT_RANGE).all(1)
 

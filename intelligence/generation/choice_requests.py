@@ -17,28 +17,16 @@ from ..config import (
     LoRAPreferences,
     OnUnconfirmed,
     OperationMode,
-    require,
 )
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
-from ..models import Family, ModelEvidence
-from ..prompt import LoRATag, PromptAnalysis
-from ..records import Reason
+from ..models import Family
+from ..prompt import LoRATag
 from ..validation import checked
 from .explanation import as_text, explain
-from .planner import Planner, lora_variants, parameter_variants
 from .stages import PromptRecommendations, Recommendations
 
 DEFAULT_STRENGTH = 1.0
-
-UNCONFIRMED = (
-    "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
-    "use_suggestions."
-)
-NOT_CROSSED = (
-    "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
-    "would get other LoRAs than their explanation names. Set `variations` to 1 here or in LoRA Recommend."
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,6 @@ class LoRARequest:
     """Confirmed LoRAs, which win over every choice; (): none; None: nothing was confirmed."""
     on_unconfirmed: OnUnconfirmed = OnUnconfirmed.ERROR
     stack: tuple[LoRATag, ...] = ()
-    """LoRAs that are applied in any case."""
     preferences: LoRAPreferences = field(default_factory=LoRAPreferences)
     quality_tags: bool = True
     variations: int = 1
@@ -63,8 +50,7 @@ class LoRARequest:
             if value not in list(options):
                 raise InvalidInputError(f"{name} must be one of {', '.join(options)}, got {value!r}")
         confirmed = parse_selection(selection)
-        named = None if confirmed is None else tuple(confirmed)
-        return cls(OperationMode(mode), named, OnUnconfirmed(on_unconfirmed))
+        return cls(OperationMode(mode), None if confirmed is None else tuple(confirmed), OnUnconfirmed(on_unconfirmed))
 
     @property
     def unconfirmed(self) -> bool:
@@ -76,40 +62,6 @@ class LoRARequest:
         """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
 
-    def problem(self, planner: Planner) -> str | None:
-        """Return why this request cannot run on the planner's library, or None."""
-        if self.on_unconfirmed is not OnUnconfirmed.ERROR:
-            return None
-        if self.unconfirmed:
-            return UNCONFIRMED
-        unusable = planner.unusable_loras(self.selection) if self.selection else ()  # never reads a library for nothing
-        if not unusable:
-            return None
-        missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in unusable)
-        return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
-
-    def recommend(
-        self, planner: Planner, analysis: PromptAnalysis, model: ModelEvidence, notes: Sequence[Reason] = ()
-    ) -> list[PromptRecommendations]:
-        """Return one set of recommendations for each variation, the best first; `notes` lead their reasons."""
-        chosen = planner.recommend(
-            analysis,
-            model,
-            self.preferences,
-            mode=self.mode,
-            named=[*self.stack, *(self.selection or ())],
-            confirmed=self.selection is not None,
-            quality_tags=self.quality_tags,
-        )
-        chosen = replace(chosen, reasons=(*notes, *chosen.reasons))
-        return lora_variants(
-            planner,
-            chosen,
-            1 if self.suggest_only else self.variations,
-            quality_tags=self.quality_tags,
-            dense_text=self.preferences.dense_text,
-        )
-
 
 @dataclass(frozen=True)
 class SettingsRequest:
@@ -119,34 +71,11 @@ class SettingsRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Setting → value that wins over every choice; 0 and `auto`: to be chosen. See `OVERRIDES` in parameters."""
     memory: MemoryRequest = field(default_factory=MemoryRequest)
-    """Images, model and host of the memory plan that the settings must fit."""
     aspect: str = AUTO
     variations: int = 1
-    """Neighbouring settings to compare."""
     family: Family = Family.UNKNOWN
-    """Set by the user; UNKNOWN: as set before, else detected."""
+    """UNKNOWN: as set before, else detected."""
     resources: Resources | None = None
-    """The machine; None: detected."""
-
-    def choose(
-        self, planner: Planner, stage: PromptRecommendations | PromptAnalysis, model: ModelEvidence | None = None
-    ) -> list[Recommendations]:
-        """Return the recommendations with settings, the best first; `model` None: the one of `stage`.
-
-        Raises InvalidInputError for a setting that cannot be used, and for variations of several sets of LoRAs.
-        """
-        if isinstance(stage, PromptAnalysis):
-            stage = PromptRecommendations(stage, [], prompt=stage.text, negative_prompt=stage.negative_prompt)
-        require(self.variations == 1 or stage.variants == 1, NOT_CROSSED.format(sets=stage.variants))
-        chosen = planner.parametrize(
-            planner.identified(stage, model or stage.model or ModelEvidence(), self.family),
-            self.constraints,
-            overrides={name: value for name, value in self.settings.items() if value not in (0, AUTO)},
-            aspect=self.aspect,
-            request=self.memory,
-            resources=self.resources,
-        )
-        return parameter_variants(planner, chosen, self.variations)
 
 
 def settings_report(recommendations: Recommendations) -> str:
@@ -191,7 +120,7 @@ def parse_selection(text: str) -> list[LoRATag] | None:
 
 
 def named_loras(value: object) -> list[LoRATag]:
-    """LoRAs as callers pass them: names, `{name: strength}`, or (name, strength[, strength_clip]) rows (LORA_STACK).
+    """Read LoRAs as callers pass them: names, `{name: strength}`, or rows of a LORA_STACK, with or without strengths.
 
     Raises InvalidInputError.
     """

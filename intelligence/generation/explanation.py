@@ -131,7 +131,6 @@ def _lora_reasons(recommendations: PromptRecommendations) -> dict[str, str]:
 
 
 def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:
-    """Return predicted time, forward items and memory, beside what the run took."""
     seconds, items = plan.parameters.estimated_time_seconds, plan.parameters.forward_items
     time = Text.UNKNOWN.value if seconds is None else format_duration(seconds)
     passes = Text.UNKNOWN.value if items is None else str(items)

@@ -11,13 +11,10 @@ from ..records import Record
 from .stages import Generation
 
 PROMPT_CHARACTERS = 60
-"""Length of a prompt's start."""
 
 
 @dataclass(frozen=True)
 class GenerationSummary(Record):
-    """A generation in a list."""
-
     id: str
     image_ids: tuple[str, ...]
     created_at: str
@@ -34,7 +31,6 @@ class GenerationSummary(Record):
 
     @property
     def stars(self) -> str:
-        """Ratings as a list of numbers; empty where there is none."""
         return ", ".join(map(str, self.ratings))
 
 

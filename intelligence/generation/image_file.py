@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 JSON_KEY = "intelligent_generation"
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 MAX_EXIF_BYTES = 65_533
-"""Size of a JPEG's EXIF segment."""
 
 _EXIF_MAKE, _EXIF_MODEL, _EXIF_IFD, _EXIF_USER_COMMENT = 0x010F, 0x0110, 0x8769, 0x9286
 _TAG_NAME = re.compile(r"[A-Za-z0-9_.-]+")

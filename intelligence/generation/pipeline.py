@@ -25,7 +25,7 @@ from ..models import Family, ModelEvidence, ModelKind
 from ..records import Record
 from ..registry import ModelRegistry
 from ..validation import checked
-from .choice_requests import LoRARequest, named_loras
+from .choice_requests import LoRARequest, SettingsRequest, named_loras
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """Progress of a batch."""
-
     images_done: int
     images_total: int
     steps_done: int
@@ -53,8 +51,6 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class LoRAInfo(Record):
-    """A LoRA that was applied, and its strength."""
-
     name: str
     alpha: float
 
@@ -299,17 +295,12 @@ class IntelligentGenerationPipeline:
             preferences=config.lora_preferences,
             quality_tags=config.quality_tags,
         )
-        (recommendations,) = choice.recommend(self.planner, analysis, self._evidence())
+        recommendations = self.planner.recommend(analysis, self._evidence(), choice)
         passed = {tag.name for tag in choice.selection or ()}
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
-        return self.planner.parametrize(
-            recommendations,
-            config.constraints,
-            overrides=overrides,
-            aspect=aspect,
-            request=request or self._memory_request(),
-        )
+        settings = SettingsRequest(config.constraints, overrides, request or self._memory_request(), aspect)
+        return self.planner.parametrize(recommendations, settings)
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
         analysis = self.planner.analyze(prompt, negative_prompt)

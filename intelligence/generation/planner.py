@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..config import AUTO, GenerationConstraints, LoRAPreferences, OllamaConfig, OperationMode
+from ..config import AUTO, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..memory import MemoryManager, MemoryRequest, Resources
@@ -17,8 +17,19 @@ from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from ..units import BYTES_PER_GIB
+from .choice_requests import LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
+
+UNCONFIRMED = (
+    "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
+    "use_suggestions."
+)
+
+NOT_CROSSED = (
+    "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
+    "would get other LoRAs than their explanation names. Set `variations` to 1 here or in LoRA Recommend."
+)
 
 
 @dataclass
@@ -40,6 +51,17 @@ class Planner:
         """Return the named LoRAs that this machine lacks or cannot use with any base model."""
         return self.recommender().choose(PromptAnalysis("", lora_tags=tuple(named)), max_loras=0).rejected
 
+    def problem(self, request: LoRARequest) -> str | None:
+        """Return why the request cannot run on this library, or None."""
+        if request.on_unconfirmed is not OnUnconfirmed.ERROR:
+            return None
+        if request.unconfirmed:
+            return UNCONFIRMED
+        if not (request.selection and (unusable := self.unusable_loras(request.selection))):
+            return None
+        missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in unusable)
+        return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
+
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
@@ -50,34 +72,24 @@ class Planner:
         return LoRARecommender(self.registry, ratings, dense_text=dense_text)
 
     def recommend(
-        self,
-        analysis: PromptAnalysis,
-        model: ModelEvidence | None = None,
-        preferences: LoRAPreferences | None = None,
-        *,
-        mode: OperationMode = OperationMode.AUTO,
-        named: Sequence[LoRATag] = (),
-        confirmed: bool = False,
-        quality_tags: bool = True,
+        self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest
     ) -> PromptRecommendations:
-        """Choose LoRAs and compose the prompts.
+        """Choose LoRAs and compose the prompts: one set, whatever the request's `variations`.
 
-        Args:
-            named: LoRAs that the user named outside the prompt; obeyed like the prompt's own `<lora:…>` tags.
-            confirmed: only named LoRAs are applied, as always in MANUAL mode.
+        In MANUAL mode, and with a confirmed selection, only named LoRAs are applied.
         """
-        preferences = preferences or LoRAPreferences()
-        manual = mode is OperationMode.MANUAL
-        tags = (*analysis.lora_tags, *named)
+        preferences, manual = request.preferences, request.mode is OperationMode.MANUAL
+        named_only = manual or request.selection is not None
+        tags = (*analysis.lora_tags, *request.stack, *(request.selection or ()))
         choice = self.recommender(preferences.dense_text).choose(
             replace(analysis, lora_tags=tags),
             model,
-            max_loras=0 if confirmed or manual else preferences.max_loras,
+            max_loras=0 if named_only else preferences.max_loras,
             min_confidence=preferences.min_confidence,
             allow_style_mixing=preferences.allow_style_mixing,
         )
-        asked_for = {tag.name for tag in tags}
-        rejected = [item for item in choice.rejected if item.lora_name in asked_for or not (confirmed or manual)]
+        names = {tag.name for tag in tags}
+        rejected = [item for item in choice.rejected if item.lora_name in names or not named_only]
         return self.compose(
             PromptRecommendations(
                 prompt_analysis=analysis,
@@ -85,10 +97,23 @@ class Planner:
                 rejected=tuple(rejected),
                 model=model,
                 family=identify_family(model or ModelEvidence()),
-                mode=mode,
+                mode=request.mode,
                 reasons=choice.reasons,
             ),
-            quality_tags=quality_tags,
+            quality_tags=request.quality_tags,
+        )
+
+    def recommend_variants(
+        self, request: LoRARequest, analysis: PromptAnalysis, model: ModelEvidence, notes: Sequence[Reason] = ()
+    ) -> list[PromptRecommendations]:
+        """Return one set of recommendations for each variation, the best first; `notes` lead their reasons."""
+        chosen = self.recommend(analysis, model, request)
+        return lora_variants(
+            self,
+            replace(chosen, reasons=(*notes, *chosen.reasons)),
+            1 if request.suggest_only else request.variations,
+            quality_tags=request.quality_tags,
+            dense_text=request.preferences.dense_text,
         )
 
     def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
@@ -105,9 +130,8 @@ class Planner:
             negative_hints=row.negative_hints if quality_tags else (),
             quality_front=row.quality_front,
         )
-        kept = tuple(
-            reason for reason in recommendations.reasons if reason.setting not in ("prompt", "negative prompt")
-        )
+        prompts = ("prompt", "negative prompt")
+        kept = [reason for reason in recommendations.reasons if reason.setting not in prompts]
         return replace(
             recommendations,
             prompt=composed.prompt,
@@ -115,37 +139,40 @@ class Planner:
             reasons=(*kept, *composed.reasons),
         )
 
-    def parametrize(
-        self,
-        recommendations: PromptRecommendations,
-        constraints: GenerationConstraints | None = None,
-        *,
-        overrides: Mapping[str, object] | None = None,
-        aspect: str = AUTO,
-        request: MemoryRequest | None = None,
-        resources: Resources | None = None,
-    ) -> Recommendations:
-        """Choose the sampling settings.
-
-        Args:
-            overrides: win over every choice; in MANUAL mode nothing else counts.
-            request: images, and the host's knowledge of model and limits; `plan` gets the same.
-            resources: the device; None: this machine's.
-        """
+    def parametrize(self, recommendations: PromptRecommendations, request: SettingsRequest) -> Recommendations:
+        """Choose the sampling settings. In MANUAL mode only the request's own settings count."""
         parameters = self.optimizer.choose(
             ParameterRequest(
                 recommendations.prompt_analysis,
-                constraints or GenerationConstraints(),
+                request.constraints,
                 recommendations.model,
                 recommendations.suggested_loras,
-                overrides or {},
-                aspect,
-                resources,
-                _with_loras(request or MemoryRequest(), recommendations),
+                request.settings,
+                request.aspect,
+                request.resources,
+                _with_loras(request.memory, recommendations),
                 manual=recommendations.mode is OperationMode.MANUAL,
             )
         )
         return recommendations.with_settings(parameters)
+
+    def parametrize_variants(
+        self,
+        request: SettingsRequest,
+        stage: PromptRecommendations | PromptAnalysis,
+        model: ModelEvidence | None = None,
+    ) -> list[Recommendations]:
+        """Return the recommendations with settings, the best first; `model` None: the one of `stage`.
+
+        Raises InvalidInputError for a setting that cannot be used, and for variations of several sets of LoRAs.
+        """
+        if isinstance(stage, PromptAnalysis):
+            stage = PromptRecommendations(stage, [], prompt=stage.text, negative_prompt=stage.negative_prompt)
+        require(request.variations == 1 or stage.variants == 1, NOT_CROSSED.format(sets=stage.variants))
+        identified = self.identified(stage, model or stage.model or ModelEvidence(), request.family)
+        given = {name: value for name, value in request.settings.items() if value not in (0, AUTO)}
+        chosen = self.parametrize(identified, replace(request, settings=given))
+        return parameter_variants(self, chosen, request.variations)
 
     def identified(
         self, recommendations: PromptRecommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
@@ -161,17 +188,12 @@ class Planner:
         model = replace(model, family=named)
         finding = identify_family(model)
         if earlier is not None and earlier.family is not finding.family:
-            taken_for = TITLES[earlier.family]
-            reason = Reason.of("family", Source.USER, GenerationMessage.FAMILY_CHANGED, earlier=taken_for)
-            reasons = (*reasons, reason)
+            text = GenerationMessage.FAMILY_CHANGED
+            reasons = (*reasons, Reason.of("family", Source.USER, text, earlier=TITLES[earlier.family]))
         return replace(recommendations, model=model, family=finding, reasons=reasons)
 
     def plan(
-        self,
-        recommendations: Recommendations,
-        request: MemoryRequest | None = None,
-        *,
-        resources: Resources | None = None,
+        self, recommendations: Recommendations, request: MemoryRequest | None = None, resources: Resources | None = None
     ) -> GenerationPlan:
         """Fit the job onto the device.
 
@@ -179,16 +201,15 @@ class Planner:
             request: images, and the host's knowledge of model and limits; the rest is filled in from the settings.
             resources: the device; None: this machine's.
 
-        Raises:
-            InvalidInputError: an edit left a setting that cannot be used.
-            StorageError: measurements of the device cannot be read.
+        Raises InvalidInputError where an edit left a setting that cannot be used, and StorageError.
         """
-        parameters = recommendations.suggested_params
-        parameters.check()
-        request = _with_loras(request or MemoryRequest(), recommendations)
+        recommendations.suggested_params.check()
         family = recommendations.family
-        request = replace(request, architecture=family.architecture if family else Architecture.SDXL)
-        request = self.optimizer.memory_request(request, parameters)
+        request = replace(
+            _with_loras(request or MemoryRequest(), recommendations),
+            architecture=family.architecture if family else Architecture.SDXL,
+        )
+        request = self.optimizer.memory_request(request, recommendations.suggested_params)
         return GenerationPlan(recommendations, self.memory.plan(request, resources=resources))
 
 
@@ -204,10 +225,7 @@ def lora_variants(
     """Return the recommendations as they are, then with other LoRAs: at most `count` sets, all different.
 
     The last chosen LoRA is replaced by the next in rank, then each chosen one stands alone, then none, then the last is
-    replaced by those further down. LoRAs that the user named stay in every set.
-
-    Args:
-        dense_text: see `LoRAPreferences`.
+    replaced by those further down. LoRAs that the user named stay in every set. `dense_text`: see `LoRAPreferences`.
     """
     if count == 1:
         return [recommendations]
@@ -222,15 +240,10 @@ def lora_variants(
     for loras in sets:
         distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)
     kept = list(distinct.values())[:count]
-    return [
-        planner.compose(
-            replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)), quality_tags=quality_tags
-        )
-        for loras in kept
-    ]
+    variants = [replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)) for loras in kept]
+    return [planner.compose(each, quality_tags=quality_tags) for each in variants]
 
 
 def _with_loras(request: MemoryRequest, recommendations: PromptRecommendations) -> MemoryRequest:
-    """Return `request` with the weights of the LoRAs that will be applied."""
     size = sum(lora.lora_metadata.size_bytes for lora in recommendations.suggested_loras)
     return replace(request, lora_gb=size / BYTES_PER_GIB)

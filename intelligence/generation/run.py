@@ -24,20 +24,17 @@ OnStep = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Execution:
-    """Images of a run, and measurements of it."""
-
     images: Any
     """diffusers: a list of PIL images; ComfyUI: an IMAGE tensor, float (batch, height, width, 3), 0 … 1."""
     seconds: float
     """Sampling and decoding of all images, without loading."""
     seconds_per_step: float | None = None
-    """Median over the steps from the second on, per forward batch; None with fewer than two steps."""
+    """See `RunTimer`."""
     peak_vram_gb: float = 0.0
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
     """Images × conditionings that went through the diffusion model; None: not counted."""
     seconds_per_item: float | None = None
-    """Median over the same steps as `seconds_per_step`, per forward item computed."""
     memory: MemoryPlan | None = None
     """The smaller plan that was run where the requested one ran out of memory."""
     denoise: float = 1.0
@@ -75,11 +72,8 @@ def run_plan(
 ) -> tuple[Execution, Generation]:
     """Sample `len(seeds)` images by `plan` on `host`, and store the generation so that it can be rated.
 
-    A store that cannot be written is noted in the generation; the images are returned all the same.
-
-    Args:
-        run_id: the host's own name for the run.
-        memory: learns from the measured peak.
+    A store that cannot be written is noted in the generation. `run_id` is the host's own name for the run; `memory`
+    learns from the measured peak.
     """
     execution = host.execute(plan, seeds, on_step)
     plan = replace(plan, memory=execution.memory or plan.memory)
@@ -112,15 +106,15 @@ def run_plan(
 
 def store_generation(generation: Generation, learning: LearningEngine) -> None:
     """Store a generation for rating. Raises StorageError."""
-    plan = generation.plan
+    loras = generation.plan.loras
     learning.record_generation(
         generation.id,
         generation.image_ids,
         generation.to_dict(),
-        loras=[lora.lora_metadata.model_id for lora in plan.loras],
-        concepts=plan.recommendations.prompt_analysis.shown_concepts,
+        loras=[lora.lora_metadata.model_id for lora in loras],
+        concepts=generation.plan.recommendations.prompt_analysis.shown_concepts,
         run_id=generation.run_id,
-        strengths=[lora.suggested_alpha for lora in plan.loras],
+        strengths=[lora.suggested_alpha for lora in loras],
     )
 
 

@@ -61,7 +61,6 @@ class RunTimer:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the run began."""
         return time.perf_counter() - self._started
 
     @property

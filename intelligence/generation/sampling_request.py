@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ..config import check_seed, require
 from ..parameters import Improvements, OptimizedParameters
@@ -24,18 +25,15 @@ class Switches:
     cfg_start: float | None = None
     """Guidance is off above this sigma; 0: on from the start."""
     rescale_cfg: float | None = None
-    """RescaleCFG multiplier; 0: off."""
     easycache: float | None = None
     """Reuse threshold of EasyCache; 0: off."""
 
 
-@dataclass(frozen=True)
-class StartLatent:
-    """Size of the latents that a run starts from instead of empty ones."""
+class StartLatent(NamedTuple):
+    """Number and size (of the decoded images, pixels) of the latents that a run starts from instead of empty ones."""
 
     images: int
     width: int
-    """Of the decoded image, pixels."""
     height: int
 
 
@@ -47,7 +45,7 @@ class SamplingRequest:
     """
 
     seed: int
-    """Of the first image, 0 to 2**64 − 1."""
+    """0 to 2**64 − 1."""
     seeds_per_image: bool = True
     """Image i comes from `seed` + i; False: the whole batch's noise comes from `seed`, as in KSampler."""
     one_pass: bool = False
@@ -76,28 +74,23 @@ class ModelFacts:
 
 
 class Task(StrEnum):
-    """Kind of a run."""
+    """Kind of a run; RESUME finishes one scouted seed, from where it was left if that is still there."""
 
     SAMPLE = "sample"
     SCOUT = "scout"
     RESUME = "resume"
-    """Finish one scouted seed, from where it was left if that is still there."""
 
 
 @dataclass(frozen=True)
 class SamplingRun:
-    """The run that follows from a plan, a request and the model."""
-
     task: Task
     plan: GenerationPlan
     seeds: tuple[int, ...]
-    """A seed for each image; for SCOUT the seeds to try."""
     images: int = 1
     """Images that are sampled at a time, at most."""
     batch_seed: int | None = None
     """Draw the whole batch's noise from this seed, as KSampler does; None: each image's from its own."""
     max_batch: int = 1
-    """Images that may share a forward batch."""
     needs_fit: bool = False
     """The memory plan was made for another size or another `max_batch`."""
     notes: tuple[str, ...] = ()
@@ -115,9 +108,10 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     improvements, rescale_cfg = _switched(plan.parameters, request.switches, facts.has_easycache)
     cached = facts.has_easycache or improvements.easycache
     require(not (request.scout and cached), "a scouted seed cannot be resumed beside EasyCache: switch one of them off")
-    size = (latent.width, latent.height) if latent else (plan.parameters.width, plan.parameters.height)
-    resized = size != (plan.parameters.width, plan.parameters.height)
-    plan = plan.changed(width=size[0], height=size[1], improvements=improvements, rescale_cfg=rescale_cfg)
+    planned = plan.parameters.width, plan.parameters.height
+    width, height = (latent.width, latent.height) if latent else planned
+    resized = (width, height) != planned
+    plan = plan.changed(width=width, height=height, improvements=improvements, rescale_cfg=rescale_cfg)
     plan = plan.changed(forward_items=planned_items(plan.parameters, facts.sigmas, images))
 
     if request.scout:
@@ -137,7 +131,6 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
 
 
 def _switched(parameters: OptimizedParameters, switches: Switches, has_easycache: bool) -> tuple[Improvements, float]:
-    """Return improvements and RescaleCFG as the switches have them."""
     planned = parameters.improvements
     if has_easycache or switches.easycache:  # the user asked for it: the plan's changes of guidance yield
         planned = Improvements()
@@ -146,5 +139,4 @@ def _switched(parameters: OptimizedParameters, switches: Switches, has_easycache
         planned.cfg_start_sigma if switches.cfg_start is None else switches.cfg_start or None,
         planned.easycache if switches.easycache is None else switches.easycache,
     )
-    rescale = parameters.rescale_cfg if switches.rescale_cfg is None else switches.rescale_cfg
-    return improvements, rescale
+    return improvements, parameters.rescale_cfg if switches.rescale_cfg is None else switches.rescale_cfg

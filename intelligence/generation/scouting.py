@@ -35,10 +35,8 @@ class Recording:
     calls: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = field(default_factory=list)
     """(noisy latents and noise level, predictions) of each call, on the CPU."""
     items: int = 0
-    """Forward items of the calls."""
 
     def add(self, inputs: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
-        """Copy the next call."""
         self.calls.append((_copied(inputs), _copied(predictions)))
 
     def player(self) -> Player:
@@ -63,14 +61,11 @@ class Scouting:
     """Seeds of one plan, sampled for a quarter of the steps; `generate_from_scouting` finishes one of them."""
 
     plan: GenerationPlan = field(repr=False)
-    """Plan of the picked seed."""
     seeds: tuple[int, ...]
     previews: tuple[Image, ...]
     """PIL, one per seed: the image as the model predicts it so far."""
     steps: int
-    """Steps that were sampled with each seed."""
     notes: tuple[str, ...] = ()
-    """Remarks on the previews, such as a broken one."""
     recordings: tuple[Recording, ...] = field(default=(), repr=False)
     """For each seed; the picked one is resumed from its own."""
     start: tuple[Any, ...] = field(default=(), repr=False)
@@ -78,7 +73,6 @@ class Scouting:
 
     @property
     def forward_items(self) -> int:
-        """Forward items of all seeds."""
         return sum(recording.items for recording in self.recordings)
 
 

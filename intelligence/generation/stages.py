@@ -47,7 +47,6 @@ class PromptRecommendations(Record):
     """Sets of LoRAs that are compared, this one among them."""
 
     def with_settings(self, parameters: OptimizedParameters) -> Recommendations:
-        """Return the same recommendations with these sampling settings."""
         return Recommendations(**{**vars(self), "suggested_params": parameters, "explanation": None})
 
 
@@ -72,7 +71,6 @@ class GenerationPlan(Record):
 
     @property
     def parameters(self) -> OptimizedParameters:
-        """The sampling settings."""
         return self.recommendations.suggested_params
 
     def changed(self, **settings: Any) -> GenerationPlan:
@@ -82,7 +80,6 @@ class GenerationPlan(Record):
 
     @property
     def loras(self) -> list[LoRARecommendation]:
-        """The LoRAs to apply."""
         return self.recommendations.suggested_loras
 
 
@@ -94,7 +91,6 @@ class Generation(Record):
     plan: GenerationPlan
     image_ids: tuple[str, ...]
     seeds: tuple[int, ...]
-    """Of each image, in `image_ids`' order."""
     base_model_id: str = ""
     host: str = ""
     """`diffusers` or `comfyui`."""
@@ -109,4 +105,4 @@ class Generation(Record):
     denoise: float = 1.0
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
-    """Computed for all images; None: not counted."""
+    """None: not counted."""

@@ -32,7 +32,7 @@ def require_standalone(what: str) -> None:
 
     Raises MissingDependencyError with the command that installs them.
     """
-    with _without_broken_torchvision(), quiet_logs():
+    with _without_broken_torchvision(), quiet():
         for library in _LIBRARIES:
             try:
                 importlib.import_module(library)
@@ -47,8 +47,7 @@ def require_standalone(what: str) -> None:
 def _without_broken_torchvision() -> Iterator[None]:
     """Hide a torchvision that was built for another torch.
 
-    Its import raises RuntimeError (`operator torchvision::nms does not exist`). diffusers and transformers look once
-    whether it is installed, and would later fail with it; nothing here uses it.
+    Its import raises RuntimeError. diffusers and transformers look once whether it is installed, and would later fail.
     """
     try:
         importlib.import_module("torchvision")
@@ -67,24 +66,17 @@ def _without_broken_torchvision() -> Iterator[None]:
 
 
 @contextmanager
-def quiet_logs() -> Iterator[None]:
-    """Drop what libraries log below ERROR in this thread; other threads' records and our own are untouched."""
-    _filter_handlers()
-    token = _quiet.set(True)
-    try:
-        yield
-    finally:
-        _quiet.reset(token)
-
-
-@contextmanager
 def quiet() -> Iterator[None]:
-    """Apply `quiet_logs`, and hide progress bars inside `quiet_process`."""
+    """Drop what libraries log below ERROR in this thread, and hide their progress bars inside `quiet_process`.
+
+    Other threads' records and our own are untouched.
+    """
+    _filter_handlers()
     with ExitStack() as stack:
-        stack.enter_context(quiet_logs())
-        for name in _WITH_BARS if _owns_process.get() else ():
-            log = importlib.import_module(f"{name}.utils.logging")
-            if log.is_progress_bar_enabled():
+        stack.callback(_quiet.reset, _quiet.set(True))
+        for name in _WITH_BARS:
+            log = sys.modules.get(f"{name}.utils.logging")
+            if log is not None and _owns_process.get() and log.is_progress_bar_enabled():
                 log.disable_progress_bar()
                 stack.callback(log.enable_progress_bar)
         yield

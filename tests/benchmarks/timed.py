@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from intelligence.config import EMBEDDED_MODEL, HOME_VARIABLE, GenerationConstraints, PipelineConfig, Priority
+from intelligence.generation.choice_requests import LoRARequest, SettingsRequest
 from intelligence.generation.pipeline import IntelligentGenerationPipeline
 from intelligence.generation.run import run_plan, seeds_from
 from intelligence.generation.stages import Generation
@@ -111,7 +112,7 @@ class OnDiffusers:
         self.pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model=EMBEDDED_MODEL))
         planner, host = self.pipeline.planner, self.pipeline.host
         analysis = planner.analyze("a lighthouse at dusk")
-        self.recommended = planner.recommend(analysis, host.evidence(), named=[], confirmed=True)
+        self.recommended = planner.recommend(analysis, host.evidence(), LoRARequest(selection=()))
         self.seed = 0
 
     def run(self, settings: Settings) -> Measured:
@@ -123,12 +124,8 @@ class OnDiffusers:
             settings.get("max_time_seconds"), priority=settings.get("priority", Priority.BALANCED)
         )
         request = MemoryRequest(images=settings["images"], max_batch=1, weights_gb=host.weights_gb())
-        chosen = planner.parametrize(
-            self.recommended,
-            limits,
-            overrides={name: value for name, value in settings.items() if name not in budgets},
-            request=request,
-        )
+        given = {name: value for name, value in settings.items() if name not in budgets}
+        chosen = planner.parametrize(self.recommended, SettingsRequest(limits, given, request))
         plan = planner.plan(chosen, request)
         run_plan(host, plan, seeds_from(self.seed, settings["images"]), self.pipeline.learning)
         return last_run(self.pipeline.learning)

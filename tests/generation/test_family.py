@@ -15,6 +15,7 @@ from intelligence import (
     PipelineConfig,
     Recommendations,
 )
+from intelligence.generation.choice_requests import LoRARequest, SettingsRequest
 from intelligence.generation.explanation import explain
 from intelligence.generation.planner import Planner
 from intelligence.generation.stages import PromptRecommendations
@@ -31,8 +32,8 @@ def planner(tmp_path: Path) -> Planner:
 
 def chosen(planner: Planner, first: ModelEvidence, named: Family = Family.UNKNOWN) -> Recommendations:
     """LoRAs and tags for the evidence as LoRARecommend has it, then settings as ParamOptimize chooses them."""
-    recommendations = planner.recommend(planner.analyze(PROMPT), first)
-    return planner.parametrize(planner.identified(recommendations, BASE, named))
+    recommendations = planner.recommend(planner.analyze(PROMPT), first, LoRARequest())
+    return planner.parametrize(planner.identified(recommendations, BASE, named), SettingsRequest())
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,12 @@ import pytest
 from intelligence import InvalidInputError, LoRAPreferences, OperationMode
 from intelligence.config import OnUnconfirmed
 from intelligence.generation.choice_requests import (
-    UNCONFIRMED,
     LoRARequest,
     choice_report,
     named_loras,
     parse_selection,
 )
-from intelligence.generation.planner import Planner
+from intelligence.generation.planner import UNCONFIRMED, Planner
 from intelligence.learning import LearningEngine
 from intelligence.models import Architecture, ModelEvidence
 from intelligence.prompt import LoRATag
@@ -79,18 +78,18 @@ def test_lora_request_from_bad_text(texts: tuple[str, str, str], match: str) -> 
     ],
 )
 def test_lora_request_problem(planner: Planner, texts: tuple[str, str, str], problem: str | None) -> None:
-    assert LoRARequest.from_text(*texts).problem(planner) == problem
+    assert planner.problem(LoRARequest.from_text(*texts)) == problem
 
 
 def test_lora_request_problem_names_loras_that_are_not_here(planner: Planner) -> None:
-    problem = LoRARequest.from_text("AUTO", '["not_here"]', "error").problem(planner)
+    problem = planner.problem(LoRARequest.from_text("AUTO", '["not_here"]', "error"))
     assert problem is not None and "not_here" in problem and "Remove them from `selection`" in problem
 
 
 def test_lora_request_problem_reads_no_library_without_names(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Planner, "unusable_loras", None)
     for selection in ("", "[]"):
-        assert LoRARequest.from_text("AUTO", selection, "error").problem(planner) is None
+        assert planner.problem(LoRARequest.from_text("AUTO", selection, "error")) is None
 
 
 def applied(
@@ -99,7 +98,7 @@ def applied(
     """Each variation's LoRAs and their strengths."""
     return [
         {lora.lora_name: lora.suggested_alpha for lora in variant.suggested_loras}
-        for variant in request.recommend(planner, planner.analyze(prompt), SDXL)
+        for variant in planner.recommend_variants(request, planner.analyze(prompt), SDXL)
     ]
 
 
@@ -134,13 +133,13 @@ def test_lora_request_notes_lead_the_reasons(planner: Planner) -> None:
         BUSY = "still reading"
 
     note = Reason.of("library", Source.DEFAULT, Note.BUSY)
-    for variant in LoRARequest(variations=2).recommend(planner, planner.analyze("a cat"), SDXL, [note]):
+    for variant in planner.recommend_variants(LoRARequest(variations=2), planner.analyze("a cat"), SDXL, [note]):
         assert variant.reasons[0] == note
 
 
 def test_choice_report_is_json(planner: Planner) -> None:
     request = LoRARequest(selection=(LoRATag("magic_effects", 0.7), LoRATag("not_here")))
-    (chosen,) = request.recommend(planner, planner.analyze("a cat"), SDXL)
+    (chosen,) = planner.recommend_variants(request, planner.analyze("a cat"), SDXL)
     report = json.loads(json.dumps(choice_report(chosen)))
     (suggestion,) = report["suggestions"]
     assert (suggestion["name"], suggestion["strength"], suggestion["strength_clip"]) == ("magic_effects", 0.7, 0.7)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.config import GenerationConstraints, MemorySettings, OffloadStrategy
+from intelligence.generation.choice_requests import LoRARequest, SettingsRequest
 from intelligence.generation.planner import Planner
 from intelligence.generation.stages import GenerationPlan
 from intelligence.learning import LearningEngine, Timing
@@ -35,8 +36,9 @@ def planned(
     planner: Planner, resources: Resources, request: MemoryRequest, constraints: GenerationConstraints | None = None
 ) -> GenerationPlan:
     sdxl = ModelEvidence(name="sd_xl_base_1.0.safetensors")
-    recommendations = planner.recommend(planner.analyze("a portrait photo of a woman"), sdxl)
-    chosen = planner.parametrize(recommendations, constraints, request=request, resources=resources)
+    recommendations = planner.recommend(planner.analyze("a portrait photo of a woman"), sdxl, LoRARequest())
+    settings = SettingsRequest(constraints or GenerationConstraints(), memory=request, resources=resources)
+    chosen = planner.parametrize(recommendations, settings)
     return planner.plan(chosen, request, resources=resources)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.config import OperationMode
+from intelligence.generation.choice_requests import LoRARequest, SettingsRequest
 from intelligence.generation.planner import Planner, parameter_variants
 from intelligence.learning import LearningEngine
 from intelligence.memory import Resources, hypothetical_gpu
@@ -26,8 +27,8 @@ PASSED = {"steps": 25, "cfg": 6.0, "sampler": "euler_ancestral", "scheduler": "k
 def variations(planner: Planner, mode: OperationMode, overrides: dict[str, object]) -> list[tuple[object, ...]]:
     """(steps, cfg, sampler, scheduler) of five variations for an SDXL checkpoint."""
     sdxl = ModelEvidence(name="sd_xl_base_1.0.safetensors")
-    recommendations = planner.recommend(planner.analyze("a cat"), sdxl, mode=mode)
-    chosen = planner.parametrize(recommendations, overrides=overrides, resources=CARD)
+    recommendations = planner.recommend(planner.analyze("a cat"), sdxl, LoRARequest(mode))
+    chosen = planner.parametrize(recommendations, SettingsRequest(settings=overrides, resources=CARD))
     found = [variant.suggested_params for variant in parameter_variants(planner, chosen, 5)]
     return [(each.num_steps, each.guidance_scale, each.sampler_name, each.scheduler) for each in found]
 
@@ -45,8 +46,9 @@ def test_parameter_variants_change_other_settings(planner: Planner, mode: Operat
 
 
 def test_parametrize_manual_reason_sources(planner: Planner) -> None:
-    recommendations = planner.recommend(planner.analyze("a cat"), mode=OperationMode.MANUAL)
-    chosen = planner.parametrize(recommendations, overrides={"cfg": 6.0, "width": 768}, resources=CARD)
+    recommendations = planner.recommend(planner.analyze("a cat"), None, LoRARequest(OperationMode.MANUAL))
+    request = SettingsRequest(settings={"cfg": 6.0, "width": 768}, resources=CARD)
+    chosen = planner.parametrize(recommendations, request)
     assert {reason.setting: reason.source for reason in chosen.suggested_params.reasons} == {
         "steps": Source.DEFAULT,
         "cfg": Source.USER,

@@ -42,18 +42,16 @@ def encode(pipe: Any, prompt: str, clip_skip: int | None = None) -> Conditioning
     """
     import torch
 
-    segments = parse(prompt).segments
-    if getattr(pipe, "text_encoder_2", None) is None:
-        chunks = token_chunks(pipe.tokenizer, segments)
-        embeds, _ = _encode_chunks(pipe, pipe.text_encoder, pipe.tokenizer, chunks, clip_skip, normed=True)
-        return Conditioning(embeds, None)
-    layer = -2 if clip_skip is None else clip_skip
+    encoders = [(pipe.text_encoder, pipe.tokenizer)]
+    if is_sdxl := getattr(pipe, "text_encoder_2", None) is not None:
+        encoders.append((pipe.text_encoder_2, pipe.tokenizer_2))
+    layer = -2 if is_sdxl and clip_skip is None else clip_skip
     parts, pooled = [], None
-    for encoder, tokenizer in ((pipe.text_encoder, pipe.tokenizer), (pipe.text_encoder_2, pipe.tokenizer_2)):
-        chunks = token_chunks(tokenizer, segments)
-        embeds, pooled = _encode_chunks(pipe, encoder, tokenizer, chunks, layer, normed=False)
+    for encoder, tokenizer in encoders:
+        chunks = token_chunks(tokenizer, parse(prompt).segments)
+        embeds, pooled = _encode_chunks(pipe, encoder, tokenizer, chunks, layer, normed=not is_sdxl)
         parts.append(embeds)
-    return Conditioning(torch.cat(parts, dim=-1), pooled)
+    return Conditioning(torch.cat(parts, dim=-1), pooled if is_sdxl else None)
 
 
 def same_length(first: Conditioning, second: Conditioning) -> tuple[Conditioning, Conditioning]:
@@ -62,10 +60,11 @@ def same_length(first: Conditioning, second: Conditioning) -> tuple[Conditioning
     The shorter is repeated whole, as ComfyUI does: attention over repeated tokens equals attention over them once.
     """
     length = math.lcm(first.embeds.shape[1], second.embeds.shape[1])
-    repeated = [
-        Conditioning(item.embeds.repeat(1, length // item.embeds.shape[1], 1), item.pooled) for item in (first, second)
-    ]
-    return repeated[0], repeated[1]
+
+    def repeated(item: Conditioning) -> Conditioning:
+        return Conditioning(item.embeds.repeat(1, length // item.embeds.shape[1], 1), item.pooled)
+
+    return repeated(first), repeated(second)
 
 
 def token_chunks(tokenizer: Any, segments: Sequence[Segment]) -> list[list[Token]]:

@@ -25,9 +25,7 @@ class Progress:
     """Counts and times the steps of a run over its forward batches."""
 
     steps: int
-    """Of the plan."""
     batches: int
-    """Number of forward batches."""
     calls: UNetCalls
     timer: RunTimer
     on_step: OnStep | None
@@ -54,7 +52,6 @@ class Progress:
         return step >= self.until
 
     def end_batch(self) -> None:
-        """Prepare for another forward batch."""
         self._before += self.until
         self.timer.pause()
 

@@ -173,7 +173,6 @@ class _ResumedHost:
     name = DiffusersHost.name
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
-        """See `Host`."""
         scouting = self.scouting
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)

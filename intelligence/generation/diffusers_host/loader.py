@@ -36,7 +36,6 @@ _SINGLE_FILE_STAGES = {
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 
 _FOLDERS = (Architecture.SDXL, Architecture.SD1, Architecture.SD2)
-"""Architectures whose diffusers folders are loaded."""
 
 _PIPELINES = {
     "StableDiffusionXL": Architecture.SDXL,
@@ -56,7 +55,6 @@ class ResolvedModel:
 
     @property
     def single_file(self) -> bool:
-        """True for a .safetensors file."""
         return self.path.is_file()
 
 

@@ -18,9 +18,7 @@ class UNetCalls:
     """Count of one run's forward items, and where its calls are recorded or replayed."""
 
     items: int = 0
-    """Images × conditionings that went through the UNet."""
     recording: Recording | None = None
-    """Gets every call."""
     replay: Player | None = None
     """Predicts in the UNet's place as long as it can."""
 

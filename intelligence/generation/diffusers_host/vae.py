@@ -50,7 +50,6 @@ def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
 
 
 def _unscaled(vae: Any, latents: Any) -> Any:
-    """Return the UNet's latents in the VAE's scale."""
     latents = latents / vae.config.scaling_factor
     mean, spread = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
     if mean is None or spread is None:
