@@ -3,8 +3,7 @@
 from .manager import MemoryManager
 from .memory_request import COMFYUI, DIFFUSERS, HostTraits, MemoryRequest, Rates
 from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
-from .plan import MemoryPlan, PlanOption
-from .plan_text import budget_bars, describe, peak_line
+from .plan import MemoryPlan, PlanOption, budget_bars, describe, peak_line
 from .pool import EvictionPolicy, ModelPool
 from .resources import Resources, detect_resources, hypothetical_gpu
 from .usage import Usage, track_usage

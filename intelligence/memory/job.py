@@ -44,12 +44,6 @@ class Job:
     corrections: Mapping[str, float] = field(default_factory=dict)
     """Measured over predicted activations, by stage."""
 
-    @property
-    def base_seconds(self) -> float:
-        """Time of the job where the plan adds nothing: whole batches, all weights on the device, decoded whole."""
-        decoding = self.request.images * self.request.pixels * self.rates.decoded_pixel
-        return self.rates.run + self.request.items * self.rates.forward_item + decoding
-
 
 def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, corrections: Mapping[str, float]) -> Job:
     """Return the job of `request` on this device; `corrections`: see `Job`."""

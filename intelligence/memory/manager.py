@@ -77,7 +77,8 @@ class MemoryManager:
         else:
             request = MemoryRequest(width, width if height is None else height, images, **details)
         resources = resources or self.detect_resources()
-        return make_plan(request, resources, request.host or self._host, self._learned(resources))
+        learned = self._corrections.of(resources.name) if self._corrections else {}
+        return make_plan(request, resources, request.host or self._host, learned)
 
     def predict(
         self, request: MemoryRequest, option: PlanOption | None = None, resources: Resources | None = None
@@ -142,6 +143,3 @@ class MemoryManager:
             StorageError: measurements of the device cannot be read.
         """
         return self._corrections.failures(device) if self._corrections else 0
-
-    def _learned(self, resources: Resources) -> dict[str, float]:
-        return self._corrections.of(resources.name) if self._corrections else {}

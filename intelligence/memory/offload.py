@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -173,14 +173,6 @@ def carries(pipe: Any, plan: MemoryPlan, *, new_loras: bool = False) -> bool:
     return not rounded_vae or plan.vae_dtype in ("", "bfloat16")
 
 
-def _on_device(pipe: Any, _modules: dict[str, Any], device: str) -> None:
-    pipe.to(device)
-
-
-def _one_at_a_time(pipe: Any, _modules: dict[str, Any], device: str) -> None:
-    pipe.enable_model_cpu_offload(device=device)
-
-
 def _streamed(pipe: Any, modules: dict[str, Any], device: str) -> None:
     """Leaf by leaf. Streams need a second, pinned copy in RAM; where it has no room, each leaf is pinned as it goes.
 
@@ -206,8 +198,8 @@ def _streamed(pipe: Any, modules: dict[str, Any], device: str) -> None:
 
 
 _PLACE: dict[OffloadStrategy, Callable[[Any, dict[str, Any], str], None]] = {
-    OffloadStrategy.FULL_GPU: _on_device,
-    OffloadStrategy.CPU_OFFLOAD: _one_at_a_time,
+    OffloadStrategy.FULL_GPU: lambda pipe, modules, device: pipe.to(device),
+    OffloadStrategy.CPU_OFFLOAD: lambda pipe, modules, device: pipe.enable_model_cpu_offload(device=device),
     OffloadStrategy.SEQUENTIAL: _streamed,
 }
 
@@ -223,28 +215,23 @@ class _Halves:
 
         if sample.shape[0] % 2:
             return self.whole(sample, *args, **kwargs)
-        given = (sample, args, kwargs)
-        first, second = (self.whole(part[0], *part[1], **part[2]) for part in _halved(given, sample.shape[0]))
+        batch = sample.shape[0]
+        halves = (_half((sample, args, kwargs), batch, index) for index in (0, 1))
+        first, second = (self.whole(part, *others, **named) for part, others, named in halves)
         if isinstance(first, tuple):
             return tuple(torch.cat(pair) for pair in zip(first, second, strict=True))
         return type(first)(*(torch.cat(pair) for pair in zip(first.to_tuple(), second.to_tuple(), strict=True)))
 
 
-def _halved(value: Any, batch: int) -> Iterator[Any]:
-    """Both halves of `value`: tensors of the batch's length are cut, in containers too; the rest goes to both."""
+def _half(value: Any, batch: int, index: int) -> Any:
+    """The first or second half of each tensor of the batch's length, in containers too; all else as it is."""
     import torch
 
-    for half in (0, 1):
-
-        def cut(value: Any, half: int = half) -> Any:
-            if isinstance(value, torch.Tensor):
-                whole = value.ndim == 0 or value.shape[0] != batch
-                return value if whole else value.chunk(2)[half]
-            if isinstance(value, dict):
-                return {key: cut(item) for key, item in value.items()}
-            return type(value)(cut(item) for item in value) if isinstance(value, (tuple, list)) else value
-
-        yield cut(value)
+    if isinstance(value, torch.Tensor):
+        return value.chunk(2)[index] if value.ndim and value.shape[0] == batch else value
+    if isinstance(value, dict):
+        return {key: _half(item, batch, index) for key, item in value.items()}
+    return type(value)(_half(item, batch, index) for item in value) if isinstance(value, (tuple, list)) else value
 
 
 def _modules(pipe: Any) -> dict[str, Any]:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ..config import OffloadStrategy
 from . import reasons
 from .job import Job, make_job
 from .memory_request import HostTraits, MemoryRequest
 from .plan import MemoryPlan
-from .plan_candidates import (
-    Choices,
-    below,
-    candidate_of,
-    candidates,
-    fastest,
-    largest_size,
-    neighbours,
-    smallest,
-)
+from .plan_candidates import Choices, below, candidate_of, candidates, fastest, largest_size, neighbours, smallest
 from .resources import OWN_MEMORY, Resources
 
 TILE_SIDES = (1024, 768, 512, 256)
@@ -30,11 +21,7 @@ FASTEST_FIRST = (OffloadStrategy.FULL_GPU, OffloadStrategy.CPU_OFFLOAD, OffloadS
 def make_plan(
     request: MemoryRequest, resources: Resources, host: HostTraits, corrections: Mapping[str, float]
 ) -> MemoryPlan:
-    """Return the fastest plan that fits; see `MemoryManager.plan`.
-
-    Args:
-        corrections: measured over predicted activations on this device, by stage.
-    """
+    """Return the fastest plan that fits; see `MemoryManager.plan`. `corrections`: see `Job`."""
     job = make_job(request, resources, host, corrections)
     budget, budget_reason = reasons.budget_of(request, resources)
     choices = _choices(job, resources, host)
@@ -52,24 +39,16 @@ def make_plan(
     next_faster, next_smaller = neighbours(found, chosen, budget)
     timed = request.rates is not None
     return MemoryPlan(
-        strategy=chosen.placement.strategy,
+        **vars(chosen.option(timed=timed)),
         device=resources.device,
-        tile_size=chosen.decoding.tile,
-        batch_size=chosen.denoising.batch,
         predicted_peak_gb=chosen.peak_gb,
         budget_gb=budget,
         fits=fitting is not None,
         stages={stage: demand.peak_gb for stage, demand in chosen.stages.items()},
         reasons=tuple(made),
-        weight_dtype=chosen.placement.weight_dtype,
-        vae_dtype=chosen.decoding.dtype,
-        cfg_split=chosen.denoising.cfg_split,
-        attention_slicing=chosen.denoising.attention_slicing,
         context_gb=job.context_gb,
         resident={stage: chosen.placement.resident(job, stage, chosen.decoding.dtype) for stage in chosen.stages},
-        needed_gb=chosen.needed_gb,
         reserved_gb={stage: demand.reserved_gb for stage, demand in chosen.stages.items()},
-        seconds=chosen.seconds if timed else None,
         next_faster=next_faster and next_faster.option(timed=timed),
         next_smaller=next_smaller and next_smaller.option(timed=timed),
         largest_size=largest,
@@ -84,10 +63,12 @@ def _choices(job: Job, resources: Resources, host: HostTraits) -> Choices:
     request = job.request
     longest = max(request.width, request.height)
     tiles = [0, *(side for side in TILE_SIDES if side < longest)] if request.tile_size is None else [request.tile_size]
+    even_splits = {-(-request.images // parts) for parts in range(1, request.images + 1)}
+    batches = sorted((size for size in even_splits if size <= request.largest_batch), reverse=True)
     return Choices(
         strategies=_strategies(request.settings.offload_strategy, resources),
         weight_dtypes=_weight_dtypes(request, resources, host),
-        batches=_batches(request.images, request.largest_batch),
+        batches=batches,
         cfg_split=(False, True) if request.guided and host.cfg_split else (False,),
         attention_slicing=(False, True) if host.attention_slicing and job.attention == "math" else (False,),
         tiles=tiles,
@@ -105,15 +86,8 @@ def _strategies(requested: OffloadStrategy, resources: Resources) -> tuple[Offlo
 
 def _weight_dtypes(request: MemoryRequest, resources: Resources, host: HostTraits) -> list[str]:
     """Formats that the host offers, the device and the installed libraries can hold, and the user allows."""
+    if request.settings.exact_weights or resources.dynamic_vram or resources.device not in OWN_MEMORY:
+        return ["float16"]
     names = {"float8": "float8_e4m3fn"}
-    exact = request.settings.exact_weights or resources.dynamic_vram or resources.device not in OWN_MEMORY
-    return [
-        dtype
-        for dtype in host.weight_dtypes
-        if dtype == "float16" or (not exact and names.get(dtype, dtype) in resources.dtypes)
-    ]
-
-
-def _batches(images: int, largest: int) -> Sequence[int]:
-    """Forward batch sizes worth trying, largest first: the even splits of `images`."""
-    return sorted({size for parts in range(1, images + 1) if (size := -(-images // parts)) <= largest}, reverse=True)
+    possible = ("float16", *resources.dtypes)
+    return [dtype for dtype in host.weight_dtypes if names.get(dtype, dtype) in possible]

@@ -16,14 +16,11 @@ from .offload import weights_gb
 
 
 class EvictionPolicy(StrEnum):
-    """Order in which models leave a full pool."""
+    """Model that leaves a full pool first: the least recently used, the least frequently used, or the largest."""
 
     LRU = "lru"
-    """The least recently used first."""
     LFU = "lfu"
-    """The least frequently used first; among equals the least recently used."""
     SIZE = "size"
-    """The largest first."""
 
 
 @dataclass
@@ -66,8 +63,7 @@ class ModelPool:
         the model's weights are measured afterwards.
         """
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
+            if (entry := self._entries.get(key)) is not None:
                 entry.uses += 1
                 entry.used_at = next(self._clock)
                 return entry.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..config import OffloadStrategy
 from ..records import Reason, Source
@@ -10,28 +11,10 @@ from ..units import format_duration
 from .job import Job
 from .memory_messages import MemoryMessage
 from .memory_request import MemoryRequest
+from .plan import STAGE_TITLES, describe
 from .plan_candidates import PlanCandidate
-from .plan_text import STAGE_TITLES, describe
 from .prediction import Decoding
 from .resources import Resources
-
-STRATEGY_MESSAGES = {
-    OffloadStrategy.FULL_GPU: MemoryMessage.FULL_GPU,
-    OffloadStrategy.CPU_OFFLOAD: MemoryMessage.CPU_OFFLOAD,
-    OffloadStrategy.SEQUENTIAL: MemoryMessage.SEQUENTIAL,
-}
-
-WEIGHT_MESSAGES = {
-    "float8": MemoryMessage.WEIGHTS_FLOAT8,
-    "int8": MemoryMessage.WEIGHTS_INT8,
-    "nf4": MemoryMessage.WEIGHTS_NF4,
-}
-
-VAE_MESSAGES = {
-    "float16": MemoryMessage.VAE_FLOAT16,
-    "bfloat16": MemoryMessage.VAE_BFLOAT16,
-    "float32": MemoryMessage.VAE_FLOAT32,
-}
 
 MENTIONED_SECONDS = 1.0
 """Seconds from which on the time that a plan adds is worth a sentence."""
@@ -52,22 +35,15 @@ def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | Non
         MemoryMessage.BUDGET_SETTINGS: request.settings.max_vram_gb,
         MemoryMessage.BUDGET_GENERATION: request.max_vram_gb,
     }
-    named = [(message, limit) for message, limit in limits.items() if limit is not None and limit < free]
-    if named:
-        message, limit = min(named, key=lambda item: item[1])
+    lower = [(limit, message) for message, limit in limits.items() if limit is not None and limit < free]
+    if lower:
+        limit, message = min(lower, key=lambda item: item[0])
         otherwise = MemoryMessage.OTHERWISE_FREE.format(free=free)
         return limit, Reason.of("budget", Source.USER, message, value=limit, otherwise=otherwise, budget=limit)
     shared = resources.others_gb or 0.0
     message = MemoryMessage.BUDGET_SHARED if shared else MemoryMessage.BUDGET_FREE
-    return free, Reason.of(
-        "budget",
-        Source.BUDGET,
-        message,
-        value=free,
-        budget=resources.free_gb,
-        device=resources.name,
-        others=shared,
-    )
+    arguments: dict[str, Any] = {"budget": resources.free_gb, "device": resources.name, "others": shared}
+    return free, Reason.of("budget", Source.BUDGET, message, value=free, **arguments)
 
 
 def plan_reasons(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], resources: Resources) -> list[Reason]:
@@ -86,22 +62,17 @@ def refusal(
 ) -> list[Reason]:
     """Return the reasons why nothing fits, the last with the remedies."""
     option = describe(smallest.option(timed=False), request.images)
-    too_large = Reason.of(
-        "fits",
-        Source.BUDGET,
-        MemoryMessage.TOO_LARGE,
-        value=False,
-        option=option,
-        needed=smallest.needed_gb,
-        budget=budget_gb,
-    )
     requested = request.settings.offload_strategy is not OffloadStrategy.AUTO
-    if largest is None:
-        message = MemoryMessage.OFFLOAD_ONLY if requested else MemoryMessage.LIMIT_ONLY
-        return [too_large, Reason.of("fits", Source.BUDGET, message, value=False)]
-    message = MemoryMessage.SIZE_OR_OFFLOAD if requested else MemoryMessage.SIZE_OR_LIMIT
-    width, height = largest
-    return [too_large, Reason.of("fits", Source.BUDGET, message, value=False, width=width, height=height)]
+    message, size = MemoryMessage.OFFLOAD_ONLY if requested else MemoryMessage.LIMIT_ONLY, {}
+    if largest is not None:
+        message = MemoryMessage.SIZE_OR_OFFLOAD if requested else MemoryMessage.SIZE_OR_LIMIT
+        size = dict(zip(("width", "height"), largest, strict=True))
+    return [
+        _saving(
+            "fits", MemoryMessage.TOO_LARGE, value=False, option=option, needed=smallest.needed_gb, budget=budget_gb
+        ),
+        _saving("fits", message, value=False, **size),
+    ]
 
 
 def _knowledge(job: Job) -> list[Reason]:
@@ -110,9 +81,8 @@ def _knowledge(job: Job) -> list[Reason]:
         factors = ", ".join(f"{STAGE_TITLES[stage]} ×{factor:.2f}" for stage, factor in job.corrections.items())
         reasons.append(Reason.of("learned", Source.LEARNED, MemoryMessage.CORRECTED, factors=factors))
     if job.footprints.estimated and job.activation_gb is None:
-        reasons.append(
-            Reason.of("model", Source.MODEL, MemoryMessage.ESTIMATED, weight=0.5, model=job.footprints.title)
-        )
+        model = job.footprints.title
+        reasons.append(Reason.of("model", Source.MODEL, MemoryMessage.ESTIMATED, weight=0.5, model=model))
     return reasons
 
 
@@ -125,25 +95,23 @@ def _strategy(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], r
         option = describe(fastest.option(timed=False), job.request.images)
         otherwise = MemoryMessage.OTHERWISE_FASTER.format(option=option, needed=fastest.needed_gb)
     source = Source.BUDGET if requested is OffloadStrategy.AUTO else Source.USER
-    message = MemoryMessage.DYNAMIC_VRAM if resources.dynamic_vram else STRATEGY_MESSAGES[strategy]
+    message = MemoryMessage.DYNAMIC_VRAM if resources.dynamic_vram else MemoryMessage[strategy.value]
     reasons = [Reason.of("strategy", source, message, value=strategy.value, otherwise=otherwise, peak=chosen.peak_gb)]
     if requested is OffloadStrategy.AUTO or resources.dynamic_vram:
         return reasons
     if requested is strategy:
         return [*reasons, Reason.of("strategy", Source.USER, MemoryMessage.REQUESTED, strategy=requested.value)]
-    nothing = MemoryMessage.NOTHING_TO_OFFLOAD
-    return [
-        *reasons,
-        Reason.of("strategy", Source.USER, nothing, strategy=requested.value, device=resources.device),
-    ]
+    message, name = MemoryMessage.NOTHING_TO_OFFLOAD, requested.value
+    return [*reasons, Reason.of("strategy", Source.USER, message, strategy=name, device=resources.device)]
 
 
 def _added_time(job: Job, chosen: PlanCandidate) -> list[Reason]:
-    """Time beside that of the settings; none is told where the caller gave no rates."""
-    added = chosen.seconds - job.base_seconds
-    if job.request.rates is None or added < MENTIONED_SECONDS:
+    """Time beside that of whole batches and decodes with all weights on the device; none where no rates were given."""
+    request, rates, learned = job.request, job.rates, job.rates.learned
+    decoding = request.images * request.pixels * rates.decoded_pixel
+    added = chosen.seconds - (rates.run + request.items * rates.forward_item + decoding)
+    if request.rates is None or added < MENTIONED_SECONDS:
         return []
-    learned = job.rates.learned
     message = MemoryMessage.ADDED_TIME if learned else MemoryMessage.ADDED_TIME_GUESSED
     source = Source.LEARNED if learned else Source.DEFAULT
     return [Reason.of("added time", source, message, value=added, time=format_duration(added))]
@@ -152,11 +120,11 @@ def _added_time(job: Job, chosen: PlanCandidate) -> list[Reason]:
 def _precision(job: Job, chosen: PlanCandidate, resources: Resources) -> list[Reason]:
     weights, decode = chosen.placement.weight_dtype, chosen.decoding.dtype
     reasons = []
-    if weights in WEIGHT_MESSAGES:
-        reasons.append(Reason.of("weight_dtype", Source.BUDGET, WEIGHT_MESSAGES[weights], value=weights))
+    if weights != "float16":
+        reasons.append(_saving("weight_dtype", MemoryMessage[f"WEIGHTS_{weights.upper()}"], value=weights))
     if job.decoder == "diffusers" and resources.device != "cpu":
         source = Source.BUDGET if decode == "bfloat16" else Source.MODEL
-        reasons.append(Reason.of("vae_dtype", source, VAE_MESSAGES[decode], value=decode))
+        reasons.append(Reason.of("vae_dtype", source, MemoryMessage[f"VAE_{decode.upper()}"], value=decode))
     return reasons
 
 
@@ -167,31 +135,20 @@ def _savings(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate]) ->
         at_once = (chosen.placement, Decoding(0, decoding.dtype))
         whole = next((each for each in found if (each.placement, each.decoding) == at_once), None)
         otherwise = MemoryMessage.OTHERWISE_WHOLE.format(peak=whole.stages["vae"].peak_gb) if whole else None
-        reasons.append(
-            Reason.of(
-                "tile_size",
-                Source.BUDGET if job.request.tile_size is None else Source.USER,
-                MemoryMessage.TILES,
-                value=decoding.tile,
-                otherwise=otherwise,
-                tile=decoding.tile,
-                peak=chosen.stages["vae"].peak_gb,
-            )
-        )
+        source, peak = Source.BUDGET if job.request.tile_size is None else Source.USER, chosen.stages["vae"].peak_gb
+        tile, message = decoding.tile, MemoryMessage.TILES
+        reasons.append(Reason.of("tile_size", source, message, value=tile, otherwise=otherwise, tile=tile, peak=peak))
     if denoising.cfg_split:
-        reasons.append(Reason.of("cfg_split", Source.BUDGET, MemoryMessage.CFG_SPLIT, value=True))
+        reasons.append(_saving("cfg_split", MemoryMessage.CFG_SPLIT, value=True))
     if denoising.attention_slicing:
-        reasons.append(Reason.of("attention_slicing", Source.BUDGET, MemoryMessage.ATTENTION_SLICING, value=True))
+        reasons.append(_saving("attention_slicing", MemoryMessage.ATTENTION_SLICING, value=True))
     if denoising.batch < job.request.largest_batch:
-        reasons.append(
-            Reason.of(
-                "batch_size",
-                Source.BUDGET,
-                MemoryMessage.BATCH_SIZE,
-                value=denoising.batch,
-                otherwise=MemoryMessage.OTHERWISE_BATCH.format(batch=job.request.largest_batch),
-                batch=denoising.batch,
-                images=job.request.images,
-            )
-        )
+        batch, images = denoising.batch, job.request.images
+        otherwise = MemoryMessage.OTHERWISE_BATCH.format(batch=job.request.largest_batch)
+        message = MemoryMessage.BATCH_SIZE
+        reasons.append(_saving("batch_size", message, value=batch, otherwise=otherwise, batch=batch, images=images))
     return reasons
+
+
+def _saving(setting: str, message: MemoryMessage, **details: Any) -> Reason:
+    return Reason.of(setting, Source.BUDGET, message, **details)

@@ -58,15 +58,14 @@ def detect_resources() -> Resources:
     holds. Without torch the CPU is reported. RAM of 0 means that it could not be read.
     """
     ram_total, ram_free = _ram()
+    name = platform.processor() or platform.machine()
     try:
         import torch
     except ImportError:
-        name = platform.processor() or platform.machine()
         return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, backend="cpu")
     for device in ("cuda", "xpu"):
         if (backend := getattr(torch, device, None)) is not None and backend.is_available():
             return _own_memory_device(device, backend, ram_total, ram_free)
-    name = platform.processor() or platform.machine()
     if torch.backends.mps.is_available():
         total = torch.mps.recommended_max_memory() / BYTES_PER_GIB
         free = max(0.0, min(total, ram_free + torch.mps.driver_allocated_memory() / BYTES_PER_GIB))
@@ -93,6 +92,8 @@ def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
 
 def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float, ram_free: float) -> Resources:
     """Resources of `torch.cuda` or `torch.xpu`, which have the same functions."""
+    import torch
+
     index = backend.current_device()
     free, total = _memory(backend, index)
     held = backend.memory_reserved(index)
@@ -105,7 +106,7 @@ def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float,
         free_gb=min(total, free + held) / BYTES_PER_GIB,
         ram_total_gb=ram_total,
         ram_free_gb=ram_free,
-        backend=backend_of(device),
+        backend="rocm" if device == "cuda" and torch.version.hip else device,  # ROCm calls itself cuda in torch
         context_gb=context_gb(outside, others),
         others_gb=others,
         dtypes=(*dtypes(device), *quantization.installed()),
@@ -151,13 +152,6 @@ def others_gb(backend: Any, index: int) -> float | None:
     if os.getpid() not in used or None in used.values():
         return None
     return sum(size for pid, size in used.items() if pid != os.getpid()) / BYTES_PER_GIB
-
-
-def backend_of(device: str) -> str:
-    """The name of the stack behind torch's `device`: ROCm calls itself cuda there."""
-    import torch
-
-    return "rocm" if device == "cuda" and torch.version.hip else device
 
 
 def dtypes(device: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 from intelligence.__main__ import main
 from intelligence.generation.explanation import plan_lines
 from intelligence.memory import MemoryManager, MemoryPlan, Resources, hypothetical_gpu, peak_line
-from intelligence.memory.plan_text import BAR_WIDTH
+from intelligence.memory.plan import BAR_WIDTH
 from intelligence.parameters.speed import learn
 from intelligence.parameters.workload import Work
 

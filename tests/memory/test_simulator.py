@@ -4,7 +4,7 @@ import pytest
 
 from intelligence.memory import footprints
 from intelligence.memory.offload import set_tiling
-from intelligence.memory.tiling import decoded_share
+from intelligence.memory.prediction import decoded_share
 from intelligence.models import Architecture
 from tests.tools import simulator
 from tests.tools.make_footprints import NETWORKS, SDXL_CONFIGS, sdxl_with
