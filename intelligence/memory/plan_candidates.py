@@ -9,16 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 from ..config import OffloadStrategy
 from .job import Job
 from .plan import MemoryPlan, PlanOption
-from .prediction import (
-    FINEST_FIRST,
-    Decoding,
-    Demand,
-    Denoising,
-    Placement,
-    lora_demand,
-    stage_demand,
-    text_demand,
-)
+from .prediction import FINEST_FIRST, Decoding, Demand, Denoising, Placement, lora_demand, stage_demand, text_demand
 
 SIZE_STEP = 64
 """Pixels of the longer side by which the largest size that fits is searched."""
@@ -120,10 +111,8 @@ def fastest(found: Iterable[PlanCandidate], budget: float | None) -> PlanCandida
     fits.
     """
     fitting = [candidate for candidate in found if budget is None or candidate.needed_gb <= budget]
-    least: dict[OffloadStrategy, tuple[int, int]] = {}
-    for candidate in fitting:
-        strategy = candidate.placement.strategy
-        least[strategy] = min(candidate.rounding, least.get(strategy, candidate.rounding))
+    roughest_first = sorted(fitting, key=lambda candidate: candidate.rounding, reverse=True)
+    least = {candidate.placement.strategy: candidate.rounding for candidate in roughest_first}
     kept = [candidate for candidate in fitting if candidate.rounding == least[candidate.placement.strategy]]
     finer = [candidate for candidate in kept if candidate.placement.weight_dtype != VISIBLY_COARSE]
     whole = any(candidate.placement.strategy is not OffloadStrategy.SEQUENTIAL for candidate in finer)
@@ -144,31 +133,22 @@ def neighbours(
     those that need clearly less, in 4 bits where nothing else does.
     """
     taken = max(chosen.needed_gb, budget or 0.0)
-    faster = (
+    faster = [
         candidate
         for candidate in found
         if candidate.rounding <= chosen.rounding and candidate.seconds < chosen.seconds and candidate.needed_gb > taken
-    )
+    ]
     less = (candidate for candidate in found if candidate.needed_gb < chosen.needed_gb * CLEARLY_SMALLER)
-    return (
-        min(faster, key=lambda candidate: (candidate.needed_gb, candidate.seconds), default=None),
-        min(
-            less,
-            key=lambda candidate: (
-                candidate.placement.weight_dtype == VISIBLY_COARSE,
-                candidate.seconds,
-                candidate.needed_gb,
-            ),
-            default=None,
-        ),
-    )
+
+    def by_time(candidate: PlanCandidate) -> tuple[bool, float, float]:
+        return candidate.placement.weight_dtype == VISIBLY_COARSE, candidate.seconds, candidate.needed_gb
+
+    return smallest(faster) if faster else None, min(less, key=by_time, default=None)
 
 
 def below(found: Iterable[PlanCandidate], peaks: Mapping[str, float]) -> list[PlanCandidate]:
     """Keep the candidates with lower peaks than these (GiB by stage)."""
-    return [
-        candidate for candidate in found if all(candidate.stages[stage].peak_gb < peak for stage, peak in peaks.items())
-    ]
+    return [each for each in found if all(each.stages[stage].peak_gb < peak for stage, peak in peaks.items())]
 
 
 def largest_size(

@@ -69,25 +69,17 @@ def detect_resources() -> Resources:
     if torch.backends.mps.is_available():
         total = torch.mps.recommended_max_memory() / BYTES_PER_GIB
         free = max(0.0, min(total, ram_free + torch.mps.driver_allocated_memory() / BYTES_PER_GIB))
-        return Resources(
-            "mps", name, total, free, ram_total, ram_free, "mps", 0.0, dtypes=dtypes("mps"), attention="math"
-        )
+        ram, types = (ram_total, ram_free), dtypes("mps")
+        return Resources("mps", name, total, free, *ram, "mps", 0.0, dtypes=types, attention="math")
     return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, "cpu", 0.0, dtypes=dtypes("cpu"))
 
 
 def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:
     """Return `machine` with an idle CUDA card of `vram_gb` GiB instead. Raises InvalidInputError."""
     checked("vram", vram_gb, float, gt=0)
-    return Resources(
-        "cuda",
-        f"a card of {vram_gb:g} GiB",
-        vram_gb,
-        vram_gb,
-        machine.ram_total_gb,
-        machine.ram_free_gb,
-        backend="cuda",
-        dtypes=(*DTYPES, *quantization.installed()),
-    )
+    name, dtypes = f"a card of {vram_gb:g} GiB", (*DTYPES, *quantization.installed())
+    ram = machine.ram_total_gb, machine.ram_free_gb
+    return Resources("cuda", name, vram_gb, vram_gb, *ram, backend="cuda", dtypes=dtypes)
 
 
 def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float, ram_free: float) -> Resources:
@@ -95,8 +87,12 @@ def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float,
     import torch
 
     index = backend.current_device()
-    free, total = _memory(backend, index)
     held = backend.memory_reserved(index)
+    try:
+        free, total = backend.mem_get_info(index)
+    except (AttributeError, RuntimeError):  # integrated XPUs do not report it: all that torch does not hold is free
+        total = backend.get_device_properties(index).total_memory
+        free = total - held
     outside = max(0.0, (total - free - held) / BYTES_PER_GIB)
     others = others_gb(backend, index) if device == "cuda" else None
     return Resources(
@@ -112,16 +108,6 @@ def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float,
         dtypes=(*dtypes(device), *quantization.installed()),
         attention=attention(device),
     )
-
-
-def _memory(backend: Any, index: int) -> tuple[int, int]:
-    """Free and total bytes. On integrated XPUs, which do not report it, all that torch does not hold counts as free."""
-    try:
-        free, total = backend.mem_get_info(index)
-    except (AttributeError, RuntimeError):
-        total = backend.get_device_properties(index).total_memory
-        free = total - backend.memory_reserved(index)
-    return free, total
 
 
 def context_gb(outside: float, others: float | None) -> float:

@@ -194,17 +194,9 @@ def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) ->
         source, message = Source.DEFAULT, ParameterMessage.USUAL_UNKNOWN
     tried = ((getattr(other, setting), circumstance) for other, circumstance in others)
     otherwise = next((f"{shown(found)} {circumstance}" for found, circumstance in tried if found != value), None)
-    family, priority = TITLES[profile.family], profile.priority.value
-    return Reason.of(
-        setting,
-        source,
-        message,
-        value=value,
-        otherwise=otherwise,
-        chosen=shown(value),
-        family=family,
-        priority=priority,
-    )
+    arguments: dict[str, Any] = {"family": TITLES[profile.family], "priority": profile.priority.value}
+    chosen = shown(value)
+    return Reason.of(setting, source, message, value=value, otherwise=otherwise, chosen=chosen, **arguments)
 
 
 def _user_reason(setting: str, value: Any, profile: Profile) -> Reason:

@@ -1,16 +1,29 @@
-"""Profiles: the settings that model cards and other programs use, by family, look and priority."""
+"""Profiles: the settings that model cards and other programs use, by family, look and priority.
+
+They stand in `families.json`, the built-in one and a user's own, whose families replace the built-in ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
-from ..config import Priority
+from ..config import Priority, Settings, require
 from ..models import Architecture, Family, FamilyFinding
 from ..prompt import ArtisticStyle
-from .family_table import FamilyEntry, SettingsRow, family_table
-from .schedules import ZSNR_SCHEDULERS
+from ..validation import bounds, one_of, read_user_file
+from .parameters import MAX_CFG, MAX_STEPS
+from .resolution import NATIVE_SIDES
+from .samplers import SAMPLER_NAMES
+from .schedules import AYS_TABLES, SCHEDULER_NAMES, ZSNR_SCHEDULERS
+
+BUILT_IN = Path(__file__).with_name("families.json")
+
+LOOK_NAMES = ("default", "photo", "anime", "guided", "merge")
+"""Looks that a family may have settings for: styles of pictures, then variants of its checkpoints."""
+
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
 """Family whose sampling is used for any undistilled model with zero terminal SNR."""
@@ -26,6 +39,78 @@ _DISTILLED_BASES = {Architecture.SD1: Family.SD15, Architecture.SD2: Family.SD15
 """Architecture of a distilled model → family with its native size: SD Turbo and LCM for SD 1.5 both paint 512²."""
 
 
+@dataclass
+class SettingsRow(Settings):
+    """Sampling settings of one look and priority."""
+
+    steps: Annotated[int, bounds(ge=1, le=MAX_STEPS)]
+    cfg: Annotated[float, bounds(ge=0, le=MAX_CFG)]
+    sampler: Annotated[str, one_of(SAMPLER_NAMES)]
+    scheduler: Annotated[str, one_of(SCHEDULER_NAMES)]
+    source: Annotated[str, bounds(min_length=1)]
+    """Model card, paper or program that uses these settings."""
+    complex_steps: Annotated[int, bounds(ge=1, le=MAX_STEPS)] | None = None
+    schedule: Annotated[str, one_of(AYS_TABLES)] | None = None
+    rescale_cfg: Annotated[float, bounds(ge=0, le=1)] = 0.0
+    cfg_cutoff_sigma: Annotated[float, bounds(ge=0)] = 0.0
+    native: Annotated[str, one_of(NATIVE_SIDES)] | None = None
+    """None: the family's."""
+
+
+@dataclass
+class SettingsRange(Settings):
+    """Settings worth comparing with a row's. None or empty: none."""
+
+    steps: tuple[int, int] | None = None
+    cfg: tuple[float, float] | None = None
+    samplers: tuple[Annotated[str, one_of(SAMPLER_NAMES)], ...] = ()
+    schedulers: tuple[Annotated[str, one_of(SCHEDULER_NAMES)], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, span, low, high in (("steps", self.steps, 1, MAX_STEPS), ("cfg", self.cfg, 0, MAX_CFG)):
+            require(
+                span is None or low <= span[0] <= span[1] <= high,
+                f"{name} must be the smallest and largest value, from {low} to {high}, got {span}",
+            )
+
+
+@dataclass
+class Look(Settings):
+    """Rows by priority; BALANCED stands in for one that is missing."""
+
+    BALANCED: SettingsRow
+    SPEED: SettingsRow | None = None
+    QUALITY: SettingsRow | None = None
+    range: SettingsRange | None = None
+    """None: the family's."""
+
+
+@dataclass
+class FamilyEntry(Settings):
+    """Looks, words for prompts and traits of a family."""
+
+    native: Annotated[str, one_of(NATIVE_SIDES)]
+    looks: dict[Annotated[str, one_of(LOOK_NAMES)], Look]
+    fixed: bool = False
+    quality_tags: tuple[Annotated[str, bounds(min_length=1)], ...] = ()
+    quality_front: bool = False
+    negative_hints: tuple[Annotated[str, bounds(min_length=1)], ...] = ()
+    tags_source: str = ""
+    range: SettingsRange = field(default_factory=SettingsRange)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require("default" in self.looks, "looks.default is missing")
+
+
+@dataclass
+class FamilyTable(Settings):
+    """The whole file."""
+
+    families: dict[Family, FamilyEntry]
+
+
 @dataclass(frozen=True)
 class Profile:
     """Settings that a family is sampled with, and its words for prompts."""
@@ -35,11 +120,9 @@ class Profile:
     steps: int
     cfg: float
     sampler: str
-    """ComfyUI's name."""
     scheduler: str
-    """ComfyUI's name; where `schedule` is set, the core scheduler that comes nearest to it."""
+    """Where `schedule` is set, the core scheduler that comes nearest to it."""
     source: str
-    """Model card, paper or program that uses these settings."""
     complex_steps: int | None = None
     """Steps for a complex prompt; None: the same."""
     schedule: str | None = None
@@ -57,10 +140,9 @@ class Profile:
     """Distilled: steps and cfg must stay what they are, whatever the budget."""
     zsnr: bool = False
     step_range: tuple[int, int] | None = None
-    """Steps worth comparing; None: only `steps`."""
+    """Steps worth comparing, as are the next three; None: only `steps`."""
     cfg_range: tuple[float, float] | None = None
     samplers: tuple[str, ...] = ()
-    """Samplers worth comparing."""
     schedulers: tuple[str, ...] = ()
 
 
@@ -85,7 +167,7 @@ def find_profile(
     Raises:
         InvalidInputError: `table` cannot be read or holds a wrong value.
     """
-    families = family_table(table)
+    families = _families(table)
     look = variant or (STYLE_LOOKS.get(style, "default") if style else "default")
     found = _profile(family, look, priority, families)
     if found.fixed:
@@ -127,12 +209,8 @@ def profile_for(
 
 
 def _with_words_of(base: Profile, profile: Profile) -> Profile:
-    return replace(
-        profile,
-        quality_tags=base.quality_tags,
-        quality_front=base.quality_front,
-        negative_hints=base.negative_hints,
-    )
+    words = ("quality_tags", "quality_front", "negative_hints")
+    return replace(profile, **{name: getattr(base, name) for name in words})
 
 
 def _profile(family: Family, look: str, priority: Priority, families: Mapping[Family, FamilyEntry]) -> Profile:
@@ -153,3 +231,8 @@ def _profile(family: Family, look: str, priority: Priority, families: Mapping[Fa
         samplers=compared.samplers,
         schedulers=compared.schedulers,
     )
+
+
+def _families(path: Path | None) -> Mapping[Family, FamilyEntry]:
+    tables = (read_user_file(file, FamilyTable) for file in (BUILT_IN, path) if file)
+    return {family: entry for table in tables if table for family, entry in table.families.items()}
