@@ -16,6 +16,7 @@ from .prompt_messages import PromptMessage
 from .prompt_syntax import finite_weights, parse
 from .sentence_rules import read_mentions
 from .vocabulary import load_vocabulary
+from .words import terms
 
 MAX_PROMPT_CHARACTERS = 50_000
 USER_VOCABULARY = "vocabulary.json"
@@ -133,16 +134,13 @@ def _complexity(
 def _quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:
     """The model family whose quality tags the prompt uses, if any."""
     clauses = {tuple(clause.terms) for clause in phrases.clauses}
-    found = {
-        family: [tag for key, tag in tags.items() if key in clauses]
-        for family, tags in phrases.vocabulary.families.items()
-    }
-    scores = {family: sum(weight for _, weight in tags) for family, tags in found.items()}
+    families = phrases.vocabulary.families
+    found = {family: [tag for tag in tags if terms(tag) in clauses] for family, tags in families.items()}
+    scores = {family: sum(families[family][tag] for tag in tags) for family, tags in found.items()}
     best = max(scores, key=scores.__getitem__)
-    if scores[best] < _FAMILY_THRESHOLD:
+    weight, tags = min(1.0, scores[best]), ", ".join(found[best])
+    if weight < _FAMILY_THRESHOLD:
         return None, ()
-    tags = ", ".join(tag for tag, _ in found[best])
-    weight = min(1.0, scores[best])
     message = PromptMessage.QUALITY_FAMILY
     return best, (Reason.of("family", Source.PROMPT, message, value=best, weight=weight, family=best, tags=tags),)
 

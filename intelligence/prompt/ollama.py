@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -133,25 +133,16 @@ def _bound_of_answer(seconds: float) -> Callable[[Any], None]:
 
     deadline = time.monotonic() + seconds
 
-    class Body(httpx.SyncByteStream):
-        def __init__(self, stream: Any) -> None:
-            self.stream = stream
-
-        def __iter__(self) -> Iterator[bytes]:
-            size = 0
-            for chunk in self.stream:
-                size += len(chunk)
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer trickles in")
-                if size > MAX_ANSWER_BYTES:
-                    raise httpx.ReadError("the answer does not end")
-                yield chunk
-
-        def close(self) -> None:
-            self.stream.close()
-
-    def bound(response: httpx.Response) -> None:
-        response.stream = Body(response.stream)
+    def bound(response: Any) -> None:
+        answer = b""
+        for chunk in response.stream:
+            answer += chunk
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer trickles in")
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise httpx.ReadError("the answer does not end")
+        response.stream.close()
+        response.stream = httpx.ByteStream(answer)
 
     return bound
 

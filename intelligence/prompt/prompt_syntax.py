@@ -124,12 +124,7 @@ def token_weights(text: str) -> tuple[Segment, ...]:
     multiply it by 1.1. A `)` too many is text, and so is the next `(`, which makes up for it.
     """
     closing, before = _match_parentheses(text)
-    found: list[Segment] = []
-
-    def add(start: int, end: int, weight: float) -> None:
-        if start < end:
-            found.append(Segment(unescape(text[start:end]), weight, (start, end)))
-
+    found: list[tuple[int, int, float]] = []
     todo = [(0, len(text), 1.0)]
     while todo:
         start, end, weight = todo.pop()
@@ -142,18 +137,19 @@ def token_weights(text: str) -> tuple[Segment, ...]:
             elif depth < 0:
                 depth += 1
             else:
-                add(start, here, weight)
+                found.append((start, here, weight))
                 start = min(closing.get(here, end) + 1, end)
                 if text[start - 1] == ")" and start - 1 in before and start - 1 > here:
-                    if start < end:
-                        todo.append((start, end, weight))
+                    todo.append((start, end, weight))
                     todo.append(_group(text, here, start - 1, weight, before))
                 else:
-                    add(here, start, weight)
+                    found.append((here, start, weight))
                 start = end
                 break
-        add(start, end, weight)
-    return tuple(found)
+        found.append((start, end, weight))
+    return tuple(
+        Segment(unescape(text[start:end]), weight, (start, end)) for start, end, weight in found if start < end
+    )
 
 
 def _match_parentheses(text: str) -> tuple[dict[int, int], dict[int, int]]:

@@ -96,8 +96,8 @@ class Vocabulary:
     spanish: Phrasebook = field(default_factory=dict)
     spanish_adjectives: dict[str, str] = field(default_factory=dict)
     """Spanish adjective, singular and folded, → the English one."""
-    families: dict[str, dict[tuple[str, ...], tuple[str, float]]] = field(default_factory=dict)
-    """Per model family, terms → the quality tag and its weight."""
+    families: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Per model family, quality tag → its weight."""
     function_words: dict[str, frozenset[str]] = field(default_factory=dict)
     """Per language (`en`, `es`), words that separate phrases."""
     lists: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -225,8 +225,7 @@ def _build(data: dict[str, Any]) -> Vocabulary:
             for form in _forms(gender)
         },
         families={
-            family: {terms(tag): (tag, float(weight)) for tag, weight in tags.items()}
-            for family, tags in data["families"].items()
+            family: {tag: float(weight) for tag, weight in tags.items()} for family, tags in data["families"].items()
         },
         function_words={language: frozenset(map(fold, words)) for language, words in data["function_words"].items()},
         lists={name: frozenset(map(fold, part)) for name, part in data.items() if isinstance(part, list)},
