@@ -65,7 +65,9 @@ def download_file(download: Download, folder: Path, control: Control | None = No
             raise HubError(f"{final} already exists and is another file; pass another folder=")
         part = _Part.of(download, folder)
         try:
-            if control.retry(lambda: _receive(download, part, control)) and not _matches(part, download):
+            resumed = control.retry(lambda: _receive(download, part, control))
+            if resumed and download.sha256 and sha256_of(part.path) != download.sha256.lower():
+                part.discard()
                 control.retry(lambda: _receive(download, part, control))
             try:
                 verify(part.path, final.name, download.sha256)
@@ -236,14 +238,6 @@ def _receive(download: Download, part: _Part, control: Control) -> bool:
             file.flush()
             os.fsync(file.fileno())
     return response.status_code == 206
-
-
-def _matches(part: _Part, download: Download) -> bool:
-    """Return True if a resumed file has the announced hash; otherwise it is discarded, to start again."""
-    if not download.sha256 or sha256_of(part.path) == download.sha256.lower():
-        return True
-    part.discard()
-    return False
 
 
 def _resumes(response: Any, before: _Received, etag: str) -> bool:

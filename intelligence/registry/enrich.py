@@ -46,7 +46,7 @@ def enrich(
         HubCancelledError: `cancelled` returned True.
     """
     now = civitai.now()
-    unknown = registry.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
+    unknown = registry.store.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
     waiting: dict[str, list[str]] = {}
     for model in registry.list_models():
         text = model.sha256 or model.autov3 or model.autov2
@@ -55,7 +55,7 @@ def enrich(
     updated: list[str] = []
     if waiting:
         for found in civitai.each_by_hashes(waiting, on_progress=on_progress, cancelled=cancelled):
-            registry.remember_unknown([text for text, facts in found.items() if facts is None], now)
+            registry.store.put_unknown_hashes([text for text, facts in found.items() if facts is None], now)
             for text, facts in found.items():
                 if facts is None:
                     continue
@@ -64,7 +64,7 @@ def enrich(
                         model = registry.get_model(model_id)
                     except ModelNotFoundError:  # deleted while the hub was asked
                         continue
-                    registry.add_facts(with_hub_facts(model, facts), facts)
+                    registry.store.put_facts(with_hub_facts(model, facts), replace(facts, source=model.source))
                     updated.append(model_id)
     return EnrichReport(asked=len(waiting), updated=tuple(updated))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..validation import checked
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
-from .lookup import Listing
 from .model_rows import from_summary
 from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
@@ -27,6 +27,9 @@ from .scan import RegistryStatus, ScanProgress, ScanReport, registry_status, sca
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
+
+MIN_SIMILARITY = 0.6
+"""`difflib` ratio from which a name is suggested for a misspelt one."""
 
 Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
 
@@ -42,41 +45,29 @@ class ModelRegistry:
     """
 
     def __init__(self, db_path: str | Path | None = None) -> None:
-        self._store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
-        self._listed: Listing | None = None
+        self.store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
+        self._listed: _Listing | None = None
         self._progress = ScanProgress()
 
     @property
     def revision(self) -> int:
         """A number that grows with every change of the registry."""
-        return self._store.revision()
+        return self.store.revision()
 
     @property
     def folder(self) -> Path:
         """The folder of the database, where later stages keep their indexes of these models too."""
-        return self._store.path.parent
+        return self.store.path.parent
 
     def close(self) -> None:
         """Close the database; using the registry again opens it again."""
-        self._store.close()
+        self.store.close()
 
     def register_model(self, metadata: ModelMetadata) -> ModelMetadata:
         """Add `metadata`, or replace the model of the same id."""
         require(bool(metadata.model_id and metadata.name), "a model needs a model_id and a name")
-        self._store.put(metadata)
+        self.store.put(metadata)
         return metadata
-
-    def add_facts(self, model: ModelMetadata, facts: ModelMetadata) -> None:
-        """Store `model`, to which a hub's `facts` were added; they are added again whenever its file is read again."""
-        self._store.put_facts(model, replace(facts, source=model.source))
-
-    def unknown_hashes(self, since: float) -> set[str]:
-        """Return the hashes that a hub did not know when asked at `since` (seconds since 1970) or later."""
-        return self._store.unknown_hashes(since)
-
-    def remember_unknown(self, hashes: Iterable[str], asked_at: float) -> None:
-        """Remember that a hub does not know these hashes."""
-        self._store.put_unknown_hashes(hashes, asked_at)
 
     def get_model(self, name: str) -> ModelMetadata:
         """Return the present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
@@ -88,19 +79,19 @@ class ModelRegistry:
         """
         listing = self._listing()
         key = name.replace("\\", "/")
-        found = listing.find(key) or listing.find(self._store.moved_to(key) or "")
-        model = self._store.get(found.model_id) if found else None
+        found = listing.find(key) or listing.find(self.store.moved_to(key) or "")
+        model = self.store.get(found.model_id) if found else None
         if model is None:
             names = listing.similar_names(key)
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
         if model.source in HUB_SOURCES:
-            self._store.touch_download(model.local_path, time.time())
+            self.store.touch_download(model.local_path, time.time())
         return model
 
     def moves(self) -> dict[str, str]:
         """Return earlier id → present id of every model that was moved or renamed."""
-        return self._store.moves()
+        return self.store.moves()
 
     def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
         """Change fields of one model by hand; later scans keep these changes.
@@ -109,7 +100,7 @@ class ModelRegistry:
             ModelNotFoundError: no model has this id.
             InvalidInputError: no such field, or a value of the wrong type.
         """
-        record = self._store.get(model_id)
+        record = self.store.get(model_id)
         if record is None:
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
         fields = record.to_dict()
@@ -117,26 +108,20 @@ class ModelRegistry:
             require(name in fields and name not in ("schema", "type"), f"cannot change {name!r} of a model")
         changed = ModelMetadata.from_dict({**fields, **changes})
         plain = changed.to_dict()
-        self._store.edit(changed, {name: plain[name] for name in changes})
+        self.store.edit(changed, {name: plain[name] for name in changes})
         return changed
 
     def delete_model(self, model_id: str) -> None:
         """Forget one model; its file stays where it is, and a later scan finds it anew. Raises ModelNotFoundError."""
-        if not self._store.delete(model_id):
+        if not self.store.delete(model_id):
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
 
     def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelMetadata]:
-        """Return the present models, sorted by name; those that cannot be used only `with_problems`.
-
-        Every record is read whole; `summaries` lists a large library faster.
-        """
+        """Return the present models, sorted by name; those that cannot be used only `with_problems`."""
         return list(self.read_models(self.summaries(kind, with_problems=with_problems)))
 
     def summaries(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> list[ModelSummary]:
-        """Return the models of `list_models`, with the fields that choices are filtered by.
-
-        `read_models` gives the others.
-        """
+        """Return the models of `list_models`, with the fields that choices are filtered by; `read_models` adds more."""
         return [
             model
             for model in self._listing().models
@@ -147,7 +132,7 @@ class ModelRegistry:
         """Yield the whole record of each of these, in their order; of a deleted one, the fields of its summary."""
         pending = iter(models)
         while batch := list(islice(pending, READ_BATCH)):
-            found = self._store.get_all([model.model_id for model in batch])
+            found = self.store.get_all([model.model_id for model in batch])
             yield from (found.get(model.model_id) or from_summary(model) for model in batch)
 
     def search(
@@ -175,7 +160,7 @@ class ModelRegistry:
         require(isinstance(limit, int) and 1 <= limit <= 1_000_000, f"limit must be 1 or more, got {limit!r}")
         filters = (("kind", kind), ("base", base_model), ("source", source))
         given = [(column, _bindable(str(value))) for column, value in filters if value is not None]
-        return self._store.search(
+        return self.store.search(
             [_bindable(word) for word in text.split()], given, [_bindable(tag) for tag in tags], sort, limit
         )
 
@@ -201,13 +186,13 @@ class ModelRegistry:
         """
         given = _folders(folders)
         with self._progress.following(on_progress) as progress:
-            report = scan(self._store, given, progress, cancelled)
+            report = scan(self.store, given, progress, cancelled)
         self._progress.problems = report.problems
         return report
 
     def status(self) -> RegistryStatus:
         """Return the numbers of models, and the progress of a scan in this process; quick enough for every second."""
-        return registry_status(self._store, self._progress)
+        return registry_status(self.store, self._progress)
 
     def hash_models(
         self,
@@ -228,16 +213,13 @@ class ModelRegistry:
         """
         if max_bytes_per_second is not None:
             checked("max_bytes_per_second", max_bytes_per_second, float, gt=0)
-        return hash_models(self._store, kinds, on_progress, cancelled, max_bytes_per_second)
+        return hash_models(self.store, kinds, on_progress, cancelled, max_bytes_per_second)
 
     def verify(self, name: str | None = None) -> dict[str, str]:
         """Read the file `name` (None: every present one) again, whole, and compare it with its record.
 
-        Returns:
-            Model id → what is wrong: a broken header, or another hash than a sidecar, hub or earlier reading gave.
-
-        Raises:
-            ModelNotFoundError: no model has this name.
+        Return model id → what is wrong: a broken header, or another hash than a sidecar, hub or earlier reading gave.
+        Raises ModelNotFoundError.
         """
         every = self.read_models(self.summaries(with_problems=True))
         models = every if name is None else [self.get_model(name)]
@@ -280,7 +262,7 @@ class ModelRegistry:
         target = _target(folder)
         hub = HuggingFace(token=token, offline=offline)
         fetched = hub.fetch(repo_id, target, filename=filename, on_progress=on_progress)
-        return register_fetched(self._store, fetched, kind, target)
+        return register_fetched(self.store, fetched, kind, target)
 
     def register_from_civitai(
         self,
@@ -307,7 +289,7 @@ class ModelRegistry:
         fetched = CivitAI(token=token, base_url=base_url).fetch(
             model_id, target, version=version, on_progress=on_progress
         )
-        return register_fetched(self._store, fetched, fetched.facts.kind, target)
+        return register_fetched(self.store, fetched, fetched.facts.kind, target)
 
     def register_from_reference(
         self,
@@ -350,12 +332,12 @@ class ModelRegistry:
             max_size_gb: stop as soon as the rest is no larger (GiB); None: remove all but `keep_recent`.
             dry_run: only report the files.
         """
-        return free_downloads(self._store, keep_recent, max_size_gb, dry_run)
+        return free_downloads(self.store, keep_recent, max_size_gb, dry_run)
 
-    def _listing(self) -> Listing:
+    def _listing(self) -> _Listing:
         listed = self._listed
-        if listed is None or listed.revision != self._store.revision():
-            listed = self._listed = Listing(*self._store.summaries())
+        if listed is None or listed.revision != self.store.revision():
+            listed = self._listed = _Listing(*self.store.summaries())
         return listed
 
 
@@ -378,3 +360,39 @@ def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
 
 def _bindable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
+
+
+class _Listing:
+    """The present models at one revision of the registry, by id, path and name."""
+
+    def __init__(self, revision: int, models: Sequence[ModelSummary]) -> None:
+        self.revision = revision
+        self.models = models
+
+    def find(self, name: str) -> ModelSummary | None:
+        """Return the model of this id, path below its root, or name; upper and lower case count for exact matches."""
+        return self._by_name.get(name) or self._by_name.get(name.casefold())
+
+    def similar_names(self, name: str) -> list[str]:
+        """Return the names of up to three models that `name` may be a misspelling of."""
+        names = [known for known in self._by_name if ":" not in known]
+        close = difflib.get_close_matches(name.casefold(), names, 10, MIN_SIMILARITY)
+        return list(dict.fromkeys(self._by_name[known].name for known in close))[:3]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ModelSummary]:
+        """Exact names win over case-folded ones, LoRAs over other kinds."""
+        ordered = sorted(self.models, key=lambda model: model.kind is not ModelKind.LORA)
+        names: tuple[Callable[[ModelSummary], str], ...] = (
+            lambda model: model.model_id,
+            lambda model: model.model_id.partition(":")[2],
+            lambda model: model.model_id.partition(":")[2].rpartition(".")[0],
+            lambda model: model.name,
+        )
+        index: dict[str, ModelSummary] = {}
+        for fold in (str, str.casefold):
+            for name in names:
+                for model in ordered:
+                    if text := fold(name(model)):
+                        index.setdefault(text, model)
+        return index

@@ -360,7 +360,7 @@ def test_summaries_are_cached_per_revision(registry: ModelRegistry, loras: Path)
     registry.scan([loras])
     first, again = registry.summaries(), registry.summaries()
     assert all(one is other for one, other in zip(first, again, strict=True))
-    other = ModelRegistry(registry._store.path)
+    other = ModelRegistry(registry.store.path)
     other.register_model(ModelMetadata(model_id="lora:z.safetensors", name="z"))
     assert registry.get_model("z").name == "z"
 
