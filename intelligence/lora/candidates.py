@@ -17,11 +17,11 @@ from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
-from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, top_tags, trigger_phrases
+from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
 from .search.index import STYLES
 from .search.ranker import Hits, Ranked
-from .search.tokens import Query, is_common, is_meta, tokens
+from .search.tokens import Query, digest, is_common, is_meta, tokens
 from .search.traits import Identity
 
 STYLE_GAIN = 0.35
@@ -172,7 +172,7 @@ class _Judge:
         if not words:
             return words, 0.0
         index = self.library.index
-        idf = dict(zip(telling, index.idf[index.find(telling)].tolist(), strict=True))
+        idf = dict(zip(telling, index.idf[index.find(digest(telling))].tolist(), strict=True))
         return words, sum(idf[word] for word in words) / sum(idf.values())
 
     def _styled(self, place: int, probability: float) -> tuple[float, list[Reason]]:
@@ -260,7 +260,8 @@ class _Judge:
 
     def _tag_words(self, model: ModelMetadata, reasons: list[Reason], phrases: list[str]) -> set[str]:
         found: set[str] = set()
-        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT_CHARACTERS]) for tag, _ in top_tags(model, MAX_TAGS)):
+        ranked = sorted(model.tags, key=lambda tag: (-model.tags[tag], tag))[:MAX_TAGS]
+        for phrase in dict.fromkeys(tokens(tag[:MAX_TEXT_CHARACTERS]) for tag in ranked):
             rarest = max((self.idf.get(word, 0.0) for word in phrase), default=0)
             if phrase and self._has(phrase) and rarest > MIN_MENTIONED_IDF:
                 found.update(phrase)

@@ -15,7 +15,7 @@ from intelligence.lora.search import ranker
 from intelligence.lora.search.building import Background, build, rough_features
 from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
 from intelligence.lora.search.index import Floats, Postings
-from intelligence.lora.search.tokens import Query
+from intelligence.lora.search.tokens import Query, digest
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
 from intelligence.records import Reason
@@ -83,7 +83,7 @@ class Corpus(Library):
         if model is self.models[place]:
             return postings
         read = read_document(model)
-        ids = self.index.find(list(read.postings))
+        ids = self.index.find(digest(read.postings))
         values = np.array(list(read.postings.values()), np.float32).reshape(-1, TELLING)
         columns = np.ceil(values * 255).clip(0, 255).astype(np.uint8)[ids >= 0]
         ids = ids[ids >= 0]

@@ -13,7 +13,7 @@ from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features, postings_of
 from intelligence.lora.search.index import load, save
-from intelligence.lora.search.tokens import prompt_query
+from intelligence.lora.search.tokens import digest, prompt_query
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer
 from intelligence.registry import ModelRegistry
@@ -141,7 +141,7 @@ def test_documents_count_training_captions_as_examples():
     (first, sure), *_ = ranked([*crowd(20), trained], "1girl, zorblax armor, night")
     assert first == "mystery" and sure > 0.5
     index = ranker.build_index([trained])
-    (number,) = index.find(["zorblaxarmor"])
+    (number,) = index.find(digest(["zorblaxarmor"]))
     assert 0.5 < index.posting_columns[index.starts[number], EXAMPLES] / 255 < 0.7
 
 
@@ -185,9 +185,9 @@ def test_library_keeps_large_index_and_reads_new_loras(tmp_path):
     renamed = [replace(models[0], trigger_sets=(TriggerSet(("another",), "test"),)), *models[1:]]
     for before in (None, first):
         changed = Library(renamed, tmp_path, before)
-        assert changed.index.find(["another"])[0] >= 0
+        assert changed.index.find(digest(["another"]))[0] >= 0
         assert equal(changed.index, Library(renamed).index)
-    assert first.index.find(["another"])[0] < 0
+    assert first.index.find(digest(["another"]))[0] < 0
     assert (tmp_path / INDEX_FILE).read_bytes() == written
     Library(models[10:], tmp_path)
     assert (tmp_path / INDEX_FILE).read_bytes() != written

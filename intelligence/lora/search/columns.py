@@ -78,9 +78,7 @@ def arrays_of(table: Any, name: str = "") -> dict[str, NDArray[Any]]:
     if isinstance(table, np.ndarray):
         return {name: table}
     prefix = f"{name}." if name else ""
-    return {
-        key: found for field, value in vars(table).items() for key, found in arrays_of(value, prefix + field).items()
-    }
+    return {key: one for field, part in vars(table).items() for key, one in arrays_of(part, prefix + field).items()}
 
 
 def table_from(kind: Any, arrays: Mapping[str, NDArray[Any]], name: str = "") -> Any:

@@ -10,7 +10,6 @@ the prompts of its creator's other LoRAs.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...prompt import ArtisticStyle
 from .columns import Columns, Nested, arrays_of, ranges, table_from
-from .tokens import Query, digest
+from .tokens import Query
 
 Floats = NDArray[np.float32]
 STYLES = tuple(ArtisticStyle)
@@ -34,7 +33,6 @@ class Phrases(Columns):
     key: NDArray[Any]
     """The phrase's key: its number in the index, −1 where it is too long to be one; see `building.Documents`."""
     words: Nested[NDArray[Any]]
-    """Keys of its words."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,6 @@ class UsageHistory(Columns):
     stacked: NDArray[np.int8]
     """Beside other LoRAs: 1, alone: 0, not known: −1."""
     times: NDArray[np.int32]
-    """Number of example prompts that do so."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,10 @@ class LoRAs(Columns):
     stamp: NDArray[np.uint64]
     """`digest` of the record's `documents.stamp`, by which a LoRA is recognised when the library changes."""
     examples: NDArray[np.uint8]
-    """Number of its example prompts."""
     creator: NDArray[np.uint64]
-    """`digest` of its creator's name, 0 where that is not known."""
+    """`digest` of the name, 0 where it is not known."""
     civitai_id: NDArray[np.int64]
-    """CivitAI's id of its model, −1 where that is not known."""
+    """Of the model, −1 where it is not known."""
     style: NDArray[np.uint8]
     """Place of its style in `STYLES`; unspecified for a LoRA that is there for something else."""
     usage: Nested[UsageHistory]
@@ -77,7 +73,7 @@ class LoRAs(Columns):
 
 @dataclass(frozen=True)
 class Postings:
-    """The postings of a prompt's keys."""
+    """The postings of a prompt's keys; `columns`, `coverage` and `examples` are those of the index."""
 
     index: Index
     keys: NDArray[np.int64]
@@ -92,9 +88,7 @@ class Postings:
     """Per posting, its place in `columns`."""
     columns: NDArray[np.uint8]
     coverage: Floats
-    """Per LoRA of the index: the sum of share² · rarity over all of its keys."""
     examples: NDArray[np.uint8]
-    """Per LoRA of the index: how many example prompts it has."""
     sequence: NDArray[np.int64]
     """The prompt's words as they follow each other: places in `keys`, −1 for a word that no LoRA has.
 
@@ -134,17 +128,14 @@ class Index:
         """Number of LoRAs."""
         return len(self.coverage)
 
-    def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
-        """The numbers of those of `keys` that some LoRA has, and −1 for the others."""
-        return self._numbers(digest(keys))
-
-    def _numbers(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The numbers of the keys with these digests, −1 for keys that no LoRA has."""
         places = np.minimum(np.searchsorted(self.keys, hashes), max(0, len(self.keys) - 1))
         return np.where(self.keys[places] == hashes, places, -1) if len(self.keys) else np.full(len(hashes), -1)
 
     def match_query(self, query: Query) -> Postings:
         """All postings of the prompt's words and phrases."""
-        texts, found = query.keys, self._numbers(query.hashes)
+        texts, found = query.keys, self.find(query.hashes)
         known = found >= 0
         keys = found[known]
         counts = self.starts[keys + 1] - self.starts[keys]

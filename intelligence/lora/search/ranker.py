@@ -207,14 +207,15 @@ def shortlisted(
     similarity: Floats | None = None,
 ) -> Shortlist:
     """The second pass: the linear model over the LoRAs that were `found` by the first."""
+    weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
     raw = features(postings_of(postings, found))
     inputs = relative(raw, n["scale"])
     if similarity is None:
-        scores = inputs @ mixed(n["linear"], tag_style)
+        scores = inputs @ weights
     else:
         meant = relative(similarity[found], np.ones(similarity.shape[1], np.float32))
         alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["similarity"]
-        scores = tag_style * (inputs @ n["linear"][0]) + (1 - tag_style) * alike
+        scores = tag_style * (inputs @ weights) + (1 - tag_style) * alike
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
     rows = postings_of(postings, found)

@@ -81,11 +81,10 @@ def is_common(token: str) -> bool:
 
 @cache
 def _everyday() -> frozenset[str]:
-    known = load_vocabulary().english
     free = (ConceptCategory.STYLE, ConceptCategory.CONTENT)
     return frozenset(
         stem(key[0])
-        for key, meaning in known.items()
+        for key, meaning in load_vocabulary().english.items()
         if len(key) == 1 and not meaning.styles and (meaning.category not in free or meaning.content)
     )
 
@@ -106,7 +105,6 @@ class Query:
     """Token → the word as the prompt has it."""
     pieces: tuple[tuple[str, ...], ...] = ()
     """The tokens of every comma piece or clause, as they follow each other."""
-
     telling: frozenset[str] = frozenset()
     """Tokens that say something of what a LoRA shows; see `is_meta`."""
     avoided: frozenset[str] = frozenset()
@@ -129,25 +127,22 @@ class Query:
 
 def query(texts: Iterable[str]) -> Query:
     """Return the query of some texts (a prompt, its concepts)."""
-    found: set[tuple[str, ...]] = set()
     written: dict[str, str] = {}
     sequence: list[tuple[str, ...]] = []
     count = 0
-    for text in texts:
-        for piece in _PIECE_END.split(_CAMEL.sub(" ", text)):
-            if count >= MAX_PROMPT_TOKENS:
-                break
-            plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
-            stems = tuple(map(stem, plain))
-            count += len(stems)
-            sequence += [stems] if stems else []
-            for token, term in zip(stems, plain, strict=True):
-                written.setdefault(token, term)
-            for start in range(len(stems)):
-                for end in range(start + 1, min(start + MAX_PHRASE, len(stems)) + 1):
-                    found.add(stems[start:end])
+    for piece in (piece for text in texts for piece in _PIECE_END.split(_CAMEL.sub(" ", text))):
+        if count >= MAX_PROMPT_TOKENS:
+            break
+        plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
+        stems = tuple(map(stem, plain))
+        count += len(stems)
+        sequence += [stems] if stems else []
+        for token, term in zip(stems, plain, strict=True):
+            written.setdefault(token, term)
+    starts = ((stems, start) for stems in sequence for start in range(len(stems)))
+    phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
     telling = frozenset(token for token in written if not is_meta(token))
-    return Query(frozenset(written), frozenset(found), written, tuple(sequence), telling)
+    return Query(frozenset(written), frozenset(phrases), written, tuple(sequence), telling)
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:

@@ -48,11 +48,8 @@ def used_strengths(model: ModelMetadata, bound: float) -> list[tuple[ExampleProm
     Args:
         bound: largest magnitude of a strength that counts.
     """
-    return [
-        (example, example.weight)
-        for example in model.example_prompts
-        if example.weight is not None and 0 < abs(example.weight) <= bound
-    ]
+    weighted = [(example, example.weight) for example in model.example_prompts if example.weight is not None]
+    return [(example, weight) for example, weight in weighted if 0 < abs(weight) <= bound]
 
 
 def civitai_ids(model: ModelMetadata) -> tuple[int | None, int | None]:
