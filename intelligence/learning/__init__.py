@@ -1,7 +1,6 @@
 """Ratings, and the preferences that follow from them."""
 
-from .learning_records import Feedback, StoredGeneration, Timing
 from .preferences import Preference, Preferences
-from .store import LearningEngine
+from .store import Feedback, LearningEngine, StoredGeneration, Timing
 
 __all__ = ["Feedback", "LearningEngine", "Preference", "Preferences", "StoredGeneration", "Timing"]

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-from .learning_records import RatedImage
+from typing import NamedTuple
 
 NEUTRAL_STARS = 3.0
 """Rating that speaks neither for a LoRA nor against it."""
 
 PRIOR_RATINGS = 8.0
 """Neutral ratings that every mean is mixed with: one over n ratings counts n / (n + 8)."""
+
+
+class RatedImage(NamedTuple):
+    """Image with a rating of its own or of its generation."""
+
+    loras: tuple[str, ...]
+    """Model ids of the LoRAs that were applied together."""
+    concepts: frozenset[str]
+    """Concepts of its prompt, see `PromptAnalysis.shown_concepts`."""
+    rating: int
+    weight: float = 1.0
+    strengths: tuple[float, ...] = ()
+    """Of `loras`, in the same order; empty where they were not recorded."""
 
 
 @dataclass(frozen=True)

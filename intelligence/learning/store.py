@@ -6,16 +6,17 @@ import json
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..config import data_folder, require
 from ..database import Database
 from ..errors import InvalidInputError, UnknownGenerationError
-from ..validation import checked
-from .learning_records import Feedback, RatedImage, StoredGeneration, Timing
-from .preferences import Preferences
+from ..records import Record, ValidatedRecord
+from ..validation import bounds, checked
+from .preferences import Preferences, RatedImage
 
 MAX_COMMENT_LENGTH = 10_000
 """Characters."""
@@ -78,6 +79,54 @@ MIGRATIONS = (
     ALTER TABLE generations ADD COLUMN strengths TEXT NOT NULL DEFAULT '[]';
     """,
 )
+
+
+@dataclass(frozen=True)
+class Feedback(Record):
+    """Rating of an image, or of a generation of several images."""
+
+    target_id: str
+    """Id of the image or generation."""
+    generation_id: str
+    rating: int
+    """1 … 5 stars."""
+    comments: str = ""
+    rated_at: str = ""
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Timing(ValidatedRecord):
+    """Time that one run took."""
+
+    width: Annotated[int, bounds(ge=1)]
+    """Pixels, like `height`."""
+    height: Annotated[int, bounds(ge=1)]
+    images: Annotated[int, bounds(ge=1)]
+    items: Annotated[int, bounds(ge=1)]
+    """Forward items that the model computed, of all images."""
+    passes: Annotated[int, bounds(ge=1)]
+    """Calls of the model: with guidance, each computes two forward items for every image in it."""
+    item_seconds: Annotated[float, bounds(gt=0)]
+    """Of one forward item: the median from the second step on."""
+    seconds: Annotated[float, bounds(gt=0)]
+    """Of the whole run, decoding included."""
+
+
+@dataclass(frozen=True)
+class StoredGeneration(Record):
+    """A generation as it was recorded."""
+
+    generation_id: str
+    image_ids: tuple[str, ...]
+    data: dict[str, Any] = field(default_factory=dict)
+    """JSON of the `Generation`."""
+    loras: tuple[str, ...] = ()
+    """Model ids of the LoRAs that were applied."""
+    concepts: tuple[str, ...] = ()
+    run_id: str = ""
+    created_at: str = ""
+    """ISO 8601, UTC."""
 
 
 class LearningEngine:

@@ -30,9 +30,8 @@ from pathlib import Path
 from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
 from intelligence.lora.search import ranker
-from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.embeddings import DenseText
-from intelligence.lora.search.index import load, save
+from intelligence.lora.search.index import arrays_of, load, save
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.models import Architecture, ExamplePrompt, LoRAKind, ModelEvidence, ModelMetadata, TriggerSet
 from intelligence.prompt import PromptAnalyzer

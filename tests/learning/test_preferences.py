@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intelligence.learning import LearningEngine, Preferences
-from intelligence.learning.learning_records import RatedImage
+from intelligence.learning.preferences import RatedImage
 
 
 def seen(rating, loras=("a",), concepts=("cat",), weight=1.0):

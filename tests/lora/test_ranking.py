@@ -9,10 +9,9 @@ import pytest
 from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_library import INDEX_FILE, MIN_KEPT_SIZE, Library
 from intelligence.lora.search import building, ranker
-from intelligence.lora.search.columns import arrays_of
 from intelligence.lora.search.documents import EXAMPLES, read_document
 from intelligence.lora.search.features import CONTEXT_FEATURES, FEATURES, context_features, features, postings_of
-from intelligence.lora.search.index import load, save
+from intelligence.lora.search.index import arrays_of, load, save
 from intelligence.lora.search.tokens import digest, prompt_query
 from intelligence.models import Architecture, ExamplePrompt, ModelEvidence, TriggerSet
 from intelligence.prompt import PromptAnalyzer

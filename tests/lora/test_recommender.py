@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.learning.learning_records import RatedImage
-from intelligence.learning.preferences import Preferences
+from intelligence.learning.preferences import Preferences, RatedImage
 from intelligence.lora import LoRARecommender
 from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer

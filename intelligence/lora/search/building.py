@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...models import ModelMetadata
-from .columns import Columns, Nested, concat, starts_of
 from .documents import EXAMPLES, TELLING, TRIGGER, Document, Listed, ReadModels, read_document, stamp
-from .index import STYLES, Floats, Groups, Index, LoRAs, Phrases, UsageHistory
+from .index import STYLES, Columns, Floats, Groups, Index, LoRAs, Nested, Phrases, UsageHistory, concat, starts_of
 from .tokens import MAX_PHRASE, digest
 
 PRIOR_LORAS = 2000

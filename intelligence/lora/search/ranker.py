@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .building import Background, build
-from .columns import Columns
 from .documents import Listed, ReadModels
 from .features import FEATURES, context_features, distinct, features, postings_of, relative
-from .index import Floats, Index, Postings
+from .index import Columns, Floats, Index, Postings
 
 INDEX_VERSION = 3
 """Counts up when what an index holds changes, so that kept ones are made anew."""
