@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,7 +75,8 @@ def _preference(lora: str, images: list[RatedImage], wanted: frozenset[str]) -> 
     for image in images:
         weight = image.weight / len(set(image.loras))
         advantage = _advantage(image)
-        similarity = _overlap(_normal(image.concepts), wanted)
+        concepts = _normal(image.concepts)
+        similarity = len(concepts & wanted) / len(concepts | wanted) if concepts and wanted else 0.0
         all_sum += weight * advantage
         all_weight += weight
         similar_sum += weight * similarity * advantage
@@ -85,7 +86,11 @@ def _preference(lora: str, images: list[RatedImage], wanted: frozenset[str]) -> 
         advantage=(similar_sum + PRIOR_RATINGS * overall) / (similar_weight + PRIOR_RATINGS),
         stars=sum(image.rating for image in images) / len(images),
         count=len(images),
-        liked_strengths=tuple(_liked_strengths(lora, images)),
+        liked_strengths=tuple(
+            (image.strengths[image.loras.index(lora)], image.weight * _advantage(image))
+            for image in images
+            if image.rating > NEUTRAL_STARS and image.strengths
+        ),
     )
 
 
@@ -93,15 +98,5 @@ def _advantage(image: RatedImage) -> float:
     return (image.rating - NEUTRAL_STARS) / 2
 
 
-def _liked_strengths(lora: str, images: Iterable[RatedImage]) -> Iterator[tuple[float, float]]:
-    for image in images:
-        if image.rating > NEUTRAL_STARS and image.strengths:
-            yield image.strengths[image.loras.index(lora)], image.weight * _advantage(image)
-
-
 def _normal(concepts: Collection[str]) -> frozenset[str]:
     return frozenset(concept.strip().casefold() for concept in concepts)
-
-
-def _overlap(concepts: frozenset[str], wanted: frozenset[str]) -> float:
-    return len(concepts & wanted) / len(concepts | wanted) if concepts and wanted else 0.0

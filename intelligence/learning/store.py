@@ -75,9 +75,7 @@ MIGRATIONS = (
     );
     CREATE INDEX timings_by_key ON timings (key, id);
     """,
-    """
-    ALTER TABLE generations ADD COLUMN strengths TEXT NOT NULL DEFAULT '[]';
-    """,
+    "ALTER TABLE generations ADD COLUMN strengths TEXT NOT NULL DEFAULT '[]';",
 )
 
 

@@ -111,8 +111,7 @@ class Strengths:
     """
 
     def __init__(self, models: Sequence[Listed], loras: LoRAs) -> None:
-        self._models = models
-        self._loras = loras
+        self._models, self._loras = models, loras
 
     def alone(self, model: ModelMetadata, query: Query | None = None, ratings: Ratings = NO_RATINGS) -> Strength:
         """Return the strength of a LoRA that is applied alone.

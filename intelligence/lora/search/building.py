@@ -90,16 +90,16 @@ def build(
         read: gives the whole records of some of `models`.
     """
     stamps = digest(map(stamp, models))
-    places = {} if known is None else dict(zip(known.loras.stamp.tolist(), range(known.size), strict=True))
-    came = [places.pop(mark, -1) for mark in stamps.tolist()]
-    if known is not None and came == list(range(known.size)):
+    size = known.size if known else 0
+    places = {mark: place for place, mark in enumerate(known.loras.stamp.tolist())} if known else {}
+    rows = np.array([places.pop(mark, -1) for mark in stamps.tolist()], np.int64)
+    if known and np.array_equal(rows, np.arange(size)):
         return known
-    rows = np.array(came, np.int64)
     new = rows < 0
-    documents = _read(read([model for model, place in zip(models, came, strict=True) if place < 0]), stamps[new])
-    if known is not None:
+    documents = _read(read([models[number] for number in np.flatnonzero(new).tolist()]), stamps[new])
+    if known:
         documents = concat([_documents_of(known), documents])
-    rows[new] = (known.size if known else 0) + np.arange(np.count_nonzero(new))
+    rows[new] = size + np.arange(np.count_nonzero(new))
     return _weighed(documents.take(rows), background, first)
 
 
@@ -156,7 +156,6 @@ def _lengths(items: Iterable[Sized]) -> NDArray[np.int64]:
 
 
 def _documents_of(index: Index) -> Documents:
-    """The documents that an index was made of."""
     order = np.argsort(index.posting_lora, kind="stable")
     hashes = np.repeat(index.keys, np.diff(index.starts))[order]
     occurrences = Occurrences(hashes, index.posting_columns[order, :TELLING])

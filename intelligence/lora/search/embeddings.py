@@ -49,9 +49,7 @@ MIGRATIONS = (
     );
     CREATE INDEX embeddings_by_content ON embeddings (content);
     """,
-    """
-    ALTER TABLE embeddings ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
-    """,
+    "ALTER TABLE embeddings ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;",
 )
 
 Texts = tuple[str, str, tuple[str, ...]]
@@ -176,10 +174,9 @@ class DenseText:
         known = self._read()
         if self._unread:
             self._start()
-        if not known or not self.is_ready:
-            return None
-        with self._noting():
-            return self._packed().similarities(_embedded(query))
+        if known and self.is_ready:
+            with self._noting():
+                return self._packed().similarities(_embedded(query))
         return None
 
     def build(self) -> int:

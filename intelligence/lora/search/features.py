@@ -12,19 +12,8 @@ from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
 from .index import Floats, Postings
 
 SUMS = (
-    "name",
-    "title",
-    "trigger",
-    "tag",
-    "description",
-    "examples",
-    "likelihood",
-    "coverage",
-    "phrase_coverage",
-    "creator_coverage",
-    "phrases",
-    "own_words",
-    "rare_trigger",
+    *("name", "title", "trigger", "tag", "description", "examples", "likelihood"),
+    *("coverage", "phrase_coverage", "creator_coverage", "phrases", "own_words", "rare_trigger"),
 )
 MAXIMA = ("best_hook", "best_coverage", "best_example")
 GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_coverage", "title_mass")
