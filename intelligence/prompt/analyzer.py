@@ -22,8 +22,12 @@ MAX_PROMPT_CHARACTERS = 50_000
 USER_VOCABULARY = "vocabulary.json"
 """Name of the user's own vocabulary in the data folder."""
 _FAMILY_THRESHOLD = 0.5
-_MODERATE_FROM, _COMPLEX_FROM = 0.25, 0.6
-_MANY_CONCEPTS, _MANY_KINDS, _MANY_FURTHER_SUBJECTS = 14, 6, 3
+_LEAST_SCORES = (
+    (ComplexityCategory.COMPLEX, 0.6),
+    (ComplexityCategory.MODERATE, 0.25),
+    (ComplexityCategory.SIMPLE, 0.0),
+)
+_MANY_CONCEPTS, _MANY_KINDS, _MANY_FURTHER_PEOPLE = 14, 6, 3
 """Counts from which each part of complexity is at its greatest."""
 
 
@@ -47,20 +51,19 @@ class PromptAnalyzer:
             InvalidInputError: the prompt is empty, no text, or longer than 50,000 characters; or the user's vocabulary
                 cannot be read as one.
         """
-        for name, text in (("prompt", prompt), ("negative_prompt", negative_prompt)):
-            _check_text(name, text)
+        _check_text("prompt", prompt)
+        _check_text("negative_prompt", negative_prompt)
         require(bool(prompt.strip()), "the prompt is empty: describe the picture that you want")
         vocabulary = load_vocabulary(self.vocabulary_path)
         parsed = parse(prompt)
         segments, notes = finite_weights(parsed)
         phrases = find_phrases(segments, vocabulary)
-        mentions = read_mentions(phrases)
         avoided = read_mentions(find_phrases(parse(negative_prompt).segments, vocabulary))
         concepts = read_concepts(phrases)
-        intent, reasons = read_intent(mentions, avoided, phrases)
-        complexity, category, complexity_reason = _complexity(concepts)
+        intent, reasons = read_intent(read_mentions(phrases), avoided, phrases)
+        complexity = _complexity(concepts)
         family, family_reasons = _quality_family(phrases)
-        reasons = (*reasons, complexity_reason, *family_reasons)
+        reasons = (*reasons, complexity, *family_reasons)
         if phrases.language == "es":
             reasons += (Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="English"),)
         analysis = PromptAnalysis(
@@ -70,8 +73,8 @@ class PromptAnalyzer:
             segments=segments,
             concepts=concepts,
             intent=intent,
-            complexity=complexity,
-            complexity_category=category,
+            complexity=complexity.weight,
+            complexity_category=ComplexityCategory(str(complexity.value)),
             lora_tags=parsed.lora_tags,
             quality_family=family,
             tag_style=_tag_style(phrases),
@@ -98,37 +101,29 @@ def _check_text(name: str, text: object) -> None:
     require(surrogate is None, f"{name} is not valid Unicode (lone surrogate at {surrogate}); paste it again as text")
 
 
-def _complexity(
-    concepts: Mapping[ConceptCategory, tuple[str, ...]],
-) -> tuple[float, ComplexityCategory, Reason]:
+def _complexity(concepts: Mapping[ConceptCategory, tuple[str, ...]]) -> Reason:
     """Complexity (0 … 1) by concepts, their kinds and the people among them; quality tags do not count."""
     counted = {category: len(found) for category, found in concepts.items() if category not in QUALITY_CATEGORIES}
-    things, kinds = sum(counted.values()), len(counted)
-    subjects = counted.get(ConceptCategory.CHARACTER, 0)
+    things, kinds, people = sum(counted.values()), len(counted), counted.get(ConceptCategory.CHARACTER, 0)
     parts = (
         0.6 * min(1.0, things / _MANY_CONCEPTS),
         0.2 * kinds / _MANY_KINDS,
-        0.2 * min(1.0, max(0, subjects - 1) / _MANY_FURTHER_SUBJECTS),
+        0.2 * min(1.0, max(0, people - 1) / _MANY_FURTHER_PEOPLE),
     )
-    value = sum(round(part, 3) for part in parts)
-    if value < _MODERATE_FROM:
-        category = ComplexityCategory.SIMPLE
-    else:
-        category = ComplexityCategory.MODERATE if value < _COMPLEX_FROM else ComplexityCategory.COMPLEX
-    score = round(value, 3)
-    reason = Reason.of(
+    score = sum(round(part, 3) for part in parts)
+    category = next(category for category, least in _LEAST_SCORES if score >= least).value
+    return Reason.of(
         "complexity",
         Source.PROMPT,
         PromptMessage.COMPLEXITY,
-        value=category.value,
-        weight=score,
-        complexity=category.value,
-        score=score,
+        value=category,
+        weight=round(score, 3),
+        complexity=category,
+        score=round(score, 3),
         concepts=things,
         kinds=kinds,
-        people=subjects,
+        people=people,
     )
-    return score, category, reason
 
 
 def _quality_family(phrases: Phrases) -> tuple[str | None, tuple[Reason, ...]]:

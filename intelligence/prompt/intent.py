@@ -75,9 +75,7 @@ class VoteRule(NamedTuple):
     content: ContentType
     example: str
     absorbs: ContentType | None = None
-    """Content whose votes count for `content` too."""
     drops: ContentType | None = None
-    """Content whose votes no longer count."""
 
 
 class ViewRule(NamedTuple):
@@ -273,13 +271,13 @@ def _face_first(scene: Scene) -> list[str]:
     ]
     if shown and shown[0].meaning.folded == "face" and not shown[0].adjunct:  # no matter whose: `half of her face`
         return [shown[0].meaning.phrase]
-    for first, second in pairwise(shown[:2]):
-        face, person = (first, second) if first.meaning.folded in faces else (second, first)
-        of_person = ContentType.CHARACTER in person.meaning.content and face.clause == person.clause
-        opens = face is first or (person.modifier and not face.adjunct)
-        if face.meaning.folded in faces and of_person and opens:
-            return [face.meaning.phrase]
-    return []
+    if len(shown) < 2:
+        return []
+    first, second = shown[:2]
+    face, person = (first, second) if first.meaning.folded in faces else (second, first)
+    of_person = ContentType.CHARACTER in person.meaning.content and face.clause == person.clause
+    opens = face is first or (person.modifier and not face.adjunct)
+    return [face.meaning.phrase] if face.meaning.folded in faces and of_person and opens else []
 
 
 def _portrait_of_thing(scene: Scene) -> list[str]:

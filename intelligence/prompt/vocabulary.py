@@ -29,8 +29,7 @@ from typing import Annotated, Any, Literal
 
 from ..validation import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
-from .spelling import Spelling
-from .words import fold, singular, terms
+from .words import Spelling, fold, singular, terms
 
 LISTS = Path(__file__).with_name("lists")
 

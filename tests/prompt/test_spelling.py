@@ -3,7 +3,7 @@
 import pytest
 
 from intelligence.prompt import ConceptCategory, PromptAnalyzer
-from intelligence.prompt.spelling import Spelling
+from intelligence.prompt.words import Spelling
 
 SPELLING = Spelling({"knight", "raccoon", "portrait", "ambulance", "sandwich", "stork", "winter"})
 
