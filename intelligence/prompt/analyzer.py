@@ -22,11 +22,7 @@ MAX_PROMPT_CHARACTERS = 50_000
 USER_VOCABULARY = "vocabulary.json"
 """Name of the user's own vocabulary in the data folder."""
 _FAMILY_THRESHOLD = 0.5
-_LEAST_SCORES = (
-    (ComplexityCategory.COMPLEX, 0.6),
-    (ComplexityCategory.MODERATE, 0.25),
-    (ComplexityCategory.SIMPLE, 0.0),
-)
+_LEAST_SCORES = {ComplexityCategory.COMPLEX: 0.6, ComplexityCategory.MODERATE: 0.25, ComplexityCategory.SIMPLE: 0.0}
 _MANY_CONCEPTS, _MANY_KINDS, _MANY_FURTHER_PEOPLE = 14, 6, 3
 """Counts from which each part of complexity is at its greatest."""
 
@@ -111,7 +107,7 @@ def _complexity(concepts: Mapping[ConceptCategory, tuple[str, ...]]) -> Reason:
         0.2 * min(1.0, max(0, people - 1) / _MANY_FURTHER_PEOPLE),
     )
     score = sum(round(part, 3) for part in parts)
-    category = next(category for category, least in _LEAST_SCORES if score >= least).value
+    category = next(category for category, least in _LEAST_SCORES.items() if score >= least).value
     return Reason.of(
         "complexity",
         Source.PROMPT,

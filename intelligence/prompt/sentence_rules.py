@@ -56,6 +56,14 @@ class Place:
     position: int = 0
     """Of the word, or of the phrase's first word."""
     phrase: Match = _NO_PHRASE
+    content: tuple[ContentType, ...] = ()
+    suffix: str = ""
+    before: Meaning = _NOTHING
+    """Meaning of the phrase that ends right before this one and is shown."""
+    following: Match | None = None
+    """The phrase that begins right after this one."""
+    after: Meaning = _NOTHING
+    word_after: str = ""
     shown: Match | None = None
     """The last phrase that says what the picture shows."""
     person: bool = False
@@ -75,35 +83,19 @@ class Place:
         return self.clause.words[self.position]
 
     @property
-    def content(self) -> tuple[ContentType, ...]:
-        return self.phrase.meaning.content
-
-    @property
-    def suffix(self) -> str:
-        return self.clause.suffixes[self.phrase.end - 1]
-
-    @property
-    def before(self) -> Meaning:
-        """Meaning of the phrase that ends right before this one and is shown."""
-        return self.shown.meaning if self.shown and self.shown.end == self.position else _NOTHING
-
-    @property
-    def following(self) -> Match | None:
-        return self.clause.phrases.get(self.phrase.end)
-
-    @property
-    def after(self) -> Meaning:
-        return self.following.meaning if self.following else _NOTHING
-
-    @property
-    def word_after(self) -> str:
-        return self.word_at(self.phrase.end)
-
-    @property
     def held(self) -> Match | None:
         """The first thing named behind the word after this phrase: the cherries of `bowl of cherries`."""
         behind = (match for start, match in self.clause.phrases.items() if start > self.phrase.end)
         return next((match for match in behind if match.meaning.content), None)
+
+    def go_to(self, phrase: Match) -> None:
+        """Look at `phrase`, which begins here, and at what stands beside it."""
+        self.phrase, self.content = phrase, phrase.meaning.content
+        self.suffix = self.clause.suffixes[phrase.end - 1]
+        self.before = self.shown.meaning if self.shown and self.shown.end == phrase.start else _NOTHING
+        self.following = self.clause.phrases.get(phrase.end)
+        self.after = self.following.meaning if self.following else _NOTHING
+        self.word_after = self.word_at(phrase.end)
 
     def word_at(self, position: int) -> str:
         """Return the word at `position` of the clause; empty behind its end."""
@@ -144,12 +136,12 @@ def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
                 _read_word(at)
             at.position += 1
             continue
-        at.phrase, content = phrase, phrase.meaning.content
-        if not at.negated and (not content or not _decide(GIVES_WAY, at, False)):
+        at.go_to(phrase)
+        if not at.negated and (not at.content or not _decide(GIVES_WAY, at, False)):
             mention = _mention(at, _decide(modifies, at, False))
             yield mention
-            if content:
-                at.person = at.person or not (at.adjunct or mention.modifier or PEOPLE.isdisjoint(content))
+            if at.content:
+                at.person = at.person or not (at.adjunct or mention.modifier or PEOPLE.isdisjoint(at.content))
                 at.shown, at.leading, at.inside = phrase, False, False
             elif phrase.meaning.styles:
                 at.shown = None
