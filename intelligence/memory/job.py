@@ -77,7 +77,7 @@ def _weights(
     model: Footprints, request: MemoryRequest, host: HostTraits, weight_bytes: int, vae_dtype: str
 ) -> dict[str, float]:
     """Weights by stage: as the host measured them, else by the table."""
-    width = {"text": weight_bytes, "unet": weight_bytes, "vae": weight_bytes}
+    width = dict.fromkeys(model.weights, weight_bytes)
     if host.decoder == "comfyui":
         width["vae"] = BYTES_PER_NUMBER[vae_dtype]
     usual = {stage: size / MIB_PER_GIB * width[stage] / 2 for stage, size in model.weights.items()}
@@ -106,12 +106,16 @@ def _relative_rates(request: MemoryRequest, model: Footprints, vae_dtype: str) -
 
     In TFLOP, and for bytes those that a usual card computes meanwhile.
     """
-    slowdown = FLOAT32_SLOWDOWN if BYTES_PER_NUMBER[vae_dtype] == 4 else 1.0
     return Rates(
         forward_item=model.unet_call(request.pixels, 2).tflop / 2,
-        decoded_pixel=model.vae_call(request.pixels).tflop * slowdown / request.pixels,
+        decoded_pixel=model.vae_call(request.pixels).tflop * decode_slowdown(vae_dtype) / request.pixels,
         read_byte=0.04 / BYTES_PER_GIB,
         moved_byte=3.6 / BYTES_PER_GIB,
         streamed_byte=1.0 / BYTES_PER_GIB,
         hooked_forward=0.3,
     )
+
+
+def decode_slowdown(vae_dtype: str) -> float:
+    """Return the time of a decode in `vae_dtype` over that of one in half precision."""
+    return FLOAT32_SLOWDOWN if BYTES_PER_NUMBER[vae_dtype] == 4 else 1.0

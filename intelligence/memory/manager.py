@@ -24,11 +24,8 @@ class MemoryManager:
     """Plans generations for this machine's devices and learns from their measured peaks."""
 
     def __init__(self, corrections: Path | None = None, host: HostTraits = DIFFUSERS) -> None:
-        """
-        Args:
-            corrections: database of measurements, made on first use; None: nothing is learned.
-            host: abilities of the host, where a request does not name one.
-        """
+        """`corrections`: database of measurements, made on first use; None: nothing is learned. `host`: abilities of
+        the host, where a request does not name one."""
         self._corrections = None if corrections is None else Corrections(corrections)
         self._host = host
         self._tracker = UsageTracker()
@@ -87,11 +84,8 @@ class MemoryManager:
 
         The stages are `text`, `unet`, `vae`, and `lora` where LoRAs are patched into weights.
 
-        Args:
-            option: how the job is run; None: all weights on the device, everything at once.
-
-        Raises:
-            InvalidInputError: an unknown weight format, or one that cannot be streamed.
+        `option`: how the job is run; None: all weights on the device, everything at once.
+        Raises InvalidInputError for an unknown weight format, or one that cannot be streamed.
         """
         option = option or PlanOption(batch_size=request.images)
         require(option.weight_dtype in FINEST_FIRST, f"weight_dtype is unknown: {option.weight_dtype!r}")
@@ -105,10 +99,7 @@ class MemoryManager:
 
         The highest stage is taken to be the predicted one; its memory beside the weights is set against the
         prediction. Nothing is learned from a measurement below the weights, which were not all there, nor on a host
-        that places weights by itself.
-
-        Raises:
-            StorageError: the measurement cannot be kept.
+        that places weights by itself. Raises StorageError.
         """
         stage = plan.peak_stage
         if self._corrections is None or not self._host.places_weights or not measured_gb or not stage:
@@ -122,10 +113,7 @@ class MemoryManager:
 
     def ran_out(self, plan: MemoryPlan, stage: str, resources: Resources | None = None) -> None:
         """Let later plans for this device know that `stage` of `plan` ran out of memory although it was predicted to
-        fit: it took at least the rest of the budget.
-
-        Raises:
-            StorageError: that cannot be kept.
+        fit: it took at least the rest of the budget. Raises StorageError.
         """
         if self._corrections is None or plan.budget_gb is None or not plan.fits:
             return
@@ -139,7 +127,6 @@ class MemoryManager:
     def failures(self, device: str) -> int:
         """Count the times that memory ran out on the device of this name: where it differs, plans may differ.
 
-        Raises:
-            StorageError: measurements of the device cannot be read.
+        Raises StorageError.
         """
         return self._corrections.failures(device) if self._corrections else 0

@@ -13,8 +13,6 @@ from .plan import MemoryPlan
 
 BYTES_PER_NUMBER = {"float16": 2, "bfloat16": 2, "float32": 4}
 
-DEFAULT_STEPS = 20
-
 
 @dataclass(frozen=True)
 class HostTraits:
@@ -62,8 +60,7 @@ class Rates:
 class MemoryRequest:
     """A job to plan: what to make, with which model, by which host, within which limits.
 
-    Raises:
-        InvalidInputError: a size, count, name or limit that cannot be.
+    Raises InvalidInputError for a size, count, name or limit that cannot be.
     """
 
     width: int = 1024
@@ -73,7 +70,7 @@ class MemoryRequest:
     """Images that may share a forward batch; None: all of them."""
     guided: bool = True
     """Steps evaluate the negative prompt too (CFG above 1)."""
-    steps: int = DEFAULT_STEPS
+    steps: int = 20
     """Model evaluations of an image."""
     forward_items: int | None = None
     """Latents through the UNet in the whole job; None: one for each image and evaluation, two where it is guided."""

@@ -91,8 +91,7 @@ class ModelPool:
     def put(self, key: Hashable, model: Any, size_gb: float | None = None) -> bool:
         """Keep `model` under `key`, replacing what was there; False when there is no room for it.
 
-        Raises:
-            InvalidInputError: `size_gb` is missing for something that is no torch module or pipeline.
+        Raises InvalidInputError where `size_gb` is missing for something that is no torch module or pipeline.
         """
         size = _checked(weights_gb(model) if size_gb is None else size_gb)
         with self._lock:

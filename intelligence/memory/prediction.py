@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..config import OffloadStrategy
 from ..units import BYTES_PER_GIB, BYTES_PER_MIB, MIB_PER_GIB
 from .footprints import Footprint
-from .job import FLOAT32_SLOWDOWN, Job
+from .job import Job, decode_slowdown
 from .memory_request import BYTES_PER_NUMBER
 
 LORA_COPIES = 3
@@ -203,7 +203,7 @@ class Decoding:
         """Return the time of decoding all images; the job's rate is that of its most exact precision."""
         request = job.request
         pixels = request.images * request.pixels * decoded_share(request.width, request.height, self.tile, job.decoder)
-        return pixels * job.rates.decoded_pixel * _slowdown(self.dtype) / _slowdown(job.vae_dtypes[0])
+        return pixels * job.rates.decoded_pixel * decode_slowdown(self.dtype) / decode_slowdown(job.vae_dtypes[0])
 
 
 def stage_demand(
@@ -227,10 +227,6 @@ def lora_demand(job: Job, placement: Placement) -> Demand:
     """Return the memory of patching LoRAs into the UNet's weights."""
     layer = job.footprints.largest_linear * 2 / MIB_PER_GIB  # in float32
     return stage_demand(job, placement, "lora", _of_size(LORA_COPIES * layer))
-
-
-def _slowdown(vae_dtype: str) -> float:
-    return FLOAT32_SLOWDOWN if BYTES_PER_NUMBER[vae_dtype] == 4 else 1.0
 
 
 def _of_size(size_gb: float) -> Footprint:

@@ -39,11 +39,8 @@ class ParameterOptimizer:
         timings: Callable[[str], Sequence[Timing]] | None = None,
         table: Path | None = None,
     ) -> None:
-        """
-        Args:
-            timings: key (`OptimizedParameters.timing_key`) → earlier runs, oldest first: `LearningEngine().timings`.
-            table: see `table`; None: `families.json` in the data folder.
-        """
+        """`timings`: key (`OptimizedParameters.timing_key`) → earlier runs, oldest first, as `LearningEngine().timings`
+        returns them. `table`: the user's table of families; None: `families.json` in the data folder."""
         self.memory = memory or MemoryManager()
         self._timings = timings or (lambda key: ())
         self._own_table = table
@@ -80,9 +77,7 @@ class ParameterOptimizer:
         cannot be met is named in the reasons, with the nearest plan. The upper end of the predicted interval is held
         against a time budget.
 
-        Raises:
-            InvalidInputError: an unknown or impossible override, an unknown aspect, a table of families that cannot be
-                used.
+        Raises InvalidInputError for an impossible override, an unknown aspect, an unusable table of families.
         """
         given = canonical(request.overrides)
         if not request.manual:

@@ -164,8 +164,7 @@ def find_profile(
         variant: see `FamilyFinding.variant`.
         table: a JSON file like `families.json` whose families stand in place of the built-in ones. It need not exist.
 
-    Raises:
-        InvalidInputError: `table` cannot be read or holds a wrong value.
+    Raises InvalidInputError where `table` cannot be read or holds a wrong value.
     """
     families = _families(table)
     look = variant or (STYLE_LOOKS.get(style, "default") if style else "default")

@@ -6,6 +6,7 @@ import math
 import re
 from functools import cache
 from itertools import permutations, product
+from typing import Any
 
 from ..config import ASPECTS, AUTO, require
 from ..errors import InvalidInputError
@@ -64,12 +65,8 @@ def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
 def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") -> tuple[int, int, Reason]:
     """Return (width, height, reason): the bucket of `native` nearest to the wanted aspect.
 
-    Args:
-        aspect: `auto` (by what the picture shows), `square`, `portrait`, `landscape`, `tall`, `wide`, or a ratio of
-            width to height like `16:9`, at most 4 either way.
-
-    Raises:
-        InvalidInputError: no such aspect.
+    `aspect`: `auto` (by what the picture shows), `square`, `portrait`, `landscape`, `tall`, `wide`, or a ratio of width
+    to height like `16:9`, at most 4 either way. Raises InvalidInputError for another.
     """
     wanted = aspect.strip().lower() if isinstance(aspect, str) else aspect
     name = CONTENT_ASPECTS.get(content, "square") if wanted == AUTO else wanted
@@ -86,18 +83,9 @@ def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") 
 
     width, height = min(buckets(native), key=distance)
     size = f"{width}x{height}"
-    reason = Reason.of(
-        "size",
-        source,
-        message,
-        value=size,
-        otherwise=None if width == height else f"{side}x{side}",
-        size=size,
-        aspect=name,
-        content=content.value,
-        side=side,
-    )
-    return width, height, reason
+    otherwise = None if width == height else f"{side}x{side}"
+    arguments: dict[str, Any] = {"size": size, "aspect": name, "content": content.value, "side": side}
+    return width, height, Reason.of("size", source, message, value=size, otherwise=otherwise, **arguments)
 
 
 def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
