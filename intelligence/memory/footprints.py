@@ -79,10 +79,6 @@ class Footprints:
     unet_margin: float = 1.0
     """Factor on the activations of the UNet, where they are an estimate."""
 
-    def text_call(self) -> Footprint:
-        """Return the encoding of prompt and negative prompt."""
-        return Footprint(*self.text)
-
     def unet_call(self, pixels: int, items: int, attention: str = "flash") -> Footprint:
         """Return a forward of `items` latents of images of `pixels`; exact in items, with which every tensor grows."""
         single, double = (_at(rows, pixels) for rows in self.unet[attention])

@@ -28,7 +28,6 @@ class OffloadConfig:
     """Places of a pipeline's weights after distribution."""
 
     strategy: OffloadStrategy
-    """The strategy in use, never AUTO."""
     device: dict[str, str] = field(default_factory=dict)
     """Component → the device its weights rest on between calls (`cpu` for offloaded ones)."""
     execution_device: str = "cpu"

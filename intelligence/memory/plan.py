@@ -43,7 +43,7 @@ class MemoryPlan(Record):
     tile_size: int = 0
     """Side of a VAE decode tile in pixels; 0: decode whole."""
     batch_size: int = 1
-    """Images per forward batch; larger requests are split into several."""
+    """Images per forward batch."""
     predicted_peak_gb: float = 0.0
     """Peak of this process on the device, the driver's context included."""
     budget_gb: float | None = None
@@ -53,7 +53,6 @@ class MemoryPlan(Record):
     """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`."""
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
-    """Format of the UNet's weights on the device: as loaded (`float16`), `float8`, `int8`, or `nf4` with 4 bits."""
     vae_dtype: str = ""
     """Precision of the VAE decode; empty: as the host does."""
     cfg_split: bool = False

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from ..config import OffloadStrategy
+from .footprints import Footprint
 from .job import Job
 from .plan import MemoryPlan, PlanOption
-from .prediction import FINEST_FIRST, Decoding, Demand, Denoising, Placement, lora_demand, stage_demand, text_demand
+from .prediction import FINEST_FIRST, Decoding, Demand, Denoising, Placement, lora_demand, stage_demand
 
 SIZE_STEP = 64
 """Pixels of the longer side by which the largest size that fits is searched."""
@@ -201,7 +202,8 @@ def _decode(job: Job, placement: Placement, method: Decoding, images: int) -> _P
 
 
 def _joined(job: Job, placement: Placement, denoising: _Part[Denoising], decoding: _Part[Decoding]) -> PlanCandidate:
-    stages = {"text": text_demand(job, placement)}
+    encoding = Footprint(*job.footprints.text).scaled(job.weight_bytes / 2)
+    stages = {"text": stage_demand(job, placement, "text", encoding)}
     if job.patches_loras:
         stages["lora"] = lora_demand(job, placement)
     stages |= {"unet": denoising.demand, "vae": decoding.demand}

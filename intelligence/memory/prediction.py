@@ -218,11 +218,6 @@ def stage_demand(
     return Demand(*(resident + size * factor for size in sizes))
 
 
-def text_demand(job: Job, placement: Placement) -> Demand:
-    """Return the memory of encoding both prompts."""
-    return stage_demand(job, placement, "text", job.footprints.text_call().scaled(job.weight_bytes / 2))
-
-
 def lora_demand(job: Job, placement: Placement) -> Demand:
     """Return the memory of patching LoRAs into the UNet's weights."""
     layer = job.footprints.largest_linear * 2 / MIB_PER_GIB  # in float32

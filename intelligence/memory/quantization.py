@@ -88,14 +88,8 @@ def _nf4(module: Any, device: str) -> None:
 
     how: dict[str, Any] = {"quant_type": "nf4", "compress_statistics": False}
     for parent, name, linear in list(_linears(module)):
-        made = Linear4bit(
-            linear.in_features,
-            linear.out_features,
-            bias=linear.bias is not None,
-            compute_dtype=linear.weight.dtype,
-            device="meta",
-            **how,
-        )
+        sides, dtype = (linear.in_features, linear.out_features), linear.weight.dtype
+        made = Linear4bit(*sides, bias=linear.bias is not None, compute_dtype=dtype, device="meta", **how)
         made.weight = Params4bit(linear.weight.data, requires_grad=False, module=made, **how)
         made.bias = linear.bias
         setattr(parent, name, made.to(device).to(linear.weight.device))

@@ -1,8 +1,7 @@
 """Steps, cfg, size, sampler, scheduler, and how long it will take."""
 
 from .optimizer import ParameterOptimizer
-from .parameter_request import ParameterRequest
-from .parameters import Improvements, OptimizedParameters
+from .parameters import Improvements, OptimizedParameters, ParameterRequest
 from .profiles import Profile, find_profile, profile_for
 from .samplers import a1111_name
 from .speed import TimeEstimate

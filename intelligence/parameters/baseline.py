@@ -13,8 +13,7 @@ from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
 from .parameter_messages import ParameterMessage, shown
-from .parameter_request import IMPROVEMENTS, ParameterRequest
-from .parameters import Improvements, OptimizedParameters
+from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
 from .profile_choice import choose_profile
 from .profiles import Profile, find_profile
 from .resolution import choose_size
@@ -107,7 +106,6 @@ def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
 
 
 def _other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> Others:
-    """Profiles that tell what a setting would have been otherwise."""
     style, zsnr = request.analysis.intent.artistic_style, profile.zsnr
     same_family = (
         (find_profile(profile.family, style, zsnr=zsnr, table=table), "at BALANCED priority"),

@@ -17,8 +17,7 @@ from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
 from .budget import Choice, TimeBudget, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
-from .parameter_request import IMPROVEMENTS, LoRALike, ParameterRequest, canonical
-from .parameters import OptimizedParameters
+from .parameters import IMPROVEMENTS, LoRALike, OptimizedParameters, ParameterRequest, canonical
 from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import evaluations

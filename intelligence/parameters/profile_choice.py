@@ -12,7 +12,7 @@ from ..models.kinds import DISTILLED, TITLES
 from ..models.name_patterns import match_family, names_speed_lora
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
-from .parameter_request import ParameterRequest
+from .parameters import ParameterRequest
 from .profiles import Profile, profile_for
 
 LORA_CONFIDENCE = 0.45

@@ -203,14 +203,11 @@ def _fit(timings: Sequence[Timing], cost: Cost) -> Speed:
         rows += [[part / timing.item_seconds for part in item], [part / timing.seconds for part in whole]]
         ages += [FORGETTING**age] * 2
     x, age_weights = np.array(rows), np.array(ages)
-    items = [timing.item_seconds for timing in timings]
-    each = median(
-        seconds / forward_tflop(timing.width, timing.height, cost)
-        for timing, seconds in zip(timings, items, strict=True)
-    )
+    each = median(timing.item_seconds / forward_tflop(timing.width, timing.height, cost) for timing in timings)
+    item_seconds = median(timing.item_seconds for timing in timings)
     mean = np.array(_prior(each, cost))
     shares = [each * share for share in (*ITEM_SPREAD, *DECODE_SPREAD)]
-    spread = np.array([*shares[:2], PASS_SPREAD * median(items), RUN_SECONDS[1], *shares[2:]])
+    spread = np.array([*shares[:2], PASS_SPREAD * item_seconds, RUN_SECONDS[1], *shares[2:]])
     z, rest = x * spread, 1 - x @ mean
     weights, noise = age_weights, NOISE
     totals = slice(1, None, 2)

@@ -10,7 +10,7 @@ from intelligence.config import GenerationConstraints, Priority
 from intelligence.errors import InvalidInputError
 from intelligence.models import Architecture, Family, ModelEvidence
 from intelligence.parameters import Improvements, OptimizedParameters, ParameterOptimizer
-from intelligence.parameters.parameter_request import ALIASES, OVERRIDES, canonical
+from intelligence.parameters.parameters import ALIASES, OVERRIDES, canonical
 from intelligence.parameters.schedules import SCHEDULER_NAMES, ZSNR_SCHEDULERS
 from intelligence.parameters.workload import COSTS, decode_tflop, forward_tflop
 from intelligence.prompt import ArtisticStyle, ComplexityCategory, ContentType
