@@ -240,7 +240,6 @@ def _modules(pipe: Any) -> dict[str, Any]:
 
 
 def _sampler(modules: dict[str, Any]) -> Any:
-    """The model that the steps call."""
     return next(module for name, module in modules.items() if _stage(name) == "unet")
 
 

@@ -99,8 +99,7 @@ class Placement:
         matrices = job.footprints.linear / job.footprints.weights["unet"]
         share = kept.everything - (1 - kept.matrices) * matrices
         scales = kept.row_bytes * job.footprints.linear_rows / BYTES_PER_GIB
-        unet = job.weights["unet"] * share + scales + job.lora_gb
-        return {"text": job.weights["text"], "unet": unet, "vae": job.weights["vae"]}
+        return {**job.weights, "unet": job.weights["unet"] * share + scales + job.lora_gb}
 
     def resident(self, job: Job, stage: str, vae_dtype: str = "float16") -> float:
         """Return the weights on the device while `stage` runs."""

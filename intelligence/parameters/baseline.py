@@ -14,8 +14,7 @@ from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
 from .parameter_messages import ParameterMessage, shown
 from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
-from .profile_choice import choose_profile
-from .profiles import Profile, find_profile
+from .profiles import Profile, choose_profile, find_profile
 from .resolution import choose_size
 from .schedules import ZSNR_SCHEDULERS, schedule_sigmas
 
@@ -157,7 +156,6 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
 
 
 def _improved(choice: Choice, profile: Profile, given: Mapping[str, Any], reasons: dict[str, Reason]) -> Choice:
-    """`choice` with options beyond the plain sampler; puts their reason into `reasons`."""
     named = {name: given[name] for name in IMPROVEMENTS if name in given}
     if named:
         chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())

@@ -143,13 +143,8 @@ def _align_your_steps(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[
     if budget.schedule is None or choice.schedule or not budget.free_steps or choice.steps <= MIN_ALIGN_YOUR_STEPS:
         return choice, []
     fitting = _most_steps(replace(choice, schedule=budget.schedule, scheduler="karras"), MIN_ALIGN_YOUR_STEPS, budget)
-    reason = _reason(
-        "scheduler",
-        ParameterMessage.ALIGN_YOUR_STEPS_FOR_TIME,
-        value="Align Your Steps",
-        otherwise=choice.scheduler,
-        scheduler=fitting.scheduler,
-    )
+    message, names = ParameterMessage.ALIGN_YOUR_STEPS_FOR_TIME, (choice.scheduler, fitting.scheduler)
+    reason = _reason("scheduler", message, value="Align Your Steps", otherwise=names[0], scheduler=names[1])
     return fitting, [reason, _steps_reason(fitting, choice, budget)]
 
 
@@ -180,24 +175,15 @@ _LEVERS = {
 
 
 def _most_steps(choice: Choice, least: int, budget: TimeBudget) -> Choice:
-    """`choice` with the most steps that keep the limit, not below `least`."""
     tried = [replace(choice, steps=steps) for steps in range(choice.steps, least - 1, -1)]
     return next((fewer for fewer in tried if budget.meets(fewer)), tried[-1])
 
 
 def _time_reason(message: ParameterMessage, choice: Choice, budget: TimeBudget, otherwise: str | None) -> Reason:
     found = budget.estimate(choice)
-    return _reason(
-        "time",
-        message,
-        value=round(found.seconds, 3),
-        otherwise=otherwise,
-        limit=format_duration(budget.limit),
-        time=format_estimate(found),
-        steps=choice.steps,
-        width=choice.width,
-        height=choice.height,
-    )
+    times = {"limit": format_duration(budget.limit), "time": format_estimate(found)}
+    settings = {name: getattr(choice, name) for name in ("steps", "width", "height")}
+    return _reason("time", message, value=round(found.seconds, 3), otherwise=otherwise, **times, **settings)
 
 
 def _steps_reason(now: Choice, before: Choice, budget: TimeBudget) -> Reason:
@@ -207,7 +193,6 @@ def _steps_reason(now: Choice, before: Choice, budget: TimeBudget) -> Reason:
 
 
 def _size_reason(message: ParameterMessage, now: Choice, before: Choice, **arguments: Any) -> Reason:
-    """`arguments`: those of `message` beside the size."""
     size, otherwise = (f"{each.width}x{each.height}" for each in (now, before))
     return _reason("size", message, value=size, otherwise=otherwise, size=size, **arguments)
 

@@ -81,7 +81,6 @@ def _options(parameters: OptimizedParameters, profile: Profile) -> dict[str, lis
 def _changed(
     parameters: OptimizedParameters, changes: dict[str, Any], kept: Collection[str], estimate: Estimate
 ) -> tuple[OptimizedParameters, TimeEstimate]:
-    """The neighbour, and its time."""
     schedule = None
     if parameters.sigmas is not None:
         if "scheduler" not in changes:

@@ -189,13 +189,11 @@ def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
 
 
 def _work(parameters: OptimizedParameters, items: int, images: int) -> Work:
-    """`items` forward items of all images, and what they come with."""
     passes = evaluations(parameters.sampler_name, parameters.num_steps) * images
     return Work(parameters.width, parameters.height, items, passes, images)
 
 
 def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> MemoryRequest:
-    """`request` with chosen settings, and the rates of the device for them."""
     return replace(
         request,
         width=work.width,

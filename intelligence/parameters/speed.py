@@ -151,7 +151,6 @@ class Speed:
         )
 
     def _taken(self, parts: Sequence[float]) -> list[float]:
-        """Seconds by part."""
         return [part * each for part, each in zip(parts, self.seconds, strict=True)]
 
 
