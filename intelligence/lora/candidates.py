@@ -164,11 +164,11 @@ class _Judge:
             gains[place] = most * share**2 / rivals
         return gains
 
-    def _named_by(self, place: int) -> tuple[set[str], float]:
+    def _named_by(self, place: int) -> tuple[frozenset[str], float]:
         """The telling words of a name that the prompt has, and their share of it by information."""
-        name = tokens(self.library.models[place].name[:MAX_TEXT_CHARACTERS])
-        telling = list(dict.fromkeys(word for word in name if not is_meta(word) and not is_common(word)))
-        words = {word for word in telling if word in self.query.tokens}
+        name = dict.fromkeys(tokens(self.library.models[place].name[:MAX_TEXT_CHARACTERS]))
+        telling = [word for word in name if not is_meta(word) and not is_common(word)]
+        words = self.query.tokens.intersection(telling)
         if not words:
             return words, 0.0
         index = self.library.index
@@ -301,12 +301,12 @@ def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, *
 def base_factor(model: Listed, base: FamilyFinding) -> tuple[float, Reason | None]:
     """Return what the base model leaves of a confidence, and why."""
     if base.architecture is Architecture.UNKNOWN:
-        weight = round(1 - UNKNOWN_BASE_FACTOR, 2)
-        return UNKNOWN_BASE_FACTOR, Reason.of("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, weight=weight)
+        reason = _reason("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, 1 - UNKNOWN_BASE_FACTOR)
+        return UNKNOWN_BASE_FACTOR, reason
     families = {model.family, base.family}
     related = len(families) == 1 or Family.UNKNOWN in families or families & DISTILLED
     if related or any(families <= close for close in CLOSE_FAMILIES):
         return 1.0, None
-    weight, names = round(1 - OTHER_FAMILY_FACTOR, 2), {"family": model.family.value, "base": base.family.value}
-    reason = Reason.of("base model", Source.MODEL_FAMILY, LoRAMessage.OTHER_FAMILY, weight=weight, **names)
+    names = {"family": model.family.value, "base": base.family.value}
+    reason = _reason("base model", Source.MODEL_FAMILY, LoRAMessage.OTHER_FAMILY, 1 - OTHER_FAMILY_FACTOR, **names)
     return OTHER_FAMILY_FACTOR, reason
