@@ -112,7 +112,7 @@ class CivitAI:
         query = [("limit", limit), ("sort", sort), ("query", text), ("baseModels", base_model), ("cursor", cursor)]
         query += [("types", name) for one, names in TYPES.items() if kind in (None, one) for name in names]
         url = f"{self._base_url}/models?{urlencode([(key, value) for key, value in query if value])}"
-        answer = as_dict(fetch_json(url, control=self._control()))
+        answer = as_dict(fetch_json(url, self._control()))
         if not isinstance(answer.get("items"), list):
             raise HubError(f"{url.partition('?')[0]}: the answer holds no list of models")
         models = []
@@ -161,7 +161,7 @@ class CivitAI:
             HubNotFoundError: there is no such version.
         """
         url = f"{self._base_url}/model-versions/{version}"
-        model_id = as_dict(fetch_json(url, control=self._control())).get("modelId")
+        model_id = as_dict(fetch_json(url, self._control())).get("modelId")
         if not isinstance(model_id, int):
             raise HubError(f"{url}: the answer names no model")
         return model_id
@@ -173,16 +173,16 @@ class CivitAI:
 
     def _record(self, model_id: int, control: Control) -> dict[str, Any]:
         checked("model_id, CivitAI's number of the model,", model_id, int, ge=1)
-        return as_dict(fetch_json(f"{self._base_url}/models/{model_id}", control=control))
+        return as_dict(fetch_json(f"{self._base_url}/models/{model_id}", control))
 
     def _versions_by_hash(self, hashes: list[str], control: Control) -> dict[str, ModelMetadata]:
         """Return lower-case hash → facts, for up to 100 SHA-256 or one other hash."""
         url = f"{self._base_url}/model-versions/by-hash"
         try:
             if len(hashes[0]) == 64:
-                found = fetch_json(url, body=[text.upper() for text in hashes], control=control)
+                found = fetch_json(url, control, body=[text.upper() for text in hashes])
             else:
-                found = [fetch_json(f"{url}/{hashes[0].upper()}", control=control)]
+                found = [fetch_json(f"{url}/{hashes[0].upper()}", control)]
         except HubNotFoundError:
             return {}
         if not isinstance(found, list):

@@ -45,7 +45,7 @@ def checked_token(token: str | None) -> str | None:
     return token
 
 
-def fetch_json(url: str, *, body: Any = None, control: Control | None = None) -> Any:
+def fetch_json(url: str, control: Control, *, body: Any = None) -> Any:
     """Return the JSON at `url`, or the answer to posting `body` there; no token is sent, no redirect followed.
 
     Raises:
@@ -57,7 +57,6 @@ def fetch_json(url: str, *, body: Any = None, control: Control | None = None) ->
     if body is not None:
         headers["Content-Type"] = "application/json"
         content = json.dumps(body).encode()
-    control = control or Control()
 
     def attempt() -> bytes:
         data = bytearray()

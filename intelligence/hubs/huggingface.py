@@ -47,7 +47,7 @@ class HuggingFace:
         token: None: the one that `hf auth login` saved, if any, and for the hub itself only.
         endpoint: address of another hub with the same API.
         offline: `search` raises HubError, and files are found on this machine only; nothing is sent.
-        sleep, now: wait for so many seconds; seconds since 1970.
+        sleep: wait for so many seconds.
     """
 
     def __init__(
@@ -57,13 +57,11 @@ class HuggingFace:
         endpoint: str | None = None,
         offline: bool = False,
         sleep: Callable[[float], None] = time.sleep,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._token = checked_token(token)
         self._endpoint = endpoint
         self._offline = offline
         self._sleep = sleep
-        self._now = now
 
     def search(
         self,
@@ -125,7 +123,7 @@ class HuggingFace:
             MissingDependencyError: huggingface_hub is not installed.
         """
         target = checked_folder(Path(folder).expanduser().absolute())
-        control = Control(on_progress, cancelled, self._sleep, self._now)
+        control = Control(on_progress, cancelled, self._sleep)
         with _errors(repo_id):
             if self._offline:
                 return _local(repo_id, filename, target)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import NamedTuple
 
 from .evidence import PREDICTION_ENTRY, V_PREDICTION_VALUES, FamilyFinding, ModelEvidence
 from .kinds import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES, Architecture, Family, Finding
@@ -20,10 +19,8 @@ SHAPE_CONFIDENCE = 0.5
 """Confidence in plain SDXL where only the shapes of the weights are known: most such files are fine-tunes."""
 
 
-class _Text(NamedTuple):
-    source: str
-    text: str
-    trust: float
+_Text = tuple[str, str, float]
+"""(source, text, trust in it from 0 to 1)"""
 
 
 def identify_family(evidence: ModelEvidence) -> FamilyFinding:
@@ -165,12 +162,12 @@ def _texts(evidence: ModelEvidence) -> list[_Text]:
         ("its base model", evidence.base_model or "", 1.0),
         ("its name", evidence.name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors"), 0.9),
     ]
-    return [_Text(source, text, trust) for source, text, trust in texts if text]
+    return [item for item in texts if item[1]]
 
 
 def _architecture(evidence: ModelEvidence, texts: list[_Text]) -> Architecture:
     if evidence.architecture is not Architecture.UNKNOWN:
         return evidence.architecture
     header = [evidence.metadata.get(key, "") for key in ("modelspec.architecture", "ss_base_model_version")]
-    found = (architecture_named(text) for text in (*header, *(text.text for text in texts)) if text)
+    found = (architecture_named(text) for text in (*header, *(text for _, text, _ in texts)) if text)
     return next((item for item in found if item is not Architecture.UNKNOWN), Architecture.UNKNOWN)

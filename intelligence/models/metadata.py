@@ -62,7 +62,6 @@ class ModelMetadata(Record):
     """Training or hub tags with their frequency."""
     description: str = ""
     strength: float | None = None
-    """Recommended strength."""
     strength_range: tuple[float, float] | None = None
     example_prompts: tuple[ExamplePrompt, ...] = ()
     preview_path: str | None = None

@@ -92,7 +92,7 @@ def _lora_fields(header: Header, kind: Finding) -> dict[str, Any]:
     return {
         "lora_kind": LoRAKind(kind.value),
         "lora_type": lora_type(header),
-        "rank": lora_rank(header) or _int(header.metadata.get("ss_network_dim")),
+        "rank": lora_rank(header) or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
         "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
     }
 
@@ -114,8 +114,3 @@ def _problem_by_name(file_path: str, path: Path) -> str | None:
     else:
         return None
     return f"{encodable(path.name)}: {reason}"
-
-
-def _int(value: Any) -> int | None:
-    number = clean_number(value, 1, 65536)
-    return int(number) if number else None

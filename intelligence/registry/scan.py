@@ -137,7 +137,7 @@ def scan(
     started = time.monotonic()
     found = walk(folders)
     known = store.known_files()
-    fresh, back, gone, unchanged, problems = _compare(found, known)
+    fresh, back, gone, unchanged, problems = _compare(folders, found, known)
     store.apply_scan((), back, gone)
 
     away = {model_id: file for model_id, file in known.items() if model_id in gone or not file.present}
@@ -181,7 +181,7 @@ def scan(
     )
 
 
-def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
+def _compare(folders: Mapping[ModelKind, Sequence[Path]], found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
     same = {
         model_id: before
         for model_id, file in found.files.items()
@@ -190,7 +190,7 @@ def _compare(found: Walk, known: Mapping[str, KnownFile]) -> _Differences:
     fresh = [file for model_id, file in found.files.items() if model_id not in same]
     back = [model_id for model_id, before in same.items() if not before.present]
     problems = found.problems | {before.local_path: before.problem for before in same.values() if before.problem}
-    roots = {(str(kind), root) for kind, root in found.roots}
+    roots = {(str(kind), str(root)) for kind, paths in folders.items() for root in paths}
     gone = {
         model_id
         for model_id, file in known.items()

@@ -38,7 +38,6 @@ class Walk:
 
     files: dict[str, FoundFile] = field(default_factory=dict)
     """By model id; of two roots that hold the same relative path the first one wins, as in ComfyUI."""
-    roots: list[tuple[ModelKind, str]] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     """Path → why it was skipped."""
 
@@ -48,7 +47,6 @@ def walk(folders: Mapping[ModelKind, Sequence[Path]]) -> Walk:
     found = Walk()
     for kind, roots in folders.items():
         for root in roots:
-            found.roots.append((kind, str(root)))
             if root.is_dir():
                 _RootWalk(found, kind, str(root)).run()
             else:
