@@ -155,11 +155,7 @@ class CivitAI:
         return Fetched(path, facts, downloaded=not existed)
 
     def version_model(self, version: int) -> int:
-        """Return the id of the model that has the version of this id.
-
-        Raises:
-            HubNotFoundError: there is no such version.
-        """
+        """Return the id of the model that has the version of this id. Raises HubNotFoundError."""
         url = f"{self._base_url}/model-versions/{version}"
         model_id = as_dict(fetch_json(url, self._control())).get("modelId")
         if not isinstance(model_id, int):

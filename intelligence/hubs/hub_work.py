@@ -34,11 +34,7 @@ class HubCancelledError(HubError):
 
 
 class TryAgainError(HubError):
-    """A failure that may pass.
-
-    Attributes:
-        wait: seconds that the hub asks to wait; None: it names none.
-    """
+    """A failure that may pass; `wait` is the number of seconds that the hub asks to wait, or None."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)

@@ -95,7 +95,12 @@ class HuggingFace:
             query = {"search": text or None, "filter": tags, "author": author, "sort": sort, "limit": limit}
             # the library itself asks a busy hub again
             repos = _record(lambda: list(api.list_models(**query, full=True, cardData=True)))
-            return SearchPage(tuple(_searched(repo.id, kind, facts_from_info(repo.id, repo)) for repo in repos))
+        models = []
+        for repo in repos:
+            name = clean_text(repo.id, 200)
+            facts = facts_from_info(repo.id, repo)
+            models.append(replace(facts, model_id=f"{kind}:{name}", name=name.rpartition("/")[2], kind=kind))
+        return SearchPage(tuple(models))
 
     def fetch(
         self,
@@ -137,8 +142,7 @@ class HuggingFace:
     def delete_cached(self, repo_id: str, dry_run: bool = True) -> CleanupReport:
         """Delete every revision of a repository from the hub's own cache, or with `dry_run` only report the files.
 
-        Raises:
-            HubNotFoundError: it is not in the cache.
+        Raises HubNotFoundError where it is not in the cache.
         """
         scan = _scan_cache()
         models = [repo for repo in scan.repos if repo.repo_type == "model"] if scan else []
@@ -196,11 +200,6 @@ def facts_from_info(repo_id: str, info: Any) -> ModelMetadata:
         **base_model_finding(base[0] if isinstance(base, list) and base else base, "Hugging Face card", 0.9),
         **strengths_in(description),
     )
-
-
-def _searched(repo_id: str, kind: ModelKind, facts: ModelMetadata) -> ModelMetadata:
-    name = clean_text(repo_id, 200)
-    return replace(facts, model_id=f"{kind}:{name}", name=name.rpartition("/")[2], kind=kind)
 
 
 def local_name(repo_id: str, filename: str) -> str:

@@ -52,9 +52,7 @@ def parse_reference(text: str) -> Reference:
 
     CivitAI: an address of a model (`?modelVersionId=` picks a version) or of a download, `civitai:ID@VERSION`, or the
     bare number. Hugging Face: an address of a repository or of a file in it, or `owner/repository/path/to/file`.
-
-    Raises:
-        InvalidInputError: it names no model of either hub.
+    Raises InvalidInputError where it names no model of either hub.
     """
     text = text.strip()
     if match := _CIVITAI_ID.fullmatch(text):

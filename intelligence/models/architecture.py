@@ -50,8 +50,10 @@ def identify_architecture(header: Header, kind: ModelKind) -> Finding:
     """Return the architecture of the model of this kind with the header `header`, and what it was recognised by."""
     for key, shape in header.shapes.items():
         width = _cross_attention_width(key, shape, header.shapes)
+        if width in CROSS_ATTENTION:
+            return Finding(CROSS_ATTENTION[width], f"cross-attention width {width}", 0.98)
         if width is not None:
-            return _by_width(width, header)
+            return _declared(header) or Finding(Architecture.OTHER, f"cross-attention width {width}", 0.98)
     joined = "\n".join(header.shapes)
     for pattern, found, confidence in _KEY_PATTERNS:
         if match := pattern.search(joined):
@@ -61,12 +63,6 @@ def identify_architecture(header: Header, kind: ModelKind) -> Finding:
     if kind in (ModelKind.VAE, ModelKind.EMBEDDING) or not header.shapes:
         return Finding(Architecture.UNKNOWN, "its tensors do not say", 0.0)
     return Finding(Architecture.OTHER, "none of the known tensor names", 0.5)
-
-
-def _by_width(width: int, header: Header) -> Finding:
-    if width in CROSS_ATTENTION:
-        return Finding(CROSS_ATTENTION[width], f"cross-attention width {width}", 0.98)
-    return _declared(header) or Finding(Architecture.OTHER, f"cross-attention width {width}", 0.98)
 
 
 def _declared(header: Header) -> Finding | None:

@@ -83,8 +83,7 @@ def version_fields(
 def file_fields(version: dict[str, Any], model: dict[str, Any], file: Mapping[str, Any]) -> dict[str, Any]:
     """Return all fields of one file of a version; one that is no safetensors file gets its `problem` named.
 
-    Raises:
-        HubError: the model is of a kind that the registry does not keep.
+    Raises HubError where the model is of a kind that the registry does not keep.
     """
     kind = _KINDS.get(clean_text(model.get("type")).lower())
     if kind is None:

@@ -78,10 +78,7 @@ def evidence_in(header: Header, file_name: str, base_model: str | None = None) -
     """Return what the header and name of a single-file checkpoint say of it.
 
     An SDXL checkpoint that says it predicts v by its name or ModelSpec entry alone is taken to have zero terminal SNR,
-    as NoobAI v-pred has.
-
-    Args:
-        base_model: the base model that a hub or sidecar names.
+    as NoobAI v-pred has. `base_model` is the one that a hub or sidecar names.
     """
     architecture = Architecture(identify_architecture(header, ModelKind.CHECKPOINT).value)
     prediction = prediction_in(header.shapes, header.metadata)

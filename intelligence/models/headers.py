@@ -50,8 +50,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """Return the header of the safetensors file at `path`, with at most a few times `MAX_HEADER_BYTES` of memory.
 
-    Raises:
-        UnsupportedModelError: not a sound safetensors file; the message is one line with the reason.
+    Raises UnsupportedModelError for any other file; the message is one line with the reason.
     """
     try:
         with path.open("rb") as file:

@@ -95,8 +95,7 @@ def without_lora_tags(prompt: str) -> tuple[str, list[tuple[str, float]]]:
 def safe_file_name(name: Any) -> str:
     """Return the last part of a remote file name, without characters that paths or shells interpret.
 
-    Raises:
-        HubError: it is not the name of a .safetensors file.
+    Raises HubError where it is not the name of a .safetensors file.
     """
     last = re.split(r"[\\/]", clean_text(name, 1000))[-1]
     safe = re.sub(r"[^\w .()\[\]+-]", "_", last).strip(" .")

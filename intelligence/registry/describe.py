@@ -24,11 +24,7 @@ DESCRIBE_VERSION = 3
 
 
 def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetadata:
-    """Return the record of a file that a walk found; a file that cannot be used gets its `problem` named.
-
-    Args:
-        facts: those of the hub that it was downloaded from.
-    """
+    """Return the record of a file, with a hub's `facts` about it; one that cannot be used gets its `problem` named."""
     path = Path(file.path)
     record = ModelMetadata(
         model_id=file.model_id,

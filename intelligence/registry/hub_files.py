@@ -20,8 +20,7 @@ from .walk import FoundFile
 def register_fetched(store: ModelStore, fetched: Fetched, kind: ModelKind, folder: Path) -> ModelMetadata:
     """Describe a file from a hub under the id that a scan of its folder gives it, and store it.
 
-    Raises:
-        UnsupportedModelError: it is no model that can be used.
+    Raises UnsupportedModelError where it is no model that can be used.
     """
     path = fetched.path
     roots = {

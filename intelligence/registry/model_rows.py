@@ -70,14 +70,11 @@ class ModelRow(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        return self.columns[_PROBLEM]
+        return self.columns[COLUMNS.index("problem")]
 
     @property
     def local_path(self) -> str:
-        return self.columns[_LOCAL_PATH] or ""
-
-
-_PROBLEM, _LOCAL_PATH = COLUMNS.index("problem"), COLUMNS.index("local_path")
+        return self.columns[COLUMNS.index("local_path")] or ""
 
 
 def row_of(record: ModelMetadata) -> ModelRow:

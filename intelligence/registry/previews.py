@@ -30,8 +30,7 @@ class Preview(NamedTuple):
 def read_preview(record: ModelMetadata) -> Preview | None:
     """Return the picture beside the model's file, else the thumbnail in its header; None where there is neither.
 
-    Raises:
-        UnsupportedModelError: it is no PNG, JPEG or WebP picture, or is too large.
+    Raises UnsupportedModelError where it is no PNG, JPEG or WebP picture, or is too large.
     """
     if record.preview_path:
         path = Path(record.preview_path)

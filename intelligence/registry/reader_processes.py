@@ -40,8 +40,7 @@ def read_files(
 ) -> Generator[Read]:
     """Yield each of `files` with its row as soon as it is read, in any order, until `cancelled`.
 
-    Args:
-        facts: path → a hub's facts about the file there.
+    `facts` maps paths to a hub's facts about the files there.
     """
     waiting = deque(files[start : start + CHUNK_FILES] for start in range(0, len(files), CHUNK_FILES))
     done: queue.SimpleQueue[list[Read]] = queue.SimpleQueue()

@@ -37,11 +37,9 @@ Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
 class ModelRegistry:
     """Models on this machine: found by scanning folders or fetched from a hub, kept in one SQLite file.
 
-    Args:
-        db_path: the database; None: registry.db in the data folder. Opened (and made) on first use.
-
-    Every method may be called from any thread, and raises StorageError when the database cannot be used. Files of
-    the user's library are only read.
+    The file is `db_path` (None: registry.db in the data folder), opened (and made) on first use. Every method may be
+    called from any thread, and raises StorageError when the database cannot be used. Files of the user's library are
+    only read.
     """
 
     def __init__(self, db_path: str | Path | None = None) -> None:
@@ -73,9 +71,7 @@ class ModelRegistry:
         """Return the present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
 
         Upper and lower case count unless nothing matches exactly; of several with one name the first LoRA counts.
-
-        Raises:
-            ModelNotFoundError: there is none; the message names similar ones.
+        Raises ModelNotFoundError, whose message names similar ones.
         """
         listing = self._listing()
         key = name.replace("\\", "/")
@@ -96,9 +92,7 @@ class ModelRegistry:
     def update_model(self, model_id: str, **changes: Any) -> ModelMetadata:
         """Change fields of one model by hand; later scans keep these changes.
 
-        Raises:
-            ModelNotFoundError: no model has this id.
-            InvalidInputError: no such field, or a value of the wrong type.
+        Raises ModelNotFoundError, or InvalidInputError for an unknown field or a value of the wrong type.
         """
         record = self.store.get(model_id)
         if record is None:
@@ -229,9 +223,7 @@ class ModelRegistry:
     def preview(self, name: str) -> Preview | None:
         """Return the picture of a model (PNG, JPEG or WebP by its content), or None where it has none.
 
-        Raises:
-            ModelNotFoundError: no model has this name.
-            UnsupportedModelError: its file is no such picture, or an unreasonably large one.
+        Raises ModelNotFoundError, or UnsupportedModelError where its file is no such picture or unreasonably large.
         """
         return read_preview(self.get_model(name))
 
