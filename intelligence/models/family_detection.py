@@ -43,12 +43,12 @@ def identify_family(evidence: ModelEvidence) -> FamilyFinding:
     else:
         found = distilled or sampling or named or _by_shapes(architecture)
     declared = sampling is not None and sampling.zsnr and evidence.family is Family.UNKNOWN
-    few_steps = steps_named(evidence.name) or steps_named(evidence.base_model or "")
+    names = (evidence.name, evidence.base_model or "") if found.family in DISTILLED else ()
     # A distilled merge of Pony is run as a distilled model, but still knows Pony's quality tags.
     return replace(
         found,
         zsnr=found.zsnr or declared or evidence.zero_terminal_snr,
-        few_steps=few_steps if found.family in DISTILLED else None,
+        few_steps=next(filter(None, map(steps_named, names)), None),
         base=named.family if named and found.family in DISTILLED else Family.UNKNOWN,
     )
 
