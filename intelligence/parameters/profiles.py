@@ -134,7 +134,7 @@ class Profile:
     cfg: float
     sampler: str
     scheduler: str
-    """Where `schedule` is set, the core scheduler that comes nearest to it."""
+    """The core scheduler that comes nearest to `schedule`, where that is set."""
     source: str
     complex_steps: int | None = None
     """Steps for a complex prompt; None: the same."""

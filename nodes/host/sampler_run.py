@@ -143,7 +143,7 @@ class SamplerRun:
     inputs: SamplerInputs
     parameters: OptimizedParameters
     seeds: Sequence[int]
-    """One per image."""
+    """An entry per image."""
     batch_seed: int | None
     """Draws the whole batch's noise, as in KSampler; None: each image's noise comes from its own seed."""
     notify: Callable[[str], None]
