@@ -119,7 +119,7 @@ class FamilyEntry(Settings):
 
 @dataclass
 class FamilyTable(Settings):
-    """The whole file."""
+    """All families of a file."""
 
     families: dict[Family, FamilyEntry]
 
