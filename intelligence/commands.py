@@ -46,9 +46,9 @@ def generate(options: argparse.Namespace) -> Answer:
     with quiet_process():
         results = _results(options)
     target = Path(options.out)
-    paths = [target if len(results) == 1 else target.with_stem(f"{target.stem}-{i}") for i in range(len(results))]
     data, texts = [], []
-    for result, path in zip(results, paths, strict=True):
+    for index, result in enumerate(results):
+        path = target if len(results) == 1 else target.with_stem(f"{target.stem}-{index}")
         result.save(path)
         metadata, explanation = result.metadata.to_dict(), result.explanation.to_dict()
         data.append({"id": result.id, "path": str(path), "metadata": metadata, "explanation": explanation})
@@ -242,16 +242,17 @@ def _config(options: argparse.Namespace) -> PipelineConfig:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    width, height = _size(options.size) if options.size else (None, None)
     given = {
         "num_steps": options.steps,
         "guidance_scale": options.cfg,
         "sampler_name": options.sampler,
         "scheduler": options.scheduler,
+        "width": width,
+        "height": height,
         "aspect": options.aspect,
         "loras": options.lora,
     }
-    if options.size:
-        given |= dict(zip(("width", "height"), _size(options.size), strict=True))
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -11,8 +11,7 @@ from .generation_messages import GenerationMessage as Text
 if TYPE_CHECKING:
     from torch import Tensor
 
-FLAT_RANGE = 1 / 255
-"""Values of a flat image differ by less: one level of 8 bits."""
+FLAT_RANGE = 1 / 255  # one level of 8 bits
 
 Decode = Callable[["Tensor"], "Tensor"]
 """Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1. Values that overflowed must

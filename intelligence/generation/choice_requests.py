@@ -10,14 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..config import (
-    AUTO,
-    MAX_LORA_STRENGTH,
-    GenerationConstraints,
-    LoRAPreferences,
-    OnUnconfirmed,
-    OperationMode,
-)
+from ..config import AUTO, MAX_LORA_STRENGTH, GenerationConstraints, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family

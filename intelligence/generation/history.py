@@ -51,8 +51,6 @@ def recent_generations(learning: LearningEngine, limit: int = 20) -> list[Genera
 def rate_in_run(learning: LearningEngine, generation_id: str, rating: int, comments: str = "", run_id: str = "") -> str:
     """Store a rating, unless it is 0 (not yet) or `run_id` itself made the generation. Returns a text for the user.
 
-    A rating that is set before the image exists says nothing about it.
-
     Raises InvalidInputError, UnknownGenerationError, StorageError.
     """
     require(bool(generation_id), "Feedback: link a generation, or give the generation_id of an earlier one.")

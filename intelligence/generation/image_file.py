@@ -40,7 +40,8 @@ def a1111_parameters(generation: Generation, index: int = 0) -> str:
     """Return the A1111 `parameters` text of image `index`, which CivitAI and metadata viewers read."""
     recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
-    hashes = _lora_hashes(generation)
+    known = ((lora.lora_name, lora.lora_metadata) for lora in generation.plan.loras)
+    hashes = {name: value for name, metadata in known if (value := metadata.autov3 or metadata.autov2)}
     fields: dict[str, object] = {
         "Steps": parameters.num_steps,
         "Sampler": sampler,
@@ -58,13 +59,8 @@ def a1111_parameters(generation: Generation, index: int = 0) -> str:
     lines = [recommendations.prompt + tags]
     if recommendations.negative_prompt:
         lines.append(f"Negative prompt: {recommendations.negative_prompt}")
-    lines.append(
-        ", ".join(
-            f"{name}: {value if name == 'Hashes' else _quoted(str(value))}"
-            for name, value in fields.items()
-            if value is not None
-        )
-    )
+    given = {name: str(value) for name, value in fields.items() if value is not None}
+    lines.append(", ".join(f"{name}: {text if name == 'Hashes' else _quoted(text)}" for name, text in given.items()))
     return "\n".join(lines)
 
 
@@ -142,8 +138,7 @@ def _exif(generation: Generation, index: int, comfy: Mapping[str, str], *, bound
     tags = {_EXIF_MODEL - position: f"{name}:{text}" for position, (name, text) in enumerate(comfy.items())}
     for kept in (tags, {}):
         exif = Exif()
-        for tag, text in kept.items():
-            exif[tag] = text
+        exif.update(kept)
         exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = comment
         data = exif.tobytes()
         if not bounded or len(data) <= MAX_EXIF_BYTES:
@@ -172,8 +167,3 @@ def _lora_tag(lora: LoRARecommendation) -> str | None:
     if _TAG_NAME.fullmatch(lora.lora_name) and lora.suggested_alpha >= 0:
         return f"<lora:{lora.lora_name}:{lora.suggested_alpha:g}>"
     return None
-
-
-def _lora_hashes(generation: Generation) -> dict[str, str]:
-    known = ((lora.lora_name, lora.lora_metadata) for lora in generation.plan.loras)
-    return {name: value for name, metadata in known if (value := metadata.autov3 or metadata.autov2)}

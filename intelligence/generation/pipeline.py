@@ -112,10 +112,9 @@ class IntelligentGenerationPipeline:
 
     def __init__(self, config: PipelineConfig | None = None, model_registry: ModelRegistry | None = None) -> None:
         self.config = config or PipelineConfig()
-        family = self.config.model_family
+        family, known = self.config.model_family, ", ".join(Family)
         require(
-            family is None or family in list(Family),
-            f"model_family must be one of {', '.join(Family)}, or None, got {family!r}",
+            family is None or family in list(Family), f"model_family must be one of {known}, or None, got {family!r}"
         )
         self.registry = model_registry or self._own_registry()
         self.learning = LearningEngine()

@@ -152,6 +152,5 @@ def portable(plan: GenerationPlan) -> GenerationPlan:
 
 
 def _identity(metadata: ModelMetadata) -> ModelMetadata:
-    kept = ("model_id", "name", "kind", "source", "source_id", "architecture", "family", "lora_kind")
-    hashes = ("sha256", "autov2", "autov3")
-    return ModelMetadata(**{field: getattr(metadata, field) for field in kept + hashes})
+    kept = "model_id name kind source source_id architecture family lora_kind sha256 autov2 autov3"
+    return ModelMetadata(**{name: getattr(metadata, name) for name in kept.split()})

@@ -20,14 +20,17 @@ def sigmas_of(parameters: OptimizedParameters, trained: tuple[float, ...] | None
     return (*step_sigmas(parameters.sampler_name, parameters.scheduler, parameters.num_steps, trained), 0.0)
 
 
-def planned_items(parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1) -> int:
+def planned_items(
+    parameters: OptimizedParameters, sigmas: Sequence[float], images: int = 1, calls: int | None = None
+) -> int:
     """Return the forward items of `images` images on a schedule of steps + 1 `sigmas`.
 
+    `calls`: how often the model is called for an image; None: as often as ComfyUI's sampler does.
     EasyCache's skips depend on the picture and are not counted.
     """
     if len(sigmas) < 2:
         return 0
-    count = evaluations(parameters.sampler_name, len(sigmas) - 1)
+    count = calls or evaluations(parameters.sampler_name, len(sigmas) - 1)
     return images * evaluation_items(
         count, parameters.sampler_name, sigmas[:-1], parameters.guidance_scale, parameters.improvements
     )

@@ -120,13 +120,12 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
         return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.max_batch != 1)
     batch_seed = None if request.seeds_per_image and latent is None else request.seed
     seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images
-    batch_dependent = find_sampler(plan.parameters.sampler_name).batch_dependent
-    shared = batch_seed is not None or (request.one_pass and not batch_dependent)
+    sampler = plan.parameters.sampler_name
+    shared = batch_seed is not None or (request.one_pass and not find_sampler(sampler).batch_dependent)
     max_batch = images if shared else 1
     needs_fit = resized or plan.memory.max_batch != max_batch
-    notes: tuple[str, ...] = ()
-    if request.one_pass and not shared and images > 1:
-        notes = (GenerationMessage.SAMPLED_ONE_BY_ONE.format(sampler=plan.parameters.sampler_name),)
+    split = request.one_pass and not shared and images > 1
+    notes = (GenerationMessage.SAMPLED_ONE_BY_ONE.format(sampler=sampler),) if split else ()
     return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, notes)
 
 

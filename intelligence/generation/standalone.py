@@ -1,8 +1,4 @@
-"""The libraries of the `standalone` extra, imported where they are first needed.
-
-Nothing here changes what other code in the process sees: log records are dropped in our own calls only, and stand-ins
-for modules are gone when an import ends.
-"""
+"""The libraries of the `standalone` extra, imported where they are first needed, and kept quiet in our own calls."""
 
 from __future__ import annotations
 
@@ -18,7 +14,6 @@ from ..errors import MissingDependencyError, install_command
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "accelerate")
 _WITH_BARS = ("diffusers", "transformers")
-"""Libraries with progress bars of their own."""
 _WITH_HANDLERS = ("", "torch", "diffusers", "transformers")
 """Loggers whose handlers print; the rest propagate to the root's."""
 _OURS = __name__.partition(".generation.")[0]
@@ -36,11 +31,10 @@ def require_standalone(what: str) -> None:
         for library in _LIBRARIES:
             try:
                 importlib.import_module(library)
-                _filter_handlers()
             except ImportError as error:
-                raise MissingDependencyError(
-                    f"{what} needs {library} ({error}): {install_command('standalone')}"
-                ) from error
+                remedy = install_command("standalone")
+                raise MissingDependencyError(f"{what} needs {library} ({error}): {remedy}") from error
+            _filter_handlers()
 
 
 @contextmanager
@@ -84,9 +78,8 @@ def quiet() -> Iterator[None]:
 
 def _filter_handlers() -> None:
     handlers = [handler for name in _WITH_HANDLERS for handler in logging.getLogger(name).handlers]
-    for handler in (*handlers, logging.lastResort):
-        if handler is not None:
-            handler.addFilter(_is_heard)  # adding it twice changes nothing
+    for handler in filter(None, (*handlers, logging.lastResort)):
+        handler.addFilter(_is_heard)  # adding it twice changes nothing
 
 
 def _is_heard(record: logging.LogRecord) -> bool:

@@ -13,8 +13,8 @@ import pytest
 
 import intelligence.generation.diffusers_host as package
 from intelligence.errors import InvalidInputError
+from intelligence.generation.diffusers_host.denoising import sigma_at
 from intelligence.generation.diffusers_host.scheduling import make_scheduler
-from intelligence.generation.diffusers_host.unet import sigma_at
 from intelligence.parameters import OptimizedParameters
 from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, SigmaInput, find_sampler
 from intelligence.parameters.schedules import SCHEDULER_NAMES, core_sigmas, schedule_sigmas, usual_sigmas

@@ -182,7 +182,7 @@ def test_predict_clean_agrees_with_diffusers(standalone: None, config: dict[str,
     import torch
     from diffusers import EulerDiscreteScheduler
 
-    from intelligence.generation.diffusers_host.unet import sigma_at
+    from intelligence.generation.diffusers_host.denoising import sigma_at
 
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="linspace", **config

@@ -50,8 +50,7 @@ def apply_loras(pipe: Any, loras: Sequence[LoRARecommendation]) -> None:
 
 def needs_loading(pipe: Any, loras: Sequence[LoRARecommendation]) -> bool:
     """Return whether `apply_loras` would read a file. Raises ModelNotFoundError."""
-    loaded = _loaded(pipe)
-    return any(adapter_name(lora) not in loaded for lora in loras)
+    return not {adapter_name(lora) for lora in loras} <= _loaded(pipe)
 
 
 def adapter_name(lora: LoRARecommendation) -> str:

@@ -1,23 +1,34 @@
-"""Samples one forward batch with the pipeline, and counts the steps of a run."""
+"""Samples one forward batch with the pipeline: counts steps and forward items, and hooks into the UNet."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from ...parameters import OptimizedParameters
-from ...parameters.workload import evaluation_items
+from ...parameters.samplers import find_sampler
 from ..run import OnStep
-from ..run_timer import RunTimer, sigmas_of
+from ..run_timer import RunTimer, planned_items, sigmas_of
+from ..scouting import Player, Recording
 from ..stages import GenerationPlan
 from .conditioning import encode, same_length
-from .unet import UNetCalls, hooked_unet, sigma_at
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass
+class UNetCalls:
+    """Count of one run's forward items, and where its calls are recorded or replayed."""
+
+    items: int = 0
+    recording: Recording | None = None
+    replay: Player | None = None
+    """Predicts in the UNet's place as long as it can."""
 
 
 @dataclass
@@ -60,8 +71,7 @@ def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
     """Return the pipeline's arguments for any seed, with embeddings for one image."""
     parameters, prompts = plan.parameters, plan.recommendations
     positive, negative = same_length(
-        encode(pipe, prompts.prompt, parameters.clip_skip),
-        encode(pipe, prompts.negative_prompt, parameters.clip_skip),
+        encode(pipe, prompts.prompt, parameters.clip_skip), encode(pipe, prompts.negative_prompt, parameters.clip_skip)
     )
     arguments = {
         "prompt_embeds": positive.embeds,
@@ -80,18 +90,11 @@ def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
 def items_of_one(scheduler: Any, parameters: OptimizedParameters) -> int:
     """Return one image's forward items with `scheduler`, which may call the model less often than ComfyUI's sampler."""
     scheduler.set_timesteps(parameters.num_steps)
-    evaluations, sigmas = len(scheduler.timesteps), sigmas_of(parameters)[:-1]
-    return evaluation_items(
-        evaluations, parameters.sampler_name, sigmas, parameters.guidance_scale, parameters.improvements
-    )
+    return planned_items(parameters, sigmas_of(parameters), calls=len(scheduler.timesteps))
 
 
 def sample(
-    pipe: Any,
-    arguments: dict[str, Any],
-    parameters: OptimizedParameters,
-    seeds: Sequence[int],
-    progress: Progress,
+    pipe: Any, arguments: dict[str, Any], parameters: OptimizedParameters, seeds: Sequence[int], progress: Progress
 ) -> Any:
     """Return latents, one per seed, from one forward batch. Each has noise of its own, whatever the batch."""
     import torch
@@ -138,3 +141,65 @@ def predict_clean(prediction_type: str, sigma: float, seen: Any, output: Any) ->
     if prediction_type == "v_prediction":
         return signal * seen - noise * output
     return output if prediction_type == "sample" else (seen - noise * output) / signal
+
+
+@contextmanager
+def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) -> Iterator[None]:
+    """Count, record and replay the UNet's calls during one call of the pipeline, and skip the negative prompt where the
+    plan wants no guidance.
+
+    The pipeline receives the prompt's prediction for both halves then: with equal predictions its guidance changes
+    nothing. CFG++ is ordinary guidance here, but keeps it in every step, as in ComfyUI.
+    """
+    import torch
+
+    unet, inner = pipe.unet, pipe.unet.forward
+    before = vars(unet).get("forward")
+    improvements = parameters.improvements
+    limited = improvements.limits_guidance and not find_sampler(parameters.sampler_name).cfg_pp
+
+    def computed(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
+        guided = not limited or improvements.guides(sigma_at(pipe.scheduler, timestep))
+        if guided or not pipe.do_classifier_free_guidance:
+            calls.items += sample.shape[0]
+            return inner(sample, timestep, *args, **kwargs)
+        calls.items += sample.shape[0] // 2
+        kwargs["encoder_hidden_states"] = _prompt_half(kwargs["encoder_hidden_states"])
+        if added := kwargs.get("added_cond_kwargs"):
+            kwargs["added_cond_kwargs"] = {name: _prompt_half(value) for name, value in added.items()}
+        output = inner(_prompt_half(sample), timestep, *args, **kwargs)
+        return (torch.cat([output[0], output[0]]), *output[1:])
+
+    def hooked(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
+        if calls.replay is not None and (predictions := calls.replay(sample, timestep)) is not None:
+            return tuple(each.to(sample.device, copy=True) for each in predictions)
+        output = computed(sample, timestep, *args, **kwargs)
+        if calls.recording is not None:
+            calls.recording.add((sample, timestep), output)
+        return output
+
+    unet.forward = hooked
+    try:
+        yield
+    finally:
+        # At its end the pipeline installs the hooks of CPU_OFFLOAD anew, in place of this one.
+        if vars(unet).get("forward") is hooked:
+            if before is None:
+                del unet.forward
+            else:
+                unet.forward = before
+
+
+def sigma_at(scheduler: Any, timestep: Any) -> float:
+    """Return the noise level of a training step, or between two of them (log-linear)."""
+    position = float(timestep)
+    low = min(int(position), len(scheduler.alphas_cumprod) - 2)
+    alphas = scheduler.alphas_cumprod[low : low + 2].tolist()
+    logs = [0.5 * math.log((1 - alpha) / alpha) if alpha > 0 else math.inf for alpha in alphas]
+    share = position - low
+    return math.exp(logs[0] * (1 - share) + logs[1] * share) if share else math.exp(logs[0])
+
+
+def _prompt_half(rows: Any) -> Any:
+    """Return the second half: diffusers puts the negative prompt's rows first."""
+    return rows[rows.shape[0] // 2 :]

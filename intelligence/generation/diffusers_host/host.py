@@ -19,10 +19,9 @@ from ..scouting import Recording, Scouting, steps_to_scout
 from ..stages import GenerationPlan
 from ..standalone import quiet
 from .adapters import adapter_name, apply_loras, needs_loading
-from .denoising import PredictedImage, Progress, call_arguments, items_of_one, sample
+from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .scheduling import make_scheduler
-from .unet import UNetCalls
 from .vae import decode
 
 

@@ -35,13 +35,7 @@ _SINGLE_FILE_STAGES = {
 }
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
 
-_FOLDERS = (Architecture.SDXL, Architecture.SD1, Architecture.SD2)
-
-_PIPELINES = {
-    "StableDiffusionXL": Architecture.SDXL,
-    "StableDiffusion3": Architecture.SD3,
-    "Flux": Architecture.FLUX,
-}
+_PIPELINES = {"StableDiffusionXL": Architecture.SDXL, "StableDiffusion3": Architecture.SD3, "Flux": Architecture.FLUX}
 """Start of a pipeline's class name → architecture."""
 
 
@@ -103,22 +97,13 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         with _LOADING, quiet():
+            options: dict[str, Any] = {"local_files_only": True, "torch_dtype": dtype}
             if model.single_file:
-                pipe = diffusers.StableDiffusionXLPipeline.from_single_file(
-                    str(model.path),
-                    config=str(sdxl_config_folder()),
-                    local_files_only=True,
-                    torch_dtype=dtype,
-                    **_scheduler_option(model.evidence),
-                )
+                options |= {"config": str(sdxl_config_folder()), **_scheduler_option(model.evidence)}
+                pipe = diffusers.StableDiffusionXLPipeline.from_single_file(str(model.path), **options)
             else:
-                pipe = diffusers.AutoPipelineForText2Image.from_pretrained(
-                    str(model.path),
-                    local_files_only=True,
-                    use_safetensors=True,
-                    torch_dtype=dtype,
-                    variant=_variant(model.path),
-                )
+                options |= {"use_safetensors": True, "variant": _variant(model.path)}
+                pipe = diffusers.AutoPipelineForText2Image.from_pretrained(str(model.path), **options)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UnsupportedModelError(f"{model.path}: cannot be loaded: {_first_line(error)}") from error
     pipe.set_progress_bar_config(disable=True)
@@ -169,8 +154,7 @@ def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
         names = [file.rfilename for file in hub.model_info(hub_id).siblings or ()]
         half = any(name.startswith("unet/") and ".fp16.safetensors" in name for name in names)
         single_files = [name for name in names if "/" not in name and name.endswith(".safetensors")]
-        weights = "*/*.fp16.safetensors" if half else "*.safetensors"
-        patterns = ["*.json", "*.txt", weights]
+        patterns = ["*.json", "*.txt", "*/*.fp16.safetensors" if half else "*.safetensors"]
         folder = Path(hub.snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=single_files))
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
@@ -203,7 +187,7 @@ def _folder_model(folder: Path, name: str) -> ResolvedModel:
     pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     architecture = _folder_architecture(folder, pipeline)
-    if architecture not in _FOLDERS:
+    if architecture not in (Architecture.SDXL, Architecture.SD1, Architecture.SD2):
         raise UnsupportedModelError(
             f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
         )
