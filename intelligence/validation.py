@@ -123,7 +123,6 @@ def problem(error: ValidationError, form: Any) -> str:
 
 
 def _names(schema: Any) -> Iterator[str]:
-    """Yield every property name in a JSON schema."""
     if isinstance(schema, dict):
         yield from schema.get("properties", ())
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():

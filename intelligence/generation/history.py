@@ -10,8 +10,6 @@ from ..learning import LearningEngine
 from ..records import Record
 from .stages import Generation
 
-PROMPT_CHARACTERS = 60
-
 
 @dataclass(frozen=True)
 class GenerationSummary(Record):
@@ -20,7 +18,7 @@ class GenerationSummary(Record):
     created_at: str
     """ISO 8601, UTC."""
     prompt: str
-    """Its start, as the user gave it."""
+    """Its first words, as the user gave them."""
     ratings: tuple[int, ...] = ()
     """Stars, 1 to 5, of the generation and its images."""
 
@@ -41,7 +39,7 @@ def recent_generations(learning: LearningEngine, limit: int = 20) -> list[Genera
             stored.generation_id,
             stored.image_ids,
             stored.created_at,
-            _start(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt),
+            " ".join(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt.split())[:60],
             tuple(rating.rating for rating in learning.ratings(stored.generation_id)),
         )
         for stored in learning.list_generations(limit)
@@ -62,8 +60,3 @@ def rate_in_run(learning: LearningEngine, generation_id: str, rating: int, comme
         )
     learning.record_feedback(generation_id, rating, comments)
     return f"Rated {rating} of 5: {generation_id}"
-
-
-def _start(prompt: str) -> str:
-    words = " ".join(prompt.split())
-    return words if len(words) <= PROMPT_CHARACTERS else words[: PROMPT_CHARACTERS - 1] + "…"

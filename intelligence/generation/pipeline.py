@@ -327,7 +327,6 @@ class IntelligentGenerationPipeline:
     def _run(
         self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None, host: Host | None = None
     ) -> list[GenerationResult]:
-        """Run `plan` on `host` (None: the pipeline's own)."""
         execution, generation = run_plan(
             host or self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
         )

@@ -209,7 +209,6 @@ def local_name(repo_id: str, filename: str) -> str:
 
 
 def _download(api: Any, repo_id: str, file: Any, folder: Path, control: Control) -> tuple[Path, bool]:
-    """Return the file's path, and whether it was downloaded."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repo_id, file.rfilename)
@@ -300,7 +299,6 @@ def _retry(what: str, control: Control, call: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """Raise the library's errors as this package's."""
     try:
         from httpx2 import HTTPError
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError

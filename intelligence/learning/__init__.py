@@ -1,6 +1,6 @@
 """Ratings, and the preferences that follow from them."""
 
-from .preferences import Preference, Preferences
+from .preferences import Preferences
 from .store import Feedback, LearningEngine, StoredGeneration, Timing
 
-__all__ = ["Feedback", "LearningEngine", "Preference", "Preferences", "StoredGeneration", "Timing"]
+__all__ = ["Feedback", "LearningEngine", "Preferences", "StoredGeneration", "Timing"]

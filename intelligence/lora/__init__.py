@@ -1,11 +1,10 @@
 """Choose LoRAs, their strengths and trigger words, with reasons."""
 
-from .compose import ComposedPrompts, compose_prompts, without_added_words
+from .compose import compose_prompts, without_added_words
 from .recommendation import LoRAChoice, LoRARecommendation, RejectedLoRA
 from .recommender import LoRARecommender
 
 __all__ = [
-    "ComposedPrompts",
     "LoRAChoice",
     "LoRARecommendation",
     "LoRARecommender",

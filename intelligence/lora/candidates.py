@@ -279,7 +279,6 @@ class _Judge:
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.TEXT, self._weight(words), words=quoted))
 
     def _weight(self, words: Iterable[str]) -> float:
-        """Share of what the prompt's words tell."""
         return sum(self.idf.get(word, 0.0) for word in words) / (sum(self.idf.values()) or 1.0)
 
     def _as_written(self, phrase: tuple[str, ...]) -> str:

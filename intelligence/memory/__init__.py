@@ -1,18 +1,17 @@
 """Memory of the machine and of a job, and the plan that fits one onto the other."""
 
 from .manager import MemoryManager
-from .memory_request import COMFYUI, DIFFUSERS, HostTraits, MemoryRequest, Rates
+from .memory_request import COMFYUI, DIFFUSERS, MemoryRequest, Rates
 from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
 from .plan import MemoryPlan, PlanOption, budget_bars, describe, peak_line
 from .pool import EvictionPolicy, ModelPool
 from .resources import Resources, detect_resources, hypothetical_gpu
-from .usage import Usage, track_usage
+from .usage import track_usage
 
 __all__ = [
     "COMFYUI",
     "DIFFUSERS",
     "EvictionPolicy",
-    "HostTraits",
     "MemoryManager",
     "MemoryPlan",
     "MemoryRequest",
@@ -22,7 +21,6 @@ __all__ = [
     "PlanOption",
     "Rates",
     "Resources",
-    "Usage",
     "budget_bars",
     "carries",
     "describe",

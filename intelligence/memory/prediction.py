@@ -224,7 +224,6 @@ def lora_demand(job: Job, placement: Placement) -> Demand:
 
 
 def _of_size(size_gb: float) -> Footprint:
-    """A footprint of which only the size is known, in GiB."""
     return Footprint._make((*[size_gb * MIB_PER_GIB] * 5, 0.0))
 
 

@@ -2,7 +2,7 @@
 
 from .optimizer import ParameterOptimizer
 from .parameters import Improvements, OptimizedParameters, ParameterRequest
-from .profiles import Profile, find_profile, profile_for
+from .profiles import find_profile, profile_for
 from .samplers import a1111_name
 from .speed import TimeEstimate
 
@@ -11,7 +11,6 @@ __all__ = [
     "OptimizedParameters",
     "ParameterOptimizer",
     "ParameterRequest",
-    "Profile",
     "TimeEstimate",
     "a1111_name",
     "find_profile",

@@ -145,7 +145,6 @@ def _style(mentions: Sequence[Mention], avoided: Sequence[Mention]) -> Verdict[A
 
 
 def _quality(mentions: Sequence[Mention]) -> Verdict[QualityLevel]:
-    """The finish that most quality words ask for."""
     said = {
         level: [mention.meaning.phrase for mention in mentions if mention.meaning.quality is level]
         for level in (QualityLevel.HIGH, QualityLevel.DRAFT)
@@ -191,7 +190,6 @@ def _votes_of_mentions(mentions: Sequence[Mention]) -> Votes[ContentType]:
 
 
 def _details(scene: Scene) -> dict[str, Mention | None]:
-    """Details of a person: hair, clothes, poses, `she` (None)."""
     pronouns = scene.lists["person_words"]
     called = not all(pronouns.isdisjoint(clause.words) for clause in scene.phrases.clauses)
     found: dict[str, Mention | None] = {"person": None} if called else {}

@@ -211,7 +211,6 @@ def _number(text: str) -> float:
 
 
 def _first_few(texts: Iterable[str]) -> str:
-    """The first distinct texts, shortened."""
     distinct = list(dict.fromkeys(text if len(text) <= 60 else text[:59] + "…" for text in texts))
     more = f" and {len(distinct) - _MAX_QUOTED} more" if len(distinct) > _MAX_QUOTED else ""
     return ", ".join(distinct[:_MAX_QUOTED]) + more

@@ -241,7 +241,6 @@ def _is_plate(at: Place) -> bool:
 
 
 def _before_detail(at: Place) -> bool:
-    """Return whether a part or a garment of a person follows."""
     return at.after.category is ConceptCategory.CHARACTER and not at.after.content
 
 

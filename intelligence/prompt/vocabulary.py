@@ -142,7 +142,6 @@ class Vocabulary:
 
     @cached_property
     def _spelling(self) -> Spelling:
-        """Spelling of the single words that say what a picture shows."""
         return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)
 
 

@@ -185,7 +185,9 @@ def _compare(folders: Mapping[ModelKind, Sequence[Path]], found: Walk, known: Ma
     same = {
         model_id: before
         for model_id, file in found.files.items()
-        if (before := known.get(model_id)) and _is_unchanged(file, before)
+        if (before := known.get(model_id))
+        and before[:2] == (file.root, file.stamp)
+        and before.described_by >= DESCRIBE_VERSION
     }
     fresh = [file for model_id, file in found.files.items() if model_id not in same]
     back = [model_id for model_id, before in same.items() if not before.present]
@@ -199,10 +201,6 @@ def _compare(folders: Mapping[ModelKind, Sequence[Path]], found: Walk, known: Ma
         and ((model_id.partition(":")[0], file.root) in roots or _vanished(file))
     }
     return _Differences(fresh, back, gone, len(same) - len(back), problems)
-
-
-def _is_unchanged(file: FoundFile, before: KnownFile) -> bool:
-    return before[:2] == (file.root, file.stamp) and before.described_by >= DESCRIBE_VERSION
 
 
 def _vanished(file: KnownFile) -> bool:

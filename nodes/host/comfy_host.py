@@ -164,5 +164,4 @@ class ComfyHost:
         return Attempts(plan, self.inputs.model, self.inputs.vae, images, self.notify)
 
     def _batch_size(self, memory: MemoryPlan) -> int:
-        """Return how many images share a forward batch."""
         return min(self.run.max_batch, max(1, memory.batch_size))

@@ -165,7 +165,6 @@ def _documents_of(index: Index) -> Documents:
 
 
 def _with_keys(loras: LoRAs, change: Callable[[NDArray[Any]], NDArray[Any]]) -> LoRAs:
-    """The same LoRAs with their phrases' and words' keys changed."""
     groups = loras.groups.rows
     phrases = groups.phrases.rows
     changed = Phrases(change(phrases.key), replace(phrases.words, rows=change(phrases.words.rows)))
