@@ -39,10 +39,11 @@ def recent_generations(learning: LearningEngine, limit: int = 20) -> list[Genera
             stored.generation_id,
             stored.image_ids,
             stored.created_at,
-            " ".join(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt.split())[:60],
+            words if len(words) <= 60 else f"{words[:59]}…",
             tuple(rating.rating for rating in learning.ratings(stored.generation_id)),
         )
         for stored in learning.list_generations(limit)
+        for words in [" ".join(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt.split())]
     ]
 
 

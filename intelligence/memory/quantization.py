@@ -72,7 +72,6 @@ def _float8(module: Any, _device: str) -> None:
 
 
 def _int8(module: Any, device: str) -> None:
-    """Integers with a scale for each output feature."""
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     config = Int8WeightOnlyConfig(set_inductor_config=False)  # which would change matrix products of the whole process

@@ -95,7 +95,6 @@ def usual_sigmas() -> tuple[float, ...]:
 
 
 def _at(step: float, sigmas: tuple[float, ...]) -> float:
-    """Sigma between two steps, log-linearly."""
     low = min(int(step), len(sigmas) - 2)
     first, second = math.log(sigmas[low]), math.log(sigmas[low + 1])
     return math.exp(first + (second - first) * (step - low))
