@@ -139,7 +139,7 @@ def read_user_file(path: Path, form: type[T]) -> T | None:
     """
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InvalidInputError(f"{path}: cannot be read ({error.strerror}); make it readable") from None

@@ -21,6 +21,11 @@ def test_missing_file_is_none(path: Path) -> None:
     assert read_user_file(path, ServerSettings) is None
 
 
+def test_file_below_a_file_is_missing(path: Path) -> None:
+    path.write_text("{}")
+    assert read_user_file(path / "config.json", ServerSettings) is None
+
+
 def test_config_is_read_again_when_it_changes(path: Path) -> None:
     path.write_text("{}", encoding="utf-8-sig")
     assert read_user_file(path, ServerSettings) == ServerSettings()
