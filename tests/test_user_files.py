@@ -61,7 +61,5 @@ def test_broken_config_names_file_place_and_remedy(path: Path, text: str, said: 
 
 
 def test_unreadable_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path, tmp_path / "file" / "config.json"):
-        with pytest.raises(InvalidInputError, match="cannot be read"):
-            read_user_file(path, ServerSettings)
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read_user_file(tmp_path, ServerSettings)
