@@ -399,7 +399,7 @@ def test_next_plan_counts_with_the_failure(bench: Bench) -> None:
     found = bench.run()
     assert "plan" in found.executed
     learned = generation(found)["plan"]["memory"]
-    fresh = MemoryManager(host=COMFYUI).plan(64, 64, resources=CPU, parallel=False, tile_size=0)
+    fresh = MemoryManager(host=COMFYUI).plan(64, 64, resources=CPU, max_batch=1, tile_size=0)
     activations = fresh.stages["unet"] - fresh.resident["unet"]
     assert learned["stages"]["unet"] - learned["resident"]["unet"] == pytest.approx(FACTOR_BOUNDS[1] * activations)
 
