@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import sys
 
@@ -22,7 +23,8 @@ FORWARDS = []
 
 def ours(module):
     """A module of the pack, which ComfyUI loads under a name made of its path."""
-    return next(found for name, found in sys.modules.items() if name.endswith(f".nodes.host.{module}"))
+    host = next(name for name in sys.modules if name.endswith(".nodes.host"))
+    return importlib.import_module(f"{host}.{module}")
 
 
 class ProbeMemory(io.ComfyNode):
