@@ -9,6 +9,7 @@ from ..records import Record
 from .architecture import identify_architecture
 from .headers import Header
 from .kinds import BASE_FAMILIES, Architecture, Family, ModelKind
+from .latents import LatentKind
 from .name_patterns import names_v_prediction
 
 SIGMA_MAX = 14.6146
@@ -37,8 +38,8 @@ class ModelEvidence(Record):
     path: str | None = None
     architecture: Architecture = Architecture.UNKNOWN
     prediction: str | None = None
-    """`epsilon`, `v_prediction` or `edm` (continuous noise levels, as Playground v2.5 and CosXL have them); None where
-    the model is not loaded and its header does not say."""
+    """`epsilon`, `v_prediction`, `flow` or `edm` (continuous noise levels, as Playground v2.5 and CosXL have them);
+    None where the model is not loaded and its header does not say."""
     sigma_max: float | None = None
     """Largest sigma of the model's schedule; None: not known."""
     metadata: dict[str, str] = field(default_factory=dict)
@@ -49,6 +50,14 @@ class ModelEvidence(Record):
     """Set by the user to override detection; UNKNOWN: detect."""
     loras: tuple[str, ...] = ()
     """File names of LoRAs that the host has on the model already, besides those that are chosen here."""
+    model_class: str = ""
+    """Name of the class that the host runs it with (in `comfy.supported_models`, in diffusers); empty: not loaded."""
+    shift: float | None = None
+    """Shift of the loaded model's flow schedule; None: it has none, or is not loaded."""
+    embedded_guidance: bool | None = None
+    """True where the network reads a guidance value (Flux.1 dev); None: not loaded."""
+    latent: LatentKind | None = None
+    """Latent of the loaded model; None: not loaded."""
 
     @property
     def zero_terminal_snr(self) -> bool:

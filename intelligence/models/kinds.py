@@ -7,16 +7,122 @@ from enum import StrEnum
 
 
 class Architecture(StrEnum):
-    """Shape of the network. LoRAs only fit their own architecture."""
+    """Network of a model: its modules and their widths. LoRAs only fit their own; see `architecture_fit`."""
 
     SD1 = "sd1"
     SD2 = "sd2"
     SDXL = "sdxl"
     SD3 = "sd3"
+    """SD 3 Medium and SD 3.5 Medium."""
     FLUX = "flux"
+    """Flux.1: dev, schnell, Kontext, Krea."""
     OTHER = "other"
-    """A known architecture that is none of these."""
+    """Stored by earlier versions for everything else: tells no more than `UNKNOWN`."""
     UNKNOWN = "unknown"
+    SDXL_REFINER = "sdxl_refiner"
+    KOLORS = "kolors"
+    """SDXL's network, trained on another text encoder."""
+    CASCADE = "cascade"
+    SVD = "svd"
+    SD35_LARGE = "sd35_large"
+    CHROMA = "chroma"
+    """Flux.1's blocks without their modulation, and without guidance."""
+    CHROMA_RADIANCE = "chroma_radiance"
+    FLUX2_DEV = "flux2_dev"
+    FLUX2_KLEIN_4B = "flux2_klein_4b"
+    FLUX2_KLEIN_9B = "flux2_klein_9b"
+    FLUX3 = "flux3"
+    LONGCAT_IMAGE = "longcat_image"
+    OVIS_IMAGE = "ovis_image"
+    QWEN_IMAGE = "qwen_image"
+    """Qwen-Image up to 2512, Edit and Layered."""
+    QWEN_IMAGE_21 = "qwen_image_2_1"
+    Z_IMAGE = "z_image"
+    LUMINA2 = "lumina2"
+    KREA2 = "krea2"
+    ANIMA = "anima"
+    COSMOS_PREDICT2 = "cosmos_predict2"
+    """The 2B model, whose blocks Anima has as well."""
+    COSMOS_PREDICT2_14B = "cosmos_predict2_14b"
+    WAN_1_3B = "wan_1_3b"
+    WAN_5B = "wan_5b"
+    WAN_14B = "wan_14b"
+    HIDREAM = "hidream"
+    HIDREAM_O1 = "hidream_o1"
+    ERNIE_IMAGE = "ernie_image"
+    MOSS_IMAGE = "moss_image"
+    MAGE_FLOW = "mage_flow"
+    IDEOGRAM4 = "ideogram4"
+    LENS = "lens"
+    OMNIGEN2 = "omnigen2"
+    HUNYUAN_VIDEO = "hunyuan_video"
+    HUNYUAN_VIDEO_15 = "hunyuan_video_15"
+    HUNYUAN_IMAGE = "hunyuan_image"
+    HUNYUAN_DIT = "hunyuan_dit"
+    LTX_VIDEO = "ltx_video"
+    LTX2 = "ltx2"
+    MOCHI = "mochi"
+    COGVIDEOX = "cogvideox"
+    PIXART = "pixart"
+    SANA = "sana"
+    AURAFLOW = "auraflow"
+    KANDINSKY5 = "kandinsky5"
+
+
+ARCHITECTURE_TITLES = {
+    Architecture.SD1: "SD 1.5",
+    Architecture.SD2: "SD 2",
+    Architecture.SDXL: "SDXL",
+    Architecture.SD3: "SD 3 Medium",
+    Architecture.FLUX: "Flux.1",
+    Architecture.OTHER: "unknown",
+    Architecture.UNKNOWN: "unknown",
+    Architecture.SDXL_REFINER: "SDXL Refiner",
+    Architecture.KOLORS: "Kolors",
+    Architecture.CASCADE: "Stable Cascade",
+    Architecture.SVD: "Stable Video Diffusion",
+    Architecture.SD35_LARGE: "SD 3.5 Large",
+    Architecture.CHROMA: "Chroma",
+    Architecture.CHROMA_RADIANCE: "Chroma Radiance",
+    Architecture.FLUX2_DEV: "Flux.2 dev",
+    Architecture.FLUX2_KLEIN_4B: "Flux.2 Klein 4B",
+    Architecture.FLUX2_KLEIN_9B: "Flux.2 Klein 9B",
+    Architecture.FLUX3: "Flux 3",
+    Architecture.LONGCAT_IMAGE: "LongCat-Image",
+    Architecture.OVIS_IMAGE: "Ovis-Image",
+    Architecture.QWEN_IMAGE: "Qwen-Image",
+    Architecture.QWEN_IMAGE_21: "Qwen-Image 2.1",
+    Architecture.Z_IMAGE: "Z-Image",
+    Architecture.LUMINA2: "Lumina 2",
+    Architecture.KREA2: "Krea 2",
+    Architecture.ANIMA: "Anima",
+    Architecture.COSMOS_PREDICT2: "Cosmos Predict2",
+    Architecture.COSMOS_PREDICT2_14B: "Cosmos Predict2 14B",
+    Architecture.WAN_1_3B: "Wan 1.3B",
+    Architecture.WAN_5B: "Wan 5B",
+    Architecture.WAN_14B: "Wan 14B",
+    Architecture.HIDREAM: "HiDream I1",
+    Architecture.HIDREAM_O1: "HiDream O1",
+    Architecture.ERNIE_IMAGE: "ERNIE-Image",
+    Architecture.MOSS_IMAGE: "MOSS-Image",
+    Architecture.MAGE_FLOW: "Mage-Flow",
+    Architecture.IDEOGRAM4: "Ideogram 4",
+    Architecture.LENS: "Lens",
+    Architecture.OMNIGEN2: "OmniGen2",
+    Architecture.HUNYUAN_VIDEO: "HunyuanVideo",
+    Architecture.HUNYUAN_VIDEO_15: "HunyuanVideo 1.5",
+    Architecture.HUNYUAN_IMAGE: "HunyuanImage 2.1",
+    Architecture.HUNYUAN_DIT: "HunyuanDiT",
+    Architecture.LTX_VIDEO: "LTX-Video",
+    Architecture.LTX2: "LTX-2",
+    Architecture.MOCHI: "Mochi",
+    Architecture.COGVIDEOX: "CogVideoX",
+    Architecture.PIXART: "PixArt",
+    Architecture.SANA: "Sana",
+    Architecture.AURAFLOW: "AuraFlow",
+    Architecture.KANDINSKY5: "Kandinsky 5",
+}
+"""Their names as people write them."""
 
 
 class Family(StrEnum):

@@ -16,7 +16,7 @@ from .parameter_messages import ParameterMessage, shown
 from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
 from .profiles import Profile, choose_profile, find_profile
 from .resolution import choose_size
-from .schedules import ZSNR_SCHEDULERS, schedule_sigmas
+from .schedules import ZSNR_SCHEDULERS
 
 MANUAL_DEFAULTS: dict[str, Any] = {
     "num_steps": 20,
@@ -70,7 +70,10 @@ class Baseline:
             rescale_cfg=given.get("rescale_cfg", self.profile.rescale_cfg),
             confidence=self.finding.confidence,
             family=self.profile.family,
-            sigmas=schedule_sigmas(choice.schedule, choice.steps) if choice.schedule else None,
+            sigmas=choice.sigmas,
+            schedule=choice.schedule,
+            guidance=given.get("guidance"),
+            shift=given.get("shift"),
             **predicted,
         )
 

@@ -13,6 +13,7 @@ from .parameter_messages import ParameterMessage
 from .parameters import Improvements
 from .resolution import smaller_sizes
 from .samplers import evaluations
+from .schedules import explicit_sigmas
 from .speed import TimeEstimate
 from .workload import Work, forward_items
 
@@ -37,6 +38,11 @@ class Choice:
     width: int
     height: int
     improvements: Improvements = field(default_factory=Improvements)
+
+    @property
+    def sigmas(self) -> tuple[float, ...] | None:
+        """Sigmas of the explicit schedule, or None."""
+        return explicit_sigmas(self.schedule, self.steps, self.width, self.height) if self.schedule else None
 
     @property
     def items(self) -> int:

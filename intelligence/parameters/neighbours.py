@@ -15,7 +15,7 @@ from .baseline import SETTINGS
 from .parameter_messages import ParameterMessage, shown
 from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
-from .schedules import schedule_sigmas
+from .schedules import explicit_sigmas
 from .speed import TimeEstimate
 from .workload import forward_items
 
@@ -84,11 +84,14 @@ def _changed(
     schedule = None
     if parameters.sigmas is not None:
         if "scheduler" not in changes:
-            schedule = "ays_sd1" if parameters.family is Family.SD15 else "ays"
+            # Records of earlier versions do not name theirs, which was Align Your Steps.
+            schedule = parameters.schedule or ("ays_sd1" if parameters.family is Family.SD15 else "ays")
         elif not {"steps"} & {*changes, *kept}:
             # A core schedule needs about twice the steps of Align Your Steps.
             changes = {**changes, "steps": 2 * parameters.num_steps}
-    other = replace(parameters, sigmas=None, **{SETTINGS[setting][0]: value for setting, value in changes.items()})
+    other = replace(
+        parameters, sigmas=None, schedule=None, **{SETTINGS[setting][0]: value for setting, value in changes.items()}
+    )
     items = parameters.batch_size * forward_items(
         other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
     )
@@ -101,7 +104,8 @@ def _changed(
         reasons[setting] = Reason.of(setting, Source.DEFAULT, message, value=value, chosen=shown(value), before=before)
     neighbour = replace(
         other,
-        sigmas=schedule_sigmas(schedule, other.num_steps) if schedule else None,
+        sigmas=explicit_sigmas(schedule, other.num_steps, other.width, other.height) if schedule else None,
+        schedule=schedule,
         forward_items=items,
         estimated_time_seconds=took.seconds,
         time_interval_seconds=took.interval,

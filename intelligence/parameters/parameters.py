@@ -10,6 +10,7 @@ from ..config import AUTO, GenerationConstraints, require
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence, ModelMetadata
+from ..models.latents import LatentKind
 from ..prompt import PromptAnalysis
 from ..records import Reason, ValidatedRecord
 from ..validation import bounds
@@ -21,6 +22,7 @@ MAX_STEPS = 1000
 MAX_CFG = 100
 MAX_IMAGES = 4096
 MAX_EASYCACHE = 3
+MAX_SHIFT = 100
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,17 @@ class OptimizedParameters(ValidatedRecord):
     """Key of this run's time in the learning store: device and kind of model."""
     decode_items: float | None = None
     """Predicted time of decoding an image, in forward items that take as long; None: unknown."""
+    guidance: Annotated[float, bounds(ge=0, le=MAX_CFG)] | None = None
+    """Guidance value for the network (ComfyUI's FluxGuidance), which costs no forward items, unlike `guidance_scale`;
+    None: it reads none, or the conditioning keeps its own."""
+    shift: Annotated[float, bounds(gt=0, le=MAX_SHIFT)] | None = None
+    """Shift of the flow schedule that the settings were made for (ComfyUI's ModelSamplingSD3, ModelSamplingAuraFlow);
+    None: the model's own."""
+    schedule: str | None = None
+    """Name of the explicit schedule in `sigmas`: see `schedules.explicit_sigmas`, which makes them again for another
+    count of steps or size; None: `scheduler` makes them."""
+    latent: LatentKind | None = None
+    """Latent that the model denoises, as far as it is known before it is loaded; None: not known."""
 
     def check(self) -> None:
         """Raise InvalidInputError where edits left settings that do not fit each other."""
@@ -121,6 +134,8 @@ OVERRIDES = (
     "clip_skip",
     "batch_size",
     "rescale_cfg",
+    "guidance",
+    "shift",
     *IMPROVEMENTS,
 )
 

@@ -29,6 +29,17 @@ AYS_TABLES: dict[str, tuple[float, ...]] = {
 """Align Your Steps (arXiv 2404.14507), 10 steps, before the last sigma is put to 0: SDXL and SD 1.5, with the digits of
 ComfyUI's AlignYourStepsScheduler, so that both step through the same sigmas."""
 
+FLUX2 = "flux2"
+FLUX2_PIXELS = 16 * 16
+"""Pixels of a token of Flux.2."""
+
+FIXED_TABLES: dict[str, tuple[float, ...]] = {
+    "qwen_image_2_1_turbo": (1.0, 0.978453, 0.95418, 0.926626, 0.89508, 0.845148, 0.704534, 0.414568),
+}
+"""Sigmas that distilled models were made for, before the final 0 [ComfyUI's template image_qwen_image_2_1_turbo]."""
+
+EXPLICIT_SCHEDULES = (*AYS_TABLES, FLUX2, *FIXED_TABLES)
+
 TRAINED_STEPS = 1000
 BETA_ENDS = (0.00085, 0.012)
 """SD and SDXL: 1000 betas, evenly spaced in their square roots."""
@@ -67,9 +78,34 @@ def unknown_name(kind: str, name: str, known: Sequence[str]) -> InvalidInputErro
 
 
 def schedule_sigmas(schedule: str, steps: int) -> tuple[float, ...]:
-    """Return `steps` + 1 sigmas of an explicit schedule, ending in 0; log-linear between those for 10 steps."""
+    """Return `steps` + 1 sigmas of Align Your Steps, ending in 0; log-linear between those for 10 steps."""
     table = AYS_TABLES[schedule]
     return (*(_at(index * (len(table) - 1) / steps, table) for index in range(steps)), 0.0)
+
+
+def explicit_sigmas(schedule: str, steps: int, width: int, height: int) -> tuple[float, ...]:
+    """Return `steps` + 1 sigmas of an explicit schedule, ending in 0.
+
+    `schedule`: `ays` and `ays_sd1` (Align Your Steps), `flux2` (Flux.2's, which depends on the size in pixels), or one
+    of `FIXED_TABLES`, log-linear between its values for another count of steps.
+    """
+    if schedule == FLUX2:
+        return _flux2_sigmas(steps, width * height / FLUX2_PIXELS)
+    if table := FIXED_TABLES.get(schedule):
+        if steps == len(table):
+            return (*table, 0.0)
+        return (*(_at(index * (len(table) - 1) / max(1, steps - 1), table) for index in range(steps)), 0.0)
+    return schedule_sigmas(schedule, steps)
+
+
+def _flux2_sigmas(steps: int, tokens: float) -> tuple[float, ...]:
+    """Return the sigmas of ComfyUI's Flux2Scheduler [comfy_extras/nodes_flux.py]."""
+    tokens = round(tokens)
+    many, few = 0.00016927 * tokens + 0.45666666, 8.73809524e-05 * tokens + 1.89833333
+    slope = (many - few) / 190
+    mu = many if tokens > 4300 else slope * steps + many - 200 * slope
+    times = (1 - index / steps for index in range(steps))
+    return (*(math.exp(mu) / (math.exp(mu) + 1 / time - 1) for time in times), 0.0)
 
 
 @cache

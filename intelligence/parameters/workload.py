@@ -15,7 +15,7 @@ from ..models import Architecture
 from ..units import PIXELS_PER_MEGAPIXEL
 from .parameters import Improvements
 from .samplers import evaluations, find_sampler
-from .schedules import core_sigmas, schedule_sigmas
+from .schedules import AYS_TABLES, core_sigmas, schedule_sigmas
 
 
 class Cost(NamedTuple):
@@ -80,7 +80,7 @@ def forward_items(
     improvements: Improvements | None = None,
 ) -> int:
     """Forward items of one image on the schedule that these names come to."""
-    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule else step_sigmas(sampler, scheduler, steps)
+    sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule in AYS_TABLES else step_sigmas(sampler, scheduler, steps)
     return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements)
 
 
