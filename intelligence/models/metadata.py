@@ -30,6 +30,7 @@ class ModelSummary:
     lora_kind: LoRAKind
     problem: str | None
     sha256: str | None
+    modules: str
     version: int
     """A number that no other state of this model's record has."""
 
@@ -83,6 +84,8 @@ class ModelMetadata(Record):
     """Ids of this file before it was moved or renamed, the latest last."""
     strength_from_text: bool = False
     """True where the strength or its range was read from a description."""
+    modules: str = ""
+    """Digest of the weights that a LoRA changes, see `modules_digest`; empty: not known."""
 
     @classmethod
     def from_civitai(cls, record: Any, version: int | None = None) -> Self:

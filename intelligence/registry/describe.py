@@ -13,13 +13,14 @@ from ..models.family_detection import identify_family, identify_lora_family
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind
+from ..models.lora_modules import lora_modules, modules_digest
 from ..models.metadata import MERGED_FIELDS, ModelMetadata, merge
 from ..models.name_patterns import lora_kind
 from ..models.sanitize import clean_number
 from .sidecars import read_sidecars
 from .walk import PICKLED_SUFFIXES, FoundFile, encodable
 
-DESCRIBE_VERSION = 3
+DESCRIBE_VERSION = 4
 """Raised whenever `describe` finds more than before: files that an older version described are read again."""
 
 
@@ -88,6 +89,7 @@ def _lora_fields(header: Header, kind: Finding) -> dict[str, Any]:
     return {
         "lora_kind": LoRAKind(kind.value),
         "lora_type": lora_type(header),
+        "modules": modules_digest(lora_modules(header.shapes)),
         "rank": lora_rank(header) or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
         "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
     }

@@ -111,5 +111,8 @@ MIGRATIONS = (
     ALTER TABLE models ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
     UPDATE models SET mark = abs(random() / 2);
     """,
+    """
+    ALTER TABLE models ADD COLUMN modules TEXT NOT NULL DEFAULT '';
+    """,
 )
 """The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""
