@@ -7,11 +7,12 @@ from .analysis import (
     ContentType,
     Intent,
     LoRATag,
+    Negation,
     PromptAnalysis,
     Segment,
 )
 from .analyzer import PromptAnalyzer
-from .prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags
+from .prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, wanted_text
 from .vocabulary import load_vocabulary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ContentType",
     "Intent",
     "LoRATag",
+    "Negation",
     "PromptAnalysis",
     "PromptAnalyzer",
     "Segment",
@@ -29,4 +31,5 @@ __all__ = [
     "parse",
     "split_embeddings",
     "strip_lora_tags",
+    "wanted_text",
 ]

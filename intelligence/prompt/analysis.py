@@ -94,6 +94,18 @@ class LoRATag:
 
 
 @dataclass(frozen=True)
+class Negation:
+    """Words that a prompt has only to say that it does not want them: `without` and `glasses`."""
+
+    text: str
+    """The words that are not wanted, as they are written."""
+    cue: str
+    """The words that say so."""
+    span: tuple[int, int]
+    """Start and end of both together in the prompt, in characters."""
+
+
+@dataclass(frozen=True)
 class Intent:
     """Kind of picture that is wanted."""
 
@@ -112,6 +124,8 @@ class PromptAnalysis(Record):
     text: str = ""
     """The prompt as it may be encoded: LoRA tags out, everything else in ComfyUI's syntax."""
     segments: tuple[Segment, ...] = ()
+    negated: tuple[Negation, ...] = ()
+    """Words that the prompt does not want, in order; `wanted_text(analysis)` is its text without them."""
     concepts: dict[ConceptCategory, tuple[str, ...]] = field(default_factory=dict)
     intent: Intent = field(default_factory=Intent)
     complexity: float = 0.0
@@ -128,6 +142,11 @@ class PromptAnalysis(Record):
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
     """Hints for the user: syntax that was dropped, an analyzer that did not answer."""
+
+    @property
+    def unwanted_text(self) -> str:
+        """The words that the prompt or the negative prompt names as not wanted, separated by commas."""
+        return ", ".join(filter(None, (*(negation.text for negation in self.negated), self.negative_prompt)))
 
     @property
     def shown_concepts(self) -> tuple[str, ...]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from ..config import OllamaConfig, data_folder, require
 from ..records import Reason, Source
 from .analysis import QUALITY_CATEGORIES, ComplexityCategory, ConceptCategory, PromptAnalysis
+from .clauses import MAX_WORDS
 from .concepts import read_concepts
 from .intent import read_intent
-from .phrases import MAX_WORDS, Phrases, find_phrases
+from .phrases import Phrases, find_phrases
 from .prompt_messages import PromptMessage
 from .prompt_syntax import finite_weights, parse
 from .sentence_rules import read_mentions
@@ -21,6 +22,8 @@ from .words import terms
 MAX_PROMPT_CHARACTERS = 50_000
 USER_VOCABULARY = "vocabulary.json"
 """Name of the user's own vocabulary in the data folder."""
+MAX_QUOTED = 5
+"""Negations that the reasons quote."""
 _FAMILY_THRESHOLD = 0.5
 _LEAST_SCORES = {ComplexityCategory.COMPLEX: 0.6, ComplexityCategory.MODERATE: 0.25, ComplexityCategory.SIMPLE: 0.0}
 _MANY_CONCEPTS, _MANY_KINDS, _MANY_FURTHER_PEOPLE = 14, 6, 3
@@ -53,14 +56,17 @@ class PromptAnalyzer:
         vocabulary = load_vocabulary(self.vocabulary_path)
         parsed = parse(prompt)
         segments, notes = finite_weights(parsed)
-        phrases = find_phrases(segments, vocabulary)
+        phrases = find_phrases(prompt, segments, vocabulary)
         mentions = read_mentions(phrases)
-        avoided = read_mentions(find_phrases(parse(negative_prompt).segments, vocabulary))
+        avoided = find_phrases(negative_prompt, parse(negative_prompt).segments, vocabulary)
         concepts = read_concepts(phrases)
-        intent, reasons = read_intent(mentions, avoided, phrases)
+        intent, reasons = read_intent(mentions, (*phrases.negated_meanings, *avoided.meanings), phrases)
         complexity = _complexity(concepts)
         family, family_reasons = _quality_family(phrases)
         reasons = (*reasons, complexity, *family_reasons)
+        if phrases.negated:
+            words = ", ".join(f"“{negation.text}”" for negation in phrases.negated[:MAX_QUOTED])
+            reasons += (Reason.of("negation", Source.PROMPT, PromptMessage.NEGATED, words=words),)
         if phrases.language == "es":
             reasons += (Reason.of("language", Source.PROMPT, PromptMessage.SPANISH, value="es", otherwise="English"),)
         analysis = PromptAnalysis(
@@ -68,6 +74,7 @@ class PromptAnalyzer:
             negative_prompt=negative_prompt,
             text=parsed.text,
             segments=segments,
+            negated=phrases.negated,
             concepts=concepts,
             intent=intent,
             complexity=complexity.weight,

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from .analysis import ConceptCategory
-from .phrases import Clause, Phrases
+from .clauses import Clause
+from .phrases import Phrases
 from .vocabulary import Match
 from .words import singular
 
@@ -35,11 +36,15 @@ def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
     function_words = vocabulary.function_words[phrases.language]
     run: list[_Word] = []
     noun = 0  # where the last noun of a Spanish run begins, with all that was put before it
-    position, negated = 0, False
+    position, unwanted = 0, clause.unwanted
     while position < len(words):
         match, word = matches.get(position), words[position]
         adjective = vocabulary.spanish_adjectives.get(terms[position]) if spanish else None
-        if match is not None and not (adjective and match.end == position + 1 and _qualifies(match, run)):
+        if position in unwanted:
+            yield run
+            run, noun = [], 0
+            position = max(position + 1, match.end if match else 0)
+        elif match is not None and not (adjective and match.end == position + 1 and _qualifies(match, run)):
             run.append((_as_written(match, words), match.meaning.category))
             noun = len(run) - 1
             position = match.end
@@ -50,17 +55,14 @@ def _runs(clause: Clause, phrases: Phrases) -> Iterator[list[_Word]]:
             run.insert(noun, (_as_written(matches[position + 1], words), None))
             position = matches[position + 1].end
         elif word in function_words:
-            if not negated:
-                yield run
-            negated = word in vocabulary.lists["negating_words"] or (negated and not run)
+            yield run
             run, noun = [], 0
             position += 1
         else:
             run.append((word, None))
             noun = len(run) - 1
             position += 1
-    if not negated:
-        yield run
+    yield run
 
 
 def _as_written(match: Match, piece: Sequence[str]) -> str:

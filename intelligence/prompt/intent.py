@@ -12,6 +12,7 @@ from .analysis import ArtisticStyle, ConceptCategory, ContentType, Intent, Quali
 from .phrases import Phrases
 from .prompt_messages import PromptMessage
 from .sentence_rules import PEOPLE, Mention, Rule
+from .vocabulary import Meaning
 
 T = TypeVar("T")
 Vote = tuple[float, str]
@@ -91,9 +92,9 @@ class ViewRule(NamedTuple):
 
 
 def read_intent(
-    mentions: Sequence[Mention], avoided: Sequence[Mention], phrases: Phrases
+    mentions: Sequence[Mention], avoided: Sequence[Meaning], phrases: Phrases
 ) -> tuple[Intent, tuple[Reason, ...]]:
-    """Return the intent behind `mentions`, given those of the negative prompt (`avoided`), with its reasons."""
+    """Return the intent behind `mentions`, with its reasons, given what is negated or in the negative prompt."""
     style = _style(mentions, avoided)
     content = _content(Scene(mentions, phrases, phrases.vocabulary.lists))
     if style.kind is ArtisticStyle.ABSTRACT and content.kind is ContentType.UNSPECIFIED:
@@ -131,9 +132,9 @@ def _winner(votes: Votes[T], none: T, threshold: float, unwanted: Collection[T] 
     return Verdict(best, round(confidence, 3), [phrase for _, phrase in votes[best]])
 
 
-def _style(mentions: Sequence[Mention], avoided: Sequence[Mention]) -> Verdict[ArtisticStyle]:
+def _style(mentions: Sequence[Mention], avoided: Sequence[Meaning]) -> Verdict[ArtisticStyle]:
     shown = any(m.meaning.content or m.meaning.category is ConceptCategory.CHARACTER for m in mentions)
-    unwanted = {style for mention in avoided for style, weight in mention.meaning.styles if weight == 1.0}
+    unwanted = {style for meaning in avoided for style, weight in meaning.styles if weight == 1.0}
     votes: Votes[ArtisticStyle] = defaultdict(list)
     for mention in mentions:
         aside = mention.modifier or (mention.adjunct and mention.meaning.content)

@@ -1,44 +1,14 @@
-"""Split a prompt at its commas, full stops and brackets, and find the vocabulary's phrases in each part."""
+"""Read a prompt's clauses in its language: the vocabulary's phrases in each, and what it does not want."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .analysis import Segment
-from .prompt_syntax import split_embeddings
-from .vocabulary import Match, Vocabulary
-from .words import fold, singular
-
-MAX_WORDS = 2_000
-"""Words of a prompt that are read for their meaning; no text encoder sees as many."""
-
-_TOKEN = re.compile(
-    r"(?P<word>[^\W_]+)(?P<suffix>-(?=\w)|['’]s\b)?"
-    r"|(?P<stop>[,;!?\n|()\[\]{}\"“”—]+|\.(?!\w)|[:/](?!\d))"
-)
-_NO_WORDS = re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?|<[^<>]*>")
-"""Midjourney's parameters, tags."""
-_SEPARATORS = (None, "AND", "BREAK")
-
-
-@dataclass
-class Clause:
-    """The words between two separators, one entry a word in each list."""
-
-    index: int
-    words: list[str] = field(default_factory=list)
-    """Folded, plurals kept."""
-    terms: list[str] = field(default_factory=list)
-    """Folded, in the singular."""
-    weights: list[float] = field(default_factory=list)
-    """Attention weights."""
-    suffixes: list[str] = field(default_factory=list)
-    """`-` joins the word to the next one; `'s`; else empty."""
-    phrases: dict[int, Match] = field(default_factory=dict)
-    """Position of the first word → the phrase that begins there; none overlaps another."""
+from .analysis import Negation, Segment
+from .clauses import Clause, split_clauses
+from .negation import find_negations
+from .vocabulary import Meaning, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -53,45 +23,34 @@ class Phrases:
     vocabulary: Vocabulary
     word_count: int
     function_word_count: int
+    negated: tuple[Negation, ...] = ()
+
+    @property
+    def meanings(self) -> tuple[Meaning, ...]:
+        """Meanings of all phrases, wanted or not."""
+        return tuple(match.meaning for clause in self.clauses for match in clause.phrases.values())
+
+    @property
+    def negated_meanings(self) -> tuple[Meaning, ...]:
+        """Meanings of the phrases that are not wanted."""
+        found = ((clause, start, match) for clause in self.clauses for start, match in clause.phrases.items())
+        return tuple(match.meaning for clause, start, match in found if start in clause.negated)
 
 
-def find_phrases(segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases:
-    """Return the phrases in the segments of a prompt, read in its language."""
-    clauses, is_cut = _split(segments)
+def find_phrases(prompt: str, segments: Sequence[Segment], vocabulary: Vocabulary) -> Phrases:
+    """Return the phrases of a prompt, read in its language.
+
+    Args:
+        segments: those of `prompt`.
+    """
+    clauses, is_cut = split_clauses(prompt, segments)
     language = _language(clauses, vocabulary)
     for clause in clauses:
         clause.phrases = vocabulary.find(clause.terms, language)
+    negated = find_negations(prompt, clauses, language, vocabulary)
     words = [word for clause in clauses for word in clause.words]
     separating = sum(map(vocabulary.function_words[language].__contains__, words))
-    return Phrases(clauses, is_cut, language, vocabulary, len(words), separating)
-
-
-def _split(segments: Sequence[Segment]) -> tuple[list[Clause], bool]:
-    """The clauses that hold words, up to MAX_WORDS words in all, and whether some were left out."""
-    clauses: list[Clause] = []
-    count, is_open = 0, False
-    for token, weight in _tokens(segments):
-        if token["word"] in _SEPARATORS:
-            is_open = False
-            continue
-        if count == MAX_WORDS:
-            return clauses, True
-        if not is_open:
-            clauses.append(Clause(len(clauses)))
-        clause, word = clauses[-1], fold(token["word"])
-        clause.words.append(word)
-        clause.terms.append(singular(word))
-        clause.weights.append(weight)
-        clause.suffixes.append((token["suffix"] or "").replace("’", "'"))
-        count, is_open = count + 1, True
-    return clauses, False
-
-
-def _tokens(segments: Sequence[Segment]) -> Iterator[tuple[re.Match[str], float]]:
-    for segment in segments:
-        plain = ",".join(text for _, text in split_embeddings(unicodedata.normalize("NFC", segment.text)))
-        for token in _TOKEN.finditer(_NO_WORDS.sub(",", plain)):
-            yield token, segment.weight
+    return Phrases(clauses, is_cut, language, vocabulary, len(words), separating, negated)
 
 
 def _language(clauses: Sequence[Clause], vocabulary: Vocabulary) -> str:

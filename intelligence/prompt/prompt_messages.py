@@ -13,6 +13,7 @@ class PromptMessage(Message):
     QUALITY = "{kind}: the prompt asks for {words}"
     COMPLEXITY = "{complexity} ({score:.2f} of 1): {concepts} concepts of {kinds} kinds, {people} of them about people"
     QUALITY_FAMILY = "{family}: the prompt uses its quality tags {tags}"
+    NEGATED = "the prompt does not want {words}"
     SPANISH = "Spanish: more of its words are Spanish than English"
     OLLAMA_CONCEPTS = "{model} (Ollama) added {concepts}"
     OLLAMA_STYLE = "{style}: so {model} (Ollama) reads it"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from ..config import MAX_LORA_STRENGTH
-from .analysis import LoRATag, Segment
+from .analysis import LoRATag, PromptAnalysis, Segment
 from .prompt_messages import PromptMessage
 
 NESTED_WEIGHT = 1.1
@@ -92,6 +92,30 @@ def strip_lora_tags(prompt: str) -> str:
 def disarm_lora_tags(text: str) -> str:
     """Return `text` with its LoRA tags as plain words: without the `<` that opens them."""
     return _TAG_START.sub("", text) if _LORA_TAG.search(text) else text
+
+
+def wanted_text(analysis: PromptAnalysis) -> str:
+    """Return a prompt's plain text with a comma in place of what it does not want: negations, weights of 0 and less."""
+    prompt = analysis.prompt
+    for negation in analysis.negated:
+        start, end = negation.span
+        prompt = f"{prompt[:start]}{','.ljust(end - start)}{prompt[end:]}"
+    return "".join(segment.text for segment in parse(prompt).segments if not segment.weight <= 0)
+
+
+def blank_tags(prompt: str) -> str:
+    """Return `prompt` with spaces for its LoRA tags, of the same length."""
+    return _LORA_TAG.sub(lambda tag: " " * len(tag[0]), prompt)
+
+
+def blank_embeddings(text: str) -> str:
+    """Return `text` with a comma and spaces for each `embedding:name`, of the same length."""
+    blanked = []
+    for run in _EMBEDDINGS.split(text) if _EMBEDDING in text else ():
+        match = _EMBEDDING_NAME.match(run)
+        end = match.start(1) + len(match[1].rstrip(",")) if match else 0
+        blanked.append(",".ljust(end) + run[end:] if match else run)
+    return "".join(blanked) or text
 
 
 def split_embeddings(text: str) -> list[tuple[str | None, str]]:

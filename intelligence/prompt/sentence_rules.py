@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from .analysis import ArtisticStyle, ConceptCategory, ContentType
-from .phrases import Clause, Phrases
+from .clauses import Clause
+from .phrases import Phrases
 from .vocabulary import Match, Meaning, Vocabulary, unknown_person
 
 S = TypeVar("S")
@@ -75,7 +76,6 @@ class Place:
     """All that follows accompanies what was shown."""
     company: bool = False
     """A person does something to what follows, or is with it."""
-    negated: bool = False
     joined: bool = False
 
     @property
@@ -128,6 +128,9 @@ def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
     modifies = MODIFIES_SPANISH if phrases.language == "es" else MODIFIES
     while at.position < len(clause.words):
         phrase = clause.phrases.get(at.position)
+        if at.position in clause.negated:
+            at.position = phrase.end if phrase else at.position + 1
+            continue
         if phrase is None or _is_act(phrase, at.shown):
             if "-" not in clause.suffixes[max(0, at.position - 1) : at.position + 1]:  # not the `in` of `walk-in`
                 if _is_unknown_person(at):
@@ -137,7 +140,7 @@ def _read_clause(clause: Clause, phrases: Phrases) -> Iterator[Mention]:
             at.position += 1
             continue
         at.go_to(phrase)
-        if not at.negated and (not at.content or not _decide(GIVES_WAY, at, False)):
+        if not at.content or not _decide(GIVES_WAY, at, False):
             mention = _mention(at, _decide(modifies, at, False))
             yield mention
             if at.content:
@@ -184,7 +187,7 @@ def _read_word(at: Place) -> None:
 def _is_unknown_person(at: Place) -> bool:
     """Return whether the unknown word before this one is a person, as it acts like one: `roustabout smoking`."""
     before = at.position - 1
-    if at.shown or at.adjunct or at.negated or before < 0 or not at.is_in("person_acts"):
+    if at.shown or at.adjunct or before in at.clause.negated or before < 0 or not at.is_in("person_acts"):
         return False
     known = any(phrase.start <= before < phrase.end for phrase in at.clause.phrases.values())
     return not known and not at.is_function_word(before)
@@ -287,7 +290,6 @@ WORD_EFFECTS: tuple[Rule[Place, Mapping[str, bool]], ...] = (
     Rule(_opens_scene, {"leading": True}, "[in] a dark forest stands a witch"),
     Rule(lambda at: _decide(TURNS_ASIDE, at, False), {"adjunct": True, "company": False}, "a cat [in] a train"),
     Rule(_has_company, {"company": True}, "a mother [feeding] her baby"),
-    Rule(lambda at: at.is_in("negating_words"), {"negated": True}, "a street [without] people"),
     Rule(lambda at: at.is_in("joining_words"), {"joined": True}, "a knight [and] a wizard"),
 )
 """Fields of Place → their value for all that follows a word that belongs to no phrase."""

@@ -17,6 +17,12 @@ food. Phrases before a describing word only describe (`heart shaped`); those bef
 `containers` give way to what they hold, `beast_handlers` are trades whose names begin with an animal. Unknown words
 with a person ending, or before a person act, are people; person views hint at one. A person in one of the `close_ups`
 is a portrait, unless one of the `full_figures` is named too. Words `spelled_right` are not misspelt others.
+
+What a prompt does not want follows `negating_words`, `lacking_words` (which another negation before them cancels),
+`leaving_out_words` (which are orders), or `exceptive_words` that take it out of `all_words`, but not out of
+`none_words`; it comes before `absence_words`. It is found behind `determiners` and `carrying_words`, and ends at
+`contrast_words`. Phrases `not_negating_words` hold a negating word and negate nothing. In all of them an apostrophe is
+a space: `don t`.
 """
 
 from __future__ import annotations
@@ -116,6 +122,21 @@ class Vocabulary:
                 found[position] = match
             position = match.end if match else position + 1
         return found
+
+    def phrase_length(self, name: str, words: Sequence[str], position: int) -> int:
+        """Return the words of the longest phrase in the word list `name` that begins there; 0: none does."""
+        phrases = self._listed_phrases[name].get(words[position], ())
+        return next((len(key) for key in phrases if tuple(words[position : position + len(key)]) == key), 0)
+
+    @cached_property
+    def _listed_phrases(self) -> dict[str, dict[str, list[tuple[str, ...]]]]:
+        """Per word list, first word → its phrases, the longest first."""
+        books: dict[str, dict[str, list[tuple[str, ...]]]] = {}
+        for name, phrases in self.lists.items():
+            book = books[name] = {}
+            for key in sorted((tuple(phrase.split()) for phrase in phrases), key=len, reverse=True):
+                book.setdefault(key[0], []).append(key)
+        return books
 
     def _at(self, words: Sequence[str], position: int, books: Sequence[Phrasebook]) -> Match | None:
         word = words[position]

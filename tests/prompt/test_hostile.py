@@ -7,7 +7,7 @@ import pytest
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer
 from intelligence.prompt.analyzer import MAX_PROMPT_CHARACTERS
-from intelligence.prompt.phrases import MAX_WORDS
+from intelligence.prompt.clauses import MAX_WORDS
 from tests.benchmarks.grammar import HOSTILE_PROMPTS, PIECES, hostile, refused
 
 ANALYZER = PromptAnalyzer()
