@@ -16,6 +16,15 @@ from .analysis import ContentType, Negation
 from .clauses import Clause
 from .vocabulary import Vocabulary
 
+CUE_LISTS = (
+    "absence_words",
+    "exceptive_words",
+    "lacking_words",
+    "leaving_out_words",
+    "negating_words",
+    "none_words",
+)
+"""Word lists whose phrases may negate."""
 _PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
 _EITHER = frozenset(("or", "nor", "ni", "o", "u"))
 _BOTH = frozenset(("and", "y", "e"))
@@ -222,8 +231,9 @@ def find_negations(
     """
     found: list[Negation] = []
     reached = -1  # the last clause that the list of an earlier one goes on into
+    telling = vocabulary.first_words(*CUE_LISTS) | {"non", "free"}
     for clause in clauses:
-        if clause.index <= reached:
+        if clause.index <= reached or telling.isdisjoint(clause.words):
             continue
         reader = _Reader(clause, language, vocabulary)
         for cue, (start, end) in reader.negations():

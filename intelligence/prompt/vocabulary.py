@@ -128,6 +128,16 @@ class Vocabulary:
         phrases = self._listed_phrases[name].get(words[position], ())
         return next((len(key) for key in phrases if tuple(words[position : position + len(key)]) == key), 0)
 
+    def first_words(self, *names: str) -> frozenset[str]:
+        """Return the first words of the phrases in some word lists."""
+        if names not in self._first_words:
+            self._first_words[names] = frozenset(word for name in names for word in self._listed_phrases[name])
+        return self._first_words[names]
+
+    @cached_property
+    def _first_words(self) -> dict[tuple[str, ...], frozenset[str]]:
+        return {}
+
     @cached_property
     def _listed_phrases(self) -> dict[str, dict[str, list[tuple[str, ...]]]]:
         """Per word list, first word → its phrases, the longest first."""

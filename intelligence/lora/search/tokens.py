@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...prompt import ConceptCategory, PromptAnalysis, load_vocabulary, parse
+from ...prompt import ConceptCategory, PromptAnalysis, load_vocabulary, wanted_text
 from ...prompt.words import terms
 
 MAX_PROMPT_TOKENS = 2_000
@@ -108,7 +108,7 @@ class Query:
     telling: frozenset[str] = frozenset()
     """Tokens that say something of what a LoRA shows; see `is_meta`."""
     avoided: frozenset[str] = frozenset()
-    """Tokens of the negative prompt."""
+    """Tokens of what the prompt negates and of the negative prompt."""
 
     @cached_property
     def keys(self) -> dict[str, bool]:
@@ -146,10 +146,9 @@ def query(texts: Iterable[str]) -> Query:
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
-    """Return the words of a prompt's text and concepts; of a Spanish one its concepts alone, which are English."""
-    segments = analysis.segments or parse(analysis.prompt).segments
+    """Return the words that a prompt wants, and its concepts; of a Spanish one its concepts alone, which are English."""
     texts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
     if not texts or analysis.language == "en":
-        texts = ["".join([segment.text for segment in segments if segment.weight > 0]), *texts]
-    avoided = frozenset(tokens(analysis.negative_prompt[:MAX_NEGATIVE_CHARACTERS]))
+        texts = [wanted_text(analysis), *texts]
+    avoided = frozenset(tokens(analysis.unwanted_text[:MAX_NEGATIVE_CHARACTERS]))
     return replace(query(texts), avoided=avoided)
