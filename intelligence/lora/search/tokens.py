@@ -146,7 +146,7 @@ def query(texts: Iterable[str]) -> Query:
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
-    """Return the words that a prompt wants, and its concepts; of a Spanish one its concepts alone, which are English."""
+    """Return the words that a prompt wants, with its concepts; of a Spanish one only these, which are English."""
     texts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
     if not texts or analysis.language == "en":
         texts = [wanted_text(analysis), *texts]
