@@ -65,7 +65,7 @@ def version_fields(
         "title": clean_text(model.get("name"), 200),
         "description": description,
         "tags": tag_counts(model.get("tags")),
-        "trigger_sets": trigger_sets(clean_list(version.get("trainedWords")), source),
+        "trigger_sets": trigger_sets(_words(version.get("trainedWords")), source),
         "example_prompts": _examples(version),
         "creator": clean_text(as_dict(model.get("creator") or version.get("creator")).get("username"), 100) or None,
         "license_notes": _license(model),
@@ -175,6 +175,10 @@ def size_of(file: Mapping[str, Any]) -> int | None:
     """Return the file's size in bytes, rounded to kilobytes."""
     size = clean_number(file.get("sizeKB"), 0, 1e9)
     return round(size * 1024) if size else None
+
+
+def _words(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else clean_list(value)
 
 
 def _source_id(version: dict[str, Any], model: dict[str, Any]) -> str | None:

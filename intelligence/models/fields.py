@@ -27,6 +27,20 @@ _STRENGTH_PATTERNS = tuple(
     )
 )
 """Strengths in descriptions, the surest first: a slider's range, a tag to copy, a range, words with a number."""
+_SEPARATOR = re.compile(r"[,，、\n]|(?<=[\w)\]\"'])\s*[;；](?!\))")
+"""Between trigger words; a semicolon that begins a word is part of a face (`;d`)."""
+_LABELS = (
+    r"trigger(?:ing|s|ed)?(?:[ _-]?(?:words?|phrases?|tags?|key ?words?|tokens?|prompts?))?",
+    r"(?:trained|instance)[ _-]?(?:words?|prompts?|tokens?)",
+    r"activat(?:ion|ed by|e with)(?:[ _-]?(?:text|words?|tokens?|tags?|prompts?|keywords?))?",
+    r"key ?words?|palabras? (?:clave|de activación)|mots?[ -]clés?|触发词?|觸發詞?|トリガー(?:ワード)?",
+)
+_LABEL = re.compile(rf"^[\W_]*(?:{'|'.join(_LABELS)})\s*(?:\([^()\n]{{0,60}}\)\s*)?[:：=]\s*(.*)$", re.IGNORECASE)
+"""Begin of a line of trigger words in a note, with what follows it."""
+_SENTENCE = re.compile(
+    r"[.!?。！？:]|https?|\b(?:use|lora|weight|strength|the|for|with|this|model|trained)\b", re.IGNORECASE
+)
+_MAX_PHRASE_WORDS = 4
 _OTHER_NUMBER = re.compile(
     r"\b(?:denois\w*|cfg|hi-?res\w*|upscal\w*|clip|controlnet|eta|steps|v|ver|version)\b[^.\n]{0,25}$", re.IGNORECASE
 )
@@ -42,14 +56,33 @@ def base_model_finding(value: Any, source: str, confidence: float) -> dict[str, 
 
 
 def trigger_sets(phrases: Iterable[Any], source: str) -> tuple[TriggerSet, ...]:
-    """Return one set per phrase, split at commas, without tags such as `<lora:…>` and without escapes."""
+    """Return one set per phrase, split at commas and semicolons, without `<lora:…>` and other tags, and escapes."""
     sets = []
     for phrase in phrases:
         text = re.sub(r"<[^<>]*>", "", clean_text(phrase, 1000)).replace("\\(", "(").replace("\\)", ")")
-        words = tuple(dict.fromkeys(word for part in text.split(",") if (word := " ".join(part.split()))))
+        words = tuple(dict.fromkeys(word for part in _SEPARATOR.split(text) if (word := " ".join(part.split()))))
         if words:
             sets.append(TriggerSet(words, source))
     return tuple(dict.fromkeys(sets))[:MAX_TRIGGER_SETS]
+
+
+def triggers_in(text: str) -> list[str]:
+    """Return the phrases of trigger words in a person's note: what follows `Trigger words:` on its line or below it.
+
+    A note that is nothing but one list of short phrases is one.
+    """
+    lines = [line.strip() for line in text.splitlines()]
+    phrases = []
+    for number, line in enumerate(lines):
+        if match := _LABEL.match(line):
+            below = lines[number + 1 :] if not match[1] else []
+            block = [match[1], *below[: below.index("")]] if "" in below else [match[1], *below]
+            phrases += [part.strip(" -*•`\"'") for part in block if not _LABEL.match(part)]
+    if not phrases and len(told := [line for line in lines if line]) == 1 and not _SENTENCE.search(told[0]):
+        parts = [part.split() for part in _SEPARATOR.split(told[0]) if part.strip()]
+        if all(len(words) <= _MAX_PHRASE_WORDS for words in parts) and (len(parts) > 1 or len(parts[0]) == 1):
+            phrases = told
+    return [phrase for phrase in phrases if phrase]
 
 
 def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:

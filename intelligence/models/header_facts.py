@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from .fields import base_model_finding, trigger_sets
+from .fields import base_model_finding, strengths, tag_counts, trigger_sets
 from .headers import Header
 from .kinds import TriggerSet
 from .metadata import EMPTY, ModelMetadata
@@ -40,27 +41,48 @@ def header_facts(header: Header) -> ModelMetadata:
         for key, value in header.metadata.items()
         if key.startswith("modelspec.") and key != "modelspec.thumbnail"
     }
+    stated = spec_facts(spec, "modelspec.trigger_phrase")
     frequencies = as_dict(_entry(header, "ss_tag_frequency"))
     training = _training_tags(frequencies)
-    phrases = trigger_sets([spec.get("trigger_phrase")], "modelspec.trigger_phrase")
-    payload = (spec.get("hash_sha256") or header.metadata.get("sshs_model_hash") or "").lower().removeprefix("0x")
-    usage = plain_text(spec.get("usage_hint"), 1000)
+    payload = (header.metadata.get("sshs_model_hash") or "").lower().removeprefix("0x")
     return replace(
-        EMPTY,
-        title=clean_text(spec.get("title"), 200),
-        description="\n".join(text for text in (plain_text(spec.get("description")), usage) if text),
-        creator=clean_text(spec.get("author"), 100) or None,
-        license_notes=clean_text(spec.get("license"), 200) or None,
-        tags={**dict.fromkeys(modelspec_tags(header), 1), **training},
-        trigger_sets=phrases or _trained_triggers(header, frequencies, training),
-        autov3=clean_text(payload, 64)[:12] or None,
+        stated,
+        tags={**stated.tags, **training},
+        trigger_sets=stated.trigger_sets or _trained_triggers(header, frequencies, training),
+        autov3=stated.autov3 or clean_text(payload, 64)[:12] or None,
         **base_model_finding(header.metadata.get("ss_base_model_version"), "ss_base_model_version", 0.3),
     )
 
 
+def spec_facts(spec: Mapping[str, Any], source: str) -> ModelMetadata:
+    """Return the facts in ModelSpec's entries, as a partial record.
+
+    Args:
+        spec: name without `modelspec.` → value, of a header (all texts) or of a sidecar.
+        source: named with trigger words.
+    """
+    payload = clean_text(spec.get("hash_sha256"), 100).lower().removeprefix("0x")
+    tags = spec.get("tags")
+    texts = (plain_text(spec.get("description")), plain_text(spec.get("usage_hint"), 1000))
+    return replace(
+        EMPTY,
+        title=clean_text(spec.get("title"), 200),
+        description="\n".join(filter(None, texts)),
+        creator=clean_text(spec.get("author"), 100) or None,
+        license_notes=clean_text(spec.get("license"), 200) or None,
+        tags=dict.fromkeys(_split_tags(tags), 1) if isinstance(tags, str) else tag_counts(tags),
+        trigger_sets=trigger_sets([spec.get("trigger_phrase")], source),
+        autov3=payload[:12] or None,
+        **strengths(spec.get("lora_default_weight")),
+    )
+
+
 def modelspec_tags(header: Header) -> list[str]:
-    tags = clean_text(header.metadata.get("modelspec.tags"), 2000).split(",")
-    return [text for tag in tags if (text := tag.strip())]
+    return _split_tags(header.metadata.get("modelspec.tags"))
+
+
+def _split_tags(text: Any) -> list[str]:
+    return [tag for part in clean_text(text, 2000).split(",") if (tag := part.strip())]
 
 
 def _entry(header: Header, key: str) -> Any:

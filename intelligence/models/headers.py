@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import re
 import struct
 from collections import Counter
@@ -16,6 +18,9 @@ from ..errors import UnsupportedModelError
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 """The format allows 100 MB; headers of real models are below 10 MB."""
+
+DIGESTED_BYTES = 4096
+"""Of each end of the tensors, which a digest of the file holds."""
 
 _MAGIC = (
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"),
@@ -45,6 +50,8 @@ class Header:
     shapes: Shapes = field(default_factory=dict)
     alpha: float | None = None
     """Value of the first `….alpha` tensor (kohya LoRAs), or None."""
+    digest: str = ""
+    """Of the file's size, its header, and `DIGESTED_BYTES` at each end of its tensors."""
 
 
 def read_header(path: Path) -> Header:
@@ -57,7 +64,7 @@ def read_header(path: Path) -> Header:
             raw = _raw_header(path, file)
             metadata, shapes = _open(path)
             _check_keys(path, raw, shapes)
-            return Header(metadata, shapes, _first_alpha(file, raw))
+            return Header(metadata, shapes, _first_alpha(file, raw), _digest(file, raw))
     except OSError as error:
         _refuse(path, f"cannot be read ({error.strerror or error})")
 
@@ -85,6 +92,18 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
         )
     file.seek(8)
     return file.read(length)
+
+
+def _digest(file: BinaryIO, raw: bytes) -> str:
+    """Return a text that no other file is likely to have, without reading it whole: 24 hex digits."""
+    size = os.fstat(file.fileno()).st_size
+    digest = hashlib.blake2b(raw, digest_size=12)
+    digest.update(struct.pack("<Q", size))
+    file.seek(8 + len(raw))
+    digest.update(file.read(DIGESTED_BYTES))
+    file.seek(max(8 + len(raw), size - DIGESTED_BYTES))
+    digest.update(file.read(DIGESTED_BYTES))
+    return digest.hexdigest()
 
 
 def _open(path: Path) -> tuple[dict[str, str], Shapes]:

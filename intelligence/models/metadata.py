@@ -31,6 +31,8 @@ class ModelSummary:
     problem: str | None
     sha256: str | None
     modules: str
+    excluded: bool
+    digest: str | None
     version: int
     """A number that no other state of this model's record has."""
 
@@ -86,6 +88,13 @@ class ModelMetadata(Record):
     """True where the strength or its range was read from a description."""
     modules: str = ""
     """Digest of the weights that a LoRA changes, see `modules_digest`; empty: not known."""
+    strength_clip: float | None = None
+    """Strength for the text encoder; None: that of the model."""
+    excluded: bool = False
+    """True where its user, here or in another manager, never wants it chosen; naming it still applies it."""
+    favourite: bool = False
+    digest: str | None = None
+    """Digest of the file's size, header, and both ends of its tensors: equal under any name and date."""
 
     @classmethod
     def from_civitai(cls, record: Any, version: int | None = None) -> Self:
@@ -108,6 +117,9 @@ _FIRST_WINS = (
     "description",
     "strength",
     "strength_range",
+    "strength_clip",
+    "excluded",
+    "favourite",
     "preview_path",
     "creator",
     "license_notes",

@@ -13,7 +13,8 @@ MAX_FEW_STEPS = 16
 """Step count up to which a number in a name is that of a distilled model."""
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])")
-_EXTENSION = re.compile(r"\.(?:safetensors|pt|ckpt)$")
+SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
+_EXTENSION = re.compile(r"\.(?:safetensors|sft|pt|ckpt)$")
 _STEPS = re.compile(r"\b(\d{1,2}) ?steps?\b")
 _SPEED_LORA = re.compile(
     r"\b(?:sdxl|xl|sd) lightning\b|\blightning (?:lora|\d+ ?steps?)|\blightning\b.*\b\d+ ?steps?\b"

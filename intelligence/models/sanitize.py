@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import html
 import json
 import os
@@ -17,6 +18,23 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _TAG = re.compile(r"<[^<>]*>")
 _BREAK = re.compile(r"<(?:/p|/li|/h\d|br ?/?)>", re.IGNORECASE)
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""First bytes of a text file → its encoding; those of UTF-32 begin like those of UTF-16."""
+
+_OLD_ENCODINGS = (
+    ("cp932", re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]"), 0.4),
+    ("gb18030", re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]"), 0.8),
+    ("cp1251", re.compile(rb"[\xa8\xb8\xc0-\xff]{2,}"), 0.7),
+)
+"""(encoding, its most common letters, their share of all bytes that are not ASCII): kana, the 3,755 common Chinese
+characters, and Cyrillic letters side by side, as accented ones are not."""
+
 _LORA_TAG = re.compile(r"<lora:([^<>:]*)(?::(-?\d+(?:\.\d+)?))?[^<>]*>", re.IGNORECASE)
 
 
@@ -73,6 +91,28 @@ def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
     if len(data) > limit:
         raise ValueError(f"larger than {limit // 1024 // 1024} MB")
     return data
+
+
+def any_text(data: bytes) -> str:
+    """Return a person's text file as text: Unicode by its marks or as UTF-8, else the likeliest older encoding.
+
+    Those are told apart by their letters: kana for Shift-JIS, common Chinese characters for GB 18030, Cyrillic for
+    Windows-1251; else Windows-1252.
+    """
+    for mark, encoding in _MARKS.items():
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    if (zeros := data[:2000].count(0)) and 2 * zeros >= len(data[:2000]) - 2 - zeros:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    high = sum(byte > 0x7F for byte in data)
+    for encoding, letters, share in _OLD_ENCODINGS:
+        if sum(map(len, letters.findall(data))) >= share * high:
+            return data.decode(encoding, "replace")
+    return data.decode("cp1252", "replace")
 
 
 def plain_text(value: Any, limit: int = 4000) -> str:

@@ -20,7 +20,7 @@ from ..models.sanitize import clean_number
 from .sidecars import read_sidecars
 from .walk import PICKLED_SUFFIXES, FoundFile, encodable
 
-DESCRIBE_VERSION = 4
+DESCRIBE_VERSION = 5
 """Raised whenever `describe` finds more than before: files that an older version described are read again."""
 
 
@@ -45,7 +45,8 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
     if file.kind is ModelKind.LORA and not is_lora(header.shapes):
         return replace(record, problem=f"{path.name}: holds no LoRA weights")
 
-    from_sidecars, ignored = read_sidecars({suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()})
+    beside = {suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()}
+    from_sidecars, ignored = read_sidecars(path.name, beside)
     stated = merge([from_sidecars, facts]) if facts else from_sidecars
     known = merge([stated, header_facts(header)])
     architecture = identify_architecture(header, file.kind)
@@ -78,6 +79,7 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
         **merged | fields,
         base_model=known.base_model,
         size_bytes=size,
+        digest=header.digest,
         architecture=Architecture(architecture.value),
         family=Family(findings["family"].value) if "family" in findings else Family.UNKNOWN,
         metadata=kept_entries(header),

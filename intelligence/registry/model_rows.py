@@ -73,6 +73,10 @@ class ModelRow(NamedTuple):
         return self.columns[COLUMNS.index("problem")]
 
     @property
+    def digest(self) -> str | None:
+        return self.columns[COLUMNS.index("digest")]
+
+    @property
     def local_path(self) -> str:
         return self.columns[COLUMNS.index("local_path")] or ""
 
@@ -100,6 +104,7 @@ def row_of(record: ModelMetadata) -> ModelRow:
 def summary_of(row: Iterable[Any]) -> ModelSummary:
     """Return the summary in a row of `SUMMARY_COLUMNS`."""
     model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, *others = row
+    problem, sha256, modules, excluded, digest, version = others
     return ModelSummary(
         model_id,
         name,
@@ -110,7 +115,12 @@ def summary_of(row: Iterable[Any]) -> ModelSummary:
         Family(family),
         base_model,
         LoRAKind(lora_kind),
-        *others,
+        problem,
+        sha256,
+        modules,
+        bool(excluded),
+        digest,
+        version,
     )
 
 

@@ -37,6 +37,7 @@ class KnownFile(NamedTuple):
     local_path: str
     problem: str | None
     described_by: int
+    digest: str | None
 
 
 class ScannedFile(NamedTuple):
@@ -146,11 +147,11 @@ class ModelStore:
 
     def known_files(self) -> dict[str, KnownFile]:
         """Return model id → its file, present or not."""
-        sql = """SELECT model_id, root, size, mtime_ns, sidecars, present, local_path, problem, described_by
+        sql = """SELECT model_id, root, size, mtime_ns, sidecars, present, local_path, problem, described_by, digest
                  FROM models"""
         return {
-            model_id: KnownFile(root, (size, mtime, sidecars), bool(present), local_path, problem, described_by)
-            for model_id, root, size, mtime, sidecars, present, local_path, problem, described_by in self._rows(sql)
+            model_id: KnownFile(root, (size, mtime, sidecars), bool(present), *others)
+            for model_id, root, size, mtime, sidecars, present, *others in self._rows(sql)
         }
 
     def counts(self) -> list[tuple[str, bool, bool, int]]:
@@ -221,9 +222,13 @@ class ModelStore:
                 (file.model_id, file.size, file.mtime_ns),
             ).fetchone()
             if row:
-                values = (row[0], file.size, file.mtime_ns, sha256, autov3)
-                db.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", values)
                 record = _hashed(load(row[1]), sha256, autov3)
+                values = (row[0], file.size, file.mtime_ns, sha256, autov3, record.digest)
+                db.execute(
+                    """INSERT OR REPLACE INTO hashes (id, size, mtime_ns, sha256, autov3, digest)
+                       VALUES (?, ?, ?, ?, ?, ?)""",
+                    values,
+                )
                 db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
                 db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (sha256, row[0]))
 
@@ -302,10 +307,17 @@ def _like(text: str) -> str:
 def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
     """Give the row of a moved file its new id, and store the old one, in the row's edits too."""
     new, old = file.model_id, file.moved_from
-    row, text, path = db.execute(
-        "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ?", (old,)
+    found = db.execute(
+        "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ? AND present = 0", (old,)
     ).fetchone()
+    if found is None:  # another process has seen the move, or the file is back
+        return
+    row, text, path = found
     edits = json.loads(text)
+    listed = db.execute("SELECT id, edits FROM models JOIN details USING (id) WHERE model_id = ?", (new,)).fetchone()
+    if listed is not None:  # another process took it for a new file
+        edits |= json.loads(listed[1])
+        db.execute("DELETE FROM models WHERE id = ?", (listed[0],))
     edits["previous_ids"] = [item for item in edits.get("previous_ids", []) if item not in (new, old)] + [old]
     db.execute("UPDATE models SET model_id = ? WHERE id = ?", (new, row))
     db.execute("UPDATE details SET edits = ? WHERE id = ?", (json.dumps(edits), row))
@@ -321,15 +333,15 @@ def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
 def _with_history(db: sqlite3.Connection, file: ScannedFile) -> ModelRow:
     """Return the row of a file that was read, with its computed hashes and the user's changes."""
     row = db.execute(
-        """SELECT edits, hashes.size, hashes.mtime_ns, hashes.sha256, hashes.autov3 FROM models JOIN details USING (id)
-           LEFT JOIN hashes USING (id) WHERE model_id = ?""",
+        """SELECT edits, hashes.size, hashes.mtime_ns, hashes.sha256, hashes.autov3, hashes.digest
+           FROM models JOIN details USING (id) LEFT JOIN hashes USING (id) WHERE model_id = ?""",
         (file.model_id,),
     ).fetchone()
     if row is None:
         return file.row
-    edits, size, mtime, sha256, autov3 = row
+    edits, size, mtime, sha256, autov3, digest = row
     record = load(file.row.record)
-    if (size, mtime) == file.stamp[:2]:
+    if size == file.stamp[0] and (mtime == file.stamp[1] or (digest and digest == record.digest)):
         record = _hashed(record, sha256, autov3)
     return row_of(replace(record, **fields_from_json(json.loads(edits))))
 

@@ -135,8 +135,8 @@ def scan(
     cancelled: Cancelled | None = None,
 ) -> ScanReport:
     started = time.monotonic()
+    known = store.known_files()  # before the walk: a file that another process adds meanwhile is not taken for gone
     found = walk(folders)
-    known = store.known_files()
     fresh, back, gone, unchanged, problems = _compare(folders, found, known)
     store.apply_scan((), back, gone)
 
@@ -215,28 +215,33 @@ class _AbsentFiles:
         self.store = store
         self.files = files
         self.matched = 0
-        self.by_size: dict[tuple[str, int], list[str]] = {}
+        self.ids: dict[tuple[str, int, str | None], list[str]] = {}
+        """(kind, size, digest) → ids; older versions stored no digest."""
         for model_id, file in files.items():
             if file.stamp[0] and model_id not in present:
-                self.by_size.setdefault((model_id.partition(":")[0], file.stamp[0]), []).append(model_id)
+                key = (model_id.partition(":")[0], file.stamp[0], file.digest)
+                self.ids.setdefault(key, []).append(model_id)
 
     def match(self, file: FoundFile, row: ModelRow) -> str | None:
         """Return the id of the absent file that the new file `file` is, which then is absent no more; or None.
 
-        They have the same size and header entries, and the same hash or, where no hash is known, time of change.
+        They have the same size and digest. Of one without a digest, header entries and hash (where none is known, time
+        of change) are compared.
         """
-        candidates = self.by_size.get((str(file.kind), file.stamp[0]), [])
-        if not candidates:
-            return None
-        new = load(row.record)
+        kind, size = str(file.kind), file.stamp[0]
         name = file.model_id.rpartition("/")[2]
-        for model_id in sorted(candidates, key=lambda model_id: (not model_id.endswith(name), model_id)):
-            old = self.store.get(model_id)
-            if old and old.metadata == new.metadata and _same(old, new, self.files[model_id].stamp[1], file):
-                candidates.remove(model_id)
-                self.matched += 1
-                return model_id
+        for digest in dict.fromkeys((row.digest, None)):
+            candidates = self.ids.get((kind, size, digest), [])
+            for model_id in sorted(candidates, key=lambda model_id: (not model_id.endswith(name), model_id)):
+                if digest or self._is_same(model_id, file, row):
+                    candidates.remove(model_id)
+                    self.matched += 1
+                    return model_id
         return None
+
+    def _is_same(self, model_id: str, file: FoundFile, row: ModelRow) -> bool:
+        old, new = self.store.get(model_id), load(row.record)
+        return old is not None and old.metadata == new.metadata and _same(old, new, self.files[model_id].stamp[1], file)
 
 
 def _same(old: ModelMetadata, new: ModelMetadata, old_mtime_ns: int, file: FoundFile) -> bool:

@@ -114,5 +114,12 @@ MIGRATIONS = (
     """
     ALTER TABLE models ADD COLUMN modules TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE models ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE models ADD COLUMN digest TEXT;
+    ALTER TABLE hashes ADD COLUMN digest TEXT;
+    ALTER TABLE details ADD COLUMN plain TEXT;
+    CREATE INDEX models_digest ON models (digest);
+    """,
 )
 """The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""

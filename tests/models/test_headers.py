@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import struct
 import tracemalloc
@@ -84,7 +85,24 @@ def test_read_header_of_missing_file_and_folder(tmp_path: Path) -> None:
 
 def test_read_header_of_a_sound_file(tmp_path: Path, model: Callable[..., Path]) -> None:
     path = model(tmp_path / "a.safetensors", {"x.alpha": (), "x.lora_down.weight": (4, 8)}, {"ss_network_dim": "4"})
-    assert read_header(path) == Header({"ss_network_dim": "4"}, {"x.alpha": (), "x.lora_down.weight": (4, 8)}, 2.0)
+    found = read_header(path)
+    assert found == Header({"ss_network_dim": "4"}, {"x.alpha": (), "x.lora_down.weight": (4, 8)}, 2.0, found.digest)
+
+
+def test_read_header_digest_is_of_the_content(tmp_path: Path, model: Callable[..., Path]) -> None:
+    shapes = {"x.lora_down.weight": (64, 4096)}
+    path = model(tmp_path / "a.safetensors", shapes)
+    same = path.with_name("b.safetensors")
+    same.write_bytes(path.read_bytes())
+    os.utime(same, ns=(1, 1))
+    digest = read_header(path).digest
+    assert read_header(same).digest == digest
+    for place in (-1, 8 + 200):
+        other = bytearray(path.read_bytes())
+        other[place] ^= 1
+        same.write_bytes(other)
+        assert read_header(same).digest != digest
+    assert read_header(model(same, shapes, {"ss_network_dim": "4"})).digest != digest
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def test_hash_models_hashes_a_changed_file_again(registry: ModelRegistry, loras:
     model(loras / "m1.safetensors", {"a.lora_down.weight": (4, 7)})
     registry.scan([loras])
     assert registry.get_model("m1").sha256 is None
-    assert registry.hash_models().hashed == 2
+    assert registry.get_model("m2").sha256 == told(loras / "m2.safetensors")[0], "another date is no other file"
+    assert registry.hash_models().hashed == 1
     assert registry.get_model("m1").sha256 == told(loras / "m1.safetensors")[0]
 
 

@@ -62,6 +62,34 @@ def test_moved_file_is_recognised_by_header_hash(registry: ModelRegistry, model:
     assert registry.scan([folder]).moved == 1
 
 
+def test_moved_copy_is_recognised_without_a_hash(registry: ModelRegistry, root: Path) -> None:
+    copied(root / "a.safetensors", root / "c.safetensors")
+    assert registry.scan([root]).moved == 1
+    assert registry.get_model("c").strength == 0.35
+
+
+@pytest.mark.parametrize("when", ["before the move", "after it"])
+def test_two_processes_see_the_same_move(registry: ModelRegistry, root: Path, when: str) -> None:
+    other = ModelRegistry(registry.store.path)
+    (root / "a.safetensors").rename(root / "c.safetensors")
+    scans = []
+
+    def scan_too(done: int, total: int) -> None:
+        if not scans:
+            scans.append(other.scan([root]))
+
+    if when == "after it":
+        known = other.store.known_files()
+        registry.scan([root])
+        other.store.known_files = lambda: known  # type: ignore[method-assign]
+        other.scan([root])
+    else:
+        registry.scan([root], scan_too)
+    for each in (registry, other):
+        assert [item.model_id for item in each.list_models()] == ["lora:b.safetensors", "lora:c.safetensors"]
+        assert (each.get_model("c").strength, each.get_model("lora:a.safetensors").name) == (0.35, "c")
+
+
 @pytest.mark.parametrize("hashed", [False, True])
 def test_other_file_of_same_size_is_another_model(
     registry: ModelRegistry, root: Path, model: Make, hashed: bool

@@ -225,22 +225,54 @@ def test_scan_does_not_read_a_returned_file_again(registry: ModelRegistry, loras
     assert len(registry.list_models()) == 4
 
 
-def test_scan_skips_links_out_of_the_folder_and_loops(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+def test_scan_follows_links_and_ends_loops(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
     root = tmp_path / "loras"
     model(root / "a" / "in.safetensors")
-    outside = model(tmp_path / "outside" / "out.safetensors")
+    outside = model(tmp_path / "outside" / "out.sft")
     (root / "file_out.safetensors").symlink_to(outside)
     (root / "folder_out").symlink_to(outside.parent)
+    (tmp_path / "outside" / "back").symlink_to(root / "folder_out")
     (root / "a" / "loop").symlink_to(root)
+    (root / "above").symlink_to(tmp_path)
     (root / "self.safetensors").symlink_to(root / "self.safetensors")
     (root / "alias.safetensors").symlink_to(root / "a" / "in.safetensors")
     report = registry.scan([root])
-    assert [item.model_id for item in registry.list_models()] == ["lora:alias.safetensors", "lora:a/in.safetensors"]
-    reasons = {Path(path).name: reason for path, reason in report.problems.items()}
-    assert "link out of" in reasons["file_out.safetensors"]
-    assert "link out of" in reasons["folder_out"]
-    assert "link back" in reasons["loop"]
-    assert "self.safetensors" in reasons
+    assert {item.model_id for item in registry.list_models()} == {
+        "lora:a/in.safetensors",
+        "lora:above/outside/out.sft",
+        "lora:alias.safetensors",
+        "lora:file_out.safetensors",
+        "lora:folder_out/out.sft",
+    }
+    reasons = {str(Path(path).relative_to(root)): reason for path, reason in report.problems.items()}
+    assert all("link back" in reasons.pop(loop) for loop in ("a/loop", "folder_out/back", "above/loras"))
+    assert all("self.safetensors" in path or "link back" in reason for path, reason in reasons.items())
+    assert registry.scan([root]).unchanged == 5
+
+
+def test_scan_of_folders_that_all_link_to_each_other_ends(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    root = tmp_path / "loras"
+    names = [f"f{number}" for number in range(12)]
+    for name in names:
+        model(root / name / f"{name}.safetensors")
+    for name in names:
+        for other in names:
+            if other != name:
+                (root / name / other).symlink_to(root / other)
+    registry.scan([root])
+    ids = {item.model_id for item in registry.list_models()}
+    assert {f"lora:{name}/{name}.safetensors" for name in names} <= ids
+
+
+def test_scan_reads_sidecars_where_a_link_leads(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    shared = model(tmp_path / "shared" / "fern.safetensors")
+    shared.with_suffix(".json").write_text('{"activation text": "fern girl"}')
+    (tmp_path / "loras").mkdir()
+    (tmp_path / "loras" / "mine.safetensors").symlink_to(shared)
+    (tmp_path / "loras" / "mine.txt").write_text("strength: 0.6")
+    registry.scan([tmp_path / "loras"])
+    found = registry.get_model("mine")
+    assert (found.trigger_sets[0].words, found.strength) == (("fern girl",), 0.6)
 
 
 def test_scan_first_of_two_roots_wins(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:

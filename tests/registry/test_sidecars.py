@@ -55,7 +55,7 @@ FORMATS: dict[str, tuple[Any, dict[str, Any]]] = {
         },
         {
             "title": "Fern LM",
-            "base_model": "Illustrious",
+            "base_model": "Pony",
             "strength": 0.9,
             "strength_range": (0.5, 1.1),
             "tags": {"style": 1, "character": 1, "anime": 1},
@@ -95,7 +95,7 @@ FORMATS: dict[str, tuple[Any, dict[str, Any]]] = {
             "strength": 0.6,
             "strength_range": (0.4, 0.8),
             "description": "nice",
-            "example_prompts": (ExamplePrompt("fern", 0.5),),
+            "example_prompts": (ExamplePrompt("fern", 0.5, stacked=False),),
         },
     ),
     ".json": (
@@ -110,7 +110,7 @@ def read(folder: Path, **contents: Any) -> tuple[ModelMetadata, list[str]]:
     for suffix, content in contents.items():
         paths[suffix] = folder / f"x{suffix}"
         paths[suffix].write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return read_sidecars(paths)
+    return read_sidecars("x.safetensors", paths)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -133,7 +133,7 @@ def test_read_sidecars_order_of_sources(tmp_path: Path) -> None:
     contents = {suffix: content for suffix, (content, _) in FORMATS.items()}
     found, problems = read(tmp_path, **contents, **{".txt": b"use strength 0.3", ".sha256": f"{SHA}  x\n".encode()})
     assert problems == []
-    assert (found.strength, found.base_model, found.sha256) == (0.75, "Illustrious", SHA)
+    assert (found.strength, found.base_model, found.sha256) == (0.75, "Pony", SHA)
 
 
 def test_read_sidecars_text_hash_and_preview(tmp_path: Path) -> None:
@@ -186,10 +186,141 @@ KEYS = sorted(
 
 
 @pytest.mark.parametrize("suffix", JSON_FORMATS)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=40)
 @given(data=st.dictionaries(st.sampled_from(KEYS), ODD | st.dictionaries(st.sampled_from(KEYS), ODD, max_size=4)))
 def test_json_formats_of_any_content(suffix: str, data: dict[str, Any]) -> None:
-    found = JSON_FORMATS[suffix](json.loads(json.dumps(data)))
+    found = JSON_FORMATS[suffix](json.loads(json.dumps(data)), "x.safetensors")
     stored = found.to_json()
     assert stored.encode("utf-8").decode() == stored
     assert ModelMetadata.from_json(stored) == found
+
+
+WORDS = ("fern", "purple hair", "coat")
+SHARED = {
+    "a1111": (".json", {"activation text": "fern, purple hair, coat", "preferred weight": "0.8", "modelId": 11}),
+    "civitai helper": (".civitai.info", {**VERSION, "trainedWords": "fern, purple hair, coat", "extensions": {}}),
+    "browser": (
+        ".api_info.json",
+        {
+            "id": 11,
+            "name": "Fern",
+            "tags": ["character"],
+            "modelVersions": [
+                {"id": 23, "trainedWords": ["other"], "files": [{"name": "y.safetensors"}]},
+                {"id": 22, "trainedWords": ["fern, purple hair, coat"], "files": [{"name": "X.safetensors"}]},
+            ],
+        },
+    ),
+    "api record in json": (
+        ".json",
+        {"id": 11, "modelVersions": [{"id": 22, "trainedWords": ["fern, purple hair, coat"]}]},
+    ),
+    "version in json": (".json", {"modelId": 11, "id": 22, "trainedWords": ["fern, purple hair, coat"]}),
+    "lora manager, by hand": (
+        ".metadata.json",
+        {"trainedWords": ["fern, purple hair, coat"], "civitai": {"modelId": 11, "trainedWords": ["hub"]}},
+    ),
+    "rgthree": (
+        ".rgthree-info.json",
+        {
+            "trainedWords": [{"word": "fern", "civitai": True}, {"word": "purple hair", "civitai": True}],
+            "raw": {"civitai": {"modelId": 11, "id": 22, "trainedWords": ["fern, purple hair, coat"]}},
+        },
+    ),
+    "stability matrix": (
+        ".cm-info.json",
+        {"ModelId": 11, "VersionId": 22, "TrainedWords": ["fern, purple hair, coat"]},
+    ),
+    "civicomfy": (".cminfo.json", {"ModelId": 11, "CreatorUsername": "c", "TrainedWords": ["fern, purple hair, coat"]}),
+    "swarm": (".swarm.json", {"modelspec.trigger_phrase": "fern; purple hair; coat"}),
+    "swarm without prefix": (".swarm.json", {"trigger_phrase": "fern;purple hair;coat", "tags": ["character"]}),
+    "text": (".txt", b"A witch.\nTrigger words: fern, purple hair, coat\nStrength 0.8"),
+    "words alone": (".txt", b"fern, purple hair, coat"),
+    "below a heading": (".txt", b"Trigger words:\nfern, purple hair, coat\n\nBest with tea."),
+    "trigger file": (".trigger.txt", b"fern, purple hair, coat"),
+}
+
+
+@pytest.mark.parametrize("suffix, content", SHARED.values(), ids=SHARED)
+def test_read_sidecars_trigger_words_of_every_manager(tmp_path: Path, suffix: str, content: Any) -> None:
+    found, problems = read(tmp_path, **{suffix: content})
+    assert problems == []
+    assert found.trigger_sets[0].words == WORDS
+    if "11" in json.dumps(content, default=str):
+        assert (found.source_id or "").partition(":")[0] == "11"
+
+
+def test_read_sidecars_user_settings_of_lora_manager(tmp_path: Path) -> None:
+    picture = {"meta": {"prompt": "my own picture"}, "id": "abc"}
+    content = {
+        "base_model": "Illustrious",
+        "civitai": {"baseModel": "SDXL 1.0", "customImages": [picture], "images": [{"meta": {"prompt": "theirs"}}]},
+        "usage_tips": json.dumps({"strength_range": "0.5-0.9", "strength": 0.8, "clip_strength": 0.4}),
+        "exclude": True,
+        "favorite": True,
+    }
+    found, _ = read(tmp_path, **{".metadata.json": content})
+    assert (found.base_model, found.strength, found.strength_range) == ("Illustrious", 0.8, (0.5, 0.9))
+    assert (found.strength_clip, found.excluded, found.favourite) == (0.4, True, True)
+    assert [example.prompt for example in found.example_prompts] == ["my own picture", "theirs"]
+
+
+def test_read_sidecars_of_swarm(tmp_path: Path) -> None:
+    content = {
+        "modelspec.title": "Fern",
+        "modelspec.author": "a",
+        "modelspec.tags": ["character"],
+        "modelspec.lora_default_weight": "0.7",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+    }
+    found, _ = read(tmp_path, **{".swarm.json": content})
+    assert (found.title, found.creator, found.strength, found.tags) == ("Fern", "a", 0.7, {"character": 1})
+    assert found.base_model == "stable-diffusion-xl-v1-base"
+
+
+NOTE = "トリガーワード: 魔女, ローブ"
+TEXTS = {
+    "utf-8": (NOTE, "utf-8"),
+    "utf-8 with mark": (NOTE, "utf-8-sig"),
+    "utf-16": (NOTE, "utf-16"),
+    "utf-16 without mark": ("Trigger words: fern, coat", "utf-16-le"),
+    "utf-32": (NOTE, "utf-32"),
+    "shift-jis": (NOTE, "cp932"),
+    "gb 18030": ("触发词：女巫，长袍", "gb18030"),
+    "windows-1251": ("Trigger words: ведьма, плащ", "cp1251"),
+    "windows-1252": ("Trigger words: sorcière, épée", "cp1252"),
+}
+
+
+@pytest.mark.parametrize("text, encoding", TEXTS.values(), ids=TEXTS)
+def test_read_sidecars_text_of_any_encoding(tmp_path: Path, text: str, encoding: str) -> None:
+    found, problems = read(tmp_path, **{".txt": text.encode(encoding)})
+    assert (problems, found.description) == ([], text)
+    assert [" ".join(item.words) for item in found.trigger_sets] == [
+        " ".join(part.strip() for part in text.replace("：", ":").partition(":")[2].replace("，", ",").split(","))
+    ]
+
+
+@pytest.mark.parametrize("text", ["A LoRA of a witch, trained on 30 pictures.", "use strength 0.3", "witch with a hat"])
+def test_read_sidecars_takes_no_sentence_for_trigger_words(tmp_path: Path, text: str) -> None:
+    found, _ = read(tmp_path, **{".txt": text.encode()})
+    assert found.trigger_sets == ()
+
+
+def test_find_sidecars_in_any_case_and_unicode_form() -> None:
+    names = ["Cafe\u0301.safetensors", "CAF\u00c9.CIVITAI.INFO", "caf\u00e9.PREVIEW.PNG", "X.sft", "x.SFT.Json"]
+    found = find_sidecars([names[0], "X.sft"], names)
+    assert found[names[0]] == {".civitai.info": names[1], ".preview.png": names[2]}
+    assert found["X.sft"] == {".json": "x.SFT.Json"}
+
+
+def test_find_sidecars_prefers_the_name_without_extension_then_the_same_spelling() -> None:
+    names = ["x.safetensors", "X.json", "x.json", "x.safetensors.json", "X.safetensors.TXT"]
+    assert find_sidecars(["x.safetensors"], names)["x.safetensors"] == {".json": "x.json", ".txt": "X.safetensors.TXT"}
+
+
+def test_read_sidecars_prefers_a_picture_to_a_video(tmp_path: Path) -> None:
+    found, _ = read(tmp_path, **{".mp4": b"", ".preview.mp4": b"", ".webp": b""})
+    assert found.preview_path == str(tmp_path / "x.webp")
+    found, _ = read(tmp_path, **{".gif": b"", ".avif": b"", ".preview.mp4": b""})
+    assert found.preview_path == str(tmp_path / "x.preview.mp4")
