@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import PromptAnalyzer, parse
+from intelligence.prompt.analyzer import MAX_PROMPT_CHARACTERS
 from tests.benchmarks.report import parser, report
 from tests.benchmarks.understanding import HALVES, labelled
 
 HOSTILE_PROMPTS = 2_000
+NO_TEXT = ("\0", "\ud800")
 LONG_CHARACTERS = 48_000
 """Length of the longest hostile prompts."""
 
@@ -100,6 +102,11 @@ def refused(analyzer: PromptAnalyzer, prompt: str, negative_prompt: str = "") ->
     return False
 
 
+def unusable(prompt: str) -> bool:
+    """Return whether `prompt` has to be refused: empty, too long, or with characters that no text holds."""
+    return not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
+
+
 def main() -> None:
     arguments = parser(__doc__ or "").parse_args()
     analyzer = PromptAnalyzer()
@@ -115,6 +122,7 @@ def main() -> None:
         ((milliseconds(lambda prompt=prompt: refused(analyzer, prompt)), prompt) for prompt in hostile()), reverse=True
     )
     figures["hostile_prompts"] = len(worst)
+    figures["hostile_misjudged"] = sum(refused(analyzer, prompt) != unusable(prompt) for prompt in hostile())
     figures["hostile_median_ms"] = statistics.median(took for took, _ in worst)
     figures["hostile_worst_ms"] = worst[0][0]
     figures["hostile_over_100_ms"] = sum(took > 100 for took, _ in worst)

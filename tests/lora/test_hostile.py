@@ -1,10 +1,11 @@
-"""Two thousand hostile prompts asked of a library of hostile records: a choice comes out that is sound and travels."""
+"""Hostile prompts asked of a library of hostile records: a choice comes out that is sound and travels."""
 
 from dataclasses import replace
 
 import pytest
 
 from intelligence.config import MAX_LORA_STRENGTH
+from intelligence.errors import InvalidInputError
 from intelligence.lora import LoRAChoice, LoRARecommender, compose_prompts
 from intelligence.models import Architecture, ModelEvidence, ModelMetadata
 from intelligence.prompt import PromptAnalyzer, parse
@@ -13,6 +14,8 @@ from tests.benchmarks.grammar import hostile, refused
 
 SDXL = ModelEvidence(name="some_sdxl.safetensors", architecture=Architecture.SDXL)
 ANALYZER = PromptAnalyzer()
+SOME = 500
+"""Prompts: each piece alone and repeated, and mixtures."""
 MAX_REASONS = 200_000
 """Characters of all that is said of one prompt."""
 
@@ -50,17 +53,18 @@ def recommender():
 
 def test_choose_survives_hostile_prompts_and_records(recommender):
     asked = chosen = 0
-    for prompt in hostile():
-        if refused(ANALYZER, prompt):
+    for prompt in hostile(SOME):
+        try:
+            analysis = ANALYZER.analyze(prompt)
+        except InvalidInputError:
             continue
-        analysis = ANALYZER.analyze(prompt)
         choice = recommender.choose(analysis, SDXL, max_loras=5, min_confidence=0.5)
         asked, chosen = asked + 1, chosen + len(choice.chosen)
         assert all(
             0 <= one.confidence_score <= 1 and abs(one.suggested_alpha) <= MAX_LORA_STRENGTH for one in choice.chosen
         )
         assert len(choice.to_json()) < MAX_REASONS
-    assert asked > 1_000 and chosen > 20
+    assert asked > SOME / 2 and chosen > 5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Two thousand hostile prompts: the only error is InvalidInputError, and work grows no faster than length."""
+"""Hostile prompts are refused with InvalidInputError or read with linear work; the benchmark `grammar` reads more."""
 
 import sys
 
@@ -6,21 +6,19 @@ import pytest
 
 from intelligence.errors import InvalidInputError
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer
-from intelligence.prompt.analyzer import MAX_PROMPT_CHARACTERS
 from intelligence.prompt.clauses import MAX_WORDS
-from tests.benchmarks.grammar import HOSTILE_PROMPTS, PIECES, hostile, refused
+from tests.benchmarks.grammar import NO_TEXT, PIECES, hostile, refused, unusable
 
 ANALYZER = PromptAnalyzer()
-NO_TEXT = ("\0", "\ud800")
+SOME = 500
 
 
 def test_analyze_hostile_prompts_or_refuse():
     tried = 0
-    for prompt in hostile():
-        unusable = not prompt.strip() or len(prompt) > MAX_PROMPT_CHARACTERS or any(c in prompt for c in NO_TEXT)
-        assert refused(ANALYZER, prompt, prompt) == unusable, ascii(prompt[:80])
+    for prompt in hostile(SOME):
+        assert refused(ANALYZER, prompt, prompt) == unusable(prompt), ascii(prompt[:80])
         tried += 1
-    assert tried == HOSTILE_PROMPTS
+    assert tried == SOME
 
 
 @pytest.mark.parametrize(
