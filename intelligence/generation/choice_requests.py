@@ -14,6 +14,7 @@ from ..config import AUTO, MAX_LORA_STRENGTH, GenerationConstraints, LoRAPrefere
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family
+from ..models.lora_fit import LoRAFit
 from ..prompt import LoRATag
 from ..validation import checked
 from .explanation import as_text, explain
@@ -35,6 +36,8 @@ class LoRARequest:
     quality_tags: bool = True
     variations: int = 1
     """Sets of LoRAs to compare."""
+    fit: LoRAFit | None = None
+    """Measures LoRAs against the loaded model; None: it is not loaded, and architectures are compared."""
 
     @classmethod
     def from_text(cls, mode: str, selection: str, on_unconfirmed: str) -> LoRARequest:

@@ -12,6 +12,7 @@ from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_pr
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.kinds import TITLES
+from ..models.lora_fit import LoRAFit
 from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
@@ -66,10 +67,13 @@ class Planner:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
-    def recommender(self, dense_text: bool = True) -> LoRARecommender:
-        """Return a recommender over the library and the ratings as they are now; see `LoRAPreferences.dense_text`."""
+    def recommender(self, dense_text: bool = True, fit: LoRAFit | None = None) -> LoRARecommender:
+        """Return a recommender over the library and the ratings as they are now.
+
+        `dense_text`: see `LoRAPreferences`. `fit`: see `LoRARequest`.
+        """
         ratings = self.learning.preferences(self.registry.moves())
-        return LoRARecommender(self.registry, ratings, dense_text=dense_text)
+        return LoRARecommender(self.registry, ratings, dense_text=dense_text, fit=fit)
 
     def recommend(
         self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest
@@ -81,7 +85,7 @@ class Planner:
         preferences, manual = request.preferences, request.mode is OperationMode.MANUAL
         named_only = manual or request.selection is not None
         tags = (*analysis.lora_tags, *request.stack, *(request.selection or ()))
-        choice = self.recommender(preferences.dense_text).choose(
+        choice = self.recommender(preferences.dense_text, request.fit).choose(
             replace(analysis, lora_tags=tags),
             model,
             max_loras=0 if named_only else preferences.max_loras,
@@ -114,6 +118,7 @@ class Planner:
             1 if request.suggest_only else request.variations,
             quality_tags=request.quality_tags,
             dense_text=request.preferences.dense_text,
+            fit=request.fit,
         )
 
     def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
@@ -220,19 +225,26 @@ def parameter_variants(planner: Planner, recommendations: Recommendations, count
 
 
 def lora_variants(
-    planner: Planner, recommendations: AnyRecommendations, count: int, *, quality_tags: bool, dense_text: bool = True
+    planner: Planner,
+    recommendations: AnyRecommendations,
+    count: int,
+    *,
+    quality_tags: bool,
+    dense_text: bool = True,
+    fit: LoRAFit | None = None,
 ) -> list[AnyRecommendations]:
     """Return the recommendations as they are, then with other LoRAs: at most `count` sets, all different.
 
     The last chosen LoRA is replaced by the next in rank, then each chosen one stands alone, then none, then the last is
     replaced by those further down. LoRAs that the user named stay in every set. `dense_text`: see `LoRAPreferences`.
+    `fit`: see `LoRARequest`.
     """
     if count == 1:
         return [recommendations]
     chosen = recommendations.suggested_loras
     fixed = [lora for lora in chosen if lora.named]
     free = [lora for lora in chosen if not lora.named]
-    ranked = planner.recommender(dense_text).rank(recommendations.prompt_analysis, recommendations.model)
+    ranked = planner.recommender(dense_text, fit).rank(recommendations.prompt_analysis, recommendations.model)
     others = [lora for lora in ranked if lora.lora_name not in {known.lora_name for known in chosen}]
     last_replaced = [[*free[:-1], other] for other in others]
     sets = [free, *last_replaced[:1], *([lora] for lora in free), [], *last_replaced[1:]]

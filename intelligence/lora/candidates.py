@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..learning.preferences import Preference
-from ..models import Architecture, Family, FamilyFinding, ModelMetadata
+from ..models import Architecture, Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
 from ..prompt import ArtisticStyle, PromptAnalysis
@@ -23,6 +23,7 @@ from .search.index import STYLES
 from .search.ranker import Hits, Ranked
 from .search.tokens import Query, digest, is_common, is_meta, tokens
 from .search.traits import Identity
+from .target_model import TargetModel
 
 STYLE_GAIN = 0.35
 """Probability that a style LoRA gains where the prompt asks for its style, shared by all LoRAs of that style."""
@@ -72,7 +73,7 @@ def find_candidates(
     analysis: PromptAnalysis,
     query: Query,
     hits: Hits,
-    base: FamilyFinding,
+    base: TargetModel,
     ratings: Mapping[str, Preference],
     min_confidence: float,
 ) -> tuple[list[Candidate], list[Candidate]]:
@@ -119,7 +120,7 @@ class _Judge:
         self.mentioned: dict[int, set[int]] = {}
 
     def judge_fitting(
-        self, base: FamilyFinding, ratings: Mapping[str, Preference], min_confidence: float
+        self, base: TargetModel, ratings: Mapping[str, Preference], min_confidence: float
     ) -> list[_Judged]:
         found = self.hits.ranked
         name_gains = self._name_gains(found)
@@ -297,9 +298,9 @@ def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, *
     return Reason.of(setting, source, message, weight=round(min(1.0, weight), 3), **arguments)
 
 
-def base_factor(model: Listed, base: FamilyFinding) -> tuple[float, Reason | None]:
+def base_factor(model: Listed, base: TargetModel) -> tuple[float, Reason | None]:
     """Return what the base model leaves of a confidence, and why."""
-    if base.architecture is Architecture.UNKNOWN:
+    if base.architecture is Architecture.UNKNOWN and base.measure(model) is None:
         reason = _reason("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, 1 - UNKNOWN_BASE_FACTOR)
         return UNKNOWN_BASE_FACTOR, reason
     families = {model.family, base.family}

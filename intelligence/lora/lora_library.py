@@ -12,9 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import EMBEDDED_MODEL
-from ..errors import InvalidInputError
-from ..models import Architecture, FamilyFinding, LoRAKind, ModelEvidence, ModelKind, ModelMetadata, identify_family
+from ..models import ModelKind, ModelMetadata
 from ..prompt import LoRATag, PromptAnalysis
 from ..records import Reason, Source
 from ..registry import ModelRegistry
@@ -27,6 +25,7 @@ from .search.index import Floats, Index, Postings, load, save
 from .search.minilm import INSTALL
 from .search.tokens import Query
 from .strength import Strengths
+from .target_model import TargetModel, incompatibility, load_problem
 
 INDEX_FILE = "lora-index.npz"
 EMBEDDINGS_FILE = "lora-embeddings.db"
@@ -70,7 +69,7 @@ class Library:
         self.models = sorted(models, key=lambda model: (model.name, model.model_id))
         self.usable = sum(model.problem is None for model in models)
         """Number of the LoRAs that can be applied to some model."""
-        self._incompatibilities: dict[Architecture, tuple[list[Reason | None], NDArray[np.bool_]]] = {}
+        self._incompatibilities: dict[tuple[str, ...], tuple[list[Reason | None], NDArray[np.bool_]]] = {}
         self._named: dict[str, Listed] = {}
         for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
             self._named.setdefault(_plain(model.name), model)
@@ -93,7 +92,7 @@ class Library:
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
 
-    def search(self, analysis: PromptAnalysis, query: Query, base: FamilyFinding, dense_text: bool) -> ranker.Hits:
+    def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel, dense_text: bool) -> ranker.Hits:
         """Find the LoRAs that a prompt speaks for.
 
         Args:
@@ -140,7 +139,7 @@ class Library:
             return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
         return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
-    def tagged(self, tags: Sequence[LoRATag], base: FamilyFinding) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
+    def tagged(self, tags: Sequence[LoRATag], base: TargetModel) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
         """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason.
 
         A tag names a LoRA by its path under the folder, else by its file name; of several it is the first.
@@ -159,13 +158,13 @@ class Library:
                 named[listed.model_id] = NamedLoRA(model, tag.strength_model, tag.strength_clip)
         return list(named.values()), list(refused.values())
 
-    def incompatibilities(self, base: FamilyFinding) -> tuple[list[Reason | None], NDArray[np.bool_]]:
+    def incompatibilities(self, base: TargetModel) -> tuple[list[Reason | None], NDArray[np.bool_]]:
         """Per LoRA: why it is never applied by itself to this base model, or None; and whether it may be."""
-        if base.architecture not in self._incompatibilities:
+        if base.mark not in self._incompatibilities:
             reasons = [incompatibility(model, base) for model in self.models]
             fitting = np.array([reason is None for reason in reasons], bool)
-            self._incompatibilities[base.architecture] = reasons, fitting
-        return self._incompatibilities[base.architecture]
+            self._incompatibilities[base.mark] = reasons, fitting
+        return self._incompatibilities[base.mark]
 
 
 _LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary()
@@ -184,42 +183,6 @@ def library_of(registry: Registry) -> Library:
         library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
     _LIBRARIES[registry] = revision, library
     return library
-
-
-def find_base(base_model: str | ModelEvidence | None) -> FamilyFinding:
-    """Return what is known of a base model by its name, or by what the host knows. Raises InvalidInputError."""
-    if isinstance(base_model, ModelEvidence):
-        return identify_family(base_model)
-    if base_model is not None and not isinstance(base_model, str):
-        raise InvalidInputError(f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}")
-    architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
-    return identify_family(ModelEvidence(name=base_model or "", architecture=architecture))
-
-
-def incompatibility(model: Listed, base: FamilyFinding) -> Reason | None:
-    """Return why this LoRA is never applied to this base model by itself, or None."""
-    if (reason := load_problem(model, base)) is not None:
-        return reason
-    if model.lora_kind is LoRAKind.SPEED:
-        return Reason.of("lora", Source.LORA, LoRAMessage.SPEED_LORA)
-    if model.architecture is Architecture.UNKNOWN:
-        return Reason.of("lora", Source.LORA, LoRAMessage.UNKNOWN_LORA)
-    if base.architecture is Architecture.UNKNOWN and model.architecture is not Architecture.SDXL:
-        return Reason.of("lora", Source.MODEL, LoRAMessage.ONLY_SDXL_TRIED, architecture=model.architecture.upper())
-    return None
-
-
-def load_problem(model: Listed, base: FamilyFinding) -> Reason | None:
-    """Return why this LoRA cannot be applied to this base model even when the prompt names it, or None."""
-    if model.problem is not None:
-        return Reason.of("lora", Source.LORA, LoRAMessage.BROKEN_FILE, problem=model.problem)
-    if not model.local_path:
-        return Reason.of("lora", Source.LORA, LoRAMessage.NOT_ON_MACHINE)
-    unknown, made_for = Architecture.UNKNOWN, model.architecture
-    if unknown not in (made_for, base.architecture) and made_for is not base.architecture:
-        message, base_name = LoRAMessage.OTHER_ARCHITECTURE, base.architecture.upper()
-        return Reason.of("lora", Source.MODEL, message, architecture=made_for.upper(), base=base_name)
-    return None
 
 
 def _plain(name: str) -> str:

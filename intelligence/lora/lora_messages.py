@@ -26,6 +26,11 @@ class LoRAMessage(Message):
     NOT_ON_MACHINE = "it is known but not on this machine"
     NO_SUCH_LORA = "no LoRA of this name is on this machine"
     OTHER_ARCHITECTURE = "made for {architecture}, the checkpoint is {base}"
+    LOADS_NOTHING = "loads 0 of {total} modules here: it would do nothing"
+    LOADS_TOO_LITTLE = "loads only {loaded} of {total} modules here: it was made for another model"
+    LOADS_ALL = "all of its {total} modules fit this model"
+    LOADS_PART = "{loaded} of its {total} modules fit this model, the others are left out"
+    ON_MODEL_ALREADY = "on the model already, at {strength:.2f}: it is not applied twice"
     SPEED_LORA = "a speed LoRA: picked by the sampling settings, not the prompt"
     UNKNOWN_LORA = "the architecture it was made for is not known; name it with a <lora:…> tag to use it all the same"
     ONLY_SDXL_TRIED = (

@@ -9,15 +9,17 @@ from typing import Any
 from ..config import LoRAPreferences
 from ..learning.preferences import Preferences
 from ..models import Architecture, LoRAKind, ModelEvidence
+from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .candidates import Candidate, find_candidates
 from .combination import select
-from .lora_library import Library, Registry, find_base, library_of
+from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
 from .search.tokens import prompt_query
 from .strength import Ratings, Strength
+from .target_model import TargetModel, find_base, fit_reasons
 from .triggers import PromptText, missing_words
 
 MAX_REJECTED = 10
@@ -34,12 +36,21 @@ class LoRARecommender:
         registry: where the LoRAs are listed; its library is remembered as long as its revision stays.
         preferences: what ratings say; None: nothing.
         dense_text: whether meaning is compared where MiniLM is installed.
+        fit: measures LoRAs against the loaded base model; None: it is not loaded.
     """
 
-    def __init__(self, registry: Registry, preferences: Preferences | None = None, *, dense_text: bool = True) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        preferences: Preferences | None = None,
+        *,
+        dense_text: bool = True,
+        fit: LoRAFit | None = None,
+    ) -> None:
         self.registry = registry
         self.preferences = preferences
         self.dense_text = dense_text
+        self.fit = fit
 
     def rank(
         self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = MAX_RANKED
@@ -49,12 +60,12 @@ class LoRARecommender:
         At most `top_k`, and no more than `MAX_RANKED`.
         """
         ratings, library = self._ratings(prompt_analysis), self._library()
-        base, query = find_base(base_model), prompt_query(prompt_analysis)
+        base, query = find_base(base_model, self.fit), prompt_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
         alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
-        return [_recommendation(one, strength, text) for one, strength in zip(found, alone, strict=False)]
+        return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
 
     def recommend(
         self,
@@ -88,7 +99,7 @@ class LoRARecommender:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
         ratings, library = self._ratings(prompt_analysis), self._library()
-        base = find_base(base_model)
+        base = find_base(base_model, self.fit)
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = prompt_query(prompt_analysis)
@@ -99,8 +110,8 @@ class LoRARecommender:
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
-        by_name = [_named_recommendation(*one, text) for one in zip(named, usual, strict=True)]
-        recommended = [_recommendation(*one, text) for one in zip(chosen, strengths, strict=True)]
+        by_name = [_named_recommendation(*one, text, base) for one in zip(named, usual, strict=True)]
+        recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
         rejected = (*refused, *_worth_naming(others, turned_down, limits, named))
         reasons = [library.summary(len(named), len(chosen))]
         if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
@@ -114,7 +125,9 @@ class LoRARecommender:
         return self.preferences.for_prompt(analysis.shown_concepts) if self.preferences else {}
 
 
-def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) -> LoRARecommendation:
+def _recommendation(
+    candidate: Candidate, strength: Strength, text: PromptText, base: TargetModel
+) -> LoRARecommendation:
     model, words = candidate.model, missing_words(candidate.model, text)
     return LoRARecommendation(
         lora_name=model.name,
@@ -124,16 +137,17 @@ def _recommendation(candidate: Candidate, strength: Strength, text: PromptText) 
         matching_concepts=candidate.matching,
         strength_range=strength.limits,
         trigger_words=words,
-        reasons=(*candidate.reasons, *strength.reasons, *_trigger_reason(words)),
+        reasons=(*candidate.reasons, *fit_reasons(model, base), *strength.reasons, *_trigger_reason(words)),
     )
 
 
-def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText) -> LoRARecommendation:
+def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, base: TargetModel) -> LoRARecommendation:
     model, strength, clip = named
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
-    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given)]
-    if model.architecture is Architecture.UNKNOWN:
+    measured = fit_reasons(model, base)
+    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *measured]
+    if not measured and model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
     words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)
     return LoRARecommendation(

@@ -16,6 +16,14 @@ class Fit(Enum):
     """Of one of the two it is not known what it is: a warning, not a refusal. Unknown never equals another unknown."""
 
 
+SAME_MODULES = (
+    frozenset({Architecture.SDXL, Architecture.KOLORS}),
+    frozenset({Architecture.FLUX, Architecture.CHROMA, Architecture.CHROMA_RADIANCE}),
+    frozenset({Architecture.ANIMA, Architecture.COSMOS_PREDICT2}),
+)
+"""Networks with blocks of the same names and widths: a LoRA for one of them is loaded by another, for which it was not
+made."""
+
 _UNKNOWN = frozenset({Architecture.UNKNOWN, Architecture.OTHER})
 
 
@@ -28,3 +36,8 @@ def architecture_fit(lora: Architecture, base: Architecture) -> Fit:
     if lora in _UNKNOWN or base in _UNKNOWN:
         return Fit.UNKNOWN
     return Fit.YES if lora is base else Fit.NO
+
+
+def have_same_modules(one: Architecture, other: Architecture) -> bool:
+    """Return True where a LoRA for one of two networks is loaded by the other as well."""
+    return any({one, other} <= group for group in SAME_MODULES)

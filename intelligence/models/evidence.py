@@ -30,6 +30,31 @@ V_PREDICTION_VALUES = ("v", "v_prediction")
 
 
 @dataclass(frozen=True)
+class AppliedLoRA(Record):
+    """A LoRA that the host has on a loaded model already."""
+
+    name: str = ""
+    """File name; empty for one that is not in the library."""
+    model_id: str = ""
+    """Id in the registry; empty: not known."""
+    strength: float = 1.0
+    modules: int = 0
+    """Number of weights of the diffusion network that it changes."""
+    confidence: float = 1.0
+    """Certainty of the name, 0 to 1: 1 where values of the file's tensors were compared."""
+
+
+@dataclass(frozen=True)
+class ModelPatch(Record):
+    """A change to how a loaded model samples, made by a node before."""
+
+    slot: str
+    """Place that is patched, in the host's words: `model_sampling`, `sampler_cfg_function`, `attn1` …"""
+    name: str
+    """Class of the node that patched it, or of the object that was put there: `RescaleCFG`, `PerturbedAttention` …"""
+
+
+@dataclass(frozen=True)
 class ModelEvidence(Record):
     """Evidence of a loaded or named base model."""
 
@@ -58,6 +83,10 @@ class ModelEvidence(Record):
     """True where the network reads a guidance value (Flux.1 dev); None: not loaded."""
     latent: LatentKind | None = None
     """Latent of the loaded model; None: not loaded."""
+    applied: tuple[AppliedLoRA, ...] = ()
+    """LoRAs found on the loaded model itself, in the order in which they were applied."""
+    patches: tuple[ModelPatch, ...] = ()
+    """Changes to how the loaded model samples, in the order of their slots."""
 
     @property
     def zero_terminal_snr(self) -> bool:

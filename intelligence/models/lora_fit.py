@@ -154,18 +154,19 @@ class LoRAFit:
         self._targets = targets
         self._has_text = has_text
         self._convert = convert
-        self._known: dict[str, FitShare | None] = {}
+        self._known: dict[str, FitShare] = {}
 
     def __call__(self, lora: ModelSummary | ModelMetadata) -> FitShare | None:
         """Return how much of this LoRA the model takes; None where its file cannot be read."""
-        known_as = lora.modules or f"{lora.local_path}\0{lora.sha256}"
-        if known_as not in self._known:
-            self._known[known_as] = self._measure(Path(lora.local_path))
+        path = Path(lora.local_path)
+        try:
+            known_as = lora.modules or f"{path}\0{path.stat().st_mtime_ns}"
+            if known_as not in self._known:
+                self._known[known_as] = self._measure(path)
+        except (OSError, UnsupportedModelError):
+            return None
         return self._known[known_as]
 
-    def _measure(self, path: Path) -> FitShare | None:
-        try:
-            shapes = read_header(path).shapes
-        except UnsupportedModelError:
-            return None
+    def _measure(self, path: Path) -> FitShare:
+        shapes = read_header(path).shapes
         return measure(lora_modules(self._convert(shapes)), self._targets, has_text=self._has_text)

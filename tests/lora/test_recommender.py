@@ -86,7 +86,7 @@ def test_choose_from_empty_library():
 @pytest.mark.parametrize(
     "model, base, reason",
     [
-        (replace(ANIME, architecture=Architecture.SD1), SDXL, "made for SD1, the checkpoint is SDXL"),
+        (replace(ANIME, architecture=Architecture.SD1), SDXL, "made for SD 1.5, the checkpoint is SDXL"),
         (replace(ANIME, architecture=Architecture.UNKNOWN), SDXL, "not known"),
         (replace(ANIME, architecture=Architecture.SD1), None, "only SDXL"),
         (replace(ANIME, problem="truncated"), SDXL, "truncated"),
@@ -172,7 +172,7 @@ def test_choose_finds_tag_by_path(tag):
     [
         ((), "no LoRA of this name"),
         ((replace(ANIME, problem="truncated"),), "truncated"),
-        ((replace(ANIME, architecture=Architecture.SD1),), "made for SD1"),
+        ((replace(ANIME, architecture=Architecture.SD1),), "made for SD 1.5"),
     ],
 )
 def test_choose_rejects_tag_with_reason(models, reason):
