@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from intelligence.__main__ import main
+from intelligence.generation.embedded import ensure_embedded
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.models import ModelMetadata
 
@@ -95,13 +96,13 @@ def test_recommend_for_named_family(embedded_home: Path, capsys: pytest.CaptureF
 
 
 def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str], home: Path) -> None:
-    loras = embedded_home / "embedded" / "v1" / "loras"
+    loras = ensure_embedded(embedded_home / "embedded").lora_folder
     assert as_json(capsys, "scan", str(loras))["added"] == 4  # type: ignore[index]
     assert as_json(capsys, "scan", str(loras))["unchanged"] == 4  # type: ignore[index]
     assert [model["name"] for model in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
     assert as_json(capsys, "show", "magic_effects")["kind"] == "lora"  # type: ignore[index]
     assert as_json(capsys, "verify", "--hash") == {}
-    broken = loras.parent / "broken"
+    broken = home.parent / "broken"
     broken.mkdir(exist_ok=True)
     (broken / "half.safetensors").write_bytes((loras / "magic_effects.safetensors").read_bytes()[:-1])
     assert len(as_json(capsys, "scan", str(broken))["problems"]) == 1  # type: ignore[index]

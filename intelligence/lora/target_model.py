@@ -52,7 +52,7 @@ def find_base(base_model: str | ModelEvidence | None, fit: LoRAFit | None = None
         return TargetModel(identify_family(base_model), fit, applied)
     if base_model is not None and not isinstance(base_model, str):
         raise InvalidInputError(f"base_model must be a name, a ModelEvidence or None, got {type(base_model).__name__}")
-    architecture = Architecture.SDXL if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
+    architecture = Architecture.DEMO if base_model == EMBEDDED_MODEL else Architecture.UNKNOWN
     return TargetModel(identify_family(ModelEvidence(name=base_model or "", architecture=architecture)), fit)
 
 

@@ -10,6 +10,7 @@ from .kinds import Architecture, Finding, ModelKind
 from .name_patterns import architecture_named
 
 CROSS_ATTENTION = {
+    192: Architecture.DEMO,
     768: Architecture.SD1,
     1024: Architecture.SD2,
     1280: Architecture.SDXL,

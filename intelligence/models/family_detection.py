@@ -128,7 +128,8 @@ def _sampling(
 def _chosen_by_user(
     evidence: ModelEvidence, architecture: Architecture, distilled: FamilyFinding | None
 ) -> FamilyFinding:
-    chosen = ARCHITECTURES.get(evidence.family, architecture)
+    measured = evidence.architecture not in (Architecture.OTHER, Architecture.UNKNOWN)
+    chosen = architecture if measured else ARCHITECTURES.get(evidence.family, architecture)
     assumed = evidence.family is Family.NOOBAI_VPRED and evidence.sigma_max is None
     variant = distilled.variant if distilled and distilled.family is evidence.family else ""
     return FamilyFinding(evidence.family, chosen, 1.0, "chosen by you", assumed, variant=variant)

@@ -67,6 +67,8 @@ class Architecture(StrEnum):
     SANA = "sana"
     AURAFLOW = "auraflow"
     KANDINSKY5 = "kandinsky5"
+    DEMO = "demo"
+    """The embedded demo model: SDXL's modules in small, on a text 192 wide."""
 
 
 ARCHITECTURE_TITLES = {
@@ -121,6 +123,7 @@ ARCHITECTURE_TITLES = {
     Architecture.SANA: "Sana",
     Architecture.AURAFLOW: "AuraFlow",
     Architecture.KANDINSKY5: "Kandinsky 5",
+    Architecture.DEMO: "embedded demo",
 }
 """Their names as people write them."""
 
@@ -140,6 +143,8 @@ class Family(StrEnum):
     DMD2 = "dmd2"
     SD15 = "sd15"
     SD2 = "sd2"
+    DEMO = "demo"
+    """The embedded demo model."""
     UNKNOWN = "unknown"
 
 
@@ -156,6 +161,7 @@ TITLES = {
     Family.DMD2: "DMD2",
     Family.SD15: "SD 1.5",
     Family.SD2: "SD 2",
+    Family.DEMO: "the embedded demo model",
     Family.UNKNOWN: "unknown",
 }
 """Their names as people write them."""
@@ -174,10 +180,16 @@ ARCHITECTURES = {
     Family.ILLUSTRIOUS: Architecture.SDXL,
     Family.NOOBAI: Architecture.SDXL,
     Family.NOOBAI_VPRED: Architecture.SDXL,
+    Family.DEMO: Architecture.DEMO,
 }
 """The one architecture of a family; distilled families have several."""
 
-BASE_FAMILIES = {Architecture.SD1: Family.SD15, Architecture.SD2: Family.SD2, Architecture.SDXL: Family.SDXL}
+BASE_FAMILIES = {
+    Architecture.SD1: Family.SD15,
+    Architecture.SD2: Family.SD2,
+    Architecture.SDXL: Family.SDXL,
+    Architecture.DEMO: Family.DEMO,
+}
 """The family of an architecture's original model. Other architectures have no families here."""
 
 

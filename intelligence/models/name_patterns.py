@@ -42,6 +42,7 @@ def _pattern(
 
 
 NAME_PATTERNS = (
+    _pattern(r"\bintelligent generation demo\b", Family.DEMO, Architecture.DEMO, 0.95),
     _pattern(r"\bdmd ?2\b", Family.DMD2, None, 0.9),
     _pattern(r"\blightning|lightning\b", Family.LIGHTNING, None, 0.85),
     _pattern(r"\bhyper ?sd.*\bcfg\b", Family.HYPER, None, 0.9, "guided"),

@@ -144,7 +144,7 @@ class Profile:
     cfg_cutoff_sigma: float = 0.0
     """Guidance is off at this sigma and below; 0: never."""
     native: str = "sdxl"
-    """`sdxl` (buckets around 1024²), `768` or `512`."""
+    """`sdxl` (buckets around 1024²), `768`, `512` or `256`."""
     quality_tags: tuple[str, ...] = ()
     quality_front: bool = False
     """Quality tags have to start the prompt."""

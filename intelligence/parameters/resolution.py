@@ -33,7 +33,7 @@ SDXL_BUCKETS = tuple(
 )
 """(width, height) that SDXL was trained at [InvokeAI optimalDimension.ts]."""
 
-NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512}
+NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512, "256": 256}
 
 MAX_ASPECT = 4.0
 
@@ -57,7 +57,7 @@ _RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*[:/xX]\s*(\d+(?:\.\d+)?)\s*")
 
 @cache
 def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
-    """Return the sizes of a native resolution (`sdxl`, `768`, `512`): SDXL's, scaled; sides are multiples of 16."""
+    """Return the sizes of a native resolution of NATIVE_SIDES: SDXL's, scaled; sides are multiples of 16."""
     side = NATIVE_SIDES[native]
     return tuple((width * side // 1024, height * side // 1024) for width, height in SDXL_BUCKETS)
 

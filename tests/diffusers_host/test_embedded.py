@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
-from intelligence.errors import StorageError
-from intelligence.generation.embedded import ensure_embedded
+from intelligence.errors import MissingDependencyError, StorageError
+from intelligence.generation.embedded import VERSION, ensure_embedded
 from intelligence.generation.sdxl_config import make_once
 
 
@@ -21,9 +23,63 @@ def _write(folder: Path) -> None:
     (folder / "b").write_text(str(os.getpid()))
 
 
-def _race(folder: str, start: "multiprocessing.synchronize.Event") -> None:  # noqa: UP037
+def _race(make: Callable[[Path], object], folder: Path, start: "multiprocessing.synchronize.Event") -> None:  # noqa: UP037
     start.wait()
-    make_once(Path(folder), _write)
+    make(folder)
+
+
+def _make_small(folder: Path) -> None:
+    make_once(folder, _write)
+
+
+def _truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "truncated weights": lambda home: _truncate(home / "model" / "unet" / "diffusion_pytorch_model.safetensors"),
+    "missing weights": lambda home: (home / "model" / "vae" / "diffusion_pytorch_model.safetensors").unlink(),
+    "missing LoRAs": lambda home: shutil.rmtree(home / "loras"),
+    "half written": lambda home: (home / ".sizes.json").unlink(),
+    "unreadable list": lambda home: _truncate(home / ".sizes.json"),
+    "a file": lambda home: (shutil.rmtree(home), home.write_text("x")),  # type: ignore[func-returns-value]
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_ensure_embedded_makes_damaged_model_anew(
+    embedded_home: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    whole = embedded_home / "embedded" / VERSION
+    shutil.copytree(whole, tmp_path / VERSION)
+    damage(tmp_path / VERSION)
+    ensure_embedded(tmp_path)
+    assert contents(tmp_path / VERSION).keys() == contents(whole).keys()
+    assert contents(tmp_path / VERSION / "model") == contents(whole / "model")
+    assert list(tmp_path.iterdir()) == [tmp_path / VERSION]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and "registry" not in file.name
+    }
+
+
+def test_ensure_embedded_removes_earlier_version(embedded_home: Path, tmp_path: Path) -> None:
+    shutil.copytree(embedded_home / "embedded" / VERSION, tmp_path / VERSION)
+    (tmp_path / "v1" / "model").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    ensure_embedded(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "mine", tmp_path / VERSION]
+
+
+def test_ensure_embedded_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingDependencyError, match=r"needs torch.*standalone"):
+        ensure_embedded(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ensure_embedded_makes_small_model_once(embedded_home: Path) -> None:
@@ -56,26 +112,40 @@ def test_ensure_embedded_writes_lora_metadata(embedded_home: Path) -> None:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             keys = list(file.keys())
-        assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
-        assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
+        assert metadata["modelspec.architecture"] == "intelligent-generation-demo/lora"
+        assert metadata["ss_base_model_version"] == "intelligent-generation-demo"
         ((_, tags),) = json.loads(metadata["ss_tag_frequency"]).items()
         assert metadata["modelspec.trigger_phrase"] in tags
         assert {key.split("_")[1] for key in keys} == {"unet", "te1", "te2"}
 
 
-def test_make_once_in_a_race(tmp_path: Path) -> None:
+def race(make: Callable[[Path], object], folder: Path, count: int) -> None:
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     start = context.Event()
-    folder = tmp_path / "made"
-    racers = [context.Process(target=_race, args=(str(folder), start)) for _ in range(6)]
+    racers = [context.Process(target=_race, args=(make, folder, start)) for _ in range(count)]
     for racer in racers:
         racer.start()
     start.set()
     for racer in racers:
         racer.join()
-    assert [racer.exitcode for racer in racers] == [0] * 6
-    assert (folder / "a").read_text() == (folder / "b").read_text()
+    assert [racer.exitcode for racer in racers] == [0] * count
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_make_once_in_a_race(tmp_path: Path, damaged: bool) -> None:
+    folder = tmp_path / "made"
+    if damaged:
+        _make_small(folder)
+        _truncate(folder / "a")
+    race(_make_small, folder, 6)
+    assert (folder / "a").read_text() == (folder / "b").read_text() != ""
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_ensure_embedded_in_a_race(embedded_home: Path, tmp_path: Path) -> None:
+    race(ensure_embedded, tmp_path, 2)
+    assert contents(tmp_path / VERSION / "model") == contents(embedded_home / "embedded" / VERSION / "model")
+    assert list(tmp_path.iterdir()) == [tmp_path / VERSION]
 
 
 def test_make_once_after_failure(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_resolve_embedded(embedded_home: Path) -> None:
     model = resolve_base_model("embedded")
     assert (model.single_file, model.evidence.name) == (False, "embedded")
-    assert model.evidence.architecture is Architecture.SDXL
+    assert model.evidence.architecture is Architecture.DEMO
     counts = parameter_counts(model)
     pipe = load_pipeline(model, "cpu")
     assert counts["unet"] == sum(parameter.numel() for parameter in pipe.unet.parameters())

@@ -63,7 +63,7 @@ def test_generate_from_recommendations_predicts_edits(home: Path) -> None:
 
 
 def test_generate_from_recommendations_refuses_schedule_of_other_length(home: Path) -> None:
-    maker = pipeline(constraints=GenerationConstraints(priority=Priority.SPEED))
+    maker = pipeline(constraints=GenerationConstraints(priority=Priority.SPEED), model_family="sdxl")
     suggestions = maker.analyze_and_recommend(PHOTO)
     parameters = suggestions.suggested_params
     assert parameters is not None and parameters.sigmas is not None

@@ -141,7 +141,7 @@ def test_family_table_refuses_unreadable_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"native": "2048"}, "native must be one of sdxl, 768, 512, got '2048'"),
+        ({"native": "2048"}, "native must be one of sdxl, 768, 512, 256, got '2048'"),
         ({"quality_tags": "score_9"}, "quality_tags must be a valid tuple"),
         ({"qualitytags": []}, "qualitytags is unknown; did you mean 'quality_tags'"),
         ({"range": {"steps": [30, 10]}}, "range: steps must be the smallest and largest value, from 1 to 1000"),

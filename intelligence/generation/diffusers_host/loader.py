@@ -187,7 +187,7 @@ def _folder_model(folder: Path, name: str) -> ResolvedModel:
     pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     architecture = _folder_architecture(folder, pipeline)
-    if architecture not in (Architecture.SDXL, Architecture.SD1, Architecture.SD2):
+    if architecture not in BASE_FAMILIES:
         raise UnsupportedModelError(
             f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
         )
@@ -202,13 +202,12 @@ def _folder_model(folder: Path, name: str) -> ResolvedModel:
 
 
 def _folder_architecture(folder: Path, pipeline: str) -> Architecture:
-    for prefix, architecture in _PIPELINES.items():
-        if pipeline.startswith(prefix):
-            return architecture
-    if pipeline.startswith("StableDiffusion"):
-        width = _json(folder / "unet" / "config.json").get("cross_attention_dim")
-        return CROSS_ATTENTION.get(width, Architecture.OTHER) if isinstance(width, int) else Architecture.OTHER
-    return Architecture.OTHER
+    named = next((found for prefix, found in _PIPELINES.items() if pipeline.startswith(prefix)), None)
+    if named not in (None, Architecture.SDXL) or not pipeline.startswith("StableDiffusion"):
+        return named or Architecture.OTHER
+    width = _json(folder / "unet" / "config.json").get("cross_attention_dim")
+    by_width = CROSS_ATTENTION.get(width, Architecture.OTHER) if isinstance(width, int) else Architecture.OTHER
+    return by_width if named is None or by_width is Architecture.DEMO else named
 
 
 def _file_evidence(path: Path) -> ModelEvidence:
