@@ -10,9 +10,11 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from . import routes
+from .embedded_demo_model import EmbeddedDemoModel
 from .explain import Explain
 from .feedback import Feedback
 from .host.core_nodes import core_nodes
+from .host.library_scan import list_demo_loras
 from .intelligent_sampler import IntelligentSampler
 from .lora_recommend import LoRARecommend
 from .memory_plan import MemoryPlan
@@ -29,11 +31,12 @@ NODES: list[type[io.ComfyNode]] = [
     Explain,
     Feedback,
     SaveGeneration,
+    EmbeddedDemoModel,
 ]
 
 
 class IntelligentGeneration(ComfyExtension):
-    """All eight nodes and the routes behind their widgets."""
+    """All nodes and the routes behind their widgets."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES
@@ -42,6 +45,7 @@ class IntelligentGeneration(ComfyExtension):
 def load_extension() -> IntelligentGeneration:
     """Return the extension for ComfyUI, its routes registered: 0.8.0 does not call `on_load`."""
     routes.register()
+    list_demo_loras()
     for node in NODES:
         node_id = node.GET_SCHEMA().node_id
         taken = core_nodes().NODE_CLASS_MAPPINGS.get(node_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..intelligence.config import AUTO, LoRAPreferences, OnUnconfirmed, OperationMode
+from ..intelligence.config import AUTO, EMBEDDED_MODEL, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..intelligence.errors import InvalidInputError
 from .host.library_scan import decision_revision, refresh_library
 from .host.server_planner import planner
@@ -149,7 +149,7 @@ class LoRARecommend(io.ComfyNode):
         model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import LoRARequest, choice_report, named_loras
-        from .host import lora_patches, model_evidence
+        from .host import demo_model, lora_patches, model_evidence
 
         request = replace(
             LoRARequest.from_text(mode, selection, on_unconfirmed),
@@ -162,6 +162,9 @@ class LoRARecommend(io.ComfyNode):
         loaded = None if request.suggest_only else model
         node_id, family = cls.hidden.unique_id, named_family(model_family)
         evidence = model_evidence.evidence(loaded, cls.hidden.dynprompt, node_id, family)
+        if loaded is None and evidence.name == EMBEDDED_MODEL:
+            demo_model.ensure_demo()  # to suggest LoRAs, no model is loaded, which would have made them
+            notes = refresh_library()
         sets = planner().recommend_variants(request, analysis, evidence, notes)
         ui = {**choice_report(sets[0]), "confirmed": [not request.suggest_only]}
         if request.suggest_only:

@@ -53,7 +53,7 @@ def family_input(automatic: str) -> Any:
     """Return the widget in which the user names the kind of checkpoint; `automatic` describes `auto` in its tooltip."""
     return io.Combo.Input(
         "model_family",
-        options=[AUTO, *(family.value for family in Family if family is not Family.UNKNOWN)],
+        options=[AUTO, *(family.value for family in Family if family not in (Family.DEMO, Family.UNKNOWN))],
         default=AUTO,
         optional=True,
         tooltip=f"The kind of checkpoint. auto: {automatic}",

@@ -13,7 +13,7 @@ from server import PromptServer
 from ...intelligence.errors import IntelligentGenerationError
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.records import Reason, Source
-from .server_planner import planner, settings
+from .server_planner import home, planner, settings
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
 """`ModelKind` → ComfyUI's folder name."""
@@ -99,6 +99,15 @@ class LibraryScan:
 
 
 library_scan = LibraryScan()
+
+
+def list_demo_loras() -> None:
+    """Have ComfyUI list the embedded demo model's LoRAs, if the model was made."""
+    from ...intelligence.generation.embedded import lora_root
+
+    root = lora_root(home() / "embedded")
+    if root.is_dir():
+        folder_paths.add_model_folder_path("loras", str(root))
 
 
 def refresh_library() -> tuple[Reason, ...]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import comfy.model_sampling
 
+from ...intelligence.config import EMBEDDED_MODEL
 from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .server_planner import planner
 
 ARCHITECTURES = (
+    ("EmbeddedDemo", Architecture.DEMO),
     ("SDXLRefiner", Architecture.OTHER),
     ("SDXL", Architecture.SDXL),
     ("SD15", Architecture.SD1),
@@ -29,6 +31,9 @@ PREDICTIONS = (
 FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
 """Widgets of loader nodes with the file's name."""
 
+DEMO_LOADER = "EmbeddedDemoModel"
+"""Loader node of the embedded demo model, which has no such widget."""
+
 LORA_INPUT = "lora_name"
 """Widget of the core LoRA loaders with the file's name."""
 
@@ -46,6 +51,8 @@ def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNO
     name = Path(path).name if path else loader
     known = _registered(path, name)
     facts: dict[str, Any] = {"architecture": known.architecture} if known else {}
+    if loader == EMBEDDED_MODEL:
+        facts = {"architecture": Architecture.DEMO}
     if model is not None:
         sampling = model.get_model_object("model_sampling")
         facts = {
@@ -71,14 +78,20 @@ def _recorded_path(model: Any) -> str | None:
 
 
 def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
-    """Return the file name in the loader of `node_id`'s model, or "", and those of the LoRAs applied in between."""
+    """Return the file name in the loader of `node_id`'s model, or "", and those of the LoRAs applied in between.
+
+    `embedded` stands for the file name of the demo model.
+    """
     seen: set[str] = set()
     loras: list[str] = []
     while graph is not None and node_id not in seen and graph.has_node(node_id):
         seen.add(node_id)
-        inputs = graph.get_node(node_id)["inputs"]
+        node = graph.get_node(node_id)
+        inputs = node["inputs"]
         if isinstance(inputs.get(LORA_INPUT), str) and inputs.get("strength_model") != 0:
             loras.append(PureWindowsPath(inputs[LORA_INPUT]).name)
+        if node["class_type"] == DEMO_LOADER:
+            return EMBEDDED_MODEL, tuple(loras)
         for widget in FILE_INPUTS:
             if isinstance(inputs.get(widget), str):
                 return PureWindowsPath(inputs[widget]).name, tuple(loras)
