@@ -92,7 +92,7 @@ class Planner:
             min_confidence=preferences.min_confidence,
             allow_style_mixing=preferences.allow_style_mixing,
         )
-        names = {tag.name for tag in tags}
+        names = {*(tag.name for tag in tags), *(tag.text for tag in analysis.refused_tags)}
         rejected = [item for item in choice.rejected if item.lora_name in names or not named_only]
         return self.compose(
             PromptRecommendations(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models import ModelKind, ModelMetadata
-from ..prompt import LoRATag, PromptAnalysis
+from ..prompt import LoRATag, PromptAnalysis, unescape
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from .lora_messages import LoRAMessage
@@ -147,7 +147,7 @@ class Library:
         named: dict[str, NamedLoRA] = {}
         refused: dict[str, RejectedLoRA] = {}
         for tag in tags:
-            listed = self._named.get(_plain(tag.name))
+            listed = self._named.get(_plain(tag.name)) or self._named.get(_plain(unescape(tag.name)))
             if listed is None:
                 reason = Reason.of("lora", Source.USER, LoRAMessage.NO_SUCH_LORA)
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, reason))
@@ -155,7 +155,7 @@ class Library:
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(problem, source=Source.USER)))
             elif listed.model_id not in named:
                 (model,) = self.read([listed])
-                named[listed.model_id] = NamedLoRA(model, tag.strength_model, tag.strength_clip)
+                named[listed.model_id] = NamedLoRA(model, tag.strength_model, tag.strength_clip, tag.ignored)
         return list(named.values()), list(refused.values())
 
     def incompatibilities(self, base: TargetModel) -> tuple[list[Reason | None], NDArray[np.bool_]]:

@@ -46,6 +46,7 @@ class LoRAMessage(Message):
 
     NAMED = "named by you, at {strength:.2f}"
     NAMED_WITH_CLIP = "named by you, at {strength:.2f} (text encoders {clip:.2f})"
+    TAG_PARTS_IGNORED = "the whole LoRA is applied: “{parts}” in its tag is not carried out"
     NAMED_UNKNOWN = "the architecture it was made for is not known"
     STRENGTH = "at {strength:.2f}"
     STRENGTH_LOWERED = "at {strength:.2f}, lowered from {before:.2f}: {count} LoRAs share the picture"

@@ -18,6 +18,8 @@ class NamedLoRA(NamedTuple):
     strength: float
     clip: float | None = None
     """On the text encoders; None: the same."""
+    ignored: str = ""
+    """Parts of the tag that are not carried out."""
 
 
 @dataclass

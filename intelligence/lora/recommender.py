@@ -112,7 +112,8 @@ class LoRARecommender:
         text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
         by_name = [_named_recommendation(*one, text, base) for one in zip(named, usual, strict=True)]
         recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
-        rejected = (*refused, *_worth_naming(others, turned_down, limits, named))
+        by_syntax = (RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags)
+        rejected = (*by_syntax, *refused, *_worth_naming(others, turned_down, limits, named))
         reasons = [library.summary(len(named), len(chosen))]
         if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
             reasons.append(reason)
@@ -142,11 +143,13 @@ def _recommendation(
 
 
 def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, base: TargetModel) -> LoRARecommendation:
-    model, strength, clip = named
+    model, strength, clip, ignored = named
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
     measured = fit_reasons(model, base)
     reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *measured]
+    if ignored:
+        reasons.append(Reason.of("lora", Source.USER, LoRAMessage.TAG_PARTS_IGNORED, parts=ignored))
     if not measured and model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
     words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)

@@ -9,10 +9,12 @@ from .analysis import (
     LoRATag,
     Negation,
     PromptAnalysis,
+    RefusedTag,
     Segment,
 )
 from .analyzer import PromptAnalyzer
-from .prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, wanted_text
+from .lora_tags import disarm_lora_tags, strip_lora_tags
+from .prompt_syntax import parse, split_embeddings, unescape, wanted_text
 from .vocabulary import load_vocabulary
 
 __all__ = [
@@ -25,11 +27,13 @@ __all__ = [
     "Negation",
     "PromptAnalysis",
     "PromptAnalyzer",
+    "RefusedTag",
     "Segment",
     "disarm_lora_tags",
     "load_vocabulary",
     "parse",
     "split_embeddings",
     "strip_lora_tags",
+    "unescape",
     "wanted_text",
 ]

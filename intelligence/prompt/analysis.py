@@ -84,13 +84,23 @@ class Segment:
 
 @dataclass(frozen=True)
 class LoRATag:
-    """`<lora:name:strength_model[:strength_clip]>` as it stood in the prompt."""
+    """`<lora:name:strength_model[:strength_clip]>` or `<lyco:…>` as it stood in the prompt."""
 
     name: str
     strength_model: float = 1.0
     strength_clip: float | None = None
     """None: the same as `strength_model`."""
     span: tuple[int, int] = (0, 0)
+    ignored: str = ""
+    """Parts of the tag that are not carried out, such as block weights."""
+
+
+@dataclass(frozen=True)
+class RefusedTag:
+    """A LoRA tag that cannot be obeyed, as it stood in the prompt, and why."""
+
+    text: str
+    reason: Reason
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,7 @@ class PromptAnalysis(Record):
     """0 … 1."""
     complexity_category: ComplexityCategory = ComplexityCategory.SIMPLE
     lora_tags: tuple[LoRATag, ...] = ()
+    refused_tags: tuple[RefusedTag, ...] = ()
     quality_family: str | None = None
     """The model family whose quality tags the prompt uses (`score_9` → `pony`); a `models.Family` value."""
     tag_style: float = 0.5

@@ -80,6 +80,7 @@ class PromptAnalyzer:
             complexity=complexity.weight,
             complexity_category=ComplexityCategory(str(complexity.value)),
             lora_tags=parsed.lora_tags,
+            refused_tags=parsed.refused_tags,
             quality_family=family,
             tag_style=_tag_style(phrases),
             language=phrases.language,

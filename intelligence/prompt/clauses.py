@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .analysis import Segment
-from .prompt_syntax import blank_embeddings, blank_tags
+from .lora_tags import blank_tags
+from .prompt_syntax import blank_embeddings
 from .vocabulary import Match
 from .words import fold, singular
 

@@ -19,6 +19,12 @@ class PromptMessage(Message):
     OLLAMA_STYLE = "{style}: so {model} (Ollama) reads it"
     OLLAMA_CONTENT = "{content}: so {model} (Ollama) reads it"
 
+    HYPERNETWORK = "hypernetworks are not supported; the tag was taken out of the prompt"
+    LORA_TAG_MALFORMED = "not a LoRA tag of the form <lora:name:strength>"
+    LORA_TAG_TWICE = "this LoRA has a tag already; the first one counts"
+    LORA_TAG_ALTERNATIVE = "it is one of alternatives {{a|b}}, which are not drawn here: write the tag that you want"
+    LORA_TAG_SCHEDULED = "[a:b:step] is not carried out for LoRAs: write the tag outside of it for all steps"
+
     WORDS_LEFT_OUT = "Only the first {count:,} words were read for what they mean"
     WEIGHT_NOT_FINITE = "An attention weight is infinite or not a number; ComfyUI will make noise of it"
     LORA_TAG_DROPPED = "Not a LoRA tag of the form <lora:name:strength>, dropped: {tags}"

@@ -1,4 +1,4 @@
-"""Parse a prompt: attention as ComfyUI reads it, LoRA tags, embeddings, and syntax that ComfyUI does not know.
+"""Parse a prompt: attention as ComfyUI reads it, embeddings, and syntax that ComfyUI does not know.
 
 Everything here takes time linear in the prompt and uses no recursion, so that no prompt can stall it.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from ..config import MAX_LORA_STRENGTH
-from .analysis import LoRATag, PromptAnalysis, Segment
+from .analysis import LoRATag, PromptAnalysis, RefusedTag, Segment
+from .lora_tags import kept_spans, read_lora_tags
 from .prompt_messages import PromptMessage
 
 NESTED_WEIGHT = 1.1
@@ -21,17 +20,10 @@ NESTED_WEIGHT = 1.1
 
 _ESCAPED = (("\\)", "\0\1"), ("\\(", "\0\2"), ("\0\1", ")"), ("\0\2", "("))
 _PARENTHESIS = re.compile(r"(?<!\\)[()]")
-_LORA_TAG = re.compile(r"<lora:([^<>]*)>", re.IGNORECASE)
-_TAG_START = re.compile(r"<+(?=lora:)", re.IGNORECASE)
 _EMBEDDING = "embedding:"
 _EMBEDDINGS = re.compile(rf"(?<=\s)(?={_EMBEDDING})")
 _EMBEDDING_NAME = re.compile(rf"{_EMBEDDING}\s*([^\s<\[]*)")
 _BRACKETS = re.compile(r"(?<!\\)\[([^\[\]]*)\]")
-_BLANKS = " \t"
-_SPACES = re.compile(r"[ \t]*")
-_SEPARATORS = re.compile(r"[ \t]*(?:,[ \t]*)*")
-_NO_COMMA_AFTER = ("", ",", "\n", "(")
-_MAX_QUOTED = 5
 _NUMBER_TAIL = re.compile(r":\s*[\d.]+\s*$")
 
 _FOREIGN_SYNTAX = (
@@ -40,7 +32,6 @@ _FOREIGN_SYNTAX = (
     (re.compile(r"(?:^|(?<=\s))(?://|#(?=\s)|/\*)", re.MULTILINE), "comments"),
     (re.compile(r"(?:^|(?<=\s))--[a-z]+(?:[ =]+[\d.:]+)?(?=\s|$)"), "Midjourney's --parameters"),
     (re.compile(r"(?<!\w)__[\w*/-]+__(?!\w)"), "__wildcards__"),
-    (re.compile(r"<(?:lyco|hypernet):[^<>]*>", re.IGNORECASE), "<lyco:…> and <hypernet:…> tags"),
     (re.compile(r"\{[^{}|]*\|[^{}]*\}"), "dynamic prompts {a|b}"),
 )
 """Syntax of other programs, which ComfyUI encodes as words: (pattern, its name)."""
@@ -55,20 +46,21 @@ class Parsed:
     segments: tuple[Segment, ...]
     """Runs of `text` with their weights, unescaped, in order; equal to ComfyUI's `token_weights`."""
     lora_tags: tuple[LoRATag, ...] = ()
+    refused_tags: tuple[RefusedTag, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def parse(prompt: str) -> Parsed:
     """Parse `prompt`. No text makes it raise; a weight may be infinite or NaN where the text says so."""
-    tags, dropped, notes = _lora_tags(prompt)
-    pieces = _kept_spans(prompt, dropped)
+    tags, refused, dropped, notes = read_lora_tags(prompt)
+    pieces = kept_spans(prompt, dropped)
     text = "".join(prompt[start:end] for start, end in pieces)
     segments = token_weights(text)
     if dropped:
         segments = _spans_in_prompt(segments, pieces)
     if any(run == ("", "") for segment in segments for run in split_embeddings(segment.text)):
         notes.append(str(PromptMessage.EMBEDDING_NAMELESS))
-    return Parsed(text, segments, tags, (*notes, *_literal_notes(text)))
+    return Parsed(text, segments, tags, refused, (*notes, *_literal_notes(text)))
 
 
 def finite_weights(parsed: Parsed) -> tuple[tuple[Segment, ...], tuple[str, ...]]:
@@ -79,21 +71,6 @@ def finite_weights(parsed: Parsed) -> tuple[tuple[Segment, ...], tuple[str, ...]
     return segments, (*parsed.notes, str(PromptMessage.WEIGHT_NOT_FINITE))
 
 
-def strip_lora_tags(prompt: str) -> str:
-    """Return `prompt` without its LoRA tags and without the doubled commas and spaces that would be left behind.
-
-    Tags are found wherever they stand: within emphasis, alternatives or escaped text. A tag that only appears once an
-    inner one is removed stays as text; see `disarm_lora_tags`.
-    """
-    spans = [match.span() for match in _LORA_TAG.finditer(prompt)]
-    return disarm_lora_tags("".join(prompt[start:end] for start, end in _kept_spans(prompt, spans)))
-
-
-def disarm_lora_tags(text: str) -> str:
-    """Return `text` with its LoRA tags as plain words: without the `<` that opens them."""
-    return _TAG_START.sub("", text) if _LORA_TAG.search(text) else text
-
-
 def wanted_text(analysis: PromptAnalysis) -> str:
     """Return a prompt's plain text with a comma in place of what it does not want: negations, weights of 0 and less."""
     prompt = analysis.prompt
@@ -101,11 +78,6 @@ def wanted_text(analysis: PromptAnalysis) -> str:
         start, end = negation.span
         prompt = f"{prompt[:start]}{','.ljust(end - start)}{prompt[end:]}"
     return "".join(segment.text for segment in parse(prompt).segments if not segment.weight <= 0)
-
-
-def blank_tags(prompt: str) -> str:
-    """Return `prompt` with spaces for its LoRA tags, of the same length."""
-    return _LORA_TAG.sub(lambda tag: " " * len(tag[0]), prompt)
 
 
 def blank_embeddings(text: str) -> str:
@@ -199,70 +171,6 @@ def _group(text: str, opening: int, close: int, weight: float, before: dict[int,
         except ValueError:
             pass
     return opening + 1, close, weight * NESTED_WEIGHT
-
-
-def _lora_tags(prompt: str) -> tuple[tuple[LoRATag, ...], list[tuple[int, int]], list[str]]:
-    """The usable tags, the spans of all of them, and notes on those that were dropped or bounded."""
-    tags: list[LoRATag] = []
-    spans: list[tuple[int, int]] = []
-    unusable: list[str] = []
-    bounded: list[str] = []
-    for match in _LORA_TAG.finditer(prompt):
-        spans.append(match.span())
-        name, *numbers = (part.strip() for part in match[1].split(":"))
-        strengths = [_number(number) for number in numbers]
-        if not name or len(strengths) > 2 or not all(map(math.isfinite, strengths)):
-            unusable.append(match[0])
-            continue
-        clamped = [max(-MAX_LORA_STRENGTH, min(MAX_LORA_STRENGTH, strength)) for strength in strengths]
-        if clamped != strengths:
-            bounded.append(match[0])
-        model = clamped[0] if clamped else 1.0
-        tags.append(LoRATag(name, model, clamped[1] if len(clamped) > 1 else None, match.span()))
-    notes = []
-    if unusable:
-        notes.append(PromptMessage.LORA_TAG_DROPPED.format(tags=_first_few(unusable)))
-    if bounded:
-        notes.append(PromptMessage.LORA_STRENGTH_BOUNDED.format(limit=MAX_LORA_STRENGTH, tags=_first_few(bounded)))
-    return tuple(tags), spans, notes
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _first_few(texts: Iterable[str]) -> str:
-    distinct = list(dict.fromkeys(text if len(text) <= 60 else text[:59] + "…" for text in texts))
-    more = f" and {len(distinct) - _MAX_QUOTED} more" if len(distinct) > _MAX_QUOTED else ""
-    return ", ".join(distinct[:_MAX_QUOTED]) + more
-
-
-def _kept_spans(prompt: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The pieces of `prompt` outside `spans`; a separator that a removed span leaves doubled goes with it."""
-    pieces: list[tuple[int, int]] = []
-    kept = 0
-    last = ""  # the last character kept, blanks aside
-    for start, end in spans:
-        if kept < start:
-            bare = prompt[kept:start].rstrip(_BLANKS)
-            last = bare[-1:] or last
-            pieces.append((kept, start))
-            if prompt.startswith(",", end) and last not in _NO_COMMA_AFTER:
-                pieces[-1] = (kept, kept + len(bare))
-        kept = end
-        if last in _NO_COMMA_AFTER:
-            kept = _SEPARATORS.match(prompt, end).end()  # type: ignore[union-attr]
-        elif prompt[start - 1] in _BLANKS:
-            kept = _SPACES.match(prompt, end).end()  # type: ignore[union-attr]
-    if kept < len(prompt):
-        pieces.append((kept, len(prompt)))
-    elif spans and pieces:
-        start, end = pieces.pop()
-        pieces.append((start, start + len(prompt[start:end].rstrip(_BLANKS + ","))))
-    return pieces
 
 
 def _spans_in_prompt(segments: tuple[Segment, ...], pieces: list[tuple[int, int]]) -> tuple[Segment, ...]:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intelligence.prompt.prompt_syntax import disarm_lora_tags, parse, split_embeddings, strip_lora_tags, token_weights
+from intelligence.prompt.lora_tags import disarm_lora_tags, strip_lora_tags
+from intelligence.prompt.prompt_messages import PromptMessage
+from intelligence.prompt.prompt_syntax import parse, split_embeddings, token_weights
 from tests.comfyui import locate
 
 ODD = [
@@ -156,6 +158,11 @@ def test_parse_reads_any_text(prompt):
         ("(a, <lora:x:1> b:1.2)", "(a, b:1.2)", [("x", 1.0, None)]),
         ("a,, b", "a,, b", []),
         ("a <lora:x", "a <lora:x", []),
+        ("<lyco:x:0.5> a", "a", [("x", 0.5, None)]),
+        ("<lora:x:0,8> a", "a", [("x", 0.8, None)]),
+        ("<lora:x:te=0.3:unet=0.8> a", "a", [("x", 0.8, 0.3)]),
+        ("(<lora:x:0.8>:1.2), a", "a", [("x", 0.8, None)]),
+        ("[(a:1.2) <lora:x:0.8>] b", "[(a:1.2)] b", [("x", 0.8, None)]),
     ],
 )
 def test_parse_takes_lora_tags_out(prompt, text, tags):
@@ -163,16 +170,57 @@ def test_parse_takes_lora_tags_out(prompt, text, tags):
     assert (parsed.text, strip_lora_tags(prompt)) == (text, text)
     assert [(tag.name, tag.strength_model, tag.strength_clip) for tag in parsed.lora_tags] == tags
     for tag in parsed.lora_tags:
-        assert prompt[slice(*tag.span)].lower().startswith("<lora:")
+        assert prompt[slice(*tag.span)].lower().startswith(("<lora:", "<lyco:"))
+
+
+@pytest.mark.parametrize(
+    "tag, strengths, ignored",
+    [
+        ("<lora:x:0.8:lbw=1,0,0>", (0.8, None), "lbw=1,0,0"),
+        ("<lora:x:0.7:0.3:OUTD>", (0.7, 0.3), "OUTD"),
+        ("<lora:x:0.7:0.3:lbw=OUTD:stop=10>", (0.7, 0.3), "lbw=OUTD:stop=10"),
+        ("<lora:x:1:1:1,0,0,0.5>", (1.0, 1.0), "1,0,0,0.5"),
+    ],
+)
+def test_parse_obeys_strengths_of_tag_with_block_weights(tag, strengths, ignored):
+    (read,) = parse(f"a, {tag}").lora_tags
+    assert (read.strength_model, read.strength_clip, read.ignored) == (*strengths, ignored)
+
+
+@pytest.mark.parametrize(
+    "prompt, refused, message",
+    [
+        ("{<lora:x:1>|<lora:y:1>} a", ["<lora:x:1>", "<lora:y:1>"], PromptMessage.LORA_TAG_ALTERNATIVE),
+        ("{red <lora:x:1>|(blue:1.2)} a", ["<lora:x:1>"], PromptMessage.LORA_TAG_ALTERNATIVE),
+        ("[<lora:x:1>:<lora:y:1>:0.5] a", ["<lora:x:1>", "<lora:y:1>"], PromptMessage.LORA_TAG_SCHEDULED),
+        ("[a:{b <lora:x:1>}:0.5]", ["<lora:x:1>"], PromptMessage.LORA_TAG_SCHEDULED),
+        ("<lora:x:1> a <lora:X:0.5>", ["<lora:X:0.5>"], PromptMessage.LORA_TAG_TWICE),
+        ("<hypernet:x:1> a", ["<hypernet:x:1>"], PromptMessage.HYPERNETWORK),
+        ("<lora:x:high> a", ["<lora:x:high>"], PromptMessage.LORA_TAG_MALFORMED),
+        ("{a} [b] (<lora:x:1>) {<lora:y:1>}", [], None),
+    ],
+)
+def test_parse_refuses_tag_with_reason(prompt, refused, message):
+    found = parse(prompt).refused_tags
+    assert [tag.text for tag in found] == refused
+    assert all(tag.reason.message == message.key for tag in found)
 
 
 @pytest.mark.parametrize(
     "prompt, text",
     [
-        ("(a, <lora:x:0.8>:1.2), b", "(a, :1.2), b"),
-        ("{a|<lora:x:1> b}", "{a| b}"),
-        ("[a <lora:x:1>:b:0.5]", "[a :b:0.5]"),
-        (r"\(<lora:x:1>\) b", r"\(\) b"),
+        ("(a, <lora:x:0.8>:1.2), b", "(a:1.2), b"),
+        ("(<lora:x:0.8>:1.2), b", "b"),
+        ("a, (<lora:x:0.8>, <lora:y:1>), b", "a, b"),
+        ("a, ((<lora:x:0.8>)), b", "a, b"),
+        ("(red <lora:x:0.8>)", "(red)"),
+        ("{a|<lora:x:1> b}", "{a|b}"),
+        ("a, {<lora:x:1>|<lora:y:1>}, b", "a, b"),
+        ("[a <lora:x:1>:b:0.5]", "[a:b:0.5]"),
+        ("a, [<lora:x:1>:<lora:y:1>:0.5]", "a"),
+        ("[<lora:x:1>::0.5] b", "b"),
+        (r"\(<lora:x:1>\) b", "b"),
+        ("a, () <lora:x:1> b", "a, () b"),
         (r"\<lora:x:1> b", "\\ b"),
         ("<lora:<lora:a:1>b:1> c", "lora:b:1> c"),
     ],
@@ -239,7 +287,6 @@ def test_parse_notes_embedding_without_name(prompt):
         ("[cat:dog:0.5]", "scheduling"),
         ("[cat] [dog]", "[brackets]"),
         ("a // later", "comments"),
-        ("<lyco:x:1>", "<lyco"),
         ("a __color__ dress, __hair/long*__", "__wildcards__"),
         ("a cat --ar 16:9 --v 5 --tile", "Midjourney"),
     ],
@@ -276,6 +323,9 @@ def test_parse_takes_plain_words_for_words(prompt):
         "(a:1" * 25_000,
         "<lora:" * 16_000,
         "<lora:x:1>" * 10_000,
+        "(<lora:x:1>" * 8_000 + ")" * 8_000,
+        "[" * 50_000 + "<lora:x:1>" + ":]" * 20_000,
+        "(<lora:x:1> ,:|" * 6_000,
         "," * 100_000,
         "{|" * 50_000,
         "[" + ":" * 100_000,
