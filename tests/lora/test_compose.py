@@ -141,6 +141,6 @@ def test_compose_again_adds_nothing(prompt, words, others, kind, front):
 def test_without_added_words_says_that_the_prompt_lacks_them():
     model = lora("x", "zorblax", kind=LoRAKind.CHARACTER)
     analysis = PromptAnalyzer().analyze("a cat <lora:x:0.7>")
-    (added,) = LoRARecommender(Library(model)).choose(analysis, "embedded").chosen
+    (added,) = LoRARecommender(Library(model)).choose(analysis, "sdxl_base_1.0").chosen
     assert added.reasoning == "named by you, at 0.70; added its trigger words: zorblax"
     assert without_added_words(added).reasoning == "named by you, at 0.70; the prompt lacks its trigger words: zorblax"
