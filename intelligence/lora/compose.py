@@ -53,6 +53,8 @@ def compose_prompts(
     opening = {tokens(phrase) for category in OPENING_CATEGORIES for phrase in concepts.get(category, ())}
     reasons: list[Reason] = []
     for lora in loras:
+        if not (lora.suggested_alpha or lora.alpha_clip):
+            continue
         prompt_text, missing = PromptText(text), dict[tuple[str, ...], str]()
         for word in lora.trigger_words:
             phrase = safe_phrase(word)

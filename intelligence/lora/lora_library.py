@@ -153,9 +153,13 @@ class Library:
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, reason))
             elif (problem := load_problem(listed, base)) is not None:
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(problem, source=Source.USER)))
-            elif listed.model_id not in named:
+            elif (known := named.get(listed.model_id)) is not None:
+                words = known.trigger_words if tag.trigger_words is None else tag.trigger_words
+                named[listed.model_id] = known._replace(trigger_words=words)
+            else:
                 (model,) = self.read([listed])
-                named[listed.model_id] = NamedLoRA(model, tag.strength_model, tag.strength_clip, tag.ignored)
+                strengths = tag.strength_model, tag.strength_clip
+                named[listed.model_id] = NamedLoRA(model, *strengths, tag.ignored, tag.trigger_words)
         return list(named.values()), list(refused.values())
 
     def incompatibilities(self, base: TargetModel) -> tuple[list[Reason | None], NDArray[np.bool_]]:

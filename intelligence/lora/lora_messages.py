@@ -73,6 +73,7 @@ class LoRAMessage(Message):
     SLIDER_LESS = "downwards, for “{words}”"
 
     LACKED_TRIGGER_WORDS = "the prompt lacks its trigger words: {words}"
+    LEFT_OUT_TRIGGER_WORDS = "left out of its trigger words, as the prompt does not ask for them: {words}"
     ADDED_TRIGGER_WORDS = "added its trigger words: {words}"
     PROMPT_TRIGGER_WORDS = "added the trigger words of {lora}: {words}"
     QUALITY_TAGS_BEFORE = "added quality tags of the model family before the prompt: {tags}"

@@ -20,6 +20,8 @@ class NamedLoRA(NamedTuple):
     """On the text encoders; None: the same."""
     ignored: str = ""
     """Parts of the tag that are not carried out."""
+    trigger_words: tuple[str, ...] | None = None
+    """Trigger words that the user chose; None: they are chosen here."""
 
 
 @dataclass

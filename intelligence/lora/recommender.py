@@ -20,7 +20,7 @@ from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedL
 from .search.tokens import prompt_query
 from .strength import Ratings, Strength
 from .target_model import TargetModel, find_base, fit_reasons
-from .triggers import PromptText, missing_words
+from .triggers import PromptText, TriggerWords, choose_words
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
@@ -64,7 +64,7 @@ class LoRARecommender:
         hits = library.search(prompt_analysis, query, base, self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
         alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
-        text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
+        text = PromptText.of(prompt_analysis)
         return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
 
     def recommend(
@@ -109,7 +109,7 @@ class LoRARecommender:
         chosen, turned_down = select(fitting, named, query, limits)
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
-        text = PromptText(prompt_analysis.text or prompt_analysis.prompt)
+        text = PromptText.of(prompt_analysis)
         by_name = [_named_recommendation(*one, text, base) for one in zip(named, usual, strict=True)]
         recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
         by_syntax = (RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags)
@@ -129,7 +129,8 @@ class LoRARecommender:
 def _recommendation(
     candidate: Candidate, strength: Strength, text: PromptText, base: TargetModel
 ) -> LoRARecommendation:
-    model, words = candidate.model, missing_words(candidate.model, text)
+    model = candidate.model
+    words = choose_words(model, text) if strength.value else TriggerWords()
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -137,13 +138,13 @@ def _recommendation(
         suggested_alpha=strength.value,
         matching_concepts=candidate.matching,
         strength_range=strength.limits,
-        trigger_words=words,
-        reasons=(*candidate.reasons, *fit_reasons(model, base), *strength.reasons, *_trigger_reason(words)),
+        trigger_words=words.missing,
+        reasons=(*candidate.reasons, *fit_reasons(model, base), *strength.reasons, *_trigger_reasons(words)),
     )
 
 
 def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, base: TargetModel) -> LoRARecommendation:
-    model, strength, clip, ignored = named
+    model, strength, clip, ignored, given_words = named
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
     measured = fit_reasons(model, base)
@@ -152,7 +153,12 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, b
         reasons.append(Reason.of("lora", Source.USER, LoRAMessage.TAG_PARTS_IGNORED, parts=ignored))
     if not measured and model.architecture is Architecture.UNKNOWN:
         reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
-    words = () if model.lora_kind is LoRAKind.SPEED else missing_words(model, text)
+    if given_words is not None:
+        words = TriggerWords(given_words)
+    elif model.lora_kind is LoRAKind.SPEED or not (strength or clip):
+        words = TriggerWords()
+    else:
+        words = choose_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
@@ -160,16 +166,19 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, b
         suggested_alpha=strength,
         suggested_alpha_clip=clip,
         strength_range=usual.limits,
-        trigger_words=words,
-        reasons=(*reasons, *_trigger_reason(words)),
+        trigger_words=words.missing,
+        reasons=(*reasons, *_trigger_reasons(words)),
         named=True,
     )
 
 
-def _trigger_reason(words: Sequence[str]) -> tuple[Reason, ...]:
-    if not words:
-        return ()
-    return (Reason.of("trigger words", Source.LORA, LoRAMessage.ADDED_TRIGGER_WORDS, words=", ".join(words)),)
+def _trigger_reasons(words: TriggerWords) -> tuple[Reason, ...]:
+    said = ((LoRAMessage.ADDED_TRIGGER_WORDS, words.missing), (LoRAMessage.LEFT_OUT_TRIGGER_WORDS, words.left_out))
+    return tuple(
+        Reason.of("trigger words", Source.LORA, message, words=", ".join(phrases))
+        for message, phrases in said
+        if phrases
+    )
 
 
 def _worth_naming(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 from ..models import ModelMetadata
-from ..prompt import parse, strip_lora_tags
-from .search.tokens import is_everyday, is_meta, query, tokens
+from ..prompt import PromptAnalysis, parse, strip_lora_tags, user_vocabulary, wanted_text
+from ..prompt.words import fold, singular
+from .search.tokens import is_everyday, is_meta, tokens
 
 MAX_WORDS = 8
 """Of one trigger set: more would drown the prompt."""
@@ -15,10 +18,28 @@ MAX_CHARACTERS = 200
 """Of one trigger phrase."""
 MAX_WEIGHT = 1.5
 """The most attention that a trigger phrase may ask for by itself."""
+MAX_EXPLICIT_WORDS = 3
+"""Words of the longest phrase in the list of explicit words that is looked for."""
 
 _WEIGHTED = re.compile(r"\(+([^()]+?):\s*(\d*\.?\d+)\s*\)+")
 _PARENTHESIS = re.compile(r"(?<!\\)([()])")
-_PART_END = re.compile(r"[,.;:!?\n|\"()\[\]{}\\]+")
+_POSSESSIVE = re.compile(r"['’]s\b")
+_UNIT = re.compile(r"[^\W_]+|[,.;:!?\n|\"]")
+_SEPARATOR = re.compile(r"[,.;!?\n|()]+")
+_COLOURED = (("hair",), ("eye",))
+"""Parts of a person that have one colour."""
+
+Key = tuple[str, ...]
+"""Tokens of a phrase."""
+
+
+class TriggerWords(NamedTuple):
+    """The trigger words of a LoRA that a prompt lacks."""
+
+    missing: tuple[str, ...] = ()
+    """Phrases that the LoRA needs, ready to be written into the prompt."""
+    left_out: tuple[str, ...] = ()
+    """Phrases of the same set that would bring in something that the prompt does not ask for."""
 
 
 class PromptText:
@@ -29,17 +50,48 @@ class PromptText:
     """
 
     def __init__(self, text: str) -> None:
-        plain = plain_text(text)
-        self._text = plain.casefold()
-        self._query = query([plain])
+        self._read(plain_text(text))
+
+    @classmethod
+    def of(cls, analysis: PromptAnalysis) -> PromptText:
+        """The text that a prompt wants, and what it or the negative prompt does not want."""
+        found = cls.__new__(cls)
+        found._read(wanted_text(analysis))
+        weightless = (segment.text for segment in analysis.segments if segment.weight <= 0)
+        found._unwanted = tuple(_keys((analysis.unwanted_text, *weightless)))
+        return found
+
+    def _read(self, plain: str) -> None:
+        self._text, self._units = plain.casefold(), _units(plain)
+        self._keys = tuple(_keys([plain]))
+        self._unwanted: tuple[Key, ...] = ()
 
     def contains(self, phrase: str) -> bool:
-        """Return whether the prompt has the phrase, letter for letter or by its words (but for case and plurals)."""
-        plain = plain_text(phrase).casefold()
-        if plain and plain in self._text and re.search(rf"(?<!\w){re.escape(plain)}(?!\w)", self._text):
+        """Return whether the prompt has the phrase in one piece, as it is written but for case, plurals and `_`."""
+        plain = plain_text(phrase)
+        letters = plain.casefold()
+        if letters and letters in self._text and re.search(rf"(?<!\w){re.escape(letters)}(?!\w)", self._text):
             return True
-        parts = [key for part in _PART_END.split(plain) if (key := tokens(part))]
-        return bool(parts) and all(self._query.has(part) for part in parts)
+        units = _units(plain).strip(' ,.;:!?\n|"()[]{}')
+        return bool(units) and f" {units} " in self._units
+
+    def is_unwanted(self, key: Key) -> bool:
+        """Return whether the phrase is of a kind that the prompt does not want: the `witch hat` of `no hat`."""
+        return any(key[-len(other) :] == other or other == key for other in self._unwanted)
+
+    def asks_for(self, key: Key) -> bool:
+        """Return whether the words stand together in the prompt, in any form of theirs."""
+        return any(key == piece[at : at + len(key)] for piece in self._keys for at in range(len(piece)))
+
+    @cached_property
+    def garments(self) -> frozenset[Key]:
+        """The clothes that the prompt names."""
+        return _named_in(self._keys, _garments())
+
+    @cached_property
+    def colours(self) -> frozenset[Key]:
+        """The parts of a person whose colour the prompt names."""
+        return frozenset(part for piece in self._keys for part in _COLOURED if _has_colour(piece, part))
 
 
 def plain_text(text: str) -> str:
@@ -47,44 +99,140 @@ def plain_text(text: str) -> str:
     return "".join(segment.text for segment in parse(text).segments)
 
 
-def missing_words(model: ModelMetadata, text: PromptText) -> tuple[str, ...]:
-    """Return the phrases that this LoRA needs and the prompt lacks, ready to be written into it.
+def _units(plain: str) -> str:
+    """The folded words of a text, in the singular, and its separators, each between blanks."""
+    return f" {' '.join(map(singular, _UNIT.findall(_POSSESSIVE.sub('', fold(plain)))))} "
 
-    Of several trigger sets, the one whose own phrases the prompt has; where it has none of their own, what all sets
-    share (no outfit that was not asked for); where they share nothing, the first set with a telling phrase.
+
+def _keys(texts: Iterable[str]) -> Iterator[Key]:
+    """The tokens of each piece of some texts, unless they say nothing of what is shown."""
+    pieces = (tokens(piece) for text in texts for piece in _SEPARATOR.split(text))
+    return (key for key in pieces if not all(map(is_meta, key)))
+
+
+def choose_words(model: ModelMetadata, text: PromptText, *, explicit: bool = False) -> TriggerWords:
+    """Return the phrases that this LoRA needs and the prompt lacks.
+
+    Of several trigger sets, those whose own phrases the prompt has (all of them in a pack of several characters, else
+    the best); where it has none of their own, what all sets share (no outfit that was not asked for); where they share
+    nothing, the first set with a telling phrase, but nobody of a pack. Of these phrases those are left out that the
+    prompt does not want, clothes and colours where it names others, and explicit ones that it does not name.
+
+    Args:
+        explicit: add explicit words too.
     """
-    missing = [phrase for phrase in _needed(model, text) if not text.contains(phrase)]
-    return tuple(missing[:MAX_WORDS])
+    outfit = _Outfit(model, text, explicit)
+    missing: dict[Key, str] = {}
+    left_out: list[str] = []
+    for key, phrase in _needed(model, text).items():
+        if text.contains(phrase):
+            continue
+        if outfit.is_left_out(key):
+            left_out.append(phrase)
+        else:
+            missing[key] = phrase
+    kept = [phrase for key, phrase in missing.items() if not any(_is_part(key, other) for other in missing)]
+    return TriggerWords(tuple(kept[:MAX_WORDS]), tuple(left_out))
 
 
-def _needed(model: ModelMetadata, text: PromptText) -> Sequence[str]:
+def _needed(model: ModelMetadata, text: PromptText) -> dict[Key, str]:
     sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
-    if not sets:
-        return ()
-    core = {key for key in sets[0] if len(sets) > 1 and all(key in phrases for phrases in sets)}
-    matched = [{key for key in phrases if key not in core and text.contains(phrases[key])} for phrases in sets]
-    telling = [sum(map(_is_telling, keys)) for keys in matched]
-    best = max(range(len(sets)), key=lambda number: (telling[number], len(matched[number]), -number))
-    if len(sets) > 1 and not telling[best]:
-        if core and not matched[best]:
-            return [phrase for key, phrase in sets[0].items() if key in core]
-        if not core:
-            best = next((number for number, phrases in enumerate(sets) if any(map(_is_telling, phrases))), best)
-    return list(sets[best].values())
+    if len(sets) < 2:
+        return sets[0] if sets else {}
+    title = {token for name in (model.name, model.title) for token in tokens(name)}
+    core = {key: phrase for key, phrase in sets[0].items() if all(key in phrases for phrases in sets)}
+    own = [{key: phrase for key, phrase in phrases.items() if key not in core} for phrases in sets]
+    matched = [{key for key, phrase in phrases.items() if text.contains(phrase)} for phrases in own]
+    telling = [{key for key in phrases if _is_telling(key, title)} for phrases in own]
+    named = [number for number, keys in enumerate(matched) if keys & telling[number]]
+    subjects = [number for number, keys in enumerate(telling) if any(set(key) & title for key in keys)]
+    is_pack = len(subjects) > 1
+    if named and is_pack:
+        return {key: phrase for number in named for key, phrase in sets[number].items()}
+    if named:
+        return sets[max(named, key=lambda number: (len(matched[number] & telling[number]), len(matched[number])))]
+    wearing = [number for number, keys in enumerate(matched) if keys and (core or telling[number])]
+    if wearing:
+        return sets[max(wearing, key=lambda number: (len(matched[number]), -number))]
+    if core:
+        return core
+    return {} if is_pack else next((sets[number] for number, keys in enumerate(telling) if keys), sets[0])
 
 
-def _phrases(words: Sequence[str]) -> dict[tuple[str, ...], str]:
-    """Tokens → phrase as it is written into a prompt; what differs in case or plural only counts once."""
-    found: dict[tuple[str, ...], str] = {}
+def _phrases(words: Sequence[str]) -> dict[Key, str]:
+    """Tokens → phrase as it is written into a prompt; what differs in case, plural or spaces only counts once."""
+    found: dict[Key, str] = {}
+    letters: set[str] = set()
     for word in words:
-        if key := tokens(plain_text(phrase := safe_phrase(word))):
-            found.setdefault(key, phrase)
+        key = tokens(plain_text(phrase := safe_phrase(word)))
+        if key and "".join(key) not in letters:
+            letters.add("".join(key))
+            found[key] = phrase
     return found
 
 
-def _is_telling(phrase: tuple[str, ...]) -> bool:
-    """Return whether a phrase is more than any picture may have."""
-    return any(not is_meta(token) and not is_everyday(token) for token in phrase)
+def _is_telling(key: Key, title: set[str]) -> bool:
+    """Return whether a phrase is more than any picture may have: a rare word, or several of the LoRA's title."""
+    rare = any(not is_meta(token) and not is_everyday(token) for token in key)
+    return rare or (len(key) > 1 and title.issuperset(key))
+
+
+class _Outfit:
+    """The phrases of a LoRA's trigger words that bring in something of their own."""
+
+    def __init__(self, model: ModelMetadata, text: PromptText, explicit: bool) -> None:
+        self.text, self.explicit = text, explicit
+        self.title = {token for name in (model.name, model.title) for token in tokens(name)}
+        phrases = [key for trigger in model.trigger_sets for key in _phrases(trigger.words)]
+        self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], _garments()))
+        self.several = any(len(set(map(_whole_outfit, _phrases(one.words))) - {""}) > 1 for one in model.trigger_sets)
+
+    def is_left_out(self, key: Key) -> bool:
+        if self.text.is_unwanted(key):
+            return True
+        explicit = _named_in([key], _listed("explicit_words"))
+        if not self.explicit and not all(map(self.text.asks_for, explicit)):
+            return True
+        if self.title.issuperset(key):
+            return False
+        if any(part in self.text.colours and _has_colour(key, part) for part in _COLOURED):
+            return True
+        if self.several and _whole_outfit(key):
+            return True
+        return not self.asked and bool(self.text.garments and _named_in([key], _garments()))
+
+
+def _whole_outfit(key: Key) -> str:
+    """The outfit that a phrase names, of which a person wears one; empty: none."""
+    return key[-1] if key[-1:] in _listed("whole_outfits") else ""
+
+
+def _named_in(pieces: Iterable[Key], phrases: frozenset[Key]) -> frozenset[Key]:
+    """The phrases that stand in some pieces."""
+    lengths = range(1, MAX_EXPLICIT_WORDS + 1)
+    runs = (piece[at : at + length] for piece in pieces for at in range(len(piece)) for length in lengths)
+    return phrases.intersection(runs)
+
+
+def _has_colour(key: Key, part: Key) -> bool:
+    """Return whether the phrase gives the part a colour: `black hair`."""
+    at = next((at for at in range(len(key)) if key[at : at + len(part)] == part), 0)
+    return bool(at) and not {(word,) for word in key[:at]}.isdisjoint(_listed("colours"))
+
+
+def _garments() -> frozenset[Key]:
+    return _listed("garments") | _listed("whole_outfits")
+
+
+def _listed(name: str) -> frozenset[Key]:
+    """The phrases of one of the vocabulary's lists, the user's own among them, as tokens."""
+    return user_vocabulary().phrases_of(name, tokens)
+
+
+def _is_part(key: Key, other: Key) -> bool:
+    """Return whether another phrase says all of this one: `zorblax`, `zorblax style`."""
+    length = len(key)
+    return length < len(other) and any(other[at : at + length] == key for at in range(len(other)))
 
 
 def safe_phrase(word: str) -> str:

@@ -15,7 +15,7 @@ from .analysis import (
 from .analyzer import PromptAnalyzer
 from .lora_tags import disarm_lora_tags, strip_lora_tags
 from .prompt_syntax import parse, split_embeddings, unescape, wanted_text
-from .vocabulary import load_vocabulary
+from .vocabulary import load_vocabulary, user_vocabulary
 
 __all__ = [
     "ArtisticStyle",
@@ -35,5 +35,6 @@ __all__ = [
     "split_embeddings",
     "strip_lora_tags",
     "unescape",
+    "user_vocabulary",
     "wanted_text",
 ]

@@ -93,6 +93,8 @@ class LoRATag:
     span: tuple[int, int] = (0, 0)
     ignored: str = ""
     """Parts of the tag that are not carried out, such as block weights."""
+    trigger_words: tuple[str, ...] | None = None
+    """Trigger words that the user chose for it; None: they are chosen here."""
 
 
 @dataclass(frozen=True)

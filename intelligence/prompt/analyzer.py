@@ -16,12 +16,10 @@ from .phrases import Phrases, find_phrases
 from .prompt_messages import PromptMessage
 from .prompt_syntax import finite_weights, parse
 from .sentence_rules import read_mentions
-from .vocabulary import load_vocabulary
+from .vocabulary import USER_VOCABULARY, load_vocabulary
 from .words import terms
 
 MAX_PROMPT_CHARACTERS = 50_000
-USER_VOCABULARY = "vocabulary.json"
-"""Name of the user's own vocabulary in the data folder."""
 MAX_QUOTED = 5
 """Negations that the reasons quote."""
 _FAMILY_THRESHOLD = 0.5

@@ -21,24 +21,30 @@ is a portrait, unless one of the `full_figures` is named too. Words `spelled_rig
 What a prompt does not want follows `negating_words`, `lacking_words` (which another negation before them cancels),
 `leaving_out_words` (which are orders), or `exceptive_words` that take it out of `all_words`, but not out of
 `none_words`; it comes before `absence_words`. It is found behind `determiners` and `carrying_words`, and ends at
-`contrast_words`. Phrases `not_negating_words` hold a negating word and negate nothing. In all of them an apostrophe is
-a space: `don t`.
+`contrast_words`. Phrases `not_negating_words` hold a negating word and negate nothing. In all of these an apostrophe
+is a space: `don t`.
+
+Trigger words that hold `explicit_words` are never added to a prompt that does not name them. A person wears one of the
+`whole_outfits`, and has hair and eyes of one of the `colours`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ..config import data_folder
 from ..validation import read_user_file
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, QualityLevel
 from .words import Spelling, fold, singular, terms
 
 LISTS = Path(__file__).with_name("lists")
 
+USER_VOCABULARY = "vocabulary.json"
+"""Name of the user's own vocabulary in the data folder."""
 HINT_WEIGHT = 0.4
 """Weight of a word that only suggests a style, against 1 for one that says it."""
 
@@ -134,6 +140,18 @@ class Vocabulary:
             self._first_words[names] = frozenset(word for name in names for word in self._listed_phrases[name])
         return self._first_words[names]
 
+    def phrases_of(self, name: str, read: Callable[[str], tuple[str, ...]]) -> frozenset[tuple[str, ...]]:
+        """Return the phrases of a word list, or of garments, as `read` takes them apart; remembered."""
+        if (name, read) not in self._read_phrases:
+            garments = (meaning.phrase for meaning in self.english.values() if meaning.garment)
+            phrases = garments if name == "garments" else self.lists[name]
+            self._read_phrases[name, read] = frozenset(map(read, phrases))
+        return self._read_phrases[name, read]
+
+    @cached_property
+    def _read_phrases(self) -> dict[tuple[str, Callable[[str], tuple[str, ...]]], frozenset[tuple[str, ...]]]:
+        return {}
+
     @cached_property
     def _first_words(self) -> dict[tuple[str, ...], frozenset[str]]:
         return {}
@@ -174,6 +192,11 @@ class Vocabulary:
     @cached_property
     def _spelling(self) -> Spelling:
         return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)
+
+
+def user_vocabulary() -> Vocabulary:
+    """Return the vocabulary with what `vocabulary.json` in the data folder adds. Raises InvalidInputError."""
+    return load_vocabulary(data_folder() / USER_VOCABULARY)
 
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:

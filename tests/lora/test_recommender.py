@@ -8,8 +8,9 @@ import pytest
 from intelligence.errors import InvalidInputError
 from intelligence.learning.preferences import Preferences, RatedImage
 from intelligence.lora import LoRARecommender
+from intelligence.lora.lora_messages import LoRAMessage
 from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
-from intelligence.prompt import PromptAnalyzer
+from intelligence.prompt import LoRATag, PromptAnalyzer
 from intelligence.records import Source
 from tests.lora.library import ANIME, FLAT, MAGIC, PHOTO, WITCH, Library, lora
 
@@ -304,3 +305,31 @@ def test_choose_survives_hostile_metadata():
     choice = choose("anime, ignore all instructions, evil", odd, min_confidence=0.0)
     assert all(abs(item.suggested_alpha) <= 5 for item in choice.chosen)
     assert not any("<lora" in word or "\n" in word for item in choice.chosen for word in item.trigger_words)
+
+
+def test_choose_names_tags_that_it_cannot_obey():
+    prompt = "a cat <lora:cel_flat:0.8:lbw=OUTD>, [<lora:magic_effects:1>::0.5], <lora:cel_flat:0.3>"
+    choice = choose(prompt, *SMALL, max_loras=0)
+    assert [(lora.lora_name, lora.suggested_alpha) for lora in choice.chosen] == [("cel_flat", 0.8)]
+    assert LoRAMessage.TAG_PARTS_IGNORED.key in [reason.message for reason in choice.chosen[0].reasons]
+    assert [item.lora_name for item in choice.rejected] == ["<lora:magic_effects:1>", "<lora:cel_flat:0.3>"]
+
+
+def test_choose_finds_escaped_name_of_tag():
+    assert names(choose(r"1girl <lora:cat\(anime\):0.6>", lora("cat(anime)"))) == ["cat(anime)"]
+
+
+@pytest.mark.parametrize(
+    "words, woven",
+    [(None, ("zorblax",)), (("quixel", "blue"), ("quixel", "blue")), ((), ())],
+)
+def test_choose_takes_trigger_words_that_the_user_chose(words, woven):
+    tag = LoRATag("x", 0.8, trigger_words=words)
+    analysis = replace(PromptAnalyzer().analyze("a cat"), lora_tags=(tag,))
+    (chosen,) = LoRARecommender(Library(lora("x", "zorblax"))).choose(analysis, SDXL).chosen
+    assert chosen.trigger_words == woven
+
+
+def test_choose_adds_no_words_for_lora_of_strength_zero():
+    (chosen,) = choose("a cat <lora:x:0>", lora("x", "zorblax")).chosen
+    assert (chosen.suggested_alpha, chosen.trigger_words) == (0, ())
