@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from argparse import BooleanOptionalAction
 from collections.abc import Callable, Sequence
 
 from .config import DEFAULT_BASE_MODEL, LoRAPreferences, OffloadStrategy, Priority, VariationStrategy
 from .errors import IntelligentGenerationError
+from .models.kinds import LoRAKind
 
 PROGRAM = "python -m intelligence"
 
@@ -124,6 +126,19 @@ def _models(command: AddCommand) -> None:
     add("--folder", help="where to put it (default: downloads in the data folder)")
     add("--token", help="of your account, where the model needs one")
 
+    add = command("correct", "Say what is right about a model; your word counts before everything else.")
+    add("name", help="of the model, as `search` and `show` print it")
+    add("--base", metavar="NAME", help="its base model, such as illustrious, pony, sdxl or flux")
+    add("--kind", choices=list(LoRAKind), help="what a LoRA is for")
+    add("--triggers", nargs="*", metavar="WORDS", help='a set of trigger words an argument: "fern, coat" "fern, robe"')
+    add("--strength", type=float, help="of a LoRA")
+    add("--clip-strength", type=float, help="for the text encoder, where it differs")
+    add("--exclude", action=BooleanOptionalAction, help="whether it is never chosen; naming it still applies it")
+    add("--include", dest="exclude", action="store_false", help="the same as --no-exclude")
+    add("--favourite", action=BooleanOptionalAction, help="whether it is one")
+    add("--reset", action="store_true", help="first take back all that was corrected")
+
+    command("updates", "Ask CivitAI for newer versions of your models. Only their numbers there are sent.")
     command("enrich", "Ask CivitAI about your models. Only their hashes are sent.")
 
     add = command("verify", "Read models again, whole, and compare them with their records.")

@@ -29,7 +29,7 @@ from .hubs import CivitAI, HuggingFace
 from .hubs.references import reference
 from .learning import LearningEngine
 from .models import Architecture, ModelKind, ModelMetadata
-from .registry import ModelRegistry
+from .registry import ModelRegistry, newer_versions
 from .registry import enrich as enrich_registry
 
 if TYPE_CHECKING:
@@ -184,6 +184,28 @@ def cleanup(options: argparse.Namespace) -> Answer:
     size = f"{freed.freed_bytes / 1024**3:.2f} GiB"
     action = f"{size} freed" if options.delete else f"{size} would be freed; add --delete to do so"
     return freed.to_dict(), "\n".join([*freed.removed, f"{action}, {freed.kept} downloads kept"])
+
+
+def correct(options: argparse.Namespace) -> Answer:
+    registry = ModelRegistry()
+    names = ("base", "kind", "triggers", "strength", "clip_strength", "exclude", "favourite")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if not given and not options.reset:
+        raise InvalidInputError(f"say what is right: {', '.join('--' + name.replace('_', '-') for name in names)}")
+    if "clip_strength" in given:
+        given["strength_clip"] = given.pop("clip_strength")
+    taken_back = dict.fromkeys(registry.correction(options.name).to_plain()) if options.reset else {}
+    model = registry.correct(options.name, **taken_back | given)
+    word = registry.correction(model.model_id).to_plain()
+    lines = [f"  {name}: {'; '.join(value) if name == 'triggers' else value}" for name, value in word.items()]
+    return model.to_dict(), "\n".join([_line(model), *lines])
+
+
+def updates(options: argparse.Namespace) -> Answer:
+    with _progress(options, "model") as step:
+        found = newer_versions(ModelRegistry(), CivitAI(), lambda done, total: step(done, total or done))
+    lines = [f"{each.model_id}: {each.title} {each.version_name}  get {each.reference}" for each in found.newer]
+    return found.to_dict(), "\n".join([*lines, f"{found.asked} models asked about, {len(found.newer)} have newer ones"])
 
 
 def enrich(options: argparse.Namespace) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -121,6 +122,8 @@ def _explain(path: Path, error: Exception) -> str:
             f"{path} is damaged or is not a SQLite database ({error}); "
             "move it away (nothing was deleted) and a new one is made on the next use"
         )
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC:
+        return f"the disk that holds {path} is full; free some space and try again (what was stored before is intact)"
     return (
         f"cannot use the database {path}: {error}; make its folder writable, or name another data folder "
         f"in the environment variable {HOME_VARIABLE}"

@@ -28,6 +28,7 @@ from .host.server_planner import planner, settings
 PREFIX = "/intelligent_generation"
 MAX_BODY_BYTES = 64 * 1024
 MAX_SEARCH_CHARACTERS = 200
+MAX_NAME_CHARACTERS = 1000
 MAX_MODELS = 50
 """Models in the answer to a search."""
 
@@ -109,8 +110,28 @@ def models(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def model(arguments: Arguments) -> dict[str, Any]:
-    """Return the record of one model: `?name=` is its id, ComfyUI's name or its file name."""
-    return planner().registry.get_model(arguments.get("name", "")).to_dict()
+    """Return the record of one model, what the user corrected of it, and the ids of its copies.
+
+    `?name=` is its id, ComfyUI's name or its file name.
+    """
+    registry = planner().registry
+    found = registry.get_model(arguments.get("name", "")[:MAX_NAME_CHARACTERS])
+    correction = registry.correction(found.model_id).to_plain()
+    return {**found.to_dict(), "correction": correction, "copies": registry.copies(found.model_id)}
+
+
+def correct(arguments: Arguments) -> dict[str, Any]:
+    """Store what the user says about a model: {"name": …, "strength": 0.8, …}; null takes a field back.
+
+    Fields: those of `Correction`. {"reset": true} takes back all others. Returns what GET /model does.
+    """
+    given = {name: value for name, value in arguments.items() if name not in ("name", "reset")}
+    require(isinstance(arguments.get("name"), str), "the body lacks 'name', the model to correct")
+    registry, name = planner().registry, arguments["name"]
+    if arguments.get("reset") is True:
+        given = {**dict.fromkeys(registry.correction(name).to_plain()), **given}
+    require(bool(given) or "reset" in arguments, 'the body lacks what to correct, such as {"strength": 0.8}')
+    return model({"name": registry.correct(name, **given).model_id})
 
 
 def preview(arguments: Arguments) -> web.Response:
@@ -130,7 +151,12 @@ GET = {
     "/models": models,
     "/preview": preview,
 }
-POST = {"/feedback": feedback, "/library/rescan": rescan, "/library/cancel": cancel_scan}
+POST = {
+    "/feedback": feedback,
+    "/library/rescan": rescan,
+    "/library/cancel": cancel_scan,
+    "/model/correct": correct,
+}
 
 
 async def _scan_library(app: web.Application) -> None:

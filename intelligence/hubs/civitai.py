@@ -27,6 +27,9 @@ SORTS = ("Most Downloaded", "Highest Rated", "Newest")
 MAX_HASHES = 100
 """SHA-256 in one request."""
 
+MAX_MODELS = 100
+"""Models in one request."""
+
 _HASH = re.compile(r"[0-9a-f]{8}|[0-9a-f]{10}|[0-9a-f]{12}|[0-9a-f]{64}", re.IGNORECASE)
 """CRC32 and AutoV1; AutoV2; AutoV3; SHA-256 and BLAKE3."""
 
@@ -85,6 +88,25 @@ class CivitAI:
             yield {text: found.get(text.lower()) for text in batch}
             done += len(batch)
             control.report(done, len(given))
+
+    def each_model(
+        self, model_ids: Iterable[int], *, on_progress: Progress | None = None, cancelled: Cancelled | None = None
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield the records of the models with these numbers, up to 100 an answer; unknown ones are left out.
+
+        Args:
+            on_progress: called with (models asked, models in all).
+        """
+        given = list(dict.fromkeys(model_ids))
+        control = self._control(on_progress, cancelled)
+        for first in range(0, len(given), MAX_MODELS):
+            asked = given[first : first + MAX_MODELS]
+            query = urlencode({"ids": ",".join(map(str, asked)), "limit": MAX_MODELS, "nsfw": "true"})
+            answer = as_dict(fetch_json(f"{self._base_url}/models?{query}", control))
+            if not isinstance(answer.get("items"), list):
+                raise HubError(f"{self._base_url}/models: the answer holds no list of models")
+            yield [item for item in dicts(answer["items"]) if item.get("id") in asked]
+            control.report(first + len(asked), len(given))
 
     def search(
         self,

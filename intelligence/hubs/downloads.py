@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -101,6 +102,8 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, HubError):
             raise
+        if error.errno == errno.ENOSPC:
+            raise HubError(f"the disk that holds {folder} is full; free some space and download it again") from None
         raise HubError(f"cannot write to {folder}: {error.strerror or error}") from None
 
 

@@ -70,10 +70,12 @@ class Library:
         self.usable = sum(model.problem is None for model in models)
         """Number of the LoRAs that can be applied to some model."""
         self._incompatibilities: dict[tuple[str, ...], tuple[list[Reason | None], NDArray[np.bool_]]] = {}
-        self._named: dict[str, Listed] = {}
-        for model in sorted(models, key=lambda m: (m.problem is not None, m.model_id)):
-            self._named.setdefault(_plain(model.name), model)
-        self._named.update((_plain(model.model_id.partition(":")[2]), model) for model in models)
+        self._named: dict[str, list[Listed]] = {}
+        """Path under a root, or file name → the LoRAs that it names, the likeliest first."""
+        ordered = sorted(models, key=lambda m: (m.problem is not None, m.model_id))
+        for key_of in (lambda model: model.model_id.partition(":")[2], lambda model: model.name):
+            for model in ordered:
+                self._named.setdefault(_plain(key_of(model)), []).append(model)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= MIN_KEPT_SIZE else None, before)
         self.strengths = Strengths(self.models, self.index.loras)
         self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
@@ -142,16 +144,18 @@ class Library:
     def tagged(self, tags: Sequence[LoRATag], base: TargetModel) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
         """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason.
 
-        A tag names a LoRA by its path under the folder, else by its file name; of several it is the first.
+        A tag names a LoRA by its path under the folder, else by its file name; of several it is the first that fits.
         """
         named: dict[str, NamedLoRA] = {}
         refused: dict[str, RejectedLoRA] = {}
         for tag in tags:
-            listed = self._named.get(_plain(tag.name)) or self._named.get(_plain(unescape(tag.name)))
-            if listed is None:
+            meant = self._named.get(_plain(tag.name)) or self._named.get(_plain(unescape(tag.name)))
+            if meant is None:
                 reason = Reason.of("lora", Source.USER, LoRAMessage.NO_SUCH_LORA)
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, reason))
-            elif (problem := load_problem(listed, base)) is not None:
+                continue
+            listed = next((one for one in meant if load_problem(one, base) is None), meant[0])
+            if (problem := load_problem(listed, base)) is not None:
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(problem, source=Source.USER)))
             elif (known := named.get(listed.model_id)) is not None:
                 words = known.trigger_words if tag.trigger_words is None else tag.trigger_words
@@ -177,6 +181,8 @@ _LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary
 
 def library_of(registry: Registry) -> Library:
     """Return the LoRAs of a registry as they are now; a `ModelRegistry` has the index kept in its folder."""
+    if isinstance(registry, ModelRegistry):
+        registry.leave_out_vanished()
     revision, (known, before) = registry.revision, _LIBRARIES.get(registry, (None, None))
     if before is not None and known == revision:
         return before
@@ -191,4 +197,4 @@ def library_of(registry: Registry) -> Library:
 
 def _plain(name: str) -> str:
     path = unicodedata.normalize("NFC", name).replace("\\", "/").casefold().strip("/ ")
-    return path.removesuffix(".safetensors")
+    return path.removesuffix(".safetensors").removesuffix(".sft")

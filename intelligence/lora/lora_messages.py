@@ -31,6 +31,7 @@ class LoRAMessage(Message):
     LOADS_ALL = "all of its {total} modules fit this model"
     LOADS_PART = "{loaded} of its {total} modules fit this model, the others are left out"
     ON_MODEL_ALREADY = "on the model already, at {strength:.2f}: it is not applied twice"
+    EXCLUDED = "you excluded it from being chosen; naming it in the prompt still applies it"
     SPEED_LORA = "a speed LoRA: picked by the sampling settings, not the prompt"
     UNKNOWN_LORA = "the architecture it was made for is not known; name it with a <lora:…> tag to use it all the same"
     ONLY_SDXL_TRIED = (

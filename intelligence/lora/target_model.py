@@ -60,6 +60,8 @@ def incompatibility(model: Listed, base: TargetModel) -> Reason | None:
     """Return why this LoRA is never applied to this base model by itself, or None."""
     if (reason := load_problem(model, base)) is not None:
         return reason
+    if model.excluded:
+        return Reason.of("lora", Source.USER, LoRAMessage.EXCLUDED)
     if model.lora_kind is LoRAKind.SPEED:
         return Reason.of("lora", Source.LORA, LoRAMessage.SPEED_LORA)
     if (share := base.measure(model)) is not None:

@@ -22,15 +22,28 @@ MAX_HEADER_BYTES = 32 * 1024 * 1024
 DIGESTED_BYTES = 4096
 """Of each end of the tensors, which a digest of the file holds."""
 
+_AGAIN = "download it again"
+_UNPACK = "a compressed archive, not the model; unpack it, and keep the .safetensors file that it holds"
+
 _MAGIC = (
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"),
-    (b"PK\x03\x04", "a pickled PyTorch archive under a .safetensors name; it is never loaded"),
     (b"\x80\x02", "a Python pickle under a .safetensors name; it is never loaded"),
     (b"\x80\x04", "a Python pickle under a .safetensors name; it is never loaded"),
-    (b"<!doctype html", "a web page, not a model; the download has failed"),
-    (b"<html", "a web page, not a model; the download has failed"),
-    (b"<?xml", "an XML text, not a model; the download has failed"),
+    (b"<?xml", f"an XML text, not a model; the download has failed, {_AGAIN}"),
+    (b"GGUF", "a GGUF file under another name; rename it to .gguf, and load it with a loader for GGUF"),
+    (b"Rar!", _UNPACK),
+    (b"7z\xbc\xaf", _UNPACK),
+    (b"\x1f\x8b", _UNPACK),
 )
+
+MAX_ANSWER_BYTES = 65536
+"""Of a text in a model's place, which is read to say what it is."""
+
+_REFUSED = re.compile(
+    r"unauthori[sz]ed|forbidden|log ?in|sign ?in|api key|access denied|gated|\b40[13]\b", re.IGNORECASE
+)
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TENSOR_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]')
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -62,7 +75,7 @@ def read_header(path: Path) -> Header:
     try:
         with path.open("rb") as file:
             raw = _raw_header(path, file)
-            metadata, shapes = _open(path)
+            metadata, shapes = _open(path, raw)
             _check_keys(path, raw, shapes)
             return Header(metadata, shapes, _first_alpha(file, raw), _digest(file, raw))
     except OSError as error:
@@ -76,22 +89,77 @@ def _refuse(path: Path, reason: str) -> NoReturn:
 def _raw_header(path: Path, file: BinaryIO) -> bytes:
     size = path.stat().st_size
     if size == 0:
-        _refuse(path, "empty file")
+        _refuse(path, f"empty file; the download has failed, {_AGAIN}")
     start = file.read(32)
     for magic, reason in _MAGIC:
         if start[: len(magic)].lower() == magic.lower():
             _refuse(path, reason)
+    if start.startswith(b"PK\x03\x04"):
+        _refuse(path, _archive(file))
+    if size >= 10 and b"\0" not in start[:8]:  # a header's length, below 100 MB, has zeros
+        file.seek(0)
+        if answer := _answer(file.read(MAX_ANSWER_BYTES)):
+            _refuse(path, answer)
     if size < 10:
         _refuse(path, f"truncated: {size} bytes are no safetensors file")
     (length,) = struct.unpack("<Q", start[:8])
     if length < 2 or length > size - 8:
-        _refuse(path, f"corrupt: header length {length} in a file of {size} bytes")
+        _refuse(path, f"corrupt: header length {length} in a file of {size} bytes; {_AGAIN}")
     if length > MAX_HEADER_BYTES:
         _refuse(
             path, f"header of {length / 1e6:.0f} MB is larger than the {MAX_HEADER_BYTES / 1e6:.0f} MB that are read"
         )
     file.seek(8)
     return file.read(length)
+
+
+def _archive(file: BinaryIO) -> str:
+    """Return what a zip archive in a model's place is."""
+    from zipfile import BadZipFile, ZipFile
+
+    try:
+        with ZipFile(file) as archive:
+            names = archive.namelist()
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        return "a zip or pickled PyTorch archive under a .safetensors name; it is never loaded"
+    if any(name.endswith("data.pkl") for name in names):
+        return "a pickled PyTorch archive under a .safetensors name; it is never loaded"
+    inside = next((name for name in names if name.lower().endswith(".safetensors")), None)
+    holds = f" that holds {inside[-80:]}" if inside else ""
+    return f"a zip archive{holds}, not the model; unpack it, and keep the .safetensors file"
+
+
+def _answer(text: bytes) -> str | None:
+    """Return which answer of a server lies in a model's place; None where it is no text."""
+    start = text.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] in (b"{", b"["):
+        kind, said = "a server's answer", _message(start)
+    elif start[:1] == b"<":
+        match = _TITLE.search(text)
+        kind, said = "a web page", match[1].decode("utf-8", "replace").strip() if match else ""
+    else:
+        try:
+            said = start[:100].decode("ascii").strip()
+        except UnicodeDecodeError:
+            return None
+        if not said.isprintable():
+            return None
+        kind = "a text"
+    quoted = f" ({' '.join(said.split())[:120]!r})" if said else ""
+    if _REFUSED.search(said):
+        remedy = "the hub wants you to log in: set an API token or use the browser, and download it again"
+    else:
+        remedy = f"the download has failed, {_AGAIN}"
+    return f"{kind}, not a model{quoted}; {remedy}"
+
+
+def _message(text: bytes) -> str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text[:100].decode("utf-8", "replace")
+    texts = [found[key] for key in ("error", "message", "detail") if found.get(key)] if isinstance(found, dict) else []
+    return ": ".join(str(text) for text in texts) or str(found)
 
 
 def _digest(file: BinaryIO, raw: bytes) -> str:
@@ -106,7 +174,7 @@ def _digest(file: BinaryIO, raw: bytes) -> str:
     return digest.hexdigest()
 
 
-def _open(path: Path) -> tuple[dict[str, str], Shapes]:
+def _open(path: Path, raw: bytes) -> tuple[dict[str, str], Shapes]:
     """Read by the reference implementation, which refuses overlaps, holes, bad shapes and nesting."""
     from safetensors import SafetensorError, safe_open
 
@@ -114,6 +182,9 @@ def _open(path: Path) -> tuple[dict[str, str], Shapes]:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}, {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
+        whole, size = 8 + len(raw) + max(map(int, _TENSOR_END.findall(raw)), default=0), path.stat().st_size
+        if size < whole < 2**63:
+            _refuse(path, f"corrupt: cut off after {size:,} of {whole:,} bytes; {_AGAIN}")
         _refuse(path, f"corrupt safetensors file: {' '.join(str(error).split())[:200]}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..errors import ModelNotFoundError
 from ..hubs import CivitAI
 from ..hubs.hub_work import Cancelled, Progress
 from ..models import Architecture, Family, Finding, LoRAKind, ModelKind, ModelMetadata
@@ -60,11 +59,10 @@ def enrich(
                 if facts is None:
                     continue
                 for model_id in waiting[text]:
-                    try:
-                        model = registry.get_model(model_id)
-                    except ModelNotFoundError:  # deleted while the hub was asked
+                    plain = registry.store.get_plain(model_id)
+                    if plain is None:  # deleted while the hub was asked
                         continue
-                    registry.store.put_facts(with_hub_facts(model, facts), replace(facts, source=model.source))
+                    registry.store.put_facts(with_hub_facts(plain, facts), replace(facts, source=plain.source))
                     updated.append(model_id)
     return EnrichReport(asked=len(waiting), updated=tuple(updated))
 

@@ -12,7 +12,8 @@ from ..models.metadata import ModelMetadata
 from ..validation import checked
 from .describe import describe
 from .model_rows import row_of
-from .model_store import DownloadedFile, ModelStore, ScannedFile
+from .model_store import DownloadedFile, ModelStore
+from .row_writes import ScannedFile
 from .sidecars import find_sidecars
 from .walk import FoundFile
 

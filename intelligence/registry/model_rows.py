@@ -13,6 +13,11 @@ from ..models.name_patterns import words_of
 
 _DEFAULTS = vars(EMPTY)
 
+
+class DamagedRowError(Exception):
+    """A row of registry.db cannot be read; the next scan reads its file again."""
+
+
 COLUMNS = tuple(field.name for field in fields(ModelSummary) if field.name in _DEFAULTS)
 """Fields that have a column of their own."""
 
@@ -49,8 +54,11 @@ def fields_from_json(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(text: str) -> ModelMetadata:
-    """Return the record that `dump` (or, in older databases, `to_json`) wrote."""
-    return ModelMetadata(**fields_from_json(json.loads(text)))
+    """Return the record that `dump` (or, in older databases, `to_json`) wrote. Raises DamagedRowError."""
+    try:
+        return ModelMetadata(**fields_from_json(json.loads(text)))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DamagedRowError(f"a damaged record ({type(error).__name__}: {str(error)[:100]})") from None
 
 
 class ModelRow(NamedTuple):
@@ -101,20 +109,24 @@ def row_of(record: ModelMetadata) -> ModelRow:
     )
 
 
-def summary_of(row: Iterable[Any]) -> ModelSummary:
-    """Return the summary in a row of `SUMMARY_COLUMNS`."""
+def summary_of(row: Iterable[Any]) -> ModelSummary | None:
+    """Return the summary in a row of `SUMMARY_COLUMNS`; None for a damaged one."""
     model_id, name, kind, local_path, source, architecture, family, base_model, lora_kind, *others = row
     problem, sha256, modules, excluded, digest, version = others
+    try:
+        kinds = ModelKind(kind), Architecture(architecture), Family(family), LoRAKind(lora_kind)
+    except ValueError:
+        return None
     return ModelSummary(
         model_id,
         name,
-        ModelKind(kind),
+        kinds[0],
         local_path,
         source,
-        Architecture(architecture),
-        Family(family),
+        kinds[1],
+        kinds[2],
         base_model,
-        LoRAKind(lora_kind),
+        kinds[3],
         problem,
         sha256,
         modules,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import Database
+from ..errors import StorageError
 from ..models.metadata import ModelMetadata, ModelSummary
-from .describe import DESCRIBE_VERSION
-from .model_rows import COLUMNS, SUMMARY_COLUMNS, ModelRow, dump, fields_from_json, load, row_of, summary_of
+from .model_rows import SUMMARY_COLUMNS, DamagedRowError, dump, load, summary_of
+from .row_writes import WORD, ScannedFile, Words, bump, edits_of, hashed, put_file, put_plain, set_word
 from .schema import MIGRATIONS
+from .user_corrections import CORRECTIONS_FILE, CorrectionStore, correction_key
 from .walk import Stamp
 
 SORTS = {
@@ -38,18 +40,6 @@ class KnownFile(NamedTuple):
     problem: str | None
     described_by: int
     digest: str | None
-
-
-class ScannedFile(NamedTuple):
-    """A file that a scan has read."""
-
-    model_id: str
-    row: ModelRow
-    root: str | None
-    """None: outside all scanned folders."""
-    stamp: Stamp
-    moved_from: str | None = None
-    """Id of the row whose file this was before it was moved; its history becomes that of this one."""
 
 
 class UnhashedFile(NamedTuple):
@@ -79,11 +69,13 @@ class ModelStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.corrections = CorrectionStore(path.with_name(CORRECTIONS_FILE))
         self._database = Database(path, MIGRATIONS)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self._database.close()
+        self.corrections.close()
 
     def revision(self) -> int:
         return int(self._rows("SELECT revision FROM state")[0][0])
@@ -93,17 +85,25 @@ class ModelStore:
         with self._database.read(create=True) as db:
             revision = db.execute("SELECT revision FROM state").fetchone()[0]
             sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM models WHERE present = 1 ORDER BY {SORTS['name']}"
-            return revision, [summary_of(row) for row in db.execute(sql)]
+            rows = db.execute(sql).fetchall()
+        found = [summary for row in rows if (summary := summary_of(row))]
+        if len(found) < len(rows):
+            self._read_again({row[0] for row in rows} - {summary.model_id for summary in found})
+        return revision, found
 
     def get(self, model_id: str) -> ModelMetadata | None:
         """Return the model, present or not."""
         return self.get_all([model_id]).get(model_id)
 
     def get_all(self, model_ids: Sequence[str]) -> dict[str, ModelMetadata]:
-        """Return id → model, present or not; unknown ids are left out."""
+        """Return id → model, present or not; unknown ids and damaged rows are left out."""
         sql = """SELECT model_id, record FROM details JOIN models USING (id)
                  WHERE model_id IN (SELECT value FROM json_each(?))"""
-        return {model_id: load(record) for model_id, record in self._rows(sql, json.dumps(model_ids))}
+        rows = self._rows(sql, json.dumps(model_ids))
+        found = {model_id: record for model_id, text in rows if (record := _sound(text)) is not None}
+        if len(found) < len(rows):
+            self._read_again({model_id for model_id, _ in rows} - found.keys())
+        return found
 
     def moved_to(self, previous_id: str) -> str | None:
         """Return the id of the model that once had this one."""
@@ -118,6 +118,7 @@ class ModelStore:
     ) -> list[ModelMetadata]:
         """Return the present, usable models with these (column, value) and tags, whose text holds every word.
 
+        Of copies of one file only the first is returned.
         Letters and digits must begin a word of the text; other characters may stand anywhere in it.
         `base` matches the base model's name, the architecture or the family.
         """
@@ -141,9 +142,11 @@ class ModelStore:
             where.append(f"EXISTS (SELECT 1 FROM texts WHERE texts.id = models.id AND {' AND '.join(inner)})")
             values += [*held, *tagged]
         sql = f"""SELECT record FROM details JOIN
-                  (SELECT id AS found, row_number() OVER (ORDER BY {SORTS[sort]}) AS place FROM models
-                   WHERE {" AND ".join(where)} ORDER BY place LIMIT ?) ON id = found ORDER BY place"""
-        return [load(text) for (text,) in self._rows(sql, *values, limit)]
+                  (SELECT id AS found, row_number() OVER (ORDER BY {SORTS[sort]}) AS place FROM
+                   (SELECT *, row_number() OVER (PARTITION BY COALESCE(digest, model_id) ORDER BY {SORTS[sort]}) AS copy
+                    FROM models WHERE {" AND ".join(where)})
+                   WHERE copy = 1 ORDER BY place LIMIT ?) ON id = found ORDER BY place"""
+        return [record for (text,) in self._rows(sql, *values, limit) if (record := _sound(text)) is not None]
 
     def known_files(self) -> dict[str, KnownFile]:
         """Return model id → its file, present or not."""
@@ -166,44 +169,98 @@ class ModelStore:
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
         with self._database.transaction() as db:
-            _upsert(db, row_of(record))
-            _bump(db)
+            put_plain(db, record, _edits(db, record.model_id))
+            bump(db)
 
-    def edit(self, record: ModelMetadata, edits: dict[str, Any]) -> None:
-        """Replace `record` and store `edits`, which later scans of the file keep."""
+    def get_plain(self, model_id: str) -> ModelMetadata | None:
+        """Return the model as it is without the user's correction."""
+        sql = "SELECT COALESCE(plain, record) FROM models JOIN details USING (id) WHERE model_id = ?"
+        rows = self._rows(sql, model_id)
+        return _sound(rows[0][0]) if rows else None
+
+    def edit(self, plain: ModelMetadata, edits: dict[str, Any]) -> None:
+        """Replace a record and store `edits`, which later scans of the file keep."""
         with self._database.transaction() as db:
-            row = _upsert(db, row_of(record))
-            (old,) = db.execute("SELECT edits FROM details WHERE id = ?", (row,)).fetchone()
-            text = json.dumps({**json.loads(old), **edits})
-            db.execute("UPDATE details SET edits = ? WHERE id = ?", (text, row))
-            _bump(db)
+            put_plain(db, plain, {**_edits(db, plain.model_id), **edits})
+            bump(db)
+
+    def word(self, model_id: str) -> dict[str, Any]:
+        """Return the user's correction of a model."""
+        with self._database.read(create=True) as db:
+            return dict(_edits(db, model_id).get(WORD, {}))
+
+    def correct(self, model_id: str, digest: str | None, word: dict[str, Any]) -> None:
+        """Store the user's correction of a model, and of its copies; an empty one takes it back."""
+        self.corrections.put(correction_key(model_id, digest), model_id, word)
+        with self._database.transaction() as db:
+            sql = "SELECT model_id FROM models WHERE model_id = ? OR digest = ?"
+            for (each,) in db.execute(sql, (model_id, digest)).fetchall():
+                set_word(db, each, word)
+            bump(db)
+
+    def apply_words(self, words: Words) -> None:
+        """Correct the rows that have not been told of a correction: of a database that was made anew, say."""
+        sql = """SELECT model_id, digest, edits FROM models JOIN details USING (id)
+                 WHERE digest IN (SELECT value FROM json_each(?))"""
+        rows = self._rows(sql, json.dumps(list(words))) if words else ()
+        late = [
+            (model_id, words[digest]) for model_id, digest, edits in rows if edits_of(edits).get(WORD) != words[digest]
+        ]
+        if late:
+            with self._database.transaction() as db:
+                for model_id, word in late:
+                    set_word(db, model_id, word)
+                bump(db)
 
     def delete(self, model_id: str) -> bool:
         with self._database.transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
                 db.execute("DELETE FROM moves WHERE model_id = ?", (model_id,))
-                _bump(db)
+                bump(db)
         return found
 
-    def apply_scan(self, read: Sequence[ScannedFile], back: Iterable[str] = (), gone: Iterable[str] = ()) -> None:
+    def apply_scan(
+        self,
+        read: Sequence[ScannedFile],
+        back: Iterable[str] = (),
+        gone: Iterable[str] = (),
+        words: Words | None = None,
+    ) -> None:
         """Store the result of a scan, in one transaction.
 
         Args:
             read: files that were read.
             back: ids of unchanged files that had been marked absent.
             gone: ids of files that are no longer there; their rows stay, marked absent.
+            words: the user's corrections; None: they are read.
         """
         marks = [(1, model_id) for model_id in back] + [(0, model_id) for model_id in gone]
         if not read and not marks:
             return
+        words = self.corrections.every() if words is None else words
+        carried: list[tuple[str, str, dict[str, Any]]] = []
         with self._database.transaction() as db:
             for file in read:
-                if file.moved_from:
-                    _move(db, file)
-                _upsert(db, _with_history(db, file), file)
+                key = correction_key(file.model_id, file.row.digest)
+                if (word := put_file(db, file, words)) and key not in words:
+                    carried.append((key, file.model_id, word))
             db.executemany("UPDATE models SET present = ? WHERE model_id = ?", marks)
-            _bump(db)
+            bump(db)
+        with suppress(StorageError):  # which the scan tells
+            for key, model_id, word in carried:  # other content under a corrected file's name
+                self.corrections.put(key, model_id, word)
+
+    def roots(self) -> set[str]:
+        """Return the scanned folders that have present models."""
+        return {root for (root,) in self._rows("SELECT DISTINCT root FROM models WHERE present = 1 AND root NOT NULL")}
+
+    def mark_absent(self, roots: Iterable[str]) -> None:
+        """Mark every model of these scanned folders as absent."""
+        with self._database.transaction() as db:
+            sql = "UPDATE models SET present = 0 WHERE present = 1 AND root = ?"
+            db.executemany(sql, [(root,) for root in roots])
+            bump(db)
 
     def unhashed(self) -> list[UnhashedFile]:
         """Return the present files without a known hash, the small ones first."""
@@ -217,19 +274,20 @@ class ModelStore:
         """Store the hashes of a file, unless it has changed since. The revision stays: no choice depends on hashes."""
         with self._database.transaction() as db:
             row = db.execute(
-                """SELECT id, record FROM models JOIN details USING (id)
+                """SELECT id, record, plain FROM models JOIN details USING (id)
                    WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
                 (file.model_id, file.size, file.mtime_ns),
             ).fetchone()
-            if row:
-                record = _hashed(load(row[1]), sha256, autov3)
+            if row and (known := _sound(row[1])):
+                record = hashed(known, sha256, autov3)
                 values = (row[0], file.size, file.mtime_ns, sha256, autov3, record.digest)
                 db.execute(
                     """INSERT OR REPLACE INTO hashes (id, size, mtime_ns, sha256, autov3, digest)
                        VALUES (?, ?, ?, ?, ?, ?)""",
                     values,
                 )
-                db.execute("UPDATE details SET record = ? WHERE id = ?", (dump(record), row[0]))
+                plain = row[2] and dump(hashed(load(row[2]), sha256, autov3))
+                db.execute("UPDATE details SET record = ?, plain = ? WHERE id = ?", (dump(record), plain, row[0]))
                 db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (sha256, row[0]))
 
     def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
@@ -237,7 +295,8 @@ class ModelStore:
         sql = """SELECT local_path, size, partial FROM downloads
                  WHERE local_path IN (SELECT value FROM json_each(?))"""
         rows = self._rows(sql, json.dumps(list(sizes)))
-        return {path: load(partial) for path, size, partial in rows if sizes[path] == size}
+        known = ((path, _sound(partial)) for path, size, partial in rows if sizes[path] == size)
+        return {path: facts for path, facts in known if facts is not None}
 
     def put_download(self, row: DownloadedFile, facts: ModelMetadata) -> None:
         """Store that a file came from a hub; a file that was downloaded once stays owned."""
@@ -249,17 +308,17 @@ class ModelStore:
                 (row.local_path, row.size, row.mtime_ns, row.used_at, row.owned, facts.to_json()),
             )
 
-    def put_facts(self, record: ModelMetadata, facts: ModelMetadata) -> None:
+    def put_facts(self, plain: ModelMetadata, facts: ModelMetadata) -> None:
         """Store a record to which a hub's `facts` were added, and the facts, for when its file is read again."""
         with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
                    SELECT local_path, size, mtime_ns, 0, 0, ? FROM models WHERE model_id = ? AND local_path != ''
                    ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, partial = excluded.partial""",
-                (facts.to_json(), record.model_id),
+                (facts.to_json(), plain.model_id),
             )
-            _upsert(db, row_of(record))
-            _bump(db)
+            put_plain(db, plain, _edits(db, plain.model_id))
+            bump(db)
 
     def unknown_hashes(self, since: float) -> set[str]:
         """Return the hashes that the hub did not know when asked at `since` or later."""
@@ -284,7 +343,13 @@ class ModelStore:
         with self._database.transaction() as db:
             db.execute("DELETE FROM downloads WHERE local_path = ?", (local_path,))
             db.execute("UPDATE models SET present = 0 WHERE local_path = ?", (local_path,))
-            _bump(db)
+            bump(db)
+
+    def _read_again(self, damaged: Iterable[str]) -> None:
+        """Have the next scan read the files of damaged rows again."""
+        with suppress(StorageError), self._database.transaction() as db:
+            sql = "UPDATE models SET described_by = 0 WHERE model_id = ?"
+            db.executemany(sql, [(model_id,) for model_id in damaged])
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
         with self._database.read(create=True) as db:
@@ -296,91 +361,18 @@ def reasons_by_path(problems: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {path: problem.removeprefix(f"{Path(path).name}: ") for path, problem in problems}
 
 
-def _bump(db: sqlite3.Connection) -> None:
-    db.execute("UPDATE state SET revision = revision + 1")
+def _sound(text: str) -> ModelMetadata | None:
+    try:
+        return load(text)
+    except DamagedRowError:
+        return None
+
+
+def _edits(db: sqlite3.Connection, model_id: str) -> dict[str, Any]:
+    sql = "SELECT edits FROM models JOIN details USING (id) WHERE model_id = ?"
+    row = db.execute(sql, (model_id,)).fetchone()
+    return edits_of(row[0]) if row else {}
 
 
 def _like(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _move(db: sqlite3.Connection, file: ScannedFile) -> None:
-    """Give the row of a moved file its new id, and store the old one, in the row's edits too."""
-    new, old = file.model_id, file.moved_from
-    found = db.execute(
-        "SELECT id, edits, local_path FROM models JOIN details USING (id) WHERE model_id = ? AND present = 0", (old,)
-    ).fetchone()
-    if found is None:  # another process has seen the move, or the file is back
-        return
-    row, text, path = found
-    edits = json.loads(text)
-    listed = db.execute("SELECT id, edits FROM models JOIN details USING (id) WHERE model_id = ?", (new,)).fetchone()
-    if listed is not None:  # another process took it for a new file
-        edits |= json.loads(listed[1])
-        db.execute("DELETE FROM models WHERE id = ?", (listed[0],))
-    edits["previous_ids"] = [item for item in edits.get("previous_ids", []) if item not in (new, old)] + [old]
-    db.execute("UPDATE models SET model_id = ? WHERE id = ?", (new, row))
-    db.execute("UPDATE details SET edits = ? WHERE id = ?", (json.dumps(edits), row))
-    db.execute("UPDATE hashes SET mtime_ns = ? WHERE id = ?", (file.stamp[1], row))
-    db.execute("DELETE FROM moves WHERE previous_id = ?", (new,))
-    db.execute("UPDATE moves SET model_id = ? WHERE model_id = ?", (new, old))
-    db.execute("INSERT OR REPLACE INTO moves VALUES (?, ?)", (old, new))
-    db.execute(
-        "UPDATE OR REPLACE downloads SET local_path = ?, owned = 0 WHERE local_path = ?", (file.row.local_path, path)
-    )
-
-
-def _with_history(db: sqlite3.Connection, file: ScannedFile) -> ModelRow:
-    """Return the row of a file that was read, with its computed hashes and the user's changes."""
-    row = db.execute(
-        """SELECT edits, hashes.size, hashes.mtime_ns, hashes.sha256, hashes.autov3, hashes.digest
-           FROM models JOIN details USING (id) LEFT JOIN hashes USING (id) WHERE model_id = ?""",
-        (file.model_id,),
-    ).fetchone()
-    if row is None:
-        return file.row
-    edits, size, mtime, sha256, autov3, digest = row
-    record = load(file.row.record)
-    if size == file.stamp[0] and (mtime == file.stamp[1] or (digest and digest == record.digest)):
-        record = _hashed(record, sha256, autov3)
-    return row_of(replace(record, **fields_from_json(json.loads(edits))))
-
-
-def _hashed(record: ModelMetadata, sha256: str, autov3: str | None) -> ModelMetadata:
-    return replace(record, sha256=sha256, autov2=sha256[:10], autov3=autov3 or record.autov3)
-
-
-def _upsert(db: sqlite3.Connection, record: ModelRow, file: ScannedFile | None = None) -> int:
-    """Store a row, and return its id. Without `file` (the user's own record) the columns of the file stay."""
-    row: dict[str, Any] = {
-        **dict(zip(COLUMNS, record.columns, strict=True)),
-        "present": True,
-        "mark": secrets.randbits(63),
-    }
-    if file is not None:
-        size, mtime, sidecars = file.stamp
-        row |= {
-            "described_by": DESCRIBE_VERSION,
-            "root": file.root,
-            "size": size,
-            "mtime_ns": mtime,
-            "sidecars": sidecars,
-        }
-    settings = ", ".join(f"{name} = excluded.{name}" for name in row)
-    db.execute(
-        f"""INSERT INTO models ({", ".join(row)}) VALUES ({", ".join("?" * len(row))})
-            ON CONFLICT (model_id) DO UPDATE SET {settings}""",
-        tuple(row.values()),
-    )
-    (number,) = db.execute("SELECT id FROM models WHERE model_id = ?", (row["model_id"],)).fetchone()
-    db.execute(
-        """INSERT INTO details (id, record) VALUES (?, ?)
-           ON CONFLICT (id) DO UPDATE SET record = excluded.record""",
-        (number, record.record),
-    )
-    db.execute(
-        """INSERT INTO texts (id, tags, words) VALUES (?, ?, ?)
-           ON CONFLICT (id) DO UPDATE SET tags = excluded.tags, words = excluded.words""",
-        (number, record.tags, record.words),
-    )
-    return int(number)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,16 +18,16 @@ from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..validation import checked
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
+from .listing import Listing
 from .model_rows import from_summary
 from .model_store import SORTS, ModelStore
 from .previews import Preview, read_preview
 from .scan import RegistryStatus, ScanProgress, ScanReport, registry_status, scan
+from .user_corrections import Correction, changed_correction
+from .walk import is_folder
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
-
-MIN_SIMILARITY = 0.6
-"""`difflib` ratio from which a name is suggested for a misspelt one."""
 
 Folders = Mapping[ModelKind | str, Sequence[str | Path]] | Sequence[str | Path]
 
@@ -44,7 +42,7 @@ class ModelRegistry:
 
     def __init__(self, db_path: str | Path | None = None) -> None:
         self.store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
-        self._listed: _Listing | None = None
+        self._listed: Listing | None = None
         self._progress = ScanProgress()
 
     @property
@@ -70,7 +68,7 @@ class ModelRegistry:
     def get_model(self, name: str) -> ModelMetadata:
         """Return the present model of this id, ComfyUI name (`sub/foo.safetensors`), or name (`sub/foo`, `foo`).
 
-        Upper and lower case count unless nothing matches exactly; of several with one name the first LoRA counts.
+        Case and Unicode form count unless nothing matches exactly; of several with one name the first LoRA counts.
         Raises ModelNotFoundError, whose message names similar ones.
         """
         listing = self._listing()
@@ -94,7 +92,7 @@ class ModelRegistry:
 
         Raises ModelNotFoundError, or InvalidInputError for an unknown field or a value of the wrong type.
         """
-        record = self.store.get(model_id)
+        record = self.store.get_plain(model_id)
         if record is None:
             raise ModelNotFoundError(f"no model has the id {model_id!r}")
         fields = record.to_dict()
@@ -103,7 +101,40 @@ class ModelRegistry:
         changed = ModelMetadata.from_dict({**fields, **changes})
         plain = changed.to_dict()
         self.store.edit(changed, {name: plain[name] for name in changes})
-        return changed
+        return self.store.get(model_id) or changed
+
+    def correct(self, name: str, **changes: Any) -> ModelMetadata:
+        """Store the user's word about a model, which counts before files, sidecars and hubs; return its record then.
+
+        It stays through scans, moves and renames, for the file's content, and holds for copies of the file too.
+
+        Args:
+            name: as for `get_model`.
+            changes: fields of `Correction` (`base`, `kind`, `triggers`, `strength`, `strength_clip`, `exclude`,
+                `favourite`); None takes one back, the others stay.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            InvalidInputError: no such field, or a value that it cannot have.
+        """
+        model = self.get_model(name)
+        word = changed_correction(model, self.correction(model.model_id), changes).to_plain()
+        self.store.correct(model.model_id, model.digest, word)
+        return self.store.get(model.model_id) or model
+
+    def correction(self, name: str) -> Correction:
+        """Return the user's word about a model. Raises ModelNotFoundError."""
+        return Correction.from_dict(self.store.word(self.get_model(name).model_id))
+
+    def reset_correction(self, name: str) -> ModelMetadata:
+        """Take the user's word about a model back, whole; return its record then. Raises ModelNotFoundError."""
+        return self.correct(name, **dict.fromkeys(self.correction(name).to_plain()))
+
+    def copies(self, name: str) -> list[str]:
+        """Return the ids of the other present models with the same content. Raises ModelNotFoundError."""
+        model = self.get_model(name)
+        same = [other.model_id for other in self._listing().models if model.digest and other.digest == model.digest]
+        return [model_id for model_id in same if model_id != model.model_id]
 
     def delete_model(self, model_id: str) -> None:
         """Forget one model; its file stays where it is, and a later scan finds it anew. Raises ModelNotFoundError."""
@@ -141,6 +172,8 @@ class ModelRegistry:
         limit: int = 50,
     ) -> list[ModelMetadata]:
         """Return the usable models whose names, trigger words, tags or description hold every word of `text`.
+
+        Of copies of one file the first is returned; `copies` names the others.
 
         Args:
             base_model: a base model's name, an architecture (`sdxl`) or a family (`pony`), in any case.
@@ -183,6 +216,15 @@ class ModelRegistry:
             report = scan(self.store, given, progress, cancelled)
         self._progress.problems = report.problems
         return report
+
+    def roots(self) -> set[str]:
+        """Return the scanned folders whose models are present."""
+        return self.store.roots()
+
+    def leave_out_vanished(self) -> None:
+        """Mark the models of scanned folders that are gone (a drive that is off) as absent, until a scan finds them."""
+        if gone := {root for root in self.roots() if not is_folder(root)}:
+            self.store.mark_absent(gone)
 
     def status(self) -> RegistryStatus:
         """Return the numbers of models, and the progress of a scan in this process; quick enough for every second."""
@@ -326,10 +368,10 @@ class ModelRegistry:
         """
         return free_downloads(self.store, keep_recent, max_size_gb, dry_run)
 
-    def _listing(self) -> _Listing:
+    def _listing(self) -> Listing:
         listed = self._listed
         if listed is None or listed.revision != self.store.revision():
-            listed = self._listed = _Listing(*self.store.summaries())
+            listed = self._listed = Listing(*self.store.summaries())
         return listed
 
 
@@ -352,39 +394,3 @@ def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
 
 def _bindable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-class _Listing:
-    """The present models at one revision of the registry, by id, path and name."""
-
-    def __init__(self, revision: int, models: Sequence[ModelSummary]) -> None:
-        self.revision = revision
-        self.models = models
-
-    def find(self, name: str) -> ModelSummary | None:
-        """Return the model of this id, path below its root, or name; upper and lower case count for exact matches."""
-        return self._by_name.get(name) or self._by_name.get(name.casefold())
-
-    def similar_names(self, name: str) -> list[str]:
-        """Return the names of up to three models that `name` may be a misspelling of."""
-        names = [known for known in self._by_name if ":" not in known]
-        close = difflib.get_close_matches(name.casefold(), names, 10, MIN_SIMILARITY)
-        return list(dict.fromkeys(self._by_name[known].name for known in close))[:3]
-
-    @cached_property
-    def _by_name(self) -> dict[str, ModelSummary]:
-        """Exact names win over case-folded ones, LoRAs over other kinds."""
-        ordered = sorted(self.models, key=lambda model: model.kind is not ModelKind.LORA)
-        names: tuple[Callable[[ModelSummary], str], ...] = (
-            lambda model: model.model_id,
-            lambda model: model.model_id.partition(":")[2],
-            lambda model: model.model_id.partition(":")[2].rpartition(".")[0],
-            lambda model: model.name,
-        )
-        index: dict[str, ModelSummary] = {}
-        for fold in (str, str.casefold):
-            for name in names:
-                for model in ordered:
-                    if text := fold(name(model)):
-                        index.setdefault(text, model)
-        return index

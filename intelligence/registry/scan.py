@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..errors import StorageError
 from ..hubs.hub_work import Cancelled
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
@@ -17,8 +18,10 @@ from ..records import Record
 from .describe import DESCRIBE_VERSION, describe
 from .hashing import hash_file
 from .model_rows import ModelRow, load, row_of
-from .model_store import KnownFile, ModelStore, ScannedFile, reasons_by_path
+from .model_store import KnownFile, ModelStore, reasons_by_path
 from .reader_processes import read_files
+from .row_writes import ScannedFile, Words
+from .user_corrections import CORRECTIONS_FILE
 from .walk import FoundFile, Walk, walk
 
 BATCH_SECONDS = 0.5
@@ -138,7 +141,9 @@ def scan(
     known = store.known_files()  # before the walk: a file that another process adds meanwhile is not taken for gone
     found = walk(folders)
     fresh, back, gone, unchanged, problems = _compare(folders, found, known)
-    store.apply_scan((), back, gone)
+    words = _words(store, problems)
+    store.apply_words(words)
+    store.apply_scan((), back, gone, words)
 
     away = {model_id: file for model_id, file in known.items() if model_id in gone or not file.present}
     absent = _AbsentFiles(store, away, found.files)
@@ -164,11 +169,11 @@ def scan(
             if on_progress:
                 on_progress(done, len(fresh))
             if time.monotonic() - stored_at > BATCH_SECONDS:
-                store.apply_scan(batch)
+                store.apply_scan(batch, words=words)
                 batch, stored_at = [], time.monotonic()
     finally:
         reading.close()
-        store.apply_scan(batch)
+        store.apply_scan(batch, words=words)
     return ScanReport(
         added=added,
         changed=changed,
@@ -179,6 +184,15 @@ def scan(
         moved=absent.matched,
         cancelled=done < len(fresh),
     )
+
+
+def _words(store: ModelStore, problems: dict[str, str]) -> Words:
+    """Return the user's corrections; none, with the problem, where they cannot be read."""
+    try:
+        return store.corrections.every()
+    except StorageError as error:
+        problems[str(store.path.with_name(CORRECTIONS_FILE))] = str(error)
+        return {}
 
 
 def _compare(folders: Mapping[ModelKind, Sequence[Path]], found: Walk, known: Mapping[str, KnownFile]) -> _Differences:

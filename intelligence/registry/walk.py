@@ -52,11 +52,19 @@ def walk(folders: Mapping[ModelKind, Sequence[Path]]) -> Walk:
     found = Walk()
     for kind, roots in folders.items():
         for root in roots:
-            if root.is_dir():
+            if is_folder(root):
                 _RootWalk(found, kind, str(root)).run()
             else:
                 found.problems[str(root)] = "no such folder"
     return found
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return True if a folder is there; False also for a share that does not answer, where `Path.is_dir` raises."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def encodable(name: str) -> str:

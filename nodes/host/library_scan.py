@@ -71,11 +71,17 @@ class LibraryScan:
 
     def _scan(self) -> None:
         try:
+            registry = planner().registry
+            known = registry.roots()  # with those of a drive that is off now
             folders = {
-                kind: [path for path in folder_paths.get_folder_paths(name) if Path(path).is_dir()]
+                kind: [
+                    path
+                    for path in folder_paths.get_folder_paths(name)
+                    if str(Path(path).absolute()) in known or Path(path).is_dir()
+                ]
                 for kind, name in FOLDERS.items()
             }
-            report = planner().registry.scan(folders, cancelled=self._cancelled.is_set)
+            report = registry.scan(folders, cancelled=self._cancelled.is_set)
             self._error = None
             if not report.cancelled and (self._hashing is None or not self._hashing.is_alive()):
                 self._hashing = threading.Thread(target=self._hash, name="intelligent-generation-hash", daemon=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -7,6 +8,7 @@ import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,13 @@ def framed(header: object, body: bytes = b"", length: int | None = None) -> byte
     return struct.pack("<Q", len(text) if length is None else length) + text + body
 
 
+def zipped(name: str) -> bytes:
+    file = io.BytesIO()
+    with ZipFile(file, "w") as archive:
+        archive.writestr(name, b"x")
+    return file.getvalue()
+
+
 def twice(key: str) -> bytes:
     entry = json.dumps(ENTRY)
     return f'{{"{key}":{entry},"{key}":{entry}}}'.encode()
@@ -35,6 +44,21 @@ BAD = {
     "pickle": (pickle.dumps({"a": 1}, protocol=2), "pickle"),
     "zipped pickle": (b"PK\x03\x04" + b"\0" * 60, "pickled PyTorch archive"),
     "html": (b"<!DOCTYPE html><html></html>", "web page"),
+    "login page": (b"<html><head><title>Sign in</title></head></html>", "log in: set an API token"),
+    "page with a mark": (
+        b"\xef\xbb\xbf\n<!-- x --><html><title>Not Found</title>",
+        "web page, not a model .'Not Found'",
+    ),
+    "unauthorized": (
+        b'{"error":"Unauthorized","message":"The creator of this asset requires you to be logged in"}',
+        "server's answer, not a model .'Unauthorized: The creator of this asset .* logged in'.; the hub wants you",
+    ),
+    "other answer": (b'{"detail": "Too many requests"}', "'Too many requests'.; the download has failed"),
+    "plain answer": (b"Access denied", "a text, not a model .'Access denied'.; the hub wants you to log in"),
+    "zip": (zipped("sub/fern.safetensors"), "a zip archive that holds sub/fern.safetensors"),
+    "pickled zip": (zipped("archive/data.pkl"), "a pickled PyTorch archive"),
+    "rar": (b"Rar!\x1a\x07\0" + b"\0" * 40, "compressed archive"),
+    "gguf": (b"GGUF\x03\0\0\0" + b"\0" * 40, "rename it to .gguf"),
     "three bytes": (b"abc", "truncated"),
     "length 0": (framed({}, length=0), "header length 0"),
     "length 2^63": (framed({}, b"\0" * 20, length=2**63), "header length"),

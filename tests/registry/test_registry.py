@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from intelligence.errors import InvalidInputError, ModelNotFoundError, StorageError
-from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, TriggerSet
+from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, ModelSummary, TriggerSet
 from intelligence.registry import ModelRegistry
+from intelligence.registry.listing import Listing
+from intelligence.registry.model_rows import summary_of
 from intelligence.registry.schema import MIGRATIONS
 
 Make = Callable[..., Path]
@@ -154,7 +156,7 @@ def test_newer_describe_version_reads_files_again(
     registry: ModelRegistry, loras: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.scan([loras])
-    for module in ("scan", "model_store"):
+    for module in ("scan", "row_writes"):
         monkeypatch.setattr(f"intelligence.registry.{module}.DESCRIBE_VERSION", 1_000)
     assert registry.scan([loras]).changed == 6
     assert registry.scan([loras]).unchanged == 6
@@ -489,3 +491,72 @@ def test_import_loads_nothing_heavy() -> None:
         "print(sorted(heavy & set(sys.modules)), threading.active_count())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[] 1"
+
+
+def test_vanished_folder_is_left_out_at_once(registry: ModelRegistry, loras: Path, tmp_path: Path, model: Make) -> None:
+    other = model(tmp_path / "other" / "stays.safetensors").parent
+    registry.scan([loras, other])
+    loras.rename(loras.with_name("unplugged"))
+    registry.leave_out_vanished()
+    assert [item.name for item in registry.list_models()] == ["stays"]
+    revision = registry.revision
+    registry.leave_out_vanished()
+    assert registry.revision == revision
+    loras.with_name("unplugged").rename(loras)
+    assert registry.scan([loras, other]).added == 6
+
+
+@pytest.mark.parametrize(
+    "damage", ["{oops", '{"trigger_sets": 5}', '{"kind": "hologram"}', "[]", '{"findings": {"a": 1}}']
+)
+def test_damaged_row_breaks_no_list(registry: ModelRegistry, loras: Path, damage: str) -> None:
+    registry.scan([loras])
+    before = registry.list_models()
+    registry.close()
+    with sqlite3.connect(registry.store.path) as db:
+        row = "(SELECT id FROM models WHERE name = 'plain')"
+        db.execute(f"UPDATE details SET record = ?, edits = ? WHERE id = {row}", (damage, "{oops"))
+    db.close()
+    assert [item.name for item in registry.list_models()] == [item.name for item in before]
+    assert [item.name for item in registry.search()] == ["100%_real", "Fern_v2", "old"]
+    with pytest.raises(ModelNotFoundError):
+        registry.get_model("plain")
+    registry.hash_models()
+    assert registry.scan([loras]).changed == 1
+    assert registry.get_model("plain").architecture is Architecture.SDXL
+
+
+def test_row_of_a_newer_version_breaks_no_list(registry: ModelRegistry, loras: Path) -> None:
+    registry.scan([loras])
+    registry.close()
+    with sqlite3.connect(registry.store.path) as db:
+        db.execute("UPDATE models SET architecture = 'sd9' WHERE name = 'plain'")
+    db.close()
+    assert [item.name for item in registry.list_models()] == ["100%_real", "Fern_v2", "old"]
+    registry.scan([loras])
+    assert registry.get_model("plain").architecture is Architecture.SDXL
+
+
+def test_get_model_in_any_unicode_form(registry: ModelRegistry, tmp_path: Path, model: Make) -> None:
+    model(tmp_path / "loras" / "Cafe\u0301.sft")
+    registry.scan([tmp_path / "loras"])
+    for name in ("Caf\u00e9", "caf\u00c9.sft", "lora:Cafe\u0301.sft"):
+        assert registry.get_model(name).model_id == "lora:Cafe\u0301.sft"
+
+
+SIMILAR = [("watercolr_v2", "watercolor_v2"), ("Wartercolour_v2", "watercolor_v2"), ("loras/inkk.safetensors", "ink")]
+
+
+@pytest.mark.parametrize("asked, found", [*SIMILAR, ("qqqq", ""), ("", ""), ("\u00e9\n\ud800" * 900, "")])
+def test_similar_names_among_many(asked: str, found: str) -> None:
+    many = [from_columns(f"{word}_{number}") for word in ("sketch", "oil", "robot") for number in range(700)]
+    listing = Listing(1, [*many, from_columns("watercolor_v2"), from_columns("ink")])
+    names = listing.similar_names(asked)
+    assert names[:1] == [found] if found else names == []
+
+
+def from_columns(name: str) -> ModelSummary:
+    columns = (f"lora:{name}.safetensors", name, "lora", "", "local", "sdxl", "sdxl", None, "style", *(None,) * 2)
+    made = summary_of((*columns, "", 0, None, 1))
+    assert made is not None
+    return made

@@ -40,7 +40,7 @@ BAD_FILES = {
     "8 empty": (b"", "empty file"),
     "9 overlap": (framed(f'{{"a":{ENTRY},"b":{ENTRY}}}', b"\0" * 4), "corrupt"),
     "9 hole": (framed('{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', b"\0" * 8), "corrupt"),
-    "9 truncated": (framed(f'{{"a":{ENTRY}}}', b"\0"), "corrupt"),
+    "9 truncated": (framed(f'{{"a":{ENTRY}}}', b"\0"), "corrupt: cut off after 63 of 66 bytes; download it again"),
     "9 trailing": (framed(f'{{"a":{ENTRY}}}', b"\0" * 9), "corrupt"),
     "10 twice": (framed(f'{{"a":{ENTRY},"a":{ENTRY}}}', b"\0" * 4), "'a' appears twice"),
     "10 twice, hidden": (framed(f'{{"a":{ENTRY},"a":{HIDDEN}}}', b"\0" * 4), "appears twice"),

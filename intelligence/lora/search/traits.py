@@ -83,6 +83,8 @@ class Identity:
         """Return whether both are one LoRA, or versions of one."""
         if self.sha256 is not None and self.sha256 == other.sha256:
             return True
+        if self.model.digest is not None and self.model.digest == other.model.digest:
+            return True
         if self.civitai_id is not None and other.civitai_id is not None:
             return self.civitai_id == other.civitai_id
         union = self.name | other.name
