@@ -19,7 +19,7 @@ _TO = r"\s*(?:-|–|~|to|and|a)\s*"
 _STRENGTH_PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"(?<![\d.])(-\d+(?:\.\d+)?)\s*(?:-|–|~|/|\.\.+|…|to|and|a)\s*\+?(\d+(?:\.\d+)?)(?![\d.]*\d)",
+        r"(?<![\w.])(-\d+(?:\.\d+)?)\s*(?:-|–|~|/|\.\.+|…|to|and|a)\s*\+?(\d+(?:\.\d+)?)(?![\d.]*\d)",
         r"<lora:[^<>:]*:(\d*\.?\d+)",
         rf"{_NUMBER}\s*(?:-|–|~|to)\s*{_NUMBER}",
         rf"\b(?:strength|weight|fuerza|peso)s?\b[^\d\n.]{{0,30}}{_NUMBER}(?:{_TO}{_NUMBER})?",
@@ -27,6 +27,15 @@ _STRENGTH_PATTERNS = tuple(
     )
 )
 """Strengths in descriptions, the surest first: a slider's range, a tag to copy, a range, words with a number."""
+_STRENGTH_WORD = re.compile(
+    r"<lora:|\b(?:strengths?|weights?|fuerzas?|pesos?|intensidad|multipliers?|sliders?|loras?|scale|values?|valor(?:es)?|"
+    r"use[ds]?|using|usa[rn]?|likes?|recom\w+|best|works?|good|ideal|set|try|goes)\b",
+    re.IGNORECASE,
+)
+"""Words beside a range that tell it from a version, a date or a measure."""
+_BESIDE = 50
+"""Characters within which such a word stands."""
+_SENTENCE_END = re.compile(r"[\n!?]|\.\s")
 _SEPARATOR = re.compile(r"[,，、\n]|(?<=[\w)\]\"'])\s*[;；](?!\))")
 """Between trigger words; a semicolon that begins a word is part of a face (`;d`)."""
 _LABELS = (
@@ -101,11 +110,19 @@ def strengths_in(text: str) -> dict[str, Any]:
     """Return `strengths` read from words such as `recommended weight: 0.6-0.8` or `<lora:x:0.7>` in a description."""
     for pattern in _STRENGTH_PATTERNS:
         for match in pattern.finditer(text):
-            if not _OTHER_NUMBER.search(text, max(0, match.start() - 40), match.start(1)):
+            if not _OTHER_NUMBER.search(text, max(0, match.start() - 40), match.start(1)) and _is_strength(match):
                 numbers = [number.replace(",", ".") for number in match.groups() if number]
                 if found := strengths(None, *numbers) if len(numbers) == 2 else strengths(*numbers):
                     return found | {"strength_from_text": True}
     return {}
+
+
+def _is_strength(match: re.Match[str]) -> bool:
+    """Return whether a word for strength stands in the match, or beside it in its sentence."""
+    text, (start, end) = match.string, match.span()
+    before = _SENTENCE_END.split(text[max(0, start - _BESIDE) : start])[-1]
+    after = _SENTENCE_END.split(text[end : end + _BESIDE])[0]
+    return _STRENGTH_WORD.search(f"{before}{match[0]}{after}") is not None
 
 
 def tag_counts(tags: Any) -> dict[str, int]:

@@ -44,6 +44,20 @@ def alone(model, *others, prompt=None):
 
 
 @pytest.mark.parametrize(
+    "weights, value",
+    [((2.0,), 0.9), ((2.0, 0.7), 0.7), ((2.0, 1.8), 1.8), ((-0.5,), 0.9), ((1.2,), 1.2)],
+)
+def test_alone_takes_no_strength_from_one_odd_picture(weights, value):
+    assert alone(lora("x", kind=STYLE, example_prompts=used(*weights))).value == value
+
+
+def test_alone_takes_no_negative_strength_from_description():
+    described = {"strength": -0.5, "strength_range": (-2.0, 1.0), "strength_from_text": True}
+    strength = alone(lora("x", kind=STYLE, **described))
+    assert (strength.value, strength.limits) == (0.9, None)
+
+
+@pytest.mark.parametrize(
     "known, share, expected",
     [
         ([(1.0, 1.0)], 0.5, 1.0),
@@ -125,6 +139,7 @@ def test_alone_weights_creators_nearer_loras():
         (lora("x", strength_range=(-3.0, 3.0), strength_from_text=True), False),
         (lora("x", example_prompts=used(-1, 1, 1, 1)), True),
         (lora("x", example_prompts=used(-1, 1, 1, 1, 1, 1)), False),
+        (lora("x", example_prompts=used(-0.5)), False),
         (lora("slide_and_swing"), False),
         (lora("x"), False),
     ],

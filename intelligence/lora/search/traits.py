@@ -14,7 +14,7 @@ from .tokens import is_meta, tokens
 MAX_CHOSEN_STRENGTH = 2.0
 """Bound of a strength that is chosen (not named by the user), either sign; a slider's bound is its range."""
 MIN_NEGATIVE_SHARE = 0.2
-"""Share of example prompts with a negative strength from which a LoRA counts as a slider."""
+"""Share of example prompts with a negative strength from which a LoRA counts as a slider; one prompt tells nothing."""
 MIN_NAME_OVERLAP = 0.75
 """Overlap of the telling name words (Jaccard) from which two LoRAs count as versions of one."""
 
@@ -39,7 +39,7 @@ def is_slider(model: ModelMetadata) -> bool:
     if not model.strength_from_text and model.strength_range is not None and min(model.strength_range) < 0:
         return True
     used = [strength for _, strength in used_strengths(model, MAX_LORA_STRENGTH)]
-    return bool(used) and sum(strength < 0 for strength in used) >= MIN_NEGATIVE_SHARE * len(used)
+    return len(used) > 1 and sum(strength < 0 for strength in used) >= MIN_NEGATIVE_SHARE * len(used)
 
 
 def used_strengths(model: ModelMetadata, bound: float) -> list[tuple[ExamplePrompt, float]]:
