@@ -59,7 +59,7 @@ Nine of ten example prompts with so many LoRAs stay within it (even numbers, as 
 MIN_STRENGTH_ROOM = 0.3
 """Room that a chosen LoRA needs below the bound."""
 MAX_ALONE = 1.3
-"""Strength above which one example prompt alone tells nothing: 0.6 % of 31,026 tags exceed it (even numbers, as above)."""
+"""Strength above which one example prompt alone tells nothing: of 31,026 tags (even numbers) 0.6 % exceed it."""
 MIN_RANGE_EXAMPLES = 3
 """Example prompts from which they tell a useful range."""
 
