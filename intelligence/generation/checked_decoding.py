@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 FLAT_RANGE = 1 / 255  # one level of 8 bits
 
 Decode = Callable[["Tensor"], "Tensor"]
-"""Latents (batch, channels, height, width) → images (batch, height, width, RGB), 0 … 1. Values that overflowed must
-not be finite."""
+"""Latents (batch, channels, [frames,] height, width) → images (batch × frames, height, width, RGB), 0 … 1. Values that
+overflowed must not be finite."""
 
 
 def decode_checked(
@@ -45,10 +45,10 @@ def decode_checked(
     if flat := [index for index in _indices(_flat(latents)) if index not in lost]:
         notes.append(Text.LATENT_FLAT.format(images=_images(flat)))
 
-    images = decode(latents)
+    images = _by_latent(decode(latents), len(latents))
     broken = [index for index in _indices(~_finite(images)) if index not in lost]
     if broken and in_float32 is not None:
-        images[broken] = in_float32(latents[broken]).to(images)
+        images[broken] = _by_latent(in_float32(latents[broken]), len(broken)).to(images)
         repaired = [index for index, fine in zip(broken, _finite(images[broken]).tolist(), strict=True) if fine]
         broken = [index for index in broken if index not in repaired]
         if repaired:
@@ -61,7 +61,12 @@ def decode_checked(
         notes.append(Text.VAE_NOT_A_NUMBER.format(images=_images(broken)))
     if blank := [index for index in _indices(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
         notes.append(Text.ONE_COLOUR.format(images=_images(blank)))
-    return images, tuple(notes)
+    return images.flatten(0, 1), tuple(notes)
+
+
+def _by_latent(images: Tensor, latents: int) -> Tensor:
+    """Return the images as (latents, frames of each, height, width, RGB)."""
+    return images.unflatten(0, (latents, -1))
 
 
 def _finite(rows: Tensor) -> Tensor:

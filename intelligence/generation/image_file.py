@@ -36,8 +36,11 @@ _XMP = (
 )
 
 
-def a1111_parameters(generation: Generation, index: int = 0) -> str:
-    """Return the A1111 `parameters` text of image `index`, which CivitAI and metadata viewers read."""
+def a1111_parameters(generation: Generation, index: int | None = 0) -> str:
+    """Return the A1111 `parameters` text of image `index`, which CivitAI and metadata viewers read.
+
+    None: one of the images; the seed is left out where they differ in it.
+    """
     recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
     known = ((lora.lora_name, lora.lora_metadata) for lora in generation.plan.loras)
@@ -47,7 +50,7 @@ def a1111_parameters(generation: Generation, index: int = 0) -> str:
         "Sampler": sampler,
         "Schedule type": schedule,
         "CFG scale": f"{parameters.guidance_scale:g}",
-        "Seed": generation.seeds[index],
+        "Seed": _seed(generation, index),
         "Size": f"{parameters.width}x{parameters.height}",
         "Model": Path(generation.base_model_id).stem if generation.base_model_id else None,
         "Denoising strength": f"{generation.denoise:g}" if generation.denoise < 1 else None,
@@ -64,21 +67,30 @@ def a1111_parameters(generation: Generation, index: int = 0) -> str:
     return "\n".join(lines)
 
 
-def image_record(generation: Generation, index: int = 0) -> dict[str, Any]:
-    """Return the pack's own JSON of image `index`: the whole generation, and the image's id and seed."""
+def image_record(generation: Generation, index: int | None = 0) -> dict[str, Any]:
+    """Return the pack's own JSON of image `index`: the whole generation, and the image's id and seed.
+
+    None: one of the images, which is rated by the generation's id; its seed is None where they differ in it.
+    """
     return {
         **generation.to_dict(),
-        "image_id": generation.image_ids[index],
+        "image_id": generation.id if index is None else generation.image_ids[index],
         "image_index": index,
-        "seed": generation.seeds[index],
+        "seed": _seed(generation, index),
     }
+
+
+def _seed(generation: Generation, index: int | None) -> int | None:
+    if index is not None:
+        return generation.seeds[index]
+    return generation.seeds[0] if len(set(generation.seeds)) == 1 else None
 
 
 def save_image(
     path: str | Path,
     image: Image,
     generation: Generation,
-    index: int = 0,
+    index: int | None = 0,
     *,
     comfy: Mapping[str, Any] | None = None,
     embed: bool = True,
@@ -118,7 +130,7 @@ def save_image(
     return path
 
 
-def _png_entries(generation: Generation, index: int, comfy: Mapping[str, str]) -> Any:
+def _png_entries(generation: Generation, index: int | None, comfy: Mapping[str, str]) -> Any:
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -130,20 +142,21 @@ def _png_entries(generation: Generation, index: int, comfy: Mapping[str, str]) -
     return info
 
 
-def _exif(generation: Generation, index: int, comfy: Mapping[str, str], *, bounded: bool) -> bytes:
-    """Return EXIF with the A1111 text in UserComment, and ComfyUI's entries where they fit into a JPEG segment."""
+def _exif(generation: Generation, index: int | None, comfy: Mapping[str, str], *, bounded: bool) -> bytes:
+    """Return EXIF with the A1111 text in UserComment and ComfyUI's entries, as far as they fit into a JPEG segment."""
     from PIL.Image import Exif
 
     comment = b"UNICODE\0" + a1111_parameters(generation, index).encode("utf-16-be")
     tags = {_EXIF_MODEL - position: f"{name}:{text}" for position, (name, text) in enumerate(comfy.items())}
-    for kept in (tags, {}):
+    for entries, text in ((tags, comment), ({}, comment), ({}, b"")):
         exif = Exif()
-        exif.update(kept)
-        exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = comment
+        exif.update(entries)
+        if text:
+            exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = text
         data = exif.tobytes()
         if not bounded or len(data) <= MAX_EXIF_BYTES:
-            return data
-    raise InvalidInputError("the prompt is too long for a JPEG's metadata: save as PNG")
+            break
+    return data
 
 
 def _write_whole(path: Path, write: Any) -> None:

@@ -39,6 +39,8 @@ class Execution:
     """The smaller plan that was run where the requested one ran out of memory."""
     denoise: float = 1.0
     """Share of a start latent that was sampled anew; 1 without one."""
+    digests: tuple[str, ...] = ()
+    """See `Generation.image_digests`."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Results for this host's own callers (ComfyUI: the latent)."""
 
@@ -92,6 +94,7 @@ def run_plan(
         denoise=execution.denoise,
         notes=tuple(execution.notes),
         forward_items=execution.forward_items,
+        image_digests=execution.digests,
     )
     try:
         store_generation(generation, learning)

@@ -106,3 +106,5 @@ class Generation(Record):
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
     """None: not counted."""
+    image_digests: tuple[str, ...] = ()
+    """Of each image, or of each frame of them (`image_digest`); empty: not taken."""

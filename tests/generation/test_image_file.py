@@ -117,6 +117,24 @@ def test_save_image_drops_workflow_too_large_for_jpeg(tmp_path: Path, image: Ima
         assert 0x0110 not in saved.getexif()
 
 
+def test_save_image_drops_text_too_long_for_jpeg(tmp_path: Path, image: Image.Image) -> None:
+    long = generation()
+    long.plan.recommendations.prompt = "y" * 70_000
+    path = save_image(tmp_path / "long.jpg", image, long)
+    assert json.loads(path.with_suffix(".json").read_text())["plan"]["recommendations"]["prompt"] == "y" * 70_000
+    with Image.open(path) as saved:
+        assert saved.size == image.size
+
+
+def test_save_image_that_nobody_can_tell(tmp_path: Path, image: Image.Image) -> None:
+    path = save_image(tmp_path / "one.png", image, generation(), None)
+    record = json.loads(path.with_suffix(".json").read_text())
+    assert (record["image_id"], record["image_index"], record["seed"]) == ("abc", None, None)
+    assert "Seed" not in Image.open(path).text["parameters"]
+    same = generation(seeds=(7, 7))
+    assert image_record(same, None)["seed"] == 7
+
+
 def test_save_image_is_read_by_exiftool(tmp_path: Path, image: Image.Image) -> None:
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
