@@ -123,7 +123,8 @@ class ParamOptimize(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import SettingsRequest, settings_report
         from ..intelligence.memory import MemoryRequest
-        from .host import device_memory, model_evidence, sampler_run
+        from ..intelligence.parameters.parameters import NO_GUIDANCE
+        from .host import device_memory, model_evidence, model_guidance, sampler_run
 
         weights = {} if model is None else device_memory.weights_gb(model)
         settings = {"num_steps": steps, "guidance_scale": cfg, "sampler_name": sampler, "scheduler": scheduler}
@@ -135,6 +136,9 @@ class ParamOptimize(io.ComfyNode):
             variations,
             named_family(model_family),
             device_memory.resources(model),
+            NO_GUIDANCE if model is None else model_guidance.model_guidance(model),
+            comfy.samplers.KSampler.SAMPLERS,
+            comfy.samplers.KSampler.SCHEDULERS,
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         variants = planner().parametrize_variants(request, recommendations, known)

@@ -6,7 +6,7 @@ LoRAs named outside the prompt come as a confirmed selection (JSON), a LORA_STAC
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family
 from ..models.lora_fit import LoRAFit
+from ..parameters.parameters import NO_GUIDANCE, ModelGuidance
+from ..parameters.samplers import SAMPLER_NAMES
+from ..parameters.schedules import SCHEDULER_NAMES
 from ..prompt import LoRATag
 from ..validation import checked
 from .explanation import as_text, explain
@@ -72,6 +75,11 @@ class SettingsRequest:
     family: Family = Family.UNKNOWN
     """UNKNOWN: as set before, else detected."""
     resources: Resources | None = None
+    guidance: ModelGuidance = NO_GUIDANCE
+    """Guidance that is on the model already."""
+    samplers: Collection[str] = SAMPLER_NAMES
+    schedulers: Collection[str] = SCHEDULER_NAMES
+    """Names that the host can run."""
 
 
 def settings_report(recommendations: Recommendations) -> str:

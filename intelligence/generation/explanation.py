@@ -134,6 +134,8 @@ def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:
     seconds, items = plan.parameters.estimated_time_seconds, plan.parameters.forward_items
     time = Text.UNKNOWN.value if seconds is None else format_duration(seconds)
     passes = Text.UNKNOWN.value if items is None else str(items)
+    if span := plan.parameters.forward_items_interval:
+        passes = Text.FROM_TO.format(low=span[0], high=span[1])
     lines = []
     if generation is not None:
         took = format_duration(generation.generation_time_seconds)

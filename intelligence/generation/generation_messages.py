@@ -30,6 +30,7 @@ class GenerationMessage(Message):
     TIME = "Time: predicted {predicted}"
     TIME_TAKEN = "Time: predicted {predicted}, took {took}"
     FORWARD_ITEMS = "Forward items (one image once through the model): predicted {predicted}"
+    FROM_TO = "{low} to {high}"
     FORWARD_ITEMS_COMPUTED = (
         "Forward items (one image once through the model): predicted {predicted}, computed {computed}"
     )
@@ -43,6 +44,12 @@ class GenerationMessage(Message):
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"
     SAMPLED_ONE_BY_ONE = "sampled one by one: with {sampler}, images that share a forward pass come out differently"
     BATCH_SPLIT = "sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once"
+    GUIDED_THROUGHOUT = (
+        "guidance stays on in every step: another node's guidance on the model needs the negative prompt"
+    )
+    OWN_CFG_FUNCTION = (
+        "RescaleCFG is off: another node put a function of its own on the model, in whose place it would stand"
+    )
     NOT_SCOUTED = "nothing scouted is kept for these inputs: sampled from the start"
     RETRYING = "out of memory while {stage}: retrying with {change}"
     RETRYING_ALONE = "out of memory while {stage}: retrying with all other models unloaded"

@@ -22,6 +22,7 @@ from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
+from ..parameters.samplers import check_names
 from ..records import Record
 from ..registry import ModelRegistry
 from ..validation import checked
@@ -304,6 +305,7 @@ class IntelligentGenerationPipeline:
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations.suggested_params.check()
+        check_names(recommendations.suggested_params.sampler_name, recommendations.suggested_params.scheduler)
         one = replace(recommendations.suggested_params, batch_size=1)
         recommendations = replace(
             recommendations,

@@ -156,6 +156,9 @@ class Planner:
                 request.aspect,
                 request.resources,
                 _with_loras(request.memory, recommendations),
+                guidance=request.guidance,
+                samplers=request.samplers,
+                schedulers=request.schedulers,
                 manual=recommendations.mode is OperationMode.MANUAL,
             )
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..config import check_seed, require
-from ..parameters import Improvements, OptimizedParameters
+from ..parameters import Improvements, ModelGuidance, OptimizedParameters
+from ..parameters.parameters import NO_GUIDANCE
 from ..parameters.samplers import find_sampler
 from .generation_messages import GenerationMessage
 from .run import seeds_from
-from .run_timer import planned_items
 from .scouting import MAX_SEEDS
 from .stages import GenerationPlan
 
@@ -66,10 +67,12 @@ class SamplingRequest:
 class ModelFacts:
     """The loaded model and the inputs beside it, as far as a run depends on them."""
 
-    sigmas: tuple[float, ...]
-    """The schedule that will be sampled, descending to 0; empty where `denoise` leaves no step."""
+    items: Callable[[OptimizedParameters], tuple[int, int]]
+    """Settings → the fewest and the most forward items of one image on the schedule that will be sampled."""
     has_easycache: bool = False
     """Another node put EasyCache or LazyCache on the model."""
+    guidance: ModelGuidance = NO_GUIDANCE
+    """Guidance that other nodes put on the model."""
     latent: StartLatent | None = None
 
 
@@ -105,19 +108,19 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     latent = facts.latent
     images = latent.images if latent else 1 if request.scout else plan.parameters.batch_size
     require(images == 1 or not request.scout, f"one latent can be scouted at a time, not a batch of {images}")
-    improvements, rescale_cfg = _switched(plan.parameters, request.switches, facts.has_easycache)
+    improvements, rescale_cfg, left_out = _switched(plan.parameters, request.switches, facts)
     cached = facts.has_easycache or improvements.easycache
     require(not (request.scout and cached), "a scouted seed cannot be resumed beside EasyCache: switch one of them off")
     planned = plan.parameters.width, plan.parameters.height
     width, height = (latent.width, latent.height) if latent else planned
     resized = (width, height) != planned
     plan = plan.changed(width=width, height=height, improvements=improvements, rescale_cfg=rescale_cfg)
-    plan = plan.changed(forward_items=planned_items(plan.parameters, facts.sigmas, images))
+    plan = plan.changed(**_foretold(facts.items(plan.parameters), images))
 
     if request.scout:
         tried = tuple(seeds_from(request.seed, request.scout))
         task, seeds = (Task.RESUME, (tried[request.pick - 1],)) if request.pick else (Task.SCOUT, tried)
-        return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.max_batch != 1)
+        return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.max_batch != 1, notes=left_out)
     batch_seed = None if request.seeds_per_image and latent is None else request.seed
     seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images
     sampler = plan.parameters.sampler_name
@@ -126,16 +129,36 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     needs_fit = resized or plan.memory.max_batch != max_batch
     split = request.one_pass and not shared and images > 1
     notes = (GenerationMessage.SAMPLED_ONE_BY_ONE.format(sampler=sampler),) if split else ()
-    return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, notes)
+    return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, (*left_out, *notes))
 
 
-def _switched(parameters: OptimizedParameters, switches: Switches, has_easycache: bool) -> tuple[Improvements, float]:
-    planned = parameters.improvements
-    if has_easycache or switches.easycache:  # the user asked for it: the plan's changes of guidance yield
+def _foretold(items: tuple[int, int], images: int) -> dict[str, Any]:
+    """Forward items of all images; of a wide span, the geometric mean."""
+    fewest, most = (images * each for each in items)
+    exact = fewest == most
+    return {
+        "forward_items": fewest if exact else round((fewest * most) ** 0.5),
+        "forward_items_interval": None if exact else (fewest, most),
+    }
+
+
+def _switched(
+    parameters: OptimizedParameters, switches: Switches, facts: ModelFacts
+) -> tuple[Improvements, float, tuple[str, ...]]:
+    """Improvements, the RescaleCFG multiplier, and notes on what yields to the user's own."""
+    planned, notes = parameters.improvements, []
+    if facts.has_easycache or switches.easycache:  # the user asked for it: the plan's changes of guidance yield
         planned = Improvements()
+    if planned.limits_guidance and facts.guidance.keeps_every_step:
+        planned = Improvements(easycache=planned.easycache)
+        notes.append(GenerationMessage.GUIDED_THROUGHOUT.value)
     improvements = Improvements(
         planned.cfg_cutoff_sigma if switches.cfg_cutoff is None else switches.cfg_cutoff,
         planned.cfg_start_sigma if switches.cfg_start is None else switches.cfg_start or None,
         planned.easycache if switches.easycache is None else switches.easycache,
     )
-    return improvements, parameters.rescale_cfg if switches.rescale_cfg is None else switches.rescale_cfg
+    rescale_cfg = parameters.rescale_cfg if switches.rescale_cfg is None else switches.rescale_cfg
+    if rescale_cfg and facts.guidance.own_function:
+        rescale_cfg = 0.0
+        notes.append(GenerationMessage.OWN_CFG_FUNCTION.value)
+    return improvements, rescale_cfg, tuple(notes)

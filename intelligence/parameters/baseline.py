@@ -54,6 +54,13 @@ class Baseline:
     reasons: dict[str, Reason]
     """By setting."""
 
+    @property
+    def rescale_cfg(self) -> float:
+        """RescaleCFG multiplier; 0 where another node's function stands in its place."""
+        if self.request.guidance.own_function:
+            return 0.0
+        return float(self.request.overrides.get("rescale_cfg", self.profile.rescale_cfg))
+
     def parameters(self, choice: Choice, **predicted: Any) -> OptimizedParameters:
         """Return the parameters of `choice`. Raises InvalidInputError for an impossible override."""
         given = self.request.overrides
@@ -67,7 +74,7 @@ class Baseline:
             improvements=choice.improvements,
             clip_skip=given.get("clip_skip"),
             batch_size=given.get("batch_size", self.request.images),
-            rescale_cfg=given.get("rescale_cfg", self.profile.rescale_cfg),
+            rescale_cfg=self.rescale_cfg,
             confidence=self.finding.confidence,
             family=self.profile.family,
             sigmas=choice.sigmas,
@@ -129,6 +136,7 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
         schedule=profile.schedule if "scheduler" not in given else None,
         width=given.get("width", width),
         height=given.get("height", height),
+        guidance=request.guidance,
     )
     reasons = {"steps": steps_reason}
     for setting in ("cfg", "sampler", "scheduler"):
@@ -143,7 +151,9 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
             "scheduler", Source.MODEL_FAMILY, message, value="Align Your Steps", otherwise=name, scheduler=name
         )
     off = "off, which burns colours" if profile.zsnr else "off"
-    if rescale := given.get("rescale_cfg"):
+    if request.guidance.own_function and (given.get("rescale_cfg") or profile.rescale_cfg):
+        reasons["rescale_cfg"] = Reason.of("rescale_cfg", Source.USER, ParameterMessage.OWN_CFG_FUNCTION, value=0.0)
+    elif rescale := given.get("rescale_cfg"):
         reasons["rescale_cfg"] = _set_by_user("rescale_cfg", rescale, off)
     elif rescale is None and profile.rescale_cfg:
         source, message, rescale = Source.MODEL_FAMILY, ParameterMessage.RESCALE_CFG, profile.rescale_cfg
@@ -164,6 +174,8 @@ def _improved(choice: Choice, profile: Profile, given: Mapping[str, Any], reason
         chosen = ", ".join(f"{IMPROVEMENT_TITLES[name]} {value}" for name, value in named.items())
         reasons["guidance"] = _set_by_user("guidance", chosen)
         return replace(choice, improvements=Improvements(**named))
+    if choice.guidance.keeps_every_step:
+        return choice
     cut = replace(choice, improvements=Improvements(profile.cfg_cutoff_sigma))
     if cut.items == choice.items:
         return choice

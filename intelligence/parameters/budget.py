@@ -10,7 +10,7 @@ from ..memory import MemoryPlan, describe
 from ..records import Reason, Source
 from ..units import format_duration
 from .parameter_messages import ParameterMessage
-from .parameters import Improvements
+from .parameters import NO_GUIDANCE, Improvements, ModelGuidance
 from .resolution import smaller_sizes
 from .samplers import evaluations
 from .schedules import explicit_sigmas
@@ -38,6 +38,8 @@ class Choice:
     width: int
     height: int
     improvements: Improvements = field(default_factory=Improvements)
+    guidance: ModelGuidance = NO_GUIDANCE
+    """Guidance that is on the model already."""
 
     @property
     def sigmas(self) -> tuple[float, ...] | None:
@@ -47,7 +49,8 @@ class Choice:
     @property
     def items(self) -> int:
         """Forward items of one image."""
-        return forward_items(self.sampler, self.scheduler, self.steps, self.cfg, self.schedule, self.improvements)
+        names = self.sampler, self.scheduler, self.steps
+        return forward_items(*names, self.cfg, self.schedule, self.improvements, self.guidance)
 
     def work(self, images: int) -> Work:
         """Work of so many images."""

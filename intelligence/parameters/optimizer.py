@@ -20,7 +20,7 @@ from .parameter_messages import ParameterMessage
 from .parameters import IMPROVEMENTS, LoRALike, OptimizedParameters, ParameterRequest, canonical
 from .profiles import find_profile
 from .resolution import choose_size
-from .samplers import evaluations
+from .samplers import check_names, evaluations
 from .speed import Speed, TimeEstimate, learn, timing_key
 from .workload import Work
 
@@ -79,6 +79,8 @@ class ParameterOptimizer:
         Raises InvalidInputError for an impossible override, an unknown aspect, an unusable table of families.
         """
         given = canonical(request.overrides)
+        names = (given.get("sampler_name") or "euler", given.get("scheduler") or "normal")
+        check_names(*names, request.samplers, request.schedulers)
         if not request.manual:
             return self._choose(replace(request, overrides=given))
         parameters = self._choose(replace(request, overrides={**MANUAL_DEFAULTS, **given}))
@@ -169,13 +171,14 @@ def _time_budget(limit: float, estimate: Callable[[Choice], TimeEstimate], basel
     """The limit, and what may change to keep it: nothing that the user set or the model needs."""
     request, profile, given = baseline.request, baseline.profile, baseline.request.overrides
     plain = not (request.manual or profile.fixed or profile.zsnr or profile.family is Family.UNKNOWN)
+    free_cutoff = plain and not request.guidance.keeps_every_step
     schedule = "ays_sd1" if baseline.finding.architecture is Architecture.SD1 else "ays"
     scheduler_is_free = plain and profile.family is not Family.SD2 and "scheduler" not in given
     return TimeBudget(
         limit=limit,
         estimate=estimate,
         schedule=schedule if scheduler_is_free else None,  # none was made for SD 2
-        free_cutoff=plain and not set(IMPROVEMENTS) & given.keys(),
+        free_cutoff=free_cutoff and not set(IMPROVEMENTS) & given.keys(),
         free_steps=not profile.fixed and "num_steps" not in given,
         free_size=_size_is_free(request),
     )

@@ -29,6 +29,7 @@ class ParameterMessage(Message):
     SCHEDULER_ALIGN_YOUR_STEPS = (
         "Align Your Steps, passed on as sigmas; {scheduler} stands in for it where a scheduler's name is needed"
     )
+    OWN_CFG_FUNCTION = "off: another node put a function of its own on the model, in whose place it would stand"
     RESCALE_CFG = "RescaleCFG {chosen:g} for v-prediction with zero terminal SNR"
     CLIP_SKIP_DEFAULT = "model default ({layer})"
     CLIP_SKIP_DEFAULT_SDXL = "model default ({layer}), which is what 'clip skip 2' means elsewhere"

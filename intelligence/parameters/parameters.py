@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import isclose
 from typing import Annotated, Any, Protocol
 
 from ..config import AUTO, GenerationConstraints, require
@@ -14,6 +15,8 @@ from ..models.latents import LatentKind
 from ..prompt import PromptAnalysis
 from ..records import Reason, ValidatedRecord
 from ..validation import bounds
+from .samplers import SAMPLER_NAMES
+from .schedules import SCHEDULER_NAMES
 
 SIZE_MULTIPLE = 8
 MIN_SIDE = 64
@@ -52,6 +55,35 @@ class Improvements(ValidatedRecord):
         require(above, f"cfg_start_sigma must be None or above cfg_cutoff_sigma ({low}), got {high!r}")
         apart = not (self.easycache and self.limits_guidance)
         require(apart, f"easycache must be 0 where guidance is off for a part of the steps, got {self.easycache!r}")
+
+
+@dataclass(frozen=True)
+class ModelGuidance:
+    """Guidance that a host's user put on the model, beyond prompt, negative prompt and cfg."""
+
+    own_function: bool = False
+    """A function stands in the place of RescaleCFG's, which would replace it."""
+    changes_guidance: bool = False
+    """Functions use the prediction for the negative prompt, so that no step may leave it out unasked."""
+    needs_negative: bool = False
+    """The negative prompt is computed in every step, whatever the cfg."""
+    fewest_extra: int = 0
+    most_extra: int = 0
+    """Forward items that an evaluation has beside those for prompt and negative prompt."""
+    below_one: bool = False
+    """A cfg below 1 guides too (ComfyUI); elsewhere it turns guidance off (diffusers)."""
+
+    @property
+    def keeps_every_step(self) -> bool:
+        """True where no plan may leave guidance out of a step."""
+        return self.changes_guidance or self.needs_negative
+
+    def guided(self, cfg: float) -> bool:
+        """Return True where evaluations have a negative prompt at this cfg."""
+        return self.needs_negative or cfg > 1 or (self.below_one and not isclose(cfg, 1.0))
+
+
+NO_GUIDANCE = ModelGuidance()
 
 
 @dataclass
@@ -93,6 +125,8 @@ class OptimizedParameters(ValidatedRecord):
     """Options beyond the plain sampler, apart from `rescale_cfg` and `sigmas`."""
     forward_items: int | None = None
     """Predicted forward items (see workload.py) of all images; None: unknown."""
+    forward_items_interval: tuple[int, int] | None = None
+    """Fewest and most of them, where the sampler or another node's guidance decides on the way; None: exactly those."""
     max_time_seconds: float | None = None
     """Time budget of all images, which the sampler watches; None: none."""
     time_interval_seconds: tuple[float, float] | None = None
@@ -165,6 +199,11 @@ class ParameterRequest:
     memory: MemoryRequest = field(default_factory=MemoryRequest)
     """Images, model and host of the memory plan that the settings must fit; the settings fill in its size, guidance and
     steps. The predicted time is for all of its images."""
+    guidance: ModelGuidance = NO_GUIDANCE
+    """Guidance that is on the model already."""
+    samplers: Collection[str] = SAMPLER_NAMES
+    schedulers: Collection[str] = SCHEDULER_NAMES
+    """Names that the host can run; default: ComfyUI's own."""
     manual: bool = False
     """Nothing is chosen: what `overrides` lack is a plain default."""
 

@@ -6,13 +6,13 @@ The rows follow ComfyUI (`comfy/k_diffusion/sampling.py`, `comfy/samplers.py`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .schedules import find_scheduler, unknown_name
+from .schedules import SCHEDULER_NAMES, scheduler_title, unknown_name
 
 
 class SigmaInput(Enum):
@@ -74,11 +74,10 @@ class Sampler:
     name: str
     display: str
     """A1111's name (Forge's where A1111 has none)."""
-    diffusers: DiffusersScheduler
-    """The same method in diffusers, or its nearest relative there."""
+    diffusers: DiffusersScheduler | None = None
+    """The same method in diffusers, or its nearest relative there; None: a sampler that another pack registered."""
     evaluations: tuple[int, int] = (1, 0)
-    """(a, b): the model is evaluated a·steps + b times [measured on ComfyUI 0.33]. `dpm_adaptive` ignores steps; its
-    row is a guess."""
+    """(a, b): the model is evaluated a·steps + b times [measured on ComfyUI 0.33]."""
     differs: str | None = None
     """Difference of the diffusers class, where it is only a relative."""
     batch_dependent: bool = False
@@ -88,6 +87,8 @@ class Sampler:
     """CFG++: needs the negative prompt in every step, so that leaving guidance out saves nothing."""
     drops_penultimate: bool = False
     """ComfyUI makes the schedule one step longer, then drops its last noise level above 0."""
+    adaptive: bool = False
+    """The picture decides how often the model is evaluated; see `ADAPTIVE_EVALUATIONS`."""
 
 
 _TWICE = (2, -1)
@@ -107,7 +108,7 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("dpm_2_ancestral", "DPM2 a", _DPM2_A, _TWICE, drops_penultimate=True, **_NOISE),
     Sampler("lms", "LMS", _LMS),
     Sampler("dpm_fast", "DPM fast", _3S, differs="DPM-Solver++ of third order"),
-    Sampler("dpm_adaptive", "DPM adaptive", _3S, differs="fixed steps of third order", batch_dependent=True),
+    Sampler("dpm_adaptive", "DPM adaptive", _3S, (0, 66), "fixed steps of third order", True, adaptive=True),
     Sampler("dpmpp_2s_ancestral", "DPM++ 2S a", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
     Sampler("dpmpp_2s_ancestral_cfg_pp", "DPM++ 2S a CFG++", _2S_SDE, _TWICE, **_CFG_PP, **_NOISE),
     Sampler("dpmpp_sde", "DPM++ SDE", _2S_SDE, _TWICE, _ONE_EVALUATION, **_NOISE),
@@ -142,25 +143,41 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler("uni_pc_bh2", "UniPC BH2", _UNIPC, drops_penultimate=True),
 )
 
+ADAPTIVE_EVALUATIONS = (18, 240)
+"""Fewest and most evaluations of `dpm_adaptive` at its default tolerances: six steps of three at the largest growth of
+a step from 0.05 over the usual noise levels; pictures take 60 to 200. Its row has the geometric mean."""
+
 _BY_NAME = {sampler.name: sampler for sampler in SAMPLERS}
 
 SAMPLER_NAMES = tuple(_BY_NAME)
 
 
 def find_sampler(name: str) -> Sampler:
-    """Return the row of ComfyUI's sampler `name`. Raises InvalidInputError."""
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise unknown_name("sampler", name, SAMPLER_NAMES) from None
+    """Return the row of ComfyUI's sampler `name`.
+
+    One that another pack registered is taken to evaluate the model once a step, and to draw noise.
+    """
+    return _BY_NAME.get(name) or Sampler(name, name, batch_dependent=True)
+
+
+def check_names(
+    sampler: str,
+    scheduler: str,
+    samplers: Collection[str] = SAMPLER_NAMES,
+    schedulers: Collection[str] = SCHEDULER_NAMES,
+) -> None:
+    """Raise InvalidInputError for a name that a host with these samplers and schedulers lacks; default: ComfyUI's."""
+    for kind, name, known in (("sampler", sampler, samplers), ("scheduler", scheduler, schedulers)):
+        if name not in known:
+            raise unknown_name(kind, name, tuple(known))
 
 
 def evaluations(sampler: str, steps: int) -> int:
-    """Return how often ComfyUI evaluates the model for `steps` steps of `sampler`. Raises InvalidInputError."""
+    """Return how often ComfyUI evaluates the model for `steps` steps of `sampler`; see `find_sampler`."""
     a, b = find_sampler(sampler).evaluations
     return max(1, a * steps + b)
 
 
 def a1111_name(sampler: str, scheduler: str) -> tuple[str, str]:
-    """Return A1111's names, as in `Sampler: DPM++ 2M, Schedule type: Karras`. Raises InvalidInputError."""
-    return find_sampler(sampler).display, find_scheduler(scheduler).display
+    """Return A1111's names, as in `Sampler: DPM++ 2M, Schedule type: Karras`; those of other packs as they are."""
+    return find_sampler(sampler).display, scheduler_title(scheduler)

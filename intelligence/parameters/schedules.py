@@ -62,12 +62,9 @@ class Scheduler:
     sigma 60: karras-10 6 of 10 [measured at sigma_max 4518.8]."""
 
 
-def find_scheduler(name: str) -> Scheduler:
-    """Return the row of ComfyUI's scheduler `name`. Raises InvalidInputError."""
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise unknown_name("scheduler", name, SCHEDULER_NAMES) from None
+def scheduler_title(name: str) -> str:
+    """Return A1111's schedule type of ComfyUI's scheduler `name`; the name itself of another pack's."""
+    return _BY_NAME[name].display if name in _BY_NAME else name
 
 
 def unknown_name(kind: str, name: str, known: Sequence[str]) -> InvalidInputError:

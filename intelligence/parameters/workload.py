@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..config import EMBEDDED_MODEL
 from ..models import Architecture
 from ..units import PIXELS_PER_MEGAPIXEL
-from .parameters import Improvements
+from .parameters import NO_GUIDANCE, Improvements, ModelGuidance
 from .samplers import evaluations, find_sampler
 from .schedules import AYS_TABLES, core_sigmas, schedule_sigmas
 
@@ -78,10 +78,11 @@ def forward_items(
     cfg: float,
     schedule: str | None = None,
     improvements: Improvements | None = None,
+    guidance: ModelGuidance = NO_GUIDANCE,
 ) -> int:
     """Forward items of one image on the schedule that these names come to."""
     sigmas = schedule_sigmas(schedule, steps)[:-1] if schedule in AYS_TABLES else step_sigmas(sampler, scheduler, steps)
-    return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements)
+    return evaluation_items(evaluations(sampler, steps), sampler, sigmas, cfg, improvements, guidance)
 
 
 def step_sigmas(
@@ -94,16 +95,23 @@ def step_sigmas(
 
 
 def evaluation_items(
-    count: int, sampler: str, sigmas: Sequence[float], cfg: float, improvements: Improvements | None = None
+    count: int,
+    sampler: str,
+    sigmas: Sequence[float],
+    cfg: float,
+    improvements: Improvements | None = None,
+    guidance: ModelGuidance = NO_GUIDANCE,
 ) -> int:
     """Forward items of `count` evaluations of the model over steps that start at `sigmas`: an evaluation is two where
     it is guided, one where it is not.
 
     A sampler that evaluates the model more than once a step is taken to do so at the sigma where the step starts.
     """
-    if cfg <= 1:
-        return count
-    if improvements is None or not improvements.limits_guidance or find_sampler(sampler).cfg_pp:
-        return 2 * count
+    extra = (guidance.fewest_extra + guidance.most_extra) / 2
+    forced = guidance.needs_negative or find_sampler(sampler).cfg_pp
+    if not (forced or guidance.guided(cfg)):
+        return round(count * (1 + extra))
+    if forced or improvements is None or not improvements.limits_guidance:
+        return round(count * (2 + extra))
     share = sum(improvements.guides(sigma) for sigma in sigmas) / len(sigmas)
-    return round(count * (1 + share))
+    return round(count * (1 + share + extra))

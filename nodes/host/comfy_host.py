@@ -10,12 +10,12 @@ import torch
 
 from ...intelligence.config import MemorySettings, require
 from ...intelligence.generation.generation_messages import GenerationMessage
+from ...intelligence.generation.image_identity import image_digest
 from ...intelligence.generation.run import Execution, OnStep
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
     SamplingRequest,
     SamplingRun,
-    StartLatent,
     Task,
     sampling_run,
 )
@@ -25,8 +25,14 @@ from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from . import scout_hooks
 from .device_memory import fit
+from .forward_passes import Foreteller
+from .images import eight_bit
+from .model_guidance import model_guidance
+from .model_settings import has_easycache
 from .out_of_memory import Attempts
-from .sampler_run import EMPTY_LATENT_KEYS, SamplerInputs, SamplerRun, has_easycache, sigmas
+from .sampler_calls import sampler_calls
+from .sampler_run import SamplerInputs, SamplerRun, sigmas
+from .start_latents import EMPTY_LATENT_KEYS, empty_latent, fitted_samples, start_latent
 from .vae_decode import decode
 
 
@@ -35,13 +41,18 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
 
     Raises InvalidInputError, StorageError.
     """
-    latent = None
-    if inputs.latent is not None:
-        count, *_, height, width = inputs.latent["samples"].shape
-        scale = inputs.vae.spacial_compression_decode()
-        latent = StartLatent(count, width * scale, height * scale)
-    schedule = sigmas(inputs.model, plan.parameters, inputs.denoise)
-    run = sampling_run(plan, request, ModelFacts(tuple(schedule.tolist()), has_easycache(inputs.model), latent))
+    model, vae, parameters = inputs.model, inputs.vae, plan.parameters
+    latent = inputs.latent or empty_latent(model, vae, parameters.width, parameters.height, 1)
+    schedule = sigmas(model, parameters, inputs.denoise)
+    foreteller = Foreteller(model, inputs.positive, inputs.negative, fitted_samples(model, latent))
+    calls = sampler_calls(model, parameters.sampler_name, schedule)
+    facts = ModelFacts(
+        lambda switched: foreteller.items(switched, calls),
+        has_easycache(model),
+        model_guidance(model),
+        None if inputs.latent is None else start_latent(model, vae, latent),
+    )
+    run = sampling_run(plan, request, facts)
     if not run.needs_fit:
         return run
     memory = MemoryRequest(
@@ -77,11 +88,11 @@ class ComfyHost:
         scouted = scout_hooks.kept(inputs.model, *host._start())
         recording = scouted.recordings.get(run.seeds[0]) if scouted else None
         if scouted is None or recording is None:
-            return replace(host, notes=(GenerationMessage.NOT_SCOUTED.value,))
+            return replace(host, notes=(*run.notes, GenerationMessage.NOT_SCOUTED.value))
         note = GenerationMessage.RESUMED.format(
             seeds=len(scouted.recordings), spent=scouted.forward_items, step=scouted.steps, kept=recording.items
         )
-        return replace(host, recording=recording, notes=(note,))
+        return replace(host, recording=recording, notes=(*run.notes, note))
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         """See `Host`. `extra["latent"]` is the LATENT of all images; `images` is an IMAGE tensor.
@@ -121,6 +132,7 @@ class ComfyHost:
             seconds_per_item=timer.seconds_per_item,
             memory=attempts.plan.memory if attempts.notes else None,
             denoise=self.inputs.denoise,
+            digests=tuple(image_digest(pixels) for pixels in eight_bit(images)),
             extra={"latent": latent},
         )
 

@@ -12,26 +12,23 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
+from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.generation.run import OnStep
 from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
 from ...intelligence.memory import MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.parameters.samplers import check_names
 from . import scout_hooks
-from .core_nodes import core_nodes
+from .forward_passes import ForwardCounter
+from .model_settings import with_improvements
 from .plan_hooks import apply_plan
+from .start_latents import empty_latent, fitted_samples
 
 KEY = "intelligent_generation"
 
-EASYCACHE_INTERVAL = (0.15, 0.95)
-"""Part of the schedule in which EasyCache may skip steps, as in krita-ai-diffusion."""
-
 GUIDANCE_OPTIONS = ("sampler_cfg_function", "sampler_pre_cfg_function")
 """Model options that combine cond and uncond: without uncond, ComfyUI passes them zeros."""
-
-EMPTY_LATENT_KEYS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
-"""Keys of an empty LATENT that say which models it is for; a sampled one has none of them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,11 @@ def sigmas(model: Any, parameters: OptimizedParameters, denoise: float = 1.0) ->
 
     Below a denoise of 1, this is the last `num_steps` of a longer core schedule, as in KSampler, or the last
     `num_steps` × denoise of an explicit schedule, as in the core node AlignYourStepsScheduler.
+
+    Raises InvalidInputError for a sampler or scheduler that this ComfyUI lacks.
     """
+    known = comfy.samplers.KSampler
+    check_names(parameters.sampler_name, parameters.scheduler, known.SAMPLERS, known.SCHEDULERS)
     if parameters.sigmas is not None:
         steps = round(parameters.num_steps * denoise)
         return torch.tensor(parameters.sigmas, dtype=torch.float32)[-(steps + 1) :] if steps else torch.empty(0)
@@ -66,37 +67,6 @@ def sigmas(model: Any, parameters: OptimizedParameters, denoise: float = 1.0) ->
         model_options=model.model_options,
     )
     return sampler.sigmas.cpu()
-
-
-@dataclass
-class ForwardCounter:
-    """Counter of the forward items of one run."""
-
-    items: int = 0
-    """Images × conditionings that the diffusion model computed."""
-
-    def count(self, executor: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Wrap the diffusion model itself, inside of everything that caches its outputs."""
-        self.items += x[0].shape[0] if isinstance(x, list) else x.shape[0]
-        return executor(x, *args, **kwargs)
-
-
-def has_easycache(model: Any) -> bool:
-    """Return whether another node put EasyCache or LazyCache on MODEL."""
-    return "easycache" in model.model_options.get("transformer_options", {})
-
-
-def with_improvements(model: Any, parameters: OptimizedParameters) -> Any:
-    """Return MODEL, or a clone of it with the core nodes applied that `parameters` ask for: RescaleCFG, EasyCache."""
-    if parameters.rescale_cfg:
-        from comfy_extras.nodes_model_advanced import RescaleCFG
-
-        model = RescaleCFG().patch(model, parameters.rescale_cfg)[0]
-    if parameters.improvements.easycache:
-        from comfy_extras.nodes_easycache import EasyCacheNode
-
-        model = EasyCacheNode.execute(model, parameters.improvements.easycache, *EASYCACHE_INTERVAL, False)[0]
-    return model
 
 
 class Guider(comfy.samplers.CFGGuider):
@@ -114,9 +84,7 @@ class Guider(comfy.samplers.CFGGuider):
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> Any:
         """See `CFGGuider`. MODEL's own hooks are in the options by now."""
-        add_wrapper_with_key(
-            WrappersMP.DIFFUSION_MODEL, KEY, self.forward.count, self.model_options, is_model_options=True
-        )
+        self.forward.attach(self.model_options)
         return super().outer_sample(*args, **kwargs)
 
     def predict_noise(self, x: Any, timestep: Any, model_options: dict[str, Any], seed: int | None = None) -> Any:
@@ -154,17 +122,16 @@ class SamplerRun:
     def __post_init__(self) -> None:
         inputs, parameters, count = self.inputs, self.parameters, len(self.seeds)
         parameters.check()
-        empty_latent = core_nodes().EmptyLatentImage()
-        self.latent = inputs.latent or empty_latent.generate(parameters.width, parameters.height, count)[0]
-        ratios = [self.latent[key] for key in EMPTY_LATENT_KEYS if key in self.latent]
-        samples = comfy.sample.fix_empty_latent_channels(inputs.model, self.latent["samples"], *ratios)
-        self.samples = comfy.utils.repeat_to_batch_size(samples, count)
+        size = parameters.width, parameters.height
+        self.latent = inputs.latent or empty_latent(inputs.model, inputs.vae, *size, count)
+        self.samples = comfy.utils.repeat_to_batch_size(fitted_samples(inputs.model, self.latent), count)
         self.noise = self._noise()
         self.sigmas = sigmas(inputs.model, parameters, inputs.denoise)
         self.model, self.forward = with_improvements(inputs.model, parameters), ForwardCounter()
         self._items_before_sample = 0
-        planned = planned_items(parameters, self.sigmas.tolist(), count) - self.done_items
-        self.timer = RunTimer(planned, decoding_items(parameters, count), parameters.max_time_seconds)
+        planned = parameters.forward_items or planned_items(parameters, self.sigmas.tolist(), count)
+        after, limit = decoding_items(parameters, count), parameters.max_time_seconds
+        self.timer = RunTimer(planned - self.done_items, after, limit)
 
     def _noise(self) -> torch.Tensor:
         batch_index = self.latent.get("batch_index")

@@ -21,14 +21,40 @@ AS_PLANNED = dict.fromkeys(PLAIN, -1.0)
 """IntelligentSampler with the improvements of its plan."""
 
 
-class Bench:
-    """A prompt that grows: the loaded checkpoint, two conditionings and a plan that every sampler of it shares."""
+class Graph:
+    """A prompt that grows, node by node."""
 
-    def __init__(self, client: Client, text: str = "a lighthouse at dusk", side: int = 64) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
-        self.size = {"width": side, "height": side}
         self._info = client.object_info()
         self.prompt: Prompt = {}
+
+    def add(self, key: str, node: str, /, **inputs: Any) -> str:
+        """Add a node under `key`, its required widgets at their defaults."""
+        required = self._info[node]["input"].get("required", {})
+        defaults = {name: spec[1]["default"] for name, spec in required.items() if "default" in (spec[1:] or [{}])[0]}
+        self.prompt[key] = {"class_type": node, "inputs": {**defaults, **inputs}}
+        return key
+
+    def told(self, key: str) -> str:
+        """A probe of what the sampler at `key` puts into its GENERATION."""
+        return self.add(f"{key}_told", "ProbeGeneration", generation=[key, 2])
+
+    def equal(self, key: str, one: list[Any], other: list[Any]) -> str:
+        """A probe whether two LATENTs are equal."""
+        return self.add(key, "ProbeEqual", one=one, other=other)
+
+    def run(self, timeout: float = 600) -> Run:
+        """Run the prompt, which must succeed."""
+        return self.client.complete(self.prompt, timeout=timeout)
+
+
+class Bench(Graph):
+    """The loaded checkpoint, two conditionings and a plan that every sampler of the prompt shares."""
+
+    def __init__(self, client: Client, text: str = "a lighthouse at dusk", side: int = 64) -> None:
+        super().__init__(client)
+        self.size = {"width": side, "height": side}
         self.model, self.clip, self.vae = (
             [self.add("checkpoint", "CheckpointLoaderSimple"), slot] for slot in range(3)
         )
@@ -50,13 +76,6 @@ class Bench:
             ),
             1,
         ]
-
-    def add(self, key: str, kind: str, **inputs: Any) -> str:
-        """Add a node under `key`, its required widgets at their defaults."""
-        required = self._info[kind]["input"].get("required", {})
-        defaults = {name: spec[1]["default"] for name, spec in required.items() if "default" in (spec[1:] or [{}])[0]}
-        self.prompt[key] = {"class_type": kind, "inputs": {**defaults, **inputs}}
-        return key
 
     @property
     def cheap(self) -> list[Any]:
@@ -109,18 +128,6 @@ class Bench:
         """Links into the sampler at `key`, for a probe that samples with the same."""
         inputs = self.prompt[key]["inputs"]
         return {name: inputs[name] for name in ("model", "positive", "negative", "vae", "plan")}
-
-    def told(self, key: str) -> str:
-        """A probe of what the sampler at `key` puts into its GENERATION."""
-        return self.add(f"{key}_told", "ProbeGeneration", generation=[key, 2])
-
-    def equal(self, key: str, one: list[Any], other: list[Any]) -> str:
-        """A probe whether two LATENTs are equal."""
-        return self.add(key, "ProbeEqual", one=one, other=other)
-
-    def run(self, timeout: float = 600) -> Run:
-        """Run the prompt, which must succeed."""
-        return self.client.complete(self.prompt, timeout=timeout)
 
 
 def generation(run: Run, key: str = "ours") -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from intelligence.config import MAX_SEED, OffloadStrategy
 from intelligence.errors import InvalidInputError
+from intelligence.generation.run_timer import planned_items
 from intelligence.generation.sampling_request import (
     ModelFacts,
     SamplingRequest,
@@ -19,11 +20,18 @@ from intelligence.generation.sampling_request import (
 )
 from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.memory import MemoryPlan
-from intelligence.parameters import Improvements, OptimizedParameters
+from intelligence.parameters import Improvements, ModelGuidance, OptimizedParameters
 from intelligence.prompt import PromptAnalysis
 
 SIGMAS = (14.6, 6.0, 2.0, 0.5, 0.0)
-FACTS = ModelFacts(SIGMAS)
+
+
+def facts(sigmas: tuple[float, ...] = SIGMAS, **known: Any) -> ModelFacts:
+    """A model on which every step has a prompt and, where it is guided, a negative prompt."""
+    return ModelFacts(lambda parameters: (planned_items(parameters, sigmas),) * 2, **known)
+
+
+FACTS = facts()
 
 
 def plan(together: int = 1, **settings: Any) -> GenerationPlan:
@@ -64,7 +72,7 @@ def test_sampling_run_seeds(
     seeds: tuple[int, ...],
     batch_seed: int | None,
 ) -> None:
-    made = run(request_, ModelFacts(SIGMAS, latent=latent), batch_size=images)
+    made = run(request_, facts(latent=latent), batch_size=images)
     assert (made.task, made.seeds, made.batch_seed) == (Task.SAMPLE, seeds, batch_seed)
     assert made.images == len(seeds)
 
@@ -85,9 +93,9 @@ def test_sampling_run_forward_batches(request_: SamplingRequest, sampler: str, m
 
 
 def test_sampling_run_takes_the_latents_size() -> None:
-    made = run(SamplingRequest(0), ModelFacts(SIGMAS, latent=StartLatent(1, 64, 64)))
+    made = run(SamplingRequest(0), facts(latent=StartLatent(1, 64, 64)))
     assert (made.plan.parameters.width, made.plan.parameters.height, made.needs_fit) == (64, 64, True)
-    same = run(SamplingRequest(0), ModelFacts(SIGMAS, latent=StartLatent(1, 128, 192)))
+    same = run(SamplingRequest(0), facts(latent=StartLatent(1, 128, 192)))
     assert not same.needs_fit
 
 
@@ -119,7 +127,7 @@ def test_sampling_run_switches(
 ) -> None:
     made = run(
         SamplingRequest(0, switches=switches),
-        ModelFacts(SIGMAS, has_easycache=cached),
+        facts(has_easycache=cached),
         improvements=planned,
         rescale_cfg=0.5,
     )
@@ -129,18 +137,43 @@ def test_sampling_run_switches(
 
 
 def test_sampling_run_counts_items_of_the_true_schedule() -> None:
-    made = run(SamplingRequest(0), ModelFacts(SIGMAS[2:]), batch_size=2)
+    made = run(SamplingRequest(0), facts(SIGMAS[2:]), batch_size=2)
     assert made.plan.parameters.forward_items == 2 * 2 * 2
-    assert run(SamplingRequest(0), ModelFacts(())).plan.parameters.forward_items == 0
+    assert run(SamplingRequest(0), facts(())).plan.parameters.forward_items == 0
+
+
+def test_sampling_run_tells_a_span_of_items() -> None:
+    made = run(SamplingRequest(0), ModelFacts(lambda parameters: (18, 240)), batch_size=2)
+    parameters = made.plan.parameters
+    assert (parameters.forward_items, parameters.forward_items_interval) == (131, (36, 480))
+
+
+@pytest.mark.parametrize(
+    ("guidance", "switches", "improvements", "rescale_cfg", "notes"),
+    [
+        (ModelGuidance(own_function=True, changes_guidance=True), Switches(), Improvements(), 0.0, 2),
+        (ModelGuidance(own_function=True, changes_guidance=True), Switches(rescale_cfg=0.7), Improvements(), 0.0, 2),
+        (ModelGuidance(needs_negative=True), Switches(), Improvements(), 0.5, 1),
+        (ModelGuidance(changes_guidance=True), Switches(cfg_cutoff=2.0), Improvements(2.0), 0.5, 1),
+        (ModelGuidance(most_extra=1), Switches(), CUTOFF, 0.5, 0),
+    ],
+)
+def test_guidance_on_the_model_is_kept_and_told(
+    guidance: ModelGuidance, switches: Switches, improvements: Improvements, rescale_cfg: float, notes: int
+) -> None:
+    made = run(SamplingRequest(0, switches=switches), facts(guidance=guidance), improvements=CUTOFF, rescale_cfg=0.5)
+    assert made.plan.parameters.improvements == improvements
+    assert made.plan.parameters.rescale_cfg == rescale_cfg
+    assert len(made.notes) == notes
 
 
 @pytest.mark.parametrize("seeds_per_image", [True, False])
 @pytest.mark.parametrize("latent", [None, StartLatent(1, 128, 192)])
 def test_sampling_run_scouts_and_resumes_seeds_of_their_own(seeds_per_image: bool, latent: StartLatent | None) -> None:
-    facts = ModelFacts(SIGMAS, latent=latent)
-    looked = run(SamplingRequest(40, seeds_per_image, scout=3), facts, batch_size=2)
+    known = facts(latent=latent)
+    looked = run(SamplingRequest(40, seeds_per_image, scout=3), known, batch_size=2)
     assert (looked.task, looked.seeds, looked.images, looked.batch_seed) == (Task.SCOUT, (40, 41, 42), 1, None)
-    picked = run(SamplingRequest(40, seeds_per_image, scout=3, pick=2), facts, batch_size=2)
+    picked = run(SamplingRequest(40, seeds_per_image, scout=3, pick=2), known, batch_size=2)
     assert (picked.task, picked.seeds, picked.batch_seed) == (Task.RESUME, (41,), None)
     assert picked.plan == looked.plan
     assert looked.plan.parameters.forward_items == 8
@@ -149,8 +182,8 @@ def test_sampling_run_scouts_and_resumes_seeds_of_their_own(seeds_per_image: boo
 @pytest.mark.parametrize(
     ("request_", "facts", "settings"),
     [
-        (SamplingRequest(0, scout=2), ModelFacts(SIGMAS, latent=StartLatent(2, 128, 192)), {}),
-        (SamplingRequest(0, scout=2), ModelFacts(SIGMAS, has_easycache=True), {}),
+        (SamplingRequest(0, scout=2), facts(latent=StartLatent(2, 128, 192)), {}),
+        (SamplingRequest(0, scout=2), facts(has_easycache=True), {}),
         (SamplingRequest(0, scout=2), FACTS, {"improvements": Improvements(easycache=0.2)}),
         (SamplingRequest(0, scout=2, switches=Switches(easycache=0.2)), FACTS, {}),
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, a1111_name, evaluations
-from intelligence.parameters.schedules import SCHEDULER_NAMES, find_scheduler
+from intelligence.parameters.samplers import SAMPLER_NAMES, SAMPLERS, a1111_name, check_names, evaluations
+from intelligence.parameters.schedules import SCHEDULER_NAMES
 
 from ..comfyui import locate
 
@@ -67,12 +67,18 @@ def test_a1111_name_separates_schedule_type() -> None:
     assert a1111_name("dpmpp_2m", "karras") == ("DPM++ 2M", "Karras")
 
 
+def test_names_of_other_packs_stay_as_they_are() -> None:
+    assert a1111_name("res_2s", "bong_tangent") == ("res_2s", "bong_tangent")
+    assert evaluations("res_2s", 20) == 20
+
+
 @pytest.mark.parametrize(
     ("call", "hint"),
     [
-        (lambda: a1111_name("dpmpp_2n", "karras"), "dpmpp_2m"),
-        (lambda: find_scheduler("karas"), "karras"),
-        (lambda: evaluations("???", 20), "euler"),
+        (lambda: check_names("dpmpp_2n", "karras"), "dpmpp_2m"),
+        (lambda: check_names("euler", "karas"), "karras"),
+        (lambda: check_names("???", "karras"), "euler"),
+        (lambda: check_names("euler", "lab57", SAMPLER_NAMES, ("lab57b",)), "lab57b"),
     ],
 )
 def test_unknown_name_suggests_close_ones(call: object, hint: str) -> None:

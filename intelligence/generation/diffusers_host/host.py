@@ -10,6 +10,7 @@ from typing import Any
 from ...config import OffloadStrategy, check_seed, require
 from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
 from ...models import ModelEvidence
+from ...parameters.samplers import check_names
 from ...units import BYTES_PER_GIB
 from ...validation import checked
 from ..generation_messages import GenerationMessage
@@ -185,4 +186,5 @@ class _ResumedHost:
 def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:
     require(len(seeds) > 0, "at least one seed is needed")
     plan.parameters.check()
+    check_names(plan.parameters.sampler_name, plan.parameters.scheduler)
     return [check_seed(seed) for seed in seeds]

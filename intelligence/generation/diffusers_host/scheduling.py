@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...parameters import OptimizedParameters
-from ...parameters.samplers import SigmaInput, find_sampler
-from ...parameters.schedules import find_scheduler
+from ...parameters.samplers import SigmaInput, check_names, find_sampler
 from ..run_timer import sigmas_of
 from ..standalone import quiet
 
@@ -29,8 +28,9 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     """
     import diffusers
 
+    check_names(parameters.sampler_name, parameters.scheduler)
     sampler = find_sampler(parameters.sampler_name)
-    find_scheduler(parameters.scheduler)
+    assert sampler.diffusers is not None
     notes = []
     if parameters.improvements.easycache:
         notes.append("diffusers has no EasyCache; every step is computed")

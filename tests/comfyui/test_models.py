@@ -1,0 +1,311 @@
+"""Every class of model: our chain of nodes with the model's settings beside core's KSampler, and saving."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ..conftest import running
+from . import locate
+from .bench import PLAIN, PROBE, generation, is_equal
+from .client import Run
+from .lab_bench import LAB, Lab
+from .server import Server
+
+KINDS = (
+    "sd15",
+    "sd2",
+    "sdxl",
+    "refiner",
+    "sd3",
+    "flux",
+    "schnell",
+    "flux2",
+    "lumina2",
+    "zimage",
+    "qwen",
+    "wan",
+    "wan22",
+)
+
+
+@pytest.fixture(scope="module")
+def lab_server(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the lab pack and the probes beside ours."""
+    packs = {"intelligent-generation": locate.PACK, "probe": PROBE, "lab": LAB}
+    yield from running(Server(tmp_path_factory.mktemp("lab"), installation, packs))
+
+
+def records(server: Server, found: Run, key: str = "ours") -> list[dict[str, Any]]:
+    """The JSON that was saved beside each image."""
+    files = found.outputs[f"{key}_saved"]["images"]
+    paths = [server.base / "output" / file["subfolder"] / file["filename"] for file in files]
+    assert all(path.is_file() for path in paths)
+    return [json.loads(path.with_suffix(".json").read_text()) for path in paths]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chain_equals_ksampler_and_counts_passes(lab_server: Server, kind: str) -> None:
+    lab = Lab(lab_server.client, kind)
+    lab.ours("ours", **PLAIN)
+    lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
+    lab.saved("ours")
+    found = lab.run()
+    assert is_equal(found)
+    (record,) = records(lab_server, found)
+    assert (record["seed"], record["image_index"]) == (1, 0)
+
+    counting = Lab(lab_server.client, kind)
+    counting.ours("ours", seed=2)
+    assert_foretold(counting)
+
+
+def assert_foretold(lab: Lab) -> dict[str, Any]:
+    """Run the sampler "ours", whose passes must be counted as foretold: its GENERATION."""
+    lab.counted("ours")
+    lab.told("ours")
+    found = lab.run()
+    told = generation(found)
+    assert told["forward_items"] == found.outputs["counted"]["items"][0] > 0
+    foretold = told["plan"]["recommendations"]["suggested_params"]
+    low, high = foretold["forward_items_interval"] or [foretold["forward_items"]] * 2
+    assert low <= told["forward_items"] <= high
+    return told
+
+
+FEW = {"steps": 3, "cfg": 4.0, "sampler": "euler", "scheduler": "normal"}
+
+
+def patched(lab: Lab, node: str, **inputs: Any) -> dict[str, Any]:
+    """Settings with the MODEL behind one of core's nodes."""
+    return {**FEW, "model": [lab.add(node, node, model=lab.model, **inputs), 0]}
+
+
+def combined(lab: Lab, count: int) -> list[Any]:
+    """So many conditionings in one."""
+    link = lab.positive
+    for seed in range(3, 2 + count):
+        more = [lab.add(f"more_{seed}", "LabConditioning", kind=lab.kind, seed=seed), 0]
+        link = [lab.add(f"both_{seed}", "ConditioningCombine", conditioning_1=link, conditioning_2=more), 0]
+    return link
+
+
+def in_area(lab: Lab, link: list[Any], x: int) -> list[Any]:
+    return [lab.add(f"area_{x}", "ConditioningSetArea", conditioning=link, width=64, height=128, x=x, y=0), 0]
+
+
+def masked(lab: Lab, link: list[Any]) -> list[Any]:
+    mask = [lab.add("mask", "SolidMask", value=0.5, width=64, height=64), 0]
+    return [lab.add("masked", "ConditioningSetMask", conditioning=link, mask=mask, set_cond_area="mask bounds"), 0]
+
+
+def in_time(lab: Lab, link: list[Any], start: float, end: float) -> list[Any]:
+    inputs = {"conditioning": link, "start": start, "end": end}
+    return [lab.add(f"time_{start}", "ConditioningSetTimestepRange", **inputs), 0]
+
+
+def both(lab: Lab, one: list[Any], other: list[Any]) -> list[Any]:
+    return [lab.add("both", "ConditioningCombine", conditioning_1=one, conditioning_2=other), 0]
+
+
+Case = Callable[[Lab], tuple[dict[str, Any], dict[str, Any]]]
+"""Graph → (settings of ParamOptimize, inputs of the sampler)."""
+
+CASES: dict[str, tuple[str, Case]] = {
+    "PAG": ("sd15", lambda lab: (patched(lab, "PerturbedAttentionGuidance"), {})),
+    "PAG, scale 0": ("sd15", lambda lab: (patched(lab, "PerturbedAttentionGuidance", scale=0.0), {})),
+    "PAG, cutoff": ("sdxl", lambda lab: (patched(lab, "PerturbedAttentionGuidance"), {"cfg_cutoff": 3.0})),
+    "PAG, cfg 1": ("sd15", lambda lab: (patched(lab, "PerturbedAttentionGuidance") | {"cfg": 1.0}, {})),
+    "PAG, several": (
+        "sd15",
+        lambda lab: (patched(lab, "PerturbedAttentionGuidance"), {"positive": combined(lab, 3)}),
+    ),
+    "SAG": ("sd15", lambda lab: (patched(lab, "SelfAttentionGuidance"), {})),
+    "SAG, cfg 1": ("sd15", lambda lab: (patched(lab, "SelfAttentionGuidance") | {"cfg": 1.0}, {})),
+    "SAG, cutoff": ("sd15", lambda lab: (patched(lab, "SelfAttentionGuidance"), {"cfg_cutoff": 3.0})),
+    "NAG": ("flux", lambda lab: (patched(lab, "NAGuidance") | {"cfg": 1.0}, {})),
+    "NAG, cfg": ("sd15", lambda lab: (patched(lab, "NAGuidance"), {})),
+    "PerpNeg": ("sd15", lambda lab: (patched(lab, "PerpNeg", empty_conditioning=lab.negative), {})),
+    "PerpNeg, cfg 1": (
+        "sd15",
+        lambda lab: (patched(lab, "PerpNeg", empty_conditioning=lab.negative) | {"cfg": 1.0}, {}),
+    ),
+    "SLG": (
+        "sd3",
+        lambda lab: (
+            patched(lab, "SkipLayerGuidanceDiT", double_layers="0", start_percent=0.2, end_percent=0.8) | {"steps": 6},
+            {},
+        ),
+    ),
+    "RescaleCFG": ("sd15", lambda lab: (patched(lab, "RescaleCFG"), {})),
+    "two conditionings": ("sd15", lambda lab: (FEW, {"positive": combined(lab, 2)})),
+    "five conditionings": ("sdxl", lambda lab: (FEW, {"positive": combined(lab, 5)})),
+    "three of Flux": ("flux", lambda lab: (FEW | {"cfg": 1.0}, {"positive": combined(lab, 3)})),
+    "an area": ("sd15", lambda lab: (FEW, {"positive": both(lab, lab.positive, in_area(lab, lab.positive, 64))})),
+    "two areas": (
+        "sd15",
+        lambda lab: (FEW, {"positive": both(lab, in_area(lab, lab.positive, 0), in_area(lab, lab.positive, 64))}),
+    ),
+    "a mask": ("sd15", lambda lab: (FEW, {"positive": both(lab, lab.positive, masked(lab, lab.positive))})),
+    "a time": (
+        "sd15",
+        lambda lab: (FEW | {"steps": 6}, {"positive": both(lab, lab.positive, in_time(lab, lab.positive, 0.3, 0.7))}),
+    ),
+    "times, Heun": (
+        "sd15",
+        lambda lab: (
+            FEW | {"steps": 6, "sampler": "heun"},
+            {"positive": both(lab, lab.positive, in_time(lab, lab.positive, 0.5, 1.0))},
+        ),
+    ),
+    "cfg 0.5": ("sd15", lambda lab: (FEW | {"cfg": 0.5}, {})),
+    "cfg 0.5 of Flux": ("flux", lambda lab: (FEW | {"cfg": 0.5}, {})),
+    "dpm_2, cutoff": ("sd15", lambda lab: (FEW | {"steps": 6, "sampler": "dpm_2"}, {"cfg_cutoff": 1.0})),
+    "heunpp2": ("sd15", lambda lab: (FEW | {"steps": 5, "sampler": "heunpp2"}, {"cfg_cutoff": 2.0})),
+    "euler_cfg_pp": ("sd15", lambda lab: (FEW | {"sampler": "euler_cfg_pp"}, {"cfg_cutoff": 2.0})),
+    "seeds_3 of SD3": ("sd3", lambda lab: (FEW | {"steps": 4, "sampler": "seeds_3"}, {})),
+    "another pack's": ("sd15", lambda lab: (FEW | {"sampler": "lab_heun", "scheduler": "lab_beta57"}, {})),
+    "three images": ("sd15", lambda lab: (FEW | {"images": 3}, {})),
+    "one seed's batch": ("sd15", lambda lab: (FEW | {"images": 2}, {"seeds_per_image": False})),
+    "part of a latent": (
+        "sd15",
+        lambda lab: (FEW | {"steps": 4}, {"latent": lab.latent("start", [2, 4, 8, 8]), "denoise": 0.5}),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_passes_are_counted_as_foretold(lab_server: Server, case: str) -> None:
+    kind, graph = CASES[case]
+    lab = Lab(lab_server.client, kind, side=128)
+    settings, inputs = graph(lab)
+    lab.ours("ours", settings, **inputs)
+    told = assert_foretold(lab)
+    assert told["plan"]["recommendations"]["suggested_params"]["forward_items_interval"] is None
+
+
+@pytest.mark.parametrize("kind", ["sd15", "flux"])
+def test_adaptive_sampler_is_foretold_as_a_span(lab_server: Server, kind: str) -> None:
+    lab = Lab(lab_server.client, kind)
+    lab.ours("ours", FEW | {"sampler": "dpm_adaptive"})
+    told = assert_foretold(lab)
+    low, high = told["plan"]["recommendations"]["suggested_params"]["forward_items_interval"]
+    assert low < high
+
+
+def test_sampler_and_scheduler_of_another_pack_work_end_to_end(lab_server: Server) -> None:
+    lab = Lab(lab_server.client, "sdxl")
+    lab.ours("ours", {"steps": 4, "sampler": "lab_heun", "scheduler": "lab_beta57"}, **PLAIN)
+    lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
+    lab.saved("ours")
+    found = lab.run()
+    assert is_equal(found)
+    (record,) = records(lab_server, found)
+    settings = record["plan"]["recommendations"]["suggested_params"]
+    assert (settings["sampler_name"], settings["scheduler"]) == ("lab_heun", "lab_beta57")
+
+
+@pytest.mark.parametrize("kind", ["sd15", "flux", "sd3", "wan"])
+def test_odd_latent_equals_ksampler(lab_server: Server, kind: str) -> None:
+    """Sides of 9 and 11 values, which no patch of 2 divides."""
+    lab = Lab(lab_server.client, kind)
+    shape = [1, 4 if kind == "sd15" else 16, *([1] if kind == "wan" else []), 9, 11]
+    start = lab.latent("start", shape)
+    lab.ours("ours", FEW, latent=start, denoise=0.7, **PLAIN)
+    lab.equal("equal", lab.core("core", "ours", latent_image=start, denoise=0.7), ["ours", 1])
+    lab.saved("ours")
+    found = lab.run()
+    assert is_equal(found)
+    (record,) = records(lab_server, found)
+    settings = record["plan"]["recommendations"]["suggested_params"]
+    assert (settings["width"], settings["height"]) == (88, 72)
+
+
+@pytest.mark.parametrize("kind", ["flux2", "wan22"])
+def test_core_empty_latent_has_the_size_that_is_decoded(lab_server: Server, kind: str) -> None:
+    """Core's empty latent of 128 px is twice as large as a model of 16 px to a value takes."""
+    lab = Lab(lab_server.client, kind, side=128)
+    empty = [lab.add("empty", "EmptyLatentImage", width=128, height=128), 0]
+    lab.ours("ours", FEW, latent=empty, **PLAIN)
+    lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
+    lab.add("shown", "LabImages", one=["ours", 0])
+    lab.told("ours")
+    found = lab.run()
+    assert is_equal(found)
+    assert found.outputs["shown"]["shape"] == [[1, 128, 128, 3]]
+    settings = generation(found)["plan"]["recommendations"]["suggested_params"]
+    assert (settings["width"], settings["height"]) == (128, 128)
+
+
+def test_frames_of_a_video_latent_are_all_saved(lab_server: Server) -> None:
+    lab = Lab(lab_server.client, "wan")
+    lab.ours("ours", FEW, latent=lab.latent("start", [2, 16, 3, 8, 8]))
+    lab.saved("ours")
+    found = lab.run()
+    assert [record["image_index"] for record in records(lab_server, found)] == [0, 0, 0, 1, 1, 1]
+
+
+def test_video_is_decoded_by_its_own_vae(lab_server: Server) -> None:
+    lab = Lab(lab_server.client, "wan")
+    lab.vae = [lab.add("video_vae", "LabVAE", kind="wan"), 0]
+    lab.ours("ours", FEW, latent=lab.latent("start", [1, 16, 3, 8, 8]))
+    lab.saved("ours")
+    lab.add("decoded", "VAEDecode", samples=["ours", 1], vae=lab.vae)
+    lab.add("shown", "LabImages", one=["ours", 0], other=["decoded", 0])
+    found = lab.run()
+    assert found.outputs["shown"]["equal"] == [True]
+    assert [record["image_index"] for record in records(lab_server, found)] == [0] * 9
+
+
+def test_one_image_of_a_batch_is_saved_as_itself(lab_server: Server) -> None:
+    lab = Lab(lab_server.client, "sd15")
+    lab.ours("ours", FEW | {"images": 3}, seed=7)
+    one = [lab.add("one", "ImageFromBatch", image=["ours", 0], batch_index=1, length=1), 0]
+    lab.saved("ours", one)
+    (record,) = records(lab_server, lab.run())
+    assert (record["image_index"], record["seed"]) == (1, 8)
+
+
+def test_chains_in_a_row_save_what_each_of_them_made(lab_server: Server) -> None:
+    """The second goes on from the first one's latent; then both pictures in one batch."""
+    lab = Lab(lab_server.client, "sd15")
+    lab.ours("ours", FEW)
+    lab.ours("again", FEW, latent=["ours", 1], denoise=0.5, seed=5)
+    lab.saved("ours")
+    together = [lab.add("together", "ImageBatch", image1=["ours", 0], image2=["again", 0]), 0]
+    lab.saved("again", together)
+    found = lab.run()
+    assert [record["image_index"] for record in records(lab_server, found)] == [0]
+    merged = records(lab_server, found, "again")
+    assert [record["image_index"] for record in merged] == [None, 0]
+    assert merged[1]["seed"] == 5
+
+
+def test_saving_again_keeps_the_files_of_before(lab_server: Server) -> None:
+    names = []
+    for seed in (1, 2):
+        lab = Lab(lab_server.client, "sd15")
+        lab.ours("ours", FEW, seed=seed)
+        lab.saved("ours", filename_prefix="lab/batch_%batch_num%")
+        found = lab.run()
+        names += [file["filename"] for file in found.outputs["ours_saved"]["images"]]
+        records(lab_server, found)
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("kind", ["own", "RescaleCFG"])
+def test_function_of_another_node_stays_on_the_model(lab_server: Server, kind: str) -> None:
+    """A plan with RescaleCFG and a cutoff yields to it, and says so."""
+    lab = Lab(lab_server.client, "sdxl")
+    node, inputs = ("LabCfgFunction", {}) if kind == "own" else ("RescaleCFG", {"multiplier": 0.3})
+    lab.ours("ours", patched(lab, node, **inputs), rescale_cfg=0.7)
+    lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
+    lab.told("ours")
+    found = lab.run()
+    assert is_equal(found)
+    told = generation(found)
+    assert told["plan"]["recommendations"]["suggested_params"]["rescale_cfg"] == 0
+    assert len(told["notes"]) == 1
