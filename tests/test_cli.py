@@ -13,6 +13,7 @@ from intelligence.__main__ import main
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.models import ModelMetadata
+from intelligence.registry import ModelRegistry
 
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
@@ -111,9 +112,32 @@ def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str
     assert "nothing found" in capsys.readouterr().out
 
 
+def test_correct_and_reset(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ModelRegistry().register_model(ModelMetadata("lora:a.safetensors", "a"))
+    arguments = ["--base", "pony", "--kind", "style", "--strength", "0.7", "--clip-strength", "0.4"]
+    found = as_json(capsys, "correct", "a", *arguments, "--triggers", "fern, coat", "fern, robe", "--exclude")
+    assert isinstance(found, dict)
+    assert [item["words"] for item in found["trigger_sets"]] == [["fern", "coat"], ["fern", "robe"]]
+    assert (found["family"], found["strength"], found["strength_clip"], found["excluded"]) == ("pony", 0.7, 0.4, True)
+    assert as_json(capsys, "correct", "a", "--include", "--favourite")["excluded"] is False  # type: ignore[index]
+    assert main(["correct", "a", "--strength", "0.5"]) == 0
+    assert "triggers: fern, coat; fern, robe" in capsys.readouterr().out
+    found = as_json(capsys, "correct", "a", "--reset", "--strength", "0.9")
+    assert isinstance(found, dict)
+    assert (found["strength"], found["trigger_sets"], found["favourite"]) == (0.9, [], False)
+    assert main(["correct", "a"]) == 1
+    assert "--clip-strength" in capsys.readouterr().err
+
+
+def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("httpx", reason="the extra hubs is not installed")
+    assert as_json(capsys, "updates")["asked"] == 0  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["correct", "nobody", "--strength", "0.5"], "nobody"),
         (["feedback", "nobody", "3"], "nobody"),
         (["feedback", "nobody", "6"], "rating"),
         (["show", "nobody"], "nobody"),
