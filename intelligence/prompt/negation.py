@@ -29,8 +29,9 @@ _PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
 _EITHER = frozenset(("or", "nor", "ni", "o", "u"))
 _BOTH = frozenset(("and", "y", "e"))
 _OF = frozenset(("of", "de", "del"))
-_POLITE = frozenset(("please", "and", "but", "just", "also", "y", "favor", "pero", "no", "to"))
+_POLITE = frozenset(("please", "and", "but", "just", "also", "y", "favor", "pero", "no", "se", "to"))
 """Words that may stand before an order to leave something out."""
+_UNABLE = frozenset(("can", "cannot", "cant", "couldn", "couldnt"))
 _MAX_UNIVERSAL = 3
 """Words from `everything` to the `but` of what it does not hold."""
 _MAX_LIST_WORDS = 3
@@ -105,10 +106,14 @@ class _Reader:
         """Return whether `no` joins two words of a Japanese title: `majo no tabitabi`."""
         if self.words[position] != "no" or not 0 < position < len(self.words) - 1:
             return False
-        before, word = self.words[position - 1], self.clause.terms[position - 1]
-        known = before in self.function_words or (word,) in self.vocabulary.english
-        known = known or (word,) in self.vocabulary.spanish or self.is_in("carrying_words", position - 1)
-        return not known and _ROMAJI.fullmatch(before) is not None
+        spanish = self.language == "es" and self._is_known(position + 1)
+        return not (spanish or self._is_known(position - 1)) and _ROMAJI.fullmatch(self.words[position - 1]) is not None
+
+    def _is_known(self, position: int) -> bool:
+        """Return whether the word is English or Spanish, as far as the vocabulary knows."""
+        key = (self.clause.terms[position],)
+        known = self.words[position] in self.function_words or self.is_in("carrying_words", position)
+        return known or key in self.vocabulary.english or key in self.vocabulary.spanish
 
     def _excepts(self, position: int, length: int) -> bool:
         """Return whether `but` or `except` takes something out of all there is: not out of nothing, which shows it."""
@@ -148,6 +153,17 @@ class _Reader:
                 named = named or is_no or not self._has_object(position)
         return len(self.words), False
 
+    def _is_unable(self, cue: _Cue, end: int) -> bool:
+        """Return whether somebody cannot do something to a thing that is there: `can't lift | the hammer`."""
+        if self.words[cue.start] not in _UNABLE:
+            return False
+        told = self._first_told(cue.end, end)
+        return told < end and self.is_in("determiners", told + 1)
+
+    def _is_comparison(self, end: int) -> bool:
+        """Return whether what seems negated is only compared: `never a nicer | than this`."""
+        return self.words[end : end + 1] == ["than"]
+
     def _has_object(self, position: int) -> bool:
         """Return whether the word is an act done to what follows: `not riding | a dragon`."""
         return self.is_in("determiners", position + 1) or (
@@ -186,7 +202,8 @@ class _Reader:
             elif (cue := self.cue(position)) is not None:
                 is_compound = self.words[cue.start] == "non"
                 until, cancelled = (self._compound_end(cue.end), False) if is_compound else self.scope(cue)
-                if not cancelled:
+                until = self._whole_phrase(cue.end, until)
+                if not (cancelled or self._is_comparison(until) or self._is_unable(cue, until)):
                     yield (cue.start, cue.end), (self._first_told(cue.end, until), until)
                 end = max(until, cue.end)
             position = end
@@ -205,6 +222,11 @@ class _Reader:
         while position < len(self.words) and self.clause.suffixes[position] == "-":
             position += 1
         return min(position + 1, len(self.words))
+
+    def _whole_phrase(self, start: int, end: int) -> int:
+        """`end`, or that of a phrase of the vocabulary that it would cut: `parche | en el ojo`."""
+        phrases = self.clause.phrases
+        return max((end, *(phrases[at].end for at in range(start, end) if at in phrases)))
 
     def _is_free_of(self, position: int) -> bool:
         return self.words[position] == "free" and position > 0 and self.clause.suffixes[position - 1] == "-"
