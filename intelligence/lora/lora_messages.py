@@ -51,6 +51,7 @@ class LoRAMessage(Message):
     NAMED_UNKNOWN = "the architecture it was made for is not known"
     STRENGTH = "at {strength:.2f}"
     STRENGTH_LOWERED = "at {strength:.2f}, lowered from {before:.2f}: {count} LoRAs share the picture"
+    CLIP_STRENGTH = "at {strength:.2f} on the text encoders, set for this LoRA"
     STRENGTH_PRESET = "at {strength:.2f}, set for this LoRA"
     STRENGTH_SPEED = "at {strength:.2f}, as makers of speed LoRAs apply them"
     STRENGTH_USUAL = "at {strength:.2f}, usual for {kind} LoRAs"

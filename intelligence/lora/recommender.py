@@ -18,7 +18,7 @@ from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
 from .search.tokens import prompt_query
-from .strength import Ratings, Strength
+from .strength import Ratings, Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons
 from .triggers import PromptText, TriggerWords, choose_words
 
@@ -131,15 +131,23 @@ def _recommendation(
 ) -> LoRARecommendation:
     model = candidate.model
     words = choose_words(model, text) if strength.value else TriggerWords()
+    clip = clip_strength(model, strength.value)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
         confidence_score=round(candidate.confidence, 3),
         suggested_alpha=strength.value,
+        suggested_alpha_clip=clip,
         matching_concepts=candidate.matching,
         strength_range=strength.limits,
         trigger_words=words.missing,
-        reasons=(*candidate.reasons, *fit_reasons(model, base), *strength.reasons, *_trigger_reasons(words)),
+        reasons=(
+            *candidate.reasons,
+            *fit_reasons(model, base),
+            *strength.reasons,
+            *clip_reasons(clip),
+            *_trigger_reasons(words),
+        ),
     )
 
 

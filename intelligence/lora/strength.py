@@ -205,6 +205,24 @@ class Strengths:
         return weighted_median(known) if known else None
 
 
+def clip_strength(model: ModelMetadata, strength: float) -> float | None:
+    """Return the strength for the text encoders of a LoRA applied at `strength`; None: the same.
+
+    Where a LoRA beside others is lowered, it is lowered in proportion.
+    """
+    if model.strength_clip is None:
+        return None
+    share = strength / model.strength if model.strength else 1.0
+    return _bounded(model.strength_clip * share)
+
+
+def clip_reasons(clip: float | None) -> tuple[Reason, ...]:
+    """Say the strength for the text encoders, where it is one of its own."""
+    if clip is None:
+        return ()
+    return (Reason.of("strength_clip", Source.USER, LoRAMessage.CLIP_STRENGTH, value=clip, strength=clip),)
+
+
 def example_strengths(model: ModelMetadata, stacked: bool) -> list[WeightedStrength]:
     """Return the strengths up to 2 that the example prompts of a LoRA, which is no slider, use.
 

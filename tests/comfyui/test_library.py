@@ -54,6 +54,29 @@ def test_model_route_returns_record(client: Client) -> None:
         assert refused.value.status == 404
 
 
+def test_correct_route_stores_the_users_word(client: Client) -> None:
+    status_after_scan(client)
+    route, name = "/intelligent_generation/model/correct", "mirkwood_witch"
+    before = client.get("/intelligent_generation/model", name=name)
+    found = client.post(route, {"name": name, "strength": 0.4, "triggers": ["witch, hat"], "exclude": True})
+    assert (found["strength"], found["trigger_sets"][0]["words"], found["excluded"]) == (0.4, ["witch", "hat"], True)
+    assert found["correction"] == {"strength": 0.4, "triggers": ["witch, hat"], "exclude": True}
+    assert client.get("/intelligent_generation/model", name=name) == found
+    found = client.post(route, {"name": name, "strength": None})
+    assert found["correction"] == {"triggers": ["witch, hat"], "exclude": True}
+    bad = [({"name": name}, 400), ({"name": name, "strength": 99}, 400), ({"name": "nobody", "strength": 1}, 404)]
+    bad += [
+        ({"strength": 0.5}, 400),
+        ({"name": name, "local_path": "/etc/passwd"}, 400),
+        ({"name": 5, "base": "x"}, 400),
+    ]
+    for body, status in bad:
+        with pytest.raises(Refused) as refused:
+            client.post(route, body)
+        assert refused.value.status == status
+    assert client.post(route, {"name": name, "reset": True}) == before
+
+
 def test_models_route_searches(client: Client) -> None:
     status_after_scan(client)
     (found,) = client.get("/intelligent_generation/models", text="witch antler")
@@ -144,7 +167,7 @@ def test_library_scan_leaves_server_responsive(large: Server) -> None:
 
 def test_changing_routes_refuse_get(client: Client) -> None:
     """The routes that change something are POST only."""
-    for path in (f"{LIBRARY}/rescan", f"{LIBRARY}/cancel"):
+    for path in (f"{LIBRARY}/rescan", f"{LIBRARY}/cancel", "/intelligent_generation/model/correct"):
         with pytest.raises(Refused) as refused:
             client.get(path)
         assert refused.value.status == 405

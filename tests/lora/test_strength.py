@@ -14,11 +14,12 @@ from intelligence.lora.strength import (
     KIND_STRENGTH,
     Strengths,
     WeightedStrength,
+    clip_strength,
     counts_towards_total,
     max_total,
     weighted_median,
 )
-from intelligence.models import ExamplePrompt, LoRAKind
+from intelligence.models import ExamplePrompt, LoRAKind, ModelMetadata
 from tests.lora.library import lora
 
 STYLE = LoRAKind.STYLE
@@ -230,3 +231,10 @@ def test_together_bounds_total(models, named):
         assert sum(map(abs, sharing)) <= max(0.0, max_total(count) - sum(map(abs, named))) + 0.001 * len(sharing)
     assert all(abs(value) <= MAX_CHOSEN_STRENGTH for value in sharing)
     assert found == strengths(models).together(models, given_ones)
+
+
+def test_clip_strength_follows_a_lowered_strength() -> None:
+    model = ModelMetadata("lora:a", "a", strength=0.8, strength_clip=0.4)
+    assert (clip_strength(model, 0.8), clip_strength(model, 0.4)) == (0.4, 0.2)
+    assert clip_strength(replace(model, strength=None), 0.7) == 0.4
+    assert clip_strength(replace(model, strength_clip=None), 0.7) is None

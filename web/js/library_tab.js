@@ -39,6 +39,8 @@ function statusRows(status) {
   return rows;
 }
 
+const SHOWN_PREVIEW = /^$|\.(png|jpe?g|webp)$/i;
+
 /** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
   "Base model": (m) => m.base_model,
@@ -46,6 +48,12 @@ const DETAILS = {
   Kind: (m) => [m.lora_kind, m.lora_type, m.rank && `rank ${m.rank}`].filter((x) => x && x !== "unknown").join(", "),
   Strength: ({ strength, strength_range: range }) =>
     [strength, range && `from ${range[0]} to ${range[1]}`].filter((part) => part != null).join(", "),
+  "Strength on the text encoders": (m) => m.strength_clip,
+  "Never chosen": (m) => m.excluded && "excluded from choosing; a <lora:…> tag still applies it",
+  "Corrected by you": (m) =>
+    Object.entries(m.correction)
+      .map(([field, value]) => `${field}: ${Array.isArray(value) ? value.join("; ") : value}`)
+      .join("\n"),
   "Trigger words": (m) => m.trigger_sets.map(({ words, source }) => `${words.join(", ")} (${source})`).join("\n"),
   Tags: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
   Creator: (m) => m.creator,
@@ -61,16 +69,30 @@ const DETAILS = {
       .map(([field, found]) => [field.replace("_", " "), found, Math.round(100 * found.confidence)])
       .map(([field, { value, source }, percent]) => `${field} ${value}: ${source} (${percent} %)`)
       .join("\n"),
+  "Preview, not shown here": (m) => (SHOWN_PREVIEW.test(m.preview_path ?? "") ? "" : m.preview_path),
+  "The same file again": (m) => m.copies.join("\n"),
   "Earlier names": (m) => m.previous_ids.join("\n"),
   "SHA-256": (m) => m.sha256,
   File: (m) => m.local_path,
 };
 
-function detailRows(model, back) {
+/** Buttons that store the user's word about a model. */
+function correctionButtons(model, correct) {
+  const set = (text, change) => button(text, () => correct({ name: model.model_id, ...change }));
+  const buttons = [
+    set(model.excluded ? "Choose it again" : "Never choose it", { exclude: !model.excluded }),
+    set(model.favourite ? "No favourite" : "Favourite", { favourite: !model.favourite }),
+  ];
+  if (Object.keys(model.correction).length) buttons.push(set("Undo my corrections", { reset: true }));
+  return buttons;
+}
+
+function detailRows(model, back, correct) {
   const picture = element("img", "max-width:100%;max-height:320px;display:block;margin:6px 0", { alt: "" });
   picture.addEventListener("error", () => picture.remove());
   picture.src = address(`/preview?name=${encodeURIComponent(model.model_id)}`);
-  const rows = [button("Back", back), line(model.title || model.name, HEADING), picture];
+  const heading = line(`${model.favourite ? "★ " : ""}${model.title || model.name}`, HEADING);
+  const rows = [button("Back", back), heading, picture, ...correctionButtons(model, correct)];
   for (const [label, read] of Object.entries(DETAILS)) {
     const text = read(model);
     if (text) rows.push(line(label, "margin-top:6px;opacity:.7"), line(text, "white-space:pre-wrap"));
@@ -123,12 +145,12 @@ function render(root) {
     overview.hidden = inside;
     details.hidden = !inside;
   };
-  const open = (id) =>
-    attempt(async () => {
-      const model = await call(`/model?name=${encodeURIComponent(id)}`);
-      details.replaceChildren(...detailRows(model, () => show(false)));
-      show(true);
-    });
+  const showModel = (model) => {
+    const correct = (change) => attempt(async () => showModel(await call("/model/correct", change)));
+    details.replaceChildren(...detailRows(model, () => show(false), correct));
+    show(true);
+  };
+  const open = (id) => attempt(async () => showModel(await call(`/model?name=${encodeURIComponent(id)}`)));
   const find = () =>
     attempt(async () => {
       const text = search.value.trim();
