@@ -124,7 +124,7 @@ def plan(options: argparse.Namespace) -> Answer:
     )
     manager = MemoryManager(data_folder() / "memory.db")
     resources = manager.detect_resources()
-    key = timing_key(resources.device, Architecture.SDXL, None, None)
+    key = timing_key(resources.device, Architecture.SDXL, None)
     timings = LearningEngine().timings(key)
     if options.vram is not None:
         resources, key, timings = hypothetical_gpu(options.vram, resources), "cuda", []

@@ -94,6 +94,22 @@ def vae_config() -> dict[str, Any]:
     }
 
 
+def vae_ddconfig() -> dict[str, Any]:
+    """Return the VAE's configuration in the terms of latent diffusion's code (`ddconfig`), which ComfyUI reads."""
+    return {
+        "ch": VAE_WIDTHS[0],
+        "ch_mult": [width // VAE_WIDTHS[0] for width in VAE_WIDTHS],
+        "num_res_blocks": 1,
+        "z_channels": LATENT_CHANNELS,
+        "double_z": True,
+        "attn_resolutions": [],
+        "in_channels": 3,
+        "out_ch": 3,
+        "resolution": NATIVE_SIDE,
+        "dropout": 0.0,
+    }
+
+
 def text_encoder_config(encoder: TextEncoder) -> dict[str, Any]:
     """Return a text encoder's `config.json`."""
     return {

@@ -93,7 +93,7 @@ class ParameterOptimizer:
         resources = request.resources or self.memory.detect_resources()
         architecture = baseline.finding.architecture
         job = replace(request.memory, architecture=architecture, max_vram_gb=limits.max_vram_gb)
-        key = timing_key(resources.device, architecture, request.model, job.weights_gb.get("unet"))
+        key = timing_key(resources.device, architecture, job.weights_gb.get("unet"))
         speed = self._speed(key)
 
         def estimate(tried: Choice) -> TimeEstimate:

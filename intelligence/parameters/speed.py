@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, NamedTuple
 
-from ..config import EMBEDDED_MODEL
 from ..learning import Timing
 from ..memory import Rates
-from ..models import Architecture, ModelEvidence
+from ..models import Architecture
 from ..units import BYTES_PER_GIB, PIXELS_PER_MEGAPIXEL
 from .workload import Cost, Work, cost_of, forward_tflop
 
-PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, EMBEDDED_MODEL: 0.05}
+PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, Architecture.DEMO: 0.05}
 """Sustained TFLOP/s before anything was learned: low on purpose. An A100 reaches about 122, 39 % of its peak, 2 cores
-0.2. The embedded model is so small that computing is the least of it: 2 cores take 0.17 s an item at 1024²."""
+0.2. The demo model is so small that computing is the least of it: a core takes 0.03 s an item at 256²."""
 
 ITEM_SPREAD = (0.6, 1.0)
 """Standard deviation of what a TFLOP of a forward item's linear and quadratic part takes, in shares of the speed that
@@ -156,7 +155,7 @@ class Speed:
 
 def learn(timings: Sequence[Timing], key: str) -> Speed:
     """Return the speed that `timings` (oldest first) show; without any the cautious prior of `key` (`timing_key`)."""
-    device, _, model = key.partition(":")
+    device, model = (*key.split(":"), "")[:2]
     cost = cost_of(key)
     if not timings:
         each = 1 / (PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"]))
@@ -165,14 +164,11 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
     return _fit(timings, cost)
 
 
-def timing_key(device: str, architecture: Architecture, model: ModelEvidence | None, unet_gb: float | None) -> str:
+def timing_key(device: str, architecture: Architecture, unet_gb: float | None) -> str:
     """Return the key of remembered runs: device, architecture, and the size of the UNet.
 
-    The size tells SDXL from its smaller relatives and fp16 from fp8; a key without it finds the runs of every size. The
-    embedded model has a key of its own.
+    The size tells SDXL from its smaller relatives and fp16 from fp8; a key without it finds the runs of every size.
     """
-    if model is not None and model.name == EMBEDDED_MODEL:
-        return f"{device}:{EMBEDDED_MODEL}"
     size = f":{unet_gb:.1f}" if unet_gb else ""
     return f"{device}:{architecture.value}{size}"
 

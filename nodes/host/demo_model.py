@@ -129,20 +129,7 @@ def _clip(folder: Path) -> Any:
 
 
 def _vae(folder: Path) -> Any:
-    widths = shape.VAE_WIDTHS
-    network = {
-        "ch": widths[0],
-        "ch_mult": [width // widths[0] for width in widths],
-        "num_res_blocks": 1,
-        "z_channels": shape.LATENT_CHANNELS,
-        "double_z": True,
-        "attn_resolutions": [],
-        "in_channels": 3,
-        "out_ch": 3,
-        "resolution": shape.NATIVE_SIDE,
-        "dropout": 0.0,
-    }
-    config = {"params": {"embed_dim": shape.LATENT_CHANNELS, "ddconfig": network}}
+    config = {"params": {"embed_dim": shape.LATENT_CHANNELS, "ddconfig": shape.vae_ddconfig()}}
     vae = comfy.sd.VAE(sd=_weights(folder, "vae"), config=config, dtype=DTYPE)
     _set_norm_groups(vae.first_stage_model)
     return vae

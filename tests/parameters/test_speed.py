@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intelligence.config import EMBEDDED_MODEL
 from intelligence.learning import Timing
-from intelligence.models import Architecture, ModelEvidence
+from intelligence.models import Architecture
 from intelligence.parameters.speed import PRIOR_TFLOPS, learn, timing_key
 from intelligence.parameters.workload import COSTS, Work, cost_of, decode_tflop, forward_tflop
 
@@ -29,11 +28,9 @@ def work(width, height, items, images=1):
     return Work(width, height, items, items // 2, images)
 
 
-@pytest.mark.parametrize(
-    "key", ["cuda", "mps:sdxl:4.8", "cpu", f"cpu:{EMBEDDED_MODEL}", f"cuda:{EMBEDDED_MODEL}", "xpu"]
-)
+@pytest.mark.parametrize("key", ["cuda", "mps:sdxl:4.8", "cpu", "cpu:demo", "cuda:demo:0.1", "xpu"])
 def test_estimate_without_runs_is_cautious(key):
-    device, _, model = key.partition(":")
+    device, model = (*key.split(":"), "")[:2]
     tflops = PRIOR_TFLOPS.get(model) or PRIOR_TFLOPS.get(device, PRIOR_TFLOPS["cpu"])
     cost = cost_of(key)
     tflop = 40 * forward_tflop(1024, 1024, cost) + decode_tflop(1024, 1024, cost)
@@ -152,12 +149,12 @@ def test_estimate_is_positive_for_any_history(runs, width, items):
 
 
 @pytest.mark.parametrize(
-    ("model", "unet_gb", "key"),
+    ("architecture", "unet_gb", "key"),
     [
-        (None, None, "cuda:sdxl"),
-        (ModelEvidence(name="x.safetensors"), 4.782, "cuda:sdxl:4.8"),
-        (ModelEvidence(name=EMBEDDED_MODEL), 0.01, "cuda:embedded"),
+        (Architecture.SDXL, None, "cuda:sdxl"),
+        (Architecture.SDXL, 4.782, "cuda:sdxl:4.8"),
+        (Architecture.DEMO, 0.017, "cuda:demo:0.0"),
     ],
 )
-def test_timing_key_by_device_and_model(model, unet_gb, key):
-    assert timing_key("cuda", Architecture.SDXL, model, unet_gb) == key
+def test_timing_key_by_device_and_model(architecture, unet_gb, key):
+    assert timing_key("cuda", architecture, unet_gb) == key

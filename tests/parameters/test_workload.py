@@ -2,7 +2,6 @@
 
 import pytest
 
-from intelligence.config import EMBEDDED_MODEL
 from intelligence.models import Architecture
 from intelligence.parameters import Improvements
 from intelligence.parameters.schedules import core_sigmas
@@ -19,8 +18,8 @@ from intelligence.parameters.workload import COSTS, cost_of, forward_items, forw
         (512, Architecture.SD1, 0.8033),
         (768, Architecture.SD1, 2.1481),
         (1024, Architecture.SD2, 4.6750),
-        (512, EMBEDDED_MODEL, 0.001226),
-        (1536, EMBEDDED_MODEL, 0.044797),
+        (256, Architecture.DEMO, 0.0011429),
+        (1536, Architecture.DEMO, 0.113650),
     ],
 )
 def test_forward_tflop(side, architecture, tflop):
@@ -35,7 +34,8 @@ def test_forward_tflop(side, architecture, tflop):
         ("cuda:sdxl:4.8", Architecture.SDXL),
         ("cuda:unknown:4.8", Architecture.SDXL),
         ("cpu:sd1:1.6", Architecture.SD1),
-        ("cpu:embedded", EMBEDDED_MODEL),
+        ("cpu:demo", Architecture.DEMO),
+        ("cpu:demo:0.1", Architecture.DEMO),
     ],
 )
 def test_cost_of_key(key, model):

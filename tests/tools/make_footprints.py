@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from intelligence.generation import embedded_weights
 from intelligence.memory.footprints import Footprint, Rows
 from intelligence.units import PIXELS_PER_MEGAPIXEL
 from tests.comfyui import locate
@@ -111,19 +111,22 @@ NETWORKS: dict[str, tuple[str, Configs]] = {
 share one VAE network. Models with another's UNet (Playground, inpainting with 9 channels) are found by its weights.
 """
 
-COMFYUI_VAE = {
-    "double_z": True,
-    "z_channels": 4,
-    "resolution": 256,
-    "in_channels": 3,
-    "out_ch": 3,
-    "ch": 128,
-    "ch_mult": [1, 2, 4, 4],
-    "num_res_blocks": 2,
-    "attn_resolutions": [],
-    "dropout": 0.0,
+COMFYUI_VAES = {
+    "sd": {
+        "double_z": True,
+        "z_channels": 4,
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 128,
+        "ch_mult": [1, 2, 4, 4],
+        "num_res_blocks": 2,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    },
+    "embedded": embedded_weights.vae_ddconfig(),
 }
-"""What comfy/sd.py builds for the VAE of every Stable Diffusion model."""
+"""What comfy/sd.py builds for the VAE of every Stable Diffusion model, and for the embedded model's."""
 
 
 def measure(title: str, architecture: str, configs: Mapping[str, Mapping[str, Any]], vae: str) -> dict[str, Any]:
@@ -170,8 +173,8 @@ def rows(measured: Iterable[tuple[int, Footprint]]) -> Rows:
     return tuple(made)
 
 
-def comfyui_rows(checkout: Path) -> Rows:
-    """Rows of ComfyUI's decoder. Puts the checkout on the path, so call it in a process of its own."""
+def comfyui_rows(checkout: Path) -> dict[str, Rows]:
+    """Rows of ComfyUI's decoders, by VAE. Puts the checkout on the path, so call it in a process of its own."""
     sys.path.insert(0, str(checkout))
     import comfy.cli_args
 
@@ -180,43 +183,45 @@ def comfyui_rows(checkout: Path) -> Rows:
     import torch
     from comfy.ldm.models.autoencoder import AutoencoderKL
 
-    with torch.device("meta"):
-        vae = AutoencoderKL(ddconfig=COMFYUI_VAE, embed_dim=4).to(torch.bfloat16)
-    vae.decoder.mid.attn_1.optimized_attention = networks.pytorch_attention  # what ComfyUI takes on a GPU
+    def decoder_rows(config: Mapping[str, Any]) -> Rows:
+        with torch.device("meta"):
+            vae = AutoencoderKL(ddconfig=dict(config), embed_dim=4).to(torch.bfloat16)
+        vae.decoder.mid.attn_1.optimized_attention = networks.pytorch_attention  # what ComfyUI takes on a GPU
 
-    def footprint(side: int) -> Footprint:
-        latent = torch.empty(1, 4, side // 8, side // 8, device="meta", dtype=torch.bfloat16)
-        return simulator.simulate(vae, vae.decode, [latent])
+        def footprint(side: int) -> Footprint:
+            latent = torch.empty(1, 4, side // 8, side // 8, device="meta", dtype=torch.bfloat16)
+            return simulator.simulate(vae, vae.decode, [latent])
 
-    return rows((side, footprint(side)) for side in VAE_SIDES)
+        return rows((side, footprint(side)) for side in VAE_SIDES)
+
+    return {name: decoder_rows(config) for name, config in COMFYUI_VAES.items()}
 
 
-def embedded_configs() -> Configs:
-    """Those of the embedded model, which is made in a temporary folder."""
-    from intelligence.generation.embedded import ensure_embedded
-
-    with tempfile.TemporaryDirectory() as folder:
-        return read_configs(ensure_embedded(Path(folder)).folder)
+EMBEDDED_CONFIGS: Configs = {
+    "unet": embedded_weights.unet_config(),
+    "vae": embedded_weights.vae_config(),
+    "text_encoder": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[0]),
+    "text_encoder_2": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[1]),
+}
 
 
 def main(titles: Sequence[str]) -> None:
-    """Simulate the models of these titles, all without any; the others keep their entries."""
+    """Simulate the models of these titles with their VAEs, all without any; the others keep their entries."""
     from intelligence.generation.standalone import quiet, require_standalone
 
     require_standalone("the simulation")
+    networks = {**NETWORKS, "the embedded model": ("demo", EMBEDDED_CONFIGS)}
+    known = json.loads(TABLE.read_text(encoding="utf-8")) if titles else {"models": [], "vaes": {}}
+    entries, vaes = {entry["title"]: entry for entry in known["models"]}, known["vaes"]
     with quiet():
-        embedded = embedded_configs()
-        networks = {**NETWORKS, "the embedded model": ("sdxl", embedded)}
-        known = json.loads(TABLE.read_text(encoding="utf-8")) if titles else {"models": [], "vaes": {}}
-        entries = {entry["title"]: entry for entry in known["models"]}
-        for title, (architecture, configs) in networks.items():
-            if not titles or title in titles:
-                entries[title] = measure(title, architecture, configs, "embedded" if configs is embedded else "sd")
-                print(title, entries[title]["weights"], file=sys.stderr)
-        vaes = known["vaes"] or {
-            "sd": {"diffusers": decoder_rows(SDXL_CONFIGS["vae"]), "comfyui": _comfyui_rows_apart()},
-            "embedded": {"diffusers": decoder_rows(embedded["vae"])},
-        }
+        for title in titles or networks:
+            architecture, configs = networks[title]
+            vae = "embedded" if configs is EMBEDDED_CONFIGS else "sd"
+            entries[title] = measure(title, architecture, configs, vae)
+            print(title, entries[title]["weights"], file=sys.stderr)
+            vaes[vae] = {"diffusers": decoder_rows(configs["vae"])}
+        for vae, found in _comfyui_rows_apart().items():
+            vaes[vae]["comfyui"] = found
     table = {"models": [entries[title] for title in networks], "vaes": vaes}
     text = json.dumps(table, separators=(",", ":")).replace("]],", "]],\n").replace("]]},", "]]},\n")
     TABLE.write_text(text + "\n", encoding="utf-8")
