@@ -1,4 +1,4 @@
-"""Units of memory and picture size, and how times are written."""
+"""Units of memory and picture size, and how memory and times are written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ MIB_PER_GIB = 1024
 
 PIXELS_PER_MEGAPIXEL = 1024 * 1024
 """SDXL's native size, by which work and memory are counted."""
+
+
+def format_memory(gib: float, digits: int = 1) -> str:
+    """Return an amount of memory as people say it: "17 MiB", "3.6 GiB"; `digits` after the point of GiB."""
+    return f"{gib:.{digits}f} GiB" if gib >= 1 else f"{gib * MIB_PER_GIB:.0f} MiB"
 
 
 def format_duration(seconds: float) -> str:

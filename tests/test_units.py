@@ -1,8 +1,8 @@
-"""Times as people say them."""
+"""Times and amounts of memory as people say them."""
 
 import pytest
 
-from intelligence.units import format_duration
+from intelligence.units import format_duration, format_memory
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,18 @@ from intelligence.units import format_duration
 )
 def test_format_duration(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("gib", "digits", "text"),
+    [
+        (0.0, 1, "0 MiB"),
+        (0.017, 1, "17 MiB"),
+        (0.999, 2, "1023 MiB"),
+        (1.0, 1, "1.0 GiB"),
+        (3.58, 2, "3.58 GiB"),
+        (24, 1, "24.0 GiB"),
+    ],
+)
+def test_format_memory(gib: float, digits: int, text: str) -> None:
+    assert format_memory(gib, digits) == text

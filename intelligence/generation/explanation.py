@@ -8,7 +8,7 @@ from ..memory import MemoryPlan, budget_bars, describe, peak_line
 from ..parameters import OptimizedParameters
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
-from ..units import format_duration
+from ..units import format_duration, format_memory
 from .generation_messages import GenerationMessage as Text
 from .stages import Generation, GenerationExplanation, GenerationPlan, PromptRecommendations, Recommendations
 
@@ -60,7 +60,7 @@ def plan_lines(plan: MemoryPlan) -> list[str]:
         lines.append(text.format(time=format_duration(plan.seconds)))
     for title, option in ((Text.NEXT_FASTER, plan.next_faster), (Text.NEXT_SMALLER, plan.next_smaller)):
         if option is not None:
-            line = title.format(option=describe(option), gib=option.needed_gb)
+            line = title.format(option=describe(option), memory=format_memory(option.needed_gb))
             if option.seconds is not None:
                 line = Text.OPTION_TIME.format(option=line, time=format_duration(option.seconds))
             lines.append(line)

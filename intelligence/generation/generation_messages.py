@@ -37,8 +37,8 @@ class GenerationMessage(Message):
 
     PLAN_TIME = "Time: about {time}"
     PLAN_TIME_GUESSED = "Time: about {time} (a cautious guess: the speed of this device is not known yet)"
-    NEXT_FASTER = "Next faster: {option}, {gib:.1f} GiB"
-    NEXT_SMALLER = "Next smaller: {option}, {gib:.1f} GiB"
+    NEXT_FASTER = "Next faster: {option}, {memory}"
+    NEXT_SMALLER = "Next smaller: {option}, {memory}"
     OPTION_TIME = "{option}, about {time}"
 
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ..config import OffloadStrategy
 from ..records import Reason, Record, renamed
+from ..units import format_memory
 
 BAR_WIDTH = 24
 """Characters."""
@@ -115,22 +116,22 @@ class MemoryPlan(Record):
 def budget_bars(plan: MemoryPlan) -> list[str]:
     """Return the budget, and a bar for each stage's predicted peak."""
     scale = plan.budget_gb or max(plan.stages.values(), default=0.0) or 1.0
-    lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {plan.budget_gb:.2f} GiB"]
+    lines = ["Budget: no limit is known" if plan.budget_gb is None else f"Budget: {format_memory(plan.budget_gb, 2)}"]
     for stage, peak in plan.stages.items():
         filled = min(BAR_WIDTH, round(peak / scale * BAR_WIDTH))
         held = min(filled, round((plan.context_gb + plan.resident.get(stage, 0.0)) / scale * BAR_WIDTH))
         bar = ("█" * held + "▒" * (filled - held)).ljust(BAR_WIDTH, "·")
         over = " (over the budget)" if plan.budget_gb is not None and peak > plan.budget_gb else ""
-        lines.append(f"{STAGE_TITLES.get(stage, stage):<6} {bar} {peak:5.2f} GiB{over}")
+        lines.append(f"{STAGE_TITLES.get(stage, stage):<6} {bar} {format_memory(peak, 2):>9}{over}")
     return [*lines, "█ weights and driver, ▒ activations, · free"]
 
 
 def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
     """Return the predicted peak, beside the measured one (GiB; 0: none), which lacks the driver's context."""
     if not measured_gb:
-        return f"Memory peak: predicted {plan.predicted_peak_gb:.2f} GiB"
-    predicted = plan.predicted_peak_gb - plan.context_gb
-    return f"Memory peak beside the driver: predicted {predicted:.2f} GiB, measured {measured_gb:.2f} GiB"
+        return f"Memory peak: predicted {format_memory(plan.predicted_peak_gb, 2)}"
+    predicted = format_memory(plan.predicted_peak_gb - plan.context_gb, 2)
+    return f"Memory peak beside the driver: predicted {predicted}, measured {format_memory(measured_gb, 2)}"
 
 
 def describe(option: PlanOption | MemoryPlan, images: int | None = None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..config import OffloadStrategy
 from ..records import Reason, Source
-from ..units import format_duration
+from ..units import format_duration, format_memory
 from .job import Job
 from .memory_messages import MemoryMessage
 from .memory_request import MemoryRequest
@@ -29,7 +29,7 @@ def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | Non
         if not resources.ram_free_gb:
             return None, Reason.of("budget", Source.BUDGET, MemoryMessage.BUDGET_UNKNOWN)
         ram = resources.ram_free_gb
-        return ram, Reason.of("budget", Source.BUDGET, MemoryMessage.BUDGET_RAM, value=ram, budget=ram)
+        return ram, Reason.of("budget", Source.BUDGET, MemoryMessage.BUDGET_RAM, value=ram, budget=format_memory(ram))
     free = resources.free_gb + (resources.context_gb or 0.0)
     limits = {
         MemoryMessage.BUDGET_SETTINGS: request.settings.max_vram_gb,
@@ -38,11 +38,16 @@ def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | Non
     lower = [(limit, message) for message, limit in limits.items() if limit is not None and limit < free]
     if lower:
         limit, message = min(lower, key=lambda item: item[0])
-        otherwise = MemoryMessage.OTHERWISE_FREE.format(free=free)
-        return limit, Reason.of("budget", Source.USER, message, value=limit, otherwise=otherwise, budget=limit)
+        otherwise = MemoryMessage.OTHERWISE_FREE.format(free=format_memory(free))
+        budget = format_memory(limit)
+        return limit, Reason.of("budget", Source.USER, message, value=limit, otherwise=otherwise, budget=budget)
     shared = resources.others_gb or 0.0
     message = MemoryMessage.BUDGET_SHARED if shared else MemoryMessage.BUDGET_FREE
-    arguments: dict[str, Any] = {"budget": resources.free_gb, "device": resources.name, "others": shared}
+    arguments = {
+        "budget": format_memory(resources.free_gb),
+        "device": resources.name,
+        "others": format_memory(shared),
+    }
     return free, Reason.of("budget", Source.BUDGET, message, value=free, **arguments)
 
 
@@ -69,7 +74,12 @@ def refusal(
         size = dict(zip(("width", "height"), largest, strict=True))
     return [
         _saving(
-            "fits", MemoryMessage.TOO_LARGE, value=False, option=option, needed=smallest.needed_gb, budget=budget_gb
+            "fits",
+            MemoryMessage.TOO_LARGE,
+            value=False,
+            option=option,
+            needed=format_memory(smallest.needed_gb),
+            budget=format_memory(budget_gb),
         ),
         _saving("fits", message, value=False, **size),
     ]
@@ -93,10 +103,11 @@ def _strategy(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], r
     otherwise = None
     if fastest != chosen:
         option = describe(fastest.option(timed=False), job.request.images)
-        otherwise = MemoryMessage.OTHERWISE_FASTER.format(option=option, needed=fastest.needed_gb)
+        otherwise = MemoryMessage.OTHERWISE_FASTER.format(option=option, needed=format_memory(fastest.needed_gb))
     source = Source.BUDGET if requested is OffloadStrategy.AUTO else Source.USER
     message = MemoryMessage.DYNAMIC_VRAM if resources.dynamic_vram else MemoryMessage[strategy.value]
-    reasons = [Reason.of("strategy", source, message, value=strategy.value, otherwise=otherwise, peak=chosen.peak_gb)]
+    peak = format_memory(chosen.peak_gb)
+    reasons = [Reason.of("strategy", source, message, value=strategy.value, otherwise=otherwise, peak=peak)]
     if requested is OffloadStrategy.AUTO or resources.dynamic_vram:
         return reasons
     if requested is strategy:
@@ -133,10 +144,10 @@ def _savings(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate]) ->
     reasons = []
     if decoding.tile:
         at_once = (chosen.placement, Decoding(0, decoding.dtype))
-        whole = next((each for each in found if (each.placement, each.decoding) == at_once), None)
-        otherwise = MemoryMessage.OTHERWISE_WHOLE.format(peak=whole.stages["vae"].peak_gb) if whole else None
-        source, peak = Source.BUDGET if job.request.tile_size is None else Source.USER, chosen.stages["vae"].peak_gb
-        tile, message = decoding.tile, MemoryMessage.TILES
+        peaks = [each.stages["vae"].peak_gb for each in found if (each.placement, each.decoding) == at_once]
+        otherwise = MemoryMessage.OTHERWISE_WHOLE.format(peak=format_memory(peaks[0])) if peaks else None
+        source = Source.BUDGET if job.request.tile_size is None else Source.USER
+        tile, message, peak = decoding.tile, MemoryMessage.TILES, format_memory(chosen.stages["vae"].peak_gb)
         reasons.append(Reason.of("tile_size", source, message, value=tile, otherwise=otherwise, tile=tile, peak=peak))
     if denoising.cfg_split:
         reasons.append(_saving("cfg_split", MemoryMessage.CFG_SPLIT, value=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..memory import MemoryPlan, describe
 from ..records import Reason, Source
-from ..units import format_duration
+from ..units import format_duration, format_memory
 from .parameter_messages import ParameterMessage
 from .parameters import NO_GUIDANCE, Improvements, ModelGuidance
 from .resolution import smaller_sizes
@@ -107,14 +107,14 @@ def fit_memory(
     plan = plan_for(choice)
     if plan.fits:
         return choice, plan
-    budget = plan.budget_gb or 0.0
+    budget = format_memory(plan.budget_gb or 0.0)
     for width, height in smaller_sizes(choice.width, choice.height) if free_size else ():
         smaller = replace(choice, width=width, height=height)
         if (fitting := plan_for(smaller)).fits:
             changes.append("smaller size")
             reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_MEMORY, smaller, choice, budget=budget)
             return smaller, fitting
-    option, peak = describe(plan, plan.max_batch), plan.predicted_peak_gb
+    option, peak = describe(plan, plan.max_batch), format_memory(plan.predicted_peak_gb)
     reasons["memory"] = _reason(
         "memory", ParameterMessage.MEMORY_TOO_SMALL, value=False, budget=budget, option=option, peak=peak
     )

@@ -55,10 +55,8 @@ class ParameterMessage(Message):
     )
     STEPS_FOR_TIME = "{steps} steps to finish within {limit}"
     SIZE_FOR_TIME = "{size} to finish within {limit}"
-    SIZE_FOR_MEMORY = "{size} to fit into the available {budget:.1f} GiB"
-    MEMORY_TOO_SMALL = (
-        "needs more than the available {budget:.1f} GiB; the nearest plan is {option}, about {peak:.1f} GiB"
-    )
+    SIZE_FOR_MEMORY = "{size} to fit into the available {budget}"
+    MEMORY_TOO_SMALL = "needs more than the available {budget}; the nearest plan is {option}, about {peak}"
 
     TIME = "{time} on {device}"
     TIME_IMAGES = "{time} for {images} images on {device}"

@@ -88,7 +88,7 @@ def test_explain_gives_reasons_by_setting() -> None:
 
 def test_explain_compares_predictions_with_the_run() -> None:
     known = PLAN.changed(estimated_time_seconds=4.25, forward_items=40)
-    assert explain(PLAN).performance_notes == ["8.0 GiB are free", "Memory peak: predicted 0.00 GiB"]
+    assert explain(PLAN).performance_notes == ["8.0 GiB are free", "Memory peak: predicted 0 MiB"]
     assert {"Time: predicted 4.2 s", f"{FORWARD}: predicted 40"} <= set(explain(known).performance_notes)
     ran = explain(replace(GENERATION, plan=known, forward_items=38)).performance_notes
     assert {"Time: predicted 4.2 s, took 2 min 10 s", f"{FORWARD}: predicted 40, computed 38", "a note"} <= set(ran)

@@ -15,7 +15,7 @@ MACHINE = Resources("cpu", "Test", 64, 48, 64, 48)
 
 
 def bars(lines):
-    return {line.split()[0]: line.split()[1] for line in lines if "·" in line or "▒" in line if "GiB" in line}
+    return {line.split()[0]: line.split()[1] for line in lines if "·" in line or "▒" in line if "iB" in line}
 
 
 @pytest.mark.parametrize("vram", [1, 8, 24])

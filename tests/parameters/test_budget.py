@@ -71,7 +71,7 @@ def test_fit_memory_meets_limit_by_plan():
 
 def test_fit_memory_names_nearest_plan_of_impossible_limit():
     text = reason(choose(GenerationConstraints(max_vram_gb=0.3)), "memory").evidence
-    assert text.startswith("needs more than the available 0.3 GiB; the nearest plan is SEQUENTIAL")
+    assert text.startswith("needs more than the available 307 MiB; the nearest plan is SEQUENTIAL")
 
 
 def test_fit_memory_cuts_size_last():
