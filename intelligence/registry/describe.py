@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,21 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
 
 
 def _lora_fields(header: Header, kind: Finding) -> dict[str, Any]:
+    type_name, modules, rank = _tensor_facts(tuple(header.shapes.items()))
     return {
         "lora_kind": LoRAKind(kind.value),
-        "lora_type": lora_type(header),
-        "modules": modules_digest(lora_modules(header.shapes)),
-        "rank": lora_rank(header) or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
+        "lora_type": type_name,
+        "modules": modules,
+        "rank": rank or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
         "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
     }
+
+
+@lru_cache(maxsize=16)
+def _tensor_facts(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, str, int | None]:
+    """Return type, digest of the modules, and rank; a library holds many LoRAs of one trainer, with equal tensors."""
+    header = Header(shapes=dict(shapes))
+    return lora_type(header), modules_digest(lora_modules(header.shapes)), lora_rank(header)
 
 
 def _checkpoint_findings(header: Header, file_name: str, base_model: str | None) -> dict[str, Finding]:
