@@ -42,7 +42,12 @@ class LoRARecommend(io.ComfyNode):
             inputs=[
                 PromptAnalysisType.Input("analysis", tooltip="From Prompt Analyze."),
                 io.Model.Input("model", lazy=True, tooltip="The model to apply the LoRAs to."),
-                io.Clip.Input("clip", lazy=True, tooltip="The text encoders to apply the LoRAs to."),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    lazy=True,
+                    tooltip="The text encoders to apply the LoRAs to. Leave open for LoRAs on the model alone.",
+                ),
                 io.Combo.Input(
                     "mode",
                     options=list(OperationMode),
@@ -129,7 +134,8 @@ class LoRARecommend(io.ComfyNode):
         from ..intelligence.generation.choice_requests import LoRARequest
 
         request = LoRARequest.from_text(mode, selection, on_unconfirmed)
-        return [] if request.suggest_only else [name for name in ("model", "clip") if inputs.get(name) is None]
+        connected = [name for name in ("model", "clip") if name in inputs]
+        return [] if request.suggest_only else [name for name in connected if inputs[name] is None]
 
     @classmethod
     def execute(
@@ -149,17 +155,19 @@ class LoRARecommend(io.ComfyNode):
         model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import LoRARequest, choice_report, named_loras
-        from .host import demo_model, lora_patches, model_evidence
+        from .host import demo_model, lora_patches, model_evidence, model_targets
 
+        asked = LoRARequest.from_text(mode, selection, on_unconfirmed)
+        loaded = None if asked.suggest_only else model
         request = replace(
-            LoRARequest.from_text(mode, selection, on_unconfirmed),
+            asked,
             stack=tuple(named_loras(lora_stack or [])),
             preferences=LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
             quality_tags=quality_tags,
             variations=variations,
+            fit=None if loaded is None else model_targets.lora_fit(loaded, clip),
         )
         notes = refresh_library()
-        loaded = None if request.suggest_only else model
         node_id, family = cls.hidden.unique_id, named_family(model_family)
         evidence = model_evidence.evidence(loaded, cls.hidden.dynprompt, node_id, family)
         if loaded is None and evidence.name == EMBEDDED_MODEL:

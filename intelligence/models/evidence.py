@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..records import Record
 from .architecture import identify_architecture
 from .headers import Header
-from .kinds import BASE_FAMILIES, Architecture, Family, ModelKind
+from .kinds import BASE_FAMILIES, Architecture, Family, LoRAKind, ModelKind
 from .latents import LatentKind
 from .name_patterns import names_v_prediction
 
@@ -40,8 +40,11 @@ class AppliedLoRA(Record):
     strength: float = 1.0
     modules: int = 0
     """Number of weights of the diffusion network that it changes."""
-    confidence: float = 1.0
-    """Certainty of the name, 0 to 1: 1 where values of the file's tensors were compared."""
+    kind: LoRAKind = LoRAKind.UNKNOWN
+    family: Family = Family.UNKNOWN
+    """Kind and family of the file in the library."""
+    confidence: float = 0.0
+    """Certainty of the name, 0 to 1: 1 where values of the file's tensors were compared, 0 without a name."""
 
 
 @dataclass(frozen=True)

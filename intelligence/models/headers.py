@@ -82,6 +82,21 @@ def read_header(path: Path) -> Header:
         _refuse(path, f"cannot be read ({error.strerror or error})")
 
 
+def read_shapes(path: Path) -> Shapes:
+    """Return the tensor shapes of a file that `read_header` accepted before, in a tenth of its time.
+
+    Whatever else is there by now gives other shapes, or UnsupportedModelError: compare them with those of before.
+    """
+    try:
+        with path.open("rb") as file:
+            entries = json.loads(_raw_header(path, file))
+        return {key: tuple(entry["shape"]) for key, entry in entries.items() if key != "__metadata__"}
+    except OSError as error:
+        _refuse(path, f"cannot be read ({error.strerror or error})")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        _refuse(path, "corrupt header")
+
+
 def _refuse(path: Path, reason: str) -> NoReturn:
     raise UnsupportedModelError(f"{path.name}: {reason}") from None
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
-from .headers import Shapes, read_header
-from .lora_modules import BIAS, Change, Kind, Modules, Shape, lora_modules
+from .headers import Shapes, read_header, read_shapes
+from .lora_modules import BIAS, Change, Kind, Modules, Shape, lora_modules, modules_digest
 from .metadata import ModelMetadata, ModelSummary
 
 MIN_SHARE = 0.5
@@ -20,6 +20,9 @@ MAX_CLASHING = 0.1
 at most an input layer of that sort (inpainting, control); a LoRA for SD 2 has a sixth of its modules on SD 1."""
 FULL_SHARE = 0.98
 """Share from which all of a LoRA counts as loaded: formats leave a tensor or two behind."""
+
+MAX_KEPT = 256
+"""Sets of modules that are kept: far fewer than LoRAs, for trainers write the same ones again and again."""
 
 _TEXT_PREFIXES = ("lora_te", "text_encoder", "lora_prior_te", "te_", "te1_", "te2_", "t5xxl", "clip_l", "clip_g")
 
@@ -132,6 +135,43 @@ def _takes(target: Target, change: Change) -> bool:
     return kind is Kind.PADDED and len(weight) == 2 and weight[0] <= shape[0] and weight[1] <= shape[1]
 
 
+class ModuleReader:
+    """Reads the modules of LoRA files, and keeps those of the sets that were used last.
+
+    `convert`: the host's own renaming of a LoRA's tensors, by names and shapes.
+    """
+
+    def __init__(self, convert: Callable[[Shapes], Shapes] = lambda shapes: shapes) -> None:
+        self._convert = convert
+        self._known: dict[str, Modules] = {}
+
+    def read(self, path: Path, digest: str = "") -> Modules:
+        """Return the modules of a file.
+
+        Args:
+            digest: `modules_digest` of the file as it was registered; empty: not known.
+
+        Raises UnsupportedModelError.
+        """
+        if (known := self._known.pop(digest, None)) is None:
+            shapes = _registered_shapes(path, digest) if digest else None
+            known = lora_modules(self._convert(read_header(path).shapes if shapes is None else shapes))
+        if digest:
+            self._known[digest] = known
+            for oldest in list(self._known)[:-MAX_KEPT]:
+                del self._known[oldest]
+        return known
+
+
+def _registered_shapes(path: Path, digest: str) -> Shapes | None:
+    """Return the shapes of a file; None where it is not the one that was registered."""
+    try:
+        shapes = read_shapes(path)
+    except UnsupportedModelError:
+        return None
+    return shapes if modules_digest(lora_modules(shapes)) == digest else None
+
+
 class LoRAFit:
     """Measures LoRA files against one model; each set of modules once.
 
@@ -139,7 +179,7 @@ class LoRAFit:
         targets: name in a LoRA → the model's weight.
         mark: a text that models of the same configuration share.
         has_text: whether `targets` holds text encoders.
-        convert: the host's own renaming of a LoRA's tensors, by names and shapes.
+        reader: shared by the models of a host.
     """
 
     def __init__(
@@ -148,12 +188,12 @@ class LoRAFit:
         mark: str,
         *,
         has_text: bool = True,
-        convert: Callable[[Shapes], Shapes] = lambda shapes: shapes,
+        reader: ModuleReader | None = None,
     ) -> None:
         self.mark = mark
         self._targets = targets
         self._has_text = has_text
-        self._convert = convert
+        self._reader = reader or ModuleReader()
         self._known: dict[str, FitShare] = {}
 
     def __call__(self, lora: ModelSummary | ModelMetadata) -> FitShare | None:
@@ -162,11 +202,12 @@ class LoRAFit:
         try:
             known_as = lora.modules or f"{path}\0{path.stat().st_mtime_ns}"
             if known_as not in self._known:
-                self._known[known_as] = self._measure(path)
+                modules = self._reader.read(path, lora.modules)
+                self._known[known_as] = measure(modules, self._targets, has_text=self._has_text)
         except (OSError, UnsupportedModelError):
             return None
         return self._known[known_as]
 
-    def _measure(self, path: Path) -> FitShare:
-        shapes = read_header(path).shapes
-        return measure(lora_modules(self._convert(shapes)), self._targets, has_text=self._has_text)
+    def keys(self, modules: Iterable[str]) -> int:
+        """Return `FitShare.keys` of a LoRA that names these modules."""
+        return hash(frozenset(target.key for name in modules if (target := self._targets.get(name)) is not None))

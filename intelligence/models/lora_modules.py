@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from math import prod
+from sys import intern
 from typing import NamedTuple
 
 from .headers import Shapes
@@ -90,7 +91,7 @@ def lora_modules(shapes: Shapes) -> Modules:
     for key, shape in shapes.items():
         name, role = _split(key)
         if role:
-            parts.setdefault(name, {})[role] = shape
+            parts.setdefault(intern(name), {})[role] = shape
     modules: Modules = {}
     for name, tensors in parts.items():
         if bias := tensors.pop("bias", None):
@@ -98,6 +99,11 @@ def lora_modules(shapes: Shapes) -> Modules:
         if tensors:
             modules[name] = _change(tensors)
     return modules
+
+
+def module_of(key: str) -> str:
+    """Return the module that the tensor `key` of a LoRA belongs to; the key itself where it changes nothing."""
+    return _split(key)[0]
 
 
 def modules_digest(modules: Mapping[str, Change]) -> str:

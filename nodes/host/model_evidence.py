@@ -9,6 +9,7 @@ import comfy.model_sampling
 
 from ...intelligence.config import EMBEDDED_MODEL
 from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
+from .model_patches import applied_loras, sampling_patches
 from .server_planner import planner
 
 ARCHITECTURES = (
@@ -62,6 +63,10 @@ def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNO
         }
     if known:
         facts |= {"metadata": known.metadata, "base_model": known.base_model}
+    if model is not None:
+        applied = applied_loras(model, loras)
+        loras = tuple(lora.name for lora in applied if lora.name)
+        facts |= {"applied": applied, "patches": sampling_patches(model)}
     return ModelEvidence(name=name, path=path, loras=loras, family=family, **facts)
 
 

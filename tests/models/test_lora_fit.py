@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from intelligence.errors import UnsupportedModelError
 from intelligence.models.headers import Shapes
-from intelligence.models.lora_fit import FitShare, LoRAFit, PartShare, Target, measure
+from intelligence.models.lora_fit import FitShare, LoRAFit, ModuleReader, PartShare, Target, measure
 from intelligence.models.lora_modules import lora_modules, modules_digest
 from intelligence.models.metadata import ModelMetadata
 
@@ -88,5 +89,15 @@ def test_lora_fit_reads_each_set_of_modules_once(tmp_path: Path, model: Callable
 def test_lora_fit_converts_names_first(tmp_path: Path, model: Callable[..., Path]) -> None:
     model(tmp_path / "a.safetensors", pair("other_q"))
     lora = ModelMetadata("lora:a", "a", local_path=str(tmp_path / "a.safetensors"))
-    fit = LoRAFit(TARGETS, "mark", convert=lambda s: {k.replace("other", "lora_unet"): v for k, v in s.items()})
+    reader = ModuleReader(lambda shapes: {key.replace("other", "lora_unet"): shape for key, shape in shapes.items()})
+    fit = LoRAFit(TARGETS, "mark", reader=reader)
     assert fit(lora) == share(pair("lora_unet_q"))
+
+
+def test_module_reader_reads_a_replaced_file_as_it_is(tmp_path: Path, model: Callable[..., Path]) -> None:
+    path = model(tmp_path / "a.safetensors", pair("new"))
+    digest = modules_digest(lora_modules(pair("old")))
+    assert set(ModuleReader().read(path, digest)) == {"new"}
+    path.write_bytes(b"<html>not a model</html>")
+    with pytest.raises(UnsupportedModelError, match="web page"):
+        ModuleReader().read(path, digest)

@@ -1,0 +1,106 @@
+"""Measures LoRA files against models of ComfyUI's own classes and prints the shares as JSON, in ComfyUI's process.
+
+    python fit_program.py CHECKOUT LORAS HOME [--load]
+
+With `--load`, each LoRA is also loaded and its weights calculated by ComfyUI itself, on the meta device.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+from comfy_process import become_comfyui
+
+
+class Errors(logging.Handler):
+    """Counts what ComfyUI logs while it calculates weights."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.count += "ERROR" in record.getMessage() or "NOT MERGED" in record.getMessage()
+
+
+def loaded_by_comfyui(model: Any, clip: Any, path: str) -> int:
+    """Return the number of patches of a LoRA that change a weight, by ComfyUI's own loader and adapters."""
+    import comfy.lora
+    import comfy.sd
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
+    lora = {key: torch.empty(shape, device="meta") if shape else torch.ones(()) for key, shape in shapes.items()}
+    patched, patched_clip = comfy.sd.load_lora_for_models(model, clip, lora, 1.0, 1.0)
+    changed = 0
+    logger, errors = logging.getLogger(), Errors()
+    logger.addHandler(errors)
+    for patcher in (patched, *([patched_clip.patcher] if clip is not None else [])):
+        weights = patcher.model.state_dict()
+        for key, patches in patcher.patches.items():
+            weight = torch.empty(weights[key].shape, device="meta")
+            comfy.lora.calculate_weight(patches, weight, key)
+            changed += len(patches)
+    logger.removeHandler(errors)
+    return changed - errors.count
+
+
+def main() -> None:
+    checkout, loras, home, *flags = sys.argv[1:]
+    become_comfyui(checkout, home)
+    import meta_models
+    from pack.intelligence.lora.target_model import TargetModel, find_base, incompatibility, load_problem
+    from pack.intelligence.models import ModelKind
+    from pack.nodes.host import model_evidence, model_targets, server_planner
+
+    logging.disable(logging.WARNING)
+    registry = server_planner.planner().registry
+    registry.scan([loras])
+    files = registry.summaries(ModelKind.LORA)
+    result: dict[str, Any] = {"models": {}, "architectures": {lora.name: lora.architecture for lora in files}}
+    for name in meta_models.MODELS:
+        model, clip = meta_models.model(name), meta_models.clip(name)
+        started = time.perf_counter()
+        fit = model_targets.lora_fit(model, clip)
+        seconds_targets = time.perf_counter() - started
+        base: TargetModel = find_base(model_evidence.evidence(model, None, ""), fit)
+        shares = {}
+        started = time.perf_counter()
+        for lora in files:
+            share = base.measure(lora)
+            assert share is not None
+            auto, named = incompatibility(lora, base), load_problem(lora, base)
+            shares[lora.name] = {
+                "unet": share.unet,
+                "text": share.text,
+                "loaded": share.loaded,
+                "auto": auto.message if auto else None,
+                "named": named.message if named else None,
+            }
+        seconds_first = time.perf_counter() - started
+        started = time.perf_counter()
+        for lora in files:
+            base.measure(lora)
+        seconds_again = time.perf_counter() - started
+        if "--load" in flags:
+            logging.disable(logging.NOTSET)
+            for lora in files:
+                named = sum(shares[lora.name]["unet"][:2]) + sum(shares[lora.name]["text"][:2])
+                shares[lora.name]["comfyui"] = (not named and 0) or loaded_by_comfyui(model, clip, lora.local_path)
+            logging.disable(logging.WARNING)
+        result["models"][name] = {
+            "architecture": base.architecture,
+            "loras": shares,
+            "seconds_targets": seconds_targets,
+            "ms_per_lora_first": 1000 * seconds_first / len(files),
+            "ms_per_lora_again": 1000 * seconds_again / len(files),
+        }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

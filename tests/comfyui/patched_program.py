@@ -1,0 +1,70 @@
+"""Patches a model of ComfyUI's in many ways and prints what the pack finds on it, as JSON, in ComfyUI's process.
+
+python patched_program.py CHECKOUT LORAS HOME
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from comfy_process import become_comfyui
+
+
+def main() -> None:
+    checkout, loras, home = sys.argv[1:]
+    become_comfyui(checkout, home)
+    import comfy.sd
+    import comfy.utils
+    import meta_models
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
+    from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+    from comfy_extras.nodes_sag import SelfAttentionGuidance
+    from pack.intelligence.models import ModelKind
+    from pack.nodes.host import model_patches, server_planner
+
+    logging.disable(logging.ERROR)
+    registry = server_planner.planner().registry
+    registry.scan([loras])
+    paths = {lora.name: lora.local_path for lora in registry.summaries(ModelKind.LORA)}
+    plain, clip = meta_models.model("sd15"), meta_models.clip("sd15")
+
+    def load(model: Any, *names: str, strength: float = 0.8, bypass: bool = False, keep: str = "") -> Any:
+        loader = comfy.sd.load_bypass_lora_for_models if bypass else comfy.sd.load_lora_for_models
+        for name in names:
+            tensors = comfy.utils.load_torch_file(paths.get(name, name), safe_load=True)
+            tensors = {key: tensor for key, tensor in tensors.items() if keep in key}
+            model, _ = loader(model, clip, tensors, strength, strength)
+        return model
+
+    def found(model: Any, hints: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        return [asdict(lora) for lora in model_patches.applied_loras(model, hints)]
+
+    patched = ModelSamplingDiscrete().patch(plain, "lcm", True)[0]
+    patched = RescaleCFG().patch(patched, 0.7)[0]
+    patched = PerturbedAttentionGuidance.execute(patched, 3.0).result[0]
+    patched = SelfAttentionGuidance.execute(patched, 0.5, 2.0).result[0]
+    outside = f"{loras}/../outside.safetensors"
+    result = {
+        "none": found(plain),
+        "one": found(load(plain, "first")),
+        "twin": found(load(plain, "second")),
+        "two": found(load(load(plain, "first"), "lokr", strength=-0.5)),
+        "four": found(load(plain, "first", "second", "lokr", "diffusers")),
+        "outside": found(load(plain, outside)),
+        "outside with a hint": found(load(plain, outside), ("outside.safetensors",)),
+        "some blocks": found(load(plain, "first", keep="down_blocks")),
+        "some blocks with a hint": found(load(plain, "first", keep="down_blocks"), ("first.safetensors",)),
+        "patches of all": [asdict(patch) for patch in model_patches.sampling_patches(patched)],
+        "patches of none": [asdict(patch) for patch in model_patches.sampling_patches(plain)],
+    }
+    if hasattr(comfy.sd, "load_bypass_lora_for_models"):
+        result["bypassed"] = found(load(plain, "first", bypass=True))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""LoRAs measured against models of ComfyUI's own classes, and found on a MODEL that others have patched."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from .locate import Installation
+from .lora_patterns import CLIP_L, PATTERNS, SD, lokr, lora, prefixed, processor, processors, text, unet, write_all
+
+SAME_NETWORK = {"schnell": "flux"}
+
+
+def run(installation: Installation, program: str, loras: Path, *flags: str) -> Any:
+    home = loras.parent / "home"
+    command = [installation.python, Path(__file__).with_name(program), installation.path, loras, home, *flags]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def matrix(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Model → LoRA → what is loaded of it, and the sentence that refuses it."""
+    folder = tmp_path_factory.mktemp("fit") / "loras"
+    write_all(folder)
+    return run(installation, "fit_program.py", folder)["models"]
+
+
+def test_auto_takes_a_lora_exactly_where_it_was_made_for(matrix: Any) -> None:
+    pairs = {(model, name): found for model, row in matrix.items() for name, found in row["loras"].items()}
+    wrong = {
+        pair: found["auto"]
+        for pair, found in pairs.items()
+        if (found["auto"] is None) != (PATTERNS[pair[1]].network == SAME_NETWORK.get(pair[0], pair[0]))
+    }
+    assert not wrong
+    assert len(matrix) >= 12 and len(pairs) >= 12 * len(matrix)
+
+
+def test_own_loras_are_loaded_whole(matrix: Any) -> None:
+    for model, row in matrix.items():
+        for name, found in row["loras"].items():
+            if PATTERNS[name].network == SAME_NETWORK.get(model, model):
+                assert found["unet"][0] == found["unet"][2], (model, name)
+
+
+def test_tags_are_refused_only_where_nothing_is_loaded(matrix: Any) -> None:
+    for model, row in matrix.items():
+        for name, found in row["loras"].items():
+            assert (found["named"] == "lora.loads_nothing") == (found["loaded"] == 0), (model, name)
+            assert found["named"] in (None, "lora.loads_nothing"), (model, name)
+
+
+@pytest.mark.parametrize(
+    "model, name, unet, clip",
+    [
+        ("flux", "klein 9b", (0, 0, 112), (0, 0, 0)),
+        ("flux", "klein 4b", (20, 60, 80), (0, 0, 0)),
+        ("flux", "chroma", (228, 0, 238), (0, 0, 0)),
+        ("wan_14b", "wan 5b", (0, 300, 300), (0, 0, 0)),
+        ("sdxl", "flux onetrainer", (0, 0, 418), (72, 0, 168)),
+        ("sdxl", "kolors kohya", (722, 0, 722), (0, 0, 0)),
+        ("sdxl", "sdxl text", (0, 0, 0), (264, 0, 264)),
+        ("sd15", "sdxl text", (0, 0, 0), (72, 0, 264)),
+        ("sd15", "sd2 kohya", (160, 32, 192), (0, 0, 0)),
+    ],
+)
+def test_shares_of_pairs(matrix: Any, model: str, name: str, unet: tuple[int, ...], clip: tuple[int, ...]) -> None:
+    found = matrix[model]["loras"][name]
+    assert (tuple(found["unet"]), tuple(found["text"])) == (unet, clip)
+
+
+@pytest.fixture(scope="module")
+def patched(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Way of patching → LoRAs that are found on the MODEL."""
+    folder = tmp_path_factory.mktemp("patched") / "loras"
+    folder.mkdir()
+    modules = [module for module in unet(SD, 768) if "attn2" in module[0]]
+    kohya = [*prefixed("lora_unet_", iter(modules)), *text("lora_te", *CLIP_L)]
+    files = {
+        "first": (lora, kohya),
+        "second": (lora, kohya),
+        "lokr": (lokr, kohya),
+        "diffusers": (processor, list(processors(SD, 768))),
+        "../outside": (lora, kohya),
+    }
+    for seed, (name, (form, names)) in enumerate(files.items()):
+        generator = torch.Generator().manual_seed(seed)
+        shapes = {key: shape for module in names for key, shape in form(*module).items()}
+        tensors = {key: torch.randn(shape, generator=generator).half() for key, shape in shapes.items()}
+        save_file(tensors, str(folder / f"{name}.safetensors"))
+    return run(installation, "patched_program.py", folder)
+
+
+@pytest.mark.parametrize(
+    "way, expected",
+    [
+        ("none", []),
+        ("one", [("first.safetensors", 0.8, 1.0)]),
+        ("twin", [("second.safetensors", 0.8, 1.0)]),
+        ("two", [("first.safetensors", 0.8, 1.0), ("lokr.safetensors", -0.5, 1.0)]),
+        ("four", [(f"{name}.safetensors", 0.8, 1.0) for name in ("first", "second", "lokr", "diffusers")]),
+        ("bypassed", [("first.safetensors", 0.8, 1.0)]),
+        ("outside", [("", 0.8, 0.0)]),
+        ("outside with a hint", [("outside.safetensors", 0.8, 0.5)]),
+        ("some blocks", [("", 0.8, 0.0)]),
+        ("some blocks with a hint", [("first.safetensors", 0.8, 0.5)]),
+    ],
+)
+def test_applied_loras_are_named_by_values(patched: Any, way: str, expected: list[tuple[str, float, float]]) -> None:
+    assert [(lora["name"], lora["strength"], lora["confidence"]) for lora in patched[way]] == expected
+
+
+def test_sampling_patches_are_named_by_their_nodes(patched: Any) -> None:
+    assert patched["patches of none"] == []
+    assert {(patch["slot"], patch["name"]) for patch in patched["patches of all"]} == {
+        ("model_sampling", "ModelSamplingDiscreteDistilled+LCM"),
+        ("sampler_cfg_function", "RescaleCFG"),
+        ("sampler_post_cfg_function", "PerturbedAttentionGuidance"),
+        ("sampler_post_cfg_function", "SelfAttentionGuidance"),
+        ("attn1", "SelfAttentionGuidance"),
+    }
