@@ -169,7 +169,7 @@ class _Judge:
         """The telling words of a name that the prompt has, and their share of it by information."""
         name = dict.fromkeys(tokens(self.library.models[place].name[:MAX_TEXT_CHARACTERS]))
         telling = [word for word in name if not is_meta(word) and not is_common(word)]
-        words = self.query.tokens.intersection(telling)
+        words = self.query.telling.intersection(telling)
         if not words:
             return words, 0.0
         index = self.library.index

@@ -94,6 +94,12 @@ def is_everyday(token: str) -> bool:
     return token in _everyday() or is_common(token)
 
 
+@cache
+def _function_words(language: str) -> frozenset[str]:
+    known = load_vocabulary().function_words
+    return frozenset(token for name in {"en", language} for word in known.get(name, ()) for token in tokens(word))
+
+
 @dataclass(frozen=True)
 class Query:
     """A prompt's words, ready to be compared with LoRAs'."""
@@ -106,7 +112,7 @@ class Query:
     pieces: tuple[tuple[str, ...], ...] = ()
     """The tokens of every comma piece or clause, as they follow each other."""
     telling: frozenset[str] = frozenset()
-    """Tokens that say something of what a LoRA shows; see `is_meta`."""
+    """Tokens that say something of what a LoRA shows: neither `is_meta` nor function words."""
     avoided: frozenset[str] = frozenset()
     """Tokens of what the prompt negates and of the negative prompt."""
 
@@ -125,8 +131,12 @@ class Query:
         return phrase in self.phrases if len(phrase) <= MAX_PHRASE else all(token in self.tokens for token in phrase)
 
 
-def query(texts: Iterable[str]) -> Query:
-    """Return the query of some texts (a prompt, its concepts)."""
+def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) -> Query:
+    """Return the query of some texts (a prompt, its concepts).
+
+    Args:
+        function_words: words that tell something within phrases only: the `in` of `hand in hand`.
+    """
     written: dict[str, str] = {}
     sequence: list[tuple[str, ...]] = []
     count = 0
@@ -141,7 +151,7 @@ def query(texts: Iterable[str]) -> Query:
             written.setdefault(token, term)
     starts = ((stems, start) for stems in sequence for start in range(len(stems)))
     phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
-    telling = frozenset(token for token in written if not is_meta(token))
+    telling = frozenset(token for token in written if token not in function_words and not is_meta(token))
     return Query(frozenset(written), frozenset(phrases), written, tuple(sequence), telling)
 
 
@@ -151,4 +161,4 @@ def prompt_query(analysis: PromptAnalysis) -> Query:
     if not texts or analysis.language == "en":
         texts = [wanted_text(analysis), *texts]
     avoided = frozenset(tokens(analysis.unwanted_text[:MAX_NEGATIVE_CHARACTERS]))
-    return replace(query(texts), avoided=avoided)
+    return replace(query(texts, _function_words(analysis.language)), avoided=avoided)
