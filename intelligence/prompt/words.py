@@ -56,6 +56,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(_POSSESSIVE.sub("", fold(text)))
 
 
+def typed_words(text: str) -> list[str]:
+    """Return the words of `text` as they are typed; as many as `words` has, unless folding parts a letter in two."""
+    return _WORD.findall(_POSSESSIVE.sub("", unicodedata.normalize("NFC", text)))
+
+
 def terms(text: str) -> tuple[str, ...]:
     """Return the folded words of `text` in the singular: the form in which two texts are compared."""
     return tuple(map(singular, words(text)))

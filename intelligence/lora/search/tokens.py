@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...prompt import ConceptCategory, PromptAnalysis, load_vocabulary, wanted_text
-from ...prompt.words import terms
+from ...prompt.words import terms, typed_words
 
 MAX_PROMPT_TOKENS = 2_000
 MAX_NEGATIVE_CHARACTERS = 20_000
@@ -147,8 +147,9 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
         stems = tuple(map(stem, plain))
         count += len(stems)
         sequence += [stems] if stems else []
-        for token, term in zip(stems, plain, strict=True):
-            written.setdefault(token, term)
+        as_typed = typed_words(piece)[: len(plain)]
+        for token, word in zip(stems, as_typed if len(as_typed) == len(plain) else plain, strict=True):
+            written.setdefault(token, word)
     starts = ((stems, start) for stems in sequence for start in range(len(stems)))
     phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
     telling = frozenset(token for token in written if token not in function_words and not is_meta(token))
