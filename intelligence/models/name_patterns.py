@@ -93,6 +93,15 @@ _KIND_WORDS = (
     (re.compile(r"\boutfits?\b|\bclothes\b|\bclothing\b|\bposes?\b|\bconcept\b|\bdress\b"), LoRAKind.CONCEPT),
 )
 
+_PARTS_OF_PICTURES = (
+    (re.compile(r"\bhair(?:styles?|cuts?|do)?\b|\b(?:buzz|pixie|hime) ?cut\b|\bponytails?\b"), LoRAKind.CONCEPT),
+    (re.compile(r"\bbraids?\b|\bbangs\b|\bmake ?up\b|\bposes?\b|\beyes?\b|\bnails?\b"), LoRAKind.CONCEPT),
+    (re.compile(r"\boutfits?\b|\bcostumes?\b|\bdress(?:es)?\b|\bcloth(?:es|ing)\b"), LoRAKind.CONCEPT),
+    (re.compile(r"\bfilters?\b|\blens\b|\blighting\b|\bbokeh\b|\b(?:hair ?)?detailer\b"), LoRAKind.EFFECT),
+)
+"""Words of a name which say that a LoRA called a style is that of something in the picture, or a finish."""
+_ART = re.compile(r"\bart ?styles?\b|\bpaint(?:ing|er)s?\b|\billustrat\w+\b|\bdrawings?\b|\banime style\b")
+
 
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> str:
@@ -148,14 +157,23 @@ def lora_kind(names: Iterable[str], hub_tags: Iterable[str], description: str) -
     for name in names:
         if names_speed_lora(name):
             return Finding(LoRAKind.SPEED, f"name {name}", 0.9)
-    for tag in hub_tags:
-        if kind := _KIND_TAGS.get(tag.lower()):
-            return Finding(kind, f"tag {tag}", 0.9)
+    tagged = ((tag, kind) for tag in hub_tags if (kind := _KIND_TAGS.get(tag.lower())))
+    found = next((Finding(kind, f"tag {tag}", 0.9) for tag, kind in tagged), None) or _kind_by_words("name", names, 0.7)
+    if found is not None and found.value is LoRAKind.STYLE:
+        return _part_of_picture(names, found.confidence) or found
     return (
-        _kind_by_words("name", names, 0.7)
+        found
         or _kind_by_words("description", [words_of(description[:500])], 0.5)
         or Finding(LoRAKind.UNKNOWN, "no evidence", 0.0)
     )
+
+
+def _part_of_picture(names: Iterable[str], confidence: float) -> Finding | None:
+    """The kind of a LoRA called a style whose name says that it is no style of the whole picture: `bob hairstyle`."""
+    if any(_ART.search(name) for name in names):
+        return None
+    found = ((kind, match) for pattern, kind in _PARTS_OF_PICTURES for name in names if (match := pattern.search(name)))
+    return next((Finding(kind, f"name: {match[0]}", confidence) for kind, match in found), None)
 
 
 def _kind_by_words(source: str, texts: Iterable[str], confidence: float) -> Finding | None:

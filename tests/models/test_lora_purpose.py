@@ -19,6 +19,10 @@ from intelligence.models.name_patterns import lora_kind
         ("add-detail-xl", [], "", LoRAKind.EFFECT),
         ("xyz", [], "A character from a game", LoRAKind.CHARACTER),
         ("xyz", [], "Summer dress for everybody", LoRAKind.CONCEPT),
+        ("Bun Hairstyle", ["realistic", "style"], "", LoRAKind.CONCEPT),
+        ("A1 filter", ["anime", "style"], "", LoRAKind.EFFECT),
+        ("short_hair_style", [], "", LoRAKind.CONCEPT),
+        ("Dress-up doll art style", ["style"], "", LoRAKind.STYLE),
         ("xyz", [], "", LoRAKind.UNKNOWN),
     ],
 )
