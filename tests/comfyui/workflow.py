@@ -17,6 +17,8 @@ from .client import Prompt
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 NOT_RUN = {"Note", "MarkdownNote", "Reroute"}
 MUTED, BYPASSED = 2, 4
+CHECKPOINT_LOADER = "CheckpointLoaderSimple"
+"""Its outputs are those of EmbeddedDemoModel."""
 
 
 def load(path: Path, object_info: dict[str, Any]) -> Prompt:
@@ -61,11 +63,13 @@ def changed(prompt: Prompt, edits: dict[str, dict[str, Any]]) -> Prompt:
 
 
 def with_checkpoint(workflow: dict[str, Any], name: str) -> dict[str, Any]:
-    """A copy of a workflow (UI format) whose checkpoint loaders name another file."""
+    """A copy of a workflow (UI format) that loads this checkpoint, also in place of the embedded demo model."""
     result = copy.deepcopy(workflow)
     for node in result["nodes"]:
-        if node["type"] == "CheckpointLoaderSimple":
-            node["widgets_values"][0] = name
+        if node["type"] in ("EmbeddedDemoModel", CHECKPOINT_LOADER):
+            widget = {"name": "ckpt_name", "type": "COMBO", "link": None, "widget": {"name": "ckpt_name"}}
+            node.update(type=CHECKPOINT_LOADER, inputs=[widget], widgets_values=[name])
+            node["properties"]["Node name for S&R"] = CHECKPOINT_LOADER
     return result
 
 
