@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from .comfyui import locate, loras
-from .comfyui.client import Client
+from .comfyui.bench import PROBE
+from .comfyui.client import LIBRARY, Client
 from .comfyui.server import Server
 
 TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffusers", "generation": "diffusers"}
 """Folder of tests → what it needs; every other folder is of the unit tier."""
 
-SHARED_SERVERS = {"server", "any_server", "page"}
-"""Fixtures whose server runs once; the last two ask for it while they are set up."""
+SHARED_SERVERS = {"server", "old_server", "any_server"}
+"""Fixtures whose server runs once; `any_server` asks for either of them while it is set up."""
+
+PACKS = {"intelligent-generation": locate.PACK, "probe": PROBE}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,14 +60,8 @@ def old_installation() -> locate.Installation:
 
 @pytest.fixture(scope="session")
 def server(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with this pack, the random SDXL checkpoint and the LoRAs of loras.py."""
-    yield from running(Server(tmp_path_factory.mktemp("comfyui"), installation))
-
-
-@pytest.fixture(scope="module")
-def old_server(old_installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same with the oldest supported ComfyUI, for one module of tests."""
-    yield from running(Server(tmp_path_factory.mktemp("comfyui_old"), old_installation))
+    """A server with the demo model and LoRAs that fit it, this pack and the probe pack; without checkpoints."""
+    yield from running(Server(tmp_path_factory.mktemp("comfyui"), installation, PACKS, checkpoints=False))
 
 
 @pytest.fixture
@@ -74,9 +71,14 @@ def client(server: Server) -> Client:
 
 
 def running(server: Server) -> Iterator[Server]:
-    """Start a server over a folder with LoRAs; stop it at the end."""
-    loras.make(server.base / "models" / "loras")
+    """Start a server that has the demo model and LoRAs for it, and has read them; stop it at the end."""
+    from intelligence.generation.embedded import ensure_embedded
+
+    loras.make(server.base / "models" / "loras", loras.DEMO_LIBRARY)
+    ensure_embedded(server.home / "embedded")  # its LoRAs are listed from the start
     with server.running():
+        server.client.post(f"{LIBRARY}/rescan")
+        server.client.library_after_scan()
         yield server
 
 
@@ -114,6 +116,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(", ".join(f"{tier} {total:.0f}" for tier, total in seconds.most_common()))
     skipped = terminalreporter.getreports("skipped")
     reasons = Counter(_reason(report) for report in skipped)
+    for name, value in sorted(
+        found for report in terminalreporter.getreports("passed") for found in report.user_properties
+    ):
+        terminalreporter.line(f"{name}: {value}")
     if reasons:
         terminalreporter.section(f"{len(skipped)} skipped")
     for reason, count in reasons.most_common():

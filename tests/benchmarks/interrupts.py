@@ -10,6 +10,7 @@ import time
 
 from ..comfyui.bench import Bench
 from ..comfyui.client import Client
+from ..comfyui.graphs import CHECKPOINT
 from .comfyui_server import serving
 from .report import parser, report
 
@@ -21,7 +22,7 @@ def inside(client: Client, runs: int, patched: bool) -> dict[str, float | int | 
 
     `patched`: the MODEL comes through another node. Core leaves something behind for each of its runs then.
     """
-    bench = Bench(client)
+    bench = Bench(client, loader=CHECKPOINT)
     if patched:
         bench.model = [bench.add("patched", "RescaleCFG", model=bench.model, multiplier=0.0), 0]
     bench.interrupts(runs)
@@ -45,7 +46,7 @@ def outside(client: Client, runs: int) -> dict[str, float | int]:
     """Interrupted over HTTP, each a prompt of a thousand steps."""
     stopped, slowest = 0, 0.0
     for number in range(runs):
-        bench = Bench(client)
+        bench = Bench(client, loader=CHECKPOINT)
         bench.ours("ours", {**EULER, "num_steps": 1000}, seed=number)
         bench.told("ours")
         queued = client.queue(bench.prompt)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from ..comfyui.bench import Bench
+from ..comfyui.graphs import CHECKPOINT
 from .comfyui_server import serving
 from .report import paired, parser, report
 
@@ -73,7 +74,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     options = arguments.parse_args()
     with serving() as server:
-        made = Bench(server.client, PHOTO, SIDE)
+        made = Bench(server.client, PHOTO, SIDE, CHECKPOINT)
         plans = {name: planned(made, name) for name in ("speed", "balanced")}
         figures = errors(made, plans)
         reference = made.add("reference", "ProbePlan", plan=plans["speed"], changes=json.dumps(REFERENCE))

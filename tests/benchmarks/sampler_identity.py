@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 
 from ..comfyui.bench import Bench
+from ..comfyui.graphs import CHECKPOINT
 from .comfyui_server import serving
 from .report import paired, parser, report
 
@@ -99,9 +100,9 @@ def main() -> None:
         every = pairs(client.object_info())[: options.pairs]
         found: dict[tuple[str, str, float, int], bool] = {}
         for first in range(0, len(every), AT_ONCE):
-            found |= compare(Bench(client, side=SIDE), every[first : first + AT_ONCE])
-        apart = together(Bench(client, side=SIDE)) if every else {}
-        timed = overhead(Bench(client, side=SIDE), options.runs) if options.runs else {}
+            found |= compare(Bench(client, side=SIDE, loader=CHECKPOINT), every[first : first + AT_ONCE])
+        apart = together(Bench(client, side=SIDE, loader=CHECKPOINT)) if every else {}
+        timed = overhead(Bench(client, side=SIDE, loader=CHECKPOINT), options.runs) if options.runs else {}
     different = [" ".join(map(str, case)) for case, same in found.items() if not same]
     report(
         {

@@ -22,7 +22,7 @@ from intelligence.memory import MemoryRequest
 from intelligence.parameters import OptimizedParameters, TimeEstimate
 
 from ..comfyui.client import Prompt
-from ..comfyui.examples import example
+from ..comfyui.examples import checkpoint_example
 from ..comfyui.server import Server
 from ..comfyui.workflow import changed
 from .comfyui_server import serving
@@ -89,7 +89,7 @@ class OnComfyUI:
     def __init__(self, server: Server) -> None:
         self.client = server.client
         self.base = server.base
-        self.prompt: Prompt = example(self.client, PromptAnalyze={"prompt": "a lighthouse at dusk"})
+        self.prompt: Prompt = checkpoint_example(self.client, PromptAnalyze={"prompt": "a lighthouse at dusk"})
         self.seed = 0
 
     def run(self, settings: Settings) -> Measured:

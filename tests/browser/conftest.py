@@ -1,19 +1,30 @@
-"""The page of the test server, once for each module and renderer."""
+"""The page of the test server, once for each renderer, in one browser."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from .page import Page, missing, opened
+from ..comfyui.server import Server
+from .page import Page, browsing, missing, tab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["canvas", "nodes2"])
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, with each renderer of nodes."""
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
     if reason := missing():
         pytest.skip(reason)
-    server = request.getfixturevalue("server")
-    with opened(server.url, nodes2=request.param) as page:
+    with browsing() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["canvas", "nodes2"])
+def page(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, with each renderer of nodes."""
+    with tab(browser, server.url, nodes2=request.param) as page:
         yield page

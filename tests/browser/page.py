@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Response
     from playwright.sync_api import Page as Tab
-    from playwright.sync_api import Response
 
 from ..comfyui.client import Client
 
@@ -131,9 +131,25 @@ class Page:
 
 @contextmanager
 def opened(url: str, nodes2: bool = False, width: int = 1800, height: int = 1100) -> Iterator[Page]:
-    """The page of the server at `url`, with the canvas or (nodes2) the Vue renderer of nodes."""
+    """The page of the server at `url` in a browser of its own; arguments as those of `tab`."""
+    with browsing() as browser, tab(browser, url, nodes2, width, height) as page:
+        yield page
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A browser, closed at the end. Playwright drives one at a time."""
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def tab(browser: Browser, url: str, nodes2: bool = False, width: int = 1800, height: int = 1100) -> Iterator[Page]:
+    """The page of the server at `url`, with the canvas or (nodes2) the Vue renderer of nodes."""
     settings = {
         "Comfy.TutorialCompleted": True,
         "Comfy.InstalledVersion": "1.0.0",
@@ -142,17 +158,15 @@ def opened(url: str, nodes2: bool = False, width: int = 1800, height: int = 1100
         "Comfy.Workflow.Persist": False,
     }
     Client(url).post("/settings", settings)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        tab = browser.new_page(viewport={"width": width, "height": height})
-        page = Page(tab)
-        tab.goto(url, wait_until="domcontentloaded")
-        tab.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})", timeout=60_000)
-        tab.wait_for_function("() => window.app?.extensionManager && window.app.graph", timeout=60_000)
-        tab.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
-        tab.evaluate(LISTEN)
-        yield page
-        browser.close()
+    shown = browser.new_page(viewport={"width": width, "height": height})
+    page = Page(shown)
+    shown.goto(url, wait_until="domcontentloaded")
+    shown.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})", timeout=60_000)
+    shown.wait_for_function("() => window.app?.extensionManager && window.app.graph", timeout=60_000)
+    shown.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
+    shown.evaluate(LISTEN)
+    yield page
+    shown.close()
 
 
 def _is_prompt(answer: Response) -> bool:

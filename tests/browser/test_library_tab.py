@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from ..comfyui.server import Server
-from .page import missing, opened
+from .page import tab
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 BUTTON = ".intelligent-generation-library-tab-button"
 
 
-def test_library_tab_shows_counts_problems_and_records(server: Server) -> None:
-    if reason := missing():
-        pytest.skip(reason)
+def test_library_tab_shows_counts_problems_and_records(browser: Browser, server: Server) -> None:
     markup = server.base / "models" / "loras" / "<img src=x onerror=window.injected=true>.safetensors"
     markup.write_bytes(b"no model")
     try:
-        with opened(server.url) as page:
+        with tab(browser, server.url) as page:
             page.tab.locator(BUTTON).first.click()
             page.tab.get_by_text("Rescan", exact=True).click()
             page.tab.get_by_text("broken.safetensors:").wait_for()
             page.tab.get_by_text(markup.name).first.wait_for()
-            assert page.tab.get_by_text("5 × lora").is_visible()
+            assert page.tab.get_by_text("7 × lora").is_visible()
             assert page.tab.evaluate("window.injected") is None
             assert page.tab.locator("img[src=x]").count() == 0
             page.tab.get_by_label("Find a LoRA").fill("witch antler")
@@ -35,7 +35,7 @@ def test_library_tab_shows_counts_problems_and_records(server: Server) -> None:
             page.tab.get_by_role("button", name="Undo my corrections").click()
             page.tab.get_by_role("button", name="Never choose it").wait_for()
             page.tab.get_by_role("button", name="Back").click()
-            page.tab.get_by_text("5 × lora").wait_for()
+            page.tab.get_by_text("7 × lora").wait_for()
             page.tab.get_by_label("Find a LoRA").fill("nothing holds this")
             page.tab.get_by_text("No LoRA holds all of these words.").wait_for()
     finally:

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from ..comfyui import checkpoint
-from ..comfyui.examples import AUTO, FOLDER, SMALL, SUGGESTIONS
+from ..comfyui.examples import AUTO, SMALL, SUGGESTIONS, ui_workflow
 from ..comfyui.server import Server
-from ..comfyui.workflow import to_prompt, with_checkpoint
+from ..comfyui.workflow import to_prompt
 from .page import Page
 
 SET = """
@@ -42,14 +41,9 @@ TITLE = 30
 """Height of a node's title, which stands above its position."""
 
 
-def example(name: str) -> dict[str, Any]:
-    """An example workflow in UI format, with a checkpoint that the server has."""
-    return with_checkpoint(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")), checkpoint.NAME)
-
-
 def load(page: Page, **edits: dict[str, Any]) -> None:
     """Open the example with all eight nodes at 128² and 2 steps; `edits`: node type → widget → value."""
-    page.load(example(AUTO))
+    page.load(ui_workflow(AUTO))
     seed = {"seed": 11, "control_after_generate": "fixed"}
     text = {"prompt": "portrait of the mirkwood witch, (misty forest:1.2)"}
     page.tab.evaluate(SET, {"ParamOptimize": SMALL, "PromptAnalyze": text, "IntelligentSampler": seed} | edits)
@@ -76,7 +70,7 @@ def run(page: Page, server: Server, targets: list[str] | None = None) -> tuple[d
 
 @pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
 def test_example_loads_clean(page: Page, server: Server, name: str) -> None:
-    workflow = example(name)
+    workflow = ui_workflow(name)
     page.load(workflow)
     assert page.red_nodes() == []
     assert page.problems == []
@@ -90,7 +84,7 @@ def test_example_loads_clean(page: Page, server: Server, name: str) -> None:
 def test_example_nodes_do_not_overlap(name: str) -> None:
     boxes = [
         (node["type"], x, y - TITLE, x + width, y + height)
-        for node in example(name)["nodes"]
+        for node in ui_workflow(name)["nodes"]
         for (x, y), (width, height) in [(node["pos"], node["size"])]
     ]
     for (one, *a), (other, *b) in itertools.combinations(boxes, 2):
@@ -106,6 +100,14 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
         assert page.tab.evaluate(REPORTS, kind) == outputs[kind]["text"]
     assert "mirkwood_witch" in page.tab.evaluate(REPORTS, "Explain")[0]
     assert page.prompt() == before
+    assert page.problems == []
+
+
+def test_suggestions_example_runs_as_saved(page: Page, server: Server) -> None:
+    page.load(ui_workflow(SUGGESTIONS))
+    outputs, _ = run(page, server)
+    assert page.tab.evaluate(REPORTS, "LoRARecommend") == outputs["LoRARecommend"]["text"]
+    assert len(outputs["SaveImage"]["images"]) == 1
     assert page.problems == []
 
 

@@ -1,4 +1,4 @@
-"""Prompts that put IntelligentSampler beside core nodes, on one checkpoint and the same conditionings."""
+"""Prompts that put IntelligentSampler beside core nodes, on one model and the same conditionings."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint
 from .client import Client, Prompt, Run
+from .graphs import DEMO
 
 PROBE = Path(__file__).with_name("probe")
 MAX_IMAGES = 8
@@ -50,15 +50,15 @@ class Graph:
 
 
 class Bench(Graph):
-    """The loaded checkpoint, two conditionings and a plan that every sampler of the prompt shares."""
+    """A loaded model, two conditionings and a plan that every sampler of the prompt shares."""
 
-    def __init__(self, client: Client, text: str = "a lighthouse at dusk", side: int = 64) -> None:
+    def __init__(
+        self, client: Client, text: str = "a lighthouse at dusk", side: int = 64, loader: dict[str, Any] = DEMO
+    ) -> None:
         super().__init__(client)
         self.size = {"width": side, "height": side}
-        self.model, self.clip, self.vae = (
-            [self.add("checkpoint", "CheckpointLoaderSimple"), slot] for slot in range(3)
-        )
-        self.prompt["checkpoint"]["inputs"]["ckpt_name"] = checkpoint.NAME
+        self.prompt["loader"] = loader
+        self.model, self.clip, self.vae = (["loader", slot] for slot in range(3))
         self.positive = [self.add("positive", "CLIPTextEncode", clip=self.clip, text=text), 0]
         self.negative = [self.add("negative", "CLIPTextEncode", clip=self.clip, text="blurry"), 0]
         analysis = self.add("analysis", "PromptAnalyze", prompt=text)

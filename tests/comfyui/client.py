@@ -19,6 +19,9 @@ Prompt = dict[str, dict[str, Any]]
 PREVIEWS, TEXT = (1, 4), 3
 """First four bytes of the websocket's binary messages: preview pictures without and with metadata, progress texts."""
 
+LIBRARY = "/intelligent_generation/library"
+"""Route of the library's status."""
+
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -115,6 +118,15 @@ class Client:
             if time.monotonic() > end:
                 raise TimeoutError(f"no prompt ran after {timeout} s")
             time.sleep(0.02)
+
+    def library_after_scan(self, timeout: float = 60) -> dict[str, Any]:
+        """The library's status once no scan runs."""
+        end = time.monotonic() + timeout
+        while (status := self.get(LIBRARY))["scanning"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"the library was not read after {timeout} s")
+            time.sleep(0.05)
+        return status
 
     def free(self) -> None:
         """Unload the models and empty the cache of outputs."""

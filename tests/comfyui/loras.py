@@ -1,4 +1,4 @@
-"""LoRAs with random weights and true metadata, which fit the checkpoint of checkpoint.py.
+"""LoRAs with random weights and true metadata, which fit the checkpoint of checkpoint.py or the embedded demo model.
 
 Each is strong enough to change a picture. `make` writes them into a folder, beside files that must never be used.
 """
@@ -10,12 +10,15 @@ import pickle
 import random
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
+
+from intelligence.generation import embedded_weights
+from intelligence.generation.embedded import DEMO_ARCHITECTURE
 
 from . import checkpoint
 
@@ -30,6 +33,10 @@ SD1 = {
     "ss_base_model_version": "sd_v1",
     "ss_sd_model_name": "v1-5-pruned-emaonly.safetensors",
 }
+DEMO = {
+    "modelspec.architecture": f"{DEMO_ARCHITECTURE}/lora",
+    "ss_base_model_version": DEMO_ARCHITECTURE,
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,27 @@ class LoRA:
     """Suffix in place of `.safetensors` → JSON content."""
 
 
+WITCH = LoRA(
+    "characters/mirkwood_witch.safetensors",
+    {
+        "modelspec.title": "Mirkwood Witch",
+        "modelspec.tags": "character, woman",
+        "modelspec.trigger_phrase": "mirkwood witch, green cloak, antler crown",
+        "ss_tag_frequency": json.dumps(
+            {"10_mirkwood witch": {"mirkwood witch": 64, "green cloak": 60, "antler crown": 58, "forest": 20}}
+        ),
+    },
+)
+OLD_ANIME = LoRA(
+    "old_sd15_anime.safetensors",
+    {
+        "modelspec.title": "Old anime",
+        "modelspec.tags": "style, anime",
+        "modelspec.trigger_phrase": "anime style",
+        "ss_tag_frequency": json.dumps({"10_anime style": {"anime style": 200, "anime": 190, "1girl": 150}}),
+    },
+    base=SD1,
+)
 LIBRARY = (
     LoRA(
         "anime_style_v2.safetensors",
@@ -105,16 +133,8 @@ LIBRARY = (
             }
         },
     ),
-    LoRA(
-        "characters/mirkwood_witch.safetensors",
-        {
-            "modelspec.title": "Mirkwood Witch",
-            "modelspec.tags": "character, woman",
-            "modelspec.trigger_phrase": "mirkwood witch, green cloak, antler crown",
-            "ss_tag_frequency": json.dumps(
-                {"10_mirkwood witch": {"mirkwood witch": 64, "green cloak": 60, "antler crown": 58, "forest": 20}}
-            ),
-        },
+    replace(
+        WITCH,
         sidecars={
             ".civitai.info": {
                 "name": "v1.0",
@@ -124,33 +144,40 @@ LIBRARY = (
             }
         },
     ),
+    OLD_ANIME,
+)
+"""For the random checkpoint."""
+
+DEMO_LIBRARY = (
+    replace(WITCH, base=DEMO),
+    OLD_ANIME,
     LoRA(
-        "old_sd15_anime.safetensors",
+        "ink_wash.safetensors",
         {
-            "modelspec.title": "Old anime",
-            "modelspec.tags": "style, anime",
-            "modelspec.trigger_phrase": "anime style",
-            "ss_tag_frequency": json.dumps({"10_anime style": {"anime style": 200, "anime": 190, "1girl": 150}}),
+            "modelspec.title": "Ink Wash",
+            "modelspec.tags": "style, ink",
+            "modelspec.trigger_phrase": "ink wash painting",
+            "ss_tag_frequency": json.dumps({"10_ink wash": {"ink wash painting": 80, "ink": 75, "monochrome": 40}}),
         },
-        base=SD1,
     ),
 )
+"""For the embedded demo model, beside its own four; the last is SDXL's and does not fit."""
+
 UNUSABLE = ("broken.safetensors", "pickled.safetensors", "legacy.pt")
 """Truncated; a pickle under a safetensors name; a pickle that says so."""
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, library: tuple[LoRA, ...] = LIBRARY) -> None:
     """Write the library into a folder. The same bytes each time."""
-    for seed, lora in enumerate(LIBRARY):
+    for seed, lora in enumerate(library):
         path = folder / lora.path
         path.parent.mkdir(parents=True, exist_ok=True)
         network = {"ss_network_module": "networks.lora", "ss_network_dim": str(RANK), "ss_network_alpha": str(RANK)}
         metadata = lora.base | network | {"ss_output_name": path.stem} | lora.metadata
-        layers = sd1_layers() if lora.base is SD1 else sdxl_layers()
-        save_file(_weights(layers, np.random.default_rng(seed)), path, metadata)
+        save_file(_weights(lora.base, seed), path, metadata)
         for suffix, content in lora.sidecars.items():
             path.with_suffix(suffix).write_text(json.dumps(content, indent=1))
-    whole = (folder / LIBRARY[0].path).read_bytes()
+    whole = (folder / library[0].path).read_bytes()
     (folder / "broken.safetensors").write_bytes(whole[: len(whole) // 2])
     for name in ("pickled.safetensors", "legacy.pt"):
         (folder / name).write_bytes(pickle.dumps({"lora_unet": [0.0]}))
@@ -182,8 +209,15 @@ def _text_encoder(prefix: str, width: int, layers: int = 2) -> Iterator[tuple[st
             yield f"{prefix}_text_model_encoder_layers_{layer}_self_attn_{name}", width, width
 
 
-def _weights(layers: Iterator[tuple[str, int, int]], noise: np.random.Generator) -> dict[str, np.ndarray]:
+def _weights(base: dict[str, str], seed: int) -> dict[str, np.ndarray]:
     """Low-rank pairs whose product is about as large as the weight it is added to."""
+    if base is DEMO:
+        import torch
+
+        tensors = embedded_weights.random_lora(torch.Generator().manual_seed(seed))
+        return {name: tensor.numpy() for name, tensor in tensors.items()}
+    layers = sd1_layers() if base is SD1 else sdxl_layers()
+    noise = np.random.default_rng(seed)
     weights = {}
     for name, inputs, outputs in layers:
         weights[f"{name}.lora_down.weight"] = noise.normal(0, inputs**-0.5, (RANK, inputs)).astype(np.float16)

@@ -25,6 +25,7 @@ class Server:
     base: folder that gets models/, custom_nodes/, input/, output/ and user/; `server.log` lies in it.
     packs: name under custom_nodes → folder to link there, or source to write there. None: this pack as
         `intelligent-generation`.
+    checkpoints: whether it offers the random checkpoint.
     arguments: further arguments for main.py.
     environment: variables set for the process.
     """
@@ -36,6 +37,7 @@ class Server:
         packs: Mapping[str, Path | str] | None = None,
         arguments: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
+        checkpoints: bool = True,
     ) -> None:
         self.base = base
         self.installation = installation
@@ -51,9 +53,15 @@ class Server:
                 (place / "__init__.py").write_text(pack, encoding="utf-8")
             else:
                 place.symlink_to(pack, target_is_directory=True)
-        (base / "models.yaml").write_text(f"tests:\n    checkpoints: {checkpoint.ensure().parent}\n")
+        offered = checkpoint.ensure().parent if checkpoints else base / "models" / "checkpoints"
+        (base / "models.yaml").write_text(f"tests:\n    checkpoints: {offered}\n")
 
-    def start(self, timeout: float = 120) -> None:
+    @property
+    def home(self) -> Path:
+        """Our pack's data folder."""
+        return self.base / "user" / "__intelligent_generation"
+
+    def start(self, timeout: float = 600) -> None:
         """Start the process and wait until it answers. Raises RuntimeError with the log's end when it does not."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -51,11 +51,20 @@ def test_lora_of_other_architecture_is_rejected_by_name(client: Client) -> None:
     run = client.run(prompt)
     assert "old_sd15_anime" not in loras(prompt, run)
     rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
-    assert "SD1" in rejected["old_sd15_anime"]
+    assert "SD 1.5" in rejected["old_sd15_anime"]
     tagged = changed(prompt, {"PromptAnalyze": {"prompt": "anime style girl <lora:old_sd15_anime:1>"}})
     run = client.complete(tagged)
     assert "old_sd15_anime" not in loras(tagged, run)
-    assert "SD1" in text(tagged, run, "Explain")
+    assert "SD 1.5" in text(tagged, run, "Explain")
+
+
+def test_sdxl_lora_is_never_offered_for_demo_model(client: Client) -> None:
+    words = "ink wash painting of a harbour, ink, monochrome"
+    prompt = example(client, PromptAnalyze={"prompt": words}, IntelligentSampler={"seed": next(seeds)})
+    run = client.run(prompt)
+    assert "ink_wash" not in loras(prompt, run)
+    rejected = {item["name"]: item["reason"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["rejected"]}
+    assert "SDXL" in rejected["ink_wash"]
 
 
 def test_lora_tag_sets_strength(client: Client) -> None:

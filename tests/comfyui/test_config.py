@@ -15,7 +15,7 @@ from .server import Server
 
 @pytest.fixture
 def config(server: Server) -> Iterator[Path]:
-    path = server.base / "user" / "__intelligent_generation" / "config.json"
+    path = server.home / "config.json"
     path.parent.mkdir(exist_ok=True)
     yield path
     path.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ def auto(server: Server) -> tuple[dict, Run]:
     prompt = example(
         server.client,
         PromptAnalyze={"prompt": TEXT, "negative_prompt": NEGATIVE},
+        ParamOptimize={"sampler": "dpmpp_2m", "scheduler": "karras"},
         IntelligentSampler={"seed": 0},
         SaveGeneration={"filename_prefix": "tests/auto"},
     )

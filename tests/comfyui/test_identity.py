@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -25,9 +27,9 @@ PAIRS = [
 """uni_pc and dpm_2 drop the penultimate sigma; the ancestral and SDE samplers draw noise of their own."""
 
 
-def both(server: Server, **settings: object) -> Prompt:
+def both(server: Server, make: Callable[..., Prompt] = example, **settings: object) -> Prompt:
     """The example with a core KSampler and decode beside our sampler, on the same MODEL and conditionings."""
-    prompt = example(
+    prompt = make(
         server.client,
         PromptAnalyze={"prompt": "the mirkwood witch in a forest"},
         ParamOptimize={**SMALL, "steps": 3, **settings},

@@ -13,40 +13,33 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .client import Client, Refused
+from . import loras
+from .client import LIBRARY, Client, Refused
 from .examples import example
 from .locate import Installation
 from .loras import write_library
 from .server import Server
 from .workflow import node_id
 
-LIBRARY = "/intelligent_generation/library"
-
-
-def status_after_scan(client: Client, seconds: float = 60) -> dict:
-    """The library's status once no scan runs."""
-    end = time.monotonic() + seconds
-    while (status := client.get(LIBRARY))["scanning"]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return status
+EMBEDDED = 4
+"""LoRAs of the demo model."""
 
 
 def test_library_is_scanned_after_start(client: Client) -> None:
     client.post(f"{LIBRARY}/rescan")
-    status = status_after_scan(client)
-    assert status["counts"]["lora"] == 5
-    assert status["counts"]["checkpoint"] == 1
+    status = client.library_after_scan()
+    assert status["counts"]["lora"] == len(loras.DEMO_LIBRARY) + EMBEDDED
+    assert status["counts"]["checkpoint"] == 0
     named = {Path(path).name for path in status["errors"]}
     assert named == {"broken.safetensors", "pickled.safetensors", "legacy.pt"}
     assert all(status["errors"].values())
 
 
 def test_model_route_returns_record(client: Client) -> None:
-    status_after_scan(client)
+    client.library_after_scan()
     found = client.get("/intelligent_generation/model", name="characters/mirkwood_witch.safetensors")
     assert found["name"] == "mirkwood_witch"
-    assert found["architecture"] == "sdxl"
+    assert found["architecture"] == "demo"
     assert {word for words in found["trigger_sets"] for word in words["words"]} >= {"mirkwood witch", "antler crown"}
     for name in ("../../etc/passwd", "nobody", ""):
         with pytest.raises(Refused) as refused:
@@ -55,7 +48,7 @@ def test_model_route_returns_record(client: Client) -> None:
 
 
 def test_correct_route_stores_the_users_word(client: Client) -> None:
-    status_after_scan(client)
+    client.library_after_scan()
     route, name = "/intelligent_generation/model/correct", "mirkwood_witch"
     before = client.get("/intelligent_generation/model", name=name)
     found = client.post(route, {"name": name, "strength": 0.4, "triggers": ["witch, hat"], "exclude": True})
@@ -78,20 +71,20 @@ def test_correct_route_stores_the_users_word(client: Client) -> None:
 
 
 def test_models_route_searches(client: Client) -> None:
-    status_after_scan(client)
+    client.library_after_scan()
     (found,) = client.get("/intelligent_generation/models", text="witch antler")
     assert found["model_id"] == "lora:characters/mirkwood_witch.safetensors"
-    assert len(client.get("/intelligent_generation/models")) == 5
+    assert len(client.get("/intelligent_generation/models")) == len(loras.DEMO_LIBRARY) + EMBEDDED
     for text in ("%", "' OR 1=1 --", '"', "NEAR(", "x" * 5_000, "\u202e"):
         assert client.get("/intelligent_generation/models", text=text) == []
-    assert len(client.get("/intelligent_generation/models", kind="checkpoint")) == 1
+    assert client.get("/intelligent_generation/models", kind="checkpoint") == []
     with pytest.raises(Refused) as refused:
         client.get("/intelligent_generation/models", kind="workflow")
     assert refused.value.status == 400
 
 
 def test_library_scan_hashes_files_when_idle(client: Client, server: Server) -> None:
-    path = server.base / "models" / "loras" / "magic_effects.safetensors"
+    path = server.base / "models" / "loras" / "ink_wash.safetensors"
     client.post(f"{LIBRARY}/rescan")
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     end = time.monotonic() + 60
@@ -103,35 +96,35 @@ def test_library_scan_hashes_files_when_idle(client: Client, server: Server) -> 
 
 def test_preview_route_serves_pictures_only(server: Server) -> None:
     folder = server.base / "models" / "loras"
-    picture, script = folder / "anime_style_v2.preview.png", folder / "magic_effects.preview.png"
+    picture, script = folder / "ink_wash.preview.png", folder / "old_sd15_anime.preview.png"
     Image.new("RGB", (32, 32), "teal").save(picture)
     script.write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     try:
         server.client.post(f"{LIBRARY}/rescan")
-        status_after_scan(server.client)
+        server.client.library_after_scan()
         url = f"{server.url}/intelligent_generation/preview?name="
-        with urllib.request.urlopen(url + "anime_style_v2") as answer:
+        with urllib.request.urlopen(url + "ink_wash") as answer:
             assert answer.headers["Content-Type"] == "image/png"
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.read() == picture.read_bytes()
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(url + "magic_effects")
+            urllib.request.urlopen(url + "old_sd15_anime")
         assert error.value.code >= 400
         assert b"<svg" not in error.value.read()
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(url + "cinematic_photo")
+            urllib.request.urlopen(url + "mirkwood_witch")
         assert error.value.code == 404
     finally:
         picture.unlink()
         script.unlink()
         server.client.post(f"{LIBRARY}/rescan")
-        status_after_scan(server.client)
+        server.client.library_after_scan()
 
 
 @pytest.fixture
 def large(installation: Installation, tmp_path: Path) -> Iterator[Server]:
     """A server with 3,000 LoRAs that it has not read yet."""
-    server = Server(tmp_path / "base", installation)
+    server = Server(tmp_path / "base", installation, checkpoints=False)
     write_library(server.base / "models" / "loras", 3000)
     yield server
     server.stop()
@@ -154,11 +147,11 @@ def test_library_scan_leaves_server_responsive(large: Server) -> None:
     try:
         prompt = example(large.client, PromptAnalyze={"prompt": "a lake"})
         large.client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
-        status = status_after_scan(large.client)
+        status = large.client.library_after_scan()
         assert status["counts"]["lora"] == 3000
         large.client.post(f"{LIBRARY}/rescan")
         large.client.post(f"{LIBRARY}/cancel")
-        assert status_after_scan(large.client)["counts"]["lora"] == 3000
+        assert large.client.library_after_scan()["counts"]["lora"] == 3000
     finally:
         stop.set()
         thread.join()

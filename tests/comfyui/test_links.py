@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 
-import pytest
 import torch
 from safetensors.torch import load
 
@@ -16,12 +15,8 @@ from .workflow import changed, node_id
 
 MAGIC = "anime girl with magical powers"
 WITCH = "the mirkwood witch in a forest"
+ANIME = "embedded_demo/anime_style_v2.safetensors"
 seeds = itertools.count(5000)
-
-
-@pytest.fixture
-def client(probed: Server) -> Client:
-    return probed.client
 
 
 def node(kind: str, **inputs: object) -> dict[str, object]:
@@ -60,17 +55,17 @@ def test_equal_choice_keeps_patched_models(client: Client) -> None:
     assert patches(again) == patches(first)
 
 
-def test_changed_lora_file_is_patched_again(client: Client, probed: Server) -> None:
+def test_changed_lora_file_is_patched_again(client: Client, server: Server) -> None:
     prompt = with_probes(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
     before = patches(client.run(prompt))
-    file = probed.base / "models" / "loras" / "characters" / "mirkwood_witch.safetensors"
+    file = server.base / "models" / "loras" / "characters" / "mirkwood_witch.safetensors"
     stat = file.stat()
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 10**9))
     selection = {"LoRARecommend": {"selection": '[{"lora": "mirkwood_witch", "strength": 0.9}]'}}
     assert patches(client.run(changed(prompt, selection))) != before
 
 
-def test_unloaded_checkpoint_is_freed(client: Client) -> None:
+def test_unloaded_model_is_freed(client: Client) -> None:
     prompt = with_probes(client, IntelligentSampler={"seed": next(seeds)})
     client.complete(prompt)
     assert client.run({"1": node("ProbeAlive", again=1)}).outputs["1"]["alive"][0] >= 1
@@ -80,15 +75,15 @@ def test_unloaded_checkpoint_is_freed(client: Client) -> None:
 
 def test_lora_stack_input_and_output(client: Client) -> None:
     prompt = with_probes(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
-    prompt["stacker"] = node("ProbeStacker", name="anime_style_v2.safetensors", strength=0.6)
+    prompt["stacker"] = node("ProbeStacker", name=ANIME, strength=0.6)
     prompt[node_id(prompt, "LoRARecommend")]["inputs"]["lora_stack"] = ["stacker", 0]
     run = client.complete(prompt)
     rows = {name: strengths for name, *strengths in run.outputs["stack"]["stack"]}
-    assert rows["anime_style_v2.safetensors"] == [0.6, 0.3]
+    assert rows[ANIME] == [0.6, 0.3]
     assert rows["characters/mirkwood_witch.safetensors"][0] > 0
     off = changed(prompt, {"LoRARecommend": {"mode": "MANUAL"}, "stacker": {"strength": 0.0}})
     run = client.run(off)
-    assert patches(run) != () and run.outputs["stack"]["stack"] == [["anime_style_v2.safetensors", 0.0, 0.0]]
+    assert patches(run) != () and run.outputs["stack"]["stack"] == [[ANIME, 0.0, 0.0]]
 
 
 def test_one_choice_feeds_two_samplers(client: Client) -> None:
@@ -112,18 +107,6 @@ def test_variations_of_two_nodes_are_refused(client: Client) -> None:
     run = client.run(prompt)
     assert run.status == "error"
     assert "Set `variations` to 1" in run.error
-
-
-def test_model_evidence_reads_patched_sampling(client: Client) -> None:
-    """v-prediction with zero terminal SNR, set by a core node behind the choice of LoRAs."""
-    prompt = with_probes(client, ParamOptimize={"steps": 2}, IntelligentSampler={"seed": next(seeds)})
-    source = [node_id(prompt, "LoRARecommend"), 0]
-    prompt["v"] = node("ModelSamplingDiscrete", model=source, sampling="v_prediction", zsnr=True)
-    for kind in ("ParamOptimize", "MemoryPlan"):
-        prompt[node_id(prompt, kind)]["inputs"]["model"] = ["v", 0]
-    run = client.complete(prompt)
-    text = run.outputs[node_id(prompt, "ParamOptimize")]["text"][0]
-    assert "as NoobAI v-pred does" in text and "RescaleCFG 0.7" in text
 
 
 def test_one_pass_in_smaller_forward_batches_makes_the_same_images(client: Client) -> None:

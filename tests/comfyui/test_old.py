@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .examples import AUTO, SUGGESTIONS, example
+from .examples import AUTO, SUGGESTIONS, checkpoint_example, example
 from .server import Server
 from .workflow import node_id
 
@@ -20,7 +20,7 @@ def test_examples_run_on_oldest_comfyui(old_server: Server, name: str) -> None:
 
 def test_model_evidence_reads_loader_on_oldest_comfyui(old_server: Server) -> None:
     """0.8.0 keeps no record of the file in the loaded model: the graph tells."""
-    prompt = example(old_server.client, AUTO, IntelligentSampler={"seed": 4})
+    prompt = checkpoint_example(old_server.client, ParamOptimize={"steps": 1}, IntelligentSampler={"seed": 4})
     run = old_server.client.run(prompt)
     generation = run.outputs[node_id(prompt, "Feedback")]["feedback"][0]["generation_id"]
     stored = old_server.client.get(f"/intelligent_generation/generations/{generation}")

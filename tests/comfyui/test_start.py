@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,15 +40,17 @@ def comfy_entrypoint():
 
 
 def modules(base: Path, installation: Installation, packs: dict[str, Path | str]) -> set[str]:
-    with Server(base, installation, {"probe": PROBE, **packs}).running() as server:
+    with Server(base, installation, {"probe": PROBE, **packs}, checkpoints=False).running() as server:
         run = server.client.run({"1": {"class_type": "Modules", "inputs": {}}})
         assert "IMPORT FAILED" not in server.log()
         return set(run.outputs["1"]["modules"])
 
 
 def test_start_imports_nothing_heavy(installation: Installation, tmp_path: Path) -> None:
-    without = modules(tmp_path / "without", installation, {})
-    added = modules(tmp_path / "with", installation, {"intelligent-generation": PACK}) - without
+    packs: dict[str, dict[str, Path | str]] = {"without": {}, "with": {"intelligent-generation": PACK}}
+    with ThreadPoolExecutor() as pool:
+        started = {name: pool.submit(modules, tmp_path / name, installation, packs[name]) for name in packs}
+    added = started["with"].result() - started["without"].result()
     assert any("intelligent-generation" in name for name in added)
     assert {name for name in HEAVY if name in added} == set()
 

@@ -1,0 +1,69 @@
+"""A server that has never run: no checkpoint, no LoRA, no data folder yet, or one that cannot be used."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from intelligence.generation.embedded_weights import NATIVE_SIDE
+
+from .client import Client
+from .examples import AUTO, SUGGESTIONS, example, ui_workflow
+from .locate import Installation
+from .server import Server
+from .workflow import node_id, to_prompt
+
+WITCH = "the mirkwood witch in a forest"
+
+
+@pytest.fixture(scope="module")
+def fresh(fresh_server: Server) -> Client:
+    """The API of the server, just started."""
+    fresh_server.start()
+    return fresh_server.client
+
+
+@pytest.mark.parametrize(("name", "saver"), [(AUTO, "SaveGeneration"), (SUGGESTIONS, "SaveImage")])
+def test_template_makes_first_picture(
+    fresh: Client, name: str, saver: str, record_property: Callable[[str, object], None]
+) -> None:
+    """As it is saved, at the demo model's own size: AUTO first, with the model and its LoRAs made for it."""
+    start = time.monotonic()
+    prompt = to_prompt(ui_workflow(name), fresh.object_info())
+    run = fresh.complete(prompt)
+    record_property(f"seconds to the first picture of {name!r}", round(time.monotonic() - start, 1))
+    (entry,) = run.outputs[node_id(prompt, saver)]["images"]
+    width, height = Image.open(io.BytesIO(fresh.view(entry))).size
+    assert 0.8 < width * height / NATIVE_SIDE**2 < 1.2
+    assert [item["name"] for item in run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]]
+
+
+def test_broken_store_costs_no_image(fresh_server: Server, fresh: Client) -> None:
+    """The ratings' database is damaged between two starts: the image is made, and the explanation says so."""
+    prompt = example(fresh, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 21})
+    fresh.complete(prompt)
+    fresh_server.stop()
+    store = fresh_server.home / "learning.db"
+    store.write_bytes(b"not a database" * 1000)
+    for leftover in store.parent.glob("learning.db-*"):
+        leftover.unlink()
+    fresh_server.start()
+    run = fresh_server.client.run(prompt)
+    assert "learning.db" in (run.error or run.outputs[node_id(prompt, "Explain")]["text"][0])
+    assert store.read_bytes().startswith(b"not a database")
+
+
+def test_unwritable_data_folder_is_named(installation: Installation, tmp_path: Path) -> None:
+    blocker = tmp_path / "a file"
+    blocker.write_text("in the way")
+    home = {"INTELLIGENT_GENERATION_HOME": str(blocker / "home")}
+    with Server(tmp_path / "base", installation, environment=home, checkpoints=False).running() as server:
+        run = server.client.run(example(server.client, PromptAnalyze={"prompt": WITCH}))
+    assert run.status == "error"
+    assert str(blocker) in run.error
+    assert "INTELLIGENT_GENERATION_HOME" in run.error
