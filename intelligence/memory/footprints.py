@@ -28,6 +28,9 @@ SAME_MODEL = 0.02
 UNKNOWN_MARGIN = 1.2
 """Factor on the activations of the nearest known UNet where a model is none of them."""
 
+SAME_NETWORK = {Architecture.KOLORS: Architecture.SDXL, Architecture.SDXL_REFINER: Architecture.SDXL}
+"""Architectures whose networks another's table holds; the refiner is found there by its width or weights."""
+
 _DATA = Path(__file__).with_name("footprints.json")
 
 
@@ -59,7 +62,7 @@ class Footprints:
     title: str
     architecture: str
     channels: int
-    """Width of the UNet's first level, which decides how much memory its activations take."""
+    """Width of the UNet's first level, or of a transformer's tokens, which decides how much memory activations take."""
     weights: Mapping[str, float]
     largest: Mapping[str, float]
     """Largest module without children of each stage."""
@@ -74,6 +77,8 @@ class Footprints:
     """By attention (`flash`, `math`): rows for one forward item, and for two."""
     vae: Mapping[str, Rows]
     """By decoder (`diffusers`, `comfyui`): rows for one whole image."""
+    transformer: bool = False
+    """A network whose memory depends on its width and on tokens alone; its files hold numbers of any size."""
     estimated: bool = False
     """These are the figures of the nearest known model, not of this one."""
     unet_margin: float = 1.0
@@ -92,7 +97,8 @@ class Footprints:
 
 def of_architecture(architecture: Architecture) -> Footprints | None:
     """Return the usual model of an architecture; None for one without a table."""
-    return next((model for model in known_models() if model.architecture == architecture.value), None)
+    name = SAME_NETWORK.get(architecture, architecture).value
+    return next((model for model in known_models() if model.architecture == name), None)
 
 
 def find(
@@ -113,9 +119,10 @@ def find(
     channels, width = config.get("block_out_channels", [0])[0], config.get("cross_attention_dim")
     if isinstance(width, int):
         architecture = CROSS_ATTENTION.get(width, architecture)
-    usual = of_architecture(architecture) or of_architecture(Architecture.SDXL)
-    assert usual is not None
-    if unet_gb is None:
+    usual = of_architecture(architecture)
+    if usual is None:
+        return _nearest(unet_gb, weight_bytes)
+    if unet_gb is None or usual.transformer:
         return usual
     relatives = [model for model in known_models() if model.architecture == usual.architecture]
     alike = [model for model in relatives if channels in (0, model.channels)]
@@ -134,6 +141,16 @@ def find(
     )
     margin = UNKNOWN_MARGIN * max(1.0, channels / nearest.channels)
     return replace(nearest, estimated=True, unet_margin=margin)
+
+
+def _nearest(unet_gb: float | None, weight_bytes: int) -> Footprints:
+    """Return the figures to use for a network of no known architecture: of the one that weighs most alike."""
+    if unet_gb is None:
+        nearest = of_architecture(Architecture.SDXL)
+        assert nearest is not None
+    else:
+        nearest = min(known_models(), key=lambda model: abs(math.log(_ratio(model, unet_gb, weight_bytes))))
+    return replace(nearest, estimated=True, unet_margin=UNKNOWN_MARGIN)
 
 
 def _ratio(model: Footprints, unet_gb: float, weight_bytes: float) -> float:

@@ -41,6 +41,8 @@ class Job:
     pages_weights: bool = False
     """The host's allocator makes room by itself: weights never add to a peak."""
     activation_gb: Mapping[str, float] | None = None
+    backend: str = ""
+    """See `Resources`."""
     corrections: Mapping[str, float] = field(default_factory=dict)
     """Measured over predicted activations, by stage."""
 
@@ -69,6 +71,7 @@ def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, cor
         context_gb=ASSUMED_CONTEXT_GB.get(device, 0.0) if context is None else context,
         pages_weights=resources.dynamic_vram,
         activation_gb=None if own_table else request.activation_gb,
+        backend=resources.backend,
         corrections=corrections,
     )
 

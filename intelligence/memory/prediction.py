@@ -35,6 +35,11 @@ COMFYUI_SHAPES = ((1.0, 1.0), (0.5, 2.0), (2.0, 0.5))
 """Sides of its tiles: it decodes in three shapes of the same area and takes their mean."""
 
 
+MIOPEN = {"unet": 1.08, "vae": 3600 / 2200}
+"""Activations on AMD's cards over those with cuDNN, which the tables are for. From InvokeAI 6.14.2: bytes of a decoded
+pixel, and of a transformer's token at three widths, of which this is the largest."""
+
+
 class WeightFormat(NamedTuple):
     """Format of the UNet's weights on the device."""
 
@@ -210,7 +215,8 @@ def stage_demand(
 ) -> Demand:
     """Return the memory of `stage`, its activations corrected by what was measured on this device."""
     resident = placement.resident(job, stage, vae_dtype) + job.context_gb
-    factor = job.corrections.get(stage, 1.0) / MIB_PER_GIB
+    backend = MIOPEN.get(stage, 1.0) if job.backend == "rocm" else 1.0
+    factor = job.corrections.get(stage, 1.0) * backend / MIB_PER_GIB
     gaps = placement.format.gaps if stage == "unet" else 0.0
     needed = max(footprint.allocated, footprint.least_reserved) * (1 + gaps)
     sizes = (footprint.allocated, needed, max(footprint.reserved, needed))

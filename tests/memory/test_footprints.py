@@ -50,14 +50,58 @@ def test_find_estimates_unknown_models_cautiously(config, gib, title, margin):
     assert found.unet_margin == pytest.approx(margin, rel=0.001)
 
 
-def test_find_by_architecture():
-    assert [find(each).title for each in (Architecture.SD1, Architecture.SD2, Architecture.FLUX)] == [
-        "SD 1.5",
-        "SD 2",
-        "SDXL",
-    ]
-    assert of_architecture(Architecture.FLUX) is None
-    assert len({model.title for model in known_models()}) == len(known_models()) == 9
+@pytest.mark.parametrize(
+    ("architecture", "title"),
+    [
+        (Architecture.SD1, "SD 1.5"),
+        (Architecture.SD2, "SD 2"),
+        (Architecture.SD3, "SD3.5 medium"),
+        (Architecture.FLUX, "FLUX.1"),
+        (Architecture.FLUX2_KLEIN_9B, "FLUX.2 Klein 9B"),
+        (Architecture.QWEN_IMAGE, "Qwen-Image"),
+        (Architecture.Z_IMAGE, "Z-Image"),
+        (Architecture.WAN_5B, "Wan 2.2 5B"),
+    ],
+)
+def test_find_by_architecture(architecture, title):
+    found = find(architecture)
+    assert (found.title, found.estimated) == (title, False)
+
+
+def test_known_models_have_one_title_each():
+    assert len({model.title for model in known_models()}) == len(known_models()) == 24
+
+
+def test_find_knows_a_transformer_in_any_format():
+    """Its activations do not depend on the numbers in its file: fp8, and 4 bits with scales."""
+    for gib in (22.17, 11.1, 6.4):
+        found = find(Architecture.FLUX, unet_gb=gib)
+        assert (found.title, found.estimated, found.unet_margin) == ("FLUX.1", False, 1.0)
+
+
+@pytest.mark.parametrize(("gib", "title"), [(None, "SDXL"), (4.8, "SDXL"), (16.0, "Chroma"), (38.0, "Qwen-Image")])
+def test_find_estimates_unknown_architectures_by_weight(gib, title):
+    assert of_architecture(Architecture.HIDREAM) is None
+    found = find(Architecture.HIDREAM, unet_gb=gib)
+    assert (found.title, found.estimated, found.unet_margin) == (title, True, 1.2)
+
+
+MB = 1e6 / 2**20
+"""MiB."""
+TEXT_TOKENS = 512
+CARD_READINGS = {
+    Architecture.FLUX2_KLEIN_4B: 0.291,
+    Architecture.FLUX2_KLEIN_9B: 0.386,
+    Architecture.FLUX2_DEV: 0.555,
+}
+"""MB a token that InvokeAI 6.14.2 measured on cards for Flux.2 of widths 3072, 4096 and 6144."""
+
+
+@pytest.mark.parametrize("side", [1024, 1536])
+@pytest.mark.parametrize(("architecture", "reading"), CARD_READINGS.items())
+def test_transformers_reserve_what_cards_report(architecture, reading, side):
+    tokens = (side // 16) ** 2 + TEXT_TOKENS
+    assert find(architecture).unet_call(side * side, 1).reserved == pytest.approx(tokens * reading * MB, rel=0.1)
 
 
 def test_plan_says_that_a_model_is_estimated():

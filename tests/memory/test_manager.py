@@ -295,7 +295,7 @@ def test_plan_of_other_architecture_uses_host_figures():
     plan = manager.plan(
         1024,
         1024,
-        architecture=Architecture.FLUX,
+        architecture=Architecture.HIDREAM,
         host=COMFYUI,
         vae_dtype="bfloat16",
         resources=card(24),
@@ -305,6 +305,33 @@ def test_plan_of_other_architecture_uses_host_figures():
     )
     assert plan.stages["unet"] == pytest.approx(11.0 + 2 * 0.5 + CONTEXT)
     assert plan.stages["vae"] == pytest.approx(0.2 + 4.0 + CONTEXT)
+
+
+def test_plan_of_a_transformer_takes_its_own_table():
+    options = {"host": COMFYUI, "resources": card(32), "settings": MemorySettings(WHOLE_MODELS)}
+    options |= {"architecture": Architecture.FLUX, "guided": False}
+    bf16 = manager.plan(1024, 1024, weights_gb={"unet": 22.2}, **options)
+    fp8 = manager.plan(1024, 1024, weights_gb={"unet": 11.1}, **options)
+    assert bf16.stages["unet"] == pytest.approx(22.2 + CONTEXT + 468 * MIB, rel=0.001)
+    assert bf16.stages["unet"] - fp8.stages["unet"] == pytest.approx(11.1)
+    assert bf16.stages["text"] > 9.1  # T5 in half precision
+    assert not [reason for reason in bf16.reasons if reason.setting == "model"]
+
+
+def test_transformer_that_does_not_fit_is_refused_with_a_remedy():
+    request = {"architecture": Architecture.FLUX2_DEV, "host": COMFYUI, "resources": card(8)}
+    plan = manager.plan(1024, 1024, settings=MemorySettings(WHOLE_MODELS), **request)
+    assert not plan.fits
+    assert [reason.message for reason in plan.reasons if reason.setting == "fits"][-1] == "memory.offload_only"
+
+
+def test_decoding_takes_more_with_miopen():
+    nvidia, amd = (
+        manager.plan(1024, 1024, host=COMFYUI, vae_dtype="bfloat16", resources=card(24, backend=backend))
+        for backend in ("cuda", "rocm")
+    )
+    own = [plan.stages["vae"] - plan.resident["vae"] - plan.context_gb for plan in (nvidia, amd)]
+    assert own[1] / own[0] == pytest.approx(3600 / 2200, rel=0.01)
 
 
 @pytest.mark.parametrize(

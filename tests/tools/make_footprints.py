@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from intelligence.memory.footprints import Footprint, Rows
 from intelligence.units import PIXELS_PER_MEGAPIXEL
 from tests.comfyui import locate
 from tests.tools import simulator
+from tests.tools.transformer_networks import TRANSFORMERS, Transformer
 
 REPOSITORY = Path(__file__).parents[2]
 SDXL = REPOSITORY / "intelligence" / "generation" / "data" / "sdxl"
@@ -25,6 +26,7 @@ TABLE = REPOSITORY / "intelligence" / "memory" / "footprints.json"
 COMPONENTS = ("text_encoder", "text_encoder_2", "unet", "vae")
 """Networks of a diffusers folder, by the folder of their `config.json`."""
 
+TRANSFORMER_SIDES = (512, 1024, 1536, 2048)
 UNET_SIDES = (256, 512, 768, 1024, 1280, 1536, 2048)
 VAE_SIDES = (128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 
@@ -111,6 +113,13 @@ NETWORKS: dict[str, tuple[str, Configs]] = {
 share one VAE network. Models with another's UNet (Playground, inpainting with 9 channels) are found by its weights.
 """
 
+AUTOENCODERS = {
+    "sd": SDXL_CONFIGS["vae"],
+    "embedded": EMBEDDED_CONFIGS["vae"],
+    "wan": {"_class_name": "AutoencoderKLQwenImage"},
+}
+"""By the name that the table gives them. FLUX's have more latent channels, which weigh next to nothing."""
+
 COMFYUI_VAES = {
     "sd": {
         "double_z": True,
@@ -130,31 +139,51 @@ COMFYUI_VAES = {
 
 
 def measure(title: str, architecture: str, configs: Mapping[str, Mapping[str, Any]], vae: str) -> dict[str, Any]:
-    """The entry of one model, simulated at square images; `vae` names its VAE in the table."""
+    """The entry of a model with a UNet, simulated at square images; `vae` names its VAE in the table."""
     unet = simulator.build(configs["unet"], "float16")
-    encoders = [simulator.build(config, "float16") for name, config in configs.items() if name.startswith("text_")]
-    decoder = simulator.build(configs["vae"], "float16")
-    modules = {"text": encoders, "unet": [unet], "vae": [decoder]}
+    encoders = [config for name, config in configs.items() if name.startswith("text_")]
+
+    def forward(side: int, items: int, attention: str) -> Footprint:
+        return simulator.unet_footprint(unet, side, side, items, attention)
+
+    about = {"title": title, "architecture": architecture, "channels": unet.config.block_out_channels[0]}
+    return {**about, **_entry(unet, forward, UNET_SIDES, encoders, configs["vae"]), "vae": vae}
+
+
+def measure_transformer(title: str, model: Transformer) -> dict[str, Any]:
+    """The entry of a model with a transformer."""
+    transformer = simulator.build(model.config, "float16")
+
+    def forward(side: int, items: int, attention: str) -> Footprint:
+        return simulator.transformer_footprint(transformer, model.inputs(transformer.config, side, items), attention)
+
+    about = {"title": title, "architecture": model.architecture, "channels": model.width, "transformer": True}
+    vae = AUTOENCODERS[model.vae]
+    return {**about, **_entry(transformer, forward, TRANSFORMER_SIDES, model.encoders, vae), "vae": model.vae}
+
+
+def _entry(
+    denoiser: Any,
+    forward: Callable[[int, int, str], Footprint],
+    sides: Sequence[int],
+    encoders: Sequence[Mapping[str, Any]],
+    vae: Mapping[str, Any],
+) -> dict[str, Any]:
+    texts = [simulator.build(config, "float16") for config in encoders]
+    modules = {"text": texts, "unet": [denoiser], "vae": [simulator.build(vae, "float16")]}
     sizes = {stage: [simulator.weights(module) for module in found] for stage, found in modules.items()}
-    (unet_weights,) = sizes["unet"]
+    (own,) = sizes["unet"]
     return {
-        "title": title,
-        "architecture": architecture,
-        "channels": unet.config.block_out_channels[0],
         "weights": {stage: round(sum(part.total for part in parts), 2) for stage, parts in sizes.items()},
         "largest": {stage: round(max(part.largest for part in parts), 2) for stage, parts in sizes.items()},
-        "linear": round(unet_weights.linear, 2),
-        "largest_linear": round(unet_weights.largest_linear, 2),
-        "linear_rows": unet_weights.linear_rows,
-        "text": [round(max(values), 4) for values in zip(*map(simulator.text_footprint, encoders), strict=True)],
+        "linear": round(own.linear, 2),
+        "largest_linear": round(own.largest_linear, 2),
+        "linear_rows": own.linear_rows,
+        "text": [round(max(values), 4) for values in zip(*map(simulator.text_footprint, texts), strict=True)],
         "unet": {
-            attention: [
-                rows((side, simulator.unet_footprint(unet, side, side, items, attention)) for side in UNET_SIDES)
-                for items in (1, 2)
-            ]
+            attention: [rows((side, forward(side, items, attention)) for side in sides) for items in (1, 2)]
             for attention in ("flash", "math")
         },
-        "vae": vae,
     }
 
 
@@ -214,15 +243,19 @@ def main(titles: Sequence[str]) -> None:
     known = json.loads(TABLE.read_text(encoding="utf-8")) if titles else {"models": [], "vaes": {}}
     entries, vaes = {entry["title"]: entry for entry in known["models"]}, known["vaes"]
     with quiet():
-        for title in titles or networks:
-            architecture, configs = networks[title]
-            vae = "embedded" if configs is EMBEDDED_CONFIGS else "sd"
-            entries[title] = measure(title, architecture, configs, vae)
+        for title in titles or (*networks, *TRANSFORMERS):
+            if title in TRANSFORMERS:
+                entries[title] = measure_transformer(title, TRANSFORMERS[title])
+            else:
+                architecture, configs = networks[title]
+                vae = "embedded" if configs is EMBEDDED_CONFIGS else "sd"
+                entries[title] = measure(title, architecture, configs, vae)
             print(title, entries[title]["weights"], file=sys.stderr)
-            vaes[vae] = {"diffusers": decoder_rows(configs["vae"])}
-        for vae, found in _comfyui_rows_apart().items():
-            vaes[vae]["comfyui"] = found
-    table = {"models": [entries[title] for title in networks], "vaes": vaes}
+        if not titles:
+            vaes = {vae: {"diffusers": decoder_rows(config)} for vae, config in AUTOENCODERS.items()}
+            for vae, found in _comfyui_rows_apart().items():
+                vaes[vae]["comfyui"] = found
+    table = {"models": [entries[title] for title in (*networks, *TRANSFORMERS)], "vaes": vaes}
     text = json.dumps(table, separators=(",", ":")).replace("]],", "]],\n").replace("]]},", "]]},\n")
     TABLE.write_text(text + "\n", encoding="utf-8")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from intelligence.memory.footprints import Footprint
 from intelligence.memory.quantization import parts_of, stored_bytes
@@ -67,8 +68,8 @@ def simulate(module: Any, call: Callable[..., Any], inputs: Sequence[Any], atten
         record.ignore(tensor)
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        if attention == "flash":
-            stack.enter_context(_flash_attention(record))
+        stack.enter_context(patch.object(torch, "autocast", lambda *_, **__: nullcontext()))  # refuses the meta device
+        stack.enter_context(_flash_attention(record) if attention == "flash" else _without_masks())
         for tensor in inputs:
             record.add(tensor)
         stack.enter_context(_recorder(record))
@@ -114,8 +115,6 @@ def _flash_attention(record: _Record) -> Iterator[None]:
     import torch
     import torch.nn.functional as functional
 
-    original = functional.scaled_dot_product_attention
-
     def attend(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
         batch, heads, tokens, width = query.shape
         out = query.new_empty(batch, tokens, heads, value.shape[-1]).transpose(1, 2)
@@ -124,11 +123,22 @@ def _flash_attention(record: _Record) -> Iterator[None]:
         del row_sums
         return out
 
-    functional.scaled_dot_product_attention = attend
-    try:
+    with patch.object(functional, "scaled_dot_product_attention", attend):
         yield
-    finally:
-        functional.scaled_dot_product_attention = original
+
+
+@contextmanager
+def _without_masks() -> Iterator[None]:
+    """`scaled_dot_product_attention` without masks, which are small beside the scores and may be no meta tensors."""
+    import torch.nn.functional as functional
+
+    original = functional.scaled_dot_product_attention
+
+    def attend(query: Any, key: Any, value: Any, attn_mask: Any = None, **options: Any) -> Any:
+        return original(query, key, value, **options)
+
+    with patch.object(functional, "scaled_dot_product_attention", attend):
+        yield
 
 
 def _bytes(tensor: Any) -> int:
@@ -199,11 +209,22 @@ def unet_footprint(unet: Any, width: int, height: int, items: int, attention: st
     return simulate(unet, call, inputs, attention)
 
 
+def transformer_footprint(transformer: Any, inputs: Mapping[str, Any], attention: str = "flash") -> Footprint:
+    """One forward of a diffusers transformer with `inputs`."""
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, torch.Tensor)]
+    return simulate(transformer, lambda *_: transformer(**inputs, return_dict=False), tensors, attention)
+
+
 def vae_footprint(vae: Any, width: int, height: int) -> Footprint:
-    """Decoding one image with a diffusers AutoencoderKL, in tiles where it is set so; pixels a side."""
+    """Decoding one image with a diffusers autoencoder, in tiles where it is set so; pixels a side."""
     import torch
 
-    latent_size = (1, vae.config.latent_channels, height // LATENT_SCALE, width // LATENT_SCALE)
+    sides = (height // LATENT_SCALE, width // LATENT_SCALE)
+    config = vae.config
+    latent_size = (1, config.z_dim, 1, *sides) if "z_dim" in config else (1, config.latent_channels, *sides)
     latent = torch.empty(latent_size, device="meta", dtype=vae.dtype)
     return simulate(vae, lambda sample: vae.decode(sample, return_dict=False), [latent])
 
