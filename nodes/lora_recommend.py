@@ -59,7 +59,8 @@ class LoRARecommend(io.ComfyNode):
                     "selection",
                     default="",
                     tooltip="The LoRAs you confirmed, as JSON: "
-                    '[{"lora": "name", "strength": 0.8}]. Empty: not confirmed; []: none. Wins over every choice.',
+                    '[{"lora": "name", "strength": 0.8}], with "trigger_words": ["word"] where you want others. '
+                    "Empty: not confirmed; []: none. Wins over every choice.",
                 ),
                 io.Combo.Input(
                     "on_unconfirmed",

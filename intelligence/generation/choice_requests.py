@@ -97,6 +97,8 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
                 "name": lora.lora_name,
                 "strength": lora.suggested_alpha,
                 "strength_clip": lora.alpha_clip,
+                "trigger_words": [*lora.trigger_words],
+                "trigger_sets": [[*trigger.words] for trigger in lora.lora_metadata.trigger_sets],
                 "confidence": round(lora.confidence_score, 3),
                 "reasoning": lora.reasoning,
             }
@@ -108,7 +110,8 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
 
 def parse_selection(text: str) -> list[LoRATag] | None:
     """Read the confirmed selection of a workflow: JSON, a list of names or of
-    `{"lora": name, "strength": s, "strength_clip": s}`. Empty text: nothing was confirmed (None); `[]`: no LoRA was.
+    `{"lora": name, "strength": s, "strength_clip": s, "trigger_words": [word]}`; the trigger words are added as they
+    are, and chosen where they are not given. Empty text: nothing was confirmed (None); `[]`: no LoRA was.
 
     Raises InvalidInputError for anything else.
     """
@@ -146,4 +149,12 @@ def _tag(item: object) -> LoRATag:
     for value in (strength, clip):
         if value is not None:
             checked(f"{item['lora']}: strength", value, float, ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)
-    return LoRATag(item["lora"], DEFAULT_STRENGTH if strength is None else float(strength), clip)
+    words = item.get("trigger_words")
+    if words is not None and not (isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)):
+        raise InvalidInputError(f"{item['lora']}: trigger_words must be a list of texts, got {words!r}")
+    return LoRATag(
+        item["lora"],
+        DEFAULT_STRENGTH if strength is None else float(strength),
+        clip,
+        trigger_words=words if words is None else tuple(words),
+    )

@@ -145,6 +145,20 @@ def test_choice_report_is_json(planner: Planner) -> None:
     assert (suggestion["name"], suggestion["strength"], suggestion["strength_clip"]) == ("magic_effects", 0.7, 0.7)
     assert [item["name"] for item in report["rejected"]] == ["not_here"]
     assert "magic_effects" in report["text"][0]
+    assert (suggestion["trigger_words"], suggestion["trigger_sets"]) == (["magical effects"], [["magical effects"]])
+
+
+def test_selection_sets_trigger_words(planner: Planner) -> None:
+    request = LoRARequest(selection=(LoRATag("magic_effects", 0.7, trigger_words=("sparks",)),))
+    assert planner.recommend(planner.analyze("a cat"), SDXL, request).prompt == "a cat, sparks"
+
+
+def test_recommend_names_refused_tags_in_every_mode(planner: Planner) -> None:
+    analysis = planner.analyze("a cat [<lora:magic_effects:1>::0.5]")
+    for mode in OperationMode:
+        found = planner.recommend(analysis, SDXL, LoRARequest(mode, selection=()))
+        assert [item.lora_name for item in found.rejected] == ["<lora:magic_effects:1>"]
+        assert "<lora:magic_effects:1>" in choice_report(found)["text"][0] and "lora" not in found.prompt
 
 
 @pytest.mark.parametrize(
@@ -157,6 +171,8 @@ def test_choice_report_is_json(planner: Planner) -> None:
         ('[{"lora": "a", "strength": -0.5}]', [LoRATag("a", -0.5)]),
         ('[{"lora": "a", "strength": null}, {"lora": "b", "strength_clip": 0}]', [LoRATag("a"), LoRATag("b", 1.0, 0)]),
         ('[["a", 0.5, 0.25]]', [LoRATag("a", 0.5, 0.25)]),
+        ('[{"lora": "a", "trigger_words": ["red coat"]}]', [LoRATag("a", trigger_words=("red coat",))]),
+        ('[{"lora": "a", "trigger_words": []}]', [LoRATag("a", trigger_words=())]),
     ],
 )
 def test_parse_selection(text: str, named: list[LoRATag] | None) -> None:
@@ -174,6 +190,8 @@ def test_parse_selection(text: str, named: list[LoRATag] | None) -> None:
         '[{"lora": "a", "strength": NaN}]',
         '[{"lora": "a", "strength": 1e9}]',
         '[{"lora": "a", "strength": true}]',
+        '[{"lora": "a", "trigger_words": "red coat"}]',
+        '[{"lora": "a", "trigger_words": [1]}]',
         "[" * 100_000,
         "null",
     ],
