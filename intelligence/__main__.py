@@ -87,7 +87,9 @@ def _pictures(command: AddCommand) -> None:
     add = command("recommend", "Show which LoRAs and settings a prompt would get.")
     _prompt(add)
 
-    add = command("plan", "Show how SDXL would fit into this machine's memory, or another card's.")
+    add = command("plan", "Show how a model would fit into this machine's memory, or another card's.")
+    add("--architecture", default="sdxl", metavar="NAME", help="sdxl, flux, z_image … (default: %(default)s)")
+    add("--weights", type=float, metavar="GIB", help="of its network in the file (default: in half precision)")
     add("--vram", type=float, metavar="GIB", help="a card with so much memory (default: this machine)")
     add("--size", metavar="WxH", default="1024x1024", help="of the image (default: %(default)s)")
     add("--batch", type=int, default=1, help="images of one run")

@@ -23,6 +23,7 @@ from .config import (
     Priority,
     VariationStrategy,
     data_folder,
+    require,
 )
 from .errors import InvalidInputError, StorageError, UnknownGenerationError
 from .hubs import CivitAI, HuggingFace
@@ -109,14 +110,20 @@ def recommend(options: argparse.Namespace) -> Answer:
 def plan(options: argparse.Namespace) -> Answer:
     from .generation.explanation import plan_lines
     from .memory import MemoryManager, MemoryRequest, hypothetical_gpu
+    from .memory.footprints import known_models
     from .parameters.speed import learn, timing_key
     from .parameters.workload import Work
 
     width, height = _size(options.size)
+    names = sorted({model.architecture for model in known_models()})
+    require(options.architecture in names, f"architecture: {options.architecture} is none of {', '.join(names)}")
+    architecture = Architecture(options.architecture)
     request = MemoryRequest(
         width,
         height,
         options.batch,
+        architecture=architecture,
+        weights_gb={} if options.weights is None else {"unet": options.weights},
         guided=not options.no_cfg,
         steps=options.steps,
         settings=MemorySettings(OffloadStrategy(options.strategy)),
@@ -124,7 +131,7 @@ def plan(options: argparse.Namespace) -> Answer:
     )
     manager = MemoryManager(data_folder() / "memory.db")
     resources = manager.detect_resources()
-    key = timing_key(resources.device, Architecture.SDXL, None)
+    key = timing_key(resources.device, architecture, options.weights)
     timings = LearningEngine().timings(key)
     if options.vram is not None:
         resources, key, timings = hypothetical_gpu(options.vram, resources), "cuda", []

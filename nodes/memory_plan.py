@@ -63,7 +63,7 @@ class MemoryPlan(io.ComfyNode):
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.generation.explanation import plan_lines
         from ..intelligence.memory import MemoryRequest
-        from .host.device_memory import fit
+        from .host.device_memory import fit, with_file_advice
         from .host.plan_hooks import apply_plan
 
         request = MemoryRequest(
@@ -72,5 +72,5 @@ class MemoryPlan(io.ComfyNode):
             settings=MemorySettings(OffloadStrategy(strategy)),
             tile_size=TILE_SIZES[tile_size],
         )
-        plan = fit(parameters, model, vae, request)
+        plan = with_file_advice(fit(parameters, model, vae, request), model, vae, request)
         return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})

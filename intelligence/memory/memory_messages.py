@@ -48,6 +48,10 @@ class MemoryMessage(Message):
     BATCH_SIZE = "{batch} of {images} images at a time, to stay within the budget"
     OTHERWISE_BATCH = "{batch} at a time"
 
+    BEST_FILE = "of the {count} files of this model, this one is predicted to be the best for this device"
+    FASTER_FILE = "{file} ({format}, {size}) is predicted to be faster on this device"
+    SMALLER_FILE = "{file} ({format}, {size}) is predicted to stay on this device whole, which this file does not"
+
     TOO_LARGE = "even the smallest plan ({option}) needs {needed}, more than the available {budget}"
     SIZE_OR_OFFLOAD = "{width}x{height} would fit; or free memory, or let AUTO offload"
     SIZE_OR_LIMIT = "{width}x{height} would fit; or free memory, or raise the limit"

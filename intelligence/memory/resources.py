@@ -19,6 +19,9 @@ OWN_MEMORY = ("cuda", "xpu")
 DTYPES = ("float16", "bfloat16", "float8_e4m3fn")
 """Torch's own types in which weights or a decode may be kept to save memory."""
 
+MULTIPLIES_FROM = {"int8": (7, 5), "float8": (8, 9)}
+"""Compute capability of NVIDIA's cards from which they multiply such numbers."""
+
 LARGEST_CONTEXT_GB = 781 / MIB_PER_GIB
 """Largest CUDA context that was seen, on older drivers; 128–256 MiB on newer ones."""
 
@@ -46,6 +49,8 @@ class Resources(Record):
     weights in, of int8 and nf4; empty: unknown."""
     attention: str = "flash"
     """`flash` where attention does not hold all scores at once (flash or memory-efficient), else `math`."""
+    multiplies: tuple[str, ...] = ()
+    """Formats of fewer bits, of `int8` and `float8`, that its matrix units multiply without converting them."""
     dynamic_vram: bool = False
     """ComfyUI pages weights in and out by itself: a plan need not make room for them."""
 
@@ -107,7 +112,21 @@ def _own_memory_device(device: str, backend: ModuleType | Any, ram_total: float,
         others_gb=others,
         dtypes=(*dtypes(device), *quantization.installed()),
         attention=attention(device),
+        multiplies=multiplies(device),
     )
+
+
+def multiplies(device: str) -> tuple[str, ...]:
+    """Return the formats of fewer bits that the device multiplies: int8 from Turing, float8 from Ada [NVIDIA's table of
+    compute capabilities]; on AMD int8 alone counts, since float8 is slow on RDNA (ComfyUI#11819)."""
+    import torch
+
+    if device != "cuda":
+        return ()
+    if torch.version.hip:
+        return ("int8",)
+    capability = torch.cuda.get_device_capability()
+    return tuple(name for name, least in MULTIPLIES_FROM.items() if capability >= least)
 
 
 def context_gb(outside: float, others: float | None) -> float:

@@ -9,10 +9,10 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from ..errors import UnsupportedModelError
 
@@ -46,6 +46,7 @@ _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _TENSOR_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]')
 
 Shapes = dict[str, tuple[int, ...]]
+Facts = TypeVar("Facts")
 
 _SCALARS = {"F64": "<d", "F32": "<f", "F16": "<e"}
 
@@ -87,10 +88,32 @@ def read_shapes(path: Path) -> Shapes:
 
     Whatever else is there by now gives other shapes, or UnsupportedModelError: compare them with those of before.
     """
+    return _of_entries(path, lambda entries: {key: tuple(entry["shape"]) for key, entry in entries.items()})
+
+
+def tensor_bytes(path: Path, skip: tuple[str, ...] = ()) -> dict[str, int]:
+    """Return the bytes of the tensors by the format of their numbers, as safetensors names it (`BF16` …).
+
+    `skip`: beginnings of tensor names that do not count. Raises UnsupportedModelError.
+    """
+
+    def counted(entries: dict[str, Any]) -> dict[str, int]:
+        sizes: Counter[str] = Counter()
+        for key, entry in entries.items():
+            if not key.startswith(skip):
+                first, last = entry["data_offsets"]
+                sizes[str(entry["dtype"])] += max(0, int(last) - int(first))
+        return dict(sizes)
+
+    return _of_entries(path, counted)
+
+
+def _of_entries(path: Path, read: Callable[[dict[str, Any]], Facts]) -> Facts:
+    """Return what `read` finds in the header's tensor entries."""
     try:
         with path.open("rb") as file:
             entries = json.loads(_raw_header(path, file))
-        return {key: tuple(entry["shape"]) for key, entry in entries.items() if key != "__metadata__"}
+        return read({key: entry for key, entry in entries.items() if key != "__metadata__"})
     except OSError as error:
         _refuse(path, f"cannot be read ({error.strerror or error})")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
+import folder_paths
 import torch
 
-from ...intelligence.memory import MemoryRequest, Resources, detect_resources
+from ...intelligence.config import MemorySettings, OffloadStrategy
+from ...intelligence.memory import MemoryPlan, MemoryRequest, Resources, detect_resources
+from ...intelligence.memory.model_files import ModelFile, file_reason, forecast, model_name, read_model_file
 from ...intelligence.units import BYTES_PER_GIB
 from .server_planner import planner
 
 if TYPE_CHECKING:
     from ...intelligence.generation.stages import GenerationPlan, Recommendations
+    from ...intelligence.models import ModelEvidence
+
+MODEL_FOLDERS = ("checkpoints", "diffusion_models", "unet_gguf")
+"""ComfyUI's folders with files that a MODEL is loaded from; the last is ComfyUI-GGUF's."""
 
 
 def fit(recommendations: Recommendations, model: Any, vae: Any, request: MemoryRequest) -> GenerationPlan:
@@ -24,14 +32,66 @@ def fit(recommendations: Recommendations, model: Any, vae: Any, request: MemoryR
 
     Raises InvalidInputError, StorageError.
     """
+    return planner().plan(recommendations, _filled(recommendations, model, vae, request), resources=resources(model))
+
+
+def with_file_advice(plan: GenerationPlan, model: Any, vae: Any, request: MemoryRequest) -> GenerationPlan:
+    """Return the plan with a sentence about the file that suits this device best, where the library holds several files
+    of the loaded model.
+
+    Raises InvalidInputError, StorageError.
+    """
+    chosen = plan.recommendations
+    path = _path_of(chosen.model)
+    files = [file for each in _alike(path) if (file := read_model_file(each))] if path else []
+    if path is None or len(files) < 2:
+        return plan
+    request = replace(_filled(chosen, model, vae, request), settings=MemorySettings(OffloadStrategy.CPU_OFFLOAD))
+    machine = replace(resources(model), dynamic_vram=False)  # which moves weights all the time where they do not fit
+
+    def plan_with(file: ModelFile) -> MemoryPlan:
+        sizes = {**request.weights_gb, "unet": file.weights_gb}
+        return planner().plan(chosen, replace(request, weights_gb=sizes), resources=machine).memory
+
+    forecasts = forecast(files, plan_with, machine.multiplies, with_loras=bool(chosen.suggested_loras))
+    reason = file_reason(forecasts, path)
+    return (
+        plan if reason is None else replace(plan, memory=replace(plan.memory, reasons=(*plan.memory.reasons, reason)))
+    )
+
+
+def _filled(recommendations: Recommendations, model: Any, vae: Any, request: MemoryRequest) -> MemoryRequest:
     settings = recommendations.suggested_params
-    request = replace(
+    return replace(
         request,
         weights_gb=weights_gb(model, vae),
         vae_dtype=vae_dtype(vae),
         activation_gb=activation_gb(model, vae, settings.width, settings.height),
     )
-    return planner().plan(recommendations, request, resources=resources(model))
+
+
+def _path_of(model: ModelEvidence | None) -> str | None:
+    """Return the file that the loaded model came from; None where the host does not know it."""
+    if model is None or not model.name:
+        return None
+    paths = (folder_paths.get_full_path(folder, model.name) for folder in MODEL_FOLDERS if _known(folder))
+    return model.path or next(filter(None, paths), None)
+
+
+def _alike(path: str) -> list[Path]:
+    """Return the files of the same model, in any format."""
+    name = model_name(Path(path).name)
+    return [
+        Path(found)
+        for folder in MODEL_FOLDERS
+        if _known(folder)
+        for file in folder_paths.get_filename_list(folder)
+        if model_name(Path(file).name) == name and (found := folder_paths.get_full_path(folder, file))
+    ]
+
+
+def _known(folder: str) -> bool:
+    return folder in folder_paths.folder_names_and_paths
 
 
 def resources(model: Any = None) -> Resources:

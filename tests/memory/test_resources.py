@@ -12,7 +12,7 @@ from intelligence.units import BYTES_PER_GIB as GIB
 torch = pytest.importorskip("torch")
 
 
-def backend(free=6, total=8, held=1, **more):
+def backend(free=6, total=8, held=1, capability=(8, 6), **more):
     """What `torch.cuda` and `torch.xpu` share, GiB."""
     return SimpleNamespace(
         is_available=lambda: True,
@@ -20,6 +20,7 @@ def backend(free=6, total=8, held=1, **more):
         mem_get_info=lambda _: (free * GIB, total * GIB),
         memory_reserved=lambda _: held * GIB,
         get_device_name=lambda _: "Card",
+        get_device_capability=lambda: capability,
         get_device_properties=lambda _: SimpleNamespace(total_memory=total * GIB, uuid="1234"),
         **more,
     )
@@ -45,11 +46,21 @@ def test_detect_resources_of_cuda_card(monkeypatch, on_cpu_tensors):
     assert found.dtypes == (*resources.DTYPES, *quantization.installed())
 
 
+@pytest.mark.parametrize(
+    ("capability", "formats"),
+    [((7, 0), ()), ((7, 5), ("int8",)), ((8, 9), ("int8", "float8")), ((12, 0), ("int8", "float8"))],
+)
+def test_multiplies_by_compute_capability(monkeypatch, on_cpu_tensors, capability, formats):
+    monkeypatch.setattr(torch, "cuda", backend(capability=capability))
+    assert resources.detect_resources().multiplies == formats
+
+
 def test_backend_of_rocm(monkeypatch, on_cpu_tensors):
     monkeypatch.setattr(torch, "cuda", backend())
     monkeypatch.setattr(torch.version, "hip", "6.2")
     found = resources.detect_resources()
     assert (found.device, found.backend, found.attention) == ("cuda", "rocm", "math")
+    assert found.multiplies == ("int8",)
 
 
 def test_detect_resources_of_xpu_without_free_memory(monkeypatch, on_cpu_tensors):

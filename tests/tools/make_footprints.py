@@ -113,6 +113,13 @@ NETWORKS: dict[str, tuple[str, Configs]] = {
 share one VAE network. Models with another's UNet (Playground, inpainting with 9 channels) are found by its weights.
 """
 
+EMBEDDED_CONFIGS: Configs = {
+    "unet": embedded_weights.unet_config(),
+    "vae": embedded_weights.vae_config(),
+    "text_encoder": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[0]),
+    "text_encoder_2": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[1]),
+}
+
 AUTOENCODERS = {
     "sd": SDXL_CONFIGS["vae"],
     "embedded": EMBEDDED_CONFIGS["vae"],
@@ -226,16 +233,8 @@ def comfyui_rows(checkout: Path) -> dict[str, Rows]:
     return {name: decoder_rows(config) for name, config in COMFYUI_VAES.items()}
 
 
-EMBEDDED_CONFIGS: Configs = {
-    "unet": embedded_weights.unet_config(),
-    "vae": embedded_weights.vae_config(),
-    "text_encoder": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[0]),
-    "text_encoder_2": embedded_weights.text_encoder_config(embedded_weights.TEXT_ENCODERS[1]),
-}
-
-
 def main(titles: Sequence[str]) -> None:
-    """Simulate the models of these titles with their VAEs, all without any; the others keep their entries."""
+    """Simulate the models of these titles all, and the VAEs, without any; the others keep their entries."""
     from intelligence.generation.standalone import quiet, require_standalone
 
     require_standalone("the simulation")
