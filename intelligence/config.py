@@ -116,6 +116,8 @@ class GenerationConstraints(Settings):
     max_vram_gb: Annotated[float, bounds(gt=0)] | None = None
     """GiB."""
     priority: Priority = Priority.BALANCED
+    hold_time_limit: bool = True
+    """Change a run in flight that would exceed `max_time_seconds`: guidance ends earlier, then fewer steps."""
 
 
 @dataclass

@@ -110,6 +110,14 @@ class IntelligentSampler(io.ComfyNode):
                     tooltip="Number of the scouted seed to finish, from 1; its steps are not repeated. 0: only look.",
                     **ADVANCED,
                 ),
+                io.Boolean.Input(
+                    "hold_time_limit",
+                    default=True,
+                    optional=True,
+                    tooltip="Where the plan has a time budget: if the run will be late, guidance ends earlier, then "
+                    "the remaining steps become fewer. Off: it is only told.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Image.Output("IMAGE"),
@@ -137,6 +145,7 @@ class IntelligentSampler(io.ComfyNode):
         one_pass: bool = False,
         scout: int = 0,
         pick: int = 0,
+        hold_time_limit: bool = True,
     ) -> io.NodeOutput:
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
@@ -145,7 +154,7 @@ class IntelligentSampler(io.ComfyNode):
 
         values = (cfg_cutoff, cfg_start, rescale_cfg, easycache)
         switches = Switches(*(None if value < 0 else value for value in values))
-        request = SamplingRequest(seed, seeds_per_image, one_pass, scout, pick, switches)
+        request = SamplingRequest(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
         run = fitted_run(plan, request, inputs)
         context = get_executing_context()

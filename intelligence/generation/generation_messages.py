@@ -51,11 +51,18 @@ class GenerationMessage(Message):
         "RescaleCFG is off: another node put a function of its own on the model, in whose place it would stand"
     )
     NOT_SCOUTED = "nothing scouted is kept for these inputs: sampled from the start"
+    NOT_RESUMABLE = (
+        "a scouted seed cannot be resumed beside self-attention guidance, which needs every step's attention: take it "
+        "off the model, or set `scout` to 0"
+    )
     RETRYING = "out of memory while {stage}: retrying with {change}"
     RETRYING_ALONE = "out of memory while {stage}: retrying with all other models unloaded"
     NOT_REMEMBERED = "Not remembered for later plans: {error}"
 
     NOT_STORED = "Not stored, so it cannot be rated: {error}"
+    CHANGED_IN_FLIGHT = "after step {step} the run was going to take {expected}, beyond the limit of {limit}: {changes}"
+    GUIDANCE_ENDS = "guidance ends at sigma {sigma:.3g}"
+    FEWER_STEPS = "{steps} steps instead of {before}"
     TIME_LIMIT_MISSED = "the limit of {limit:g} s will be exceeded: about {expected} in all at this speed"
     RESUMED = (
         "picked from {seeds} scouted seeds, which took {spent} forward items; "

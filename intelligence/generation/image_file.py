@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def a1111_parameters(generation: Generation, index: int | None = 0) -> str:
 
     None: one of the images; the seed is left out where they differ in it.
     """
-    recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
+    recommendations, parameters = generation.plan.recommendations, generation.plan_of(index).parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
     known = ((lora.lora_name, lora.lora_metadata) for lora in generation.plan.loras)
     hashes = {name: value for name, metadata in known if (value := metadata.autov3 or metadata.autov2)}
@@ -73,7 +74,7 @@ def image_record(generation: Generation, index: int | None = 0) -> dict[str, Any
     None: one of the images, which is rated by the generation's id; its seed is None where they differ in it.
     """
     return {
-        **generation.to_dict(),
+        **replace(generation, plan=generation.plan_of(index)).to_dict(),
         "image_id": generation.id if index is None else generation.image_ids[index],
         "image_index": index,
         "seed": _seed(generation, index),

@@ -340,7 +340,7 @@ class IntelligentGenerationPipeline:
 
 
 def _metadata_of(generation: Generation, index: int) -> GenerationMetadata:
-    recommendations, parameters = generation.plan.recommendations, generation.plan.parameters
+    recommendations, parameters = generation.plan.recommendations, generation.plan_of(index).parameters
     return GenerationMetadata(
         prompt=recommendations.prompt_analysis.prompt,
         negative_prompt=recommendations.prompt_analysis.negative_prompt,

@@ -14,6 +14,7 @@ from ..errors import StorageError
 from ..learning import LearningEngine, Timing
 from ..memory import MemoryManager, MemoryPlan
 from ..models import ModelMetadata
+from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
 from .generation_messages import GenerationMessage
 from .stages import Generation, GenerationPlan
@@ -39,6 +40,8 @@ class Execution:
     """The smaller plan that was run where the requested one ran out of memory."""
     denoise: float = 1.0
     """Share of a start latent that was sampled anew; 1 without one."""
+    ran: tuple[OptimizedParameters, ...] = ()
+    """Settings of each image where a time limit changed them in flight; empty: as planned."""
     digests: tuple[str, ...] = ()
     """See `Generation.image_digests`."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +81,9 @@ def run_plan(
     learns from the measured peak.
     """
     execution = host.execute(plan, seeds, on_step)
-    plan = replace(plan, memory=execution.memory or plan.memory)
+    plan = replace(plan, memory=execution.memory or plan.memory).changed(gives_way=())
+    if execution.ran:
+        plan = plan.with_parameters(execution.ran[0])
     generation_id, model = uuid.uuid4().hex, plan.recommendations.model
     generation = Generation(
         id=generation_id,
@@ -95,6 +100,7 @@ def run_plan(
         notes=tuple(execution.notes),
         forward_items=execution.forward_items,
         image_digests=execution.digests,
+        image_settings=execution.ran if any(each != execution.ran[0] for each in execution.ran) else (),
     )
     try:
         store_generation(generation, learning)

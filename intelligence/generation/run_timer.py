@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
@@ -36,12 +36,24 @@ def planned_items(
     )
 
 
+def step_items(parameters: OptimizedParameters, sigmas: Sequence[float]) -> list[float]:
+    """Return the forward items of one image in each step on a schedule of steps + 1 `sigmas`."""
+    steps = len(sigmas) - 1
+    count = evaluations(parameters.sampler_name, steps) / max(1, steps)
+    return [count * planned_items(parameters, (sigma, 0.0), calls=1) for sigma in sigmas[:-1]]
+
+
 def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
     """Return the time to decode `images` images, in forward items that take as long on the same device."""
     if parameters.decode_items is not None:
         return images * parameters.decode_items
     size, cost = (parameters.width, parameters.height), cost_of(parameters.timing_key)
     return images * decode_tflop(*size, cost) / forward_tflop(*size, cost)
+
+
+Change = Callable[[float, float], float]
+"""(forward items that the time left is enough for, seconds that the run would take) → forward items that are still to
+come."""
 
 
 class RunTimer:
@@ -80,10 +92,15 @@ class RunTimer:
         """Leave the time until the next step out: another forward batch starts."""
         self._last = None
 
-    def step(self, items: int) -> str | None:
-        """Time a step, with the `items` computed so far in the run. Returns the warning once, when it is first set.
+    def step(self, items: int, rest: float | None = None, change: Change | None = None) -> str | None:
+        """Time a step. Returns the warning once, when it is first set.
 
         The first step is not timed: it loads and warms up.
+
+        Args:
+            items: forward items computed so far in the run.
+            rest: forward items that are still to come; None: the others of the whole run.
+            change: may shorten a run that will be late.
         """
         now = time.perf_counter()
         if self._last is not None:
@@ -92,11 +109,16 @@ class RunTimer:
                 self._steps.append(seconds)
                 self._rates.append(seconds / computed)
         self._last = now, items
-        if self._limit is None or self.warning is not None or not self._rates:
+        if self._limit is None or not self._rates:
             return None
-        rest = max(0, self._items - items) + self._after
-        expected = now - self._started + rest * statistics.median(self._rates)
-        if expected > self._limit:
+        rate, spent = statistics.median(self._rates), now - self._started
+        rest = max(0, self._items - items) if rest is None else rest
+        expected = spent + (rest + self._after) * rate
+        if expected > self._limit and change is not None:
+            rest = change((self._limit - spent) / rate - self._after, expected)
+            expected = spent + (rest + self._after) * rate
+        if self.warning is None and expected > self._limit:
             took = format_duration(expected)
             self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=took)
-        return self.warning
+            return self.warning
+        return None

@@ -56,6 +56,8 @@ class SamplingRequest:
     pick: int = 0
     """Scouted seed to finish, counted from 1; 0: only show what was scouted."""
     switches: Switches = Switches()
+    hold_time_limit: bool = True
+    """False: a run that will exceed its time limit is not changed."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -116,6 +118,8 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     resized = (width, height) != planned
     plan = plan.changed(width=width, height=height, improvements=improvements, rescale_cfg=rescale_cfg)
     plan = plan.changed(**_foretold(facts.items(plan.parameters), images))
+    if not request.hold_time_limit:
+        plan = plan.changed(gives_way=())
 
     if request.scout:
         tried = tuple(seeds_from(request.seed, request.scout))

@@ -7,9 +7,8 @@ with any sampler, and no forward item is computed twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .stages import GenerationPlan
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 MAX_SEEDS = 64
 
-Player = Callable[..., "tuple[Tensor, ...] | None"]
-"""Inputs of the model → the recorded predictions, on the CPU; None: the model has to compute them."""
-
 
 def steps_to_scout(steps: int) -> int:
     """Return how many of `steps` are sampled with each seed: a quarter, rounded up."""
@@ -30,30 +26,44 @@ def steps_to_scout(steps: int) -> int:
 
 @dataclass
 class Recording:
-    """The model's calls in one seed's first steps, in order: a few megabytes of RAM at 1024²."""
+    """The model's calls in the first steps of a run, in order: a few megabytes of RAM at 1024².
+
+    A run that begins anew gets them in the model's place.
+    """
 
     calls: list[tuple[tuple[Tensor, ...], tuple[Tensor, ...]]] = field(default_factory=list)
     """(noisy latents and noise level, predictions) of each call, on the CPU."""
     items: int = 0
 
-    def add(self, inputs: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
-        self.calls.append((_copied(inputs), _copied(predictions)))
+    _played: int = field(default=0, repr=False)
 
-    def player(self) -> Player:
-        """Return a player of the predictions in order; it returns None from the first call with other inputs on."""
+    def add(self, inputs: tuple[Tensor, ...], predictions: tuple[Tensor, ...]) -> None:
+        """Append a call that the model computed."""
+        self.calls.append((_copied(inputs), _copied(predictions)))
+        self._played = len(self.calls)
+
+    def copy(self) -> Self:
+        """Return a recording of the same calls, which goes on by itself."""
+        return type(self)(list(self.calls), self.items)
+
+    def rewind(self) -> None:
+        """Begin anew with the first call."""
+        self._played = 0
+
+    def play(self, *inputs: Tensor) -> tuple[Tensor, ...] | None:
+        """Return the next call's predictions, on the CPU; None where the model has to compute them.
+
+        The calls from the first one with other inputs on are dropped.
+        """
         import torch
 
-        left = iter(self.calls)
-
-        def play(*inputs: Tensor) -> tuple[Tensor, ...] | None:
-            nonlocal left
-            recorded, predictions = next(left, ((), ()))
-            if recorded and all(map(torch.equal, recorded, _copied(inputs))):
+        if self._played < len(self.calls):
+            recorded, predictions = self.calls[self._played]
+            if all(map(torch.equal, recorded, _copied(inputs))):
+                self._played += 1
                 return predictions
-            left = iter(())
-            return None
-
-        return play
+            del self.calls[self._played :]
+        return None
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,10 @@ class GenerationPlan(Record):
 
     def changed(self, **settings: Any) -> GenerationPlan:
         """Return the plan with other values of `parameters`' fields."""
-        parameters = replace(self.parameters, **settings)
+        return self.with_parameters(replace(self.parameters, **settings))
+
+    def with_parameters(self, parameters: OptimizedParameters) -> GenerationPlan:
+        """Return the plan with these parameters."""
         return replace(self, recommendations=replace(self.recommendations, suggested_params=parameters))
 
     @property
@@ -106,5 +109,11 @@ class Generation(Record):
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
     """None: not counted."""
+    image_settings: tuple[OptimizedParameters, ...] = ()
+    """Of each image, where a time limit changed them between two of them; empty: the plan's."""
     image_digests: tuple[str, ...] = ()
     """Of each image, or of each frame of them (`image_digest`); empty: not taken."""
+
+    def plan_of(self, index: int | None) -> GenerationPlan:
+        """Return the plan that image `index` was made by; None: one of the images."""
+        return self.plan.with_parameters(self.image_settings[index or 0]) if self.image_settings else self.plan

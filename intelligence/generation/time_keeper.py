@@ -24,6 +24,9 @@ StepItems = Callable[[OptimizedParameters, Sequence[float]], Sequence[float]]
 MARGIN = 0.05
 """Share of the remaining time that a changed run leaves free."""
 
+ROUNDING = 1e-4
+"""A cutoff lies so much above the level at which guidance ends: hosts read levels from the model's training steps."""
+
 FIRST_CHANGE = 2
 """Steps that a run takes before its speed is trusted: the first one loads and warms up."""
 
@@ -54,6 +57,15 @@ class TimeKeeper:
     def start(self, first: int, size: int) -> None:
         """Begin a forward batch of `size` images at image `first`."""
         self._first, self._size = first, size
+
+    @property
+    def changed(self) -> bool:
+        """True once anything was changed."""
+        return bool(self.notes)
+
+    def done(self, step: int) -> float:
+        """Return the forward items of the current batch up to `step` (from 0) and with it."""
+        return self._size * sum(self.step_items(self.parameters, self.sigmas)[: step + 1])
 
     def rest(self, step: int) -> float:
         """Return the forward items of all images that are left after `step` (from 0) of the current batch."""
@@ -105,7 +117,9 @@ class TimeKeeper:
 
     def _unguided_from(self, at: int, parameters: OptimizedParameters, sigmas: Sigmas) -> OptimizedParameters:
         """Settings without guidance from step `at` on, or from an earlier cutoff."""
-        cutoff = max(sigmas[at], parameters.improvements.cfg_cutoff_sigma) if at < len(sigmas) - 1 else 0.0
+        cutoff = 0.0
+        if at < len(sigmas) - 1:
+            cutoff = max(sigmas[at] * (1 + ROUNDING), parameters.improvements.cfg_cutoff_sigma)
         start = parameters.improvements.cfg_start_sigma
         if cutoff <= 0 or (start is not None and start <= cutoff):
             return parameters
@@ -137,13 +151,11 @@ def _spread(sigmas: Sigmas, done: int, left: int) -> Sigmas:
     return (*sigmas[:done], *picked, sigmas[-1])
 
 
-def as_run(parameters: OptimizedParameters, sigmas: Sigmas, items: int, denoise: float = 1.0) -> OptimizedParameters:
+def as_run(parameters: OptimizedParameters, sigmas: Sigmas, denoise: float = 1.0) -> OptimizedParameters:
     """Return the settings whose run steps through `sigmas` from its start, without a clock.
 
-    Args:
-        items: forward items of all images.
-        denoise: share of a start latent that is sampled anew. Below 1 the schedule begins with levels that such a run
-            leaves out.
+    `denoise`: share of a start latent that is sampled anew. Below 1 the schedule begins with levels that such a run
+    leaves out.
     """
     steps = len(sigmas) - 1
     skipped = max(0, round(steps / denoise) - steps) if denoise > 0 else 0
@@ -154,6 +166,4 @@ def as_run(parameters: OptimizedParameters, sigmas: Sigmas, items: int, denoise:
         sigmas=(*above, *sigmas),
         schedule=None,
         gives_way=(),
-        forward_items=items,
-        forward_items_interval=None,
     )

@@ -10,7 +10,7 @@ from ..memory import MemoryPlan, describe
 from ..records import Reason, Source
 from ..units import format_duration, format_memory
 from .parameter_messages import ParameterMessage
-from .parameters import NO_GUIDANCE, Improvements, ModelGuidance
+from .parameters import NO_GUIDANCE, Improvements, Lever, ModelGuidance
 from .resolution import smaller_sizes
 from .samplers import evaluations
 from .schedules import explicit_sigmas
@@ -69,6 +69,12 @@ class TimeBudget:
     free_cutoff: bool
     free_steps: bool
     free_size: bool
+
+    @property
+    def levers(self) -> tuple[Lever, ...]:
+        """Settings that may still change while the run goes on."""
+        free = ((Lever.GUIDANCE, self.free_cutoff), (Lever.STEPS, self.free_steps))
+        return tuple(lever for lever, is_free in free if is_free)
 
     def meets(self, choice: Choice) -> bool:
         """Tell whether the limit will be held."""

@@ -17,7 +17,7 @@ from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
 from .budget import Choice, TimeBudget, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
-from .parameters import IMPROVEMENTS, LoRALike, OptimizedParameters, ParameterRequest, canonical
+from .parameters import IMPROVEMENTS, Lever, LoRALike, OptimizedParameters, ParameterRequest, canonical
 from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import check_names, evaluations
@@ -103,8 +103,11 @@ class ParameterOptimizer:
             return self.memory.plan(_completed(job, speed, tried.work(images), tried.cfg), resources=resources)
 
         changes: list[str] = []
+        gives_way: tuple[Lever, ...] = ()
         if limits.max_time_seconds is not None:
-            choice = fit_time(choice, _time_budget(limits.max_time_seconds, estimate, baseline), reasons, changes)
+            budget = _time_budget(limits.max_time_seconds, estimate, baseline)
+            choice = fit_time(choice, budget, reasons, changes)
+            gives_way = budget.levers if limits.hold_time_limit else ()
         choice, memory = fit_memory(choice, memory_plan, _size_is_free(request), reasons, changes)
         took = estimate(choice)
         if "time" not in reasons:
@@ -119,6 +122,7 @@ class ParameterOptimizer:
             max_vram_gb=job.max_gb,
             forward_items=choice.items * images,
             max_time_seconds=limits.max_time_seconds,
+            gives_way=gives_way,
             time_interval_seconds=took.interval,
             timing_key=key,
             decode_items=speed.decode_items(choice.work(images)),

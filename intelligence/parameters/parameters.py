@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from math import isclose
 from typing import Annotated, Any, Protocol
 
@@ -26,6 +27,15 @@ MAX_CFG = 100
 MAX_IMAGES = 4096
 MAX_EASYCACHE = 3
 MAX_SHIFT = 100
+
+
+class Lever(StrEnum):
+    """Settings that may give way in flight to a time limit."""
+
+    GUIDANCE = "guidance"
+    """Guidance ends earlier."""
+    STEPS = "steps"
+    """The remaining noise levels are spread over fewer steps."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +139,8 @@ class OptimizedParameters(ValidatedRecord):
     """Fewest and most of them, where the sampler or another node's guidance decides on the way; None: exactly those."""
     max_time_seconds: float | None = None
     """Time budget of all images, which the sampler watches; None: none."""
+    gives_way: tuple[Lever, ...] = ()
+    """What may change in flight where the run would exceed `max_time_seconds`; (): nothing, as in every stored run."""
     time_interval_seconds: tuple[float, float] | None = None
     """(low, high) that holds the time with 90 %; None: this device's speed is unknown yet."""
     timing_key: str = ""

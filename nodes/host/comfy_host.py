@@ -27,7 +27,7 @@ from . import scout_hooks
 from .device_memory import fit
 from .forward_passes import Foreteller
 from .images import eight_bit
-from .model_guidance import model_guidance
+from .model_guidance import model_guidance, replays
 from .model_settings import has_easycache
 from .out_of_memory import Attempts
 from .sampler_calls import sampler_calls
@@ -108,8 +108,8 @@ class ComfyHost:
             def sample_rest(memory: MemoryPlan) -> None:
                 size = self._batch_size(memory)
                 while (first := sum(map(len, sampled))) < len(seeds):
-                    wrapper = self.recording.replay() if self.recording else None
-                    sampled.append(run.sample(slice(first, first + size), memory, on_step, wrapper))
+                    recording = self.recording.copy() if self.recording else None
+                    sampled.append(run.sample(slice(first, first + size), memory, on_step, recording))
 
             attempts.run(sample_rest, run.failed_stage)
             latent = {key: value for key, value in run.latent.items() if key not in EMPTY_LATENT_KEYS}
@@ -120,7 +120,7 @@ class ComfyHost:
         timer = run.timer
         is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
-        notes = (*self.notes, split, *attempts.notes, timer.warning, *decoding_notes)
+        notes = (*self.notes, split, *attempts.notes, *run.keeper.notes, timer.warning, *decoding_notes)
         return Execution(
             images=images,
             seconds=timer.seconds,
@@ -132,6 +132,7 @@ class ComfyHost:
             seconds_per_item=timer.seconds_per_item,
             memory=attempts.plan.memory if attempts.notes else None,
             denoise=self.inputs.denoise,
+            ran=run.ran,
             digests=tuple(image_digest(pixels) for pixels in eight_bit(images)),
             extra={"latent": latent},
         )
@@ -143,6 +144,7 @@ class ComfyHost:
         """
         plan, seeds = self.run.plan, self.run.seeds
         attempts = self._attempts(plan, 1)
+        require(replays(self.inputs.model), GenerationMessage.NOT_RESUMABLE.value)
         run = SamplerRun(self.inputs, replace(plan.parameters, max_time_seconds=None), seeds, None, self.notify)
         steps = steps_to_scout(len(run.sigmas) - 1)
         recordings: dict[int, scout_hooks.Recording] = {}
@@ -151,7 +153,7 @@ class ComfyHost:
         def sample_rest(memory: MemoryPlan) -> None:
             for index, seed in enumerate(seeds[len(predicted) :], len(predicted)):
                 before, recording = run.forward.items, scout_hooks.Recording()
-                predicted.append(run.sample(slice(index, index + 1), memory, None, recording.record, steps))
+                predicted.append(run.sample(slice(index, index + 1), memory, None, recording, steps))
                 recording.items = run.forward.items - before
                 recordings[seed] = recording
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import isclose
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from comfy.patcher_extension import WrappersMP
 
 from ...intelligence.parameters import OptimizedParameters
 from .model_guidance import Conditionings, extra_passes
-from .sampler_calls import SamplerCalls, sampler_calls
+from .sampler_calls import SamplerCalls
 
 KEY = "intelligent_generation_count"
 
@@ -34,18 +35,29 @@ class Foreteller:
     def each_call(self, parameters: OptimizedParameters, calls: SamplerCalls, *, fewest: bool = True) -> list[int]:
         """Return the forward items of each call of the model; `fewest` decides where other packs' functions may add
         some."""
-        limits = parameters.improvements
-        forced = self._always_guided or calls.needs_negative
-        found = []
-        for sigma in calls.sigmas:
-            guided = forced or not (limits.limits_guidance and not limits.guides(float(sigma)))
-            cfg = parameters.guidance_scale if guided else 1.0
-            active = self._active(sigma)
-            negative = active.negative if forced or not isclose(cfg, 1.0) else 0
-            options = _without_guidance(self._model, guided)
-            extra = extra_passes(options, Conditionings(active.positive, negative), float(sigma))
-            found.append(active.positive + negative + (extra.fewest if fewest else extra.most))
-        return found
+        return [self._at(parameters, sigma, calls.needs_negative, fewest=fewest) for sigma in calls.sigmas]
+
+    def each_step(self, parameters: OptimizedParameters, sigmas: Sequence[float], calls: SamplerCalls) -> list[int]:
+        """Return the forward items of each step on a schedule of steps + 1 `sigmas`, which the sampler that `calls` are
+        of takes in as many calls."""
+        counts = [after - before for before, after in pairwise((0, *calls.before_step))]
+        levels = torch.tensor(sigmas[:-1], dtype=torch.float32)
+        return [
+            counts[min(step, len(counts) - 1)] * self._at(parameters, sigma, calls.needs_negative)
+            for step, sigma in enumerate(levels)
+        ]
+
+    def _at(
+        self, parameters: OptimizedParameters, sigma: torch.Tensor, needs_negative: bool, *, fewest: bool = True
+    ) -> int:
+        limits, forced = parameters.improvements, self._always_guided or needs_negative
+        guided = forced or not limits.limits_guidance or limits.guides(float(sigma))
+        cfg = parameters.guidance_scale if guided else 1.0
+        active = self._active(sigma)
+        negative = active.negative if forced or not isclose(cfg, 1.0) else 0
+        options = _without_guidance(self._model, guided)
+        extra = extra_passes(options, Conditionings(active.positive, negative), float(sigma))
+        return active.positive + negative + (extra.fewest if fewest else extra.most)
 
     def items(self, parameters: OptimizedParameters, calls: SamplerCalls) -> tuple[int, int]:
         """Return the fewest and the most forward items of one image."""
@@ -61,14 +73,6 @@ class Foreteller:
         if key not in self._counts:
             self._counts[key] = _count(self._model, self._conds, torch.zeros(self._shape), sigma.reshape(1))
         return self._counts[key]
-
-
-def foretold(
-    model: Any, parameters: OptimizedParameters, sigmas: Sequence[float] | torch.Tensor, foreteller: Foreteller
-) -> tuple[int, int]:
-    """Return the fewest and the most forward items of one image on a schedule."""
-    calls = sampler_calls(model, parameters.sampler_name, torch.as_tensor(sigmas, dtype=torch.float32))
-    return foreteller.items(parameters, calls)
 
 
 def _without_guidance(model: Any, guided: bool) -> Any:

@@ -71,6 +71,15 @@ def extra_passes(model: Any, conds: Conditionings, sigma: float) -> ExtraPasses:
     return ExtraPasses(sum(each.fewest for each in found), sum(each.most for each in found))
 
 
+def replays(model: Any) -> bool:
+    """Return whether recorded predictions can stand for MODEL's: not where functions that combine predictions may read
+    what attention patches kept of a call (self-attention guidance)."""
+    options = model.model_options
+    patches = options.get("transformer_options", {})
+    patched = any(patches.get(name) for name in ("patches", "patches_replace"))
+    return not patched or not any(options.get(name) for name in (*OWN_FUNCTIONS, "sampler_post_cfg_function"))
+
+
 def _extra(function: Any, conds: Conditionings, sigma: float) -> ExtraPasses:
     count = _CORE.get(getattr(function, "__qualname__", "").split(".")[0])
     if count is not None:

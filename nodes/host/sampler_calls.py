@@ -31,6 +31,12 @@ class SamplerCalls:
     span: tuple[int, int] | None = None
     """(fewest, most) calls of a sampler that decides on the way; None: exactly those of `sigmas`."""
 
+    def steps_through(self, schedule: torch.Tensor) -> bool:
+        """Return whether each step is reported right after a call at its own level of `schedule`."""
+        if self.span is not None or len(self.before_step) != len(schedule) - 1:
+            return False
+        return all(count and self.sigmas[count - 1] == schedule[step] for step, count in enumerate(self.before_step))
+
 
 def sampler_calls(model: Any, sampler: str, sigmas: torch.Tensor) -> SamplerCalls:
     """Return the calls of ComfyUI's `sampler`, or another pack's, on a schedule of steps + 1 `sigmas`.

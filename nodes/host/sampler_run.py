@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -12,17 +12,21 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
 from ...intelligence.generation.run import OnStep
 from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
+from ...intelligence.generation.time_keeper import TimeKeeper, as_run
 from ...intelligence.memory import MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.parameters.parameters import Lever
 from ...intelligence.parameters.samplers import check_names
 from . import scout_hooks
-from .forward_passes import ForwardCounter
-from .model_settings import with_improvements
+from .forward_passes import Foreteller, ForwardCounter
+from .model_guidance import model_guidance, replays
+from .model_settings import has_easycache, with_improvements
 from .plan_hooks import apply_plan
+from .sampler_calls import SamplerCalls, sampler_calls
 from .start_latents import empty_latent, fitted_samples
 
 KEY = "intelligent_generation"
@@ -76,15 +80,25 @@ class Guider(comfy.samplers.CFGGuider):
     for every run for a new model, load its weights again and keep a trace of each.
     """
 
-    def __init__(self, model: Any, parameters: OptimizedParameters, forward: ForwardCounter) -> None:
+    def __init__(
+        self,
+        model: Any,
+        parameters: OptimizedParameters,
+        forward: ForwardCounter,
+        recording: scout_hooks.Recording | None = None,
+    ) -> None:
         super().__init__(model)
         self.cfg = parameters.guidance_scale
         self.improvements = parameters.improvements
         self.forward = forward
+        self.recording = recording
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> Any:
         """See `CFGGuider`. MODEL's own hooks are in the options by now."""
         self.forward.attach(self.model_options)
+        if self.recording is not None:
+            kind, wrap = WrappersMP.CALC_COND_BATCH, self.recording.wrap
+            add_wrapper_with_key(kind, KEY, wrap, self.model_options, is_model_options=True)
         return super().outer_sample(*args, **kwargs)
 
     def predict_noise(self, x: Any, timestep: Any, model_options: dict[str, Any], seed: int | None = None) -> Any:
@@ -128,10 +142,34 @@ class SamplerRun:
         self.noise = self._noise()
         self.sigmas = sigmas(inputs.model, parameters, inputs.denoise)
         self.model, self.forward = with_improvements(inputs.model, parameters), ForwardCounter()
-        self._items_before_sample = 0
+        self.keeper = self._keeper()
+        self._ran: list[tuple[OptimizedParameters, tuple[float, ...]]] = []
+        self._items_before_sample = self._shown_steps = self._recorded = 0
         planned = parameters.forward_items or planned_items(parameters, self.sigmas.tolist(), count)
         after, limit = decoding_items(parameters, count), parameters.max_time_seconds
         self.timer = RunTimer(planned - self.done_items, after, limit)
+
+    def _keeper(self) -> TimeKeeper:
+        """Return the keeper of the time limit, which changes nothing that cannot be repeated without a clock."""
+        inputs, parameters = self.inputs, self.parameters
+        levers = set(parameters.gives_way) if parameters.max_time_seconds and len(self.sigmas) > 1 else set()
+        calls = (
+            sampler_calls(inputs.model, parameters.sampler_name, self.sigmas) if levers else SamplerCalls(self.sigmas)
+        )
+        if calls.span is not None or has_easycache(self.model):
+            levers.clear()
+        if model_guidance(self.model).keeps_every_step:
+            levers.discard(Lever.GUIDANCE)
+        if not (levers and calls.steps_through(self.sigmas) and replays(self.model)):
+            levers.clear()
+        foreteller = Foreteller(inputs.model, inputs.positive, inputs.negative, self.samples)
+        return TimeKeeper(
+            parameters,
+            tuple(self.sigmas.tolist()),
+            len(self.seeds),
+            lambda changed, sigmas: foreteller.each_step(changed, sigmas, calls),
+            frozenset(levers),
+        )
 
     def _noise(self) -> torch.Tensor:
         batch_index = self.latent.get("batch_index")
@@ -139,6 +177,15 @@ class SamplerRun:
             return comfy.sample.prepare_noise(self.samples, self.batch_seed, batch_index)
         rows = zip(self.samples.split(1), self.seeds, strict=True)
         return torch.cat([comfy.sample.prepare_noise(row, seed, batch_index) for row, seed in rows])
+
+    @property
+    def ran(self) -> tuple[OptimizedParameters, ...]:
+        """Settings of each image where the time limit changed them; else empty."""
+        if not self.keeper.changed:
+            return ()
+        items = round(sum(sum(self.keeper.step_items(*each)) for each in self._ran))
+        settled = (as_run(*each, self.inputs.denoise) for each in self._ran)
+        return tuple(replace(each, forward_items=items, forward_items_interval=None) for each in settled)
 
     def failed_stage(self) -> str:
         """Return the stage in which the last call of `sample` stopped: LoRAs are patched in before the first step."""
@@ -150,37 +197,46 @@ class SamplerRun:
         rows: slice,
         memory: MemoryPlan,
         on_step: OnStep | None,
-        wrapper: Any = None,
+        recording: scout_hooks.Recording | None = None,
         steps: int | None = None,
     ) -> torch.Tensor:
         """Return the latents of one forward batch, sampled by `memory`.
 
+        A batch that will be too late begins anew with other settings, and gets the predictions of its first steps back.
+
         Args:
             rows: the images in this batch.
-            wrapper: goes around the model's predictions.
+            recording: first steps of it that were computed already, and where the others are recorded.
             steps: stop after so many, with the latents that the model predicts for the end; None: sample to the end.
         """
-        model = self.model
-        if wrapper is not None:
-            model = model.clone()
-            model.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, KEY, wrapper)
-        guider = Guider(apply_plan(model, memory), self.parameters, self.forward)
-        guider.set_conds(self.inputs.positive, self.inputs.negative)
-        self._items_before_sample = self.forward.items
-        self.timer.pause()
-        try:
-            samples = guider.sample(
-                self.noise[rows],
-                self.samples[rows],
-                comfy.samplers.sampler_object(self.parameters.sampler_name),
-                self.sigmas,
-                denoise_mask=self._mask(rows),
-                callback=self._callback(rows, on_step, steps),
-                disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-                seed=self.seeds[rows.start],
-            )
-        except scout_hooks.Paused as paused:
-            samples = model.model.process_latent_out(paused.predicted.to(torch.float32))
+        keeper, noise = self.keeper, self.noise[rows]
+        keeper.start(rows.start, len(noise))
+        if recording is None and keeper.watches:
+            recording = scout_hooks.Recording()
+        self._items_before_sample, self._shown_steps = self.forward.items, 0
+        self._recorded = recording.items if recording else 0
+        model, samples = apply_plan(self.model, memory), None
+        while samples is None:
+            guider = Guider(model, keeper.parameters, self.forward, recording)
+            guider.set_conds(self.inputs.positive, self.inputs.negative)
+            self.timer.pause()
+            try:
+                samples = guider.sample(
+                    noise,
+                    self.samples[rows],
+                    comfy.samplers.sampler_object(self.parameters.sampler_name),
+                    torch.tensor(keeper.sigmas, dtype=torch.float32),
+                    denoise_mask=self._mask(rows),
+                    callback=self._callback(rows, on_step, steps),
+                    disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+                    seed=self.seeds[rows.start],
+                )
+            except scout_hooks.Changed:
+                assert recording is not None
+                recording.rewind()
+            except scout_hooks.Paused as paused:
+                samples = model.model.process_latent_out(paused.predicted.to(torch.float32))
+        self._ran += [(keeper.parameters, keeper.sigmas)] * len(noise)
         return _to_intermediate(samples)
 
     def _mask(self, rows: slice) -> torch.Tensor | None:
@@ -195,15 +251,36 @@ class SamplerRun:
         batch, batches = -(-rows.start // size), -(-len(self.seeds) // size)
 
         def callback(step: int, x0: Any, x: Any, total_steps: int) -> None:
-            if warning := self.timer.step(self.forward.items):
+            if step < self._shown_steps:  # of a batch that began anew
+                return
+            self._shown_steps = step + 1
+            settings = self.keeper.parameters, self.keeper.sigmas
+            if warning := self._time(step):
                 self.notify(warning)
             preview(step, x0, x, total_steps)
             if on_step:
                 on_step(batch * total_steps + step + 1, batches * total_steps)
             if step + 1 == steps:
                 raise scout_hooks.Paused(x0)
+            if (self.keeper.parameters, self.keeper.sigmas) != settings:
+                self.notify(self.keeper.notes[-1])
+                raise scout_hooks.Changed
 
         return callback
+
+    def _time(self, step: int) -> str | None:
+        """Time a step of the current batch; the rest may be changed. Returns a warning where that is not enough."""
+        keeper, items = self.keeper, self.forward.items
+        if not keeper.watches:
+            return self.timer.step(items)
+        computed = items - self._items_before_sample + self._recorded
+        scale = computed / max(1.0, keeper.done(step)) or 1.0
+
+        def change(affordable: float, expected: float) -> float:
+            keeper.change(step, affordable / scale, expected)
+            return keeper.rest(step) * scale
+
+        return self.timer.step(items, keeper.rest(step) * scale, change)
 
 
 def _to_intermediate(samples: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,10 @@ SCOUTED_ATTRIBUTE = "_intelligent_generation_scouts"
 """Attribute of the input MODEL with the last scouting; it is freed with the MODEL."""
 
 
+class Changed(Exception):
+    """Ends a sampler's loop whose schedule or settings have changed, so that it begins anew."""
+
+
 class Paused(Exception):
     """Ends a sampler's loop after the steps to scout."""
 
@@ -26,25 +30,16 @@ class Paused(Exception):
 
 
 class Recording(scouting.Recording):
-    """Predictions of one seed's first steps, recorded and replayed around the prediction for all conditionings."""
+    """Predictions of a run's first steps, recorded and replayed around the prediction for all conditionings."""
 
-    def record(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
-        """Wrap the model: keep each prediction."""
-        predictions = executor(model, conds, x, timestep, options)
-        self.add((x, timestep), tuple(predictions))
-        return predictions
-
-    def replay(self) -> Any:
-        """Return a wrapper that gives the recorded predictions while the inputs are equal, then calls the model."""
-        play = self.player()
-
-        def replayed(executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
-            answer = play(x, timestep)
-            if answer is None:
-                return executor(model, conds, x, timestep, options)
-            return [each.to(x.device, copy=True) for each in answer]
-
-        return replayed
+    def wrap(self, executor: Any, model: Any, conds: Any, x: Any, timestep: Any, options: Any) -> Any:
+        """Wrap the model: give the recorded predictions while the inputs are equal, then record the model's."""
+        predictions = self.play(x, timestep)
+        if predictions is not None:
+            return [each.to(x.device, copy=True) for each in predictions]
+        computed = executor(model, conds, x, timestep, options)
+        self.add((x, timestep), tuple(computed))
+        return computed
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,11 @@ class Lab(Graph):
         }
         return self.add(key, "IntelligentSampler", **{**linked, **AS_PLANNED, **inputs})
 
+    def changed(self, key: str, changes: dict[str, Any]) -> None:
+        """Put other parameters into the plan of the sampler at `key`."""
+        inputs = self.prompt[key]["inputs"]
+        inputs["plan"] = [self.add(f"{key}_changed", "ProbePlan", plan=inputs["plan"], changes=json.dumps(changes)), 0]
+
     def core(self, key: str, ours: str, **inputs: Any) -> list[Any]:
         """KSampler at the settings that the ParamOptimize of the chain `ours` gives out: its LATENT."""
         parameters = f"{ours}_parameters"

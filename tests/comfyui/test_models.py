@@ -309,3 +309,75 @@ def test_function_of_another_node_stays_on_the_model(lab_server: Server, kind: s
     told = generation(found)
     assert told["plan"]["recommendations"]["suggested_params"]["rescale_cfg"] == 0
     assert len(told["notes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "sampler", "inputs"),
+    [
+        ("sdxl", "dpmpp_2m", {}),
+        ("sd15", "dpmpp_2m_sde", {}),
+        ("sd15", "heun", {"batch": 2}),
+        ("qwen", "euler", {}),
+        ("sdxl", "euler_ancestral", {"denoise": 0.6}),
+    ],
+)
+def test_late_run_is_changed_and_its_record_repeats_it(
+    lab_server: Server, kind: str, sampler: str, inputs: dict[str, Any]
+) -> None:
+    """A limit that no run holds: guidance ends and the steps become fewer after the second step, until 8 are left."""
+    changes = {
+        "max_time_seconds": 0.01,
+        "gives_way": ["guidance", "steps"],
+        "num_steps": 16,
+        "guidance_scale": 4.0,
+        "sampler_name": sampler,
+        "scheduler": "normal",
+        "batch_size": inputs.get("batch", 1),
+        "sigmas": None,
+        "schedule": None,
+    }
+    lab = Lab(lab_server.client, kind)
+    start = {}
+    if "denoise" in inputs:
+        start = {"latent": lab.latent("start", [1, 4, 8, 8]), "denoise": inputs["denoise"]}
+    lab.ours("ours", {"images": 2}, **start)
+    lab.changed("ours", changes)
+    lab.counted("ours")
+    lab.told("ours")
+    lab.saved("ours")
+    found = lab.run()
+    told, file = generation(found), records(lab_server, found)[0]
+    ran = file["plan"]["recommendations"]["suggested_params"]
+    assert ran["improvements"]["cfg_cutoff_sigma"] > 0
+    assert ran["gives_way"] == []
+    sampled = 8 if "denoise" not in inputs else round(ran["num_steps"] * inputs["denoise"])
+    assert sampled == 8
+    assert len(ran["sigmas"]) == ran["num_steps"] + 1
+    assert told["forward_items"] == found.outputs["counted"]["items"][0]
+    assert any("8 steps" in note for note in told["notes"])
+    assert any("will be exceeded" in note for note in told["notes"])
+
+    again = Lab(lab_server.client, kind)
+    again.ours("ours", {"images": 2}, **start_of(again, start))
+    again.changed("ours", changes)
+    names = ("sigmas", "num_steps", "improvements", "gives_way", "max_time_seconds")
+    again.ours("repeat", {"images": 2}, **start_of(again, start))
+    again.changed("repeat", changes | {name: ran[name] for name in names})
+    again.equal("equal", ["ours", 1], ["repeat", 1])
+    assert is_equal(again.run())
+
+
+def start_of(lab: Lab, start: dict[str, Any]) -> dict[str, Any]:
+    return {**start, "latent": lab.latent("start", [1, 4, 8, 8])} if start else {}
+
+
+@pytest.mark.parametrize("inputs", [{"hold_time_limit": False}, {"easycache": 0.2}])
+def test_late_run_is_only_told_where_nothing_may_change(lab_server: Server, inputs: dict[str, Any]) -> None:
+    lab = Lab(lab_server.client, "sdxl")
+    lab.ours("ours", {"steps": 12, "sampler": "euler", "scheduler": "normal"}, **inputs)
+    lab.changed("ours", {"max_time_seconds": 0.01, "gives_way": ["guidance", "steps"]})
+    lab.told("ours")
+    told = generation(lab.run())
+    settings = told["plan"]["recommendations"]["suggested_params"]
+    assert (settings["num_steps"], settings["sigmas"]) == (12, None)
+    assert [note for note in told["notes"] if "will be exceeded" in note]

@@ -14,8 +14,9 @@ from ...parameters import OptimizedParameters
 from ...parameters.samplers import find_sampler
 from ..run import OnStep
 from ..run_timer import RunTimer, planned_items, sigmas_of
-from ..scouting import Player, Recording
+from ..scouting import Recording
 from ..stages import GenerationPlan
+from ..time_keeper import TimeKeeper
 from .conditioning import encode, same_length
 
 _log = logging.getLogger(__name__)
@@ -27,43 +28,68 @@ class UNetCalls:
 
     items: int = 0
     recording: Recording | None = None
-    replay: Player | None = None
-    """Predicts in the UNet's place as long as it can."""
+    """Predicts in the UNet's place as long as it can, then keeps the UNet's predictions."""
 
 
 @dataclass
 class Progress:
-    """Counts and times the steps of a run over its forward batches."""
+    """Counts and times the steps of a run over its forward batches, and changes the rest of one that will be late."""
 
-    steps: int
+    keeper: TimeKeeper
     batches: int
     calls: UNetCalls
     timer: RunTimer
     on_step: OnStep | None
-    until: int
-    """Last step of each forward batch."""
+    scouted: int | None = None
+    """Last step of each forward batch; None: all are taken."""
+    changed: bool = False
+    """The batch has to begin anew, with the keeper's settings."""
     _before: int = 0
-    _reported: int = 0
+    _shown: int = 0
+
+    @property
+    def until(self) -> int:
+        """Last step of a forward batch."""
+        return self.scouted or len(self.keeper.sigmas) - 1
 
     def tick(self, evaluation: int, evaluations: int) -> bool:
         """Count model evaluation `evaluation` of `evaluations` (second-order methods have about two a step). Returns
         whether the forward batch ends here."""
         import torch
 
-        step = evaluation * self.steps // evaluations
-        done = self._before + min(step, self.until)
-        if done > self._reported:
+        step = evaluation * (len(self.keeper.sigmas) - 1) // evaluations
+        if min(step, self.until) > self._shown:
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
-            if warning := self.timer.step(self.calls.items):
+            self._shown = min(step, self.until)
+            before = self.keeper.parameters, self.keeper.sigmas
+            if warning := self._time(self._shown - 1):
                 _log.warning(warning)
-            self._reported = done
+            self.changed = (self.keeper.parameters, self.keeper.sigmas) != before
             if self.on_step is not None:
-                self.on_step(done, self.batches * self.until)
-        return step >= self.until
+                self.on_step(self._before + self._shown, self.batches * self.until)
+        return self.changed or step >= self.until
+
+    def _time(self, step: int) -> str | None:
+        keeper, items = self.keeper, self.calls.items
+        if not keeper.watches:
+            return self.timer.step(items)
+
+        def change(affordable: float, expected: float) -> float:
+            if keeper.change(step, affordable, expected):
+                _log.warning(keeper.notes[-1])
+            return keeper.rest(step)
+
+        return self.timer.step(items, keeper.rest(step), change)
+
+    def begin_anew(self) -> None:
+        """Begin the forward batch again, after its settings changed."""
+        self.changed = False
+        self.timer.pause()
 
     def end_batch(self) -> None:
         self._before += self.until
+        self._shown = 0
         self.timer.pause()
 
 
@@ -112,7 +138,6 @@ def sample(
             callback_on_step_end=after_step,
             output_type="latent",
         )
-    progress.end_batch()
     return result.images
 
 
@@ -171,11 +196,12 @@ def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) ->
         return (torch.cat([output[0], output[0]]), *output[1:])
 
     def hooked(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
-        if calls.replay is not None and (predictions := calls.replay(sample, timestep)) is not None:
+        recording = calls.recording
+        if recording is not None and (predictions := recording.play(sample, timestep)) is not None:
             return tuple(each.to(sample.device, copy=True) for each in predictions)
         output = computed(sample, timestep, *args, **kwargs)
-        if calls.recording is not None:
-            calls.recording.add((sample, timestep), output)
+        if recording is not None:
+            recording.add((sample, timestep), output)
         return output
 
     unet.forward = hooked

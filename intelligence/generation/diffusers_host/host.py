@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
 
 from ...config import OffloadStrategy, check_seed, require
 from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
 from ...models import ModelEvidence
+from ...parameters import OptimizedParameters
+from ...parameters.parameters import Lever
 from ...parameters.samplers import check_names
 from ...units import BYTES_PER_GIB
 from ...validation import checked
 from ..generation_messages import GenerationMessage
 from ..run import Execution, Host, OnStep
-from ..run_timer import RunTimer, decoding_items
+from ..run_timer import RunTimer, decoding_items, step_items
 from ..scouting import Recording, Scouting, steps_to_scout
 from ..stages import GenerationPlan
 from ..standalone import quiet
+from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
-from .scheduling import make_scheduler
+from .scheduling import make_scheduler, run_sigmas
 from .vae import decode
 
 
@@ -83,21 +86,30 @@ class DiffusersHost:
             pipe, notes = self._ready(plan)
             with quiet(), track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
-                calls = UNetCalls(replay=recording.player() if recording else None)
                 items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
                 timer = RunTimer(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
-                progress = Progress(parameters.num_steps, len(batches), calls, timer, on_step, parameters.num_steps)
-                latents = [sample(pipe, arguments, parameters, batch, progress) for batch in batches]
+                calls = UNetCalls(recording=recording.copy() if recording else None)
+                progress = Progress(self._keeper(plan, len(seeds)), len(batches), calls, timer, on_step)
+                run = _Run(pipe, arguments, self._scheduler_config, progress)
+                latents = [run.sample(first * size, batch) for first, batch in enumerate(batches)]
                 images, decoding_notes = decode(pipe, latents)
         return Execution(
             images,
             timer.seconds,
             timer.seconds_per_step,
             usage.peak_vram_gb,
-            (*notes, *((timer.warning,) if timer.warning else ()), *decoding_notes),
+            (*notes, *progress.keeper.notes, *((timer.warning,) if timer.warning else ()), *decoding_notes),
             forward_items=calls.items,
             seconds_per_item=timer.seconds_per_item,
+            ran=run.ran,
         )
+
+    def _keeper(self, plan: GenerationPlan, images: int, levers: Sequence[Lever] | None = None) -> TimeKeeper:
+        """Return the keeper of the plan's time limit; `levers` None: the plan's."""
+        parameters = plan.parameters
+        sigmas = run_sigmas(self._scheduler_config, parameters)
+        free = frozenset(parameters.gives_way if levers is None else levers)
+        return TimeKeeper(parameters, sigmas, images, step_items, free)
 
     def scout(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Scouting:
         """Sample a quarter of the steps with each seed, one after the other, and decode each predicted image.
@@ -111,12 +123,13 @@ class DiffusersHost:
         with self._turn:
             pipe, notes = self._ready(plan)
             predicted, calls = PredictedImage(pipe.scheduler), UNetCalls()
-            progress = Progress(parameters.num_steps, len(seeds), calls, RunTimer(0), on_step, steps)
+            progress = Progress(self._keeper(plan, 1, ()), len(seeds), calls, RunTimer(0), on_step, steps)
             with quiet():
                 arguments = call_arguments(pipe, plan)
                 for seed in seeds:
                     calls.recording, before = Recording(), calls.items
                     sample(pipe, arguments, parameters, [seed], progress)
+                    progress.end_batch()
                     calls.recording.items = calls.items - before
                     recordings.append(calls.recording)
                     latents.append(predicted.latents)
@@ -163,6 +176,48 @@ class DiffusersHost:
             self._placed = memory.setup
         pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
         return pipe, notes
+
+
+@dataclass
+class _Run:
+    """Forward batches of one run, which begin anew where the time limit changes their settings."""
+
+    pipe: Any
+    arguments: dict[str, Any]
+    """See `call_arguments`."""
+    scheduler_config: Any
+    progress: Progress
+    _ran: list[OptimizedParameters] = field(default_factory=list)
+
+    @property
+    def ran(self) -> tuple[OptimizedParameters, ...]:
+        """Settings of each image where they were changed; else empty."""
+        if not self.progress.keeper.changed:
+            return ()
+        items = round(sum(sum(step_items(each, each.sigmas or ())) for each in self._ran))
+        return tuple(replace(each, forward_items=items) for each in self._ran)
+
+    def sample(self, first: int, seeds: Sequence[int]) -> Any:
+        """Return the latents of the forward batch that begins with image `first`."""
+        progress = self.progress
+        keeper, calls = progress.keeper, progress.calls
+        keeper.start(first, len(seeds))
+        if keeper.watches and (first or calls.recording is None):
+            calls.recording = Recording()
+        while True:
+            settings = as_run(keeper.parameters, keeper.sigmas) if keeper.changed else keeper.parameters
+            if keeper.changed:
+                self.pipe.scheduler, _ = make_scheduler(self.scheduler_config, settings)
+            arguments = {**self.arguments, "num_inference_steps": settings.num_steps}
+            latents = sample(self.pipe, arguments, settings, seeds, progress)
+            if not progress.changed:
+                break
+            assert calls.recording is not None
+            calls.recording.rewind()
+            progress.begin_anew()
+        progress.end_batch()
+        self._ran += [as_run(keeper.parameters, keeper.sigmas)] * len(seeds)
+        return latents
 
 
 @dataclass(frozen=True)

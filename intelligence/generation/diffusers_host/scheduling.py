@@ -40,13 +40,27 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
     name, sigma_input, options = sampler.diffusers
     with quiet():
         scheduler = getattr(diffusers, name).from_config(model, **options)
-    alphas = scheduler.alphas_cumprod.double().clamp(min=_MIN_ALPHA)
-    trained = tuple((((1 - alphas) / alphas) ** 0.5).tolist())  # rising
+    trained = _trained_sigmas(scheduler)
     sigmas = sigmas_of(parameters, trained)
     # ComfyUI's noise at the start is scaled by √(1 + σ²) where all is noise, else by σ.
     scheduler.register_to_config(timestep_spacing="leading" if sigmas[0] >= trained[-1] * (1 - 1e-5) else "linspace")
     _SET_SIGMAS[sigma_input](scheduler, sigmas, trained)
     return scheduler, tuple(notes)
+
+
+def run_sigmas(config: Any, parameters: OptimizedParameters) -> tuple[float, ...]:
+    """Return the steps + 1 sigmas that the scheduler of `make_scheduler` steps through."""
+    import diffusers
+
+    model = {name: config[name] for name in _MODEL_OPTIONS if name in config}
+    with quiet():
+        return sigmas_of(parameters, _trained_sigmas(diffusers.EulerDiscreteScheduler.from_config(model)))
+
+
+def _trained_sigmas(scheduler: Any) -> tuple[float, ...]:
+    """Return the sigmas of the training steps, rising."""
+    alphas = scheduler.alphas_cumprod.double().clamp(min=_MIN_ALPHA)
+    return tuple((((1 - alphas) / alphas) ** 0.5).tolist())
 
 
 def _training_steps(sigmas: tuple[float, ...], trained: tuple[float, ...]) -> list[int]:
