@@ -110,18 +110,15 @@ def _keys(texts: Iterable[str]) -> Iterator[Key]:
     return (key for key in pieces if not all(map(is_meta, key)))
 
 
-def choose_words(model: ModelMetadata, text: PromptText, *, explicit: bool = False) -> TriggerWords:
+def choose_words(model: ModelMetadata, text: PromptText) -> TriggerWords:
     """Return the phrases that this LoRA needs and the prompt lacks.
 
     Of several trigger sets, those whose own phrases the prompt has (all of them in a pack of several characters, else
     the best); where it has none of their own, what all sets share (no outfit that was not asked for); where they share
     nothing, the first set with a telling phrase, but nobody of a pack. Of these phrases those are left out that the
     prompt does not want, clothes and colours where it names others, and explicit ones that it does not name.
-
-    Args:
-        explicit: add explicit words too.
     """
-    outfit = _Outfit(model, text, explicit)
+    outfit = _Outfit(model, text)
     missing: dict[Key, str] = {}
     left_out: list[str] = []
     for key, phrase in _needed(model, text).items():
@@ -180,8 +177,8 @@ def _is_telling(key: Key, title: set[str]) -> bool:
 class _Outfit:
     """The phrases of a LoRA's trigger words that bring in something of their own."""
 
-    def __init__(self, model: ModelMetadata, text: PromptText, explicit: bool) -> None:
-        self.text, self.explicit = text, explicit
+    def __init__(self, model: ModelMetadata, text: PromptText) -> None:
+        self.text = text
         self.title = {token for name in (model.name, model.title) for token in tokens(name)}
         phrases = [key for trigger in model.trigger_sets for key in _phrases(trigger.words)]
         self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], _garments()))
@@ -190,8 +187,7 @@ class _Outfit:
     def is_left_out(self, key: Key) -> bool:
         if self.text.is_unwanted(key):
             return True
-        explicit = _named_in([key], _listed("explicit_words"))
-        if not self.explicit and not all(map(self.text.asks_for, explicit)):
+        if not all(map(self.text.asks_for, _explicit(key))):
             return True
         if self.title.issuperset(key):
             return False
@@ -200,6 +196,13 @@ class _Outfit:
         if self.several and _whole_outfit(key):
             return True
         return not self.asked and bool(self.text.garments and _named_in([key], _garments()))
+
+
+def _explicit(key: Key) -> set[Key]:
+    """The explicit words of a phrase, without those of an innocent one: `blood moon`."""
+    innocent = _named_in([key], _listed("innocent_words"))
+    found = _named_in([key], _listed("explicit_words"))
+    return {word for word in found if not any(word == other or _is_part(word, other) for other in innocent)}
 
 
 def _whole_outfit(key: Key) -> str:

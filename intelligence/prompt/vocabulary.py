@@ -24,8 +24,8 @@ What a prompt does not want follows `negating_words`, `lacking_words` (which ano
 `contrast_words`. Phrases `not_negating_words` hold a negating word and negate nothing. In all of these an apostrophe
 is a space: `don t`.
 
-Trigger words that hold `explicit_words` are never added to a prompt that does not name them. A person wears one of the
-`whole_outfits`, and has hair and eyes of one of the `colours`.
+Trigger words that hold `explicit_words` are never added to a prompt that does not name them, unless these stand in
+`innocent_words`. A person wears one of the `whole_outfits`, and has hair and eyes of one of the `colours`.
 """
 
 from __future__ import annotations

@@ -95,15 +95,14 @@ def test_choose_words_adds_only_what_prompt_asks_for(name, sets, prompt, missing
 def test_choose_words_names_what_it_leaves_out():
     text = PromptText.of(PromptAnalyzer().analyze("riko ichinose, reading", "long hair"))
     assert choose_words(lora("x", *RIKO), text).left_out == ("gym_uniform", "pink_pajamas", "nude", "long hair")
-    assert choose_words(lora("x", ("zorblax", "nude")), text, explicit=True).missing == ("zorblax", "nude")
 
 
 def test_choose_words_reads_users_explicit_words(tmp_path, monkeypatch):
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
-    (tmp_path / "vocabulary.json").write_text('{"explicit_words": ["spider"]}')
-    model = lora("x", "zorblax", "giant spiders")
-    assert choose_words(model, PromptText("a cat")).missing == ("zorblax",)
-    assert choose_words(model, PromptText("a spider")).missing == ("zorblax", "giant spiders")
+    (tmp_path / "vocabulary.json").write_text('{"explicit_words": ["spider"], "innocent_words": ["nude"]}')
+    model = lora("x", "zorblax", "giant spiders", "nude", "blood moon", "blood")
+    assert choose_words(model, PromptText("a cat")).missing == ("zorblax", "nude", "blood moon")
+    assert choose_words(model, PromptText("a spider")).missing == ("zorblax", "giant spiders", "nude", "blood moon")
 
 
 def test_choose_words_ignores_translations():
