@@ -175,20 +175,20 @@ class LoRARecommend(io.ComfyNode):
             demo_model.ensure_demo()  # to suggest LoRAs, no model is loaded, which would have made them
             notes = refresh_library()
         sets = planner().recommend_variants(request, analysis, evidence, notes)
-        ui = {**choice_report(sets[0]), "confirmed": [not request.suggest_only]}
         if request.suggest_only:
             blocked = [ExecutionBlocker(None)]
+            ui = {**choice_report(sets[0]), "confirmed": [False]}
             return io.NodeOutput([None], *[blocked] * 3, sets, blocked, ui=ui)
-        loras = [each.suggested_loras for each in sets]
-        models, clips = zip(*lora_patches.apply(model, clip, loras, node_id), strict=True)
+        patched = lora_patches.apply(model, clip, [each.suggested_loras for each in sets], node_id)
+        sets = [planner().patched(each, one.counts, request) for each, one in zip(sets, patched, strict=True)]
         return io.NodeOutput(
-            [*models],
-            [*clips],
+            [one.model for one in patched],
+            [one.clip for one in patched],
             [each.prompt for each in sets],
             [each.negative_prompt for each in sets],
             sets,
-            [lora_patches.as_lora_stack(each) for each in loras],
-            ui=ui,
+            [lora_patches.as_lora_stack(each.suggested_loras) for each in sets],
+            ui={**choice_report(sets[0]), "confirmed": [True]},
         )
 
 

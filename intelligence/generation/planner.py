@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..config import AUTO, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
+from ..lora.target_model import left_out
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.kinds import TITLES
@@ -120,6 +121,28 @@ class Planner:
             dense_text=request.preferences.dense_text,
             fit=request.fit,
         )
+
+    def patched(
+        self, recommendations: PromptRecommendations, counts: Mapping[str, int], request: LoRARequest
+    ) -> PromptRecommendations:
+        """Return the recommendations with what the host's loader left out of each LoRA; without those that it left out.
+
+        `counts`: path of an applied LoRA → number of weights that the host patched for it.
+        """
+        kept, dropped = [], []
+        for lora in recommendations.suggested_loras:
+            model = lora.lora_metadata
+            share = request.fit(model) if request.fit else None
+            reason = left_out(counts[model.local_path], share) if model.local_path in counts else None
+            if reason is None:
+                kept.append(lora)
+            elif counts[model.local_path]:
+                kept.append(replace(lora, reasons=(*lora.reasons, reason), reasoning=""))
+            else:
+                dropped.append(RejectedLoRA(lora.lora_name, reason))
+        rejected = (*dropped, *recommendations.rejected)
+        told = replace(recommendations, suggested_loras=kept, rejected=rejected)
+        return self.compose(told, quality_tags=request.quality_tags) if dropped else told
 
     def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
         """Return the recommendations with both prompts made anew from the analysis and the LoRAs as they are now."""

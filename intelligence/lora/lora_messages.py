@@ -30,6 +30,8 @@ class LoRAMessage(Message):
     LOADS_TOO_LITTLE = "loads only {loaded} of {total} modules here: it was made for another model"
     LOADS_ALL = "all of its {total} modules fit this model"
     LOADS_PART = "{loaded} of its {total} modules fit this model, the others are left out"
+    NOT_LOADED = "nothing of it was loaded: it would do nothing"
+    LEFT_OUT = "only {loaded} of {total} modules that fit were loaded"
     ON_MODEL_ALREADY = "on the model already, at {strength:.2f}: it is not applied twice"
     EXCLUDED = "you excluded it from being chosen; naming it in the prompt still applies it"
     SPEED_LORA = "a speed LoRA: picked by the sampling settings, not the prompt"

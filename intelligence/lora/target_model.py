@@ -99,6 +99,18 @@ def fit_reasons(model: Listed, base: TargetModel) -> tuple[Reason, ...]:
     return (loads, replace(other, setting="base model")) if other else (loads,)
 
 
+def left_out(count: int, share: FitShare | None) -> Reason | None:
+    """Say what the host's loader left out of a LoRA that was measured before; None where it loaded all it could.
+
+    `count`: number of weights that it patched, among them those of another shape, which it finds out later.
+    """
+    if not count:
+        return Reason.of("lora", Source.MODEL, LoRAMessage.NOT_LOADED)
+    if share is None or count >= share.named:
+        return None
+    return Reason.of("base model", Source.MODEL, LoRAMessage.LEFT_OUT, loaded=count, total=share.named)
+
+
 def _misfit(model: Listed, base: TargetModel, share: FitShare) -> Reason | None:
     """Return why a LoRA of which something is loaded here was not made for this model, or None.
 

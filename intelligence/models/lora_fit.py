@@ -74,6 +74,11 @@ class FitShare:
         return self.unet.total + (self.text.total if self.has_text or not self.unet.total else 0)
 
     @property
+    def named(self) -> int:
+        """Modules whose name the model has, of the same shape or another."""
+        return self.loaded + self.unet.clashing + self.text.clashing
+
+    @property
     def does_nothing(self) -> bool:
         return self.loaded == 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.sd
 import comfy.utils
@@ -23,20 +23,28 @@ ComfyUI's own attachments would be copied into clones, and a clone's parent woul
 """
 
 
-def apply(
-    model: Any, clip: Any, variants: Sequence[Sequence[LoRARecommendation]], node_id: str
-) -> list[tuple[Any, Any]]:
-    """Return MODEL and CLIP with the LoRAs of each of `variants` at their strengths; the inputs where it has no LoRA.
+class Patched(NamedTuple):
+    """MODEL and CLIP with LoRAs applied."""
+
+    model: Any
+    clip: Any
+    """None: not connected."""
+    counts: dict[str, int]
+    """Path of a LoRA → number of weights that ComfyUI patched for it, over all times it was applied."""
+
+
+def apply(model: Any, clip: Any, variants: Sequence[Sequence[LoRARecommendation]], node_id: str) -> list[Patched]:
+    """Return MODEL and CLIP with the LoRAs of each of `variants` at their strengths; the inputs where none is loaded.
 
     Raises ModelNotFoundError or UnsupportedModelError, naming the file, for one that is missing or cannot be read.
     """
-    memo: dict[str, tuple[Any, dict[Stack, tuple[Any, Any]]]] = model.__dict__.setdefault(PATCHED_ATTRIBUTE, {})
+    memo: dict[str, tuple[Any, dict[Stack, Patched]]] = model.__dict__.setdefault(PATCHED_ATTRIBUTE, {})
     last_clip, last = memo.get(node_id, (None, {}))
     known = last if last_clip is clip else {}
     stacks = [_stack(loras) for loras in variants]
     patched = {stack: known.get(stack) or _patch(model, clip, stack) for stack in stacks if stack}
     memo[node_id] = clip, patched
-    return [patched.get(stack, (model, clip)) for stack in stacks]
+    return [patched.get(stack, Patched(model, clip, {})) for stack in stacks]
 
 
 def _stack(loras: Sequence[LoRARecommendation]) -> Stack:
@@ -47,10 +55,19 @@ def _stack(loras: Sequence[LoRARecommendation]) -> Stack:
     )
 
 
-def _patch(model: Any, clip: Any, stack: Stack) -> tuple[Any, Any]:
+def _patch(model: Any, clip: Any, stack: Stack) -> Patched:
+    counts: dict[str, int] = {}
     for path, _, strength, strength_clip in stack:
-        model, clip = comfy.sd.load_lora_for_models(model, clip, _load(path), strength, strength_clip)
-    return model, clip
+        patched = comfy.sd.load_lora_for_models(model, clip, _load(path), strength, strength_clip)
+        count = _patch_count(*patched) - _patch_count(model, clip)
+        counts[path] = counts.get(path, 0) + count
+        model, clip = patched if count else (model, clip)
+    return Patched(model, clip, counts)
+
+
+def _patch_count(model: Any, clip: Any) -> int:
+    patchers = [model] if clip is None else [model, clip.patcher]
+    return sum(len(patches) for patcher in patchers for patches in patcher.patches.values())
 
 
 def as_lora_stack(loras: Sequence[LoRARecommendation]) -> list[tuple[str, float, float]]:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from intelligence.generation.choice_requests import LoRARequest
+from intelligence.generation.planner import Planner
+from intelligence.generation.stages import PromptRecommendations
+from intelligence.learning import LearningEngine
 from intelligence.lora import LoRAChoice, LoRARecommender
+from intelligence.lora.target_model import left_out
 from intelligence.models import Architecture, LoRAKind, ModelEvidence
 from intelligence.models.evidence import AppliedLoRA
 from intelligence.models.headers import Shapes
@@ -16,6 +21,7 @@ from intelligence.models.lora_fit import LoRAFit, Target
 from intelligence.models.metadata import ModelMetadata
 from intelligence.prompt import PromptAnalyzer
 from intelligence.records import Source
+from intelligence.registry import ModelRegistry
 from tests.lora.library import Library, lora
 
 SDXL = ModelEvidence(name="model.safetensors", architecture=Architecture.SDXL)
@@ -124,3 +130,34 @@ def test_choose_measures_each_model_anew(witch: Callable[..., ModelMetadata]) ->
     other = LoRAFit({}, "other", has_text=False)
     chosen = [len(LoRARecommender(library, fit=fit).choose(analysis, SDXL).chosen) for fit in (FIT, other, None, FIT)]
     assert chosen == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "count, said, arguments",
+    [
+        (20, None, None),
+        (12, "lora.left_out", {"loaded": 12, "total": 20}),
+        (0, "lora.not_loaded", {}),
+    ],
+)
+def test_left_out_compares_with_what_was_measured(
+    witch: Callable[..., ModelMetadata], count: int, said: str | None, arguments: dict[str, int] | None
+) -> None:
+    reason = left_out(count, FIT(witch(CLASHING)))
+    assert (reason and reason.message, reason and reason.arguments) == (said, arguments)
+
+
+def test_patched_drops_what_was_not_loaded(witch: Callable[..., ModelMetadata], tmp_path: Path) -> None:
+    planner = Planner(ModelRegistry(tmp_path / "registry.db"), LearningEngine(tmp_path / "learning.db"))
+    model = witch(ALL)
+    analysis = PromptAnalyzer().analyze("a forest <lora:mirkwood_witch:0.7>")
+    (lora,) = LoRARecommender(Library(model), fit=FIT).choose(analysis, SDXL).chosen
+    chosen = planner.compose(PromptRecommendations(analysis, [lora], model=SDXL), quality_tags=False)
+    request = LoRARequest(fit=FIT, quality_tags=False)
+    assert "mirkwood witch" in chosen.prompt
+    assert planner.patched(chosen, {model.local_path: 20}, request) == chosen
+    (told,) = planner.patched(chosen, {model.local_path: 3}, request).suggested_loras
+    assert told.reasons[-1].message == "lora.left_out" and told.reasoning.endswith(told.reasons[-1].evidence)
+    dropped = planner.patched(chosen, {model.local_path: 0}, request)
+    assert (dropped.suggested_loras, dropped.rejected[0].reason.message) == ([], "lora.not_loaded")
+    assert "mirkwood witch" not in dropped.prompt
