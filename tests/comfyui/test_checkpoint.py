@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import struct
 from collections.abc import Iterator
 
 import numpy as np
@@ -211,3 +213,30 @@ def test_next_plan_counts_with_the_failure(bench: Bench) -> None:
     fresh = MemoryManager(host=COMFYUI).plan(64, 64, resources=CPU, max_batch=1, tile_size=0)
     activations = fresh.stages["unet"] - fresh.resident["unet"]
     assert learned["stages"]["unet"] - learned["resident"]["unet"] == pytest.approx(FACTOR_BOUNDS[1] * activations)
+
+
+# Files of one model
+
+
+@pytest.fixture
+def smaller_file(checkpoint_server: Server) -> Iterator[str]:
+    """The same model with 8 bit floats, as a header and a hole, for this test alone."""
+    name = checkpoint.NAME.replace(".safetensors", "_fp8_scaled.safetensors")
+    path = checkpoint_server.base / "models" / "checkpoints" / name
+    size = 108_000_000
+    tensor = {"dtype": "F8_E4M3", "shape": [size], "data_offsets": [0, size]}
+    header = json.dumps({"model.diffusion_model.weight": tensor}).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + size)
+    yield name
+    path.unlink()
+
+
+def test_memory_plan_compares_files_of_the_model(checkpoint_server: Server, smaller_file: str) -> None:
+    client = checkpoint_server.client
+    prompt = checkpoint_example(client, PromptAnalyze=DUSK, ParamOptimize=AUTO)
+    plan = node_id(prompt, "MemoryPlan")
+    text = client.complete(prompt, targets=[plan]).outputs[plan]["text"][0]
+    assert "of the 2 files of this model, this one is predicted to be the best for this device" in text
+    assert smaller_file not in text  # which would fit too, and is further from exact
