@@ -25,6 +25,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE = 300_000
+"""Milliseconds to wait for what has to come; the page takes a minute to load on a busy machine."""
+
 LOAD = """
 async workflow => {
     await window.app.loadGraphData(workflow, true, true)
@@ -159,10 +162,11 @@ def tab(browser: Browser, url: str, nodes2: bool = False, width: int = 1800, hei
     }
     Client(url).post("/settings", settings)
     shown = browser.new_page(viewport={"width": width, "height": height})
+    shown.set_default_timeout(PATIENCE)
     page = Page(shown)
     shown.goto(url, wait_until="domcontentloaded")
-    shown.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})", timeout=60_000)
-    shown.wait_for_function("() => window.app?.extensionManager && window.app.graph", timeout=60_000)
+    shown.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})")
+    shown.wait_for_function("() => window.app?.extensionManager && window.app.graph")
     shown.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
     shown.evaluate(LISTEN)
     yield page
