@@ -1,7 +1,8 @@
 """Measures LoRA files against models of ComfyUI's own classes and prints the shares as JSON, in ComfyUI's process.
 
-    python fit_program.py CHECKOUT LORAS HOME [--load]
+    python fit_program.py CHECKOUT LORAS HOME [PATCHED] [--load]
 
+With PATCHED, a folder of LoRAs for SD 1.5, it also prints what the pack finds on models that are patched with them.
 With `--load`, each LoRA is also loaded and its weights calculated by ComfyUI itself, on the meta device.
 """
 
@@ -51,6 +52,7 @@ def loaded_by_comfyui(model: Any, clip: Any, path: str) -> int:
 
 def main() -> None:
     checkout, loras, home, *flags = sys.argv[1:]
+    others = [flag for flag in flags if flag != "--load"]
     become_comfyui(checkout, home)
     import meta_models
     from pack.intelligence.lora.target_model import TargetModel, find_base, incompatibility, load_problem
@@ -59,8 +61,9 @@ def main() -> None:
 
     logging.disable(logging.WARNING)
     registry = server_planner.planner().registry
-    registry.scan([loras])
-    files = registry.summaries(ModelKind.LORA)
+    registry.scan([loras, *others])
+    known = registry.summaries(ModelKind.LORA)
+    files = [lora for lora in known if lora.local_path.startswith(loras)]
     result: dict[str, Any] = {"models": {}, "architectures": {lora.name: lora.architecture for lora in files}}
     for name in meta_models.MODELS:
         model, clip = meta_models.model(name), meta_models.clip(name)
@@ -99,6 +102,12 @@ def main() -> None:
             "ms_per_lora_first": 1000 * seconds_first / len(files),
             "ms_per_lora_again": 1000 * seconds_again / len(files),
         }
+    if others:
+        from pack.nodes.host import model_patches
+        from patched_models import patched_ways
+
+        paths = {lora.name: lora.local_path for lora in known}
+        result["patched"] = patched_ways(others[0], model_patches, paths)
     print(json.dumps(result))
 
 

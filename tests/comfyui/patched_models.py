@@ -1,35 +1,26 @@
-"""Patches a model of ComfyUI's in many ways and prints what the pack finds on it, as JSON, in ComfyUI's process.
-
-python patched_program.py CHECKOUT LORAS HOME
-"""
+"""Patches a model of ComfyUI's in many ways and asks the pack what is on it. For ComfyUI's process only."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
 from dataclasses import asdict
 from typing import Any
 
-from comfy_process import become_comfyui
+import comfy.sd
+import comfy.utils
+import meta_models
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_sag import SelfAttentionGuidance
 
 
-def main() -> None:
-    checkout, loras, home = sys.argv[1:]
-    become_comfyui(checkout, home)
-    import comfy.sd
-    import comfy.utils
-    import meta_models
-    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete, RescaleCFG
-    from comfy_extras.nodes_pag import PerturbedAttentionGuidance
-    from comfy_extras.nodes_sag import SelfAttentionGuidance
-    from pack.intelligence.models import ModelKind
-    from pack.nodes.host import model_patches, server_planner
+def patched_ways(loras: str, model_patches: Any, paths: dict[str, str]) -> dict[str, Any]:
+    """Return what is found on a MODEL, by the way in which it was patched.
 
-    logging.disable(logging.ERROR)
-    registry = server_planner.planner().registry
-    registry.scan([loras])
-    paths = {lora.name: lora.local_path for lora in registry.summaries(ModelKind.LORA)}
+    Args:
+        loras: folder of the LoRAs.
+        model_patches: the pack's module.
+        paths: name of a LoRA → its file.
+    """
     plain, clip = meta_models.model("sd15"), meta_models.clip("sd15")
 
     def load(model: Any, *names: str, strength: float = 0.8, bypass: bool = False, keep: str = "") -> Any:
@@ -63,8 +54,4 @@ def main() -> None:
     }
     if hasattr(comfy.sd, "load_bypass_lora_for_models"):
         result["bypassed"] = found(load(plain, "first", bypass=True))
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()
+    return result
