@@ -131,12 +131,8 @@ def _explain(path: Path, error: Exception) -> str:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Sequence[str]) -> None:
-    before = _version(connection)
-    if before == len(migrations):
+    if _version(connection) == len(migrations):
         return
-    if 0 < before < len(migrations):
-        with closing(sqlite3.connect(f"{path}.v{before}.backup")) as backup:
-            connection.backup(backup)
     with _transaction(connection, "IMMEDIATE"):
         version = _version(connection)  # another process may have migrated while this one waited
         if version > len(migrations):
@@ -144,6 +140,9 @@ def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Seque
                 f"{path} was written by a newer version (schema {version}, this one reads up to {len(migrations)}); "
                 "update Intelligent Generation"
             )
+        if 0 < version < len(migrations):
+            with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(f"{path}.v{version}.backup")) as backup:
+                old.backup(backup)
         for script in migrations[version:]:
             for statement in _statements(script):
                 connection.execute(statement)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -97,3 +99,39 @@ def test_threads_and_objects_share_one_file(tmp_path: Path) -> None:
     assert values(first) == list(range(1, 82))
     first.close()
     second.close()
+
+
+def test_processes_migrate_one_file_and_keep_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    old, new = ("CREATE TABLE t (a)",), ("CREATE TABLE t (a)", "ALTER TABLE t ADD COLUMN b")
+    database = Database(path, old)
+    with database.transaction() as db:
+        db.executemany("INSERT INTO t VALUES (?)", [(number,) for number in range(1000)])
+    database.close()
+    code = f"""
+from intelligence.database import Database
+with Database({str(path)!r}, {new!r}).transaction() as db:
+    db.execute("UPDATE t SET b = coalesce(b, 0) + 1 WHERE a = 0")
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [process.communicate()[1].decode() for process in processes] == [""] * 4
+    with Database(path, new).read() as db:
+        assert db.execute("SELECT b FROM t WHERE a = 0").fetchone()[0] == 4
+    with Database(f"{path}.v1.backup", old).read() as db:
+        assert [row[1] for row in db.execute("PRAGMA table_info(t)")] == ["a"]
+        assert db.execute("SELECT count(*) FROM t").fetchone()[0] == 1000
+
+
+def test_full_disk_is_named(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", (TABLE,))
+    assert values_after(database, 5) == [1, 5]
+    with pytest.raises(StorageError, match="is full; free some space"), database.transaction() as db:
+        db.execute("PRAGMA max_page_count = 1")
+        db.executemany("INSERT INTO a VALUES (?)", [("x" * 4000,) for _ in range(100)])
+    assert values(database) == [1, 5]
+
+
+def values_after(database: Database, value: int) -> list[int]:
+    with database.transaction() as db:
+        db.execute("INSERT INTO a VALUES (?)", (value,))
+    return values(database)

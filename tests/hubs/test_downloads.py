@@ -17,7 +17,7 @@ import pytest
 
 from intelligence.errors import HubError, InvalidInputError
 from intelligence.hubs import downloads, hub_http
-from intelligence.hubs.downloads import Download, download_file
+from intelligence.hubs.downloads import Download, download_file, writable
 from intelligence.hubs.hub_http import check_address, redirect_target
 from intelligence.hubs.hub_work import RETRY_SECONDS, Control, HubCancelledError
 from intelligence.models.sanitize import safe_file_name
@@ -477,3 +477,13 @@ def test_download_by_two_processes_at_once(hub: Hub, content: bytes, folder: Pat
     assert (folder / "big.safetensors").read_bytes() == content
     assert names(folder) == ["big.safetensors"]
     assert len(hub.requests) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_disk_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(HubError, match="the disk that holds .* is full; free some space"),
+        writable(tmp_path),
+        Path("/dev/full").open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
