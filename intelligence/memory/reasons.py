@@ -43,12 +43,10 @@ def budget_of(request: MemoryRequest, resources: Resources) -> tuple[float | Non
         return limit, Reason.of("budget", Source.USER, message, value=limit, otherwise=otherwise, budget=budget)
     shared = resources.others_gb or 0.0
     message = MemoryMessage.BUDGET_SHARED if shared else MemoryMessage.BUDGET_FREE
-    arguments = {
-        "budget": format_memory(resources.free_gb),
-        "device": resources.name,
-        "others": format_memory(shared),
-    }
-    return free, Reason.of("budget", Source.BUDGET, message, value=free, **arguments)
+    others = format_memory(shared)
+    budget = format_memory(resources.free_gb)
+    device = resources.name
+    return free, Reason.of("budget", Source.BUDGET, message, value=free, budget=budget, device=device, others=others)
 
 
 def plan_reasons(job: Job, chosen: PlanCandidate, found: Sequence[PlanCandidate], resources: Resources) -> list[Reason]:
