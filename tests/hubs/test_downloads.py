@@ -482,7 +482,7 @@ def test_download_by_two_processes_at_once(hub: Hub, content: bytes, folder: Pat
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_full_disk_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(HubError, match="the disk that holds .* is full; free some space"),
+        pytest.raises(HubError, match=r"the disk that holds .* is full; free some space"),
         writable(tmp_path),
         Path("/dev/full").open("wb", buffering=0) as file,
     ):

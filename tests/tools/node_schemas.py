@@ -1,4 +1,4 @@
-"""Prints the nodes' inputs and outputs as JSON: node id → {"inputs": required, then optional; "outputs"}.
+"""Prints the nodes' inputs and outputs as JSON: node id → {"inputs", "widgets" among them; "outputs"}.
 
 The nodes are imported over stand-ins for ComfyUI's modules, so it runs where ComfyUI is not installed.
 """
@@ -38,9 +38,19 @@ class Slot:
 
 
 class LinkType:
-    """Any link type or widget."""
+    """Any link type."""
 
     Input = Output = Slot
+
+
+class Widget(Slot):
+    """An input whose value a workflow saves."""
+
+
+class WidgetType(LinkType):
+    """Any type that has a widget."""
+
+    Input = Widget
 
 
 @dataclass
@@ -66,8 +76,8 @@ class Io(SimpleNamespace):
     def Custom(_: object) -> type[LinkType]:
         return LinkType
 
-    def __getattr__(self, _: str) -> type[LinkType]:
-        return LinkType
+    def __getattr__(self, name: str) -> type[LinkType]:
+        return WidgetType if name in ("Boolean", "Combo", "Float", "Int", "String") else LinkType
 
 
 class StandIn(ModuleType):
@@ -104,6 +114,7 @@ def node_schemas() -> dict[str, dict[str, list[str]]]:
         ordered = sorted(schema.inputs, key=lambda slot: slot.optional)
         found[schema.node_id] = {
             "inputs": [slot.id for slot in ordered],
+            "widgets": [slot.id for slot in ordered if isinstance(slot, Widget)],
             "outputs": [slot.id for slot in schema.outputs],
         }
     return found
