@@ -140,7 +140,7 @@ class OptimizedParameters(ValidatedRecord):
     max_time_seconds: float | None = None
     """Time budget of all images, which the sampler watches; None: none."""
     gives_way: tuple[Lever, ...] = ()
-    """Settings that may change in flight where the run would exceed `max_time_seconds`; (): nothing, as in every stored run."""
+    """Settings that may change in flight to keep `max_time_seconds`; (): nothing, as in every stored run."""
     time_interval_seconds: tuple[float, float] | None = None
     """(low, high) that holds the time with 90 %; None: this device's speed is unknown yet."""
     timing_key: str = ""
