@@ -31,9 +31,13 @@ _BOTH = frozenset(("and", "y", "e"))
 _OF = frozenset(("of", "de", "del"))
 _POLITE = frozenset(("please", "and", "but", "just", "also", "y", "favor", "pero", "no", "se", "to"))
 """Words that may stand before an order to leave something out."""
+_MAX_BACK = 12
+"""Words before `except` in which it is looked for what it takes something out of."""
 _UNABLE = frozenset(("can", "cannot", "cant", "couldn", "couldnt"))
 _MAX_UNIVERSAL = 3
 """Words from `everything` to the `but` of what it does not hold."""
+_MAX_LIST = 40
+"""Clauses that are read as one list of what is not wanted."""
 _MAX_LIST_WORDS = 3
 """Words of an item in a list of what is not wanted."""
 _MIN_SENTENCE_WORDS = 3.0
@@ -117,7 +121,7 @@ class _Reader:
 
     def _excepts(self, position: int, length: int) -> bool:
         """Return whether `but` or `except` takes something out of all there is: not out of nothing, which shows it."""
-        for before in range(position - 1, -1, -1):
+        for before in range(position - 1, max(-1, position - 1 - _MAX_BACK), -1):
             if self.length("none_words", before):
                 return False
             if self.length("all_words", before) and position - before <= _MAX_UNIVERSAL:
@@ -252,6 +256,7 @@ def find_negations(
         language: `en` or `es`.
     """
     found: list[Negation] = []
+    is_prose = sum(len(clause.words) for clause in clauses) >= _MIN_SENTENCE_WORDS * len(clauses)
     reached = -1  # the last clause that the list of an earlier one goes on into
     telling = vocabulary.first_words(*CUE_LISTS) | {"non", "free"}
     for clause in clauses:
@@ -259,7 +264,7 @@ def find_negations(
             continue
         reader = _Reader(clause, language, vocabulary)
         for cue, (start, end) in reader.negations():
-            further = _further(clauses, clause.index, cue[1] == end) if end == len(clause.words) else []
+            further = _further(clauses, clause.index, cue[1] == end, is_prose) if end == len(clause.words) else []
             words = [(clause, position) for position in range(start, end)]
             words += [(more, position) for more in further for position in range(len(more.words))]
             if words:
@@ -279,19 +284,19 @@ def _negation(prompt: str, clause: Clause, cue: tuple[int, int], words: Sequence
     return Negation(prompt[slice(*text_span)], prompt[slice(*cue_span)], span)
 
 
-def _further(clauses: Sequence[Clause], index: int, announced: bool) -> list[Clause]:
+def _further(clauses: Sequence[Clause], index: int, announced: bool, is_prose: bool) -> list[Clause]:
     """The clauses into which what is not wanted goes on from the end of one.
 
     Words in brackets (`no amber (genshin impact)`), a list that `or` ends (`without hats, scarves or gloves`), and all
     up to the full stop behind a colon (`avoid: text, logos`).
     """
-    rest = clauses[index + 1 :]
+    rest = clauses[index + 1 : index + 1 + _MAX_LIST]
     if announced and rest and ":" in rest[0].before:
         ended = next((n for n, clause in enumerate(rest) if n and re.search(r"[.\n!?]", clause.before)), len(rest))
         return [*rest[:ended]]
     if rest and not announced and rest[0].before.strip() in ("(", "\\("):
         return [rest[0]]
-    if announced or sum(len(clause.words) for clause in clauses) < _MIN_SENTENCE_WORDS * len(clauses):
+    if announced or not is_prose:
         return []
     listed: list[Clause] = []
     for clause in rest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,6 +14,7 @@ from ..errors import install_command
 from ..records import Reason, Source
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, PromptAnalysis
 from .prompt_messages import PromptMessage
+from .words import terms
 
 MAX_PROMPT_CHARACTERS = 8_000
 """A longer prompt is cut."""
@@ -43,7 +44,8 @@ def enrich(analysis: PromptAnalysis, config: OllamaConfig) -> PromptAnalysis:
         answer = _ask(analysis.text, config)
     except _Unusable as error:
         return replace(analysis, notes=(*analysis.notes, PromptMessage.OLLAMA_LEFT_OUT.format(cause=error)))
-    concepts, added = _more_concepts(analysis.concepts, answer)
+    unwanted = {terms(negation.text) for negation in analysis.negated}
+    concepts, added = _more_concepts(analysis.concepts, answer, unwanted)
     known, intent, reasons = analysis.intent, analysis.intent, analysis.reasons
     style, content = answer.artistic_style, answer.content_type
     if added:
@@ -148,7 +150,7 @@ def _bound_of_answer(seconds: float) -> Callable[[Any], None]:
 
 
 def _more_concepts(
-    known: dict[ConceptCategory, tuple[str, ...]], answer: Any
+    known: dict[ConceptCategory, tuple[str, ...]], answer: Any, unwanted: Collection[tuple[str, ...]]
 ) -> tuple[dict[ConceptCategory, tuple[str, ...]], list[str]]:
     merged = {category: list(known.get(category, ())) for category in ConceptCategory}
     said = {phrase for phrases in known.values() for phrase in phrases}
@@ -156,7 +158,8 @@ def _more_concepts(
     for category, phrases in merged.items():
         for phrase in getattr(answer, category.value)[:MAX_CONCEPTS]:
             clean = " ".join("".join(c if c.isprintable() else " " for c in phrase).lower().split())
-            if clean and len(clean) <= MAX_CONCEPT_CHARACTERS and clean not in (*said, *added):
+            known_or_unwanted = clean in (*said, *added) or terms(clean) in unwanted
+            if clean and len(clean) <= MAX_CONCEPT_CHARACTERS and not known_or_unwanted:
                 added.append(clean)
                 phrases.append(clean)
     return {category: tuple(phrases) for category, phrases in merged.items() if phrases}, added

@@ -136,6 +136,12 @@ def test_enrich_bounds_and_cleans_additions():
     assert analysis.concepts[ConceptCategory.STYLE] == ("a b c",)
 
 
+def test_enrich_adds_nothing_that_is_negated():
+    with server(json.dumps(GOOD)) as (config, _):
+        analysis = PromptAnalyzer(config).analyze("a cat, but no quiet harbour, in evening light")
+    assert "quiet harbour" not in analysis.concepts.get(ConceptCategory.SETTING, ())
+
+
 def test_enrich_follows_no_redirect():
     with server(json.dumps(GOOD)) as (other, elsewhere):
         there = [("Location", f"{other.base_url}/api/chat")]
