@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..models import ModelMetadata
 from ..prompt import PromptAnalysis, parse, strip_lora_tags, user_vocabulary, wanted_text
 from ..prompt.words import fold, singular
-from .search.tokens import is_everyday, is_meta, tokens
+from .search.tokens import is_common, is_everyday, is_meta, tokens
 
 MAX_WORDS = 8
 """Of one trigger set: more would drown the prompt."""
@@ -18,6 +18,8 @@ MAX_CHARACTERS = 200
 """Of one trigger phrase."""
 MAX_WEIGHT = 1.5
 """The most attention that a trigger phrase may ask for by itself."""
+MIN_NAMES = 3
+"""Trigger sets with names of several words each that make a pack of characters."""
 MAX_EXPLICIT_WORDS = 3
 """Words of the longest phrase in the list of explicit words that is looked for."""
 
@@ -83,6 +85,10 @@ class PromptText:
         """Return whether the words stand together in the prompt, in any form of theirs."""
         return any(key == piece[at : at + len(key)] for piece in self._keys for at in range(len(piece)))
 
+    def parts_of(self, key: Key) -> int:
+        """Return how many rare words of a name the prompt has: the Nozomi of `tojo nozomi`."""
+        return sum(_is_rare(token) and any(token in piece for piece in self._keys) for token in key)
+
     @cached_property
     def garments(self) -> frozenset[Key]:
         """The clothes that the prompt names."""
@@ -136,24 +142,39 @@ def _needed(model: ModelMetadata, text: PromptText) -> dict[Key, str]:
     sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
     if len(sets) < 2:
         return sets[0] if sets else {}
-    title = {token for name in (model.name, model.title) for token in tokens(name)}
+    title = _title(model)
     core = {key: phrase for key, phrase in sets[0].items() if all(key in phrases for phrases in sets)}
     own = [{key: phrase for key, phrase in phrases.items() if key not in core} for phrases in sets]
     matched = [{key for key, phrase in phrases.items() if text.contains(phrase)} for phrases in own]
     telling = [{key for key in phrases if _is_telling(key, title)} for phrases in own]
+    is_pack = _is_pack(telling, title)
     named = [number for number, keys in enumerate(matched) if keys & telling[number]]
-    subjects = [number for number, keys in enumerate(telling) if any(set(key) & title for key in keys)]
-    is_pack = len(subjects) > 1
     if named and is_pack:
         return {key: phrase for number in named for key, phrase in sets[number].items()}
     if named:
         return sets[max(named, key=lambda number: (len(matched[number] & telling[number]), len(matched[number])))]
+    partly = [max(map(text.parts_of, keys), default=0) for keys in telling]
+    if any(partly):
+        return sets[partly.index(max(partly))]
     wearing = [number for number, keys in enumerate(matched) if keys and (core or telling[number])]
     if wearing:
         return sets[max(wearing, key=lambda number: (len(matched[number]), -number))]
     if core:
         return core
-    return {} if is_pack else next((sets[number] for number, keys in enumerate(telling) if keys), sets[0])
+    return {} if is_pack else next((sets[number] for number, keys in enumerate(telling) if keys), {})
+
+
+def _title(model: ModelMetadata) -> frozenset[str]:
+    return frozenset(token for name in (model.name, model.title) for token in tokens(name))
+
+
+def _is_pack(telling: Sequence[set[Key]], title: frozenset[str]) -> bool:
+    """Return whether the sets are different subjects: two in the title, or three of a name in several words each."""
+    held = [title.intersection(token for key in keys for token in key if not is_common(token)) for keys in telling]
+    subjects = [words for words in held if words]
+    apart = any(one.isdisjoint(other) for one in subjects[:1] for other in subjects[1:])
+    names = sum(any(sum(map(_is_rare, key)) > 1 for key in keys) for keys in telling)
+    return apart or names >= MIN_NAMES
 
 
 def _phrases(words: Sequence[str]) -> dict[Key, str]:
@@ -168,10 +189,13 @@ def _phrases(words: Sequence[str]) -> dict[Key, str]:
     return found
 
 
-def _is_telling(key: Key, title: set[str]) -> bool:
-    """Return whether a phrase is more than any picture may have: a rare word, or several of the LoRA's title."""
-    rare = any(not is_meta(token) and not is_everyday(token) for token in key)
-    return rare or (len(key) > 1 and title.issuperset(key))
+def _is_telling(key: Key, title: frozenset[str]) -> bool:
+    """Return whether a phrase is more than any picture may have: a rare word, or words of the LoRA's title."""
+    return any(map(_is_rare, key)) or (title.issuperset(key) and not all(is_common(t) or is_meta(t) for t in key))
+
+
+def _is_rare(token: str) -> bool:
+    return not is_meta(token) and not is_everyday(token)
 
 
 class _Outfit:
@@ -179,7 +203,7 @@ class _Outfit:
 
     def __init__(self, model: ModelMetadata, text: PromptText) -> None:
         self.text = text
-        self.title = {token for name in (model.name, model.title) for token in tokens(name)}
+        self.title = _title(model)
         phrases = [key for trigger in model.trigger_sets for key in _phrases(trigger.words)]
         self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], _garments()))
         self.several = any(len(set(map(_whole_outfit, _phrases(one.words))) - {""}) > 1 for one in model.trigger_sets)
@@ -189,7 +213,7 @@ class _Outfit:
             return True
         if not all(map(self.text.asks_for, _explicit(key))):
             return True
-        if self.title.issuperset(key):
+        if self.title.issuperset(filter(_is_rare, key)) and not self.title.isdisjoint(key):
             return False
         if any(part in self.text.colours and _has_colour(key, part) for part in _COLOURED):
             return True

@@ -76,6 +76,12 @@ RIKO = (("riko ichinose", "gym_uniform", "pink_pajamas", "nude", "long hair"),)
         ("megumin_aqua_darkness", PACK, "aqua at a lake", ("blue hair", "blue skirt")),
         ("megumin_aqua_darkness", PACK, "aqua and darkness", ("blue hair", "blue skirt", "blonde hair")),
         ("megumin_aqua_darkness", PACK, "a castle", ()),
+        ("idols", (("tojo nozomi",), ("ayase eri",), ("yazawa nicolia",)), "a school idol", ()),
+        ("idols", (("tojo nozomi",), ("ayase eri",), ("yazawa nicolia",)), "nozomi in a park", ("tojo nozomi",)),
+        ("belfast_v2", (("belfast_defolt",), ("belfast_poki",), ("belfast",)), "belfast, maid", ()),
+        ("takemi", (("takemi",), ("takemi", "labcoat", "black dress")), "takemi in a park", ()),
+        # a word that any picture may have is no trigger beside others
+        ("x", (("black eyes",), ("1girl",)), "a cat", ()),
         # no near-doubles
         ("x", (("zorblax", "zorblax style", "ZorblaxStyle"),), "a cat", ("zorblax style",)),
         ("x", (("yae quix", "yaequix"),), "a cat", ("yae quix",)),
