@@ -213,7 +213,7 @@ class _Outfit:
             return True
         if not all(map(self.text.asks_for, _explicit(key))):
             return True
-        if self.title.issuperset(filter(_is_rare, key)) and not self.title.isdisjoint(key):
+        if self.title.issuperset(token for token in key if _is_rare(token)) and not self.title.isdisjoint(key):
             return False
         if any(part in self.text.colours and _has_colour(key, part) for part in _COLOURED):
             return True
