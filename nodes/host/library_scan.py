@@ -109,9 +109,12 @@ library_scan = LibraryScan()
 
 def list_demo_loras() -> None:
     """Have ComfyUI list the embedded demo model's LoRAs, if the model was made."""
+    folder = home() / "embedded"
+    if not folder.is_dir():
+        return
     from ...intelligence.generation.embedded import lora_root
 
-    root = lora_root(home() / "embedded")
+    root = lora_root(folder)
     if root.is_dir():
         folder_paths.add_model_folder_path("loras", str(root))
 
