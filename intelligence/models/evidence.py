@@ -6,9 +6,9 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from ..records import Record
-from .architecture import identify_architecture
+from .architecture import Words, identify_architecture
 from .headers import Header
-from .kinds import BASE_FAMILIES, Architecture, Family, LoRAKind, ModelKind
+from .kinds import UNETS, Architecture, Family, Finding, LoRAKind, ModelKind
 from .latents import LatentKind
 from .name_patterns import names_v_prediction
 
@@ -82,6 +82,8 @@ class ModelEvidence(Record):
     """Name of the class that the host runs it with (in `comfy.supported_models`, in diffusers); empty: not loaded."""
     shift: float | None = None
     """Shift of the loaded model's flow schedule; None: it has none, or is not loaded."""
+    own_sampling: bool = False
+    """True where the graph has set the loaded model's sampling itself (a ModelSampling node): its shift stays."""
     embedded_guidance: bool | None = None
     """True where the network reads a guidance value (Flux.1 dev); None: not loaded."""
     latent: LatentKind | None = None
@@ -90,6 +92,8 @@ class ModelEvidence(Record):
     """LoRAs found on the loaded model itself, in the order in which they were applied."""
     patches: tuple[ModelPatch, ...] = ()
     """Changes to how the loaded model samples, in the order of their slots."""
+    edition: Family = Family.UNKNOWN
+    """The edition that the network itself shows, by a part that the others lack; UNKNOWN: it shows none."""
 
     @property
     def zero_terminal_snr(self) -> bool:
@@ -112,7 +116,9 @@ class FamilyFinding(Record):
     base: Family = Family.UNKNOWN
     """The family that a distilled checkpoint was made from, when its name says so: its quality tags still count."""
     variant: str = ""
-    """`guided` for Hyper-SD that keeps CFG, `merge` for a fine-tune on Turbo: these have settings of their own."""
+    """A variant with settings of its own: `guided` for a distillation that keeps CFG, `merge` for a fine-tune on Turbo,
+    `speed` for a checkpoint of another network that a speed LoRA was merged into, `flow` and `embedded` (guidance
+    value) for a network of no known family."""
 
 
 def evidence_in(header: Header, file_name: str, base_model: str | None = None) -> ModelEvidence:
@@ -121,7 +127,8 @@ def evidence_in(header: Header, file_name: str, base_model: str | None = None) -
     An SDXL checkpoint that says it predicts v by its name or ModelSpec entry alone is taken to have zero terminal SNR,
     as NoobAI v-pred has. `base_model` is the one that a hub or sidecar names.
     """
-    architecture = Architecture(identify_architecture(header, ModelKind.CHECKPOINT).value)
+    words = Words(Finding(base_model, "hub", 1.0) if base_model else None, file_name)
+    architecture = Architecture(identify_architecture(header, ModelKind.CHECKPOINT, words).value)
     prediction = prediction_in(header.shapes, header.metadata)
     if prediction is None and architecture is Architecture.SDXL:
         names = () if PREDICTION_ENTRY in header.metadata else (header.metadata.get("modelspec.title", ""), file_name)
@@ -134,10 +141,26 @@ def evidence_in(header: Header, file_name: str, base_model: str | None = None) -
         name=file_name,
         architecture=architecture,
         prediction=prediction,
-        sigma_max=None if prediction == "edm" or architecture not in BASE_FAMILIES else sigma_max,
+        sigma_max=None if prediction == "edm" or architecture not in UNETS else sigma_max,
         metadata=header.metadata,
         base_model=base_model,
+        edition=edition_in(header.shapes, architecture),
     )
+
+
+def edition_in(keys: Container[str], architecture: Architecture) -> Family:
+    """Return the edition that a whole model's tensor names show, or UNKNOWN [ComfyUI comfy/model_detection.py]."""
+
+    def has(name: str) -> bool:
+        return any(f"{prefix}{name}" in keys for prefix in ("", "model.diffusion_model.", "diffusion_model."))
+
+    if architecture is Architecture.FLUX and has("double_blocks.0.img_attn.norm.key_norm.scale"):
+        return Family.UNKNOWN if has("guidance_in.in_layer.weight") else Family.FLUX_SCHNELL
+    if architecture is Architecture.SD3 and has("joint_blocks.0.x_block.attn2.qkv.weight"):
+        return Family.SD35_MEDIUM
+    if architecture is Architecture.QWEN_IMAGE and has("__index_timestep_zero__"):
+        return Family.QWEN_IMAGE_EDIT
+    return Family.UNKNOWN
 
 
 def prediction_in(keys: Container[str], metadata: Mapping[str, str]) -> str | None:

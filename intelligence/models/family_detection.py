@@ -9,15 +9,39 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .evidence import PREDICTION_ENTRY, V_PREDICTION_VALUES, FamilyFinding, ModelEvidence
-from .kinds import ARCHITECTURES, BASE_FAMILIES, DISTILLED, TITLES, Architecture, Family, Finding
-from .name_patterns import architecture_named, match_family, names_v_prediction, steps_named
+from .kinds import (
+    ARCHITECTURE_TITLES,
+    ARCHITECTURES,
+    BASE_FAMILIES,
+    CLOSE_FAMILIES,
+    DISTILLED,
+    TITLES,
+    UNETS,
+    Architecture,
+    Family,
+    Finding,
+)
+from .name_patterns import architecture_named, match_family, names_speed_lora, names_v_prediction, steps_named
 
 MIN_BASE_MODEL_CONFIDENCE = 0.5
 """Confidence from which a base model's name states the family too; trainers write `sdxl_base` for Pony as well."""
 
 SHAPE_CONFIDENCE = 0.5
-"""Confidence in plain SDXL where only the shapes of the weights are known: most such files are fine-tunes."""
+"""Confidence in a family where only the shapes of the weights are known, which several families share."""
 
+MIN_EDITION_NAMED = 0.8
+"""Confidence of a name from which it names an edition, and not only the network (`flux`)."""
+
+
+NOISE_NETWORKS = frozenset(
+    {
+        *(Architecture.SDXL_REFINER, Architecture.KOLORS, Architecture.PLAYGROUND),
+        *(Architecture.CASCADE, Architecture.SVD),
+        *(Architecture.HUNYUAN_DIT, Architecture.PIXART, Architecture.COGVIDEOX),
+        *(Architecture.COSMOS_PREDICT2, Architecture.COSMOS_PREDICT2_14B),
+    }
+)
+"""Networks beside the UNets that predict noise or v instead of a flow."""
 
 _Text = tuple[str, str, float]
 """(source, text, trust in it from 0 to 1)"""
@@ -27,7 +51,8 @@ def identify_family(evidence: ModelEvidence) -> FamilyFinding:
     """Return the family of the base model that `evidence` describes, with confidence (0 to 1) and reason.
 
     The first counts of: the user's word; a distilled model's name; v-prediction; the names in the header, of the base
-    model and of the file; the shapes of the weights. UNKNOWN with confidence 0 where nothing is known.
+    model and of the file; a part that only one edition has; the shapes of the weights. UNKNOWN with confidence 0 where
+    nothing is known.
     """
     texts = _texts(evidence)
     architecture = _architecture(evidence, texts)
@@ -37,18 +62,21 @@ def identify_family(evidence: ModelEvidence) -> FamilyFinding:
 
     if evidence.family is not Family.UNKNOWN:
         found = _chosen_by_user(evidence, architecture, distilled)
-    elif evidence.prediction == "edm" and architecture in (*BASE_FAMILIES, Architecture.UNKNOWN):
+    elif evidence.prediction == "edm" and architecture in (*UNETS, Architecture.UNKNOWN):
         reason = f"it samples {_schedule(evidence)} without fixed steps, as Playground v2.5 and CosXL do"
         return FamilyFinding(Family.UNKNOWN, architecture, 0.0, f"{reason}, for which no settings are known")
     else:
-        found = distilled or sampling or named or _by_shapes(architecture)
+        found = distilled or sampling or _edition(evidence, named) or _by_shapes(evidence, architecture)
     declared = sampling is not None and sampling.zsnr and evidence.family is Family.UNKNOWN
-    names = (evidence.name, evidence.base_model or "") if found.family in DISTILLED else ()
+    names = (evidence.name, evidence.base_model or "")
+    if architecture not in UNETS and found.family not in DISTILLED and any(map(names_speed_lora, names)):
+        found = replace(found, variant=found.variant or "speed")
+    few_steps = found.family in DISTILLED or found.variant == "speed"
     # A distilled merge of Pony is run as a distilled model, but still knows Pony's quality tags.
     return replace(
         found,
-        zsnr=found.zsnr or declared or evidence.zero_terminal_snr,
-        few_steps=next(filter(None, map(steps_named, names)), None),
+        zsnr=found.zsnr or declared or (found.architecture in UNETS and evidence.zero_terminal_snr),
+        few_steps=next(filter(None, map(steps_named, names)), None) if few_steps else None,
         base=named.family if named and found.family in DISTILLED else Family.UNKNOWN,
     )
 
@@ -81,7 +109,8 @@ def identify_lora_family(
     if found := match_family(name, architecture, skip):
         return Finding(found.family, f"file name {name}", round(found.confidence * 0.8, 2))
     if family := BASE_FAMILIES.get(architecture):
-        return Finding(family, f"architecture {architecture}", 0.4 if architecture is Architecture.SDXL else 0.9)
+        shared = family is Family.SDXL or any(family in group for group in CLOSE_FAMILIES)
+        return Finding(family, f"architecture {architecture}", 0.4 if shared else 0.9)
     return Finding(Family.UNKNOWN, "no evidence", 0.0)
 
 
@@ -125,6 +154,21 @@ def _sampling(
     return FamilyFinding(Family.NOOBAI_VPRED, Architecture.SDXL, (0.95 if noob else 0.8) - 0.1 * declared, reason, zsnr)
 
 
+def _edition(evidence: ModelEvidence, named: FamilyFinding | None) -> FamilyFinding | None:
+    """The edition by a name that names it, else by the network, else by a name of the network alone."""
+    shown = evidence.edition
+    if shown is Family.UNKNOWN or (
+        named and named.confidence >= MIN_EDITION_NAMED * 0.9 and _close(named.family, shown)
+    ):
+        return named
+    reason = f"only {TITLES[shown]}'s network has this form"
+    return FamilyFinding(shown, evidence.architecture, 0.9, reason)
+
+
+def _close(one: Family, other: Family) -> bool:
+    return any({one, other} <= group for group in CLOSE_FAMILIES)
+
+
 def _chosen_by_user(
     evidence: ModelEvidence, architecture: Architecture, distilled: FamilyFinding | None
 ) -> FamilyFinding:
@@ -135,17 +179,35 @@ def _chosen_by_user(
     return FamilyFinding(evidence.family, chosen, 1.0, "chosen by you", assumed, variant=variant)
 
 
-def _by_shapes(architecture: Architecture) -> FamilyFinding:
+def _by_shapes(evidence: ModelEvidence, architecture: Architecture) -> FamilyFinding:
     family = BASE_FAMILIES.get(architecture, Family.UNKNOWN)
+    title = ARCHITECTURE_TITLES[architecture]
     if family is Family.SDXL:
         reason = "its weights are shaped like SDXL's, and nothing tells which fine-tune it is"
         return FamilyFinding(family, architecture, SHAPE_CONFIDENCE, reason)
+    if any(family in group for group in CLOSE_FAMILIES):
+        reason = (
+            f"its network is {title}'s, and nothing tells which edition: {TITLES[family]} is a guess, whose settings "
+            "do the least harm to the others. Name the family if it is another"
+        )
+        return FamilyFinding(family, architecture, SHAPE_CONFIDENCE, reason)
     if family is not Family.UNKNOWN:
         return FamilyFinding(family, architecture, 0.9, f"its weights are shaped like {TITLES[family]}'s")
-    if architecture is Architecture.UNKNOWN:
-        return FamilyFinding(family, architecture, 0.0, "neither its name nor its file tells what it is")
-    what = "neither SD 1.5, SD 2 nor SDXL" if architecture is Architecture.OTHER else f"a {architecture.upper()} model"
-    return FamilyFinding(family, architecture, 0.0, f"it is {what}, for which no settings are known")
+    if architecture not in (Architecture.UNKNOWN, Architecture.OTHER):
+        reason = f"it is a {title} model, for which no settings are known"
+    elif evidence.model_class:
+        reason = f"it is loaded as {evidence.model_class}, for which no settings are known"
+    else:
+        reason = "neither its name nor its file tells what it is"
+    return FamilyFinding(family, architecture, 0.0, reason, variant=_unknown_variant(evidence, architecture))
+
+
+def _unknown_variant(evidence: ModelEvidence, architecture: Architecture) -> str:
+    """Guidance of a model of no known family, by what the loaded model says, else by its network."""
+    if evidence.embedded_guidance:
+        return "embedded"
+    known = architecture not in (*UNETS, *NOISE_NETWORKS, Architecture.UNKNOWN, Architecture.OTHER)
+    return "flow" if evidence.prediction == "flow" or (evidence.prediction is None and known) else ""
 
 
 def _schedule(evidence: ModelEvidence) -> str:

@@ -22,6 +22,8 @@ class Architecture(StrEnum):
     SDXL_REFINER = "sdxl_refiner"
     KOLORS = "kolors"
     """SDXL's network, trained on another text encoder."""
+    PLAYGROUND = "playground"
+    """SDXL's network, trained on noise levels of its own."""
     CASCADE = "cascade"
     SVD = "svd"
     SD35_LARGE = "sd35_large"
@@ -81,6 +83,7 @@ ARCHITECTURE_TITLES = {
     Architecture.UNKNOWN: "unknown",
     Architecture.SDXL_REFINER: "SDXL Refiner",
     Architecture.KOLORS: "Kolors",
+    Architecture.PLAYGROUND: "Playground v2.5",
     Architecture.CASCADE: "Stable Cascade",
     Architecture.SVD: "Stable Video Diffusion",
     Architecture.SD35_LARGE: "SD 3.5 Large",
@@ -146,6 +149,48 @@ class Family(StrEnum):
     DEMO = "demo"
     """The embedded demo model."""
     UNKNOWN = "unknown"
+    ANIMAGINE = "animagine"
+    PCM = "pcm"
+    TCD = "tcd"
+    FLASH = "flash"
+    SD3 = "sd3"
+    SD35_MEDIUM = "sd35_medium"
+    SD35_LARGE = "sd35_large"
+    SD35_LARGE_TURBO = "sd35_large_turbo"
+    FLUX_DEV = "flux_dev"
+    FLUX_SCHNELL = "flux_schnell"
+    FLUX_KONTEXT = "flux_kontext"
+    FLUX2_DEV = "flux2_dev"
+    FLUX2_KLEIN = "flux2_klein"
+    """The distilled edition."""
+    FLUX2_KLEIN_BASE = "flux2_klein_base"
+    FLUX3_KLEIN = "flux3_klein"
+    FLUX3_KLEIN_DISTILLED = "flux3_klein_distilled"
+    CHROMA = "chroma"
+    QWEN_IMAGE = "qwen_image"
+    QWEN_IMAGE_2512 = "qwen_image_2512"
+    QWEN_IMAGE_EDIT = "qwen_image_edit"
+    QWEN_IMAGE_21 = "qwen_image_2_1"
+    QWEN_IMAGE_21_TURBO = "qwen_image_2_1_turbo"
+    Z_IMAGE = "z_image"
+    """The base edition, which is guided."""
+    Z_IMAGE_TURBO = "z_image_turbo"
+    KREA2_RAW = "krea2_raw"
+    KREA2_TURBO = "krea2_turbo"
+    ANIMA = "anima"
+    HIDREAM_FULL = "hidream_full"
+    HIDREAM_DEV = "hidream_dev"
+    HIDREAM_FAST = "hidream_fast"
+    HIDREAM_O1 = "hidream_o1"
+    LUMINA2 = "lumina2"
+    ERNIE_IMAGE = "ernie_image"
+    ERNIE_IMAGE_TURBO = "ernie_image_turbo"
+    MOSS_IMAGE = "moss_image"
+    MAGE_FLOW = "mage_flow"
+    IDEOGRAM4 = "ideogram4"
+    WAN = "wan"
+    """The 14B and 1.3B models, for stills."""
+    WAN_5B = "wan_5b"
 
 
 TITLES = {
@@ -163,34 +208,135 @@ TITLES = {
     Family.SD2: "SD 2",
     Family.DEMO: "the embedded demo model",
     Family.UNKNOWN: "unknown",
+    Family.ANIMAGINE: "Animagine",
+    Family.PCM: "PCM",
+    Family.TCD: "TCD",
+    Family.FLASH: "Flash",
+    Family.SD3: "SD 3 Medium",
+    Family.SD35_MEDIUM: "SD 3.5 Medium",
+    Family.SD35_LARGE: "SD 3.5 Large",
+    Family.SD35_LARGE_TURBO: "SD 3.5 Large Turbo",
+    Family.FLUX_DEV: "Flux.1 dev",
+    Family.FLUX_SCHNELL: "Flux.1 schnell",
+    Family.FLUX_KONTEXT: "Flux.1 Kontext",
+    Family.FLUX2_DEV: "Flux.2 dev",
+    Family.FLUX2_KLEIN: "Flux.2 Klein",
+    Family.FLUX2_KLEIN_BASE: "Flux.2 Klein Base",
+    Family.FLUX3_KLEIN: "Flux 3 Klein",
+    Family.FLUX3_KLEIN_DISTILLED: "Flux 3 Klein distilled",
+    Family.CHROMA: "Chroma",
+    Family.QWEN_IMAGE: "Qwen-Image",
+    Family.QWEN_IMAGE_2512: "Qwen-Image 2512",
+    Family.QWEN_IMAGE_EDIT: "Qwen-Image Edit",
+    Family.QWEN_IMAGE_21: "Qwen-Image 2.1",
+    Family.QWEN_IMAGE_21_TURBO: "Qwen-Image 2.1 Turbo",
+    Family.Z_IMAGE: "Z-Image Base",
+    Family.Z_IMAGE_TURBO: "Z-Image Turbo",
+    Family.KREA2_RAW: "Krea 2 RAW",
+    Family.KREA2_TURBO: "Krea 2 Turbo",
+    Family.ANIMA: "Anima",
+    Family.HIDREAM_FULL: "HiDream I1 Full",
+    Family.HIDREAM_DEV: "HiDream I1 Dev",
+    Family.HIDREAM_FAST: "HiDream I1 Fast",
+    Family.HIDREAM_O1: "HiDream O1",
+    Family.LUMINA2: "Lumina 2",
+    Family.ERNIE_IMAGE: "ERNIE-Image",
+    Family.ERNIE_IMAGE_TURBO: "ERNIE-Image Turbo",
+    Family.MOSS_IMAGE: "MOSS-Image",
+    Family.MAGE_FLOW: "Mage-Flow",
+    Family.IDEOGRAM4: "Ideogram 4",
+    Family.WAN: "Wan",
+    Family.WAN_5B: "Wan 5B",
 }
 """Their names as people write them."""
 
-DISTILLED = frozenset({Family.TURBO, Family.LIGHTNING, Family.HYPER, Family.LCM, Family.DMD2})
-"""Families that say how a checkpoint is sampled, in few steps, and not what its LoRAs were trained on."""
+SPEED_LORA_FAMILIES = frozenset({Family.PCM, Family.TCD, Family.FLASH})
+"""Distillations that are published as LoRAs for models of the UNets, and hardly as checkpoints."""
 
-CLOSE_FAMILIES = (frozenset({Family.ILLUSTRIOUS, Family.NOOBAI, Family.NOOBAI_VPRED}),)
-"""Groups of families whose LoRAs work on each other."""
+DISTILLED = frozenset({Family.TURBO, Family.LIGHTNING, Family.HYPER, Family.LCM, Family.DMD2, *SPEED_LORA_FAMILIES})
+"""Families of the UNets (SD 1.5, SD 2, SDXL) that say how a checkpoint is sampled, in few steps, and not what its LoRAs
+were trained on. Distilled editions of other networks are families of their own."""
+
+CLOSE_FAMILIES = (
+    frozenset({Family.ILLUSTRIOUS, Family.NOOBAI, Family.NOOBAI_VPRED}),
+    frozenset({Family.SDXL, Family.ANIMAGINE}),
+    frozenset({Family.SD35_LARGE, Family.SD35_LARGE_TURBO}),
+    frozenset({Family.FLUX_DEV, Family.FLUX_SCHNELL, Family.FLUX_KONTEXT}),
+    frozenset({Family.FLUX2_KLEIN, Family.FLUX2_KLEIN_BASE}),
+    frozenset({Family.FLUX3_KLEIN, Family.FLUX3_KLEIN_DISTILLED}),
+    frozenset({Family.QWEN_IMAGE, Family.QWEN_IMAGE_2512, Family.QWEN_IMAGE_EDIT}),
+    frozenset({Family.QWEN_IMAGE_21, Family.QWEN_IMAGE_21_TURBO}),
+    frozenset({Family.Z_IMAGE, Family.Z_IMAGE_TURBO}),
+    frozenset({Family.KREA2_RAW, Family.KREA2_TURBO}),
+    frozenset({Family.HIDREAM_FULL, Family.HIDREAM_DEV, Family.HIDREAM_FAST}),
+    frozenset({Family.ERNIE_IMAGE, Family.ERNIE_IMAGE_TURBO}),
+)
+"""Groups of families whose LoRAs work on each other: those of a base model on its distilled edition."""
 
 ARCHITECTURES = {
     Family.SD15: Architecture.SD1,
     Family.SD2: Architecture.SD2,
-    Family.SDXL: Architecture.SDXL,
-    Family.PONY: Architecture.SDXL,
-    Family.ILLUSTRIOUS: Architecture.SDXL,
-    Family.NOOBAI: Architecture.SDXL,
-    Family.NOOBAI_VPRED: Architecture.SDXL,
+    **dict.fromkeys((Family.SDXL, Family.PONY, Family.ILLUSTRIOUS, Family.ANIMAGINE), Architecture.SDXL),
+    **dict.fromkeys((Family.NOOBAI, Family.NOOBAI_VPRED), Architecture.SDXL),
+    **dict.fromkeys((Family.SD3, Family.SD35_MEDIUM), Architecture.SD3),
+    **dict.fromkeys((Family.SD35_LARGE, Family.SD35_LARGE_TURBO), Architecture.SD35_LARGE),
+    **dict.fromkeys((Family.FLUX_DEV, Family.FLUX_SCHNELL, Family.FLUX_KONTEXT), Architecture.FLUX),
+    Family.FLUX2_DEV: Architecture.FLUX2_DEV,
+    **dict.fromkeys((Family.FLUX3_KLEIN, Family.FLUX3_KLEIN_DISTILLED), Architecture.FLUX3),
+    Family.CHROMA: Architecture.CHROMA,
+    **dict.fromkeys((Family.QWEN_IMAGE, Family.QWEN_IMAGE_2512, Family.QWEN_IMAGE_EDIT), Architecture.QWEN_IMAGE),
+    **dict.fromkeys((Family.QWEN_IMAGE_21, Family.QWEN_IMAGE_21_TURBO), Architecture.QWEN_IMAGE_21),
+    **dict.fromkeys((Family.Z_IMAGE, Family.Z_IMAGE_TURBO), Architecture.Z_IMAGE),
+    **dict.fromkeys((Family.KREA2_RAW, Family.KREA2_TURBO), Architecture.KREA2),
+    Family.ANIMA: Architecture.ANIMA,
+    **dict.fromkeys((Family.HIDREAM_FULL, Family.HIDREAM_DEV, Family.HIDREAM_FAST), Architecture.HIDREAM),
+    Family.HIDREAM_O1: Architecture.HIDREAM_O1,
+    Family.LUMINA2: Architecture.LUMINA2,
+    **dict.fromkeys((Family.ERNIE_IMAGE, Family.ERNIE_IMAGE_TURBO), Architecture.ERNIE_IMAGE),
+    Family.MOSS_IMAGE: Architecture.MOSS_IMAGE,
+    Family.MAGE_FLOW: Architecture.MAGE_FLOW,
+    Family.IDEOGRAM4: Architecture.IDEOGRAM4,
+    Family.WAN: Architecture.WAN_14B,
+    Family.WAN_5B: Architecture.WAN_5B,
     Family.DEMO: Architecture.DEMO,
 }
-"""The one architecture of a family; distilled families have several."""
+"""The architecture of a family, the commonest where it has several; distilled families of the UNets have several."""
 
 BASE_FAMILIES = {
     Architecture.SD1: Family.SD15,
     Architecture.SD2: Family.SD2,
     Architecture.SDXL: Family.SDXL,
+    Architecture.SD3: Family.SD3,
+    Architecture.SD35_LARGE: Family.SD35_LARGE,
+    Architecture.FLUX: Family.FLUX_DEV,
+    Architecture.FLUX2_DEV: Family.FLUX2_DEV,
+    Architecture.FLUX2_KLEIN_4B: Family.FLUX2_KLEIN,
+    Architecture.FLUX2_KLEIN_9B: Family.FLUX2_KLEIN,
+    Architecture.FLUX3: Family.FLUX3_KLEIN,
+    Architecture.CHROMA: Family.CHROMA,
+    Architecture.QWEN_IMAGE: Family.QWEN_IMAGE,
+    Architecture.QWEN_IMAGE_21: Family.QWEN_IMAGE_21,
+    Architecture.Z_IMAGE: Family.Z_IMAGE_TURBO,
+    Architecture.KREA2: Family.KREA2_TURBO,
+    Architecture.ANIMA: Family.ANIMA,
+    Architecture.HIDREAM: Family.HIDREAM_DEV,
+    Architecture.HIDREAM_O1: Family.HIDREAM_O1,
+    Architecture.LUMINA2: Family.LUMINA2,
+    Architecture.ERNIE_IMAGE: Family.ERNIE_IMAGE_TURBO,
+    Architecture.MOSS_IMAGE: Family.MOSS_IMAGE,
+    Architecture.MAGE_FLOW: Family.MAGE_FLOW,
+    Architecture.IDEOGRAM4: Family.IDEOGRAM4,
+    Architecture.WAN_14B: Family.WAN,
+    Architecture.WAN_1_3B: Family.WAN,
+    Architecture.WAN_5B: Family.WAN_5B,
     Architecture.DEMO: Family.DEMO,
 }
-"""The family of an architecture's original model. Other architectures have no families here."""
+"""The family of an architecture where nothing tells its editions apart: of a base and a distilled edition the one whose
+settings spoil the other less, which is the distilled one: it turns a guided picture dull, the other one a picture
+black. An architecture that is not listed has no family."""
+
+UNETS = frozenset({Architecture.SD1, Architecture.SD2, Architecture.SDXL, Architecture.DEMO})
+"""Networks that sample noise or v on the schedule of SD, for which the distilled families are."""
 
 
 class ModelKind(StrEnum):

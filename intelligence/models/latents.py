@@ -27,8 +27,8 @@ PIXELS = LatentKind(3, 1)
 
 LATENTS = {
     **dict.fromkeys((Architecture.SD1, Architecture.SD2, Architecture.SDXL, Architecture.SDXL_REFINER), SD),
-    **dict.fromkeys((Architecture.KOLORS, Architecture.PIXART, Architecture.AURAFLOW, Architecture.HUNYUAN_DIT), SD),
-    Architecture.DEMO: SD,
+    **dict.fromkeys((Architecture.KOLORS, Architecture.PLAYGROUND, Architecture.PIXART), SD),
+    **dict.fromkeys((Architecture.AURAFLOW, Architecture.HUNYUAN_DIT, Architecture.DEMO), SD),
     **dict.fromkeys((Architecture.SD3, Architecture.SD35_LARGE, Architecture.FLUX, Architecture.CHROMA), FLUX),
     **dict.fromkeys((Architecture.LUMINA2, Architecture.Z_IMAGE, Architecture.HIDREAM, Architecture.OMNIGEN2), FLUX),
     **dict.fromkeys((Architecture.LONGCAT_IMAGE, Architecture.OVIS_IMAGE), FLUX),

@@ -57,7 +57,7 @@ class ModelMetadata(Record):
     """The base model as its source names it (`Illustrious`, `sdxl_base_v1-0` …)."""
     lora_kind: LoRAKind = LoRAKind.UNKNOWN
     lora_type: str | None = None
-    """`lora`, `locon`, `loha`, `lokr` or `dora`."""
+    """See `architecture.lora_type`."""
     rank: int | None = None
     alpha: float | None = None
     trigger_sets: tuple[TriggerSet, ...] = ()

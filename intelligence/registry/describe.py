@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from ..models.architecture import identify_architecture, is_lora, lora_rank, lora_type
+from ..models.architecture import Words, identify_architecture, is_lora, lora_rank, lora_type
 from ..models.evidence import evidence_in
 from ..models.family_detection import identify_family, identify_lora_family
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
@@ -50,7 +50,8 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
     from_sidecars, ignored = read_sidecars(path.name, beside)
     stated = merge([from_sidecars, facts]) if facts else from_sidecars
     known = merge([stated, header_facts(header)])
-    architecture = identify_architecture(header, file.kind)
+    words = Words(stated.findings.get("base_model"), path.stem, known.title)
+    architecture = identify_architecture(header, file.kind, words)
     findings = {**known.findings, "architecture": architecture}
     if ignored:
         findings["sidecars"] = Finding("; ".join(ignored), "scan", 1.0)

@@ -29,8 +29,8 @@ LORAS = [
     ({"lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072)}, A.FLUX),
     ({"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (4, 3072)}, A.FLUX),
     ({"lora_unet_joint_blocks_0_x_block_attn_qkv.lora_down.weight": (4, 1536)}, A.SD3),
-    ({"transformer_blocks.5.attn2.to_k.lora_A.weight": (4, 2048)}, A.OTHER),
-    ({"blocks.0.cross_attn.k.lora_A.weight": (4, 5120)}, A.OTHER),
+    ({"transformer_blocks.5.attn2.to_k.lora_A.weight": (4, 2048)}, A.LTX_VIDEO),
+    ({"blocks.0.cross_attn.k.lora_A.weight": (4, 5120)}, A.WAN_14B),
 ]
 
 
@@ -46,7 +46,7 @@ CHECKPOINTS = [
     ({BLOCK: (640, 2048)}, A.SDXL),
     ({BLOCK: (320, 768)}, A.SD1),
     ({BLOCK: (320, 1024)}, A.SD2),
-    ({BLOCK: (640, 1280)}, A.SDXL),
+    ({BLOCK: (640, 1280)}, A.SDXL_REFINER),
     ({"conditioner.embedders.1.model.ln_final.weight": (1280,)}, A.SDXL),
     ({"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, A.FLUX),
     ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (4608, 1536)}, A.SD3),

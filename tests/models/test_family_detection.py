@@ -37,16 +37,16 @@ NAMES = [
     ("cyberrealisticPony_v85.safetensors", F.PONY, A.SDXL, None),
     ("novaAnimeXL_ilV100.safetensors", F.ILLUSTRIOUS, A.SDXL, None),
     ("obsessionIllustrious_vPredV11.safetensors", F.ILLUSTRIOUS, A.SDXL, None),
-    ("animagineXL40_v4Opt.safetensors", F.SDXL, A.SDXL, None),
+    ("animagineXL40_v4Opt.safetensors", F.ANIMAGINE, A.SDXL, None),
     ("realvisxlV50_v50Bakedvae.safetensors", F.SDXL, A.SDXL, None),
-    ("sd_xl_refiner_1.0.safetensors", F.UNKNOWN, A.OTHER, None),
-    ("playground-v2.5-1024px-aesthetic.fp16.safetensors", F.UNKNOWN, A.OTHER, None),
-    ("sd3.5_large_turbo.safetensors", F.UNKNOWN, A.SD3, None),
-    ("flux1-dev-hyper-8steps.safetensors", F.UNKNOWN, A.FLUX, None),
-    ("qwen-image-lightning-8steps.safetensors", F.UNKNOWN, A.OTHER, None),
-    ("z_image_turbo.safetensors", F.UNKNOWN, A.OTHER, None),
-    ("flux1-dev.safetensors", F.UNKNOWN, A.FLUX, None),
-    ("pony-v7.safetensors", F.UNKNOWN, A.OTHER, None),
+    ("sd_xl_refiner_1.0.safetensors", F.UNKNOWN, A.SDXL_REFINER, None),
+    ("playground-v2.5-1024px-aesthetic.fp16.safetensors", F.UNKNOWN, A.PLAYGROUND, None),
+    ("sd3.5_large_turbo.safetensors", F.SD35_LARGE_TURBO, A.SD35_LARGE, None),
+    ("flux1-dev-hyper-8steps.safetensors", F.FLUX_DEV, A.FLUX, 8),
+    ("qwen-image-lightning-8steps.safetensors", F.QWEN_IMAGE, A.QWEN_IMAGE, 8),
+    ("z_image_turbo.safetensors", F.Z_IMAGE_TURBO, A.Z_IMAGE, None),
+    ("flux1-dev.safetensors", F.FLUX_DEV, A.FLUX, None),
+    ("pony-v7.safetensors", F.UNKNOWN, A.AURAFLOW, None),
     ("my merge.safetensors", F.UNKNOWN, A.UNKNOWN, None),
     ("", F.UNKNOWN, A.UNKNOWN, None),
 ]
@@ -74,9 +74,9 @@ BASES = [
     ("Pony", F.PONY, A.SDXL),
     ("Illustrious", F.ILLUSTRIOUS, A.SDXL),
     ("NoobAI", F.NOOBAI, A.SDXL),
-    ("SD 3.5", F.UNKNOWN, A.SD3),
-    ("Flux.1 D", F.UNKNOWN, A.FLUX),
-    ("Wan Video 14B t2v", F.UNKNOWN, A.OTHER),
+    ("SD 3.5", F.SD3, A.SD3),
+    ("Flux.1 D", F.FLUX_DEV, A.FLUX),
+    ("Wan Video 14B t2v", F.WAN, A.WAN_14B),
 ]
 
 
@@ -117,7 +117,7 @@ ORDER = [
     (sdxl(architecture=A.SD1, name="pony_mix.safetensors"), F.SD15, False),
     (sdxl(architecture=A.SD2, prediction="v_prediction", sigma_max=14.6), F.SD2, False),
     (sdxl(architecture=A.UNKNOWN, metadata={"modelspec.architecture": "stable-diffusion-xl-v1-base"}), F.SDXL, False),
-    (sdxl(architecture=A.FLUX, name="pony.safetensors"), F.UNKNOWN, False),
+    (sdxl(architecture=A.FLUX, name="pony.safetensors"), F.FLUX_DEV, False),
     (sdxl(architecture=A.OTHER, name="lightning_4step.safetensors"), F.UNKNOWN, False),
     (sdxl(), F.SDXL, False),
 ]
@@ -171,7 +171,7 @@ SENTENCES = [
     ),
     (sdxl(family=F.PONY), "chosen by you"),
     (ModelEvidence(), "neither its name nor its file tells what it is"),
-    (ModelEvidence(architecture=A.FLUX), "it is a FLUX model, for which no settings are known"),
+    (ModelEvidence(architecture=A.LTX2), "it is a LTX-2 model, for which no settings are known"),
 ]
 
 
@@ -207,4 +207,4 @@ def test_identify_lora_family(
 def test_identify_lora_family_distilled_only_for_speed_loras() -> None:
     assert identify_lora_family("sdxl_lightning_4step", A.SDXL, None, None, [], speed=True).value == F.LIGHTNING
     assert identify_lora_family("x", A.SD1, None, "ponyDiffusionV6XL", []).value == F.SD15
-    assert identify_lora_family("x", A.FLUX, HUB, None, []).value == F.UNKNOWN
+    assert identify_lora_family("x", A.FLUX, HUB, None, []).value == F.FLUX_DEV

@@ -13,6 +13,7 @@ import pytest
 from intelligence.models import Architecture as A
 from intelligence.models import Family as F
 from intelligence.models import ModelKind
+from intelligence.models.kinds import ARCHITECTURE_TITLES
 from intelligence.registry import ModelRegistry
 
 Shapes = dict[str, tuple[int, ...]]
@@ -56,25 +57,33 @@ class Case(NamedTuple):
     kind: ModelKind = ModelKind.LORA
 
 
-X, W = kohya(XL, 2048), "width 2048"
+X, W = kohya(XL, 2048), "are SDXL's"
+SD1, SD2, FLUX = "are SD 1.5's", "are SD 2's", "are Flux.1's"
 
 TRAINERS = [
     Case("kohya_sdxl", X, A.SDXL, W, F.SDXL, "architecture sdxl"),
-    Case("kohya_sd1", kohya(SD, 768), A.SD1, "width 768", F.SD15, "architecture sd1"),
-    Case("kohya_sd2", kohya(SD, 1024), A.SD2, "width 1024", F.SD2, "architecture sd2"),
-    Case("kohya_refiner", kohya(XL, 1280), A.SDXL, "width 1280", F.SDXL, "architecture sdxl"),
+    Case("kohya_sd1", kohya(SD, 768), A.SD1, SD1, F.SD15, "architecture sd1"),
+    Case("kohya_sd2", kohya(SD, 1024), A.SD2, SD2, F.SD2, "architecture sd2"),
+    Case("kohya_refiner", kohya(XL, 1280), A.SDXL_REFINER, "are SDXL Refiner's", F.UNKNOWN, "no evidence"),
     Case("kohya_diffusers_keys", kohya(SD, 2048), A.SDXL, W, F.SDXL, "architecture sdxl"),
     Case("kohya_te1", kohya("lora_te1_text_model_encoder_layers_0_mlp_fc1", 768), A.SDXL, "te1", F.SDXL, "sdxl"),
     Case("kohya_te2", kohya("lora_te2_text_model_encoder_layers_0_mlp_fc1", 1280), A.SDXL, "te2", F.SDXL, "sdxl"),
     Case("kohya_te", kohya("lora_te_text_model_encoder_layers_0_mlp_fc1", 768), A.SD1, "te_text", F.SD15, "sd1"),
-    Case("kohya_no_attn2", kohya("lora_unet_output_blocks_1_1_proj_in", 1280), A.SDXL, "output_blocks", F.SDXL, "sdxl"),
-    Case("kohya_flux", kohya("lora_unet_double_blocks_0_img_attn_qkv", 3072), A.FLUX, "double_blocks", F.UNKNOWN, "no"),
-    Case("kohya_flux_single", kohya("lora_unet_single_blocks_9_linear1", 3072), A.FLUX, "single", F.UNKNOWN, "no"),
-    Case("kohya_sd3", kohya("lora_unet_joint_blocks_0_x_block_attn_qkv", 1536), A.SD3, "joint", F.UNKNOWN, "no"),
+    Case("kohya_no_attn2", kohya("lora_unet_output_blocks_1_1_proj_in", 1280), A.SDXL, W, F.SDXL, "sdxl"),
+    Case("kohya_flux", kohya("lora_unet_double_blocks_0_img_attn_qkv", 3072), A.FLUX, FLUX, F.FLUX_DEV, "flux"),
+    Case("kohya_flux_single", kohya("lora_unet_single_blocks_9_linear1", 3072), A.FLUX, FLUX, F.FLUX_DEV, "flux"),
+    Case(
+        "kohya_sd3",
+        kohya("lora_unet_joint_blocks_0_x_block_attn_qkv", 1536),
+        A.SD3,
+        "are SD 3 Medium's",
+        F.SD3,
+        "architecture sd3",
+    ),
     Case("peft_sdxl", peft(PEFT, 2048), A.SDXL, W, F.SDXL, "architecture sdxl"),
     Case("peft_sdxl_adapter", peft(PEFT, 2048, 4, ".default"), A.SDXL, W, F.SDXL, "architecture", rank=4),
-    Case("peft_sd1", peft(PEFT, 768), A.SD1, "width 768", F.SD15, "architecture sd1"),
-    Case("diffusers_dots", {f"{PEFT}.lora.down.weight": (8, 768)}, A.SD1, "width 768", F.SD15, "architecture sd1"),
+    Case("peft_sd1", peft(PEFT, 768), A.SD1, SD1, F.SD15, "architecture sd1"),
+    Case("diffusers_dots", {f"{PEFT}.lora.down.weight": (8, 768)}, A.SD1, SD1, F.SD15, "architecture sd1"),
     Case(
         "diffusers_processor",
         {PEFT.replace("to_k", "processor.to_k_lora.down.weight"): (8, 2048)},
@@ -87,17 +96,17 @@ TRAINERS = [
         "diffusers_flux",
         peft("transformer.single_transformer_blocks.0.attn.to_k", 3072),
         A.FLUX,
-        "single_transformer_blocks",
-        F.UNKNOWN,
-        "no evidence",
+        FLUX,
+        F.FLUX_DEV,
+        "architecture flux",
     ),
     Case(
         "aitoolkit_flux",
         peft("transformer.single_transformer_blocks.3.proj_out", 3072, 16),
         A.FLUX,
-        "single",
-        F.UNKNOWN,
-        "no evidence",
+        "ss_base_model_version: flux1",
+        F.FLUX_DEV,
+        "architecture flux",
         rank=16,
         metadata={"software": '{"name": "ai-toolkit"}', "ss_base_model_version": "flux1"},
     ),
@@ -129,16 +138,23 @@ TRAINERS = [
         "architecture sdxl",
         metadata={"modelspec.architecture": "stable-diffusion-xl-v1-base/lora", "ot_revision": "1"},
     ),
-    Case("wan_video", peft("blocks.0.cross_attn.k", 5120), A.OTHER, "none of the known", F.UNKNOWN, "no evidence"),
-    Case("ltx_video", peft("transformer_blocks.5.attn2.to_k", 2048), A.OTHER, "none of", F.UNKNOWN, "no evidence"),
-    Case("strange_width", kohya(XL, 999), A.OTHER, "width 999", F.UNKNOWN, "no evidence"),
+    Case("wan_video", peft("blocks.0.cross_attn.k", 5120), A.WAN_14B, "are Wan 14B's", F.WAN, "wan_14b"),
+    Case(
+        "ltx_video",
+        peft("transformer_blocks.5.attn2.to_k", 2048),
+        A.LTX_VIDEO,
+        "are LTX-Video's",
+        F.UNKNOWN,
+        "no evidence",
+    ),
+    Case("strange_width", kohya(XL, 999), A.UNKNOWN, "the names of SDXL's and other sizes", F.UNKNOWN, "no evidence"),
     Case(
         "declared_flux",
         kohya("lora_odd_module", 64),
         A.FLUX,
         "modelspec.architecture: flux-1-dev/lora",
-        F.UNKNOWN,
-        "no evidence",
+        F.FLUX_DEV,
+        "architecture flux",
         metadata={"modelspec.architecture": "flux-1-dev/lora"},
     ),
     Case(
@@ -164,8 +180,8 @@ TRAINERS = [
         kohya("lora_odd_module", 64),
         A.SD3,
         "stable-diffusion-3-medium/lora",
-        F.UNKNOWN,
-        "no evidence",
+        F.SD3,
+        "architecture sd3",
         metadata={"modelspec.architecture": "stable-diffusion-3-medium/lora"},
     ),
 ]
@@ -193,9 +209,18 @@ TYPES = [
         "lokr",
         4,
     ),
-    Case("lokr_sd1", {f"{SD}.lokr_w1": (8, 8), f"{SD}.lokr_w2": (40, 96)}, A.SD1, "768", F.SD15, "sd1", "lokr", None),
+    Case(
+        "lokr_sd1",
+        {f"{SD}.lokr_w1": (8, 8), f"{SD}.lokr_w2": (40, 96)},
+        A.SD1,
+        SD1,
+        F.SD15,
+        "sd1",
+        "lokr",
+        None,
+    ),
     Case("dora", {**X, f"{XL}.dora_scale": (16, 1)}, A.SDXL, W, F.SDXL, "sdxl", "dora"),
-    Case("dora_sd1", {**kohya(SD, 768), f"{SD}.dora_scale": (16, 1)}, A.SD1, "768", F.SD15, "sd1", "dora"),
+    Case("dora_sd1", {**kohya(SD, 768), f"{SD}.dora_scale": (16, 1)}, A.SD1, SD1, F.SD15, "sd1", "dora"),
     Case("full_difference", {f"{XL}.diff": (16, 2048)}, A.SDXL, W, F.SDXL, "sdxl", "lora", None),
     Case("rank_128", kohya(XL, 2048, 128), A.SDXL, W, F.SDXL, "sdxl", rank=128),
 ]
@@ -221,10 +246,10 @@ FAMILIES = [
     Case("b2", X, A.SDXL, W, F.ILLUSTRIOUS, ": Illustrious", sidecar=base("Illustrious")),
     Case("b3", X, A.SDXL, W, F.NOOBAI, ": NoobAI", sidecar=base("NoobAI")),
     Case("b4", X, A.SDXL, W, F.SDXL, ": SDXL 1.0", sidecar=base("SDXL 1.0")),
-    Case("b5", kohya(SD, 768), A.SD1, "768", F.SD15, ": SD 1.5", sidecar=base("SD 1.5")),
-    Case("b6", kohya(SD, 1024), A.SD2, "1024", F.SD2, ": SD 2.1", sidecar=base("SD 2.1")),
+    Case("b5", kohya(SD, 768), A.SD1, SD1, F.SD15, ": SD 1.5", sidecar=base("SD 1.5")),
+    Case("b6", kohya(SD, 1024), A.SD2, SD2, F.SD2, ": SD 2.1", sidecar=base("SD 2.1")),
     Case("b7_hub_before_training", X, A.SDXL, W, F.PONY, ": Pony", metadata=on("illustrious"), sidecar=base("Pony")),
-    Case("b8_shapes_before_hub", kohya(SD, 768), A.SD1, "768", F.SD15, "architecture sd1", sidecar=base("Pony")),
+    Case("b8_shapes_before_hub", kohya(SD, 768), A.SD1, SD1, F.SD15, "architecture sd1", sidecar=base("Pony")),
     Case(
         "c1_tag",
         X,
@@ -238,22 +263,20 @@ FAMILIES = [
     Case("hat_illustrious", X, A.SDXL, W, F.ILLUSTRIOUS, "file name hat_illustrious"),
     Case("noob_hat", X, A.SDXL, W, F.NOOBAI, "file name noob_hat"),
     Case("noobai_vpred_hat", X, A.SDXL, W, F.NOOBAI_VPRED, "file name"),
-    Case("pony_hat", kohya(SD, 768), A.SD1, "768", F.SD15, "architecture sd1"),
+    Case("pony_hat", kohya(SD, 768), A.SD1, SD1, F.SD15, "architecture sd1"),
     Case("lightning_storm", X, A.SDXL, W, F.SDXL, "architecture sdxl"),
     Case("sdxl_lightning_4step_lora", X, A.SDXL, W, F.LIGHTNING, "file name sdxl_lightning_4step_lora"),
     Case("Hyper-SDXL-8steps-lora", X, A.SDXL, W, F.HYPER, "file name"),
     Case("lcm-lora-sdxl", X, A.SDXL, W, F.LCM, "file name lcm-lora-sdxl"),
-    Case("lcm-lora-sdv1-5", kohya(SD, 768), A.SD1, "768", F.LCM, "file name"),
+    Case("lcm-lora-sdv1-5", kohya(SD, 768), A.SD1, SD1, F.LCM, "file name"),
     Case("dmd2_sdxl_4step_lora", X, A.SDXL, W, F.DMD2, "file name"),
     Case("sdxl_turbo_lora", X, A.SDXL, W, F.TURBO, "file name"),
 ]
 
 
 def checkpoint(name: str, width: int, architecture: A, family: F, since: str, **more: Any) -> Case:
-    shapes = {FULL: (16, width), **more.pop("extra", {})}
-    return Case(
-        name, shapes, architecture, f"width {width}", family, since, None, None, kind=ModelKind.CHECKPOINT, **more
-    )
+    shapes, because = {FULL: (16, width), **more.pop("extra", {})}, f"are {ARCHITECTURE_TITLES[architecture]}'s"
+    return Case(name, shapes, architecture, because, family, since, None, None, kind=ModelKind.CHECKPOINT, **more)
 
 
 CHECKPOINTS = [
@@ -284,33 +307,33 @@ CHECKPOINTS = [
     checkpoint("sd_turbo", 1024, A.SD2, F.TURBO, "names Turbo"),
     Case(
         "flux1-dev",
-        {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (24, 8)},
+        {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9216, 3072)},
         A.FLUX,
-        "double_blocks",
-        F.UNKNOWN,
-        "no settings are known",
+        FLUX,
+        F.FLUX_DEV,
+        "names Flux.1 dev",
         None,
         None,
         kind=ModelKind.CHECKPOINT,
     ),
     Case(
         "sd3_medium",
-        {"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (24, 8)},
+        {"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (4608, 1536)},
         A.SD3,
-        "joint_blocks",
-        F.UNKNOWN,
-        "no settings are known",
+        "are SD 3 Medium's",
+        F.SD3,
+        "names SD 3 Medium",
         None,
         None,
         kind=ModelKind.CHECKPOINT,
     ),
     Case(
         "wan2.1_t2v",
-        {"model.diffusion_model.blocks.0.cross_attn.k.weight": (24, 8)},
-        A.OTHER,
-        "none of the known",
-        F.UNKNOWN,
-        "no settings are known",
+        {"model.diffusion_model.blocks.0.cross_attn.k.weight": (5120, 5120)},
+        A.WAN_14B,
+        "are Wan 14B's",
+        F.WAN,
+        "names Wan",
         None,
         None,
         kind=ModelKind.CHECKPOINT,
@@ -336,4 +359,5 @@ def test_scan_identifies(
     assert case.because in architecture.source
     assert case.since in family.source
     assert (architecture.value, family.value) == (found.architecture, found.family)
-    assert (architecture.confidence > 0) and ((family.confidence > 0) == (found.family is not F.UNKNOWN))
+    assert (architecture.confidence > 0) == (found.architecture is not A.UNKNOWN)
+    assert (family.confidence > 0) == (found.family is not F.UNKNOWN)
