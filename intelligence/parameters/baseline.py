@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..models import Family, FamilyFinding
-from ..models.kinds import TITLES
+from ..models import Architecture, Family, FamilyFinding
+from ..models.kinds import TITLES, UNETS
+from ..models.latents import LATENTS
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
@@ -16,7 +17,7 @@ from .parameter_messages import ParameterMessage, shown
 from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
 from .profiles import Profile, choose_profile, find_profile
 from .resolution import choose_size
-from .schedules import ZSNR_SCHEDULERS
+from .schedules import AYS_TABLES, FLUX2, ZSNR_SCHEDULERS
 
 MANUAL_DEFAULTS: dict[str, Any] = {
     "num_steps": 20,
@@ -38,6 +39,13 @@ SETTINGS = {
 """Setting, by its name in reasons → its parameters."""
 
 IMPROVEMENT_TITLES = {"cfg_cutoff_sigma": "CFG cutoff", "cfg_start_sigma": "CFG start", "easycache": "EasyCache"}
+
+_FIXED_SCHEDULE = (ParameterMessage.SCHEDULER_FIXED, "fixed sigmas")
+_SCHEDULES = {
+    **dict.fromkeys(AYS_TABLES, (ParameterMessage.SCHEDULER_ALIGN_YOUR_STEPS, "Align Your Steps")),
+    FLUX2: (ParameterMessage.SCHEDULER_FLUX2, "Flux.2"),
+}
+"""Explicit schedule → its sentence and title."""
 
 Others = tuple[tuple[Profile, str], ...]
 """Profiles that would have held under other circumstances, and which those are."""
@@ -61,6 +69,11 @@ class Baseline:
             return 0.0
         return float(self.request.overrides.get("rescale_cfg", self.profile.rescale_cfg))
 
+    @property
+    def shift(self) -> float | None:
+        """Shift that the profile asks for, unless the graph has set one."""
+        return None if self.request.model and self.request.model.own_sampling else self.profile.shift
+
     def parameters(self, choice: Choice, **predicted: Any) -> OptimizedParameters:
         """Return the parameters of `choice`. Raises InvalidInputError for an impossible override."""
         given = self.request.overrides
@@ -79,8 +92,9 @@ class Baseline:
             family=self.profile.family,
             sigmas=choice.sigmas,
             schedule=choice.schedule,
-            guidance=given.get("guidance"),
-            shift=given.get("shift"),
+            guidance=given.get("guidance", self.profile.guidance),
+            shift=given.get("shift", self.shift),
+            latent=(self.request.model and self.request.model.latent) or LATENTS.get(self.finding.architecture),
             **predicted,
         )
 
@@ -92,10 +106,13 @@ def choose_baseline(request: ParameterRequest, table: Path) -> Baseline:
     """
     finding, profile, reasons = choose_profile(request, table)
     if request.manual:
-        profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0)
-    choice, chosen = _choice(request, profile, _other_profiles(profile, request, table))
+        profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0, guidance=None, shift=None)
+    choice, chosen = _choice(request, profile, finding.architecture, _other_profiles(profile, request, table))
     reasons |= chosen
     Baseline(request, finding, profile, choice, reasons).parameters(choice)  # before anything is computed from it
+    if choice.cfg <= 1:
+        message = ParameterMessage.NEGATIVE_USELESS
+        reasons["negative prompt"] = Reason.of("negative prompt", Source.MODEL_FAMILY, message, value=False)
     choice = _improved(choice, profile, request.overrides, reasons)
     return Baseline(request, finding, profile, choice, reasons)
 
@@ -124,7 +141,32 @@ def _other_profiles(profile: Profile, request: ParameterRequest, table: Path) ->
     return (unknown,) if profile.fixed else (*same_family, unknown)
 
 
-def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tuple[Choice, dict[str, Reason]]:
+def _flow_reasons(request: ParameterRequest, profile: Profile) -> dict[str, Reason]:
+    """Reasons for the guidance value and the shift, where the network has them."""
+    given, model, reasons = request.overrides, request.model, {}
+    guidance, shift = given.get("guidance"), given.get("shift")
+    if guidance is not None:
+        reasons["guidance value"] = _set_by_user("guidance value", guidance)
+    elif profile.guidance is not None:
+        source, message, value = Source.MODEL_FAMILY, ParameterMessage.GUIDANCE_VALUE, profile.guidance
+        reasons["guidance value"] = Reason.of("guidance value", source, message, value=value, chosen=value)
+    if shift is not None:
+        reasons["shift"] = _set_by_user("shift", shift)
+    elif model and model.own_sampling and model.shift is not None:
+        kept = ParameterMessage.SHIFT_KEPT
+        reasons["shift"] = Reason.of("shift", Source.USER, kept, value=model.shift, chosen=model.shift)
+    elif profile.shift is not None:
+        source, message, value = Source.MODEL_FAMILY, ParameterMessage.SHIFT, profile.shift
+        reasons["shift"] = Reason.of("shift", source, message, value=value, chosen=value)
+    elif model and model.shift is not None and not request.manual:
+        own = ParameterMessage.SHIFT_OWN
+        reasons["shift"] = Reason.of("shift", Source.MODEL, own, value=model.shift, chosen=model.shift)
+    return reasons
+
+
+def _choice(
+    request: ParameterRequest, profile: Profile, architecture: Architecture, others: Others
+) -> tuple[Choice, dict[str, Reason]]:
     given = request.overrides
     width, height, size_reason = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
     steps, steps_reason = _steps(request, profile, others)
@@ -146,10 +188,11 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
             _user_reason(setting, value, profile) if by_user else _usual_reason(setting, value, profile, others)
         )
     if choice.schedule:
-        name, message = choice.scheduler, ParameterMessage.SCHEDULER_ALIGN_YOUR_STEPS
+        name, (message, title) = choice.scheduler, _SCHEDULES.get(choice.schedule, _FIXED_SCHEDULE)
         reasons["scheduler"] = Reason.of(
-            "scheduler", Source.MODEL_FAMILY, message, value="Align Your Steps", otherwise=name, scheduler=name
+            "scheduler", Source.MODEL_FAMILY, message, value=title, otherwise=name, scheduler=name
         )
+    reasons |= _flow_reasons(request, profile)
     off = "off, which burns colours" if profile.zsnr else "off"
     if request.guidance.own_function and (given.get("rescale_cfg") or profile.rescale_cfg):
         reasons["rescale_cfg"] = Reason.of("rescale_cfg", Source.USER, ParameterMessage.OWN_CFG_FUNCTION, value=0.0)
@@ -162,7 +205,7 @@ def _choice(request: ParameterRequest, profile: Profile, others: Others) -> tupl
     if sides := [f"{side} {given[side]}" for side in SETTINGS["size"] if side in given]:
         size = f"{choice.width}x{choice.height}"
         reasons["size"] = _set_by_user("size", size, f"{width}x{height}", chosen=" and ".join(sides))
-    reasons["clip_skip"] = _clip_skip_reason(given.get("clip_skip"), profile.family)
+    reasons["clip_skip"] = _clip_skip_reason(given.get("clip_skip"), profile.family, architecture)
     if "batch_size" in given:
         reasons["batch_size"] = _set_by_user("batch_size", given["batch_size"])
     return choice, reasons
@@ -189,7 +232,7 @@ def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple
     if "num_steps" in given:
         return given["num_steps"], _user_reason("steps", given["num_steps"], profile)
     complex_prompt = request.analysis.complexity_category is ComplexityCategory.COMPLEX
-    if profile.schedule and "scheduler" in given:
+    if profile.schedule in AYS_TABLES and "scheduler" in given:
         steps, source, message = 2 * usual, Source.MODEL_FAMILY, ParameterMessage.STEPS_WITHOUT_ALIGN_YOUR_STEPS
     elif profile.complex_steps and complex_prompt and not profile.fixed:
         steps, source, message = profile.complex_steps, Source.PROMPT, ParameterMessage.STEPS_COMPLEX_PROMPT
@@ -235,7 +278,11 @@ def _set_by_user(
     return Reason.of(setting, Source.USER, message, value=value, otherwise=otherwise, **arguments)
 
 
-def _clip_skip_reason(layer: int | None, family: Family) -> Reason:
+def _clip_skip_reason(layer: int | None, family: Family, architecture: Architecture) -> Reason:
+    if architecture not in (*UNETS, Architecture.UNKNOWN):
+        if layer is None:
+            return Reason.of("clip_skip", Source.MODEL_FAMILY, ParameterMessage.CLIP_SKIP_NONE)
+        return _set_by_user("clip_skip", layer, message=ParameterMessage.CLIP_SKIP_USER_NONE)
     usual = -1 if family is Family.SD15 else -2
     sdxl = family not in (Family.SD15, Family.SD2)
     if layer is None:

@@ -15,7 +15,7 @@ from .baseline import SETTINGS
 from .parameter_messages import ParameterMessage, shown
 from .parameters import OptimizedParameters
 from .profiles import Profile, find_profile
-from .schedules import explicit_sigmas
+from .schedules import AYS_TABLES, explicit_sigmas
 from .speed import TimeEstimate
 from .workload import forward_items
 
@@ -69,6 +69,8 @@ def _options(parameters: OptimizedParameters, profile: Profile) -> dict[str, lis
         low, high = profile.step_range
         tried = dict.fromkeys(round(parameters.num_steps * factor) for factor in (1.25, 0.75, 1.5))
         steps = [other for other in tried if low <= other <= high and other != parameters.num_steps]
+    if parameters.guidance_scale <= 1 < profile.cfg:
+        return {}  # a speed LoRA is on the model, whose settings the family's range does not hold for
     scheduler = parameters.scheduler if parameters.sigmas is None else None
     return {
         "cfg": cfgs,
@@ -82,11 +84,12 @@ def _changed(
     parameters: OptimizedParameters, changes: dict[str, Any], kept: Collection[str], estimate: Estimate
 ) -> tuple[OptimizedParameters, TimeEstimate]:
     schedule = None
+    aligned = parameters.sigmas is not None and parameters.schedule in (None, *AYS_TABLES)
     if parameters.sigmas is not None:
         if "scheduler" not in changes:
             # Records of earlier versions do not name theirs, which was Align Your Steps.
             schedule = parameters.schedule or ("ays_sd1" if parameters.family is Family.SD15 else "ays")
-        elif not {"steps"} & {*changes, *kept}:
+        elif not {"steps"} & {*changes, *kept} and aligned:
             # A core schedule needs about twice the steps of Align Your Steps.
             changes = {**changes, "steps": 2 * parameters.num_steps}
     other = replace(
@@ -98,8 +101,11 @@ def _changed(
     took = estimate(other, items)
     reasons = {reason.setting: reason for reason in parameters.reasons if reason.setting != "time"}
     for setting, value in changes.items():
-        aligned = setting == "scheduler" and parameters.sigmas is not None
-        before = "Align Your Steps" if aligned else shown(getattr(parameters, SETTINGS[setting][0]))
+        before = (
+            "Align Your Steps"
+            if aligned and setting == "scheduler"
+            else shown(getattr(parameters, SETTINGS[setting][0]))
+        )
         message = ParameterMessage.VARIATION
         reasons[setting] = Reason.of(setting, Source.DEFAULT, message, value=value, chosen=shown(value), before=before)
     neighbour = replace(

@@ -11,6 +11,7 @@ from ..config import AUTO, GenerationConstraints, Priority, data_folder
 from ..learning import Timing
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence
+from ..models.kinds import UNETS
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
@@ -21,6 +22,7 @@ from .parameters import IMPROVEMENTS, Lever, LoRALike, OptimizedParameters, Para
 from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import check_names, evaluations
+from .schedules import AYS_TABLES
 from .speed import Speed, TimeEstimate, learn, timing_key
 from .workload import Work
 
@@ -174,7 +176,8 @@ def _size_is_free(request: ParameterRequest) -> bool:
 def _time_budget(limit: float, estimate: Callable[[Choice], TimeEstimate], baseline: Baseline) -> TimeBudget:
     """The limit, and what may change to keep it: nothing that the user set or the model needs."""
     request, profile, given = baseline.request, baseline.profile, baseline.request.overrides
-    plain = not (request.manual or profile.fixed or profile.zsnr or profile.family is Family.UNKNOWN)
+    known = baseline.finding.architecture in UNETS and profile.family is not Family.UNKNOWN
+    plain = known and not (request.manual or profile.fixed or profile.zsnr)
     free_cutoff = plain and not request.guidance.keeps_every_step
     schedule = "ays_sd1" if baseline.finding.architecture is Architecture.SD1 else "ays"
     scheduler_is_free = plain and profile.family is not Family.SD2 and "scheduler" not in given
@@ -218,7 +221,7 @@ def _quality(choice: Choice, baseline: Baseline, table: Path) -> float:
     intent, profile = baseline.request.analysis.intent, baseline.profile
     best = find_profile(profile.family, intent.artistic_style, Priority.QUALITY, zsnr=profile.zsnr, table=table)
     width, height, _ = choose_size(intent.content_type, AUTO, profile.native)
-    steps = choice.steps * (ALIGN_YOUR_STEPS_WORTH if choice.schedule else 1)
+    steps = choice.steps * (ALIGN_YOUR_STEPS_WORTH if choice.schedule in AYS_TABLES else 1)
     by_steps = 1.0 if profile.fixed else min(1.0, steps / best.steps)
     by_area = min(1.0, choice.width * choice.height / (width * height))
     return round((0.75 if profile.fixed else 0.9) * by_steps**0.5 * by_area**0.5, 3)

@@ -16,6 +16,8 @@ class ParameterMessage(Message):
     FAMILY_UNKNOWN = "unknown: {evidence}. Safe defaults are used; name the family to get its own"
     FEW_STEP_LORA = "the LoRA {lora} makes it a {family} model, which has to be sampled as one"
 
+    SPEED_LORA = "the LoRA {lora} makes {family} a few-step model: {steps} steps, cfg {cfg:g}"
+
     USER = "set by you: {chosen}"
     USER_OUTSIDE_DISTILLED = "set by you: {chosen}; a {family} model was distilled for {span}"
     USER_SCHEDULER_WASTES_STEPS = "set by you: {chosen}; on this model it spends most steps at useless noise levels"
@@ -30,9 +32,24 @@ class ParameterMessage(Message):
         "Align Your Steps, passed on as sigmas; {scheduler} stands in for it where a scheduler's name is needed"
     )
     OWN_CFG_FUNCTION = "off: another node put a function of its own on the model, in whose place it would stand"
+    SCHEDULER_FLUX2 = (
+        "Flux.2's own schedule for this size, passed on as sigmas; {scheduler} stands in for it where a scheduler's "
+        "name is needed"
+    )
+    SCHEDULER_FIXED = (
+        "the noise levels that it was distilled for, passed on as sigmas; {scheduler} stands in for them where a "
+        "scheduler's name is needed"
+    )
+    GUIDANCE_VALUE = "{chosen:g}: the guidance value that the network itself reads, beside cfg"
+    SHIFT = "{chosen:g}: shift of the noise schedule that these settings were made for"
+    SHIFT_OWN = "{chosen:g}: the model's own shift of the noise schedule"
+    SHIFT_KEPT = "{chosen:g}: shift of the noise schedule, set in the graph and kept"
+    NEGATIVE_USELESS = "does nothing at cfg 1: say in the prompt what the picture should show instead"
     RESCALE_CFG = "RescaleCFG {chosen:g} for v-prediction with zero terminal SNR"
     CLIP_SKIP_DEFAULT = "model default ({layer})"
     CLIP_SKIP_DEFAULT_SDXL = "model default ({layer}), which is what 'clip skip 2' means elsewhere"
+    CLIP_SKIP_NONE = "none: this model's text encoder has no layer to stop at"
+    CLIP_SKIP_USER_NONE = "set by you: {chosen}; this model's text encoder has no layer to stop at"
     CLIP_SKIP_USER_WRONG_LAYER = "set by you: {chosen}; SDXL was trained on layer -2 and falls apart with another"
 
     SIZE_BY_ASPECT = "{size}: aspect {aspect}, set by you; about as many pixels as the model's native {side}x{side}"

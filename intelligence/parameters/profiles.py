@@ -13,16 +13,16 @@ from typing import Annotated, Any
 from ..config import Priority, Settings, require
 from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, identify_family
 from ..models.family_detection import SHAPE_CONFIDENCE
-from ..models.kinds import DISTILLED, TITLES
-from ..models.name_patterns import match_family, names_speed_lora
+from ..models.kinds import DISTILLED, TITLES, UNETS
+from ..models.name_patterns import match_family, names_speed_lora, steps_named
 from ..prompt import ArtisticStyle
 from ..records import Reason, Source
 from ..validation import bounds, one_of, read_user_file
 from .parameter_messages import ParameterMessage
-from .parameters import MAX_CFG, MAX_STEPS, ParameterRequest
+from .parameters import MAX_CFG, MAX_SHIFT, MAX_STEPS, ParameterRequest
 from .resolution import NATIVE_SIDES
 from .samplers import SAMPLER_NAMES
-from .schedules import AYS_TABLES, SCHEDULER_NAMES, ZSNR_SCHEDULERS
+from .schedules import EXPLICIT_SCHEDULES, SCHEDULER_NAMES, ZSNR_SCHEDULERS
 
 LORA_CONFIDENCE = 0.45
 TAGS_CONFIDENCE = 0.4
@@ -34,9 +34,13 @@ of the model that no LoRA or tag shows."""
 
 BUILT_IN = Path(__file__).with_name("families.json")
 
-LOOK_NAMES = ("default", "photo", "anime", "guided", "merge")
-"""Looks that a family may have settings for: styles of pictures, then variants of its checkpoints."""
+LOOK_NAMES = ("default", "photo", "anime", "guided", "merge", "speed", "flow", "embedded")
+"""Looks that a family may have settings for: styles of pictures, then variants (`FamilyFinding.variant`); `speed` is
+what a speed LoRA changes."""
 
+SPEED = "speed"
+MANY_FEW_STEPS = 8
+"""Steps with a speed LoRA whose family lists none and whose name has no number."""
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
 """Family whose sampling is used for any undistilled model with zero terminal SNR."""
@@ -63,9 +67,13 @@ class SettingsRow(Settings):
     source: Annotated[str, bounds(min_length=1)]
     """Model card, paper or program that uses these settings."""
     complex_steps: Annotated[int, bounds(ge=1, le=MAX_STEPS)] | None = None
-    schedule: Annotated[str, one_of(AYS_TABLES)] | None = None
+    schedule: Annotated[str, one_of(EXPLICIT_SCHEDULES)] | None = None
     rescale_cfg: Annotated[float, bounds(ge=0, le=1)] = 0.0
     cfg_cutoff_sigma: Annotated[float, bounds(ge=0)] = 0.0
+    guidance: Annotated[float, bounds(ge=0, le=MAX_CFG)] | None = None
+    """Guidance value that the network reads; None: it reads none."""
+    shift: Annotated[float, bounds(gt=0, le=MAX_SHIFT)] | None = None
+    """Shift of the flow schedule; None: the model's own."""
     native: Annotated[str, one_of(NATIVE_SIDES)] | None = None
     """None: the family's."""
 
@@ -139,12 +147,16 @@ class Profile:
     complex_steps: int | None = None
     """Steps for a complex prompt; None: the same."""
     schedule: str | None = None
-    """Name of an explicit schedule (`AYS_TABLES`), or None."""
+    """Name of an explicit schedule (`EXPLICIT_SCHEDULES`), or None."""
     rescale_cfg: float = 0.0
     cfg_cutoff_sigma: float = 0.0
     """Guidance is off at this sigma and below; 0: never."""
+    guidance: float | None = None
+    """Guidance value that the network reads; None: it reads none."""
+    shift: float | None = None
+    """Shift of the flow schedule; None: the model's own."""
     native: str = "sdxl"
-    """`sdxl` (buckets around 1024²), `768`, `512` or `256`."""
+    """Sizes that it was trained at, see `NATIVE_SIDES`."""
     quality_tags: tuple[str, ...] = ()
     quality_front: bool = False
     """Quality tags have to start the prompt."""
@@ -179,24 +191,50 @@ def choose_profile(
         finding, reason = infer_from_loras_and_tags(request, finding) or (finding, reason)
     profile = profile_for(finding, style, priority, table)
     reasons = {"family": reason}
-    few_step = None if profile.fixed else _few_step_lora(request, evidence)
-    if few_step is not None:
-        name, distilled = few_step
-        distilled = replace(distilled, architecture=finding.architecture, base=finding.family, zsnr=finding.zsnr)
-        usual = f"{profile.steps} steps, cfg {profile.cfg:g}, {profile.sampler}, as for {TITLES[profile.family]}"
-        reasons["few-step LoRA"] = Reason.of(
-            "few-step LoRA",
-            Source.LORA,
-            ParameterMessage.FEW_STEP_LORA,
-            value=distilled.family.value,
-            otherwise=usual,
-            weight=distilled.confidence,
-            lora=name,
-            family=TITLES[distilled.family],
-        )
-        # The LoRA decides how to sample; the model under it, at which size.
-        profile = replace(profile_for(distilled, style, priority, table), native=profile.native)
+    if not profile.fixed and (few_step := _few_step(request, evidence, finding, profile, table)):
+        profile, reasons["few-step LoRA"] = few_step
     return finding, profile, reasons
+
+
+def _few_step(
+    request: ParameterRequest, evidence: ModelEvidence, finding: FamilyFinding, usual: Profile, table: Path | None
+) -> tuple[Profile, Reason] | None:
+    """The profile that a few-step LoRA on the model makes of the usual one, and the reason; None: there is no such."""
+    style, priority = request.analysis.intent.artistic_style, request.constraints.priority
+    otherwise = f"{usual.steps} steps, cfg {usual.cfg:g}, {usual.sampler}, as for {TITLES[usual.family]}"
+    if finding.architecture in (*UNETS, Architecture.UNKNOWN):
+        found = _few_step_lora(request, evidence)
+        if found is None:
+            return None
+        name, distilled = found
+        distilled = replace(distilled, architecture=finding.architecture, base=finding.family, zsnr=finding.zsnr)
+        message, family, weight = ParameterMessage.FEW_STEP_LORA, distilled.family, distilled.confidence
+        # The LoRA decides how to sample; the model under it, at which size.
+        profile = replace(profile_for(distilled, style, priority, table), native=usual.native)
+    else:
+        name = _speed_lora(request, evidence)
+        if not name:
+            return None
+        message, family, weight = ParameterMessage.SPEED_LORA, finding.family, 0.9
+        few_steps = steps_named(name)
+        profile = profile_for(replace(finding, variant=SPEED, few_steps=few_steps), style, priority, table)
+        if not profile.fixed:  # the family lists none
+            profile = replace(usual, steps=few_steps or MANY_FEW_STEPS, cfg=1.0, fixed=True, schedule=None)
+    arguments: dict[str, Any] = {"lora": name, "family": TITLES[family], "steps": profile.steps, "cfg": profile.cfg}
+    reason = Reason.of(
+        *("few-step LoRA", Source.LORA, message),
+        value=family.value,
+        otherwise=otherwise,
+        weight=weight,
+        **arguments,
+    )
+    return profile, reason
+
+
+def _speed_lora(request: ParameterRequest, evidence: ModelEvidence) -> str:
+    """The name of the first speed LoRA: among the chosen ones, else among those on the model; empty: none."""
+    chosen = (lora.lora_metadata.name for lora in request.loras if lora.lora_metadata.lora_kind is LoRAKind.SPEED)
+    return next(iter((*chosen, *filter(names_speed_lora, evidence.loras))), "")
 
 
 def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding) -> tuple[FamilyFinding, Reason] | None:
@@ -313,7 +351,7 @@ def _profile(family: Family, look: str, priority: Priority, families: Mapping[Fa
         quality_tags=entry.quality_tags,
         quality_front=entry.quality_front,
         negative_hints=entry.negative_hints,
-        fixed=entry.fixed,
+        fixed=entry.fixed or (look == SPEED and SPEED in entry.looks),
         step_range=compared.steps,
         cfg_range=compared.cfg,
         samplers=compared.samplers,

@@ -33,7 +33,14 @@ SDXL_BUCKETS = tuple(
 )
 """(width, height) that SDXL was trained at [InvokeAI optimalDimension.ts]."""
 
-NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512, "256": 256}
+QWEN_BUCKETS = (
+    *((928, 1664), (1056, 1584), (1104, 1472), (1328, 1328)),
+    *((1472, 1104), (1584, 1056), (1664, 928)),
+)
+"""(width, height) that Qwen-Image was trained at [HF Qwen/Qwen-Image]."""
+
+NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512, "256": 256, "1024": 1024, "2048": 2048, "qwen": 1328}
+"""Name of the sizes that a family was trained at → side of the square one in pixels."""
 
 MAX_ASPECT = 4.0
 
@@ -57,7 +64,12 @@ _RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*[:/xX]\s*(\d+(?:\.\d+)?)\s*")
 
 @cache
 def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
-    """Return the sizes of a native resolution of NATIVE_SIDES: SDXL's, scaled; sides are multiples of 16."""
+    """Return the sizes of a native resolution (see `NATIVE_SIDES`): Qwen-Image's own, else SDXL's, scaled.
+
+    Sides are multiples of 16.
+    """
+    if native == "qwen":
+        return QWEN_BUCKETS
     side = NATIVE_SIDES[native]
     return tuple((width * side // 1024, height * side // 1024) for width, height in SDXL_BUCKETS)
 
