@@ -5,29 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import comfy.model_sampling
-
 from ...intelligence.config import EMBEDDED_MODEL
 from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .model_patches import applied_loras, sampling_patches
+from .network_evidence import network_facts
 from .server_planner import planner
-
-ARCHITECTURES = (
-    ("EmbeddedDemo", Architecture.DEMO),
-    ("SDXLRefiner", Architecture.OTHER),
-    ("SDXL", Architecture.SDXL),
-    ("SD15", Architecture.SD1),
-    ("SD20", Architecture.SD2),
-    ("SD3", Architecture.SD3),
-    ("Flux", Architecture.FLUX),
-)
-"""Class (or base class) of `comfy.supported_models` → architecture; the first match counts."""
-
-PREDICTIONS = (
-    (comfy.model_sampling.ModelSamplingContinuousEDM, "edm"),
-    (comfy.model_sampling.V_PREDICTION, "v_prediction"),
-)
-"""Class of the loaded model's sampling → prediction type; the first match counts."""
 
 FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
 """Widgets of loader nodes with the file's name."""
@@ -55,12 +37,7 @@ def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNO
     if loader == EMBEDDED_MODEL:
         facts = {"architecture": Architecture.DEMO}
     if model is not None:
-        sampling = model.get_model_object("model_sampling")
-        facts = {
-            "architecture": _architecture(model),
-            "prediction": next((found for kind, found in PREDICTIONS if isinstance(sampling, kind)), "epsilon"),
-            "sigma_max": float(sampling.sigma_max),
-        }
+        facts = network_facts(model)
     if known:
         facts |= {"metadata": known.metadata, "base_model": known.base_model}
     if model is not None:
@@ -68,11 +45,6 @@ def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNO
         loras = tuple(lora.name for lora in applied if lora.name)
         facts |= {"applied": applied, "patches": sampling_patches(model)}
     return ModelEvidence(name=name, path=path, loras=loras, family=family, **facts)
-
-
-def _architecture(model: Any) -> Architecture:
-    names = {base.__name__ for base in type(model.model.model_config).__mro__}
-    return next((found for name, found in ARCHITECTURES if name in names), Architecture.OTHER)
 
 
 def _recorded_path(model: Any) -> str | None:
