@@ -17,11 +17,11 @@ SAFETENSORS_SUFFIXES = (".safetensors", ".sft")
 _EXTENSION = re.compile(r"\.(?:safetensors|sft|gguf|pt|ckpt)$")
 _STEPS = re.compile(r"\b(\d{1,2}) ?steps?\b")
 _SPEED_LORA = re.compile(
-    r"\b(?:sdxl|xl|sd) lightning\b|\blightning (?:lora|\d+ ?steps?)|\blightning\b.*\b\d+ ?steps?\b|\blightx2v\b"
+    r"\b(?:sdxl|xl|sd) lightning\b|\blightning (?:lo ?ra|\d+ ?steps?)|\blightning\b.*\b\d+ ?steps?\b|\blightx2v\b"
     r"|\bhyper ?(?:sd|sdxl|flux)\b|\bhyper\b.*\b\d+ ?steps?\b|\blcm\b|\bdmd ?2\b|\bsdxl turbo\b"
     r"|\bturbo alpha\b|\bdistill\w*"
-    r"|(?<!image )(?<!krea2 )(?<!krea 2 )(?<!ernie )\bturbo lora\b|\b\d+ ?steps? lora\b|\btcd\b|\bcausvid\b"
-    r"|\bpcm (?:sd|lora|\w*cfg)|\bphased consistency|\bflash (?:sd|sdxl|xl|sd3|pix ?art)\b|\b(?:sd|sdxl|xl) flash\b"
+    r"|(?<!image )(?<!krea2 )(?<!krea 2 )(?<!ernie )\bturbo lo ?ra\b|\b\d+ ?steps? lo ?ra\b|\btcd\b|\bcausvid\b"
+    r"|\bpcm (?:sd|lo ?ra|\w*cfg)|\bphased consistency|\bflash (?:sd|sdxl|xl|sd3|pix ?art)\b|\b(?:sd|sdxl|xl) flash\b"
 )
 """Few-step distillation. A LoRA of Z-Image Turbo, Krea 2 Turbo and the like is usually one made for that edition."""
 
@@ -116,7 +116,7 @@ _TRANSFORMERS = (
     _pattern(r"\blumina\b|\bneta ?(?:yume|lumina)", _F.LUMINA2, _A.LUMINA2, 0.85),
     _pattern(r"\bmoss image\b", _F.MOSS_IMAGE, _A.MOSS_IMAGE, 0.9),
     _pattern(r"\bmage ?flow\b", _F.MAGE_FLOW, _A.MAGE_FLOW, 0.9),
-    _pattern(r"\bideogram\b", _F.IDEOGRAM4, _A.IDEOGRAM4, 0.85),
+    _pattern(r"\bideogram ?(?:v ?)?4?\b", _F.IDEOGRAM4, _A.IDEOGRAM4, 0.85),
     _pattern(r"(?<!obi )\bwan\w*\b.*\b(?:5b|ti2v)\b", _F.WAN_5B, _A.WAN_5B, 0.9),
     _pattern(r"(?<!obi )\bwan\w*\b.*\b1 3b\b", _F.WAN, _A.WAN_1_3B, 0.9),
     _pattern(r"(?<!obi )\bwan(?:2\w*)?\b", _F.WAN, _A.WAN_14B, 0.8),
