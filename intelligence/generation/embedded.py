@@ -110,7 +110,7 @@ def _make(folder: Path) -> None:
     model = folder / "model"
     write_sdxl_config(model)
     for component, (config, shapes) in _components().items():
-        weights = shape.random_weights(shapes, generator)
+        weights = shape.random_weights(shapes, generator, shape.UNET_GAIN if component == "unet" else 1.0)
         if component == "vae":
             shape.smooth_decoder(weights, generator)
         (model / component / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")

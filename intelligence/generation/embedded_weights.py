@@ -52,6 +52,9 @@ LORA_RANK = 4
 LORA_SIZE = 0.4
 """Standard deviation of the upper matrices: at strength 1 a LoRA changes a picture visibly."""
 
+UNET_GAIN = 3**-0.5
+"""Keeps rounded weights from changing the whole picture; the deviation that torch gives new layers."""
+
 GAINS = {"attn2.to_out": 4.0, "conv2": 0.5}
 """Part of a tensor's name → factor on its deviation, so that prompts count and residual branches do not drown."""
 
@@ -261,8 +264,8 @@ def _transformer(name: str, width: int, depth: int) -> Tensors:
     yield from _linear(f"{name}.proj_out", width, width)
 
 
-def random_weights(shapes: Mapping[str, tuple[int, ...]], generator: Any) -> dict[str, Any]:
-    """Return float32 tensors by name: norms one, biases zero, others normal, scaled so that signals keep their size."""
+def random_weights(shapes: Mapping[str, tuple[int, ...]], generator: Any, gain: float = 1.0) -> dict[str, Any]:
+    """Return float32 tensors by name: norms one, biases zero, others normal; `gain`: factor on their deviation."""
     import torch
 
     weights = {}
@@ -270,7 +273,7 @@ def random_weights(shapes: Mapping[str, tuple[int, ...]], generator: Any) -> dic
         if len(shape) == 1:
             weights[name] = torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
         else:
-            weights[name] = torch.randn(shape, generator=generator) * _deviation(name, shape)
+            weights[name] = torch.randn(shape, generator=generator) * _deviation(name, shape) * gain
     return weights
 
 
