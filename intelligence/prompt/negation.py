@@ -22,7 +22,6 @@ CUE_LISTS = (
     "lacking_words",
     "leaving_out_words",
     "negating_words",
-    "none_words",
 )
 """Word lists whose phrases may negate."""
 _PEOPLE = frozenset((ContentType.CHARACTER, ContentType.GROUP))
@@ -31,6 +30,8 @@ _BOTH = frozenset(("and", "y", "e"))
 _OF = frozenset(("of", "de", "del"))
 _POLITE = frozenset(("please", "and", "but", "just", "also", "y", "favor", "pero", "no", "se", "to"))
 """Words that may stand before an order to leave something out."""
+_PRONOUNS = frozenset(("nothing", "nada", "nobody", "no", "none", "nadie"))
+"""First words of the `none_words` that may negate."""
 _MAX_BACK = 12
 """Words before `except` in which it is looked for what it takes something out of."""
 _UNABLE = frozenset(("can", "cannot", "cant", "couldn", "couldnt"))
@@ -132,7 +133,7 @@ class _Reader:
     def _negates_as_pronoun(self, position: int, length: int) -> bool:
         """Return whether `nobody` is said to have a thing, or `nothing` to be one: `nobody wearing hats`."""
         word, following = self.words[position], position + length
-        if following == len(self.words) or word not in ("nothing", "nada", "nobody", "no", "none", "nadie"):
+        if following == len(self.words) or word not in _PRONOUNS:
             return False
         if word in ("nothing", "nada", "none"):
             return self.words[following] in _OF or self.words[following] not in self.function_words
@@ -258,7 +259,7 @@ def find_negations(
     found: list[Negation] = []
     is_prose = sum(len(clause.words) for clause in clauses) >= _MIN_SENTENCE_WORDS * len(clauses)
     reached = -1  # the last clause that the list of an earlier one goes on into
-    telling = vocabulary.first_words(*CUE_LISTS) | {"non", "free"}
+    telling = vocabulary.first_words(*CUE_LISTS) | _PRONOUNS | {"non", "free"}
     for clause in clauses:
         if clause.index <= reached or telling.isdisjoint(clause.words):
             continue
