@@ -36,23 +36,30 @@ def _truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
-    "truncated weights": lambda home: _truncate(home / "model" / "unet" / "diffusion_pytorch_model.safetensors"),
-    "missing weights": lambda home: (home / "model" / "vae" / "diffusion_pytorch_model.safetensors").unlink(),
-    "missing LoRAs": lambda home: shutil.rmtree(home / "loras"),
-    "half written": lambda home: (home / ".sizes.json").unlink(),
-    "unreadable list": lambda home: _truncate(home / ".sizes.json"),
-    "a file": lambda home: (shutil.rmtree(home), home.write_text("x")),  # type: ignore[func-returns-value]
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated file": lambda made: _truncate(made / "a"),
+    "missing file": lambda made: (made / "a").unlink(),
+    "half written": lambda made: (made / ".sizes.json").unlink(),
+    "unreadable list": lambda made: _truncate(made / ".sizes.json"),
+    "a file in its place": lambda made: (shutil.rmtree(made), made.write_text("x")),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_ensure_embedded_makes_damaged_model_anew(
-    embedded_home: Path, tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
+def test_make_once_makes_damaged_folder_anew(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    folder = tmp_path / "made"
+    _make_small(folder)
+    whole = contents(folder)
+    damage(folder)
+    _make_small(folder)
+    assert contents(folder) == whole
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_ensure_embedded_makes_damaged_model_anew(embedded_home: Path, tmp_path: Path) -> None:
     whole = embedded_home / "embedded" / VERSION
     shutil.copytree(whole, tmp_path / VERSION)
-    damage(tmp_path / VERSION)
+    _truncate(tmp_path / VERSION / "model" / "unet" / "diffusion_pytorch_model.safetensors")
     ensure_embedded(tmp_path)
     assert contents(tmp_path / VERSION).keys() == contents(whole).keys()
     assert contents(tmp_path / VERSION / "model") == contents(whole / "model")
