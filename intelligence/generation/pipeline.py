@@ -146,7 +146,7 @@ class IntelligentGenerationPipeline:
 
     def analyze_and_recommend(self, prompt: str) -> Recommendations:
         """Choose LoRAs and settings for a prompt without generating. Every part of the answer may be edited."""
-        recommendations = self._recommend(prompt, "", {})
+        recommendations = self._recommend(prompt, "", {}, measured=False)
         return replace(recommendations, explanation=explain(recommendations))
 
     def generate_from_recommendations(
@@ -284,8 +284,15 @@ class IntelligentGenerationPipeline:
         )
 
     def _recommend(
-        self, prompt: str, negative_prompt: str, overrides: dict[str, Any], request: MemoryRequest | None = None
+        self,
+        prompt: str,
+        negative_prompt: str,
+        overrides: dict[str, Any],
+        request: MemoryRequest | None = None,
+        *,
+        measured: bool = True,
     ) -> Recommendations:
+        """`measured`: whether LoRAs are measured against the model, for which diffusers is imported."""
         config = self.config
         loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", AUTO)
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
@@ -294,6 +301,7 @@ class IntelligentGenerationPipeline:
             selection=None if loras is None else tuple(named_loras(loras)),
             preferences=config.lora_preferences,
             quality_tags=config.quality_tags,
+            fit=self.host.lora_fit() if measured else None,
         )
         recommendations = self.planner.recommend(analysis, self._evidence(), choice)
         passed = {tag.name for tag in choice.selection or ()}

@@ -10,6 +10,7 @@ from typing import Any
 from ...config import OffloadStrategy, check_seed, require
 from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
 from ...models import ModelEvidence
+from ...models.lora_fit import LoRAFit
 from ...parameters import OptimizedParameters
 from ...parameters.parameters import Lever
 from ...parameters.samplers import check_names
@@ -25,6 +26,7 @@ from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
+from .pipeline_targets import lora_fit
 from .scheduling import make_scheduler, run_sigmas
 from .vae import decode
 
@@ -40,6 +42,7 @@ class DiffusersHost:
         self.allow_downloads = allow_downloads
         self._turn = RLock()
         self._model: ResolvedModel | None = None
+        self._fit: LoRAFit | None = None
         self._pipe: Any = None
         self._scheduler_config: Any = None
         self._placed: tuple[object, ...] | None = None
@@ -55,6 +58,13 @@ class DiffusersHost:
     def evidence(self) -> ModelEvidence:
         """Return what the base model's name, configuration and header say of it; loads no weights."""
         return self.model.evidence
+
+    def lora_fit(self) -> LoRAFit:
+        """Return what measures LoRAs against the base model; loads no weights. Raises MissingDependencyError."""
+        with self._turn:
+            if self._fit is None:
+                self._fit = lora_fit(self.model)
+            return self._fit
 
     def weights_gb(self) -> dict[str, float]:
         """Return GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""

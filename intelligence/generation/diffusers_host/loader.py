@@ -21,7 +21,7 @@ from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
 
-_LOADING = Lock()
+LOADING = Lock()
 """Lets one model be built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -96,7 +96,7 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
 
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
-        with _LOADING, quiet():
+        with LOADING, quiet():
             options: dict[str, Any] = {"local_files_only": True, "torch_dtype": dtype}
             if model.single_file:
                 options |= {"config": str(sdxl_config_folder()), **_scheduler_option(model.evidence)}
