@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io, ui
@@ -150,13 +151,16 @@ class IntelligentSampler(io.ComfyNode):
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
         from .host.comfy_host import ComfyHost, fitted_run
+        from .host.model_settings import settled
         from .host.sampler_run import SamplerInputs
 
         values = (cfg_cutoff, cfg_start, rescale_cfg, easycache)
         switches = Switches(*(None if value < 0 else value for value in values))
         request = SamplingRequest(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit)
+        plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
         run = fitted_run(plan, request, inputs)
+        run = replace(run, notes=(*notes, *run.notes))
         context = get_executing_context()
         node_id = context.node_id if context else ""
         host = ComfyHost.of_run(run, inputs, lambda text: PromptServer.instance.send_progress_text(text, node_id))

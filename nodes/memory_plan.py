@@ -64,6 +64,7 @@ class MemoryPlan(io.ComfyNode):
         from ..intelligence.generation.explanation import plan_lines
         from ..intelligence.memory import MemoryRequest
         from .host.device_memory import fit, with_file_advice
+        from .host.model_settings import with_shift
         from .host.plan_hooks import apply_plan
 
         request = MemoryRequest(
@@ -73,4 +74,5 @@ class MemoryPlan(io.ComfyNode):
             tile_size=TILE_SIZES[tile_size],
         )
         plan = with_file_advice(fit(parameters, model, vae, request), model, vae, request)
+        model = with_shift(model, plan.parameters.shift)
         return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})

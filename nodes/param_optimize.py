@@ -124,7 +124,7 @@ class ParamOptimize(io.ComfyNode):
         from ..intelligence.generation.choice_requests import SettingsRequest, settings_report
         from ..intelligence.memory import MemoryRequest
         from ..intelligence.parameters.parameters import NO_GUIDANCE
-        from .host import device_memory, model_evidence, model_guidance, sampler_run
+        from .host import device_memory, model_evidence, model_guidance, model_settings, sampler_run
 
         weights = {} if model is None else device_memory.weights_gb(model)
         settings = {"num_steps": steps, "guidance_scale": cfg, "sampler_name": sampler, "scheduler": scheduler}
@@ -145,7 +145,8 @@ class ParamOptimize(io.ComfyNode):
         ui = {"text": [settings_report(variants[0])]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
+        variants = [sampler_run.with_core_sigmas(variant) for variant in variants]
         first = variants[0].suggested_params
         chosen = (first.num_steps, first.guidance_scale, first.sampler_name, first.scheduler)
-        sigmas = sampler_run.sigmas(model, first)
+        sigmas = sampler_run.sigmas(model_settings.with_shift(model, first.shift), first)
         return io.NodeOutput(variants, *chosen, sigmas, first.width, first.height, ui=ui)

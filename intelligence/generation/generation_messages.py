@@ -47,6 +47,8 @@ class GenerationMessage(Message):
     GUIDED_THROUGHOUT = (
         "guidance stays on in every step: another node's guidance on the model needs the negative prompt"
     )
+    OWN_SHIFT = "shift {own:g}, which another node set on the model, and not the plan's {planned:g}"
+    OWN_GUIDANCE = "guidance {own}, which the conditioning brings along, and not the plan's {planned:g}"
     OWN_CFG_FUNCTION = (
         "RescaleCFG is off: another node put a function of its own on the model, in whose place it would stand"
     )

@@ -23,6 +23,7 @@ from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.parameters.schedules import FLUX2
 from . import scout_hooks
 from .device_memory import fit
 from .forward_passes import Foreteller
@@ -31,7 +32,7 @@ from .model_guidance import model_guidance, replays
 from .model_settings import has_easycache
 from .out_of_memory import Attempts
 from .sampler_calls import sampler_calls
-from .sampler_run import SamplerInputs, SamplerRun, sigmas
+from .sampler_run import SamplerInputs, SamplerRun, flux2_sigmas, sigmas
 from .start_latents import EMPTY_LATENT_KEYS, empty_latent, fitted_samples, start_latent
 from .vae_decode import decode
 
@@ -42,6 +43,10 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
     Raises InvalidInputError, StorageError.
     """
     model, vae, parameters = inputs.model, inputs.vae, plan.parameters
+    if parameters.schedule == FLUX2:
+        size = start_latent(model, vae, inputs.latent)[1:] if inputs.latent else (parameters.width, parameters.height)
+        plan = plan.changed(sigmas=flux2_sigmas(parameters.num_steps, *size))
+        parameters = plan.parameters
     latent = inputs.latent or empty_latent(model, vae, parameters.width, parameters.height, 1)
     schedule = sigmas(model, parameters, inputs.denoise)
     foreteller = Foreteller(model, inputs.positive, inputs.negative, fitted_samples(model, latent))

@@ -16,15 +16,17 @@ from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 
 from ...intelligence.generation.run import OnStep
 from ...intelligence.generation.run_timer import RunTimer, decoding_items, planned_items
+from ...intelligence.generation.stages import Recommendations
 from ...intelligence.generation.time_keeper import TimeKeeper, as_run
 from ...intelligence.memory import MemoryPlan
 from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.parameters import Lever
 from ...intelligence.parameters.samplers import check_names
+from ...intelligence.parameters.schedules import FLUX2
 from . import scout_hooks
 from .forward_passes import Foreteller, ForwardCounter
 from .model_guidance import model_guidance, replays
-from .model_settings import has_easycache, with_improvements
+from .model_settings import has_easycache, with_guidance, with_improvements
 from .plan_hooks import apply_plan
 from .sampler_calls import SamplerCalls, sampler_calls
 from .start_latents import empty_latent, fitted_samples
@@ -33,6 +35,22 @@ KEY = "intelligent_generation"
 
 GUIDANCE_OPTIONS = ("sampler_cfg_function", "sampler_pre_cfg_function")
 """Model options that combine cond and uncond: without uncond, ComfyUI passes them zeros."""
+
+
+def flux2_sigmas(steps: int, width: int, height: int) -> tuple[float, ...]:
+    """Return the sigmas of core's Flux2Scheduler for an image of this size in pixels, to the last bit."""
+    from comfy_extras.nodes_flux import Flux2Scheduler
+
+    return tuple(Flux2Scheduler.execute(steps, width, height)[0].tolist())
+
+
+def with_core_sigmas(recommendations: Recommendations) -> Recommendations:
+    """Return the recommendations with core's own sigmas, where a schedule of core's made theirs."""
+    settings = recommendations.suggested_params
+    if settings.schedule != FLUX2:
+        return recommendations
+    sigmas = flux2_sigmas(settings.num_steps, settings.width, settings.height)
+    return replace(recommendations, suggested_params=replace(settings, sigmas=sigmas))
 
 
 @dataclass(frozen=True)
@@ -218,7 +236,8 @@ class SamplerRun:
         model, samples = apply_plan(self.model, memory), None
         while samples is None:
             guider = Guider(model, keeper.parameters, self.forward, recording)
-            guider.set_conds(self.inputs.positive, self.inputs.negative)
+            positive = with_guidance(self.inputs.positive, self.parameters.guidance)
+            guider.set_conds(positive, self.inputs.negative)
             self.timer.pause()
             try:
                 samples = guider.sample(

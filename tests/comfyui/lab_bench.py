@@ -66,6 +66,22 @@ class Lab(Graph):
         }
         return [self.add(key, "KSampler", **{**linked, **inputs}), 0]
 
+    def custom(self, key: str, ours: str, **inputs: Any) -> list[Any]:
+        """SamplerCustom on the SIGMAS that the ParamOptimize of the chain `ours` gives out: its LATENT."""
+        parameters = f"{ours}_parameters"
+        sampler = self.prompt[ours]["inputs"]
+        latent = self.add(f"{key}_empty", "EmptyLatentImage", width=[parameters, 6], height=[parameters, 7])
+        linked = {
+            **{name: sampler[name] for name in ("model", "positive", "negative")},
+            "latent_image": [latent, 0],
+            "add_noise": True,
+            "noise_seed": sampler["seed"],
+            "cfg": [parameters, 2],
+            "sampler": [self.add(f"{key}_select", "KSamplerSelect", sampler_name=[parameters, 3]), 0],
+            "sigmas": [parameters, 5],
+        }
+        return [self.add(key, "SamplerCustom", **{**linked, **inputs}), 0]
+
     def saved(self, key: str, images: list[Any] | None = None, **inputs: Any) -> str:
         """SaveGeneration behind the sampler at `key`."""
         linked = {"images": images or [key, 0], "generation": [key, 2], "filename_prefix": f"lab/{key}"}

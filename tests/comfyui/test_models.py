@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from intelligence.parameters.schedules import explicit_sigmas
+
 from ..conftest import running
 from . import locate
 from .bench import PLAIN, PROBE, generation, is_equal
@@ -51,12 +53,18 @@ def records(server: Server, found: Run, key: str = "ours") -> list[dict[str, Any
 def test_chain_equals_ksampler_and_counts_passes(lab_server: Server, kind: str) -> None:
     lab = Lab(lab_server.client, kind)
     lab.ours("ours", **PLAIN)
-    lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
     lab.saved("ours")
-    found = lab.run()
-    assert is_equal(found)
-    (record,) = records(lab_server, found)
+    (record,) = records(lab_server, lab.run())
     assert (record["seed"], record["image_index"]) == (1, 0)
+
+    settings = record["plan"]["recommendations"]["suggested_params"]
+    guided = {}
+    if settings["guidance"] is not None:
+        inputs = {"conditioning": lab.positive, "guidance": settings["guidance"]}
+        guided = {"positive": [lab.add("guided", "FluxGuidance", **inputs), 0]}
+    sampler = lab.custom if settings["sigmas"] else lab.core
+    lab.equal("equal", sampler("core", "ours", **guided), ["ours", 1])
+    assert is_equal(lab.run())
 
     counting = Lab(lab_server.client, kind)
     counting.ours("ours", seed=2)
@@ -381,3 +389,63 @@ def test_late_run_is_only_told_where_nothing_may_change(lab_server: Server, inpu
     settings = told["plan"]["recommendations"]["suggested_params"]
     assert (settings["num_steps"], settings["sigmas"]) == (12, None)
     assert [note for note in told["notes"] if "will be exceeded" in note]
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "shift"),
+    [("qwen", "ModelSamplingAuraFlow", 3.1), ("sd3", "ModelSamplingSD3", 5.0), ("wan", "ModelSamplingSD3", 5.0)],
+)
+def test_planned_shift_equals_core_node_and_yields_to_it(
+    lab_server: Server, kind: str, node: str, shift: float
+) -> None:
+    lab = Lab(lab_server.client, kind)
+    lab.ours("ours", FEW, **PLAIN)
+    lab.changed("ours", {"shift": shift})
+    shifted = [lab.add("shifted", node, model=lab.model, shift=shift), 0]
+    lab.equal("equal", lab.core("core", "ours", model=shifted), ["ours", 1])
+    lab.ours("theirs", FEW | {"model": shifted}, **PLAIN)
+    lab.changed("theirs", {"shift": 1.7})
+    lab.told("theirs")
+    lab.equal("their_equal", ["core", 0], ["theirs", 1])
+    found = lab.run()
+    assert is_equal(found)
+    assert is_equal(found, "their_equal")
+    told = generation(found, "theirs")
+    assert told["plan"]["recommendations"]["suggested_params"]["shift"] == shift
+    assert len(told["notes"]) == 1
+
+
+def test_planned_guidance_equals_core_node_and_yields_to_it(lab_server: Server) -> None:
+    lab = Lab(lab_server.client, "flux")
+    settings = FEW | {"cfg": 1.0}
+    lab.ours("ours", settings, **PLAIN)
+    lab.changed("ours", {"guidance": 2.0})
+    guided = [lab.add("guided", "FluxGuidance", conditioning=lab.positive, guidance=2.0), 0]
+    lab.equal("equal", lab.core("core", "ours", positive=guided), ["ours", 1])
+    lab.ours("theirs", settings, positive=guided, **PLAIN)
+    lab.changed("theirs", {"guidance": 6.0})
+    lab.told("theirs")
+    lab.equal("their_equal", ["core", 0], ["theirs", 1])
+    lab.ours("none", settings, **PLAIN)
+    lab.changed("none", {"guidance": None})
+    lab.equal("other", ["core", 0], ["none", 1])
+    found = lab.run()
+    assert is_equal(found)
+    assert is_equal(found, "their_equal")
+    assert not is_equal(found, "other")
+    told = generation(found, "theirs")
+    assert told["plan"]["recommendations"]["suggested_params"]["guidance"] == 2.0
+    assert len(told["notes"]) == 1
+
+
+@pytest.mark.parametrize("side", [128, 256])
+def test_flux2_schedule_equals_core_scheduler(lab_server: Server, side: int) -> None:
+    """At the size that is sampled, a latent's before the plan's."""
+    lab = Lab(lab_server.client, "flux2", side=128)
+    steps = 4
+    latent = [lab.add("empty", "EmptyFlux2LatentImage", width=side, height=side, batch_size=1), 0]
+    lab.ours("ours", FEW | {"steps": steps, "cfg": 1.0}, latent=latent, **PLAIN)
+    lab.changed("ours", {"schedule": "flux2", "sigmas": explicit_sigmas("flux2", steps, 128, 128)})
+    sigmas = [lab.add("sigmas", "Flux2Scheduler", steps=steps, width=side, height=side), 0]
+    lab.equal("equal", lab.custom("core", "ours", latent_image=latent, sigmas=sigmas), ["ours", 1])
+    assert is_equal(lab.run())
