@@ -369,7 +369,7 @@ PATTERNS: dict[str, Pattern] = {
     "qwen kohya": Pattern("qwen", lambda: prefixed("lora_unet_", qwen(), "_")),
     "wan 14b": Pattern("wan_14b", lambda: prefixed("diffusion_model.", wan(40, 5120, 13824)), peft),
     "wan 14b fun": Pattern("wan_14b", lambda: prefixed("lora_unet__", wan(40, 5120, 13824), "_")),
-    "wan 14b distilled": Pattern("wan_14b", lambda: prefixed("diffusion_model.", wan_distilled()), with_bias),
+    "wan 14b biases": Pattern("wan_14b", lambda: prefixed("diffusion_model.", wan_distilled()), with_bias),
     "wan 5b": Pattern("wan_5b", lambda: prefixed("diffusion_model.", wan(30, 3072, 14336)), peft),
     "anima": Pattern("anima", lambda: prefixed("diffusion_model.", anima()), peft),
     "anima kohya": Pattern("anima", lambda: prefixed("lora_unet_", anima(), "_")),

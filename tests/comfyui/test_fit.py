@@ -15,7 +15,6 @@ from .locate import Installation
 from .lora_patterns import CLIP_L, PATTERNS, SD, lokr, lora, prefixed, processor, processors, text, unet, write_all
 
 SAME_NETWORK = {"schnell": "flux"}
-SAME_MODULES = ({"kolors", "sdxl"}, {"chroma", "flux"})
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,6 @@ def test_auto_takes_a_lora_exactly_where_it_was_made_for(matrix: Any) -> None:
         pair: found["auto"]
         for pair, found in pairs.items()
         if (found["auto"] is None) != (PATTERNS[pair[1]].network == SAME_NETWORK.get(pair[0], pair[0]))
-        and {PATTERNS[pair[1]].network, SAME_NETWORK.get(pair[0], pair[0])} not in SAME_MODULES
     }
     assert not wrong
     assert len(matrix) >= 12 and len(pairs) >= 12 * len(matrix)
