@@ -9,10 +9,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .config import (
+    DEFAULT_BASE_MODEL,
     BatchConfig,
     GenerationConstraints,
     LoRAPreferences,
@@ -29,12 +31,13 @@ from .errors import InvalidInputError, StorageError, UnknownGenerationError
 from .hubs import CivitAI, HuggingFace
 from .hubs.references import reference
 from .learning import LearningEngine
-from .models import Architecture, ModelKind, ModelMetadata
+from .models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .registry import ModelRegistry, newer_versions
 from .registry import enrich as enrich_registry
 
 if TYPE_CHECKING:
     from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline
+    from .generation.stages import Recommendations
 
 Answer = tuple[Any, str]
 """JSON data, and the same as text for people."""
@@ -103,8 +106,29 @@ def recommend(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text, explain
     from .generation.pipeline import IntelligentGenerationPipeline
 
-    recommendations = IntelligentGenerationPipeline(_config(options)).analyze_and_recommend(options.prompt)
+    config = _config(options)
+    if config.model_family and config.base_model == DEFAULT_BASE_MODEL:
+        recommendations = _recommended_for_family(options.prompt, config)
+    else:
+        recommendations = IntelligentGenerationPipeline(config).analyze_and_recommend(options.prompt)
     return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+
+
+def _recommended_for_family(prompt: str, config: PipelineConfig) -> Recommendations:
+    """LoRAs of one's own library and settings for a kind of model, of which no file is needed."""
+    from .generation.choice_requests import LoRARequest, SettingsRequest
+    from .generation.explanation import explain
+    from .generation.planner import Planner
+    from .memory import MemoryManager
+
+    planner = Planner(ModelRegistry(), LearningEngine(), MemoryManager(data_folder() / "memory.db"))
+    if config.model_family not in list(Family):
+        raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {config.model_family!r}")
+    evidence = ModelEvidence(family=Family(config.model_family))
+    request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
+    chosen = planner.recommend(planner.analyze(prompt), evidence, request)
+    recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))
+    return replace(recommendations, explanation=explain(recommendations))
 
 
 def plan(options: argparse.Namespace) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from intelligence.generation.embedded import ensure_embedded
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
+from tests.model_fixtures import model  # noqa: F401
 
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
@@ -100,7 +102,7 @@ def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str
     loras = ensure_embedded(embedded_home / "embedded").lora_folder
     assert as_json(capsys, "scan", str(loras))["added"] == 4  # type: ignore[index]
     assert as_json(capsys, "scan", str(loras))["unchanged"] == 4  # type: ignore[index]
-    assert [model["name"] for model in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
+    assert [found["name"] for found in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
     assert as_json(capsys, "show", "magic_effects")["kind"] == "lora"  # type: ignore[index]
     assert as_json(capsys, "verify", "--hash") == {}
     broken = home.parent / "broken"
@@ -215,3 +217,18 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     names = "generate recommend plan generations show feedback scan search get enrich verify cleanup"
     assert set(names.split()) <= set(listed)
+
+
+def test_recommend_needs_no_checkpoint_for_a_family(
+    home: Path,
+    tmp_path: Path,
+    model: Callable[..., Path],  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The user's own library is asked, not that of the embedded model."""
+    folder = model(tmp_path / "loras" / "zorbla_vex.safetensors").parent
+    as_json(capsys, "scan", str(folder))
+    answer = as_json(capsys, "recommend", "a portrait of Zorbla Vex", "--model-family", "sdxl")
+    assert [lora["lora_name"] for lora in answer["suggested_loras"]] == ["zorbla_vex"]  # type: ignore[index]
+    assert main(["recommend", "Zorbla Vex", "--model-family", "no such family"]) == 1
+    assert "--model-family must be one of" in capsys.readouterr().err

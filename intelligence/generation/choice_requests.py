@@ -104,7 +104,10 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
             }
             for lora in recommendations.suggested_loras
         ],
-        "rejected": [{"name": item.lora_name, "reason": item.reason.evidence} for item in recommendations.rejected],
+        "rejected": [
+            {"name": item.lora_name, "reason": item.reason.evidence, "confidence": item.reason.weight}
+            for item in recommendations.rejected
+        ],
     }
 
 

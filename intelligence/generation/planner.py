@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..config import AUTO, OllamaConfig, OnUnconfirmed, OperationMode, require
+from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.target_model import left_out
@@ -22,6 +22,9 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
+
+NEAREST_NAMED, NEAREST_SUGGESTED = 3, 8
+"""LoRAs below the threshold that are named, in AUTO and in ASSISTED mode."""
 
 UNCONFIRMED = (
     "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
@@ -77,12 +80,14 @@ class Planner:
         return LoRARecommender(self.registry, ratings, dense_text=dense_text, fit=fit)
 
     def recommend(
-        self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest
+        self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest | LoRAPreferences
     ) -> PromptRecommendations:
         """Choose LoRAs and compose the prompts: one set, whatever the request's `variations`.
 
-        In MANUAL mode, and with a confirmed selection, only named LoRAs are applied.
+        In MANUAL mode, and with a confirmed selection, only named LoRAs are applied. Preferences alone stand for a
+        request in AUTO mode.
         """
+        request = LoRARequest(preferences=request) if isinstance(request, LoRAPreferences) else request
         preferences, manual = request.preferences, request.mode is OperationMode.MANUAL
         named_only = manual or request.selection is not None
         tags = (*analysis.lora_tags, *request.stack, *(request.selection or ()))
@@ -92,6 +97,7 @@ class Planner:
             max_loras=0 if named_only else preferences.max_loras,
             min_confidence=preferences.min_confidence,
             allow_style_mixing=preferences.allow_style_mixing,
+            nearest=NEAREST_SUGGESTED if request.mode is OperationMode.ASSISTED else NEAREST_NAMED,
         )
         names = {*(tag.name for tag in tags), *(tag.text for tag in analysis.refused_tags)}
         rejected = [item for item in choice.rejected if item.lora_name in names or not named_only]
@@ -261,7 +267,7 @@ def lora_variants(
 ) -> list[AnyRecommendations]:
     """Return the recommendations as they are, then with other LoRAs: at most `count` sets, all different.
 
-    The last chosen LoRA is replaced by the next in rank, then each chosen one stands alone, then none, then the last is
+    The last chosen LoRA is replaced by the next surest, then each chosen one stands alone, then none, then the last is
     replaced by those further down. LoRAs that the user named stay in every set. `dense_text`: see `LoRAPreferences`.
     `fit`: see `LoRARequest`.
     """
@@ -271,7 +277,8 @@ def lora_variants(
     fixed = [lora for lora in chosen if lora.named]
     free = [lora for lora in chosen if not lora.named]
     ranked = planner.recommender(dense_text, fit).rank(recommendations.prompt_analysis, recommendations.model)
-    others = [lora for lora in ranked if lora.lora_name not in {known.lora_name for known in chosen}]
+    known = {lora.lora_name for lora in chosen}
+    others = sorted((lora for lora in ranked if lora.lora_name not in known), key=lambda one: -one.confidence_score)
     last_replaced = [[*free[:-1], other] for other in others]
     sets = [free, *last_replaced[:1], *([lora] for lora in free), [], *last_replaced[1:]]
     distinct: dict[frozenset[str], list[LoRARecommendation]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ..config import HOME_VARIABLE, data_folder
 from ..errors import StorageError
+from ..prompt.clip_words import clip_merges
 
 _DATA = Path(__file__).parent / "data"
 _VERSION = "v1"
@@ -61,11 +61,6 @@ def write_tokenizer(folder: Path, config: Path) -> None:
     shutil.copyfile(config, folder / "tokenizer_config.json")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
     (folder / "vocab.json").write_text(json.dumps(clip_vocabulary(merges)), encoding="utf-8")
-
-
-def clip_merges() -> list[str]:
-    """Return CLIP's byte-pair merges by rank."""
-    return gzip.decompress((_DATA / "clip_merges.txt.gz").read_bytes()).decode("utf-8").splitlines()
 
 
 def clip_vocabulary(merges: list[str]) -> dict[str, int]:

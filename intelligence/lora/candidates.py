@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..learning.preferences import Preference
 from ..models import Architecture, Family, ModelMetadata
@@ -17,28 +18,20 @@ from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
+from .search.decision import decision
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
 from .search.index import STYLES
-from .search.ranker import Hits, Ranked
-from .search.tokens import Query, digest, is_common, is_meta, tokens
+from .search.naming_evidence import Matches, evidence
+from .search.ranker import Hits, Ranked, background
+from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity
 from .target_model import TargetModel
 
-STYLE_GAIN = 0.35
-"""Probability that a style LoRA gains where the prompt asks for its style, shared by all LoRAs of that style."""
-NAME_GAIN = 0.8
-"""Probability that a LoRA gains whose name the prompt contains, shared by all whose name it contains as much of."""
-HALF_GAIN_SIZE = 20
-"""LoRAs of a library in which a name gains half of that: what CivitAI's thousands tell of chance does not hold there,
-where a person put the one LoRA of its kind. Set by hand, as are the factors here."""
-OTHER_STYLE_FACTOR = 0.4
-UNKNOWN_BASE_FACTOR = 0.8
-OTHER_FAMILY_FACTOR = 0.8
 MAX_RATING_SHIFT = 0.25
 """Farthest that ratings move a confidence."""
-MIN_NAME_GAIN = 0.01
-"""Gains below this are not looked for."""
+MAX_JUDGED_OTHERS = 5
+"""LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
 MIN_COSINE = 0.5
 """Cosine from which similarity of meaning is a reason."""
 MIN_MENTIONED_IDF = 4.0
@@ -51,11 +44,11 @@ class Candidate:
 
     model: ModelMetadata
     confidence: float
-    """The probability that a person would call it right for this prompt and base model, 0 … 1, shifted by ratings."""
+    """The probability that a person asked for it, 0 … 1, shifted by ratings."""
     words: frozenset[str]
     """Telling tokens of the prompt that speak for it."""
     relevance: float = 0.0
-    """The confidence before base model and ratings."""
+    """The confidence before ratings."""
     matching: tuple[str, ...] = ()
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
@@ -68,6 +61,15 @@ class Candidate:
         return Identity(self.model)
 
 
+class Depth(NamedTuple):
+    """Reach of a search for candidates."""
+
+    ranked: int
+    """LoRAs of the ranking, beside those that the prompt names in full."""
+    confidence: float = 0.0
+    """Least confidence of a candidate."""
+
+
 def find_candidates(
     library: Library,
     analysis: PromptAnalysis,
@@ -75,124 +77,90 @@ def find_candidates(
     hits: Hits,
     base: TargetModel,
     ratings: Mapping[str, Preference],
-    min_confidence: float,
+    depth: Depth,
 ) -> tuple[list[Candidate], list[Candidate]]:
-    """Return the LoRAs that the prompt speaks for, best first: those that fit the base model, and those that do not.
+    """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
+
+    The first are those of the ranking, in its order, and behind them those that the prompt names in full.
 
     Args:
         query: the analysis' words.
         hits: what `library` has for them.
         ratings: model id → what ratings say.
-        min_confidence: confidence from which a LoRA is a candidate; of one that does not fit, its relevance.
     """
     judge = _Judge(library, analysis, query, hits)
-    fitting = judge.judge_fitting(base, ratings, min_confidence)
-    others = judge.judge_others(min_confidence)
+    against, fits = library.incompatibilities(base)
+    judged = [judge.rated(judge.placed(one, base), ratings) for one in judge.judge(hits.ranked, fits, depth.ranked)]
+    fitting = [one for one in judged if one.confidence >= depth.confidence]
+    others = judge.judge(hits.others, ~fits, MAX_JUDGED_OTHERS) if len(hits.others.loras) else []
+    others = [one for one in others if one.relevance >= depth.confidence]
     judge.read([one.place for one in (*fitting, *others)])
-    against, _ = library.incompatibilities(base)
     return (
-        [candidate for one in fitting if (candidate := judge.explain(one, None))],
-        [candidate for one in others if (candidate := judge.explain(one, against[one.place]))],
+        [judge.explain(one, None) for one in fitting],
+        [judge.explain(one, against[one.place]) for one in others],
     )
 
 
 class _Judged(NamedTuple):
     place: int
     """In the library."""
-    score: float
     relevance: float
     confidence: float
-    reasons: list[Reason]
+    reasons: tuple[Reason, ...] = ()
     """Other than words."""
 
 
 class _Judge:
     def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits) -> None:
         self.library, self.query, self.hits = library, query, hits
+        self.tag_style = analysis.tag_style
         self.requested = analysis.intent.artistic_style
-        styles = library.index.loras.style
-        self.styles = styles.tolist()
-        same = int(np.count_nonzero(styles[hits.fitting] == STYLES.index(self.requested)))
-        self.style_gain = STYLE_GAIN * analysis.intent.confidence / max(1, same)
+        self.styles = library.index.loras.style
         self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
         self.idf = {word: hits.postings.idf[word] for word in query.tokens if word in query.telling}
         self.models: dict[int, ModelMetadata] = {}
         self.mentioned: dict[int, set[int]] = {}
 
-    def judge_fitting(
-        self, base: TargetModel, ratings: Mapping[str, Preference], min_confidence: float
-    ) -> list[_Judged]:
-        found = self.hits.ranked
-        name_gains = self._name_gains(found)
-        gain = max(name_gains.values(), default=0.0) + self.style_gain + (MAX_RATING_SHIFT if ratings else 0.0)
-        judged = []
-        for place, probability, score in _rows(found):
-            if probability + gain < min_confidence:
-                break
-            relevance, reasons = self._styled(place, 1 - (1 - probability) * (1 - name_gains.get(place, 0.0)))
-            model = self.library.models[place]
-            confidence = relevance
-            if (rating := ratings.get(model.model_id)) is not None and rating.advantage:
-                advantage = max(-1.0, min(1.0, rating.advantage))
-                confidence = max(0.0, min(1.0, confidence + MAX_RATING_SHIFT * advantage))
-                message = LoRAMessage.RATED_ONCE if rating.count == 1 else LoRAMessage.RATED
-                evidence = {"stars": rating.stars, "count": rating.count}
-                reasons.append(_reason("ratings", Source.LEARNED, message, abs(advantage), **evidence))
-            factor, against = base_factor(model, base)
-            confidence *= factor
-            reasons += [against] if against else []
-            if confidence >= min_confidence:
-                judged.append(_Judged(place, score, relevance, confidence, reasons))
-        return sorted(judged, key=lambda one: (-round(one.confidence, 6), -one.score, one.place))
+    def judge(self, ranked: Ranked, allowed: NDArray[np.bool_], count: int) -> list[_Judged]:
+        """The first `count` of a ranking, and the allowed LoRAs that the prompt names in full, each by itself."""
+        matches = Matches(self.query, self.library.index, allowed, background(), decision().series, self.requested)
+        loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
+        if not len(loras):
+            return []
+        told = decision()(evidence(matches, self.hits.postings, loras, self.tag_style))
+        return [self._styled(place, p) for place, p in zip(loras.tolist(), told.tolist(), strict=True)]
 
-    def judge_others(self, min_confidence: float) -> list[_Judged]:
-        judged = []
-        for place, probability, score in _rows(self.hits.others):
-            relevance, reasons = self._styled(place, probability)
-            if relevance >= min_confidence:
-                judged.append(_Judged(place, score, relevance, relevance, reasons))
-        return judged
-
-    def _name_gains(self, ranked: Ranked) -> dict[int, float]:
-        size = int(np.count_nonzero(self.hits.fitting))
-        most = NAME_GAIN * HALF_GAIN_SIZE / (HALF_GAIN_SIZE + size)
-        if most < MIN_NAME_GAIN:
-            return {}
-        named = {place: found for place in ranked.loras.tolist() if (found := self._named_by(place))[1]}
-        gains = {}
-        for place, (words, share) in named.items():
-            rivals = sum(other >= share and bool(words & theirs) for theirs, other in named.values())
-            gains[place] = most * share**2 / rivals
-        return gains
-
-    def _named_by(self, place: int) -> tuple[frozenset[str], float]:
-        """The telling words of a name that the prompt has, and their share of it by information."""
-        name = dict.fromkeys(tokens(self.library.models[place].name[:MAX_TEXT_CHARACTERS]))
-        telling = [word for word in name if not is_meta(word) and not is_common(word)]
-        words = self.query.telling.intersection(telling)
-        if not words:
-            return words, 0.0
-        index = self.library.index
-        idf = dict(zip(telling, index.idf[index.find(digest(telling))].tolist(), strict=True))
-        return words, sum(idf[word] for word in words) / sum(idf.values())
-
-    def _styled(self, place: int, probability: float) -> tuple[float, list[Reason]]:
-        """The probability after the styles that the prompt asks for and avoids, with the reasons."""
+    def _styled(self, place: int, probability: float) -> _Judged:
+        """The probability, with what the prompt says of the LoRA's style; none of a style that it rules out."""
         style, requested = STYLES[self.styles[place]], self.requested
-        if style is ArtisticStyle.UNSPECIFIED:
-            return probability, []
         names = {"style": style.value, "requested": requested.value}
+        if style is ArtisticStyle.UNSPECIFIED:
+            return _Judged(place, probability, probability)
         if style in self.avoided:
-            message = LoRAMessage.AVOIDED_STYLE
-        elif requested is style:
-            gained = 1 - (1 - probability) * (1 - self.style_gain)
-            return gained, [_reason("style", Source.PROMPT, LoRAMessage.STYLE, self.style_gain, **names)]
-        elif requested is ArtisticStyle.UNSPECIFIED:
-            return probability, []
-        else:
-            message = LoRAMessage.OTHER_STYLE
-        reason = _reason("style", Source.PROMPT, message, 1 - OTHER_STYLE_FACTOR, **names)
-        return probability * OTHER_STYLE_FACTOR, [reason]
+            reason = _reason("style", Source.PROMPT, LoRAMessage.AVOIDED_STYLE, 1.0, **names)
+            return _Judged(place, 0.0, 0.0, (reason,))
+        if requested in (style, ArtisticStyle.UNSPECIFIED):
+            reasons = [_reason("style", Source.PROMPT, LoRAMessage.STYLE, probability, **names)] * (requested is style)
+            return _Judged(place, probability, probability, tuple(reasons))
+        reason = _reason("style", Source.PROMPT, LoRAMessage.OTHER_STYLE, 1 - probability, **names)
+        return _Judged(place, probability, probability, (reason,))
+
+    def placed(self, judged: _Judged, base: TargetModel) -> _Judged:
+        """With a warning where the LoRA was made for another family, or nothing is known of the base model."""
+        warning = base_warning(self.library.models[judged.place], base)
+        return judged._replace(reasons=(*judged.reasons, warning)) if warning else judged
+
+    def rated(self, judged: _Judged, ratings: Mapping[str, Preference]) -> _Judged:
+        """With its confidence moved by ratings."""
+        rating = ratings.get(self.library.models[judged.place].model_id)
+        if rating is None or not rating.advantage:
+            return judged
+        advantage = max(-1.0, min(1.0, rating.advantage))
+        message = LoRAMessage.RATED_ONCE if rating.count == 1 else LoRAMessage.RATED
+        evidence = {"stars": rating.stars, "count": rating.count}
+        reason = _reason("ratings", Source.LEARNED, message, abs(advantage), **evidence)
+        confidence = max(0.0, min(1.0, judged.confidence + MAX_RATING_SHIFT * advantage))
+        return judged._replace(confidence=confidence, reasons=(*judged.reasons, reason))
 
     def read(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
@@ -203,8 +171,8 @@ class _Judge:
         keys = postings.keys[found.key]
         self.mentioned = {place: set(keys[mentioned & (found.at == n)].tolist()) for n, place in enumerate(places)}
 
-    def explain(self, judged: _Judged, incompatibility: Reason | None) -> Candidate | None:
-        """Return the candidate with the words that speak for it; None where nothing but common words do."""
+    def explain(self, judged: _Judged, incompatibility: Reason | None) -> Candidate:
+        """The candidate, with the words that speak for it."""
         model = self.models[judged.place]
         reasons: list[Reason] = []
         phrases: list[str] = []
@@ -214,9 +182,8 @@ class _Judge:
         cosine = 0.0 if self.hits.similarity is None else float(self.hits.similarity[judged.place].max())
         if cosine >= MIN_COSINE:
             reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.MEANING, cosine))
-        style = STYLES[self.styles[judged.place]]
-        if not reasons and (style is ArtisticStyle.UNSPECIFIED or style is not self.requested):
-            return None
+        if not reasons:
+            reasons.append(_reason("text", Source.PROMPT, LoRAMessage.ALIKE, judged.relevance))
         telling = frozenset(word for word in words if not is_common(word))
         written = dict.fromkeys((*phrases, *sorted(self.query.written.get(word, word) for word in telling)))
         return Candidate(
@@ -290,23 +257,17 @@ class _Judge:
         return ", ".join(f"“{self.query.written.get(word, word)}”" for word in rarest)
 
 
-def _rows(ranked: Ranked) -> Iterable[tuple[int, float, float]]:
-    return zip(ranked.loras.tolist(), ranked.probabilities.tolist(), ranked.scores.tolist(), strict=True)
-
-
 def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, **arguments: Any) -> Reason:
     return Reason.of(setting, source, message, weight=round(min(1.0, weight), 3), **arguments)
 
 
-def base_factor(model: Listed, base: TargetModel) -> tuple[float, Reason | None]:
-    """Return what the base model leaves of a confidence, and why."""
+def base_warning(model: Listed, base: TargetModel) -> Reason | None:
+    """Return why a LoRA may look different on this base model, or None."""
     if base.architecture is Architecture.UNKNOWN and base.measure(model) is None:
-        reason = _reason("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, 1 - UNKNOWN_BASE_FACTOR)
-        return UNKNOWN_BASE_FACTOR, reason
+        return _reason("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, 0.5)
     families = {model.family, base.family}
     related = len(families) == 1 or Family.UNKNOWN in families or families & DISTILLED
     if related or any(families <= close for close in CLOSE_FAMILIES):
-        return 1.0, None
+        return None
     names = {"family": model.family.value, "base": base.family.value}
-    reason = _reason("base model", Source.MODEL_FAMILY, LoRAMessage.OTHER_FAMILY, 1 - OTHER_FAMILY_FACTOR, **names)
-    return OTHER_FAMILY_FACTOR, reason
+    return _reason("base model", Source.MODEL_FAMILY, LoRAMessage.OTHER_FAMILY, 0.5, **names)

@@ -23,7 +23,8 @@ from .search.documents import Listed, ReadModels
 from .search.embeddings import DenseText
 from .search.index import Floats, Index, Postings, load, save
 from .search.minilm import INSTALL
-from .search.tokens import Query
+from .search.spelling import corrected
+from .search.tokens import Query, prompt_query
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
@@ -93,6 +94,10 @@ class Library:
             stored = self.index.loras.stamp
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
+
+    def read_query(self, analysis: PromptAnalysis) -> Query:
+        """The words of a prompt, slips in the names of this library's LoRAs mended."""
+        return corrected(prompt_query(analysis), self.index)
 
     def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel, dense_text: bool) -> ranker.Hits:
         """Find the LoRAs that a prompt speaks for.

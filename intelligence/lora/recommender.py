@@ -12,12 +12,11 @@ from ..models import Architecture, LoRAKind, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
-from .candidates import Candidate, find_candidates
+from .candidates import Candidate, Depth, find_candidates
 from .combination import select
 from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
-from .search.tokens import prompt_query
 from .strength import Ratings, Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons
 from .triggers import PromptText, TriggerWords, choose_words
@@ -25,7 +24,9 @@ from .triggers import PromptText, TriggerWords, choose_words
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
 MAX_RANKED = 100
-MIN_MENTIONED_CONFIDENCE = 0.25
+MAX_JUDGED = 20
+"""LoRAs of the ranking that are asked whether the prompt wants them, beside those that it names in full."""
+MIN_NEAREST_CONFIDENCE = 0.05
 """Confidence from which a LoRA below the threshold is worth a word."""
 
 
@@ -57,12 +58,12 @@ class LoRARecommender:
     ) -> list[LoRARecommendation]:
         """Return the LoRAs that fit the base model and that the prompt speaks for at all, best first.
 
-        At most `top_k`, and no more than `MAX_RANKED`.
+        At most `top_k`, and no more than `MAX_RANKED`. Confidence does not decide the order: see `choose`.
         """
         ratings, library = self._ratings(prompt_analysis), self._library()
-        base, query = find_base(base_model, self.fit), prompt_query(prompt_analysis)
+        base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
-        found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, 0.0)
+        found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, Depth(min(top_k, MAX_RANKED)))
         alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
         text = PromptText.of(prompt_analysis)
         return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
@@ -71,8 +72,8 @@ class LoRARecommender:
         self,
         prompt_analysis: PromptAnalysis,
         base_model: str | ModelEvidence | None = None,
-        max_loras: int = 3,
-        min_confidence: float = 0.5,
+        max_loras: int = LoRAPreferences.max_loras,
+        min_confidence: float = LoRAPreferences.min_confidence,
         allow_style_mixing: bool = False,
     ) -> list[LoRARecommendation]:
         """Return the LoRAs that `choose` applies, best first; empty where none fits. Raises InvalidInputError."""
@@ -85,6 +86,7 @@ class LoRARecommender:
         max_loras: int = LoRAPreferences.max_loras,
         min_confidence: float = LoRAPreferences.min_confidence,
         allow_style_mixing: bool = False,
+        nearest: int = 3,
     ) -> LoRAChoice:
         """Return the LoRAs to apply and those turned down.
 
@@ -94,6 +96,7 @@ class LoRARecommender:
 
         Args:
             base_model: a name, or what the host knows; None: unknown.
+            nearest: how many LoRAs that are not sure enough are named among those turned down.
 
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
@@ -102,19 +105,22 @@ class LoRARecommender:
         base = find_base(base_model, self.fit)
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
-        query = prompt_query(prompt_analysis)
+        query = library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base, self.dense_text)
-        mentioned = min(min_confidence, MIN_MENTIONED_CONFIDENCE)
-        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, mentioned)
-        chosen, turned_down = select(fitting, named, query, limits)
+        depth = Depth(MAX_JUDGED, min(min_confidence, MIN_NEAREST_CONFIDENCE))
+        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, depth)
+        surest = sorted(fitting, key=lambda one: -round(one.confidence, 2))
+        chosen, turned_down = select(surest, named, query, limits)
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
         text = PromptText.of(prompt_analysis)
         by_name = [_named_recommendation(*one, text, base) for one in zip(named, usual, strict=True)]
         recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
-        by_syntax = (RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags)
-        rejected = (*by_syntax, *refused, *_worth_naming(others, turned_down, limits, named))
-        reasons = [library.summary(len(named), len(chosen))]
+        by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
+        near = [item for item in turned_down if item.reason.message == LoRAMessage.NOT_CONFIDENT.key]
+        left_out = [item for item in turned_down if item not in near[nearest:]]
+        rejected = (*[*by_syntax.values()][:MAX_REJECTED], *refused, *_worth_naming(others, left_out, limits, named))
+        reasons = [library.summary(len(named), len(chosen)), *_stricter(limits)]
         if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
             reasons.append(reason)
         return LoRAChoice((*by_name, *recommended), rejected, tuple(reasons))
@@ -200,9 +206,15 @@ def _worth_naming(
     incompatible = [
         RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)))
         for one in others
-        if one.incompatibility
-        and one.relevance >= min(limits.min_confidence, 0.5)
-        and one.model.model_id not in named_ids
+        if one.incompatibility and one.relevance >= limits.min_confidence and one.model.model_id not in named_ids
     ]
-    near = [item for item in turned_down if item.reason.weight >= MIN_MENTIONED_CONFIDENCE]
-    return (incompatible[: MAX_REJECTED // 2] + near)[:MAX_REJECTED]
+    return (incompatible[: MAX_REJECTED // 2] + list(turned_down))[:MAX_REJECTED]
+
+
+def _stricter(limits: LoRAPreferences) -> list[Reason]:
+    """Say that a graph asks for more than the default, as those saved with an earlier default do."""
+    default = LoRAPreferences.min_confidence
+    if limits.min_confidence <= default or not limits.max_loras:
+        return []
+    minimum = limits.min_confidence
+    return [Reason.of("loras", Source.USER, LoRAMessage.STRICTER, minimum=minimum, default=default)]

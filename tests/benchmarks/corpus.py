@@ -14,7 +14,7 @@ from intelligence.lora.lora_library import MIN_TAG_LIST, Library
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import Background, build, rough_features
 from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
-from intelligence.lora.search.index import Floats, Postings
+from intelligence.lora.search.index import Floats, Index, Postings
 from intelligence.lora.search.tokens import Query, digest
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
 from intelligence.prompt import PromptAnalysis
@@ -43,6 +43,7 @@ class Corpus(Library):
         models: the LoRAs as the library knows them, where they are not those of `loras` (see `bare`).
         background: general knowledge; None: the trained one.
         first: weights of the first pass; None: the trained ones.
+        known: an index of a larger library, whose reading of the records serves again.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Corpus(Library):
         models: Sequence[ModelMetadata] | None = None,
         background: Mapping[str, Background] | None = None,
         first: Floats | None = None,
+        known: Index | None = None,
     ) -> None:
+        self.known = known
         self.background = ranker.background() if background is None else background
         self.first = ranker.numbers()["first"] if first is None else first
         super().__init__([lora.model for lora in loras] if models is None else models)
@@ -60,7 +63,7 @@ class Corpus(Library):
         self.place = {number: place for place, number in enumerate(self.numbers)}
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
-        self.index = build(self.models, self.background, self.first)
+        self.index = build(self.models, self.background, self.first, self.known)
 
     def weigh(self, first: Floats) -> None:
         """Make the index with these numbers."""

@@ -17,8 +17,9 @@ from intelligence.errors import HubError, MissingDependencyError, ModelNotFoundE
 from intelligence.generation.diffusers_host import DiffusersHost, resolve_base_model
 from intelligence.generation.diffusers_host.loader import load_pipeline, parameter_counts
 from intelligence.generation.embedded import ensure_embedded
-from intelligence.generation.sdxl_config import clip_merges, clip_vocabulary, sdxl_config_folder
+from intelligence.generation.sdxl_config import clip_vocabulary, sdxl_config_folder
 from intelligence.models import Architecture
+from intelligence.prompt.clip_words import clip_merges
 
 from ..comfyui import checkpoint, locate
 

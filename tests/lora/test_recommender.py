@@ -47,7 +47,7 @@ def refusal(choice, name):
     ],
 )
 def test_choose_by_words(prompt, expected):
-    choice = choose(prompt, *SMALL, WITCH, min_confidence=0.6)
+    choice = choose(prompt, *SMALL, WITCH)
     assert set(names(choice)) == expected
     assert choice.reasons
 
@@ -102,18 +102,19 @@ def test_choose_rejects_incompatible_loras_with_reason(model, base, reason):
     assert LoRARecommender(Library(model)).rank(PromptAnalyzer().analyze("anime style girl"), base) == []
 
 
-def test_choose_lowers_confidence_for_unknown_base():
+def test_choose_warns_where_base_is_unknown():
     (known,) = choose("anime style girl", ANIME).chosen
     (unknown,) = choose("anime style girl", ANIME, base=None).chosen
-    assert unknown.confidence_score < known.confidence_score
+    assert unknown.confidence_score == known.confidence_score
+    assert [reason.source for reason in unknown.reasons if reason.setting == "base model"] == [Source.MODEL]
 
 
-def test_choose_lowers_confidence_for_other_family():
+def test_choose_warns_of_other_family():
     base = ModelEvidence(name="x", architecture=Architecture.SDXL, family=Family.ILLUSTRIOUS)
     (same,) = choose("anime style girl", replace(ANIME, family=Family.ILLUSTRIOUS), base=base).chosen
     (other,) = choose("anime style girl", replace(ANIME, family=Family.PONY), base=base).chosen
-    assert other.confidence_score < same.confidence_score
-    assert any("pony" in reason.evidence for reason in other.reasons)
+    assert other.confidence_score == same.confidence_score
+    assert any("pony" in reason.evidence for reason in other.reasons if reason.setting == "base model")
 
 
 def test_choose_takes_one_style_unless_mixing():

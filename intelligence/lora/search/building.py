@@ -15,8 +15,25 @@ from numpy.typing import NDArray
 
 from ...models import ModelMetadata
 from .documents import EXAMPLES, TELLING, TRIGGER, Document, Listed, ReadModels, read_document, stamp
-from .index import STYLES, Columns, Floats, Groups, Index, LoRAs, Nested, Phrases, UsageHistory, concat, starts_of
-from .tokens import MAX_PHRASE, digest
+from .index import (
+    KINDS,
+    NAME_WEIGHT_STEP,
+    STYLES,
+    Columns,
+    Floats,
+    Groups,
+    Index,
+    LoRAs,
+    Names,
+    NameWords,
+    Nested,
+    Phrases,
+    UsageHistory,
+    concat,
+    starts_of,
+)
+from .naming import name_weight
+from .tokens import MAX_PHRASE, digest, root
 
 PRIOR_LORAS = 2000
 """LoRAs' worth of general knowledge that stands beside what the library itself says of a word."""
@@ -132,8 +149,10 @@ def _read(models: Iterable[ModelMetadata], stamps: NDArray[np.uint64]) -> Docume
         creator=np.where([bool(name) for name in creators], digest(creators), np.uint64(0)),
         civitai_id=np.array([document.civitai_id for document in read], np.int64),
         style=np.array([STYLES.index(document.style) for document in read], np.uint8),
+        kind=np.array([KINDS.index(document.kind) for document in read], np.uint8),
         usage=Nested.of(_lengths(document.usage for document in read), history),
         groups=_groups(read, hashed),
+        names=_names(read),
     )
     occurrences = Occurrences(hashes[np.array(key, np.int64)], np.concatenate(columns))
     return Documents(loras, Nested.of(_lengths(columns[1:]), occurrences))
@@ -149,6 +168,23 @@ def _groups(read: Sequence[Document], hashed: Callable[[Iterable[str]], NDArray[
         _lengths(document.groups for document in read),
         Groups(np.array([column for column, _ in groups], np.uint8), inside),
     )
+
+
+def _names(read: Sequence[Document]) -> Nested[Names]:
+    named = [name for document in read for name in document.names]
+    keys, words = _digests("".join(phrase) for _, phrase in named), [word for _, phrase in named for word in phrase]
+    weights = np.array([name_weight(word) for word in words], np.float64) / NAME_WEIGHT_STEP
+    parts = NameWords(_digests(map(root, words)), np.round(weights).astype(np.uint8))
+    sources = np.array([source for source, _ in named], np.uint8)
+    names = Names(keys, sources, Nested.of(_lengths(phrase for _, phrase in named), parts))
+    return Nested.of(_lengths(document.names for document in read), names)
+
+
+def _digests(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """The digest of each text, each made once."""
+    every = list(texts)
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(every))}
+    return digest(numbers)[np.array([numbers[text] for text in every], np.int64)]
 
 
 def _lengths(items: Iterable[Sized]) -> NDArray[np.int64]:

@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ...models import ModelMetadata, ModelSummary, TriggerSet
+from ...models import LoRAKind, ModelMetadata, ModelSummary, TriggerSet
 from ...models.fields import MAX_EXAMPLES, MAX_TAGS, MAX_TRIGGER_SETS
 from ...prompt import ArtisticStyle, load_vocabulary
 from ...prompt.words import terms
+from .index import DESCRIPTION, EXAMPLES, NAME, TAG, TELLING, TITLE, TRIGGER
+from .naming import Named, naming_phrases
 from .tokens import MAX_PHRASE, pieces, tokens
 from .traits import MAX_CHOSEN_STRENGTH, civitai_ids, is_slider, is_style, used_strengths
 
-NAME, TITLE, TRIGGER, TAG, DESCRIPTION, EXAMPLES, TELLING = range(7)
 USUAL_LENGTHS = {NAME: 3.0, TITLE: 5.0, TRIGGER: 8.0, TAG: 8.0, DESCRIPTION: 60.0}
 """Usual length of a field in words."""
 K1, B = 1.2, 0.5
@@ -48,6 +49,8 @@ class Document(NamedTuple):
     """CivitAI's id of its model, −1 where that is not known."""
     style: ArtisticStyle
     """Unspecified unless it is there for a style."""
+    kind: LoRAKind
+    names: list[Named]
     usage: Counter[tuple[float, bool | None]]
     """(strength, beside others or not) of example prompts; empty for a slider, whose creator's other LoRAs differ."""
 
@@ -103,6 +106,8 @@ def read_document(model: ModelMetadata) -> Document:
         creator=model.creator or "",
         civitai_id=-1 if (civitai_id := civitai_ids(model)[0]) is None else civitai_id,
         style=_style_of(model),
+        kind=model.lora_kind,
+        names=naming_phrases(model),
         usage=Counter((strength, example.stacked) for example, strength in used),
     )
 

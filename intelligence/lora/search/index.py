@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
 from zipfile import BadZipFile
@@ -19,14 +20,20 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from ...models import LoRAKind
 from ...prompt import ArtisticStyle
+from .naming import STRONG, NameSource
 from .tokens import Query
 
+NAME, TITLE, TRIGGER, TAG, DESCRIPTION, EXAMPLES, TELLING = range(7)
+"""Columns of a posting."""
 T = TypeVar("T")
 Rows = NDArray[np.int64]
 """Numbers of rows."""
 Floats = NDArray[np.float32]
 STYLES = tuple(ArtisticStyle)
+KINDS = tuple(LoRAKind)
+NAME_WEIGHT_STEP = 0.02
 
 
 def starts_of(counts: NDArray[Any]) -> Rows:
@@ -137,6 +144,27 @@ class UsageHistory(Columns):
 
 
 @dataclass(frozen=True)
+class NameWords(Columns):
+    """Words of naming phrases."""
+
+    key: NDArray[np.uint64]
+    """`digest` of the word's `tokens.root`."""
+    weight: NDArray[np.uint8]
+    """Information of the word, in `NAME_WEIGHT_STEP`s; see `naming.name_weight`."""
+
+
+@dataclass(frozen=True)
+class Names(Columns):
+    """Phrases that name a LoRA."""
+
+    key: NDArray[np.uint64]
+    """`digest` of the phrase without its spaces."""
+    source: NDArray[np.uint8]
+    """A `naming.NameSource`."""
+    words: Nested[NameWords]
+
+
+@dataclass(frozen=True)
 class LoRAs(Columns):
     """The LoRAs of a library, in its order."""
 
@@ -149,8 +177,11 @@ class LoRAs(Columns):
     """Of the model, −1 where it is not known."""
     style: NDArray[np.uint8]
     """Place of its style in `STYLES`; unspecified for a LoRA that is there for something else."""
+    kind: NDArray[np.uint8]
+    """Place of its kind in `KINDS`."""
     usage: Nested[UsageHistory]
     groups: Nested[Groups]
+    names: Nested[Names]
 
 
 @dataclass(frozen=True)
@@ -204,6 +235,23 @@ class Index:
     coverage: Floats
     """Per LoRA: the sum of share² · rarity over its keys."""
     loras: LoRAs
+
+    @cached_property
+    def named(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.bool_]]:
+        """Keys of naming phrases, sorted; the LoRA of each; and whether its source names the LoRA itself."""
+        names = self.loras.names
+        naming = names.rows.source != NameSource.TAG
+        keys, loras = names.rows.key[naming], np.repeat(np.arange(self.size, dtype=np.int32), names.counts)[naming]
+        strong = np.isin(names.rows.source[naming], STRONG)
+        order = np.lexsort((~strong, keys))
+        return keys[order], loras[order], strong[order]
+
+    @cached_property
+    def name_words(self) -> NDArray[np.uint64]:
+        """Digests of the words of names, titles and first trigger phrases, sorted."""
+        telling = self.posting_columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
+        numbers = np.repeat(np.arange(len(self.keys)), np.diff(self.starts))[telling]
+        return self.keys[np.unique(numbers)]
 
     @property
     def size(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
@@ -24,7 +24,8 @@ MAX_PHRASE = 6
 _SHORT = 80
 """Characters up to which a text's tokens are remembered."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_PIECE_END = re.compile(r"[,.;:!?\n|\"]+")
+_PIECE_END = re.compile(r"(?:[,;:!?\n|\"]|(?<!\b[A-Za-z])\.)+")
+_WORD = re.compile(r"[^\W_]+")
 _ATTENTION = re.compile(r":\s*\d*\.?\d+\s*(?=[)\]])")
 _VERSION = re.compile(r"v?\d+(?:[a-z]|k|st|nd|ep)?\d*")
 
@@ -37,6 +38,16 @@ def stem(term: str) -> str:
     if len(term) > 7 and term.endswith("istic"):
         return term[:-3] + "m"
     return term
+
+
+@lru_cache(maxsize=50_000)
+def root(token: str) -> str:
+    """Return a token without the ending that its relatives lack: `dancer`, `dancing` and `dance` share `danc`."""
+    for ending in ("ing", "er", "ed", "or", "e"):
+        if token.endswith(ending) and len(token) - len(ending) >= 3:
+            short = token[: -len(ending)]
+            return short[:-1] if len(short) > 3 and short[-1] == short[-2] and short[-1] not in "sl" else short
+    return token
 
 
 def tokens(text: str) -> tuple[str, ...]:
@@ -100,6 +111,18 @@ def _function_words(language: str) -> frozenset[str]:
     return frozenset(token for name in {"en", language} for word in known.get(name, ()) for token in tokens(word))
 
 
+def _without_spanish(text: str) -> str:
+    """`text` with a comma in place of every Spanish word that the vocabulary knows."""
+    known = load_vocabulary()
+
+    def kept(match: re.Match[str]) -> str:
+        (term, *_) = terms(match[0]) or ("",)
+        spanish = (term,) in known.spanish or term in known.spanish_adjectives or term in known.function_words["es"]
+        return "," if spanish else match[0]
+
+    return _WORD.sub(kept, text)
+
+
 @dataclass(frozen=True)
 class Query:
     """A prompt's words, ready to be compared with LoRAs'."""
@@ -111,10 +134,16 @@ class Query:
     """Token → the word as the prompt has it."""
     pieces: tuple[tuple[str, ...], ...] = ()
     """The tokens of every comma piece or clause, as they follow each other."""
+    spoken: int = 0
+    """Number of `pieces` that are the prompt's own; concepts follow."""
     telling: frozenset[str] = frozenset()
     """Tokens that say something of what a LoRA shows: neither `is_meta` nor function words."""
     avoided: frozenset[str] = frozenset()
     """Tokens of what the prompt negates and of the negative prompt."""
+    capitals: tuple[int, ...] = ()
+    """Per token of `pieces`: 2 where it begins a sentence with a capital letter, 1 where it has one elsewhere, or 0."""
+    corrected: frozenset[str] = frozenset()
+    """Tokens that stand for a word which the prompt spells otherwise."""
 
     @cached_property
     def keys(self) -> dict[str, bool]:
@@ -139,27 +168,54 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
     """
     written: dict[str, str] = {}
     sequence: list[tuple[str, ...]] = []
+    capitals: list[int] = []
     count = 0
-    for piece in (piece for text in texts for piece in _PIECE_END.split(_CAMEL.sub(" ", text))):
+    spoken = 0
+    for number, piece, begins in ((n, *found) for n, text in enumerate(texts) for found in _cut(text)):
         if count >= MAX_PROMPT_TOKENS:
             break
-        plain = terms(piece)[: MAX_PROMPT_TOKENS - count]
+        plain = terms(_CAMEL.sub(" ", piece))[: MAX_PROMPT_TOKENS - count]
         stems = tuple(map(stem, plain))
         count += len(stems)
         sequence += [stems] if stems else []
-        as_typed = typed_words(piece)[: len(plain)]
-        for token, word in zip(stems, as_typed if len(as_typed) == len(plain) else plain, strict=True):
+        spoken += bool(stems) and not number
+        as_typed = typed_words(_CAMEL.sub(" ", piece))[: len(plain)]
+        matching = len(as_typed) == len(plain)
+        capitals += _capitals(as_typed, begins) if matching else [0] * len(plain)
+        for token, word in zip(stems, as_typed if matching else plain, strict=True):
             written.setdefault(token, word)
     starts = ((stems, start) for stems in sequence for start in range(len(stems)))
     phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
     telling = frozenset(token for token in written if token not in function_words and not is_meta(token))
-    return Query(frozenset(written), frozenset(phrases), written, tuple(sequence), telling)
+    return Query(
+        frozenset(written),
+        frozenset(phrases),
+        written,
+        tuple(sequence),
+        spoken=spoken,
+        telling=telling,
+        capitals=tuple(capitals),
+    )
+
+
+def _cut(text: str) -> Iterator[tuple[str, bool]]:
+    """The comma pieces and clauses of a text, and whether each begins a sentence."""
+    start, begins = 0, True
+    for end in _PIECE_END.finditer(text):
+        yield text[start : end.start()], begins
+        start, begins = end.end(), any(mark in ".!?\n" for mark in end[0])
+    yield text[start:], begins
+
+
+def _capitals(words: Sequence[str], begins: bool) -> list[int]:
+    marks = [int(word[0].isupper()) for word in words]
+    return [2, *marks[1:]] if marks and marks[0] and begins else marks
 
 
 def prompt_query(analysis: PromptAnalysis) -> Query:
-    """Return the words that a prompt wants, with its concepts; of a Spanish one only these, which are English."""
-    texts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
-    if not texts or analysis.language == "en":
-        texts = [wanted_text(analysis), *texts]
+    """Return the words that a prompt wants, with its concepts; of a Spanish one these, which are English, and names."""
+    concepts = [phrase for phrases in analysis.concepts.values() for phrase in phrases]
+    text = wanted_text(analysis)
+    texts = [text if analysis.language == "en" or not concepts else _without_spanish(text), *concepts]
     avoided = frozenset(tokens(analysis.unwanted_text[:MAX_NEGATIVE_CHARACTERS]))
     return replace(query(texts, _function_words(analysis.language)), avoided=avoided)

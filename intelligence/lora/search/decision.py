@@ -1,0 +1,98 @@
+"""From evidence to a yes or no: how probable it is that a person asked for a LoRA, each judged by itself.
+
+Boosted trees over absolute evidence, then a line that makes their sum a probability. The numbers lie in decision.json;
+README.md beside it says what they were trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .index import Floats
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Binary trees, their nodes one after the other. Leaves lead to themselves, so that all can be walked together."""
+
+    roots: NDArray[np.int64]
+    feature: NDArray[np.int64]
+    """Column that a node asks."""
+    threshold: Floats
+    """A row goes left where its value is at most this."""
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    value: Floats
+    """Of leaves; 0 of other nodes."""
+    depth: int
+
+    def __call__(self, inputs: Floats) -> Floats:
+        """Sum of the leaves that each row reaches: (rows, columns) → (rows,)."""
+        count, columns = inputs.shape
+        values = np.ascontiguousarray(inputs).ravel()
+        row = np.repeat(np.arange(count) * columns, len(self.roots))
+        node = np.tile(self.roots, count)
+        for _ in range(self.depth):
+            below = values.take(row + self.feature.take(node)) <= self.threshold.take(node)
+            node = np.where(below, self.left.take(node), self.right.take(node))
+        total: Floats = self.value.take(node).reshape(count, -1).sum(axis=1)
+        return total
+
+
+def trees_from(trees: list[list[list[float]]]) -> Trees:
+    """Return trees written as nodes `[feature, threshold, left, right]`, and leaves `[value]`; the root is first."""
+    roots = np.cumsum([0, *map(len, trees[:-1])])
+    nodes: list[tuple[int, float, int, int, float]] = []
+    deepest = 0
+    for root, rows in zip(roots.tolist(), trees, strict=True):
+        level = [0] * len(rows)
+        for number, row in enumerate(rows):
+            if len(row) == 1:
+                nodes.append((0, 0.0, root + number, root + number, row[0]))
+                continue
+            left, right = int(row[2]), int(row[3])
+            level[left] = level[right] = level[number] + 1
+            nodes.append((int(row[0]), row[1], root + left, root + right, 0.0))
+        deepest = max(deepest, *level)
+    feature, threshold, left_, right_, value = zip(*nodes, strict=True)
+    numbers = [np.array(column, np.int64) for column in (feature, left_, right_)]
+    floats = [np.array(column, np.float32) for column in (threshold, value)]
+    return Trees(roots.astype(np.int64), numbers[0], floats[0], numbers[1], numbers[2], floats[1], deepest)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The trained numbers."""
+
+    trees: Trees
+    told: Floats
+    """Sums of the trees, rising …"""
+    true: Floats
+    """… and the share of LoRAs that are right there."""
+    series: frozenset[str]
+
+    def __call__(self, evidence: Floats) -> Floats:
+        """Return how probable it is that each LoRA is asked for: (LoRAs, evidence) → (LoRAs,), 0 … 1."""
+        if not len(evidence):
+            return np.empty(0, np.float32)
+        return np.interp(self.trees(evidence), self.told, self.true).astype(np.float32)
+
+
+def decision_from(data: dict[str, Any]) -> Decision:
+    """Return the decision that decision.json writes down."""
+    told, true = (np.array(data[name], np.float32) for name in ("told", "true"))
+    return Decision(trees_from(data["trees"]), told, true, frozenset(data["series"]))
+
+
+@cache
+def decision() -> Decision:
+    """Return the decision of decision.json."""
+    text = Path(__file__).with_name("decision.json").read_text(encoding="utf-8")
+    return decision_from(json.loads(text))

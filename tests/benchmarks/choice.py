@@ -1,0 +1,304 @@
+"""Whether the right LoRAs are applied, and nothing else: python -m tests.benchmarks.choice --records DIR --json
+
+Every figure goes through `LoRARecommender.choose` and `rank` with the default preferences; `--records` is a folder of
+CivitAI model records, of which odd numbers are reported (see tests/benchmarks/civitai.py), `--captions` and `--prompts`
+CSV files of captions and natural prompts (even rows). Prompts of each kind are made as choice_queries.py says, from
+records and captions that no number was trained on. Each kind has a line, with its count:
+
+  KIND_precision, KIND_recall   of what is applied, of what is asked for, in libraries of 3 LoRAs to all of them
+  KIND_left_alone               share of prompts that want nothing and get nothing
+  records_*                     prompts of images, their one LoRA in a library of 1,000 or not, only that one right
+  rank_*, bare_*                place of that LoRA among all; of prompts without any of its names
+  told_*, true_*                confidence and share that is right, by size of the library and fifth
+  *_ms                          processor time of `choose`
+
+`--library FOLDER --labels FILE` asks labelled prompts of a folder of LoRAs: FILE is Python that makes a list `P` of
+mappings with `kind`, `text`, `must` (file names that are wanted, alternatives parted by |) and `ok` (those that do no
+harm). Whole, and random parts of it.
+"""
+
+from __future__ import annotations
+
+import random
+import runpy
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intelligence.config import LoRAPreferences
+from intelligence.lora import LoRARecommender
+from intelligence.lora.target_model import TargetModel
+from intelligence.models import Architecture, ModelEvidence, ModelKind, ModelMetadata
+from intelligence.prompt import PromptAnalyzer
+from intelligence.records import Reason
+from intelligence.registry import ModelRegistry
+from tests.benchmarks.choice_queries import make
+from tests.benchmarks.choice_world import Made, World, load_plain
+from tests.benchmarks.civitai import SD1, CivitaiLoRA, PromptQuery, load_records, tag_queries, without_names
+from tests.benchmarks.corpus import Chooser, Corpus, Shelf
+from tests.benchmarks.report import parser, report
+from tests.benchmarks.retrieval import enlarged
+
+ANALYZER = PromptAnalyzer()
+SAVED = 0.7
+"""Confidence of graphs that were saved with the default before."""
+ASKED = {
+    "sentence": 150,
+    "long": 80,
+    "spanish": 80,
+    "partial": 60,
+    "tags": 150,
+    "several": 120,
+    "everyday": 200,
+    "everyday_long": 60,
+    "everyday_tags": 100,
+    "held": 60,
+    "sibling": 100,
+    "misspelt": 60,
+    "joined": 60,
+    "loose": 60,
+    "ordinary": 100,
+    "negated": 320,
+    "twin": 120,
+}
+"""Kind → prompts."""
+SIZES = ((3, 11), (11, 51), (51, 401), (401, 10_000))
+FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.01)
+SDXL = ModelEvidence(name="sd_xl_base_1.0", architecture=Architecture.SDXL)
+CHECKPOINTS = {"": "sd_xl_base_1.0", "pony_": "ponyDiffusionV6XL_v6", "illustrious_": "Illustrious-XL-v1.0"}
+Figures = dict[str, float | int | None]
+
+
+class Part(Corpus):
+    """Some of a library's LoRAs. Args: allowed: which."""
+
+    def __init__(self, corpus: Corpus, allowed: NDArray[np.bool_]) -> None:
+        vars(self).update(vars(corpus))
+        self.allowed = allowed
+
+    def incompatibilities(self, base: TargetModel) -> tuple[list[Reason | None], NDArray[np.bool_]]:
+        reasons, fitting = super().incompatibilities(base)
+        return reasons, fitting & self.allowed
+
+
+def drawn(corpus: Corpus, made: Made, rng: random.Random) -> NDArray[np.bool_]:
+    """Which LoRAs stand in the library of a made query."""
+    count = len(corpus.models)
+    allowed = np.zeros(count, bool)
+    allowed[rng.sample(range(count), min(count, int(np.exp(rng.uniform(np.log(3), np.log(count))))))] = True
+    for numbers, here in ((made.near, True), (made.wanted, True), (made.absent, False)):
+        allowed[[corpus.place[number] for number in numbers[:20] if number in corpus.place]] = here
+    return allowed
+
+
+def ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def made_figures(world: World, corpus: Corpus, rng: random.Random) -> Figures:
+    """What is applied to made queries, by kind, and confidence against truth, by the library's size."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    told: defaultdict[tuple[int, int], list[tuple[float, bool]]] = defaultdict(list)
+    for made in make(world, ASKED):
+        allowed = drawn(corpus, made, rng)
+        chooser, analysis = Chooser(Part(corpus, allowed)), ANALYZER.analyze(made.text)
+        right = world.same_subjects(made)
+        for name, least in ((made.kind, LoRAPreferences.min_confidence), (f"{made.kind} at .70", SAVED)):
+            chosen = chooser.choose(analysis, SD1, min_confidence=least).chosen
+            numbers = [corpus.numbers[corpus.models.index(one.lora_metadata)] for one in chosen]
+            judged = [number for number in numbers if number not in made.open]
+            tally = counts[name]
+            tally["prompts"] += 1
+            tally["wanted"] += len(made.wanted)
+            tally["applied"] += len(judged)
+            tally["right"] += sum(number in right for number in judged)
+            tally["found"] += sum(bool(world.alike(number) & {*numbers}) for number in made.wanted)
+            tally["silent"] += not judged
+        for one in chooser.rank(analysis, SD1, 20):
+            number = corpus.numbers[corpus.models.index(one.lora_metadata)]
+            if number not in made.open:
+                size = next(n for n, (_, most) in enumerate(SIZES) if allowed.sum() < most or n == len(SIZES) - 1)
+                fifth = int(np.searchsorted(FIFTHS, one.confidence_score, "right")) - 1
+                told[size, fifth].append((one.confidence_score, number in right))
+    figures: Figures = {}
+    for kind, tally in counts.items():
+        name = kind.replace(" ", "_")
+        figures[f"{name}_prompts"] = tally["prompts"]
+        if tally["wanted"]:
+            figures[f"{name}_precision"] = ratio(tally["right"], tally["applied"])
+            figures[f"{name}_recall"] = ratio(tally["found"], tally["wanted"])
+        else:
+            figures[f"{name}_left_alone"] = tally["silent"] / tally["prompts"]
+    for (size, fifth), rows in sorted(told.items()):
+        if len(rows) >= 100 and fifth:
+            name = f"{SIZES[size][0]}_to_{SIZES[size][1] - 1}_fifth_{fifth + 1}"
+            figures |= {
+                f"told_{name}": statistics.fmean(p for p, _ in rows),
+                f"true_{name}": statistics.fmean(r for _, r in rows),
+            }
+    return figures
+
+
+def record_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int) -> Figures:
+    """Prompts of images, asked of 1,000 LoRAs with the page's own among them and not."""
+    figures: Figures = {}
+    odd = [lora for lora in loras if not lora.even]
+    queries = rng.sample(found := tag_queries(odd, 1), min(asked, len(found)))
+    inside = {lora.number: lora for lora in rng.sample(odd, min(1000, len(odd)))}
+    inside |= {lora.number: lora for lora in odd if lora.number in {query.records[0] for query in queries}}
+    corpus = Corpus(list(inside.values())[-1000:])
+    queries = [query for query in queries if query.records[0] in corpus.place]
+    for least in (LoRAPreferences.min_confidence, 0.6, SAVED, 0.8, 0.9):
+        applied = right = 0
+        for query in queries:
+            analysis = ANALYZER.analyze(query.prompt)
+            for present in (True, False):
+                library = corpus.asked(query, present=present)
+                chosen = Chooser(library).choose(analysis, SD1, min_confidence=least).chosen
+                applied += len(chosen)
+                right += sum(one.lora_metadata.model_id in library.right for one in chosen)
+        name = f"records_at_{least:g}"
+        figures |= {f"{name}_precision": ratio(right, applied), f"{name}_recall": ratio(right, len(queries))}
+        figures[f"{name}_picks_per_prompt"] = applied / (2 * len(queries))
+    figures["records_prompts"] = 2 * len(queries)
+    return figures
+
+
+def rank_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int) -> Figures:
+    """Places of the LoRA that a person used, among all, by `rank`."""
+    corpus = Corpus(loras)
+    by_number = {lora.number: lora for lora in loras}
+    found = tag_queries([lora for lora in loras if not lora.even], 1)
+    whole = rng.sample(found, min(asked, len(found)))
+    bare = [query for one in whole if (query := without_names(one, by_number))]
+    figures: Figures = {"rank_loras": len(loras)}
+    for name, queries in (("rank", whole), ("bare", bare)):
+        places = []
+        for query in queries:
+            library = corpus.asked(query)
+            ranked = Chooser(library).rank(ANALYZER.analyze(query.prompt), SD1, 10)
+            ids = [one.lora_metadata.model_id for one in ranked]
+            places.append(next((n for n, one in enumerate(ids) if one in library.right), 99))
+        figures[f"{name}_prompts"] = len(places)
+        figures |= {f"{name}_recall_at_{k}": statistics.fmean(place < k for place in places) for k in (1, 10)}
+    return figures
+
+
+def time_figures(models: Sequence[ModelMetadata], prompts: Sequence[str], sizes: Iterable[int]) -> Figures:
+    """Processor milliseconds of reading a prompt and choosing."""
+    figures: Figures = {}
+    for size in sizes:
+        recommender = LoRARecommender(Shelf(enlarged(models, size)), dense_text=False)
+        taken = []
+        for prompt in (*prompts[:20], *prompts):
+            started = time.process_time()
+            recommender.choose(ANALYZER.analyze(prompt), SD1)
+            taken.append((time.process_time() - started) * 1000)
+        figures[f"choose_{size}_median_ms"] = statistics.median(taken[20:])
+        figures[f"choose_{size}_p95_ms"] = statistics.quantiles(taken[20:], n=20)[-1]
+    return figures
+
+
+def is_hit(name: str, alternatives: str) -> bool:
+    """Whether a file is one of the wanted, which are named by how they begin."""
+    return any(name.lower().startswith(one.lower()) for one in alternatives.split("|"))
+
+
+def labelled_figures(folder: str, labels: str) -> Figures:
+    """Labelled prompts asked of a folder of LoRAs, and of random parts of it."""
+    prompts = runpy.run_path(labels)["P"]
+    registry = ModelRegistry(":memory:") if not Path(folder).is_dir() else ModelRegistry()
+    registry.scan({ModelKind.LORA: [folder]})
+    models = [model for model in registry.list_models(ModelKind.LORA) if model.local_path.startswith(str(folder))]
+    read = [(row, ANALYZER.analyze(row["text"], row.get("neg", ""))) for row in prompts]
+    figures: Figures = {"labelled_loras": len(models)}
+    whole = LoRARecommender(Shelf(models), dense_text=False)
+    for mark, checkpoint in CHECKPOINTS.items():
+        base = ModelEvidence(name=checkpoint, architecture=Architecture.SDXL)
+        for least, name in ((LoRAPreferences.min_confidence, ""), (SAVED, "_at_0.7")):
+            for kind in ("tags", "sent"):
+                tally = labelled_tally(whole, [pair for pair in read if pair[0]["kind"] == kind], base, least, None)
+                figures |= {f"{mark}labelled_{kind}{name}_{key}": value for key, value in tally_figures(tally).items()}
+    for size, draws in ((10, 40), (25, 20)):
+        for kind in ("tags", "sent"):
+            total: Counter[str] = Counter()
+            for draw in range(draws):
+                part = random.Random(draw * 100 + size).sample(models, min(size, len(models)))
+                names = [model.name for model in part if model.architecture is Architecture.SDXL]
+                asked = [pair for pair in read if pair[0]["kind"] == kind]
+                least = LoRAPreferences.min_confidence
+                total += labelled_tally(LoRARecommender(Shelf(part), dense_text=False), asked, SDXL, least, names)
+            figures |= {f"random_{size}_{kind}_{key}": value for key, value in tally_figures(total).items()}
+    return figures
+
+
+def labelled_tally(
+    recommender: LoRARecommender, asked: list, base: ModelEvidence, least: float, names: list[str] | None
+) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for row, analysis in asked:
+        chosen = [
+            one.lora_name for one in recommender.choose(analysis, base, min_confidence=least).chosen if not one.named
+        ]
+        wanted = [one for one in row["must"] if names is None or any(is_hit(name, one) for name in names)]
+        wrong = sum(not any(is_hit(name, one) for one in (*row["must"], *row["ok"])) for name in chosen)
+        tally["prompts"] += 1
+        tally["applied"] += len(chosen)
+        tally["wrong"] += wrong
+        tally["wanted"] += len(wanted)
+        tally["found"] += sum(any(is_hit(name, one) for name in chosen) for one in wanted)
+        if not row["must"]:
+            tally["nothing"] += 1
+            tally["left_alone"] += not wrong
+    return tally
+
+
+def tally_figures(tally: Counter[str]) -> Figures:
+    return {
+        "precision": ratio(tally["applied"] - tally["wrong"], tally["applied"]),
+        "recall": ratio(tally["found"], tally["wanted"]),
+        "wanted": tally["wanted"],
+        "wrong_per_100": ratio(100 * tally["wrong"], tally["prompts"]),
+        "nothing_wanted": tally["nothing"],
+        "left_alone": tally["left_alone"],
+    }
+
+
+def main() -> None:
+    arguments = parser((__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--records", help="folder of CivitAI model records")
+    arguments.add_argument("--captions", help="coco_rank.csv")
+    arguments.add_argument("--prompts", help="parti_prompts.csv")
+    arguments.add_argument("--library", help="folder of LoRAs")
+    arguments.add_argument("--labels", help="Python file with the labelled prompts of --library")
+    arguments.add_argument("--asked", type=int, default=300, help="prompts of images")
+    arguments.add_argument("--scales", type=int, nargs="*", default=(400, 7_230, 100_000), help="sizes to time")
+    options = arguments.parse_args()
+    figures: Figures = {}
+    rng = random.Random(11)
+    if options.library:
+        figures |= labelled_figures(options.library, options.labels)
+    if options.records:
+        loras = load_records(options.records)
+        odd = [lora for lora in loras if not lora.even]
+        if options.captions:
+            from intelligence.lora.search.decision import decision
+
+            plain = load_plain(options.captions, options.prompts, odd_rows=False)
+            sentences = [PromptQuery(text, right) for text, right in plain]
+            world = World(odd, sentences, [text for text, _ in plain], rng, decision().series)
+            figures |= made_figures(world, Corpus(odd), rng)
+        figures |= record_figures(loras, rng, options.asked)
+        figures |= rank_figures(loras, rng, options.asked)
+        prompts = [query.prompt for query in tag_queries(odd, 1)[:300]]
+        figures |= time_figures([lora.model for lora in loras], prompts, options.scales)
+    report(figures, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Phrases that name a LoRA, and slips in them."""
+
+import numpy as np
+import pytest
+
+from intelligence.lora.search import ranker
+from intelligence.lora.search.naming import NameSource, naming_phrases, title_pieces
+from intelligence.lora.search.naming_evidence import NAMING, PARTS, Matches
+from intelligence.lora.search.spelling import corrected
+from intelligence.lora.search.tokens import prompt_query, root
+from intelligence.models import LoRAKind
+from intelligence.prompt import PromptAnalyzer
+from tests.lora.library import lora
+
+ANALYZER = PromptAnalyzer()
+
+
+@pytest.mark.parametrize(
+    "title, pieces",
+    [
+        ("Zorbla Vex (Star Harbor) | 3 outfits", ["Zorbla Vex", "Star Harbor", "3 outfits"]),
+        ("Zorbla Vex ゾルブラ / Star Harbor", ["Zorbla Vex", "ゾルブラ", "Star Harbor"]),
+        ("【Concept】Glass-armor", ["Concept", "Glass-armor"]),
+        ("Star Harbor - Zorbla", ["Star Harbor", "Zorbla"]),
+        ("Zorbla LoRA", ["Zorbla lora"]),
+        ("", []),
+    ],
+)
+def test_title_pieces(title, pieces):
+    assert title_pieces(title) == pieces
+
+
+def phrases(source, *words, title="", name="x", **more):
+    model = lora(name, *words, title=title, **more)
+    return [" ".join(phrase) for found, phrase in naming_phrases(model) if found is source]
+
+
+@pytest.mark.parametrize(
+    "source, words, title, expected",
+    [
+        (NameSource.FIRST_PIECE, (), "Zorbla Vex | Star Harbor", ["zorbla vex", "vex zorbla"]),
+        (NameSource.FIRST_PIECE, ("zorbla",), "Star Harbor - Zorbla", ["zorbla"]),
+        (NameSource.OTHER_PIECE, (), "Zorbla | Tidefall", ["tidefall"]),
+        (NameSource.FIRST_TRIGGER, ("zorbla1, smile",), "", ["zorbla1 smile", "smile zorbla1"]),
+        (NameSource.FIRST_TRIGGER, (r"zorbla \(star harbor\)",), "", ["zorbla star harbor", "zorbla"]),
+        (NameSource.OTHER_TRIGGER, ("zorbla", "red cape of tide"), "", ["red cape of tide"]),
+        (NameSource.FIRST_PIECE, (), "Beautiful girl", []),
+    ],
+)
+def test_naming_phrases(source, words, title, expected):
+    assert phrases(source, *words, title=title) == expected
+
+
+def test_naming_phrases_of_looks_may_be_common():
+    assert phrases(NameSource.FIRST_TRIGGER, "anime style", kind=LoRAKind.STYLE) == ["anime style", "anime"]
+
+
+@pytest.mark.parametrize(
+    "name, trigger, prompt, found",
+    [
+        ("zorblavex", "zorblavex", "1girl, zorblavux, smile", "zorblavex"),
+        ("zorblavex", "zorblavex", "1girl, zorblvaex, smile", "zorblavex"),
+        ("zorblavex", "zorblavex", "1girl, zorbavex, smile", "zorblavex"),
+        ("closeta", "closeta", "a closet full of coats", None),
+        ("zorblavex", "zorblavex", "1girl, sorblavex, smile", None),
+    ],
+)
+def test_corrected_mends_slips_in_names_only(name, trigger, prompt, found):
+    index = ranker.build_index([lora(name, trigger)])
+    query = corrected(prompt_query(ANALYZER.analyze(prompt)), index)
+    assert query.corrected == ({found} if found else frozenset())
+    assert (found in query.tokens) is bool(found) and (not found or query.written[found] != found)
+
+
+def told(prompt, *models, fitting=None):
+    """Name of each LoRA → what names it, by `NAMING` and `PARTS`."""
+    index = ranker.build_index(models)
+    fitting = np.ones(len(models), bool) if fitting is None else fitting
+    query = prompt_query(ANALYZER.analyze(prompt))
+    matches = Matches(query, index, fitting, ranker.background(), frozenset({"starharbor"}))
+    everyone = np.arange(len(models))
+    rows = np.concatenate((matches.evidence_of(everyone), matches.partial(everyone)), axis=1)
+    return {
+        m.name: dict(zip((*NAMING, *PARTS), row, strict=True)) for m, row in zip(models, rows.tolist(), strict=True)
+    }
+
+
+ZORBLA = lora("zorbla_v2", "zorbla vex", title="Zorbla Vex | Star Harbor", kind=LoRAKind.CHARACTER)
+TIDE = lora("tide", "zorbla vex of tides", kind=LoRAKind.CHARACTER)
+
+
+def test_evidence_is_the_same_in_any_company():
+    alone = told("a portrait of Zorbla Vex at sea", ZORBLA)["zorbla_v2"]
+    others = [lora(f"other {n}", f"thing{n}") for n in range(30)]
+    assert told("a portrait of Zorbla Vex at sea", ZORBLA, *others)["zorbla_v2"] == alone
+    assert alone["named_first_piece"] == alone["named_first_trigger"] > 10 and alone["capital"] == 1
+
+
+def test_evidence_knows_longer_names_of_others():
+    assert told("zorbla vex of tides", ZORBLA, TIDE)["zorbla_v2"]["covered"] == 1
+    assert told("zorbla vex of tides", ZORBLA, TIDE)["tide"]["covered"] == 0
+    assert told("zorbla vex of tides", ZORBLA, TIDE, fitting=np.array([True, False]))["zorbla_v2"]["covered"] == 0
+
+
+def test_evidence_of_what_is_negated_is_none():
+    assert told("a harbor without Zorbla Vex", ZORBLA)["zorbla_v2"]["strong"] == 0
+
+
+def test_evidence_of_series_and_parts():
+    series = told("somebody of Star Harbor", ZORBLA)["zorbla_v2"]
+    assert series["named_other_piece"] > 0 and series["series"] == 1 and series["strong"] == 0
+    part = told("Zorbla dancing", ZORBLA)["zorbla_v2"]
+    assert 0.3 < part["strong_share"] < 0.9 and part["strong_words"] == 1
+
+
+@pytest.mark.parametrize("words", [("dancer", "dancing", "dance"), ("runner", "running"), ("kiss", "kissing")])
+def test_root_of_relatives(words):
+    assert len({root(word) for word in words}) == 1
