@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import intelligence.lora.search.decision as decision_module
+from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
 from intelligence.lora.search.decision import decision, trees_from
 from intelligence.lora.search.naming_evidence import EVIDENCE
@@ -73,3 +74,12 @@ def test_choose_names_the_nearest_that_it_leaves():
     assert all(0.05 < one.reason.weight < 1 for one in strict.rejected)
     assert len(recommender.choose(analysis, SDXL, min_confidence=1.0, nearest=1).rejected) == 1
     assert any("`min_confidence`" in reason.evidence for reason in strict.reasons)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[2].glob("example_workflows/*.json")), ids=lambda p: p.stem
+)
+def test_templates_ask_for_the_default_confidence(path):
+    nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    asked = [node["widgets_values"][4] for node in nodes if node["type"] == "LoRARecommend"]
+    assert set(asked) <= {LoRAPreferences.min_confidence}
