@@ -18,8 +18,6 @@ SUMS = (
 MAXIMA = ("best_hook", "best_coverage", "best_example")
 GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_coverage", "title_mass")
 FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
-EXAMPLE_FEATURES = ("phrase_coverage", "creator_coverage", "best_coverage", "best_example", "covered")
-"""Columns of `FEATURES` that come of example prompts alone."""
 CONTEXT_FEATURES = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
 SCATTERED_PHRASE_WEIGHT = 0.95
 """Weight of a phrase whose words all stand apart in the prompt, beside a whole one."""
@@ -78,21 +76,6 @@ def features(rows: LoRAPostings) -> Floats:
     out[:, len(SUMS) + len(MAXIMA) : -2] = _groups(rows)
     out[:, -2] = np.bincount(at, covering, count) / (postings.coverage[rows.loras] + 1)
     out[:, -1] = np.bincount(at, word, count)
-    return out
-
-
-def example_features(rows: LoRAPostings) -> Floats:
-    """Return what the prompt and a LoRA's example prompts share, shape (LoRAs, len(EXAMPLE_FEATURES))."""
-    postings, at, key, count = rows.postings, rows.at, rows.key, len(rows.loras)
-    share, telling = rows.columns[:, EXAMPLES], rows.columns[:, TELLING]
-    rarity = postings.index.rarity[postings.keys][key]
-    covering = share**2 * rarity
-    out = np.zeros((count, len(EXAMPLE_FEATURES)), np.float32)
-    out[:, 0] = np.bincount(at, ~postings.is_word[key] * covering, count)
-    out[:, 1] = np.bincount(at, covering * telling, count)
-    np.maximum.at(out[:, 2], at, (covering * telling).astype(np.float32))
-    np.maximum.at(out[:, 3], at, (share * rarity).astype(np.float32))
-    out[:, 4] = np.bincount(at, covering, count) / (postings.coverage[rows.loras] + 1)
     return out
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...prompt import ArtisticStyle
 from ...prompt.clip_words import word_rank
 from .building import UNKNOWN_SHARE, Background
-from .features import EXAMPLE_FEATURES, example_features, postings_of
+from .features import FEATURES, features, postings_of
 from .index import NAME_WEIGHT_STEP, STYLES, Floats, Index, Postings
 from .naming import STRONG, NameSource, rank_level
 from .tokens import MAX_PHRASE, Query, digest, is_common, is_meta, root
@@ -44,7 +44,7 @@ NAMING = (*(f"named_{source.name.lower()}" for source in SOURCES), "strong", "ph
 PARTS = (*(f"strong_{name}" for name in PARTIAL), *(f"other_{name}" for name in PARTIAL))
 PROMPT = ("tag_style", "words", "pieces")
 LORA = ("kind", "style", "style_rivals")
-EVIDENCE = (*NAMING, *PARTS, *PROMPT, *LORA, *(f"example_{name}" for name in EXAMPLE_FEATURES))
+EVIDENCE = (*NAMING, *PARTS, *PROMPT, *LORA, *(f"ranked_{name}" for name in FEATURES))
 """Columns of the decision."""
 
 
@@ -334,7 +334,7 @@ def evidence(matches: Matches, postings: Postings, loras: NDArray[np.int64], tag
             matches.partial(loras),
             np.tile(prompt, (len(loras), 1)),
             lora,
-            example_features(rows),
+            features(rows),
         ),
         axis=1,
     ).astype(np.float32)
