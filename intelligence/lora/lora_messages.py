@@ -28,6 +28,7 @@ class LoRAMessage(Message):
     NO_SUCH_LORA = "no LoRA of this name is on this machine"
     OTHER_ARCHITECTURE = "made for {architecture}, the checkpoint is {base}"
     LOADS_NOTHING = "loads 0 of {total} modules here: it would do nothing"
+    MADE_FOR_OTHER = "made for {architecture}: it loads 0 of {total} modules of this {base} model and would do nothing"
     LOADS_TOO_LITTLE = "loads only {loaded} of {total} modules here: it was made for another model"
     LOADS_ALL = "all of its {total} modules fit this model"
     LOADS_PART = "{loaded} of its {total} modules fit this model, the others are left out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..config import EMBEDDED_MODEL
 from ..errors import InvalidInputError
@@ -84,7 +85,7 @@ def load_problem(model: Listed, base: TargetModel) -> Reason | None:
     share = base.measure(model)
     if share is None:
         return _other_architecture(model, base)
-    return Reason.of("lora", Source.MODEL, LoRAMessage.LOADS_NOTHING, total=share.total) if share.does_nothing else None
+    return _useless(model, base, share) if share.does_nothing else None
 
 
 def fit_reasons(model: Listed, base: TargetModel) -> tuple[Reason, ...]:
@@ -124,8 +125,18 @@ def _misfit(model: Listed, base: TargetModel, share: FitShare) -> Reason | None:
     return _other_architecture(model, base)
 
 
+def _useless(model: Listed, base: TargetModel, share: FitShare) -> Reason:
+    if architecture_fit(model.architecture, base.architecture) is not Fit.NO:
+        return Reason.of("lora", Source.MODEL, LoRAMessage.LOADS_NOTHING, total=share.total)
+    names = _titles(model, base)
+    return Reason.of("lora", Source.MODEL, LoRAMessage.MADE_FOR_OTHER, total=share.total, **names)
+
+
 def _other_architecture(model: Listed, base: TargetModel) -> Reason | None:
     if architecture_fit(model.architecture, base.architecture) is not Fit.NO:
         return None
-    made_for, loaded = ARCHITECTURE_TITLES[model.architecture], ARCHITECTURE_TITLES[base.architecture]
-    return Reason.of("lora", Source.MODEL, LoRAMessage.OTHER_ARCHITECTURE, architecture=made_for, base=loaded)
+    return Reason.of("lora", Source.MODEL, LoRAMessage.OTHER_ARCHITECTURE, **_titles(model, base))
+
+
+def _titles(model: Listed, base: TargetModel) -> dict[str, Any]:
+    return {"architecture": ARCHITECTURE_TITLES[model.architecture], "base": ARCHITECTURE_TITLES[base.architecture]}

@@ -49,8 +49,8 @@ class _Group:
     """Key of a weight of the diffusion network → the patch."""
 
 
-_IDENTIFIED: WeakKeyDictionary[Any, tuple[Any, AppliedLoRA]] = WeakKeyDictionary()
-"""Patch of a LoRA → the library's revision, and the LoRA found in it."""
+_IDENTIFIED: WeakKeyDictionary[Any, tuple[Any, tuple[AppliedLoRA, ...]]] = WeakKeyDictionary()
+"""Patch of a LoRA → the library's revision, and the LoRAs found in it: several where files are copies."""
 
 
 def sampling_patches(model: Any) -> tuple[ModelPatch, ...]:
@@ -96,13 +96,14 @@ def _maker(value: Any) -> str:
 def applied_loras(model: Any, hints: Sequence[str] = ()) -> tuple[AppliedLoRA, ...]:
     """Return the LoRAs on a MODEL, in the order in which they were applied.
 
-    A LoRA is named by the file of the library that has its modules and its values; where none has, by the graph.
+    A LoRA is named by the file of the library that has its modules and its values, of copies the one that the graph
+    names; where no file has them, by the graph.
 
     Args:
         hints: file names of LoRAs that the graph shows, nearest first.
     """
     groups = list(_groups(model))
-    found = [_identified(model, group) for group in groups]
+    found = [_identified(model, group, hints) for group in groups]
     unnamed = [number for number, lora in enumerate(found) if not lora.name]
     left = [name for name in reversed(hints) if name not in {lora.name for lora in found}]
     if len(left) == len(unnamed):
@@ -134,17 +135,18 @@ def _adapters(model: Any) -> Iterator[tuple[str, float, Any]]:
             yield key, strength, adapter
 
 
-def _identified(model: Any, group: _Group) -> AppliedLoRA:
+def _identified(model: Any, group: _Group, hints: Sequence[str]) -> AppliedLoRA:
     registry = planner().registry
     first = next(iter(group.adapters.values()))
-    revision, known = _IDENTIFIED.get(first, (None, None))
-    if known is None or revision != registry.revision:
-        known = _in_library(model, group)
+    revision, known = _IDENTIFIED.get(first, (None, ()))
+    if not known or revision != registry.revision:
+        nameless = AppliedLoRA(strength=group.strength, modules=len(group.adapters))
+        known = tuple(_in_library(model, group, nameless)) or (nameless,)
         _IDENTIFIED[first] = registry.revision, known
-    return known
+    return next((lora for lora in known if lora.name in hints), known[0])
 
 
-def _in_library(model: Any, group: _Group) -> AppliedLoRA:
+def _in_library(model: Any, group: _Group, nameless: AppliedLoRA) -> list[AppliedLoRA]:
     fit, unet = lora_fit(model), targets(model.model).by_name
     names = {name for name in group.names if module_of(name) in unet}
     keys = fit.keys(map(module_of, names))
@@ -153,15 +155,12 @@ def _in_library(model: Any, group: _Group) -> AppliedLoRA:
         for lora in planner().registry.summaries(ModelKind.LORA)
         if (share := fit(lora)) is not None and share.keys == keys
     ]
-    nameless = AppliedLoRA(strength=group.strength, modules=len(group.adapters))
     tensors = [tensor for adapter in group.adapters.values() for tensor in _tensors(adapter)] if alike else []
     values = {*map(_values, tensors)}
     compared = [(lora, _has_values(lora, names, values)) for lora in alike[:MAX_COMPARED]]
     if same := [lora for lora, equal in compared if equal]:
-        return _named(nameless, same[0], 1.0)
-    if len(alike) == 1 and compared[0][1] is None:
-        return _named(nameless, alike[0], ALIKE)
-    return nameless
+        return [_named(nameless, lora, 1.0) for lora in same]
+    return [_named(nameless, alike[0], ALIKE)] if len(alike) == 1 and compared[0][1] is None else []
 
 
 def _has_values(lora: ModelSummary, names: set[str], values: set[_Values]) -> bool | None:
