@@ -31,7 +31,7 @@ LATENTS = {
     **dict.fromkeys((Architecture.AURAFLOW, Architecture.HUNYUAN_DIT, Architecture.DEMO), SD),
     **dict.fromkeys((Architecture.SD3, Architecture.SD35_LARGE, Architecture.FLUX, Architecture.CHROMA), FLUX),
     **dict.fromkeys((Architecture.LUMINA2, Architecture.Z_IMAGE, Architecture.HIDREAM, Architecture.OMNIGEN2), FLUX),
-    **dict.fromkeys((Architecture.LONGCAT_IMAGE, Architecture.OVIS_IMAGE), FLUX),
+    **dict.fromkeys((Architecture.LONGCAT_IMAGE, Architecture.OVIS_IMAGE, Architecture.KANDINSKY5), FLUX),
     **dict.fromkeys((Architecture.FLUX2_DEV, Architecture.FLUX2_KLEIN_4B, Architecture.FLUX2_KLEIN_9B), FLUX2),
     **dict.fromkeys(
         (Architecture.ERNIE_IMAGE, Architecture.IDEOGRAM4, Architecture.MAGE_FLOW, Architecture.LENS), FLUX2

@@ -102,8 +102,8 @@ def test_encode_plain_prompt_equals_diffusers(pipe: Any, prompt: str) -> None:
 @pytest.mark.parametrize(("words", "chunks"), [(1, 1), (75, 1), (76, 2), (200, 3)])
 def test_encode_long_prompt(pipe: Any, words: int, chunks: int) -> None:
     conditioning = encode(pipe, "cat " * words)
-    assert conditioning.embeds.shape == (1, 77 * chunks, 64)
-    assert conditioning.pooled is not None and conditioning.pooled.shape == (1, 32)
+    assert conditioning.embeds.shape == (1, 77 * chunks, 192)
+    assert conditioning.pooled is not None and conditioning.pooled.shape == (1, 128)
 
 
 def test_encode_weighted_prompt(pipe: Any) -> None:
@@ -130,7 +130,7 @@ def test_same_length(pipe: Any) -> None:
     import torch
 
     long, short = same_length(encode(pipe, "cat " * 200), encode(pipe, "dog " * 100))
-    assert long.embeds.shape == short.embeds.shape == (1, 77 * 6, 64)
+    assert long.embeds.shape == short.embeds.shape == (1, 77 * 6, 192)
     once = encode(pipe, "dog " * 100)
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(_denoise(pipe, latents, short), _denoise(pipe, latents, once), atol=1e-5)

@@ -222,7 +222,7 @@ def test_execute_refuses_seeds(host: DiffusersHost, seeds: list[Any]) -> None:
 
 def test_evidence_needs_no_weights(embedded: EmbeddedModel) -> None:
     fresh = DiffusersHost("embedded")
-    assert fresh.evidence().architecture == "sdxl"
+    assert fresh.evidence().architecture == "demo"
     assert fresh.evidence().prediction == "epsilon"
     assert fresh.evidence().sigma_max == pytest.approx(14.6146, abs=1e-3)
     assert sum(fresh.weights_gb().values()) > 0.005

@@ -16,7 +16,7 @@ from ...models import Architecture, ModelEvidence
 from ...models.architecture import CROSS_ATTENTION
 from ...models.evidence import ZERO_TERMINAL_SIGMA, evidence_in
 from ...models.headers import read_header
-from ...models.kinds import BASE_FAMILIES, TITLES
+from ...models.kinds import ARCHITECTURE_TITLES
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
@@ -34,6 +34,9 @@ _SINGLE_FILE_STAGES = {
     "first_stage_model.": "vae",
 }
 _SDXL_KEY = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+
+_LOADED = (Architecture.SD1, Architecture.SD2, Architecture.SDXL, Architecture.DEMO)
+"""Networks that this host samples with."""
 
 _PIPELINES = {"StableDiffusionXL": Architecture.SDXL, "StableDiffusion3": Architecture.SD3, "Flux": Architecture.FLUX}
 """Start of a pipeline's class name → architecture."""
@@ -187,7 +190,7 @@ def _folder_model(folder: Path, name: str) -> ResolvedModel:
     pipeline = str(_json(folder / "model_index.json").get("_class_name", ""))
     scheduler = _json(folder / "scheduler" / "scheduler_config.json")
     architecture = _folder_architecture(folder, pipeline)
-    if architecture not in BASE_FAMILIES:
+    if architecture not in _LOADED:
         raise UnsupportedModelError(
             f"{folder}: {pipeline or 'an unknown pipeline'} is not of the SDXL or SD1/SD2 class"
         )
@@ -214,7 +217,7 @@ def _file_evidence(path: Path) -> ModelEvidence:
     header = read_header(path)
     evidence = evidence_in(header, path.name)
     if evidence.architecture in (Architecture.SD1, Architecture.SD2):
-        named = TITLES[BASE_FAMILIES[evidence.architecture]]
+        named = ARCHITECTURE_TITLES[evidence.architecture]
         raise UnsupportedModelError(f"{path}: a checkpoint of {named}, which is loaded from a diffusers folder only")
     if _SDXL_KEY not in header.shapes:
         raise UnsupportedModelError(f"{path}: not an SDXL checkpoint with both text encoders")
