@@ -23,6 +23,7 @@ SHARED_SERVERS = {"server", "old_server", "any_server"}
 PACKS = {"intelligent-generation": locate.PACK, "probe": PROBE}
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with its tier: `pytest -m unit` runs what needs no server, no browser and no sampling.
 

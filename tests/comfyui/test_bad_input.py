@@ -128,7 +128,9 @@ def test_interrupt_leaves_server_usable(client: Client) -> None:
             client.interrupt()
             time.sleep(0.2)
 
-    threading.Thread(target=stop, daemon=True).start()
+    stopping = threading.Thread(target=stop, daemon=True)
+    stopping.start()
     run = client.run(prompt)
     assert run.message("execution_interrupted")
+    stopping.join()
     client.complete(example(client, IntelligentSampler={"seed": 32}))
