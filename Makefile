@@ -12,7 +12,7 @@ demo: $(VENV)/standalone
 	$(BIN)/python -m intelligence generate "$(PROMPT)" --base-model embedded --seed 0 --out demo/image.png
 
 test: lint $(VENV)/comfyui
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

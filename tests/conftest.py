@@ -17,23 +17,14 @@ from .comfyui.server import Server
 TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffusers", "generation": "diffusers"}
 """Folder of tests → what it needs; every other folder is of the unit tier."""
 
-SHARED_SERVERS = {"server", "old_server", "any_server"}
-"""Fixtures whose server runs once; `any_server` asks for either of them while it is set up."""
 
 PACKS = {"intelligent-generation": locate.PACK, "probe": PROBE}
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with its tier: `pytest -m unit` runs what needs no server, no browser and no sampling.
-
-    With pytest-xdist the tests of one file, and all those of the shared servers, stay in one process.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier: `pytest -m unit` runs what needs no server, no browser and no sampling."""
     for item in items:
         item.add_marker(tier_of(item.path))
-        if config.pluginmanager.hasplugin("xdist"):
-            shared = SHARED_SERVERS.intersection(getattr(item, "fixturenames", ()))
-            item.add_marker(pytest.mark.xdist_group("servers" if shared else str(item.path)))
 
 
 def tier_of(path: Path) -> str:
