@@ -194,7 +194,7 @@ def test_align_your_steps_equals_core(bench: Bench, steps: int, denoise: float) 
 
 def test_time_limit_warning_comes_after_two_steps(bench: Bench) -> None:
     changes = {"sampler_name": "euler", "scheduler": "normal", "num_steps": 6}
-    bench.ours("ours", {**changes, "max_time_seconds": 0.1})
+    bench.ours("ours", {**changes, "max_time_seconds": 0.001})
     bench.told("ours")
     found = bench.run()
     ((steps, text),) = found.texts
