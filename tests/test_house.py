@@ -21,7 +21,7 @@ FLOORS = (
     {"records"},
     {"config"},
     {"database"},
-    {"prompt", "models"},
+    {"prompt", "models", "pictures"},
     {"hubs"},
     {"registry"},
     {"memory", "learning"},

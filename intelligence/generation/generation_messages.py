@@ -61,6 +61,10 @@ class GenerationMessage(Message):
     RETRYING_ALONE = "out of memory while {stage}: retrying with all other models unloaded"
     NOT_REMEMBERED = "Not remembered for later plans: {error}"
 
+    HASH_UNKNOWN = "hash not known yet"
+    PROMPT_CUT = "{file}: the prompt is too long for JPEG's 64 KB and was cut there"
+    LEFT_OUT_OF_JPEG = "{file}: no room in JPEG's 64 KB for {names}; PNG and WebP keep them"
+
     NOT_STORED = "Not stored, so it cannot be rated: {error}"
     CHANGED_IN_FLIGHT = "after step {step} the run was going to take {expected}, beyond the limit of {limit}: {changes}"
     GUIDANCE_ENDS = "guidance ends at sigma {sigma:.3g}"

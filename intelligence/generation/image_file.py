@@ -1,71 +1,116 @@
-"""Image files with their generation inside: an A1111 `parameters` text, ComfyUI's own entries, our JSON, and XMP.
-
-Formats of the entries: facts of A1111 (`Steps: …` last line; values with `,`, `:` or a newline quoted as JSON), of
-ComfyUI (PNG text `prompt` and `workflow`; EXIF 0x0110 and 0x010F elsewhere) and IPTC (DigitalSourceType).
-"""
+"""Pictures with their generation inside, as every reader finds it, and the same as JSON beside them."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..errors import InvalidInputError, StorageError
-from ..lora import LoRARecommendation
+from ..errors import StorageError
+from ..models import ModelMetadata
 from ..parameters import a1111_name
+from ..pictures.a1111_text import UsedModel, a1111_text
+from ..pictures.embedded_texts import OWN_RECORD, PARAMETERS, fits_jpeg, save_options
+from ..pictures.picture_files import (
+    check_destination,
+    check_name,
+    picture_format,
+    shortened,
+    write_in_safe_place,
+    write_whole,
+)
+from .generation_messages import GenerationMessage as Text
 from .stages import Generation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-JSON_KEY = "intelligent_generation"
-FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
-MAX_EXIF_BYTES = 65_533
+MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
-_EXIF_MAKE, _EXIF_MODEL, _EXIF_IFD, _EXIF_USER_COMMENT = 0x010F, 0x0110, 0x8769, 0x9286
-_TAG_NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-    '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
-    "</rdf:RDF></x:xmpmeta>"
-)
+LONGEST_CUT_PROMPT = 8000
+"""Characters of each prompt in a JPEG that has no room for them whole."""
+
+OPTIONAL_IN_JPEG = (OWN_RECORD, "prompt", "workflow")
+"""Texts that a JPEG without room for all does without, the least needed first: the record also lies beside it, and the
+page restores the graph from `workflow` alone."""
 
 
-def a1111_parameters(generation: Generation, index: int | None = 0) -> str:
+class Metadata(StrEnum):
+    """Extent of what is written besides a picture's pixels."""
+
+    ALL = "all"
+    """Inside the picture, and as JSON beside it."""
+    INSIDE = "inside"
+    NONE = "none"
+    """Neither inside nor beside it."""
+
+
+@dataclass(frozen=True)
+class SavedPicture:
+    path: Path
+    record: Path | None = None
+    """The JSON beside it; None: not written."""
+    notes: tuple[str, ...] = ()
+    """Sentences about what could not be kept."""
+
+
+def a1111_parameters(generation: Generation, index: int | None = 0, size: tuple[int, int] | None = None) -> str:
     """Return the A1111 `parameters` text of image `index`, which CivitAI and metadata viewers read.
 
     None: one of the images; the seed is left out where they differ in it.
+
+    Args:
+        size: of the file in pixels (width, height); None: as planned.
     """
-    recommendations, parameters = generation.plan.recommendations, generation.plan_of(index).parameters
+    recommendations = generation.plan.recommendations
+    return _text(generation, index, size, recommendations.prompt, recommendations.negative_prompt)
+
+
+def _text(
+    generation: Generation, index: int | None, size: tuple[int, int] | None, prompt: str, negative_prompt: str
+) -> str:
+    parameters = generation.plan_of(index).parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
-    known = ((lora.lora_name, lora.lora_metadata) for lora in generation.plan.loras)
-    hashes = {name: value for name, metadata in known if (value := metadata.autov3 or metadata.autov2)}
-    fields: dict[str, object] = {
+    width, height = size or (parameters.width, parameters.height)
+    model = _base_model(generation)
+    settings: dict[str, object] = {
         "Steps": parameters.num_steps,
         "Sampler": sampler,
         "Schedule type": schedule,
         "CFG scale": f"{parameters.guidance_scale:g}",
         "Seed": _seed(generation, index),
-        "Size": f"{parameters.width}x{parameters.height}",
-        "Model": Path(generation.base_model_id).stem if generation.base_model_id else None,
+        "Size": f"{width}x{height}",
+        "Model hash": (model and model.hash) or None,
+        "Model": model and model.name,
         "Denoising strength": f"{generation.denoise:g}" if generation.denoise < 1 else None,
         "Clip skip": -parameters.clip_skip if parameters.clip_skip else None,
-        "Lora hashes": ", ".join(f"{name}: {value}" for name, value in hashes.items()) or None,
-        "Hashes": json.dumps({f"lora:{name}": value for name, value in hashes.items()}) if hashes else None,
     }
-    tags = "".join(f" {tag}" for lora in generation.plan.loras if (tag := _lora_tag(lora)))
-    lines = [recommendations.prompt + tags]
-    if recommendations.negative_prompt:
-        lines.append(f"Negative prompt: {recommendations.negative_prompt}")
-    given = {name: str(value) for name, value in fields.items() if value is not None}
-    lines.append(", ".join(f"{name}: {text if name == 'Hashes' else _quoted(text)}" for name, text in given.items()))
-    return "\n".join(lines)
+    loras = [_used(lora.lora_metadata, lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras]
+    known = all(used.hash for used in loras) and (generation.base_model is None or model is None or bool(model.hash))
+    note = "" if known else Text.HASH_UNKNOWN.value
+    return a1111_text(prompt, negative_prompt, settings, model, loras, note)
+
+
+def _used(metadata: ModelMetadata, name: str, weight: float = 1.0) -> UsedModel:
+    version = (metadata.source_id or "").rpartition(":")[2] if metadata.source == "civitai" else ""
+    digest = metadata.autov3 or metadata.autov2 or (metadata.sha256 or "")[:10]
+    return UsedModel(name, digest, weight, int(version) if version.isdecimal() else None)
+
+
+def _base_model(generation: Generation) -> UsedModel | None:
+    name = Path(generation.base_model_id.replace("\\", "/")).name
+    if not name:
+        return None
+    if name.lower().endswith(MODEL_SUFFIXES):
+        name = name.rpartition(".")[0]
+    file = generation.base_model
+    if file is None:
+        return UsedModel(name)
+    # Of checkpoints A1111 and CivitAI write AutoV2.
+    return replace(_used(file, name), hash=file.autov2 or (file.sha256 or "")[:10])
 
 
 def image_record(generation: Generation, index: int | None = 0) -> dict[str, Any]:
@@ -97,87 +142,108 @@ def save_image(
     embed: bool = True,
     quality: int = 95,
 ) -> Path:
-    """Write `image` with its metadata, and the generation as JSON beside it. Both appear whole or not at all.
+    """Write a picture like `save_picture`, and return its path alone; `embed` False: the pixels alone, and no JSON."""
+    keep = Metadata.ALL if embed else Metadata.NONE
+    return save_picture(path, image, generation, index, comfy=comfy, keep=keep, quality=quality).path
+
+
+def save_picture(
+    path: str | Path,
+    image: Image,
+    generation: Generation,
+    index: int | None = 0,
+    *,
+    comfy: Mapping[str, Any] | None = None,
+    keep: Metadata = Metadata.ALL,
+    quality: int = 95,
+) -> SavedPicture:
+    """Write `image` with its metadata, and the generation as JSON beside it. Each appears whole or not at all.
+
+    The JSON is `NAME.json`, or `NAME.png.json` where that holds anything but the record of this picture.
 
     Args:
         path: ends in .png, .webp, .jpg or .jpeg.
         comfy: ComfyUI's `prompt` and `workflow` (and other extra_pnginfo), as objects.
-        embed: False writes the image without any metadata (the JSON is written all the same).
+        keep: how much is written besides the pixels.
         quality: of JPEG and WebP, 1 … 100.
 
     Raises:
-        InvalidInputError: another file type. StorageError: the folder cannot be written.
+        InvalidInputError: another file type, or a name that no file can have.
+        StorageError: it cannot be written; the message says where the picture lies instead.
     """
     path = Path(path)
-    file_format = FORMATS.get(path.suffix.lower())
-    if file_format is None:
-        raise InvalidInputError(f"cannot save as {path.name!r}: use one of {', '.join(FORMATS)}")
-    entries = {name: json.dumps(value) for name, value in (comfy or {}).items()}
-    options: dict[str, Any] = {} if file_format == "PNG" else {"quality": quality}
-    if embed and file_format == "PNG":
-        options["pnginfo"] = _png_entries(generation, index, entries)
-    elif embed:
-        options["exif"] = _exif(generation, index, entries, bounded=file_format == "JPEG")
-        options["xmp"] = _XMP.encode()
+    file_format = picture_format(path)
+    check_name(path)
     if file_format == "JPEG":
         image = image.convert("RGB")
-    record = json.dumps(image_record(generation, index), ensure_ascii=False, indent=2)
+    own = {**image_record(generation, index), "file": path.name}
+    texts: dict[str, str] = {}
+    notes: list[str] = []
+    if keep is not Metadata.NONE:
+        texts, notes = _texts(path, generation, index, image.size, {**(comfy or {}), OWN_RECORD: own})
+
+    def write(file: BinaryIO, file_format: str = file_format) -> list[str]:
+        options: dict[str, Any] = {} if file_format == "PNG" else {"quality": quality}
+        left_out: list[str] = []
+        if texts:
+            further = [name for name in texts if name not in (PARAMETERS, *OPTIONAL_IN_JPEG)]
+            added, left_out = save_options(file_format, texts, (*further, *OPTIONAL_IN_JPEG))
+            options |= added
+        image.save(file, format=file_format, **options)
+        return left_out
+
+    kept: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, lambda temporary: image.save(temporary, format=file_format, **options))
-        _write_whole(path.with_suffix(".json"), lambda temporary: temporary.write_text(record, encoding="utf-8"))
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+        check_destination(path)
+        if left_out := write_whole(path, write):
+            notes.append(Text.LEFT_OUT_OF_JPEG.format(file=path.name, names=", ".join(left_out)))
+        kept = path
+        beside = write_record(path, own) if keep is Metadata.ALL else None
+    except (OSError, ValueError) as error:
+        kept = kept or write_in_safe_place(f"{path.stem}.png", lambda file: write(file, "PNG"))
+        why = str(error) if isinstance(error, StorageError) else f"cannot write {path}: {_problem(error)}"
+        raise StorageError(f"{why}. The picture lies in {kept}" if kept else why) from error
+    return SavedPicture(path, beside, tuple(notes))
 
 
-def _png_entries(generation: Generation, index: int | None, comfy: Mapping[str, str]) -> Any:
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text("parameters", a1111_parameters(generation, index))
-    for name, text in comfy.items():
-        info.add_text(name, text)
-    info.add_text(JSON_KEY, json.dumps(image_record(generation, index)))
-    info.add_itxt("XML:com.adobe.xmp", _XMP)
-    return info
-
-
-def _exif(generation: Generation, index: int | None, comfy: Mapping[str, str], *, bounded: bool) -> bytes:
-    """Return EXIF with the A1111 text in UserComment and ComfyUI's entries, as far as they fit into a JPEG segment."""
-    from PIL.Image import Exif
-
-    comment = b"UNICODE\0" + a1111_parameters(generation, index).encode("utf-16-be")
-    tags = {_EXIF_MODEL - position: f"{name}:{text}" for position, (name, text) in enumerate(comfy.items())}
-    for entries, text in ((tags, comment), ({}, comment), ({}, b"")):
-        exif = Exif()
-        exif.update(entries)
-        if text:
-            exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = text
-        data = exif.tobytes()
-        if not bounded or len(data) <= MAX_EXIF_BYTES:
-            break
-    return data
+def _texts(
+    path: Path, generation: Generation, index: int | None, size: tuple[int, int], objects: Mapping[str, Any]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the texts that go into a file, and notes on what could not be kept of them."""
+    text, notes = a1111_parameters(generation, index, size), []
+    if picture_format(path) == "JPEG" and not fits_jpeg(text):
+        prompts = generation.plan.recommendations
+        cut = (each[:LONGEST_CUT_PROMPT] for each in (prompts.prompt, prompts.negative_prompt))
+        text = _text(generation, index, size, *cut)
+        notes.append(Text.PROMPT_CUT.format(file=path.name))
+    return {PARAMETERS: text, **{name: json.dumps(value) for name, value in objects.items()}}, notes
 
 
-def _write_whole(path: Path, write: Any) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+def _problem(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def write_record(path: Path, own: Mapping[str, Any]) -> Path:
+    """Write the JSON of the picture `path` beside it, over nothing but its own earlier one. Raises OSError."""
+    target = record_path(path, str(own.get("image_id", "")))
+    text = json.dumps(own, ensure_ascii=False, indent=2)
+    write_whole(target, lambda file: file.write(text.encode("utf-8", "surrogatepass")))
+    return target
+
+
+def record_path(path: Path, image_id: str = "") -> Path:
+    """Return the JSON beside a picture, there or yet to be written."""
+    plain = path.with_suffix(".json")
+    full = path.with_name(f"{shortened(path.stem, len(path.suffix) + 5)}{path.suffix}.json")
+    own = own_record(plain)
+    of_this = own is not None and (own.get("file") == path.name or own.get("image_id") == image_id)
+    return plain if of_this or not plain.exists() else full
+
+
+def own_record(path: Path) -> dict[str, Any] | None:
+    """Return the pack's record in a JSON file; None: it holds none."""
     try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ',:\n"') else value
-
-
-def _lora_tag(lora: LoRARecommendation) -> str | None:
-    """Return the tag as CivitAI reads it, which allows no spaces in names and no negative strengths."""
-    if _TAG_NAME.fullmatch(lora.lora_name) and lora.suggested_alpha >= 0:
-        return f"<lora:{lora.lora_name}:{lora.suggested_alpha:g}>"
-    return None
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) and data.get("type") == Generation.__name__ else None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ..config import OperationMode
 from ..lora import LoRARecommendation, RejectedLoRA
 from ..memory import MemoryPlan
-from ..models import FamilyFinding, ModelEvidence
+from ..models import FamilyFinding, ModelEvidence, ModelMetadata
 from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
 from ..records import Reason, Record
@@ -113,6 +113,8 @@ class Generation(Record):
     """Of each image, where a time limit changed them between two of them; empty: the plan's."""
     image_digests: tuple[str, ...] = ()
     """Of each image, or of each frame of them (`image_digest`); empty: not taken."""
+    base_model: ModelMetadata | None = None
+    """Identity of the base model's file, with its hashes once they are known; None: not one file."""
 
     def plan_of(self, index: int | None) -> GenerationPlan:
         """Return the plan that image `index` was made by; None: one of the images."""

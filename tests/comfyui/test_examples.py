@@ -156,7 +156,7 @@ def test_webp_and_jpg_keep_a1111_parameters(server: Server, format: str) -> None
     (entry,) = run.outputs[node_id(prompt, "SaveGeneration")]["images"]
     with Image.open(server.base / "output" / entry["subfolder"] / entry["filename"]) as image:
         comment = image.getexif().get_ifd(0x8769)[0x9286]
-        assert image.getexif()[0x0110].startswith("prompt:{")
+        assert image.getexif()[0x010E].startswith("prompt:{")
     assert comment.removeprefix(b"UNICODE\0").decode("utf-16-be").startswith(TEXT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,8 +27,9 @@ from intelligence import (
     Recommendations,
     StorageError,
 )
-from intelligence.generation.image_file import a1111_parameters, image_record, save_image
+from intelligence.generation.image_file import Metadata, a1111_parameters, image_record, save_image, save_picture
 from intelligence.generation.run import portable
+from intelligence.pictures.embedded_texts import read_texts
 
 PROMPT = 'a "quoted" fox, (snow:1.2)\nsecond line'
 NEGATIVE = "blurry: very, low quality"
@@ -59,6 +61,13 @@ def generation(**changes: object) -> Generation:
         "image_ids": ("abc-0", "abc-1"),
         "seeds": (0, 2**64 - 1),
         "base_model_id": "models, mine.safetensors",
+        "base_model": ModelMetadata(
+            "checkpoint:models, mine.safetensors",
+            "models, mine",
+            source="civitai",
+            source_id="12:34",
+            sha256="abcdef0123" + "4" * 54,
+        ),
     }
     return Generation(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -71,10 +80,12 @@ def image() -> Image.Image:
 def test_a1111_parameters() -> None:
     assert a1111_parameters(generation()) == "\n".join(
         (
-            f"{PROMPT} <lora:style:0.8>",
+            f"{PROMPT} <lora:style:0.8> <lora:name with spaces:0.5> <lora:negative:-0.5>",
             f"Negative prompt: {NEGATIVE}",
             "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 0, Size: 64x96, "
-            'Model: "models, mine", Lora hashes: "style: 0123456789ab", Hashes: {"lora:style": "0123456789ab"}',
+            'Model hash: abcdef0123, Model: "models, mine", Lora hashes: "style: 0123456789ab", '
+            'Hashes: {"model": "abcdef0123", "lora:style": "0123456789ab"}, '
+            'Civitai resources: [{"type": "checkpoint", "modelVersionId": 34}], Note: hash not known yet',
         )
     )
     assert f"Seed: {2**64 - 1}," in a1111_parameters(generation(), 1)
@@ -83,6 +94,25 @@ def test_a1111_parameters() -> None:
 
 def test_image_record_holds_no_local_paths() -> None:
     assert "somebody" not in json.dumps(image_record(generation()))
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("sub/juggernaut.v9.rundiffusion.safetensors", "juggernaut.v9.rundiffusion"),
+        ("stabilityai/stable-diffusion-xl-base-1.0", "stable-diffusion-xl-base-1.0"),
+        ("flux1-dev-Q4_K.S.gguf", "flux1-dev-Q4_K.S"),
+    ],
+)
+def test_a1111_parameters_keep_dots_of_model(name: str, model: str) -> None:
+    assert f", Model: {model}" in a1111_parameters(generation(base_model_id=name, base_model=None))
+
+
+def test_a1111_parameters_of_file_without_base_model_file() -> None:
+    """A model that is no single file never gets a hash, so nobody has to wait for one."""
+    plain = generation(base_model=None)
+    plain.plan.recommendations.suggested_loras = plain.plan.loras[:1]
+    assert "Note" not in a1111_parameters(plain)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".JPEG"])
@@ -100,30 +130,134 @@ def test_save_image_embeds_generation(tmp_path: Path, image: Image.Image, suffix
         else:
             comment = saved.getexif().get_ifd(0x8769)[0x9286]
             assert comment == b"UNICODE\0" + a1111_parameters(generation(), 1).encode("utf-16-be")
-            assert saved.getexif()[0x0110] == 'prompt:{"1": {}}'
+            assert saved.getexif()[0x010E] == 'prompt:{"1": {}}'
+            own = saved.getexif()[0x0131].removeprefix("intelligent_generation:")
+            assert json.loads(own) == record
+    texts = read_texts(path)
+    assert texts["parameters"] == a1111_parameters(generation(), 1)
+    assert (json.loads(texts["prompt"]), json.loads(texts["intelligent_generation"])) == ({"1": {}}, record)
     assert sorted(file.name for file in path.parent.iterdir()) == sorted([path.name, path.with_suffix(".json").name])
 
 
 def test_save_image_without_metadata(tmp_path: Path, image: Image.Image) -> None:
     path = save_image(tmp_path / "bare.png", image, generation(), comfy={"prompt": {}}, embed=False)
     assert Image.open(path).info == {}
-    assert path.with_suffix(".json").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["bare.png"]
 
 
-def test_save_image_drops_workflow_too_large_for_jpeg(tmp_path: Path, image: Image.Image) -> None:
-    path = save_image(tmp_path / "big.jpg", image, generation(), comfy={"workflow": {"x": "y" * 70_000}})
-    with Image.open(path) as saved:
-        assert saved.getexif().get_ifd(0x8769)[0x9286].startswith(b"UNICODE")
-        assert 0x0110 not in saved.getexif()
+def test_save_picture_without_record_beside(tmp_path: Path, image: Image.Image) -> None:
+    saved = save_picture(tmp_path / "x.webp", image, generation(), keep=Metadata.INSIDE)
+    assert saved.record is None and [file.name for file in tmp_path.iterdir()] == ["x.webp"]
+    assert "intelligent_generation" in read_texts(saved.path)
 
 
-def test_save_image_drops_text_too_long_for_jpeg(tmp_path: Path, image: Image.Image) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "left"),
+    [
+        ({"prompt": 10, "workflow": 10}, {"prompt", "workflow", "intelligent_generation"}),
+        ({"prompt": 10, "workflow": 62_000}, {"prompt", "workflow"}),
+        ({"prompt": 40_000, "workflow": 40_000}, {"workflow"}),
+        ({"prompt": 10, "workflow": 70_000}, set()),
+        ({"prompt": 10, "workflow": 10, "other": 63_000}, {"prompt", "workflow", "intelligent_generation"}),
+    ],
+)
+def test_save_picture_drops_least_needed_in_jpeg(
+    tmp_path: Path, image: Image.Image, sizes: dict[str, int], left: set[str]
+) -> None:
+    comfy = {name: {"x": "y" * size} for name, size in sizes.items()}
+    saved = save_picture(tmp_path / "big.jpg", image, generation(), comfy=comfy)
+    texts = read_texts(saved.path)
+    assert texts["parameters"] == a1111_parameters(generation())
+    assert {*texts} & {"prompt", "workflow", "other", "intelligent_generation"} == left
+    assert all(name in "".join(saved.notes) for name in {*sizes, "intelligent_generation"} - left)
+
+
+def test_save_picture_cuts_prompt_too_long_for_jpeg(tmp_path: Path, image: Image.Image) -> None:
     long = generation()
     long.plan.recommendations.prompt = "y" * 70_000
-    path = save_image(tmp_path / "long.jpg", image, long)
-    assert json.loads(path.with_suffix(".json").read_text())["plan"]["recommendations"]["prompt"] == "y" * 70_000
-    with Image.open(path) as saved:
-        assert saved.size == image.size
+    saved = save_picture(tmp_path / "long.jpg", image, long)
+    assert saved.record is not None
+    assert json.loads(saved.record.read_text())["plan"]["recommendations"]["prompt"] == "y" * 70_000
+    assert "Model hash: abcdef0123" in read_texts(saved.path)["parameters"]
+    assert "cut" in saved.notes[0]
+
+
+def test_save_picture_states_size_of_the_file(tmp_path: Path, image: Image.Image) -> None:
+    texts = read_texts(save_image(tmp_path / "x.png", image.resize((128, 32)), generation()))
+    assert "Size: 128x32" in texts["parameters"]
+
+
+def test_save_image_with_half_a_character(tmp_path: Path, image: Image.Image) -> None:
+    odd = generation()
+    odd.plan.recommendations.prompt = "a \ud83d fox"
+    for suffix in (".png", ".webp"):
+        assert read_texts(save_image(tmp_path / f"odd{suffix}", image, odd))["parameters"].startswith("a ? fox")
+
+
+def test_record_beside_never_overwrites_another_file(tmp_path: Path, image: Image.Image) -> None:
+    (tmp_path / "mine.json").write_text('{"a": 1}')
+    saved = save_picture(tmp_path / "mine.png", image, generation())
+    assert (tmp_path / "mine.json").read_text() == '{"a": 1}'
+    assert saved.record == tmp_path / "mine.png.json"
+
+
+def test_record_beside_of_pictures_with_one_stem(tmp_path: Path, image: Image.Image) -> None:
+    first = save_picture(tmp_path / "a.png", image, generation(), 0)
+    second = save_picture(tmp_path / "a.jpg", image, generation(), 1)
+    again = save_picture(tmp_path / "a.png", image, generation(), 1)
+    assert [saved.record and saved.record.name for saved in (first, second, again)] == [
+        "a.json",
+        "a.jpg.json",
+        "a.json",
+    ]
+    assert json.loads((tmp_path / "a.json").read_text())["image_id"] == "abc-1"
+
+
+def test_save_picture_with_long_name(tmp_path: Path, image: Image.Image) -> None:
+    saved = save_picture(tmp_path / f"{'狐' * 80}_0001.png", image, generation())
+    assert saved.path.exists() and saved.record and saved.record.exists()
+    with pytest.raises(InvalidInputError, match="255"):
+        save_image(tmp_path / f"{'狐' * 90}.png", image, generation())
+
+
+def test_save_picture_honours_umask(tmp_path: Path, image: Image.Image) -> None:
+    if os.name == "nt":
+        pytest.skip("Windows has no umask")
+    before = os.umask(0o027)
+    try:
+        saved = save_picture(tmp_path / "x.png", image, generation())
+    finally:
+        os.umask(before)
+    assert saved.record
+    assert {path.stat().st_mode & 0o777 for path in (saved.path, saved.record)} == {0o640}
+
+
+def test_save_picture_that_its_format_cannot_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
+    wide = Image.new("RGB", (17_000, 2))
+    with pytest.raises(StorageError, match="lies in") as error:
+        save_image(tmp_path / "wide.webp", wide, generation())
+    kept = Path(str(error.value).rpartition("lies in ")[2])
+    assert Image.open(kept).size == wide.size and "Steps: 20" in read_texts(kept)["parameters"]
+    assert [file.name for file in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+def test_save_image_is_read_by_sd_parsers(tmp_path: Path, image: Image.Image, suffix: str) -> None:
+    sd_parsers = pytest.importorskip("sd_parsers", reason="the extra test is not installed")
+    path = save_image(tmp_path / f"fox{suffix}", image, generation(), comfy={"prompt": {}, "workflow": {}})
+    found = sd_parsers.ParserManager().parse(path)
+    assert (found.samplers[0].name, found.samplers[0].model.hash) == ("DPM++ 2M", "abcdef0123")
+    assert found.samplers[0].parameters["seed"] == "0"
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".jpg"])
+def test_save_image_has_exif_as_piexif_reads_it(tmp_path: Path, image: Image.Image, suffix: str) -> None:
+    piexif = pytest.importorskip("piexif", reason="piexif is not installed")
+    from piexif.helper import UserComment
+
+    exif = piexif.load(Image.open(save_image(tmp_path / f"fox{suffix}", image, generation())).info["exif"])
+    assert UserComment.load(exif["Exif"][piexif.ExifIFD.UserComment]) == a1111_parameters(generation())
 
 
 def test_save_image_that_nobody_can_tell(tmp_path: Path, image: Image.Image) -> None:

@@ -1,0 +1,1 @@
+"""Pictures as files: what other programs read in them, what they wrote there, and writing them whole."""

@@ -1,0 +1,104 @@
+"""Texts inside PNG, WebP and JPEG: put there, and read again.
+
+PNG: text chunks. WebP and JPEG: EXIF, A1111's text as UserComment, all others as `name:text` in the main directory,
+which ComfyUI's page reads under any tag. The tag Model stays free: sd-prompt-reader fails on a text of ComfyUI's there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInputError
+from .exif import EXIF_IFD, USER_COMMENT, comment_text, exif_bytes
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PARAMETERS = "parameters"
+"""Name of A1111's text."""
+
+OWN_RECORD = "intelligent_generation"
+"""Name of the pack's own JSON."""
+
+MAX_JPEG_EXIF = 65_533
+"""Bytes of a JPEG segment without its length [JPEG, B.1.1.4]."""
+
+_TAGS = {"workflow": 0x010F, "prompt": 0x010E, OWN_RECORD: 0x0131}
+_FURTHER_TAGS = range(0x010D, 0x00FE, -1)
+
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    'Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
+"""Marks a picture as made by a model [IPTC NewsCodes, digitalsourcetype]."""
+
+
+def save_options(
+    file_format: str, texts: Mapping[str, str], optional: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return keywords of `Image.save` that put `texts` into a file, and the names of those left out.
+
+    Args:
+        file_format: PNG, WEBP or JPEG.
+        optional: names that may be left out where a JPEG has no room, the least needed first.
+    """
+    texts = {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}  # no lone surrogates
+    if file_format == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        info = PngInfo()
+        for name, text in texts.items():
+            info.add_text(name, text)
+        info.add_itxt("XML:com.adobe.xmp", XMP)
+        return {"pnginfo": info}, []
+    kept, left_out = dict(texts), []
+    waiting = [name for name in optional if name in texts]
+    while len(data := _exif(kept)) > MAX_JPEG_EXIF and file_format == "JPEG" and waiting:
+        left_out.append(waiting.pop(0))
+        del kept[left_out[-1]]
+    return {"exif": data, "xmp": XMP.encode()}, left_out
+
+
+def fits_jpeg(text: str) -> bool:
+    """Return whether A1111's text has room in a JPEG."""
+    return len(_exif({PARAMETERS: text})) <= MAX_JPEG_EXIF
+
+
+def _exif(texts: Mapping[str, str]) -> bytes:
+    further = iter(_FURTHER_TAGS)
+    named = {name: text for name, text in texts.items() if name != PARAMETERS}
+    tags = {_TAGS.get(name) or next(further): f"{name}:{text}" for name, text in named.items()}
+    return exif_bytes(tags, texts.get(PARAMETERS, ""))
+
+
+def read_texts(path: str | Path) -> dict[str, str]:
+    """Return the texts inside a picture by name; A1111's as `parameters`. Raises InvalidInputError."""
+    from PIL import Image, UnidentifiedImageError
+
+    path = Path(path)
+    try:
+        with Image.open(path, formats=("PNG", "WEBP", "JPEG")) as image:
+            return _texts_of(image)
+    except UnidentifiedImageError:
+        raise InvalidInputError(f"{path.name} is no PNG, WebP or JPEG picture") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInputError(f"{path.name} cannot be read: {error}") from None
+
+
+def _texts_of(image: Image) -> dict[str, str]:
+    own = getattr(image, "text", image.info)
+    texts = {name: str(text) for name, text in own.items() if isinstance(name, str) and isinstance(text, str)}
+    if isinstance(comment := image.info.get("comment"), bytes):
+        texts["comment"] = comment.decode("utf-8", "replace")
+    exif = image.getexif()
+    for value in exif.values():
+        if isinstance(value, str) and ":" in value:
+            name, _, text = value.partition(":")
+            texts.setdefault(name, text.rstrip("\0"))
+    if comment := comment_text(exif.get_ifd(EXIF_IFD).get(USER_COMMENT)):
+        texts.setdefault(PARAMETERS, comment)
+    return texts

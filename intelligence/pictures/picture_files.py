@@ -1,0 +1,101 @@
+"""Files of pictures: where they may be written, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from ..config import data_folder
+from ..errors import InvalidInputError, StorageError
+
+Result = TypeVar("Result")
+
+FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
+
+LONGEST_NAME = 255
+"""Bytes of a file name on the usual file systems."""
+
+NEEDED_BYTES = 64 * 1024**2
+"""Free on the disk before a picture is made."""
+
+
+def picture_format(path: Path) -> str:
+    """Return Pillow's name of the format that the suffix names. Raises InvalidInputError."""
+    file_format = FORMATS.get(path.suffix.lower())
+    if file_format is None:
+        raise InvalidInputError(f"cannot save as {path.name!r}: end the name in one of {', '.join(FORMATS)}")
+    return file_format
+
+
+def check_name(path: Path) -> None:
+    """Raise InvalidInputError for a folder, for no format's suffix, and for a name too long for a file."""
+    if (length := len(os.fsencode(path.name))) > LONGEST_NAME:
+        raise InvalidInputError(f"the name {path.name[:20]}… has {length} bytes, at most {LONGEST_NAME} are possible")
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder's name is too long
+        raise InvalidInputError(f"{path} is a folder: name a file in it, such as {path / 'image.png'}")
+    picture_format(path)
+
+
+def check_destination(path: str | Path) -> Path:
+    """Return the path of a picture that can be written there. Makes nothing.
+
+    Raises:
+        InvalidInputError: no format's suffix, a folder of this name, or a name too long.
+        StorageError: the folder cannot be written, or its disk is full.
+    """
+    path = Path(path)
+    check_name(path)
+    try:
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            raise StorageError(f"cannot write {path}: {folder} is no folder")
+        if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+            raise StorageError(f"cannot write {path}: no permission to write into {folder}")
+        free = shutil.disk_usage(folder).free
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
+    if free < NEEDED_BYTES:
+        raise StorageError(f"cannot write {path}: its disk has only {free // 1024**2} MiB left")
+    return path
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
+    """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
+
+    Returns what `write` returns. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            result = write(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return result
+
+
+def write_in_safe_place(name: str, write: Callable[[BinaryIO], object]) -> Path | None:
+    """Write a file that could not be written where it should be; return its path, or None where nowhere takes it."""
+    for folder in (data_folder() / "unsaved", Path(tempfile.gettempdir())):
+        path = folder / f"{secrets.token_hex(4)}-{name[-100:]}"
+        try:
+            write_whole(path, write)
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def shortened(stem: str, spare: int) -> str:
+    """Return a file name's stem, cut between letters where `spare` more bytes would make the name too long."""
+    room = LONGEST_NAME - spare
+    return stem if len(os.fsencode(stem)) <= room else os.fsencode(stem)[:room].decode("utf-8", "ignore")
