@@ -11,7 +11,7 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 from PIL import Image
 
-from .node_schema import GenerationType, schema
+from .node_schema import ADVANCED, GenerationType, schema
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
@@ -33,50 +33,88 @@ class SaveGeneration(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="Intelligent",
-                    tooltip="Name of the files; folders and %date:yyyy-MM-dd% as in Save Image.",
+                    tooltip="Name of the files, with folders as in Save Image. Filled in: %seed% %model% %sampler% "
+                    "%steps% %cfg% %loras% %date:yyyy-MM-dd%",
                 ),
                 io.Combo.Input(
-                    "format", options=["png", "webp", "jpg"], default="png", tooltip="PNG keeps everything."
+                    "format", options=["png", "webp", "jpg"], default="png", tooltip="PNG and WebP keep everything."
+                ),
+                io.Boolean.Input(
+                    "record_beside",
+                    default=True,
+                    optional=True,
+                    tooltip="Also write the pack's JSON beside each image.",
+                    **ADVANCED,
                 ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
-    def execute(cls, images: torch.Tensor, generation: Generation, filename_prefix: str, format: str) -> io.NodeOutput:
-        from ..intelligence.generation.image_file import save_image
+    def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
+        """Refuse, before anything is sampled, a place that cannot be written."""
+        from ..intelligence.errors import IntelligentGenerationError
+        from ..intelligence.pictures.picture_files import check_destination
+
+        output = Path(folder_paths.get_output_directory())
+        folder = output / Path(filename_prefix or "").parent
+        if not folder.resolve().is_relative_to(output.resolve()):
+            return f"filename_prefix: {filename_prefix!r} lies outside the output folder"
+        try:
+            check_destination(folder / "image.png")
+        except IntelligentGenerationError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(
+        cls,
+        images: torch.Tensor,
+        generation: Generation,
+        filename_prefix: str,
+        format: str,
+        record_beside: bool = True,
+    ) -> io.NodeOutput:
+        from ..intelligence.generation.image_file import Metadata, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
         from .host.images import eight_bit
 
         height, width = images.shape[1:3]
-        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-            filename_prefix, folder_paths.get_output_directory(), width, height
-        )
         comfy: dict[str, Any] = {"prompt": cls.hidden.prompt} if cls.hidden.prompt else {}
         comfy |= cls.hidden.extra_pnginfo or {}
+        keep = Metadata.ALL if record_beside else Metadata.INSIDE
         pictures = list(eight_bit(images))
         indices = image_indices([image_digest(pixels) for pixels in pictures], generation)
-        saved = []
+        saved, notes = [], []
         for number, (pixels, index) in enumerate(zip(pictures, indices, strict=True)):
-            numbered = name.replace("%batch_num%", str(number))
-            file = _free_name(Path(folder), numbered, counter + number, format)
-            save_image(
-                Path(folder) / file,
+            prefix = picture_name(filename_prefix, generation, index, (width, height))
+            folder, subfolder, file = _free_name(prefix, number, (width, height), format)
+            written = save_picture(
+                folder / file,
                 Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels),
                 generation,
                 index,
                 comfy=comfy,
-                embed=not args.disable_metadata,
+                keep=Metadata.NONE if args.disable_metadata else keep,
             )
+            notes += written.notes
             saved.append({"filename": file, "subfolder": subfolder, "type": "output"})
-        return io.NodeOutput(ui={"images": saved})
+        return io.NodeOutput(ui={"images": saved, **({"text": notes} if notes else {})})
 
 
-def _free_name(folder: Path, name: str, number: int, suffix: str) -> str:
-    """Return the first name from `number` on of which neither the image nor its JSON is there.
+def _free_name(prefix: str, number: int, size: tuple[int, int], suffix: str) -> tuple[Path, str, str]:
+    """Return folder, subfolder, and the first name of which neither the image nor its JSON is there.
 
     ComfyUI counts the files of a prefix, but not with `%batch_num%` in it.
     """
-    while any((folder / f"{name}_{number:05}_.{each}").exists() for each in (suffix, "json")):
-        number += 1
-    return f"{name}_{number:05}_.{suffix}"
+    from ..intelligence.pictures.picture_files import shortened
+
+    parent, name = Path(prefix).parent, Path(prefix).name
+    prefix = str(parent / shortened(name, len(f"_00000_.{suffix}.json")))
+    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+        prefix, folder_paths.get_output_directory(), *size
+    )
+    name = name.replace("%batch_num%", str(number))
+    while any((Path(folder) / f"{name}_{counter:05}_.{each}").exists() for each in (suffix, "json", f"{suffix}.json")):
+        counter += 1
+    return Path(folder), subfolder, f"{name}_{counter:05}_.{suffix}"

@@ -14,6 +14,7 @@ from ..models import ModelMetadata
 from ..parameters import a1111_name
 from ..pictures.a1111_text import UsedModel, a1111_text
 from ..pictures.embedded_texts import OWN_RECORD, PARAMETERS, fits_jpeg, save_options
+from ..pictures.name_tokens import filled
 from ..pictures.picture_files import (
     check_destination,
     check_name,
@@ -36,6 +37,24 @@ LONGEST_CUT_PROMPT = 8000
 OPTIONAL_IN_JPEG = (OWN_RECORD, "prompt", "workflow")
 """Texts that a JPEG without room for all does without, the least needed first: the record also lies beside it, and the
 page restores the graph from `workflow` alone."""
+
+
+def picture_name(pattern: str, generation: Generation, index: int | None, size: tuple[int, int]) -> str:
+    """Return a file name with `%seed%`, `%model%`, `%sampler%`, `%scheduler%`, `%steps%`, `%cfg%`, `%loras%`,
+    `%width%`, `%height%` and `%date:…%` filled in."""
+    parameters, model = generation.plan_of(index).parameters, _base_model(generation)
+    values = {
+        "seed": "" if (seed := _seed(generation, index)) is None else seed,
+        "model": model.name if model else "",
+        "sampler": parameters.sampler_name,
+        "scheduler": parameters.scheduler,
+        "steps": parameters.num_steps,
+        "cfg": f"{parameters.guidance_scale:g}",
+        "loras": "+".join(lora.lora_name for lora in generation.plan.loras),
+        "width": size[0],
+        "height": size[1],
+    }
+    return filled(pattern, values)
 
 
 class Metadata(StrEnum):
