@@ -167,7 +167,10 @@ class IntelligentSampler(io.ComfyNode):
         if run.task is Task.SCOUT:
             return _scouted(run.seeds, *host.scout())
         run_id = context.prompt_id if context else ""
+        used_files = planner().used_files
+        base_model = used_files.start(run.plan)
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
+        generation = used_files.told(generation, base_model)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 
 

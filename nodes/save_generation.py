@@ -11,9 +11,11 @@ from comfy.cli_args import args
 from comfy_api.latest import io
 from PIL import Image
 
+from .host.server_planner import planner
 from .node_schema import ADVANCED, GenerationType, schema
 
 if TYPE_CHECKING:
+    from ..intelligence.generation.image_file import SavedPicture
     from ..intelligence.generation.stages import Generation
 
 
@@ -75,7 +77,7 @@ class SaveGeneration(io.ComfyNode):
         format: str,
         record_beside: bool = True,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.image_file import Metadata, picture_name, save_picture
+        from ..intelligence.generation.image_file import Metadata, complete_record, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
         from .host.images import eight_bit
 
@@ -83,13 +85,16 @@ class SaveGeneration(io.ComfyNode):
         comfy: dict[str, Any] = {"prompt": cls.hidden.prompt} if cls.hidden.prompt else {}
         comfy |= cls.hidden.extra_pnginfo or {}
         keep = Metadata.ALL if record_beside else Metadata.INSIDE
+        written: list[tuple[SavedPicture, int | None]] = []
+        if not args.disable_metadata:
+            generation = planner().used_files.waited(generation)
         pictures = list(eight_bit(images))
         indices = image_indices([image_digest(pixels) for pixels in pictures], generation)
         saved, notes = [], []
         for number, (pixels, index) in enumerate(zip(pictures, indices, strict=True)):
             prefix = picture_name(filename_prefix, generation, index, (width, height))
             folder, subfolder, file = _free_name(prefix, number, (width, height), format)
-            written = save_picture(
+            picture = save_picture(
                 folder / file,
                 Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels),
                 generation,
@@ -97,8 +102,13 @@ class SaveGeneration(io.ComfyNode):
                 comfy=comfy,
                 keep=Metadata.NONE if args.disable_metadata else keep,
             )
-            notes += written.notes
+            written.append((picture, index))
+            notes += picture.notes
             saved.append({"filename": file, "subfolder": subfolder, "type": "output"})
+        if not args.disable_metadata:
+            planner().used_files.afterwards(
+                generation, lambda completed: [complete_record(each, completed, index) for each, index in written]
+            )
         return io.NodeOutput(ui={"images": saved, **({"text": notes} if notes else {})})
 
 

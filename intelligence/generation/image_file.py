@@ -250,6 +250,14 @@ def write_record(path: Path, own: Mapping[str, Any]) -> Path:
     return target
 
 
+def complete_record(saved: SavedPicture, generation: Generation, index: int | None) -> None:
+    """Write the JSON beside a picture anew, now that more is known, unless another has taken its place."""
+    own = {**image_record(generation, index), "file": saved.path.name}
+    there = own_record(saved.record) if saved.record else None
+    if there and there.get("image_id") == own["image_id"]:
+        write_record(saved.path, own)
+
+
 def record_path(path: Path, image_id: str = "") -> Path:
     """Return the JSON beside a picture, there or yet to be written."""
     plain = path.with_suffix(".json")

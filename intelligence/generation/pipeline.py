@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,12 +31,13 @@ from .choice_requests import LoRARequest, SettingsRequest, named_loras
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
-from .image_file import save_image
+from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
 from .planner import Planner, lora_variants, parameter_variants
 from .run import Host, OnStep, run_plan, seeds_from
 from .run_timer import planned_items, sigmas_of
 from .scouting import MAX_SEEDS, Scouting
 from .stages import Generation, GenerationExplanation, GenerationPlan, Recommendations
+from .used_files import UsedFiles
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,12 +96,31 @@ class GenerationResult:
     index: int = 0
     """Position among the generation's images."""
 
-    def save(self, path: str | Path) -> Path:
+    used_files: UsedFiles | None = field(default=None, repr=False, compare=False)
+
+    def save(self, path: str | Path, keep: Metadata = Metadata.ALL) -> Path:
         """Write the image (.png, .webp, .jpg) with its metadata embedded, and the generation as JSON beside it.
 
-        Raises InvalidInputError (another file type) or StorageError (the folder cannot be written).
+        `%seed%`, `%model%`, `%date:yyyy-MM-dd%` … are filled into the name, see `picture_name`. Files that were just
+        used for the first time may still be hashed: saving waits 10 s at most. What could not be kept is warned of.
+
+        Raises InvalidInputError (another file type) or StorageError (it cannot be written; says where it lies instead).
         """
-        return save_image(path, self.image, self.generation, self.index)
+        saved = self.write(path, keep)
+        for note in saved.notes:
+            warnings.warn(note, stacklevel=2)
+        return saved.path
+
+    def write(self, path: str | Path, keep: Metadata = Metadata.ALL) -> SavedPicture:
+        """Write like `save`; return the files and the notes on what could not be kept."""
+        generation, waits = self.generation, self.used_files if keep is not Metadata.NONE else None
+        if waits:
+            generation = waits.waited(generation)
+        named = picture_name(str(path), generation, self.index, self.image.size)
+        saved = save_picture(named, self.image, generation, self.index, keep=keep)
+        if waits:
+            waits.afterwards(generation, lambda completed: complete_record(saved, completed, self.index))
+        return saved
 
 
 class IntelligentGenerationPipeline:
@@ -337,12 +358,22 @@ class IntelligentGenerationPipeline:
     def _run(
         self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None, host: Host | None = None
     ) -> list[GenerationResult]:
+        base_model = self.planner.used_files.start(plan)
         execution, generation = run_plan(
             host or self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
         )
+        generation = self.planner.used_files.told(generation, base_model)
         explanation = explain(generation)
         return [
-            GenerationResult(image_id, image, _metadata_of(generation, index), explanation, generation, index)
+            GenerationResult(
+                image_id,
+                image,
+                _metadata_of(generation, index),
+                explanation,
+                generation,
+                index,
+                self.planner.used_files,
+            )
             for index, (image_id, image) in enumerate(zip(generation.image_ids, execution.images, strict=True))
         ]
 

@@ -22,6 +22,7 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
+from .used_files import UsedFiles
 
 NEAREST_NAMED, NEAREST_SUGGESTED = 3, 8
 """LoRAs below the threshold that are named, in AUTO and in ASSISTED mode."""
@@ -51,6 +52,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
+        self.used_files = UsedFiles(self.registry, self.learning)
 
     def unusable_loras(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
         """Return the named LoRAs that this machine lacks or cannot use with any base model."""

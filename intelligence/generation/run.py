@@ -153,13 +153,13 @@ def portable(plan: GenerationPlan) -> GenerationPlan:
     model = plan.recommendations.model
     recommendations = replace(
         plan.recommendations,
-        suggested_loras=[replace(lora, lora_metadata=_identity(lora.lora_metadata)) for lora in plan.loras],
+        suggested_loras=[replace(lora, lora_metadata=identity(lora.lora_metadata)) for lora in plan.loras],
         model=replace(model, path=None, metadata={}) if model else None,
         explanation=None,
     )
     return replace(plan, recommendations=recommendations)
 
 
-def _identity(metadata: ModelMetadata) -> ModelMetadata:
+def identity(metadata: ModelMetadata) -> ModelMetadata:
     kept = "model_id name kind source source_id architecture family lora_kind sha256 autov2 autov3"
     return ModelMetadata(**{name: getattr(metadata, name) for name in kept.split()})

@@ -183,6 +183,11 @@ class LearningEngine:
                 [(image_id, generation_id, position) for position, image_id in enumerate(image_ids)],
             )
 
+    def complete_generation(self, generation_id: str, data: Mapping[str, Any]) -> None:
+        """Replace the JSON of a stored `Generation` by one with more facts; an unknown one stays unknown."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE generations SET data = ? WHERE id = ?", (_json(dict(data)), generation_id))
+
     def get_generation(self, generation_id: str) -> StoredGeneration:
         """Return the generation with this id or with an image of this id. Raises UnknownGenerationError."""
         _check_id(generation_id)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
 from ..hubs.hub_work import Cancelled
@@ -16,7 +15,7 @@ from ..models.headers import read_header
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..records import Record
-from .model_store import ModelStore
+from .model_store import Hashes, ModelStore
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -33,13 +32,6 @@ class HashReport(Record):
     """Path → why it could not be hashed."""
     seconds: float = 0.0
     cancelled: bool = False
-
-
-class Hashes(NamedTuple):
-    """SHA-256 of a whole file, and AutoV3: 12 digits of the SHA-256 of its tensors. AutoV2 is `sha256[:10]`."""
-
-    sha256: str
-    autov3: str
 
 
 def hash_file(

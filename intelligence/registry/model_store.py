@@ -52,6 +52,13 @@ class UnhashedFile(NamedTuple):
     mtime_ns: int
 
 
+class Hashes(NamedTuple):
+    """SHA-256 of a whole file, and AutoV3: 12 digits of the SHA-256 of its tensors. AutoV2 is `sha256[:10]`."""
+
+    sha256: str
+    autov3: str
+
+
 @dataclass(frozen=True)
 class DownloadedFile:
     """A file that came from a hub."""
@@ -289,6 +296,16 @@ class ModelStore:
                 plain = row[2] and dump(hashed(load(row[2]), sha256, autov3))
                 db.execute("UPDATE details SET record = ?, plain = ? WHERE id = ?", (dump(record), plain, row[0]))
                 db.execute("UPDATE models SET sha256 = ? WHERE id = ?", (sha256, row[0]))
+
+    def file_hash(self, path: str, size: int, mtime_ns: int) -> Hashes | None:
+        """Return the hashes of a file of this size and date; None: not known."""
+        sql = "SELECT sha256, autov3 FROM file_hashes WHERE local_path = ? AND size = ? AND mtime_ns = ?"
+        return next((Hashes(*row) for row in self._rows(sql, path, size, mtime_ns)), None)
+
+    def put_file_hash(self, path: str, size: int, mtime_ns: int, found: Hashes) -> None:
+        """Store the hashes of a file, in the library or not."""
+        with self._database.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?, ?)", (path, size, mtime_ns, *found))
 
     def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
         """Return path → a hub's facts about the file there, where it has the size in `sizes`."""

@@ -16,6 +16,7 @@ from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, par
 from ..models.kinds import ModelKind
 from ..models.metadata import HUB_SOURCES, ModelMetadata, ModelSummary
 from ..validation import checked
+from .file_hashes import FileHashes
 from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
 from .listing import Listing
@@ -42,6 +43,7 @@ class ModelRegistry:
 
     def __init__(self, db_path: str | Path | None = None) -> None:
         self.store = ModelStore(Path(db_path) if db_path is not None else data_folder() / "registry.db")
+        self.file_hashes = FileHashes(self.store)
         self._listed: Listing | None = None
         self._progress = ScanProgress()
 

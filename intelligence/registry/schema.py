@@ -121,5 +121,14 @@ MIGRATIONS = (
     ALTER TABLE details ADD COLUMN plain TEXT;
     CREATE INDEX models_digest ON models (digest);
     """,
+    """
+    CREATE TABLE file_hashes (
+        local_path TEXT PRIMARY KEY,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        autov3 TEXT NOT NULL
+    );
+    """,
 )
 """The n-th script leads from version n to n + 1. Never changed once released; new ones are appended."""
