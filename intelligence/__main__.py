@@ -46,6 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+_OUT = (
+    ".png, .webp or .jpg; filled in: %%seed%% %%model%% %%sampler%% %%steps%% %%cfg%% %%loras%% "
+    "%%date:yyyy-MM-dd%% (default: %(default)s)"
+)
+
+
 def _prompt(add: Add) -> None:
     add("prompt")
     add(
@@ -82,7 +88,8 @@ def _pictures(command: AddCommand) -> None:
     add("--vary", default="SEED_VARIATION", type=str.upper, choices=strategies, help="what differs between the images")
     add("--scout", type=int, default=0, metavar="N", help="try N seeds for a quarter of the steps and ask")
     add("--parallel", action="store_true", help="sample several images in one forward batch")
-    add("--out", default="image.png", help=".png, .webp or .jpg (default: %(default)s)")
+    add("--out", default="image.png", help=_OUT)
+    add("--no-metadata", action="store_true", help="write the pixels alone: nothing in the file, no JSON beside it")
 
     add = command("recommend", "Show which LoRAs and settings a prompt would get.")
     _prompt(add)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from .hubs import CivitAI, HuggingFace
 from .hubs.references import reference
 from .learning import LearningEngine
 from .models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
+from .pictures.picture_files import check_destination, picture_format, write_whole
 from .registry import ModelRegistry, newer_versions
 from .registry import enrich as enrich_registry
 
@@ -45,19 +47,28 @@ Answer = tuple[Any, str]
 
 def generate(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text
+    from .generation.image_file import Metadata
     from .generation.standalone import quiet_process
 
+    keep = Metadata.NONE if options.no_metadata else Metadata.ALL
+    for number in range(options.images):
+        check_destination(_numbered(options.out, number, options.images))
     with quiet_process():
         results = _results(options)
-    target = Path(options.out)
     data, texts = [], []
-    for index, result in enumerate(results):
-        path = target if len(results) == 1 else target.with_stem(f"{target.stem}-{index}")
-        result.save(path)
+    for number, result in enumerate(results):
+        saved = result.write(_numbered(options.out, number, len(results)), keep)
+        for note in saved.notes:
+            print(note, file=sys.stderr)
         metadata, explanation = result.metadata.to_dict(), result.explanation.to_dict()
-        data.append({"id": result.id, "path": str(path), "metadata": metadata, "explanation": explanation})
-        texts.append(f"{path}  (id {result.id})\n\n{as_text(result.explanation)}")
+        data.append({"id": result.id, "path": str(saved.path), "metadata": metadata, "explanation": explanation})
+        texts.append(f"{saved.path}  (id {result.id})\n\n{as_text(result.explanation)}")
     return data, "\n\n".join(texts)
+
+
+def _numbered(name: str, number: int, count: int) -> Path:
+    path = Path(name)
+    return path if count == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def _results(options: argparse.Namespace) -> list[GenerationResult]:
@@ -88,9 +99,9 @@ def _scouted(options: argparse.Namespace, pipeline: IntelligentGenerationPipelin
         )
     target = Path(options.out)
     for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
-        path = target.with_stem(f"{target.stem}-scout-{number}")
+        path = target.with_name(f"{target.stem}-scout-{number}{target.suffix}")
         try:
-            preview.save(path)
+            write_whole(path, partial(preview.save, format=picture_format(path)))
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be written: {error}") from error
         print(f"{number}: {path}  (seed {seed})", file=sys.stderr)

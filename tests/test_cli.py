@@ -64,6 +64,25 @@ def test_generate_as_text(embedded_home: Path, tmp_path: Path, capsys: pytest.Ca
     assert captured.err == ""
 
 
+@pytest.mark.parametrize("name", ["bad.bmp", "no_suffix", ".", f"{'x' * 260}.png", "file/x.png"])
+def test_generate_refuses_destination_before_sampling(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("intelligence.commands._results", lambda options: pytest.fail("sampled"))
+    (tmp_path / "file").write_text("")
+    assert main(["generate", "a lake", "--base-model", "embedded", "--out", str(tmp_path / name)]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_generate_fills_name_and_keeps_quiet(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "%seed%_%steps%.png")
+    (made,) = as_json(capsys, "generate", "a lake", *SMALL, "--out", out, "--no-metadata")  # type: ignore[misc]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["0_2.png"]
+    assert Image.open(made["path"]).info == {}
+
+
 def test_generate_scout(
     embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
