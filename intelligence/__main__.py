@@ -110,11 +110,12 @@ def _generations(command: AddCommand) -> None:
     add = command("generations", "List what was made, newest first.")
     add("--limit", type=int, default=20, help="how many, newest first (default: %(default)s)")
 
-    add = command("show", "Show one generation (by id) or one model (by name), with all reasons.")
-    add("name", help="id of a generation or an image, or name of a model")
+    add = command("show", "Show a picture (a file, or by id) with all reasons, or a model (by name).")
+    add("name", help="a picture, made here or by A1111, ComfyUI, Fooocus, InvokeAI or SwarmUI; an id; a model's name")
+    add("--as-workflow", action="store_true", help="print a graph for ComfyUI that makes the picture again")
 
     add = command("feedback", "Rate a picture with 1 to 5 stars; later choices heed it.")
-    add("id", help="of an image or a generation, as `generate` and `generations` print it")
+    add("id", help="a picture made here, or an id as `generate` and `generations` print it")
     add("rating", type=int, help="1 to 5 stars")
     add("comments", nargs="?", default="")
 

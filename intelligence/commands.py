@@ -6,6 +6,7 @@ The table in `__main__` says what each one does.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -260,7 +261,12 @@ def enrich(options: argparse.Namespace) -> Answer:
 
 
 def feedback(options: argparse.Namespace) -> Answer:
-    stored = LearningEngine().record_feedback(options.id, options.rating, options.comments)
+    learning, rated = LearningEngine(), options.id
+    if Path(options.id).is_file():
+        from .generation.picture_history import remembered
+
+        rated = remembered(Path(options.id), learning)
+    stored = learning.record_feedback(rated, options.rating, options.comments)
     return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
 
 
@@ -273,21 +279,45 @@ def generations(options: argparse.Namespace) -> Answer:
 
 
 def show(options: argparse.Namespace) -> Answer:
-    from .generation.explanation import as_text, explain
-    from .generation.stages import Generation
-
+    if Path(options.name).is_file():
+        return _show_picture(Path(options.name), options.as_workflow)
+    require(not options.as_workflow, f"{options.name} is no picture, of which --as-workflow makes a graph")
     learning = LearningEngine()
     try:
         stored = learning.get_generation(options.name)
     except UnknownGenerationError:
         model = ModelRegistry().get_model(options.name)
         return model.to_dict(), "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
-    generation = Generation.from_dict(stored.data)
-    ratings = learning.ratings(generation.id)
+    return _show_generation(stored.data, learning)
+
+
+def _show_picture(path: Path, as_workflow: bool) -> Answer:
+    from .generation.picture_graph import picture_graph
+    from .generation.picture_history import picture_lines, picture_of, picture_record
+
+    record = picture_record(path)
+    if as_workflow:
+        graph = picture_graph(picture_of(path, record))
+        return graph, json.dumps(graph, ensure_ascii=False, indent=2)
+    if record is not None:
+        return _show_generation(record, LearningEngine())
+    info = picture_of(path, record)
+    return info.to_dict(), "\n".join(picture_lines(info))
+
+
+def _show_generation(data: dict[str, Any], learning: LearningEngine) -> Answer:
+    from .generation.explanation import as_text, explain
+    from .generation.stages import Generation
+
+    generation = Generation.from_dict(data)
+    try:
+        ratings = learning.ratings(generation.id)
+    except UnknownGenerationError:
+        ratings = []  # a picture from another machine
     stars = [f"Rated {rating.rating} of 5 {rating.comments}".rstrip() for rating in ratings]
-    data = {**generation.to_dict(), "ratings": [rating.to_dict() for rating in ratings]}
+    shown = {**data, **generation.to_dict(), "ratings": [rating.to_dict() for rating in ratings]}
     prompt = generation.plan.recommendations.prompt
-    return data, "\n".join([as_text(explain(generation)), "", f"Prompt: {prompt}", *stars])
+    return shown, "\n".join([as_text(explain(generation)), "", f"Prompt: {prompt}", *stars])
 
 
 def _line(model: ModelMetadata) -> str:

@@ -51,6 +51,10 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     text = capsys.readouterr().out
     assert "anime_style_v2" in text
     assert "Rated 4 of 5 nice" in text
+    assert as_json(capsys, "show", str(out))["ratings"][0]["comments"] == "nice"  # type: ignore[index]
+    graph = as_json(capsys, "show", str(out), "--as-workflow")
+    assert graph["8"]["inputs"]["seed"] == 0  # type: ignore[index]
+    assert as_json(capsys, "feedback", str(out), "4")["generation_id"] == rated["generation_id"]  # type: ignore[index]
     assert main(["generations", "--limit", "1"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(newest["id"]) and line.endswith("4      anime girl with magical powers")
@@ -162,6 +166,8 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["feedback", "nobody", "3"], "nobody"),
         (["feedback", "nobody", "6"], "rating"),
         (["show", "nobody"], "nobody"),
+        (["show", "nobody", "--as-workflow"], "nobody"),
+        (["show", __file__], "no PNG, WebP or JPEG"),
         (["generations", "--limit", "0"], "limit"),
         (["scan", "/no/such/folder"], "/no/such/folder"),
         (["generate", "", "--base-model", "embedded"], "prompt"),

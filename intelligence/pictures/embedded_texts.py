@@ -95,8 +95,10 @@ def _texts_of(image: Image) -> dict[str, str]:
     if isinstance(comment := image.info.get("comment"), bytes):
         texts["comment"] = comment.decode("utf-8", "replace")
     exif = image.getexif()
-    for value in exif.values():
-        if isinstance(value, str) and ":" in value:
+    for tag, value in exif.items():
+        if tag == USER_COMMENT or (isinstance(value, str) and value.startswith("{")):
+            texts.setdefault(PARAMETERS, comment_text(value))  # Fooocus, and early SwarmUI
+        elif isinstance(value, str) and ":" in value:
             name, _, text = value.partition(":")
             texts.setdefault(name, text.rstrip("\0"))
     if comment := comment_text(exif.get_ifd(EXIF_IFD).get(USER_COMMENT)):

@@ -1,0 +1,67 @@
+"""Picture files and what is known of them: told, and remembered for rating."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..config import require
+from ..errors import InvalidInputError, UnknownGenerationError
+from ..learning import LearningEngine
+from ..pictures.picture_info import PictureInfo, embedded_record, own_info, read_picture
+from .image_file import own_record, record_path
+from .run import store_generation
+from .stages import Generation
+
+
+def picture_record(path: Path) -> dict[str, Any] | None:
+    """Return the pack's own record in a picture, or beside it; None: it has none.
+
+    Raises InvalidInputError where the file is no picture.
+    """
+    inside = embedded_record(path)
+    if inside is not None and own_info(inside) is not None:
+        return inside
+    beside = record_path(path) if own_record(record_path(path)) else path.with_suffix(".json")
+    found = own_record(beside)
+    return found if found and found.get("file", path.name) == path.name else None
+
+
+def picture_of(path: Path, record: dict[str, Any] | None) -> PictureInfo:
+    """Return what a picture tells. Raises InvalidInputError where that is nothing."""
+    info = own_info(record) if record else None
+    return info or read_picture(path)
+
+
+def picture_lines(info: PictureInfo) -> list[str]:
+    """Return what a picture of another program tells, a line for each fact."""
+    model = f"{info.model} ({info.model_hash})" if info.model and info.model_hash else info.model or info.model_hash
+    loras = ", ".join(f"{lora.name} at {lora.strength:g}" for lora in info.loras)
+    facts = {
+        "Made by": info.program,
+        "Prompt": info.prompt,
+        "Negative prompt": info.negative_prompt,
+        "Model": model,
+        "LoRAs": loras,
+        "Settings": ", ".join(f"{name} {value}" for name, value in info.settings.items()),
+        "Workflow": "inside: drop the picture onto ComfyUI's page" if info.has_workflow else "",
+    }
+    return [f"{name}: {value}" for name, value in facts.items() if value]
+
+
+def remembered(path: Path, learning: LearningEngine) -> str:
+    """Return the id by which a picture of the pack's is rated, its generation stored here if it was not.
+
+    Raises InvalidInputError where it is none.
+    """
+    record = picture_record(path)
+    require(record is not None, f"{path.name} was not made by Intelligent Generation, so nothing is learned from it")
+    assert record is not None
+    generation, image_id = Generation.from_dict(record), record.get("image_id")
+    try:
+        learning.get_generation(generation.id)
+    except UnknownGenerationError:
+        store_generation(generation, learning)
+    if not isinstance(image_id, str):
+        raise InvalidInputError(f"{path.name}: its record names no image")
+    return image_id
