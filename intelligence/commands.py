@@ -56,14 +56,20 @@ def generate(options: argparse.Namespace) -> Answer:
         check_destination(_numbered(options.out, number, options.images))
     with quiet_process():
         results = _results(options)
-    data, texts = [], []
+    data, texts, problems = [], [], []
     for number, result in enumerate(results):
-        saved = result.write(_numbered(options.out, number, len(results)), keep)
+        try:
+            saved = result.write(_numbered(options.out, number, len(results)), keep)
+        except StorageError as error:
+            problems.append(str(error))
+            continue
         for note in saved.notes:
             print(note, file=sys.stderr)
         metadata, explanation = result.metadata.to_dict(), result.explanation.to_dict()
         data.append({"id": result.id, "path": str(saved.path), "metadata": metadata, "explanation": explanation})
         texts.append(f"{saved.path}  (id {result.id})\n\n{as_text(result.explanation)}")
+    if problems:
+        raise StorageError("\n".join(problems))
     return data, "\n\n".join(texts)
 
 

@@ -168,9 +168,9 @@ class IntelligentSampler(io.ComfyNode):
             return _scouted(run.seeds, *host.scout())
         run_id = context.prompt_id if context else ""
         used_files = planner().used_files
-        base_model = used_files.start(run.plan)
+        found = used_files.start(run.plan)
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
-        generation = used_files.told(generation, base_model)
+        generation = used_files.told(generation, found)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 
 

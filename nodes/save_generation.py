@@ -77,6 +77,7 @@ class SaveGeneration(io.ComfyNode):
         format: str,
         record_beside: bool = True,
     ) -> io.NodeOutput:
+        from ..intelligence.errors import StorageError
         from ..intelligence.generation.image_file import Metadata, complete_record, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
         from .host.images import eight_bit
@@ -90,21 +91,28 @@ class SaveGeneration(io.ComfyNode):
             generation = planner().used_files.waited(generation)
         pictures = list(eight_bit(images))
         indices = image_indices([image_digest(pixels) for pixels in pictures], generation)
-        saved, notes = [], []
+        saved, notes, problems = [], [], []
         for number, (pixels, index) in enumerate(zip(pictures, indices, strict=True)):
             prefix = picture_name(filename_prefix, generation, index, (width, height))
             folder, subfolder, file = _free_name(prefix, number, (width, height), format)
-            picture = save_picture(
-                folder / file,
-                Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels),
-                generation,
-                index,
-                comfy=comfy,
-                keep=Metadata.NONE if args.disable_metadata else keep,
-            )
+            image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+            try:
+                picture = save_picture(
+                    folder / file,
+                    image,
+                    generation,
+                    index,
+                    comfy=comfy,
+                    keep=Metadata.NONE if args.disable_metadata else keep,
+                )
+            except StorageError as error:
+                problems.append(str(error))
+                continue
             written.append((picture, index))
             notes += picture.notes
             saved.append({"filename": file, "subfolder": subfolder, "type": "output"})
+        if problems:
+            raise StorageError("\n".join(problems))
         if not args.disable_metadata:
             planner().used_files.afterwards(
                 generation, lambda completed: [complete_record(each, completed, index) for each, index in written]

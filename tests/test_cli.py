@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from intelligence.__main__ import main
+from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.models import ModelMetadata
@@ -68,7 +70,7 @@ def test_generate_as_text(embedded_home: Path, tmp_path: Path, capsys: pytest.Ca
     assert captured.err == ""
 
 
-@pytest.mark.parametrize("name", ["bad.bmp", "no_suffix", ".", f"{'x' * 260}.png", "file/x.png"])
+@pytest.mark.parametrize("name", ["bad.bmp", "no_suffix", ".", f"{'x' * 260}.png", "file/x.png", "/proc/x.png"])
 def test_generate_refuses_destination_before_sampling(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -76,6 +78,28 @@ def test_generate_refuses_destination_before_sampling(
     (tmp_path / "file").write_text("")
     assert main(["generate", "a lake", "--base-model", "embedded", "--out", str(tmp_path / name)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_generate_loses_no_picture_of_a_batch(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that vanishes under the run: each picture lies where the error says."""
+    out = tmp_path / "gone" / "x.png"
+    real = image_file.write_whole
+
+    def refuse(path: Path, write: object) -> object:
+        if path.parent == out.parent:
+            raise OSError(28, "No space left on device")
+        return real(path, write)
+
+    monkeypatch.setattr(image_file, "write_whole", refuse)
+    small = ["--base-model", "embedded", "--max-loras", "0", "--images", "2"]
+    assert main(["generate", "a lake", *small, "--out", str(out)]) == 1
+    places = re.findall(r"lies in (\S+\.png)", capsys.readouterr().err)
+    assert len(places) == 2
+    for place in places:
+        assert Image.open(place).text["parameters"].startswith("a lake")
+        Path(place).unlink()
 
 
 def test_generate_fills_name_and_keeps_quiet(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -33,6 +34,9 @@ MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf
 
 LONGEST_CUT_PROMPT = 8000
 """Characters of each prompt in a JPEG that has no room for them whole."""
+
+_CIVITAI_ID = re.compile(r"\d+:(\d+)")
+"""Model and version, as the registry keeps them of downloads and of other managers' sidecars."""
 
 OPTIONAL_IN_JPEG = (OWN_RECORD, "prompt", "workflow")
 """Texts that a JPEG without room for all does without, the least needed first: the record also lies beside it, and the
@@ -108,15 +112,16 @@ def _text(
         "Clip skip": -parameters.clip_skip if parameters.clip_skip else None,
     }
     loras = [_used(lora.lora_metadata, lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras]
+    loras += [_used(lora.file, lora.file.name, lora.strength) for lora in generation.other_loras]
     known = all(used.hash for used in loras) and (generation.base_model is None or model is None or bool(model.hash))
     note = "" if known else Text.HASH_UNKNOWN.value
     return a1111_text(prompt, negative_prompt, settings, model, loras, note)
 
 
 def _used(metadata: ModelMetadata, name: str, weight: float = 1.0) -> UsedModel:
-    version = (metadata.source_id or "").rpartition(":")[2] if metadata.source == "civitai" else ""
+    version = _CIVITAI_ID.fullmatch(metadata.source_id or "")
     digest = metadata.autov3 or metadata.autov2 or (metadata.sha256 or "")[:10]
-    return UsedModel(name, digest, weight, int(version) if version.isdecimal() else None)
+    return UsedModel(name, digest, weight, int(version[1]) if version else None)
 
 
 def _base_model(generation: Generation) -> UsedModel | None:

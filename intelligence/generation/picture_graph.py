@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..config import AUTO, EMBEDDED_MODEL
+from ..config import AUTO, EMBEDDED_MODEL, LoRAPreferences
 from ..parameters.samplers import SAMPLER_NAMES, a1111_name
 from ..parameters.schedules import SCHEDULER_NAMES
 from ..pictures.picture_info import OWN_PROGRAM, PictureInfo
@@ -32,8 +32,8 @@ def picture_graph(info: PictureInfo) -> dict[str, Node]:
             mode="AUTO",
             selection=json.dumps(selection),
             on_unconfirmed="error",
-            max_loras=3,
-            min_confidence=0.7,
+            max_loras=LoRAPreferences.max_loras,
+            min_confidence=LoRAPreferences.min_confidence,
             allow_style_mixing=False,
             quality_tags=info.program == OWN_PROGRAM,
             variations=1,

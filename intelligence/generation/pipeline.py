@@ -358,11 +358,11 @@ class IntelligentGenerationPipeline:
     def _run(
         self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None, host: Host | None = None
     ) -> list[GenerationResult]:
-        base_model = self.planner.used_files.start(plan)
+        found = self.planner.used_files.start(plan)
         execution, generation = run_plan(
             host or self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
         )
-        generation = self.planner.used_files.told(generation, base_model)
+        generation = self.planner.used_files.told(generation, found)
         explanation = explain(generation)
         return [
             GenerationResult(

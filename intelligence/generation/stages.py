@@ -87,6 +87,15 @@ class GenerationPlan(Record):
 
 
 @dataclass(frozen=True)
+class OtherLoRA(Record):
+    """A LoRA that other nodes put on the model."""
+
+    file: ModelMetadata
+    """Its identity."""
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Generation(Record):
     """A stored run of a host: the plan, its images' ids and measurements."""
 
@@ -115,6 +124,8 @@ class Generation(Record):
     """Of each image, or of each frame of them (`image_digest`); empty: not taken."""
     base_model: ModelMetadata | None = None
     """Identity of the base model's file, with its hashes once they are known; None: not one file."""
+    other_loras: tuple[OtherLoRA, ...] = ()
+    """LoRAs that the host had on the model already."""
 
     def plan_of(self, index: int | None) -> GenerationPlan:
         """Return the plan that image `index` was made by; None: one of the images."""

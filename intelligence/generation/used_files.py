@@ -6,16 +6,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import StorageError
 from ..learning import LearningEngine
 from ..models import ModelEvidence, ModelKind, ModelMetadata
 from ..registry import ModelRegistry
 from .run import identity
-from .stages import Generation, GenerationPlan
+from .stages import Generation, GenerationPlan, OtherLoRA
 
 LONGEST_WAIT = 10.0
 """Seconds that saving waits for a hash."""
+
+
+class FoundFiles(NamedTuple):
+    """Files of a run that its plan does not name, without this machine's paths."""
+
+    base_model: ModelMetadata | None = None
+    other_loras: tuple[OtherLoRA, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -25,28 +33,33 @@ class UsedFiles:
     registry: ModelRegistry
     learning: LearningEngine
 
-    def start(self, plan: GenerationPlan) -> ModelMetadata | None:
-        """Begin to hash what the plan uses and nobody has hashed yet; return the base model's file. Returns at once."""
-        try:
+    def start(self, plan: GenerationPlan) -> FoundFiles:
+        """Begin to hash what the plan uses and nobody has hashed yet; return what it does not name. Returns at once."""
+        base_model, others = None, []
+        with suppress(StorageError):
             base_model = _base_model(plan.recommendations.model, self.registry)
-        except StorageError:
-            base_model = None
-        models = [lora.lora_metadata for lora in plan.loras] + ([base_model] if base_model else [])
+            others = _other_loras(plan, self.registry)
+        models = [lora.lora_metadata for lora in plan.loras] + [other.file for other in others]
+        models += [base_model] if base_model else []
         waiting = {model.model_id: model.local_path for model in models if model.local_path and not _hash_of(model)}
         self.registry.file_hashes.start(waiting)
-        return base_model and identity(base_model)
+        return FoundFiles(
+            base_model and identity(base_model), tuple(replace(other, file=identity(other.file)) for other in others)
+        )
 
-    def told(self, generation: Generation, base_model: ModelMetadata | None = None) -> Generation:
-        """Return the generation with its base model's file and the hashes that are known now, and store it so."""
-        base_model = generation.base_model or base_model
+    def told(self, generation: Generation, found: FoundFiles | None = None) -> Generation:
+        """Return the generation with the files that were found and the hashes that are known now, and store it so."""
+        if found:
+            generation = replace(generation, base_model=found.base_model, other_loras=found.other_loras)
         recommendations = generation.plan.recommendations
         loras = [replace(lora, lora_metadata=self._hashed(lora.lora_metadata)) for lora in generation.plan.loras]
         told = replace(
             generation,
             plan=replace(generation.plan, recommendations=replace(recommendations, suggested_loras=loras)),
-            base_model=self._hashed(base_model) if base_model else None,
+            base_model=self._hashed(generation.base_model) if generation.base_model else None,
+            other_loras=tuple(replace(other, file=self._hashed(other.file)) for other in generation.other_loras),
         )
-        if told != generation:
+        if found or told != generation:
             with suppress(StorageError):  # the run has noted that it could not be stored
                 self.learning.complete_generation(told.id, told.to_dict())
         return told
@@ -74,12 +87,22 @@ class UsedFiles:
 
 def _unhashed(generation: Generation) -> list[str]:
     models = [lora.lora_metadata for lora in generation.plan.loras]
+    models += [other.file for other in generation.other_loras]
     models += [generation.base_model] if generation.base_model else []
     return [model.model_id for model in models if not _hash_of(model)]
 
 
 def _hash_of(model: ModelMetadata) -> str | None:
     return model.sha256 or (model.autov2 if model.kind is ModelKind.CHECKPOINT else model.autov3 or model.autov2)
+
+
+def _other_loras(plan: GenerationPlan, registry: ModelRegistry) -> list[OtherLoRA]:
+    """Return the LoRAs that were on the model before, as far as the library knows them."""
+    model = plan.recommendations.model
+    own = {lora.lora_metadata.model_id for lora in plan.loras}
+    others = [lora for lora in (model.applied if model else ()) if lora.model_id and lora.model_id not in own]
+    known = {summary.model_id for summary in registry.summaries(ModelKind.LORA)} if others else set()
+    return [OtherLoRA(registry.get_model(lora.model_id), lora.strength) for lora in others if lora.model_id in known]
 
 
 def _base_model(evidence: ModelEvidence | None, registry: ModelRegistry) -> ModelMetadata | None:

@@ -42,7 +42,7 @@ def check_name(path: Path) -> None:
 
 
 def check_destination(path: str | Path) -> Path:
-    """Return the path of a picture that can be written there. Makes nothing.
+    """Return the path of a picture that can be written there. Leaves nothing behind.
 
     Raises:
         InvalidInputError: no format's suffix, a folder of this name, or a name too long.
@@ -54,8 +54,9 @@ def check_destination(path: str | Path) -> Path:
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         if not folder.is_dir():
             raise StorageError(f"cannot write {path}: {folder} is no folder")
-        if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
-            raise StorageError(f"cannot write {path}: no permission to write into {folder}")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise StorageError(f"cannot write {path}: it is read-only")
+        _try_writing(folder)
         free = shutil.disk_usage(folder).free
     except StorageError:
         raise
@@ -66,14 +67,26 @@ def check_destination(path: str | Path) -> Path:
     return path
 
 
+def _try_writing(folder: Path) -> None:
+    """Raise OSError where no file can be made in a folder: permissions alone do not tell (network drives, /proc)."""
+    handle, temporary = _new_file(folder)
+    os.close(handle)
+    temporary.unlink()
+
+
+def _new_file(folder: Path) -> tuple[int, Path]:
+    """Make a file of a new name, short whatever the picture's is, with the rights that the umask gives."""
+    temporary = folder / f".{secrets.token_hex(8)}.tmp"
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666), temporary
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
 
     Returns what `write` returns. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666)
+    handle, temporary = _new_file(path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             result = write(file)

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from intelligence import LearningEngine, ModelRegistry
+from intelligence import LearningEngine, ModelMetadata, ModelRegistry
 from intelligence.generation import used_files
-from intelligence.generation.image_file import complete_record, save_picture
+from intelligence.generation.image_file import a1111_parameters, complete_record, save_picture
 from intelligence.generation.stages import Generation
-from intelligence.generation.used_files import UsedFiles
+from intelligence.generation.used_files import FoundFiles, UsedFiles
+from intelligence.models.evidence import AppliedLoRA
 from intelligence.pictures.embedded_texts import read_texts
 from intelligence.registry import file_hashes
 from tests.generation.test_image_file import generation, lora
@@ -71,4 +72,25 @@ def test_hash_that_comes_late_completes_only_our_own(
 def test_start_without_a_file(run: tuple[UsedFiles, Generation, str]) -> None:
     files, made, _ = run
     made.plan.recommendations.model = None
-    assert files.start(made.plan) is None
+    assert files.start(made.plan) == FoundFiles()
+
+
+def test_loras_of_other_nodes_are_named_with_their_hash(run: tuple[UsedFiles, Generation, str], tmp_path: Path) -> None:
+    files, made, _ = run
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes((2).to_bytes(8, "little") + b"{}theirs")
+    files.registry.register_model(ModelMetadata("lora:theirs.safetensors", "theirs", local_path=str(path)))
+    applied = [
+        AppliedLoRA("theirs.safetensors", "lora:theirs.safetensors", 0.4),
+        AppliedLoRA("style.safetensors", "lora:style.safetensors", 0.8),
+        AppliedLoRA("", "", 1.0),
+        AppliedLoRA("gone.safetensors", "lora:gone.safetensors", 1.0),
+    ]
+    recommendations = made.plan.recommendations
+    recommendations.model = replace(recommendations.model, applied=tuple(applied))  # type: ignore[type-var]
+    told = files.waited(files.told(made, files.start(made.plan)))
+    assert [(each.file.name, each.strength, each.file.local_path) for each in told.other_loras] == [("theirs", 0.4, "")]
+    text = a1111_parameters(told)
+    assert " <lora:style:0.8> <lora:theirs:0.4>" in text
+    assert f'"lora:theirs": "{told.other_loras[0].file.autov3}"' in text
+    assert Generation.from_dict(told.to_dict()) == told
