@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
 
 
+OUTSIDE = "filename_prefix: {prefix!r} lies outside the output folder"
+
+
 class SaveGeneration(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -58,12 +61,10 @@ class SaveGeneration(io.ComfyNode):
         from ..intelligence.errors import IntelligentGenerationError
         from ..intelligence.pictures.picture_files import check_destination
 
-        output = Path(folder_paths.get_output_directory())
-        folder = output / Path(filename_prefix or "").parent
-        if not folder.resolve().is_relative_to(output.resolve()):
-            return f"filename_prefix: {filename_prefix!r} lies outside the output folder"
+        if _is_outside(filename_prefix or ""):
+            return OUTSIDE.format(prefix=filename_prefix)
         try:
-            check_destination(folder / "image.png")
+            check_destination(_output() / Path(filename_prefix or "").parent / "image.png")
         except IntelligentGenerationError as error:
             return str(error)
         return True
@@ -87,13 +88,23 @@ class SaveGeneration(io.ComfyNode):
         comfy |= cls.hidden.extra_pnginfo or {}
         keep = Metadata.ALL if record_beside else Metadata.INSIDE
         written: list[tuple[SavedPicture, int | None]] = []
+
+        def complete(completed: Generation) -> None:
+            for each, index in written:
+                complete_record(each, completed, index)
+
         if not args.disable_metadata:
             generation = planner().used_files.waited(generation)
         pictures = list(eight_bit(images))
         indices = image_indices([image_digest(pixels) for pixels in pictures], generation)
-        saved, notes, problems = [], [], []
+        saved: list[dict[str, str]] = []
+        notes: list[str] = []
+        problems: list[str] = []
         for number, (pixels, index) in enumerate(zip(pictures, indices, strict=True)):
             prefix = picture_name(filename_prefix, generation, index, (width, height))
+            if _is_outside(prefix):  # a linked prefix is known only now
+                notes.append(OUTSIDE.format(prefix=prefix))
+                prefix = Path(prefix).name
             folder, subfolder, file = _free_name(prefix, number, (width, height), format)
             image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
             try:
@@ -114,10 +125,18 @@ class SaveGeneration(io.ComfyNode):
         if problems:
             raise StorageError("\n".join(problems))
         if not args.disable_metadata:
-            planner().used_files.afterwards(
-                generation, lambda completed: [complete_record(each, completed, index) for each, index in written]
-            )
+            planner().used_files.afterwards(generation, complete)
         return io.NodeOutput(ui={"images": saved, **({"text": notes} if notes else {})})
+
+
+def _output() -> Path:
+    return Path(folder_paths.get_output_directory())
+
+
+def _is_outside(prefix: str) -> bool:
+    """Return whether files of this prefix would lie outside the output folder."""
+    output = _output().resolve()
+    return not (output / Path(prefix).parent).resolve().is_relative_to(output)
 
 
 def _free_name(prefix: str, number: int, size: tuple[int, int], suffix: str) -> tuple[Path, str, str]:
@@ -129,9 +148,10 @@ def _free_name(prefix: str, number: int, size: tuple[int, int], suffix: str) -> 
 
     parent, name = Path(prefix).parent, Path(prefix).name
     prefix = str(parent / shortened(name, len(f"_00000_.{suffix}.json")))
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        prefix, folder_paths.get_output_directory(), *size
-    )
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(prefix, str(_output()), *size)
+    except OSError:  # no folder can be made: saving will fail too, and keep the image elsewhere
+        return _output() / parent, str(parent), f"{shortened(name, 32)}_{number:05}_.{suffix}"
     name = name.replace("%batch_num%", str(number))
     while any((Path(folder) / f"{name}_{counter:05}_.{each}").exists() for each in (suffix, "json", f"{suffix}.json")):
         counter += 1

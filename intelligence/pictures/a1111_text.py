@@ -130,9 +130,8 @@ def parse_a1111(text: str) -> ParsedText:
         if line.strip().startswith("Negative prompt:"):
             negative, line = True, line.strip().removeprefix("Negative prompt:")
         prompts[negative].append(line.strip())
-    return ParsedText(
-        *("\n".join(each).strip() for each in prompts), {name: _unquoted(value) for name, value in settings.items()}
-    )
+    prompt, negative_prompt = ("\n".join(each).strip() for each in prompts)
+    return ParsedText(prompt, negative_prompt, {name: _unquoted(value) for name, value in settings.items()})
 
 
 def _unquoted(value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 MODEL_INPUTS = ("ckpt_name", "unet_name", "model_name")
 SETTINGS = {
@@ -64,7 +64,7 @@ def _is_node(node: Any) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("inputs"), Mapping)
 
 
-def _is_link(value: Any) -> bool:
+def _is_link(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], (str, int))
 
 
@@ -118,9 +118,9 @@ def _prompt(
 ) -> str:
     """Return the text nearest to the conditioning that the sampler, or its guider, takes by one of `inputs`."""
     for node_id in _upstream(nodes, sampler):
-        link = next((nodes[node_id][name] for name in inputs if _is_link(nodes[node_id].get(name))), None)
-        if link is not None:
-            found = (nodes[inner].get(name) for inner in _upstream(nodes, str(link[0])) for name in texts)
+        sources = [str(link[0]) for name in inputs if _is_link(link := nodes[node_id].get(name))]
+        if sources:
+            found = (nodes[inner].get(name) for inner in _upstream(nodes, sources[0]) for name in texts)
             return next((text.strip() for text in found if isinstance(text, str) and text.strip()), "")
     return ""
 

@@ -188,7 +188,7 @@ def _fooocus(texts: Texts) -> PictureInfo | None:
     data = next((found for key in (PARAMETERS, "Comment", "comment") if (found := _object(texts.get(key)))), None)
     if data is None or "base_model" not in data:
         return None
-    loras = data.get("loras") if isinstance(data.get("loras"), list) else []
+    loras = found if isinstance(found := data.get("loras"), list) else []
     named = [each for each in loras if isinstance(each, list) and len(each) >= 2]
     return PictureInfo(
         "Fooocus",
@@ -205,7 +205,7 @@ def _invokeai(texts: Texts) -> PictureInfo | None:
     data = _object(texts.get("invokeai_metadata"))
     if data is None:
         return _invokeai_old(texts)
-    model = data.get("model") if isinstance(data.get("model"), dict) else {}
+    model = found if isinstance(found := data.get("model"), dict) else {}
     loras = []
     for each in data.get("loras") or ():
         named = each.get("model") or each.get("lora") or {} if isinstance(each, dict) else {}
