@@ -41,7 +41,7 @@ def a1111_text(
         settings: A1111's name → value, `Steps` first; None: left out.
         note: closes the settings.
     """
-    lines = [_kept_apart(prompt) + "".join(f" {lora_tag(lora.name, lora.weight)}" for lora in loras)]
+    lines = [_kept_apart(prompt + "".join(f" {lora_tag(lora.name, lora.weight)}" for lora in loras))]
     if negative_prompt:
         lines.append(f"Negative prompt: {_kept_apart(negative_prompt)}")
     hashes = {"model": model.hash} if model and model.hash else {}
@@ -62,9 +62,13 @@ def a1111_text(
 
 
 def quoted(value: str) -> str:
-    """Return a value of the settings line as A1111's `quote` writes it, and its `unquote` reads it back."""
-    needs = any(mark in value for mark in ",:\n") or (value[:1] == '"' == value[-1:])
-    return json.dumps(value, ensure_ascii=False) if needs else value
+    """Return a value of the settings line as A1111's `unquote` reads it back.
+
+    Unlike `quote` there, it leaves no quotation mark inside: CivitAI takes each for the end of a value.
+    """
+    if not any(mark in value for mark in ',:\n"'):
+        return value
+    return _ESCAPED.sub(lambda found: "\\u0022" if found[1] == '"' else found[0], json.dumps(value, ensure_ascii=False))
 
 
 def lora_tag(name: str, weight: float) -> str:
@@ -73,6 +77,7 @@ def lora_tag(name: str, weight: float) -> str:
     return f"<lora:{_NOT_IN_TAGS.sub('', name)}:{text}>"
 
 
+_ESCAPED = re.compile(r"\\(.)")
 _NOT_IN_TAGS = re.compile(r"[:<>\r\n]")
 _PARTS_TEXT = re.compile(r"Negative prompt:")
 _BEGINS_SETTINGS = re.compile(r"(?:^|\s*\n\s*)(?=(?:Steps|Template|Negative Template): ?)")

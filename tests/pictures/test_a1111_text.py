@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from intelligence.pictures.a1111_text import UsedModel, a1111_text, parse_a1111, quoted
+from intelligence.pictures.a1111_text import UsedModel, a1111_text, lora_tag, parse_a1111, quoted
 
 from .witnesses import a1111, civitai
 
@@ -87,7 +89,13 @@ def test_note_closes_the_settings() -> None:
 
 @pytest.mark.parametrize(
     ("value", "written"),
-    [("plain", "plain"), ("a, b", '"a, b"'), ("a: b", '"a: b"'), ('say "x"', 'say "x"'), ('"x"', '"\\"x\\""')],
+    [
+        ("plain", "plain"),
+        ("a, b", '"a, b"'),
+        ("a: b", '"a: b"'),
+        ('say "x"', '"say \\u0022x\\u0022"'),
+        ("a\\b", "a\\b"),
+    ],
 )
 def test_quoted_as_in_a1111(value: str, written: str) -> None:
     assert quoted(value) == written
@@ -96,3 +104,52 @@ def test_quoted_as_in_a1111(value: str, written: str) -> None:
 def test_parse_a1111_without_settings() -> None:
     found = parse_a1111("a fox\nNegative prompt: blurry")
     assert (found.prompt, found.negative_prompt, found.settings) == ("a fox", "blurry", {})
+
+
+@pytest.mark.parametrize("name", ['"Steps: 3, Seed: 9', 'a "b" c', 'back\\slash, "x', "a, b: c"])
+def test_model_of_any_name_blanks_nothing(name: str) -> None:
+    text = a1111_text("a fox", "", {**SETTINGS, "Model": name, "Clip skip": 2}, UsedModel(name, "abcdef0123"))
+    theirs, shown = a1111(text), civitai(text)
+    assert theirs["Model"] == parse_a1111(text).settings["Model"] == name
+    expected = {**{each: str(value) for each, value in SETTINGS.items()}, "Clip skip": "2"}
+    assert {each: theirs[each] for each in expected} == expected
+    assert {each: shown[each] for each in expected} == expected
+
+
+PIECES = st.sampled_from(
+    [
+        "Steps: ",
+        "\n",
+        "Negative prompt:",
+        "Template: ",
+        "Hashes: {",
+        "}",
+        "]",
+        '"',
+        ",",
+        ":",
+        " ",
+        "x>",
+        "a",
+        "\\",
+        "日",
+    ]
+)
+TEXTS = st.lists(PIECES | st.characters(codec="utf-8", exclude_characters="<"), max_size=12).map("".join)
+LORA_NAMES = TEXTS.map(lambda text: " ".join(text.split())).filter(bool)
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(TEXTS, TEXTS, st.dictionaries(LORA_NAMES, st.floats(-4, 4), max_size=3))
+def test_any_text_comes_back(prompt: str, negative: str, loras: dict[str, float]) -> None:
+    used = [UsedModel(name, f"{number:012x}", weight) for number, (name, weight) in enumerate(loras.items())]
+    text = a1111_text(prompt, negative, {**SETTINGS, "Model": MODEL.name}, MODEL, used)
+    ours, theirs, shown = parse_a1111(text), a1111(text), civitai(text)
+    tags = "".join(f" {lora_tag(lora.name, lora.weight)}" for lora in used)
+    assert {words(each) for each in (ours.prompt, theirs["Prompt"], shown["prompt"])} == {words(prompt + tags)}
+    assert {words(each) for each in (ours.negative_prompt, theirs["Negative prompt"], shown["negative"])} == {
+        words(negative)
+    }
+    for found in (ours.settings, theirs, shown):
+        assert {name: found[name] for name in SETTINGS} == {name: str(value) for name, value in SETTINGS.items()}
+    assert {lora.hash for lora in used} <= {*shown["hashes"].values()}
