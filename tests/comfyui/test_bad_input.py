@@ -32,6 +32,7 @@ WITCH = "the mirkwood witch in a forest"
         ({"LoRARecommend": {"selection": '["somebody_elses.safetensors"]'}}, "no LoRA of this name"),
         ({"ParamOptimize": {"sampler": "warp"}}, "warp"),
         ({"SaveGeneration": {"format": "svg"}}, "svg"),
+        ({"SaveGeneration": {"filename_prefix": "../../outside"}}, "outside the output folder"),
     ],
 )
 def test_validation_refuses_bad_widgets(client: Client, edits: dict, said: str) -> None:
@@ -56,7 +57,6 @@ def test_validation_refuses_missing_checkpoint(client: Client) -> None:
     [
         ({"Feedback": {"rating": 3, "generation_id": "0123456789abcdef"}}, "0123456789abcdef"),
         ({"ParamOptimize": {"width": 1}}, "width"),
-        ({"SaveGeneration": {"filename_prefix": "../../outside"}}, "outside"),
     ],
 )
 def test_execution_names_what_was_wrong(client: Client, edits: dict, said: str) -> None:
