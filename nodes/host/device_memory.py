@@ -43,9 +43,9 @@ def with_file_advice(plan: GenerationPlan, model: Any, vae: Any, request: Memory
     """
     chosen = plan.recommendations
     path = _path_of(chosen.model)
-    files = [file for each in _alike(path) if (file := read_model_file(each))] if path else []
-    if path is None or len(files) < 2:
+    if path is None or len(alike := _alike(path)) < 2:
         return plan
+    files = [file for each in alike if (file := read_model_file(each))]
     request = replace(_filled(chosen, model, vae, request), settings=MemorySettings(OffloadStrategy.CPU_OFFLOAD))
     machine = replace(resources(model), dynamic_vram=False)  # which moves weights all the time where they do not fit
 
