@@ -1,4 +1,4 @@
-"""Whether the right LoRAs are applied, and nothing else: python -m tests.benchmarks.choice --records DIR --json
+"""Measures if the right LoRAs are applied, and nothing else: python -m tests.benchmarks.choice --records DIR --json
 
 Every figure goes through `LoRARecommender.choose` and `rank` with the default preferences; `--records` is a folder of
 CivitAI model records, of which odd numbers are reported (see tests/benchmarks/civitai.py), `--captions` and `--prompts`
@@ -101,7 +101,7 @@ def ratio(part: float, whole: float) -> float | None:
 
 
 def made_figures(world: World, corpus: Corpus, rng: random.Random) -> Figures:
-    """What is applied to made queries, by kind, and confidence against truth, by the library's size."""
+    """Applied LoRAs of made queries, by kind, and confidence against truth, by the library's size."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     told: defaultdict[tuple[int, int], list[tuple[float, bool]]] = defaultdict(list)
     for made in make(world, ASKED):
@@ -205,7 +205,7 @@ def time_figures(models: Sequence[ModelMetadata], prompts: Sequence[str], sizes:
 
 
 def is_hit(name: str, alternatives: str) -> bool:
-    """Whether a file is one of the wanted, which are named by how they begin."""
+    """True for a file that is wanted; the wanted are named by how they begin."""
     return any(name.lower().startswith(one.lower()) for one in alternatives.split("|"))
 
 

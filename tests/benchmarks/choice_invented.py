@@ -28,13 +28,13 @@ SHARES = (
     ("things", 0.1),
     ("pairs", 0.1),
 )
-"""What invented LoRAs are of."""
+"""Subjects of invented LoRAs."""
 WORDS = {
     LoRAKind.STYLE: ("style", "art", "look"),
     LoRAKind.EFFECT: ("effects",),
     LoRAKind.CONCEPT: ("", "concept"),
 }
-"""What stands behind the phrase in their names."""
+"""Endings of their names, after the phrase."""
 UNKNOWN = 0.35
 """Share of which nobody says what kind they are."""
 KINDS = {

@@ -217,7 +217,7 @@ QUALITY = (
 )
 
 TOGETHER = ("share a meal by the fire", "argue on a rooftop", "wait behind a stone wall", "walk through the rain")
-"""What two people do."""
+"""Acts of two people."""
 
 MENTIONED = (
     *("A woman wearing {} {}", "A man with {} {}", "A dancer who wears {}", "{1}, and beside it {0}", "{1} with {0}"),

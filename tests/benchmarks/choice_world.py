@@ -1,4 +1,4 @@
-"""What made queries are made of: records with their names, captions, prompts, and small libraries of invented LoRAs."""
+"""Material of made queries: records with their names, captions, prompts, and small libraries of invented LoRAs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ NO_SERIES = {
         "concept",
     ),
 }
-"""What stands behind many names and is no series."""
+"""Endings of many names that are no series."""
 
 
 GROUPS = 300
@@ -91,7 +91,7 @@ GROUPS = 300
 
 @dataclass
 class World:
-    """What queries are made of. Args: captions: odd rows; scenes: further natural prompts."""
+    """Material of queries. Args: captions: odd rows; scenes: further natural prompts."""
 
     loras: Sequence[CivitaiLoRA]
     captions: Sequence[PromptQuery]
@@ -130,7 +130,7 @@ class World:
                 self.kinds[lora.model.lora_kind].append(lora.number)
 
     def spoken(self, number: int) -> str:
-        """How a person would say what the record shows; empty where nothing says it."""
+        """A person's words for what the record shows; empty where nothing says it."""
         model = self.by_number[number].model
         strong = {phrase for source, phrase in self.names[number] if source is NameSource.FIRST_PIECE}
         options = []

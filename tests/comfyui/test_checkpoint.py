@@ -1,4 +1,4 @@
-"""What needs a real checkpoint: it is recognised by its file, its text encoders are full size, SDXL's LoRAs fit it."""
+"""Tests of a real checkpoint: it is recognised by its file, its text encoders are full size, SDXL's LoRAs fit it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ RANK = 8
 
 
 def layers(text: str) -> list[Layer]:
-    """One layer a line: name, in, out. `{19}` stands for the numbers of 19 blocks, `{q,k,v}` for each of these."""
+    """Layers, one a line: name, in, out. `{19}` stands for the numbers of 19 blocks, `{q,k,v}` for each of these."""
     found: list[Layer] = []
     for line in text.strip().splitlines():
         name, *sides = line.split()

@@ -33,7 +33,7 @@ def a1111(text: str) -> dict[str, Any]:
 
 
 def civitai(text: str) -> dict[str, Any]:
-    """What CivitAI shows of a picture [civitai src/utils/metadata/automatic.metadata.ts]. Raises as it does."""
+    """Fields that CivitAI shows of a picture [civitai src/utils/metadata/automatic.metadata.ts]. Raises as it does."""
     lines = [line for line in text.split("\n") if line.strip()]
     for key in ("Template: ", "Negative Template: "):
         if any(line.startswith(key) for line in lines):

@@ -1,4 +1,4 @@
-"""What a prompt does not want: the words, and where they stand."""
+"""Words that a prompt does not want, and where they stand."""
 
 import pytest
 

@@ -142,7 +142,7 @@ COMFYUI_VAES = {
     },
     "embedded": embedded_weights.vae_ddconfig(),
 }
-"""What comfy/sd.py builds for the VAE of every Stable Diffusion model, and for the embedded model's."""
+"""Decoders that comfy/sd.py builds for the VAE of every Stable Diffusion model, and for the embedded model's."""
 
 
 def measure(title: str, architecture: str, configs: Mapping[str, Mapping[str, Any]], vae: str) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def unet_footprint(unet: Any, width: int, height: int, items: int, attention: st
 
 
 def transformer_footprint(transformer: Any, inputs: Mapping[str, Any], attention: str = "flash") -> Footprint:
-    """One forward of a diffusers transformer with `inputs`."""
+    """Simulate a forward of a diffusers transformer with `inputs`."""
     import torch
     from torch.utils._pytree import tree_leaves
 

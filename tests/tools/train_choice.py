@@ -57,7 +57,7 @@ PARAMETERS = {
 }
 ROUNDS = 260
 WITHOUT_RANKER = ("phrase_coverage", "creator_coverage", "best_coverage", "best_example", "covered")
-"""What one of the two fits that are averaged sees of the ranker's features."""
+"""The ranker's features that one of the two averaged fits sees."""
 RISING = ("named_first_piece", "named_title", "named_name", "named_first_trigger", "strong")
 """Evidence that never speaks against a LoRA."""
 
@@ -146,7 +146,7 @@ def rows_of(made: Sequence[Made], libraries: Libraries, world: World) -> Rows:
 
 
 def judged(made: Made, number: int, matches: Matches, world: World) -> int | None:
-    """Whether a record is right for a query: 1, 0, or None where nobody can say."""
+    """Judge a record for a query: 1 for right, 0 for wrong, None where nobody can say."""
     if number in made.wanted:
         return 1
     if number in made.open or any(_share_rare_word(number, other, matches, world) for other in made.absent):
@@ -181,7 +181,7 @@ def _standing_by_chance(made: Made, number: int, key: str, matches: Matches, wor
 
 
 def _share_rare_word(number: int, other: int, matches: Matches, world: World) -> bool:
-    """Whether the names of two records share a word of the query that no dictionary has: it may be one subject."""
+    """True where the names of two records share a word of the query that no dictionary has: it may be one subject."""
     mine, theirs = ({w for s, phrase in world.names[n] if s in STRONG for w in phrase} for n in (number, other))
     shared = mine & theirs & set(matches.tokens)
     return any(word_rank(word) >= UNKNOWN_RANK and word not in world.series for word in shared)

@@ -1,4 +1,4 @@
-"""What other packs put on links: latents, images, hooks on a MODEL; and independent counts of a model's calls."""
+"""Things of other packs on links: latents, images, hooks on a MODEL; and independent counts of a model's calls."""
 
 from __future__ import annotations
 
