@@ -129,7 +129,7 @@ class LoRAPreferences(Settings):
     """More than nine of ten LoRAs applied from here on are right; measured in intelligence/lora/search/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool = True
-    """Use similarity of meaning (MiniLM, the extra `dense`) where it is installed."""
+    """Use similarity of meaning (the extra `meaning`) where it is installed."""
 
 
 @dataclass

@@ -32,8 +32,6 @@ MAX_RATING_SHIFT = 0.25
 """Farthest that ratings move a confidence."""
 MAX_JUDGED_OTHERS = 5
 """LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
-MIN_COSINE = 0.5
-"""Cosine from which similarity of meaning is a reason."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -179,9 +177,6 @@ class _Judge:
         words = self._trigger_words(model, reasons) | self._name_words(model, reasons)
         words |= self._tag_words(model, reasons, phrases)
         self._mentioned_words(judged.place, words, reasons)
-        cosine = 0.0 if self.hits.similarity is None else float(self.hits.similarity[judged.place].max())
-        if cosine >= MIN_COSINE:
-            reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.MEANING, cosine))
         if not reasons:
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.ALIKE, judged.relevance))
         telling = frozenset(word for word in words if not is_common(word))

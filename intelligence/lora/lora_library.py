@@ -20,22 +20,17 @@ from .lora_messages import LoRAMessage
 from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
-from .search.embeddings import DenseText
-from .search.index import Floats, Index, Postings, load, save
-from .search.minilm import INSTALL
+from .search.index import Index, Postings, load, save
 from .search.spelling import corrected
 from .search.tokens import Query, prompt_query
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
 INDEX_FILE = "lora-index.npz"
-EMBEDDINGS_FILE = "lora-embeddings.db"
 MIN_KEPT_SIZE = 500
 """LoRAs from which an index is kept: fewer are read faster than a file is worth."""
 MAX_UNWRITTEN_SHARE = 0.01
 """Share of the LoRAs that may have changed before the kept index is written anew: the next start reads them again."""
-MIN_TAG_LIST = 0.9
-"""Probability of a list of tags from which meaning is not compared, being useless there."""
 
 
 class Registry(Protocol):
@@ -79,7 +74,6 @@ class Library:
                 self._named.setdefault(_plain(key_of(model)), []).append(model)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= MIN_KEPT_SIZE else None, before)
         self.strengths = Strengths(self.models, self.index.loras)
-        self._meaning = DenseText(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
         known: Index | None = None
@@ -99,27 +93,14 @@ class Library:
         """The words of a prompt, slips in the names of this library's LoRAs mended."""
         return corrected(prompt_query(analysis), self.index)
 
-    def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel, dense_text: bool) -> ranker.Hits:
-        """Find the LoRAs that a prompt speaks for.
-
-        Args:
-            query: the analysis' words.
-            dense_text: whether meaning is compared where that is possible.
-        """
-        similarity = self.similarity(analysis) if dense_text else None
+    def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel) -> ranker.Hits:
+        """Find the LoRAs that the words of a prompt speak for. Args: query: the analysis' words."""
         _, fitting = self.incompatibilities(base)
-        return ranker.search(self.match_query(query), analysis.tag_style, fitting, similarity)
+        return ranker.search(self.match_query(query), analysis.tag_style, fitting)
 
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
         return self.index.match_query(query)
-
-    def similarity(self, analysis: PromptAnalysis) -> Floats | None:
-        """Cosines of meaning between a prompt written in sentences and each LoRA, shape (LoRAs, 4); None: not known."""
-        if self._meaning is None or analysis.tag_style > MIN_TAG_LIST:
-            return None
-        found = self._meaning.similarities(analysis.text)
-        return None if found is None else np.nan_to_num(found)
 
     def summary(self, named: int, chosen: int) -> Reason:
         """Say how many LoRAs were named by tags, and how many chosen."""
@@ -131,20 +112,6 @@ class Library:
             message = LoRAMessage.CHOSEN_COUNT if chosen else LoRAMessage.NONE_FITS
         source = Source.USER if named and not chosen else Source.PROMPT
         return Reason.of("loras", source, message, size=self.usable, named=named, chosen=chosen)
-
-    def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
-        """Say whether the meaning of a prompt in sentences was compared, or why not; None for a list of tags."""
-        meaning = self._meaning
-        if meaning is None or not self.usable or analysis.tag_style > MIN_TAG_LIST:
-            return None
-        if meaning.problem:
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNUSABLE, problem=meaning.problem)
-        if not meaning.available:
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_NOT_INSTALLED, command=INSTALL)
-        if not meaning.is_ready:
-            read, size = meaning.read_count, len(self.models)
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
-        return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
     def tagged(self, tags: Sequence[LoRATag], base: TargetModel) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
         """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason.

@@ -36,7 +36,7 @@ class LoRARecommender:
     Args:
         registry: where the LoRAs are listed; its library is remembered as long as its revision stays.
         preferences: what ratings say; None: nothing.
-        dense_text: whether meaning is compared where MiniLM is installed.
+        dense_text: whether meaning is compared where the extra `meaning` is installed.
         fit: measures LoRAs against the loaded base model; None: it is not loaded.
     """
 
@@ -62,7 +62,7 @@ class LoRARecommender:
         """
         ratings, library = self._ratings(prompt_analysis), self._library()
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
-        hits = library.search(prompt_analysis, query, base, self.dense_text)
+        hits = library.search(prompt_analysis, query, base)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, Depth(min(top_k, MAX_RANKED)))
         alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
         text = PromptText.of(prompt_analysis)
@@ -106,7 +106,7 @@ class LoRARecommender:
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = library.read_query(prompt_analysis)
-        hits = library.search(prompt_analysis, query, base, self.dense_text)
+        hits = library.search(prompt_analysis, query, base)
         depth = Depth(MAX_JUDGED, min(min_confidence, MIN_NEAREST_CONFIDENCE))
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, depth)
         surest = sorted(fitting, key=lambda one: -round(one.confidence, 2))
@@ -121,8 +121,6 @@ class LoRARecommender:
         left_out = [item for item in turned_down if item not in near[nearest:]]
         rejected = (*[*by_syntax.values()][:MAX_REJECTED], *refused, *_worth_naming(others, left_out, limits, named))
         reasons = [library.summary(len(named), len(chosen)), *_stricter(limits)]
-        if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
-            reasons.append(reason)
         return LoRAChoice((*by_name, *recommended), rejected, tuple(reasons))
 
     def _library(self) -> Library:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,19 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intelligence.lora import LoRARecommender
-from intelligence.lora.lora_library import MIN_TAG_LIST, Library
+from intelligence.lora.lora_library import Library
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import Background, build, rough_features
 from intelligence.lora.search.documents import EXAMPLES, TELLING, read_document
 from intelligence.lora.search.index import Floats, Index, Postings
 from intelligence.lora.search.tokens import Query, digest
 from intelligence.models import FamilyFinding, ModelKind, ModelMetadata
-from intelligence.prompt import PromptAnalysis
 from intelligence.records import Reason
 from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, without_duplicates
-
-Meaning = Callable[[str], NDArray[np.float32] | None]
-"""Similarity of a prompt's meaning to every LoRA, as `DenseText.similarities`."""
 
 
 class Shelf:
@@ -78,9 +74,9 @@ class Corpus(Library):
                 postings = self._without(postings, place, without_duplicates(self.models[place], prompt))
         return postings
 
-    def asked(self, query: PromptQuery, *, present: bool = True, meaning: Meaning | None = None) -> Asked:
+    def asked(self, query: PromptQuery, *, present: bool = True) -> Asked:
         """This library as it stands for `query`. Args: present: whether it holds the query's LoRAs."""
-        return Asked(self, query, present, meaning)
+        return Asked(self, query, present)
 
     def _without(self, postings: Postings, place: int, model: ModelMetadata) -> Postings:
         if model is self.models[place]:
@@ -118,9 +114,9 @@ class Corpus(Library):
 class Asked(Corpus):
     """A library that does not know the one prompt that it is asked for."""
 
-    def __init__(self, corpus: Corpus, query: PromptQuery, present: bool, meaning: Meaning | None) -> None:
+    def __init__(self, corpus: Corpus, query: PromptQuery, present: bool) -> None:
         vars(self).update(vars(corpus))
-        self.query, self.meaning = query, meaning
+        self.query = query
         used = [self.place[number] for number in (*query.records, *query.others) if number in self.place]
         self.right = {self.models[place].model_id for place in used} if present else set()
         """The ids of the LoRAs that the person used, where they are there."""
@@ -135,10 +131,6 @@ class Asked(Corpus):
             fitting = fitting.copy()
             fitting[self.left_out] = False
         return reasons, fitting
-
-    def similarity(self, analysis: PromptAnalysis) -> Floats | None:
-        found = None if self.meaning is None or analysis.tag_style > MIN_TAG_LIST else self.meaning(analysis.text)
-        return None if found is None else np.nan_to_num(found)
 
 
 class Chooser(LoRARecommender):

@@ -24,13 +24,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
 from intelligence.lora.search import ranker
-from intelligence.lora.search.embeddings import DenseText
 from intelligence.lora.search.index import arrays_of, load, save
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.models import Architecture, ExamplePrompt, LoRAKind, ModelEvidence, ModelMetadata, TriggerSet
@@ -47,7 +45,7 @@ from tests.benchmarks.civitai import (
     without_duplicates,
     without_names,
 )
-from tests.benchmarks.corpus import Chooser, Corpus, Meaning, Shelf, bare
+from tests.benchmarks.corpus import Chooser, Corpus, Shelf, bare
 from tests.benchmarks.report import parser, report
 
 DEFAULT = LoRAPreferences()
@@ -71,35 +69,33 @@ SDXL = ModelEvidence(name="made", architecture=Architecture.SDXL)
 Figures = dict[str, float | None]
 
 
-def ranked(corpus: Corpus, query: PromptQuery, meaning: Meaning | None = None) -> list[int]:
+def ranked(corpus: Corpus, query: PromptQuery) -> list[int]:
     """Record numbers, best first."""
     analysis = ANALYZER.analyze(query.prompt)
-    asked = corpus.asked(query, meaning=meaning)
+    asked = corpus.asked(query)
     postings = asked.match_query(prompt_query(analysis))
-    found = ranker.rank(postings, analysis.tag_style, similarity=asked.similarity(analysis))
+    found = ranker.rank(postings, analysis.tag_style)
     return [corpus.numbers[place] for place in found.loras]
 
 
-def found_share(
-    corpus: Corpus, queries: Sequence[PromptQuery], depths: Sequence[int], meaning: Meaning | None = None
-) -> dict[int, float]:
+def found_share(corpus: Corpus, queries: Sequence[PromptQuery], depths: Sequence[int]) -> dict[int, float]:
     """Depth → mean share of a query's LoRAs among the first so many."""
     total = dict.fromkeys(depths, 0.0)
     for query in queries:
-        numbers = ranked(corpus, query, meaning)
+        numbers = ranked(corpus, query)
         for depth in depths:
             total[depth] += len(set(query.records) & set(numbers[:depth])) / len(query.records)
     return {depth: value / len(queries) if queries else 0.0 for depth, value in total.items()}
 
 
-def auto(corpus: Corpus, queries: Sequence[PromptQuery], name: str, meaning: Meaning | None = None) -> Figures:
+def auto(corpus: Corpus, queries: Sequence[PromptQuery], name: str) -> Figures:
     """What is applied: share that is right, and how many a prompt, with the LoRA in the library and without."""
     picks: dict[float, list[bool]] = {threshold: [] for threshold in (DEFAULT.min_confidence, *THRESHOLDS)}
     told: list[tuple[float, bool]] = []
     for query in queries:
         analysis = ANALYZER.analyze(query.prompt)
         for present in (True, False):
-            asked = corpus.asked(query, present=present, meaning=meaning)
+            asked = corpus.asked(query, present=present)
             chooser = Chooser(asked)
             for threshold, found in picks.items():
                 chosen = chooser.choose(analysis, SD1, DEFAULT.max_loras, threshold).chosen
@@ -210,9 +206,7 @@ def index_figures(models: Sequence[ModelMetadata]) -> Figures:
     return {"index_mb": size / 1e6, "index_build_seconds": built, "index_load_seconds": loaded}
 
 
-def of_records(
-    folder: str, captions: str | None, embeddings: str | None, ids: str, most: int, scales: Sequence[int]
-) -> Figures:
+def of_records(folder: str, captions: str | None, ids: str, most: int, scales: Sequence[int]) -> Figures:
     """Every figure of real records."""
     loras = load_records(folder)
     chosen = [lora for lora in loras if in_ids(lora.number, ids)]
@@ -235,18 +229,6 @@ def of_records(
         figures |= {"queries_captions": len(sentences), "queries_captions_auto": len(unseen)}
         figures |= {f"captions_recall_at_{d}": v for d, v in found_share(corpus, sentences, (1, 10)).items()}
         figures |= auto(corpus, unseen, "captions")
-        if embeddings:
-            dense = DenseText(corpus.models, embeddings)
-            dense.build()
-            meaning, taken = cache(dense.similarities), []
-            for query in unseen:
-                started = time.perf_counter()
-                meaning(query.prompt)
-                taken.append((time.perf_counter() - started) * 1000)
-            figures["dense_query_p95_ms"] = statistics.quantiles(taken, n=20)[-1]
-            share = found_share(corpus, sentences, (1, 10), meaning)
-            figures |= {f"dense_captions_recall_at_{d}": v for d, v in share.items()}
-            figures |= auto(corpus, unseen, "dense_captions", meaning)
     without = Corpus(loras, [bare(lora.model, "examples") for lora in loras])
     share = found_share(without, whole[: most // 2], (1, 10))
     figures |= {f"a_bare_recall_at_{d}": v for d, v in share.items()}
@@ -323,16 +305,13 @@ def main() -> None:
     arguments = parser((__doc__ or "").partition("\n")[0])
     arguments.add_argument("--records", help="folder of CivitAI model records")
     arguments.add_argument("--captions", help="coco_rank.csv")
-    arguments.add_argument("--embeddings", help="database of MiniLM embeddings, made where it is missing")
     arguments.add_argument("--ids", choices=("even", "odd", "all"), default="odd")
     arguments.add_argument("--queries", type=int, default=2000, help="prompts of kind a that are drawn")
     arguments.add_argument("--scales", type=int, nargs="*", default=SCALES, help="LoRAs at which time is taken")
     arguments.add_argument("--count", type=int, default=1000, help="LoRAs of the made library")
     options = arguments.parse_args()
     if options.records:
-        figures = of_records(
-            options.records, options.captions, options.embeddings, options.ids, options.queries, options.scales
-        )
+        figures = of_records(options.records, options.captions, options.ids, options.queries, options.scales)
     else:
         figures = of_made(options.count, min(200, options.queries))
     report(figures, options.json)

@@ -1,4 +1,4 @@
-"""Train the LoRA ranker's numbers: python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB
+"""Train the LoRA ranker's numbers: python -m tests.tools.train_ranker --records DIR --captions CSV
 
 Reads records of even numbers and captions of odd rows alone as queries (see tests/benchmarks/civitai.py; all records
 stand in the library, as LoRAs that might be chosen), and writes intelligence/lora/search/ranker.json.
@@ -24,7 +24,6 @@ import intelligence.lora.search
 from intelligence.lora.search import ranker
 from intelligence.lora.search.building import ROUGH_FEATURES, Background, rough_features
 from intelligence.lora.search.documents import EXAMPLES, read_document
-from intelligence.lora.search.embeddings import DenseText
 from intelligence.lora.search.features import features, postings_of, relative
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.prompt import PromptAnalyzer
@@ -64,7 +63,7 @@ ABOUT = {
     "version": 1,
     "data_revision": "dfanr/CivitaiModelList of 2023, 7,230 LoRAs for Stable Diffusion 1.5; "
     "stylus-diffusion/stylus, coco_rank.csv",
-    "command": "python -m tests.tools.train_ranker --records DIR --captions CSV --embeddings DB",
+    "command": "python -m tests.tools.train_ranker --records DIR --captions CSV",
     "metrics": {},
 }
 """First entry of ranker.json; its metrics are those of tests.benchmarks.retrieval, entered by hand."""
@@ -210,38 +209,6 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
     return found
 
 
-def dense_numbers(tasks: Sequence[Task], similarity: Sequence[np.ndarray], numbers: ranker.Numbers) -> dict[str, Any]:
-    """The numbers of captions where similarity of meaning is known: 4 columns a LoRA, per task."""
-    width = similarity[0].shape[1]
-    everywhere = [_marked(task, np.arange(task.corpus.index.size)) for task in tasks]
-    every_postings = [task.postings() for task in tasks]
-    plain = [ranker.rough_scores(postings, 0.0) for postings in every_postings]
-    lists = ([t.of_allowed(v) for t, v in zip(tasks, one, strict=True)] for one in (similarity, everywhere, plain))
-    allowed_similarity, allowed_right, allowed_plain = lists
-    first = fit(allowed_similarity, allowed_right, base=allowed_plain, steps=150, decay=0, rate=0.3)["direct"]
-    inputs, right = [], []
-    for task, postings, alike, marked, scores in zip(tasks, every_postings, similarity, everywhere, plain, strict=True):
-        found = ranker.candidates(scores + alike @ first, task.allowed, ranker.FIRST_PASS)
-        own = relative(features(postings_of(postings, found)), numbers["scale"])
-        inputs.append(np.concatenate((own, relative(alike[found], np.ones(width, np.float32))), axis=1))
-        right.append(marked[found])
-
-    def split(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"first": first, "linear": weights[: -2 * width], "similarity": weights[-2 * width :]}
-
-    cases, answers = [], []
-    for fold in range(FOLDS):
-        blind = {**numbers, "dense": split(fit_without(fold, tasks, inputs, right, **CAPTIONS)["direct"])}
-        for task, postings, alike, scores in zip(tasks, every_postings, similarity, plain, strict=True):
-            for present, allowed in ((True, task.allowed), (False, _absent(task))) if task.fold == fold else ():
-                best = ranker.candidates(scores + alike @ first, allowed, ranker.FIRST_PASS)
-                stage = ranker.shortlisted(postings, 0.0, allowed, blind, best, alike)
-                cases.append(np.concatenate((ranker.compared(stage), alike[stage.lora]), axis=1)[: JUDGED[False]])
-                answers.append(_marked(task, stage.lora[: JUDGED[False]]) & present)
-    calibrator = fit(cases, answers, **SENTENCES)
-    return {**split(fit(inputs, right, **CAPTIONS)["direct"]), "calibrator": calibrator}
-
-
 def second_inputs(shortlist: ranker.Shortlist) -> np.ndarray:
     return np.concatenate((shortlist.inputs, ranker.compared(shortlist)), axis=1)
 
@@ -294,9 +261,6 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--records", required=True)
     arguments.add_argument("--captions", required=True)
-    arguments.add_argument(
-        "--embeddings", required=True, help="database of MiniLM embeddings, made where it is missing"
-    )
     options = arguments.parse_args()
     torch.set_num_threads(1)
     rng = random.Random(0)
@@ -368,10 +332,6 @@ def main() -> None:
                 answers[listed].append(_marked(task, best.lora[: JUDGED[listed]]))
     numbers["calibrator"] = fit(cases[True], answers[True], **CALIBRATOR)
     numbers["sentences"] = fit(cases[False], answers[False], **SENTENCES)
-    meaning = DenseText(corpus.models, options.embeddings)
-    meaning.build()
-    similarity = [np.nan_to_num(meaning.similarities(task.query.prompt)) for task in captions]
-    numbers["dense"] = dense_numbers(captions, similarity, numbers)
     about = {"about": {**ABOUT, "date": date.today().isoformat()}}
     data = {**about, **rounded(numbers), "background": rounded(known)}
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))

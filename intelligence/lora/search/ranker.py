@@ -26,7 +26,7 @@ from .index import Columns, Floats, Index, Postings
 
 INDEX_VERSION = 4
 """Counts up when what an index holds changes, so that kept ones are made anew."""
-STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences", "dense")
+STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences")
 FIRST_PASS, SECOND_PASS = 256, 100
 """LoRAs that the passes keep."""
 MAX_OTHERS = 20
@@ -60,8 +60,6 @@ class Hits:
     """LoRAs that may be chosen."""
     others: Ranked
     """LoRAs that may not be chosen, where one of them is among the best of all."""
-    similarity: Floats | None
-    """Per LoRA of the index, `DenseText.similarities` without NaN; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -190,11 +188,10 @@ def logistic(values: Floats) -> Floats:
     return (1 / (1 + np.exp(-np.clip(values, -15, 15)))).astype(np.float32)
 
 
-def rough_scores(postings: Postings, tag_style: float, similarity: Floats | None = None) -> Floats:
+def rough_scores(postings: Postings, tag_style: float) -> Floats:
     """The first pass: a score of every LoRA, shape (LoRAs,)."""
     impact = postings.impact.astype(np.float32) @ np.array((tag_style, 1 - tag_style), np.float32)
-    scores = np.bincount(postings.lora, impact, len(postings.coverage)).astype(np.float32)
-    return scores if similarity is None else scores + (1 - tag_style) * (similarity @ numbers()["dense"]["first"])
+    return np.bincount(postings.lora, impact, len(postings.coverage)).astype(np.float32)
 
 
 def shortlisted(
@@ -203,18 +200,11 @@ def shortlisted(
     allowed: NDArray[np.bool_] | None,
     n: Numbers,
     found: NDArray[np.int64],
-    similarity: Floats | None = None,
 ) -> Shortlist:
     """The second pass: the linear model over the LoRAs that were `found` by the first."""
-    weights = mixed(n["linear"], tag_style) if similarity is None else n["linear"][0]
     raw = features(postings_of(postings, found))
     inputs = relative(raw, n["scale"])
-    if similarity is None:
-        scores = inputs @ weights
-    else:
-        meant = relative(similarity[found], np.ones(similarity.shape[1], np.float32))
-        alike = inputs @ n["dense"]["linear"] + meant @ n["dense"]["similarity"]
-        scores = tag_style * (inputs @ weights) + (1 - tag_style) * alike
+    scores = inputs @ mixed(n["linear"], tag_style)
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
     found, scores = found[order], scores[order]
     rows = postings_of(postings, found)
@@ -238,7 +228,6 @@ def rank(
     postings: Postings,
     tag_style: float,
     allowed: NDArray[np.bool_] | None = None,
-    similarity: Floats | None = None,
     *,
     count: int = FIRST_PASS,
     scored: Floats | None = None,
@@ -248,34 +237,29 @@ def rank(
     Args:
         tag_style: `PromptAnalysis.tag_style`.
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
-        similarity: `DenseText.similarities`, without NaN; None: not known.
         count: how many to look at closely.
         scored: result of `rough_scores`, where it is known already.
     """
     n = numbers()
-    scored = rough_scores(postings, tag_style, similarity) if scored is None else scored
+    scored = rough_scores(postings, tag_style) if scored is None else scored
     found = candidates(scored, allowed, count)
-    best = shortlisted(postings, tag_style, allowed, n, found, similarity)
+    best = shortlisted(postings, tag_style, allowed, n, found)
     if not len(best.lora):
         return NOTHING
     inputs = np.concatenate((best.inputs, compared(best)), axis=1)
     best = best.best(best.score + tag_style * network(inputs, n["second"]), SECOND_PASS)
     others = compared(best)
     of_tags = logistic(network(np.concatenate((best.inputs, others), axis=1), n["calibrator"]))
-    if similarity is None:
-        of_sentences = logistic(network(others, n["sentences"]))
-    else:
-        others = np.concatenate((others, similarity[best.lora]), axis=1)
-        of_sentences = logistic(network(others, n["dense"]["calibrator"]))
+    of_sentences = logistic(network(others, n["sentences"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
     return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score)
 
 
-def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_], similarity: Floats | None) -> Hits:
+def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:
     """Rank the LoRAs that may be chosen; and those that may not, where one of them is among the best of all."""
-    scored = rough_scores(postings, tag_style, similarity)
-    ranked = rank(postings, tag_style, fitting, similarity, scored=scored)
+    scored = rough_scores(postings, tag_style)
+    ranked = rank(postings, tag_style, fitting, scored=scored)
     best, others = scored[~fitting].max(initial=0.0), NOTHING
     if best > 0 and np.count_nonzero(scored > best) < SECOND_PASS:
-        others = rank(postings, tag_style, ~fitting, similarity, count=MAX_OTHERS, scored=scored)
-    return Hits(postings, fitting, ranked, others, similarity)
+        others = rank(postings, tag_style, ~fitting, count=MAX_OTHERS, scored=scored)
+    return Hits(postings, fitting, ranked, others)
