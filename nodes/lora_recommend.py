@@ -12,6 +12,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..intelligence.config import AUTO, EMBEDDED_MODEL, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..intelligence.errors import InvalidInputError
 from .host.library_scan import decision_revision, refresh_library
+from .host.queued_prompts import queued_input
 from .host.server_planner import planner
 from .node_schema import (
     ADVANCED,
@@ -115,11 +116,16 @@ class LoRARecommend(io.ComfyNode):
         )
 
     @classmethod
-    async def validate_inputs(cls, mode: str | None, selection: str | None, on_unconfirmed: str | None) -> bool | str:
+    async def validate_inputs(cls, selection: str | None) -> bool | str:
+        """Check the choice as a whole. Names one input alone: ComfyUI repeats the text for each that is named."""
         from ..intelligence.generation.choice_requests import LoRARequest
 
         # None: a linked input, which is known only when the node runs.
         known = "[]" if selection is None else selection
+        mode = queued_input(cls.hidden.unique_id, "mode")
+        on_unconfirmed = queued_input(cls.hidden.unique_id, "on_unconfirmed")
+        if mode not in (None, *OperationMode) or on_unconfirmed not in (None, *OnUnconfirmed):
+            return True  # ComfyUI's own check of these names it
         try:
             request = LoRARequest.from_text(mode or "AUTO", known, on_unconfirmed or "use_suggestions")
             return await asyncio.to_thread(_problem, request) or True

@@ -41,7 +41,11 @@ class ParamOptimize(io.ComfyNode):
                 RecommendationsOrAnalysisType.Input(
                     "recommendations", tooltip="From LoRA Recommend, or an analysis straight from Prompt Analyze."
                 ),
-                io.Model.Input("model", tooltip="The model that will sample: tells the family and its schedule."),
+                io.Model.Input(
+                    "model",
+                    lazy=True,
+                    tooltip="The model that will sample: tells the family and its schedule.",
+                ),
                 io.Combo.Input(
                     "priority", options=list(Priority), default=Priority.BALANCED, tooltip="Favour speed or quality."
                 ),
@@ -103,10 +107,14 @@ class ParamOptimize(io.ComfyNode):
         )
 
     @classmethod
+    def check_lazy_status(cls, recommendations: Any, **inputs: Any) -> list[str]:
+        needed = inputs.get("model") is None and not getattr(recommendations, "suggest_only", False)
+        return ["model"] if needed else []
+
+    @classmethod
     def execute(
         cls,
         recommendations: PromptRecommendations | PromptAnalysis,
-        model: Any,
         priority: str,
         max_time_seconds: float,
         max_vram_gb: float,
@@ -119,9 +127,10 @@ class ParamOptimize(io.ComfyNode):
         width: int,
         height: int,
         variations: int,
+        model: Any = None,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.choice_requests import SettingsRequest, settings_report
+        from ..intelligence.generation.choice_requests import SettingsRequest, chosen_settings, settings_report
         from ..intelligence.memory import MemoryRequest
         from ..intelligence.parameters.parameters import NO_GUIDANCE
         from .host import device_memory, model_evidence, model_guidance, model_settings, sampler_run
@@ -142,7 +151,7 @@ class ParamOptimize(io.ComfyNode):
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         variants = planner().parametrize_variants(request, recommendations, known)
-        ui = {"text": [settings_report(variants[0])]}
+        ui = {"text": [settings_report(variants[0])], "settings": [chosen_settings(one) for one in variants]}
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
         variants = [sampler_run.with_core_sigmas(variant) for variant in variants]

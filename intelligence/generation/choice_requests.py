@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..config import AUTO, MAX_LORA_STRENGTH, GenerationConstraints, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
-from ..models import Family
+from ..models import Family, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..parameters.parameters import NO_GUIDANCE, ModelGuidance
 from ..parameters.samplers import SAMPLER_NAMES
@@ -25,6 +25,44 @@ from .stages import PromptRecommendations, Recommendations
 
 DEFAULT_STRENGTH = 1.0
 
+STALE = "selection"
+"""Setting of the reason that a selection was made for something else; its value names what changed."""
+
+
+@dataclass(frozen=True)
+class ChoiceBasis:
+    """Prompt and checkpoint that LoRAs were suggested for: the fingerprint of a confirmed selection."""
+
+    prompt: str = ""
+    checkpoint: str = ""
+    """File name; empty: unknown."""
+    family: str = ""
+    """As the user named it; empty: left to the pack."""
+
+    @classmethod
+    def of(cls, prompt: str, model: ModelEvidence | None) -> ChoiceBasis:
+        """Return the basis of a choice made now; spaces in the prompt do not count."""
+        known = model or ModelEvidence()
+        family = "" if known.family is Family.UNKNOWN else known.family.value
+        return cls(" ".join(prompt.split()), known.name, family)
+
+    @classmethod
+    def from_text(cls, selection: str) -> ChoiceBasis | None:
+        """Read the `chosen_for` of a confirmed selection; None where it has none. Raises InvalidInputError."""
+        data = _selection(selection)
+        given = data.get("chosen_for") if isinstance(data, Mapping) else None
+        if given is None:
+            return None
+        if not (isinstance(given, Mapping) and all(isinstance(value, str) for value in given.values())):
+            raise InvalidInputError(f"selection: chosen_for must be an object of texts, got {given!r}")
+        return cls(*(" ".join(given.get(name, "").split()) for name in ("prompt", "checkpoint", "family")))
+
+    def changed(self, now: ChoiceBasis) -> tuple[str, ...]:
+        """Return the names of what is different by now; a checkpoint that is unknown is not."""
+        same_file = not (self.checkpoint and now.checkpoint) or self.checkpoint == now.checkpoint
+        same = {"prompt": self.prompt == now.prompt, "checkpoint": same_file, "family": self.family == now.family}
+        return tuple(name for name, is_same in same.items() if not is_same)
+
 
 @dataclass(frozen=True)
 class LoRARequest:
@@ -33,6 +71,8 @@ class LoRARequest:
     mode: OperationMode = OperationMode.AUTO
     selection: tuple[LoRATag, ...] | None = None
     """Confirmed LoRAs, which win over every choice; (): none; None: nothing was confirmed."""
+    chosen_for: ChoiceBasis | None = None
+    """Basis of the selection; None: it counts as chosen for this prompt and checkpoint."""
     on_unconfirmed: OnUnconfirmed = OnUnconfirmed.ERROR
     stack: tuple[LoRATag, ...] = ()
     preferences: LoRAPreferences = field(default_factory=LoRAPreferences)
@@ -49,7 +89,12 @@ class LoRARequest:
             if value not in list(options):
                 raise InvalidInputError(f"{name} must be one of {', '.join(options)}, got {value!r}")
         confirmed = parse_selection(selection)
-        return cls(OperationMode(mode), None if confirmed is None else tuple(confirmed), OnUnconfirmed(on_unconfirmed))
+        return cls(
+            OperationMode(mode),
+            None if confirmed is None else tuple(confirmed),
+            ChoiceBasis.from_text(selection),
+            OnUnconfirmed(on_unconfirmed),
+        )
 
     @property
     def unconfirmed(self) -> bool:
@@ -87,20 +132,41 @@ def settings_report(recommendations: Recommendations) -> str:
     return as_text(replace(explain(recommendations), lora_reasoning={}))
 
 
+def chosen_settings(recommendations: Recommendations) -> dict[str, int | float | str]:
+    """Return the settings by the names of Param Optimize's widgets."""
+    chosen = recommendations.suggested_params
+    return {
+        "steps": chosen.num_steps,
+        "cfg": chosen.guidance_scale,
+        "sampler": chosen.sampler_name,
+        "scheduler": chosen.scheduler,
+        "width": chosen.width,
+        "height": chosen.height,
+    }
+
+
 def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]]:
-    """Return a choice as lists of JSON types, as nodes and routes show it: `text`, `suggestions`, `rejected`."""
+    """Return a choice as lists of JSON types, as nodes and routes show it.
+
+    `text`, `suggestions`, `rejected`; `chosen_for`: the prompt and the checkpoint, for a `selection` of them; `stale`:
+    which of these has changed since the selection was made.
+    """
+    basis = ChoiceBasis.of(recommendations.prompt_analysis.prompt, recommendations.model)
     return {
         "text": [as_text(explain(recommendations))],
         "suggestions": [
             {
                 "lora": lora.lora_metadata.model_id.partition(":")[2],
                 "name": lora.lora_name,
+                "title": lora.lora_metadata.title or lora.lora_name,
                 "strength": lora.suggested_alpha,
                 "strength_clip": lora.alpha_clip,
+                "strength_range": lora.strength_range,
                 "trigger_words": [*lora.trigger_words],
                 "trigger_sets": [[*trigger.words] for trigger in lora.lora_metadata.trigger_sets],
                 "confidence": round(lora.confidence_score, 3),
                 "reasoning": lora.reasoning,
+                "named": lora.named,
             }
             for lora in recommendations.suggested_loras
         ],
@@ -108,6 +174,8 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
             {"name": item.lora_name, "reason": item.reason.evidence, "confidence": item.reason.weight}
             for item in recommendations.rejected
         ],
+        "chosen_for": [asdict(basis)],
+        "stale": [str(reason.value) for reason in recommendations.reasons if reason.setting == STALE],
     }
 
 
@@ -115,18 +183,26 @@ def parse_selection(text: str) -> list[LoRATag] | None:
     """Read the confirmed selection of a workflow: JSON, a list of names or of
     `{"lora": name, "strength": s, "strength_clip": s, "trigger_words": [word]}`; the trigger words are added as they
     are, and chosen where they are not given. Empty text: nothing was confirmed (None); `[]`: no LoRA was.
+    `{"loras": that list, "chosen_for": {"prompt": …, "checkpoint": …, "family": …}}` also tells what it was chosen for.
 
     Raises InvalidInputError for anything else.
     """
+    data = _selection(text)
+    if data is None:
+        return None
+    return [_tag(item) for item in (data["loras"] if isinstance(data, Mapping) else data)]
+
+
+def _selection(text: str) -> list[Any] | dict[str, Any] | None:
     if not text.strip():
         return None
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None
-    if not isinstance(data, list):
+    if not isinstance(data.get("loras") if isinstance(data, dict) else data, list):
         raise InvalidInputError('selection must be JSON like [{"lora": "name", "strength": 0.8}], [] or empty')
-    return [_tag(item) for item in data]
+    return data
 
 
 def named_loras(value: object) -> list[LoRATag]:

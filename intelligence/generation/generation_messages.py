@@ -10,6 +10,15 @@ class GenerationMessage(Message):
 
     FAMILY_CHANGED = "taken for {earlier} when LoRAs and quality tags were chosen: name the family there too"
 
+    CHOSEN_FOR_OTHER_PROMPT = (
+        "these LoRAs were chosen for another prompt (“{prompt}”) and are applied all the same: press Suggest for new "
+        "ones, or keep them"
+    )
+    CHOSEN_FOR_OTHER_MODEL = (
+        "these LoRAs were chosen for another checkpoint ({checkpoint}) and are applied all the same: press Suggest for "
+        "new ones, or keep them"
+    )
+
     SUMMARY_PROMPT = "Prompt: {kind}, {complexity}"
     NO_SUBJECT = "no particular subject"
     SUMMARY_LORAS = "LoRAs: {loras}"

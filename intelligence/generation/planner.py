@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..learning import LearningEngine
@@ -19,7 +20,7 @@ from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from ..units import BYTES_PER_GIB
-from .choice_requests import LoRARequest, SettingsRequest
+from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 from .used_files import UsedFiles
@@ -27,9 +28,12 @@ from .used_files import UsedFiles
 NEAREST_NAMED, NEAREST_SUGGESTED = 3, 8
 """LoRAs below the threshold that are named, in AUTO and in ASSISTED mode."""
 
+STALE_CHARACTERS = 60
+"""Characters of an earlier prompt that are quoted."""
+
 UNCONFIRMED = (
-    "ASSISTED mode waits for your choice: confirm the suggestions in `selection`, or set `on_unconfirmed` to "
-    "use_suggestions."
+    "`selection` is empty, and ASSISTED mode waits for your choice: press Suggest (Ctrl+Shift+G) and confirm the "
+    "suggestions, write [] for no LoRA, or set `on_unconfirmed` to use_suggestions."
 )
 
 NOT_CROSSED = (
@@ -111,7 +115,8 @@ class Planner:
                 model=model,
                 family=identify_family(model or ModelEvidence()),
                 mode=request.mode,
-                reasons=choice.reasons,
+                reasons=(*_stale(request.chosen_for, analysis, model), *choice.reasons),
+                suggest_only=request.suggest_only,
             ),
             quality_tags=request.quality_tags,
         )
@@ -289,6 +294,17 @@ def lora_variants(
     kept = list(distinct.values())[:count]
     variants = [replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)) for loras in kept]
     return [planner.compose(each, quality_tags=quality_tags) for each in variants]
+
+
+def _stale(chosen_for: ChoiceBasis | None, analysis: PromptAnalysis, model: ModelEvidence | None) -> tuple[Reason, ...]:
+    changed = chosen_for.changed(ChoiceBasis.of(analysis.prompt, model)) if chosen_for else ()
+    if not chosen_for or not changed:
+        return ()
+    text = GenerationMessage
+    message = text.CHOSEN_FOR_OTHER_PROMPT if "prompt" in changed else text.CHOSEN_FOR_OTHER_MODEL
+    prompt = shorten(chosen_for.prompt, STALE_CHARACTERS, placeholder="…")
+    checkpoint = chosen_for.checkpoint or chosen_for.family
+    return (Reason.of(STALE, Source.USER, message, value=changed[0], prompt=prompt, checkpoint=checkpoint),)
 
 
 def _with_loras(request: MemoryRequest, recommendations: PromptRecommendations) -> MemoryRequest:

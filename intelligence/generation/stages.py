@@ -45,6 +45,8 @@ class PromptRecommendations(Record):
     reasons: tuple[Reason, ...] = ()
     variants: int = 1
     """Sets of LoRAs that are compared, this one among them."""
+    suggest_only: bool = False
+    """True where these are shown for the user to confirm, and nothing is applied or sampled."""
 
     def with_settings(self, parameters: OptimizedParameters) -> Recommendations:
         return Recommendations(**{**vars(self), "suggested_params": parameters, "explanation": None})

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from .client import Client, Prompt, Refused, Run
-from .examples import example, kinds
+from .examples import SMALL, example, kinds
 from .workflow import changed, node_id
 
 WITCH = "the mirkwood witch in a forest"
@@ -174,7 +174,8 @@ def test_assisted_suggests_then_applies_what_was_confirmed(client: Client) -> No
     with pytest.raises(Refused) as refused:
         client.run(prompt)
     assert refused.value.status == 400
-    assert "confirm the suggestions" in refused.value.details()
+    (error,) = refused.value.body["node_errors"][node_id(prompt, "LoRARecommend")]["errors"]
+    assert error["extra_info"]["input_name"] == "selection"
 
     suggest = changed(prompt, {"LoRARecommend": {"on_unconfirmed": "suggest_only"}})
     recommend, optimize = node_id(prompt, "LoRARecommend"), node_id(prompt, "ParamOptimize")
@@ -189,8 +190,31 @@ def test_assisted_suggests_then_applies_what_was_confirmed(client: Client) -> No
     (applied,) = confirmed.outputs[recommend]["suggestions"]
     assert (applied["name"], applied["strength"]) == ("mirkwood_witch", 0.5)
 
+    basis = shown.outputs[recommend]["chosen_for"][0]
+    for edit in ({}, {"prompt": "a lake"}, {"checkpoint": "b.safetensors"}):
+        told = json.dumps({"loras": json.loads(chosen), "chosen_for": basis | edit})
+        stale = client.complete(changed(prompt, {"LoRARecommend": {"selection": told}}))
+        assert stale.outputs[recommend]["stale"] == [*edit]
+        assert [item["strength"] for item in stale.outputs[recommend]["suggestions"]] == [0.5]  # applied all the same
+
     lenient = client.run(changed(prompt, {"LoRARecommend": {"on_unconfirmed": "use_suggestions"}}))
     assert loras(prompt, lenient) == ["mirkwood_witch"]
+
+
+def test_suggest_only_loads_no_model_whatever_is_queued(client: Client) -> None:
+    prompt = example(
+        client,
+        PromptAnalyze={"prompt": f"{WITCH}, in a boat"},
+        LoRARecommend={"mode": "ASSISTED", "on_unconfirmed": "suggest_only"},
+        IntelligentSampler={"seed": next(seeds)},
+    )
+    loader = node_id(prompt, "EmbeddedDemoModel")
+    prompt["bare"] = {"class_type": "PreviewImage", "inputs": {"images": [node_id(prompt, "IntelligentSampler"), 0]}}
+    prompt[node_id(prompt, "ParamOptimize")]["inputs"]["model"] = [loader, 0]
+    shown = client.complete(prompt)
+    assert kinds(prompt, shown.executed) == {"PromptAnalyze", "LoRARecommend", "ParamOptimize"}
+    (settings,) = shown.outputs[node_id(prompt, "ParamOptimize")]["settings"]
+    assert settings["steps"] == SMALL["steps"] and settings["cfg"] > 0
 
 
 def test_manual_chooses_no_lora_and_no_setting(client: Client) -> None:

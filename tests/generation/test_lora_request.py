@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from intelligence import InvalidInputError, LoRAPreferences, OperationMode
 from intelligence.config import OnUnconfirmed
 from intelligence.generation.choice_requests import (
+    ChoiceBasis,
     LoRARequest,
     choice_report,
     named_loras,
@@ -17,7 +19,7 @@ from intelligence.generation.choice_requests import (
 )
 from intelligence.generation.planner import UNCONFIRMED, Planner
 from intelligence.learning import LearningEngine
-from intelligence.models import Architecture, ModelEvidence
+from intelligence.models import Architecture, Family, ModelEvidence
 from intelligence.prompt import LoRATag
 from intelligence.records import Message, Reason, Source
 from intelligence.registry import ModelRegistry
@@ -66,6 +68,35 @@ def test_lora_request_from_text(
 def test_lora_request_from_bad_text(texts: tuple[str, str, str], match: str) -> None:
     with pytest.raises(InvalidInputError, match=match):
         LoRARequest.from_text(*texts)
+
+
+BASIS = ChoiceBasis("a red fox", "a.safetensors", "sdxl")
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        (ChoiceBasis.of(" a red\nfox ", ModelEvidence("a.safetensors", family=Family.SDXL)), ()),
+        (replace(BASIS, prompt="a fox"), ("prompt",)),
+        (replace(BASIS, checkpoint="b.safetensors"), ("checkpoint",)),
+        (replace(BASIS, checkpoint=""), ()),
+        (replace(BASIS, family=""), ("family",)),
+    ],
+)
+def test_choice_basis_names_what_changed(now: ChoiceBasis, changed: tuple[str, ...]) -> None:
+    told = json.dumps({"loras": ["magic_effects"], "chosen_for": asdict(BASIS)})
+    request = LoRARequest.from_text("ASSISTED", told, "error")
+    assert request.selection == (LoRATag("magic_effects"),)
+    assert request.chosen_for is not None and request.chosen_for.changed(now) == changed
+
+
+def test_stale_selection_is_applied_and_told(planner: Planner) -> None:
+    request = LoRARequest(selection=(LoRATag("magic_effects", 0.7),), chosen_for=ChoiceBasis("a red fox"))
+    stale = planner.recommend(planner.analyze("a lake"), SDXL, request)
+    fresh = planner.recommend(planner.analyze("a red fox"), SDXL, request)
+    assert choice_report(stale)["stale"] == ["prompt"]
+    assert choice_report(fresh)["stale"] == []
+    assert [lora.suggested_alpha for lora in (*stale.suggested_loras, *fresh.suggested_loras)] == [0.7, 0.7]
 
 
 @pytest.mark.parametrize(

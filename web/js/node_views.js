@@ -1,19 +1,25 @@
 // Reports in the nodes, and stars for each image. Views only: all state lives in native widgets or in the database, so
 // workflows and API prompts never depend on this file.
 import { app } from "../../../scripts/app.js";
+import { chosenSettings } from "./chosen_settings.js";
 import { call, element } from "./common.js";
+import { nodesOf, outputKey } from "./graph_tools.js";
+import { loraRows } from "./lora_rows.js";
 
 const STARS = 5;
 const MIN_WIDTH_PX = 320;
 
 /** Node id → function that adds its view and returns how to show an execution's output: (node) => (output) => void. */
 const VIEWS = {
-  LoRARecommend: reportView,
-  ParamOptimize: reportView,
+  LoRARecommend: (node) => both(reportView(node), loraRows(node)),
+  ParamOptimize: (node) => both(reportView(node), chosenSettings(node)),
   MemoryPlan: (node) => reportView(node, "font-family:monospace; white-space:pre-wrap"), // its bars line up
   Explain: reportView,
   Feedback: starView,
 };
+
+/** Node → how it shows an output. */
+const shown = new WeakMap();
 
 app.registerExtension({
   name: "IntelligentGeneration.Views",
@@ -21,13 +27,26 @@ app.registerExtension({
   nodeCreated(node) {
     const show = VIEWS[node.comfyClass]?.(node);
     if (!show) return;
+    shown.set(node, show);
     const before = node.onExecuted;
     node.onExecuted = function (output) {
       before?.apply(this, arguments);
       show(output ?? {});
     };
   },
+
+  /** After a tab switch, undo, a reload and *load job*: the nodes are new, their outputs are not. */
+  onNodeOutputsUpdated(outputs) {
+    for (const node of Object.keys(VIEWS).flatMap(nodesOf)) {
+      const output = outputs[outputKey(node)];
+      if (output) shown.get(node)?.(output);
+    }
+  },
 });
+
+function both(...views) {
+  return (output) => views.forEach((show) => show(output));
+}
 
 function reportView(node, style = "") {
   // A text area: its text can be selected, copied and scrolled.

@@ -1,0 +1,83 @@
+// Finding nodes, widgets and what lies upstream, in the graph and inside its subgraphs.
+import { app } from "../../../scripts/app.js";
+
+const FILE_WIDGETS = ["ckpt_name", "unet_name", "model_name"];
+const DEMO_LOADER = "EmbeddedDemoModel";
+const DEMO = "embedded";
+
+/** The graph that holds all others, whichever is open. */
+export function rootGraph() {
+  return app.rootGraph ?? app.graph;
+}
+
+/** Every node of a type, those inside subgraphs included. */
+export function nodesOf(type) {
+  const root = rootGraph();
+  const graphs = [root, ...(root.subgraphs?.values() ?? [])];
+  return graphs.flatMap((graph) => graph._nodes ?? graph.nodes).filter((node) => node.comfyClass === type);
+}
+
+/** The key of a node's output among `app.nodeOutputs`. */
+export function outputKey(node) {
+  const inside = node.graph && node.graph !== rootGraph();
+  return inside ? `${node.graph.id}:${node.id}` : String(node.id);
+}
+
+/** The widget of this name, or undefined. */
+export function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** Sets a widget as a person would: its callback runs, and undo can take it back. */
+export function setWidget(node, name, value) {
+  const widget = widgetOf(node, name);
+  if (!widget || widget.value === value) return;
+  widget.value = value;
+  widget.callback?.(value, app.canvas, node);
+  changed(node);
+}
+
+/** Tells ComfyUI that the workflow has changed: for undo, for its "unsaved" mark, and to draw it. */
+export function changed(node) {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+  node?.graph?.setDirtyCanvas?.(true, true);
+}
+
+/** The node that a widget's or an input's link comes from, or null. */
+export function upstream(node, name) {
+  const index = node.inputs?.findIndex((input) => input.name === name) ?? -1;
+  return index < 0 ? null : (node.getInputNode(index) ?? null);
+}
+
+/** A text widget's value; null where it is linked, so that only a run tells it. */
+function ownText(node, name) {
+  return upstream(node, name) ? null : (widgetOf(node, name)?.value ?? null);
+}
+
+/** What a LoRA Recommend would choose for now: {prompt, checkpoint, family}, null where the page cannot tell. */
+export function basisOf(node) {
+  const analyze = upstream(node, "analysis");
+  const prompt = analyze?.comfyClass === "PromptAnalyze" ? ownText(analyze, "prompt") : null;
+  const family = widgetOf(node, "model_family")?.value ?? "auto";
+  return {
+    prompt: prompt === null || prompt.includes("{") ? null : withoutSpaces(prompt), // {a|b} is drawn anew in each run
+    checkpoint: checkpointOf(node),
+    family: family === "auto" ? "" : family,
+  };
+}
+
+function checkpointOf(node) {
+  const seen = new Set();
+  for (let found = upstream(node, "model"); found && !seen.has(found); found = upstream(found, "model")) {
+    seen.add(found);
+    if (found.comfyClass === DEMO_LOADER) return DEMO;
+    const file = FILE_WIDGETS.map((name) => ownText(found, name)).find((text) => text);
+    if (file) return file.split(/[\\/]/).pop();
+  }
+  return null;
+}
+
+export function withoutSpaces(text) {
+  return text.split(/\s+/).filter(Boolean).join(" ");
+}
