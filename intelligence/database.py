@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
@@ -15,21 +15,29 @@ from .errors import StorageError
 BUSY_SECONDS = 30.0
 """Time that a writer waits for another thread or process before it gives up."""
 
+MAX_FREE_SHARE, MIN_FREE_PAGES = 0.5, 1000
+"""Share and number of free pages from which a migrated file is made smaller."""
+
+Step = str | Callable[[sqlite3.Connection], None]
+"""An SQL script, or a function that changes rows; without BEGIN or COMMIT."""
+
+Migration = Step | Sequence[Step]
+
 
 class Database:
     """The SQLite file at `path`, opened on first use and then kept; safe for several threads and processes.
 
     Args:
-        migrations: SQL scripts; the n-th lifts the schema from version n to n + 1 (`PRAGMA user_version`). Those that
-            the file lacks run in one transaction, so a failure leaves it as it was; a copy of the old file is kept
-            beside it as `<name>.v<version>.backup`. They hold no BEGIN or COMMIT.
+        migrations: the n-th lifts the schema from version n to n + 1 (`PRAGMA user_version`). Those that the file lacks
+            run in one transaction, so a failure leaves it as it was; a copy of the old file is kept beside it as
+            `<name>.v<version>.backup`.
         synchronous: `NORMAL` (the last commits may be lost with the power) or `FULL` (a commit is on the disk).
 
     `read` and `transaction` raise StorageError when the file cannot be opened, is no database, or was written by a
     newer version. They are not nested within each other.
     """
 
-    def __init__(self, path: str | Path, migrations: Sequence[str], *, synchronous: str = "NORMAL") -> None:
+    def __init__(self, path: str | Path, migrations: Sequence[Migration], *, synchronous: str = "NORMAL") -> None:
         self.path = Path(path)
         self._migrations = migrations
         self._synchronous = synchronous
@@ -44,6 +52,12 @@ class Database:
                 if connection is not None:
                     connection.close()
             self._file = self._empty = None
+
+    def compact(self) -> None:
+        """Give free pages back to the disk, with what was deleted on them."""
+        with self._lock, _storage_errors(self.path):
+            self._opened().execute("VACUUM")
+            self._opened().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def read(self, *, create: bool = False) -> Iterator[sqlite3.Connection]:
@@ -77,13 +91,14 @@ class Database:
         return self._empty
 
 
-def _connect(path: Path | str, migrations: Sequence[str], synchronous: str) -> sqlite3.Connection:
+def _connect(path: Path | str, migrations: Sequence[Migration], synchronous: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
-        _migrate(connection, path, migrations)
+        if _migrate(connection, path, migrations):
+            _give_back(connection)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
             connection.execute("PRAGMA journal_mode = WAL")
     except BaseException:
@@ -130,9 +145,10 @@ def _explain(path: Path, error: Exception) -> str:
     )
 
 
-def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Sequence[str]) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Sequence[Migration]) -> bool:
+    """Bring the file to the newest version. Returns whether it was older."""
     if _version(connection) == len(migrations):
-        return
+        return False
     with _transaction(connection, "IMMEDIATE"):
         version = _version(connection)  # another process may have migrated while this one waited
         if version > len(migrations):
@@ -143,10 +159,27 @@ def _migrate(connection: sqlite3.Connection, path: Path | str, migrations: Seque
         if 0 < version < len(migrations):
             with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(f"{path}.v{version}.backup")) as backup:
                 old.backup(backup)
-        for script in migrations[version:]:
-            for statement in _statements(script):
-                connection.execute(statement)
+        for migration in migrations[version:]:
+            for step in (migration,) if isinstance(migration, str) or callable(migration) else migration:
+                _run(connection, step)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
+    return version > 0
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Give pages that a migration left empty back to the disk, where they are many."""
+    free, pages = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_count"))
+    if free >= MIN_FREE_PAGES and free > MAX_FREE_SHARE * pages:
+        with suppress(sqlite3.Error):  # it is only larger than it has to be
+            connection.execute("VACUUM")
+
+
+def _run(connection: sqlite3.Connection, step: Step) -> None:
+    if callable(step):
+        step(connection)
+        return
+    for statement in _statements(step):
+        connection.execute(statement)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -5,132 +5,65 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
 from ..config import data_folder, require
 from ..database import Database
-from ..errors import InvalidInputError, UnknownGenerationError
-from ..records import Record, ValidatedRecord
-from ..validation import bounds, checked
+from ..validation import checked
+from . import rating_rows
+from .generation_rows import (
+    WHOLE,
+    GenerationRow,
+    Place,
+    StoredGeneration,
+    blank_prompts,
+    delete,
+    image_place,
+    insert,
+    keys_of_prompt,
+    places,
+    rated_place,
+    read,
+    replace_data,
+    stored_id,
+)
+from .learning_schema import MIGRATIONS
 from .preferences import Preferences, RatedImage
+from .rating_rows import Feedback, Rating
+from .timings import Timing, put_timing, timings_of
 
 MAX_COMMENT_LENGTH = 10_000
 """Characters."""
 MAX_ID_LENGTH = 200
-TIMINGS_KEPT = 48
-"""Of each device and kind of model: enough for several sizes, few enough to follow a machine that changes."""
+
+PAUSED, NO_PROMPTS = "paused", "no_prompts"
+"""Options that are set or not."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-MIGRATIONS = (
-    """
-    CREATE TABLE generations (
-        id TEXT PRIMARY KEY,
-        created_at TEXT NOT NULL,
-        run_id TEXT NOT NULL,
-        data TEXT NOT NULL,
-        loras TEXT NOT NULL,
-        concepts TEXT NOT NULL
-    );
-    CREATE INDEX generations_by_time ON generations (created_at);
-    CREATE TABLE images (
-        id TEXT PRIMARY KEY,
-        generation_id TEXT NOT NULL REFERENCES generations (id),
-        position INTEGER NOT NULL
-    );
-    CREATE INDEX images_by_generation ON images (generation_id, position);
-    CREATE TABLE feedback (
-        target_id TEXT PRIMARY KEY,
-        generation_id TEXT NOT NULL REFERENCES generations (id),
-        rating INTEGER NOT NULL CHECK (rating BETWEEN 1 AND 5),
-        comments TEXT NOT NULL,
-        rated_at TEXT NOT NULL
-    );
-    CREATE INDEX feedback_by_generation ON feedback (generation_id);
-    CREATE TABLE throughput (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        device TEXT NOT NULL,
-        tflops REAL NOT NULL
-    );
-    CREATE INDEX throughput_by_device ON throughput (device, id);
-    CREATE TABLE decisions (revision INTEGER NOT NULL);
-    INSERT INTO decisions VALUES (0);
-    """,
-    """
-    DROP TABLE throughput;
-    CREATE TABLE timings (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL,
-        width INTEGER NOT NULL,
-        height INTEGER NOT NULL,
-        images INTEGER NOT NULL,
-        items INTEGER NOT NULL,
-        passes INTEGER NOT NULL,
-        item_seconds REAL NOT NULL,
-        seconds REAL NOT NULL
-    );
-    CREATE INDEX timings_by_key ON timings (key, id);
-    """,
-    "ALTER TABLE generations ADD COLUMN strengths TEXT NOT NULL DEFAULT '[]';",
-)
 
+class RatedPicture(NamedTuple):
+    """A generation with a rating that counts: of one image, or of those that have none of their own."""
 
-@dataclass(frozen=True)
-class Feedback(Record):
-    """Rating of an image, or of a generation of several images."""
-
-    target_id: str
-    """Id of the image or generation."""
-    generation_id: str
+    generation: StoredGeneration
+    image: int | None
+    """Place of the image; None: the generation was rated as a whole."""
     rating: int
     """1 … 5 stars."""
-    comments: str = ""
-    rated_at: str = ""
-    """ISO 8601, UTC."""
-
-
-@dataclass(frozen=True)
-class Timing(ValidatedRecord):
-    """Time that one run took."""
-
-    width: Annotated[int, bounds(ge=1)]
-    """Pixels, like `height`."""
-    height: Annotated[int, bounds(ge=1)]
-    images: Annotated[int, bounds(ge=1)]
-    items: Annotated[int, bounds(ge=1)]
-    """Forward items that the model computed, of all images."""
-    passes: Annotated[int, bounds(ge=1)]
-    """Calls of the model: with guidance, each computes two forward items for every image in it."""
-    item_seconds: Annotated[float, bounds(gt=0)]
-    """Of one forward item: the median from the second step on."""
-    seconds: Annotated[float, bounds(gt=0)]
-    """Of the whole run, decoding included."""
-
-
-@dataclass(frozen=True)
-class StoredGeneration(Record):
-    """A generation as it was recorded."""
-
-    generation_id: str
-    image_ids: tuple[str, ...]
-    data: dict[str, Any] = field(default_factory=dict)
-    """JSON of the `Generation`."""
-    loras: tuple[str, ...] = ()
-    """Model ids of the LoRAs that were applied."""
-    concepts: tuple[str, ...] = ()
-    run_id: str = ""
-    created_at: str = ""
-    """ISO 8601, UTC."""
+    images: int
+    """Images that have this rating."""
+    weight: float
+    """Of each of them: all images of a generation weigh as much as one that was rated for itself."""
 
 
 class LearningEngine:
     """Generations, their ratings, the preferences that follow from these, and the time that runs took.
 
-    Every method raises StorageError, naming the file and the remedy, if the database cannot be used.
+    An id is that of an image, of a generation, or of a host's run (ComfyUI: the prompt id), which stands for each of
+    its generations. Every method raises StorageError, naming the file and the remedy, if the database cannot be used.
     """
 
     def __init__(self, db_path: str | Path | None = None) -> None:
@@ -151,6 +84,8 @@ class LearningEngine:
     ) -> None:
         """Store a generation for rating. A second call with the same id changes nothing.
 
+        The reasons of the 1,000 newest generations are kept; of older ones, what was made and with what.
+
         Args:
             image_ids: one per image, unique on this machine.
             data: JSON of the `Generation`.
@@ -166,48 +101,61 @@ class LearningEngine:
         require(len(set(image_ids)) == len(image_ids), "image_ids must differ from each other")
         for identifier in (generation_id, *image_ids):
             _check_id(identifier)
-        values = [_json(value) for value in (dict(data), list(loras), list(concepts), list(strengths))]
+        row = GenerationRow(generation_id, image_ids, dict(data), loras, concepts, strengths, run_id, _now())
         with self._database.transaction() as db:
-            if db.execute("SELECT 1 FROM generations WHERE id = ?", (generation_id,)).fetchone():
+            if db.execute("SELECT 1 FROM generations WHERE id = ?", (stored_id(generation_id),)).fetchone():
                 return
             for image_id in image_ids:
-                other = db.execute("SELECT generation_id FROM images WHERE id = ?", (image_id,)).fetchone()
+                other = image_place(db, image_id)
                 require(other is None, f"image id {image_id!r} already belongs to another generation")
-            db.execute(
-                "INSERT INTO generations (id, created_at, run_id, data, loras, concepts, strengths) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (generation_id, _now(), run_id, *values),
-            )
-            db.executemany(
-                "INSERT INTO images VALUES (?, ?, ?)",
-                [(image_id, generation_id, position) for position, image_id in enumerate(image_ids)],
-            )
+            insert(db, row, keep_prompt=not _is_set(db, NO_PROMPTS))
 
     def complete_generation(self, generation_id: str, data: Mapping[str, Any]) -> None:
         """Replace the JSON of a stored `Generation` by one with more facts; an unknown one stays unknown."""
         with self._database.transaction() as db:
-            db.execute("UPDATE generations SET data = ? WHERE id = ?", (_json(dict(data)), generation_id))
+            query = "SELECT key FROM generations WHERE id = ?"
+            if row := db.execute(query, (stored_id(generation_id),)).fetchone():
+                replace_data(db, row[0], dict(data), keep_prompt=not _is_set(db, NO_PROMPTS))
 
     def get_generation(self, generation_id: str) -> StoredGeneration:
-        """Return the generation with this id or with an image of this id. Raises UnknownGenerationError."""
-        _check_id(generation_id)
+        """Return the generation of this id, the newest one of a run. Raises UnknownGenerationError."""
         with self._database.read() as db:
-            return _generation(db, _row(db, generation_id))
+            return read(db, _places(db, generation_id)[-1].key)
 
     def list_generations(self, limit: int = 50) -> list[StoredGeneration]:
-        """Return the newest generations, newest first."""
+        """Return the generations stored last, newest first."""
         limit = checked("limit", limit, int, ge=1)
         with self._database.read() as db:
-            query = "SELECT * FROM generations ORDER BY created_at DESC, rowid DESC LIMIT ?"
-            return [_generation(db, row) for row in db.execute(query, (limit,)).fetchall()]
+            keys = db.execute("SELECT key FROM generations ORDER BY key DESC LIMIT ?", (limit,)).fetchall()
+            return [read(db, key) for (key,) in keys]
+
+    def forget_generation(self, generation_id: str) -> int:
+        """Delete the generation of this id, or each of a run, with its ratings. Returns how many there were.
+
+        Raises UnknownGenerationError.
+        """
+        with self._database.transaction() as db:
+            found = delete(db, {place.key for place in _places(db, generation_id)})
+            rating_rows.bump(db)
+        return found
+
+    def forget_prompt(self, prompt: str) -> int:
+        """Delete every generation of this prompt, with its ratings. Returns how many there were.
+
+        Spaces and case do not count.
+        """
+        with self._database.transaction() as db:
+            found = delete(db, keys_of_prompt(db, prompt))
+            rating_rows.bump(db)
+        return found
 
     def record_feedback(self, generation_id: str, rating: int, comments: str = "") -> Feedback:
-        """Rate an image, or all images of a generation; this replaces an earlier rating of the same.
+        """Rate an image, or all images of a generation or run; this replaces an earlier rating of the same.
 
         The rating is on the disk when this returns.
 
         Args:
-            generation_id: id of an image or of a generation.
+            generation_id: id of an image, of a generation or of a run.
             rating: 1 to 5 stars.
             comments: up to 10,000 characters.
 
@@ -222,42 +170,36 @@ class LearningEngine:
             f"comments must have at most {MAX_COMMENT_LENGTH:,} characters, got {len(comments):,}",
         )
         text = comments.encode("utf-8", "replace").decode("utf-8")
-        target, owner = self._target(generation_id)
         with self._database.transaction() as db:
-            old = db.execute("SELECT * FROM feedback WHERE target_id = ?", (target,)).fetchone()
-            if old is not None and (old["rating"], old["comments"]) == (rating, text):
-                return Feedback(**dict(old))
-            new = Feedback(target, owner, rating, text, _now())
-            db.execute(
-                "INSERT OR REPLACE INTO feedback (target_id, generation_id, rating, comments, rated_at) "
-                "VALUES (:target_id, :generation_id, :rating, :comments, :rated_at)",
-                vars(new),
-            )
-            if old is None or old["rating"] != rating:
-                db.execute("UPDATE decisions SET revision = revision + 1")
-            return new
+            found = [rated_place(db, place) for place in _places(db, generation_id)]
+            for place in found:
+                rating_rows.put(db, Rating(*place, rating, text, _now()))
+            return next(one for one in rating_rows.feedback(db, found[-1]))
+
+    def remove_feedback(self, generation_id: str) -> bool:
+        """Take back the rating of an image, or of a generation or run as a whole. Returns whether there was one.
+
+        What was learned is then as if it had never been given. Raises UnknownGenerationError.
+        """
+        with self._database.transaction() as db:
+            found = [rated_place(db, place) for place in _places(db, generation_id)]
+            return any([rating_rows.remove(db, place, _now()) for place in found])
 
     def ratings(self, generation_id: str) -> list[Feedback]:
         """Return the rating of an image, or that of a generation followed by those of its images.
 
         Raises UnknownGenerationError.
         """
-        _check_id(generation_id)
         with self._database.read() as db:
-            target, owner = _target(db, generation_id)
-            rows = db.execute(
-                "SELECT feedback.* FROM feedback LEFT JOIN images ON images.id = target_id "
-                "WHERE feedback.generation_id = ? ORDER BY coalesce(position, -1)",
-                (owner,),
-            ).fetchall()
-        return [Feedback(**dict(row)) for row in rows if generation_id == owner or row["target_id"] == target]
+            return [one for place in _places(db, generation_id) for one in rating_rows.feedback(db, place)]
 
-    def remove_feedback(self, generation_id: str) -> None:
-        """Delete the rating of this image or generation, if there is one. Raises UnknownGenerationError."""
-        target, _ = self._target(generation_id)
-        with self._database.transaction() as db:
-            if db.execute("DELETE FROM feedback WHERE target_id = ?", (target,)).rowcount:
-                db.execute("UPDATE decisions SET revision = revision + 1")
+    def rating_history(self, generation_id: str) -> list[Feedback]:
+        """Return every rating that was given to this, oldest first; a `rating` of 0 took the one before back.
+
+        Raises UnknownGenerationError.
+        """
+        with self._database.read() as db:
+            return [one for place in _places(db, generation_id) for one in rating_rows.history(db, place)]
 
     @property
     def revision(self) -> int:
@@ -265,112 +207,90 @@ class LearningEngine:
         with self._database.read() as db:
             return int(db.execute("SELECT revision FROM decisions").fetchone()[0])
 
+    def rated_pictures(self, limit: int | None = None) -> list[RatedPicture]:
+        """Return the newest `limit` ratings that count (None: all), by when each was first given, oldest first.
+
+        Empty while learning is paused.
+        """
+        with self._database.read() as db:
+            if _is_set(db, PAUSED):
+                return []
+            return [
+                RatedPicture(
+                    read(db, one.key), None if one.image == WHOLE else one.image, one.rating, one.images, one.weight
+                )
+                for one in rating_rows.newest_rated(db, limit)
+            ]
+
     def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
         """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""
-        return Preferences(self._rated_images(), moves)
+        return Preferences(
+            (
+                RatedImage(each.loras, frozenset(each.concepts), picture.rating, picture.weight, each.strengths)
+                for picture in self.rated_pictures()
+                for each in [picture.generation] * picture.images
+                if each.loras
+            ),
+            moves,
+        )
+
+    @property
+    def paused(self) -> bool:
+        """True while choices heed no rating; new ones are stored all the same."""
+        return self._option(PAUSED)
+
+    @paused.setter
+    def paused(self, value: bool) -> None:
+        self._set_option(PAUSED, value)
+
+    @property
+    def keep_prompts(self) -> bool:
+        """True where prompts are stored with generations. Set to False, those already stored are taken out too."""
+        return not self._option(NO_PROMPTS)
+
+    @keep_prompts.setter
+    def keep_prompts(self, value: bool) -> None:
+        self._set_option(NO_PROMPTS, not value)
+        if not value:
+            with self._database.transaction() as db:
+                blank_prompts(db)
+            self._database.compact()
 
     def record_timing(self, key: str, timing: Timing) -> None:
         """Store the time that a run took under `key`, which names the device and the kind of model."""
         _check_id(key)
         with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO timings (key, width, height, images, items, passes, item_seconds, seconds) "
-                "VALUES (:key, :width, :height, :images, :items, :passes, :item_seconds, :seconds)",
-                {"key": key, **vars(timing)},
-            )
-            db.execute(
-                "DELETE FROM timings WHERE key = ?1 AND id NOT IN "
-                "(SELECT id FROM timings WHERE key = ?1 ORDER BY id DESC LIMIT ?2)",
-                (key, TIMINGS_KEPT),
-            )
+            put_timing(db, key, timing)
 
     def timings(self, key: str) -> list[Timing]:
         """Return the last 48 runs stored under `key`, with those of keys that extend it after a `:`, oldest first."""
         _check_id(key)
-        query = (
-            "SELECT width, height, images, items, passes, item_seconds, seconds FROM timings "
-            "WHERE key = ?1 OR substr(key, 1, length(?1) + 1) = ?1 || ':' ORDER BY id"
-        )
         with self._database.read() as db:
-            rows = db.execute(query, (key,)).fetchall()
-        return [Timing(**dict(row)) for row in rows]
+            return timings_of(db, key)
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
         self._database.close()
 
-    def _rated_images(self) -> list[RatedImage]:
-        """Return every rated image that was made with LoRAs, oldest first.
-
-        An image without a rating of its own takes its generation's; the images that do share the weight of one.
-        """
-        query = """
-            SELECT generations.loras, generations.concepts, generations.strengths,
-                   coalesce(own.rating, whole.rating) AS rating,
-                   CASE WHEN own.rating IS NULL THEN
-                       1.0 / (SELECT count(*) FROM images AS other WHERE other.generation_id = generations.id)
-                   ELSE 1.0 END AS weight
-            FROM images
-            JOIN generations ON generations.id = images.generation_id
-            LEFT JOIN feedback AS own ON own.target_id = images.id
-            LEFT JOIN feedback AS whole ON whole.target_id = generations.id
-            WHERE coalesce(own.rating, whole.rating) IS NOT NULL AND generations.loras != '[]'
-            ORDER BY generations.rowid, images.position
-        """
+    def _option(self, name: str) -> bool:
         with self._database.read() as db:
-            rows = db.execute(query).fetchall()
-        return [
-            RatedImage(
-                tuple(json.loads(loras)), frozenset(json.loads(concepts)), rating, weight, tuple(json.loads(strengths))
-            )
-            for loras, concepts, strengths, rating, weight in rows
-        ]
+            return _is_set(db, name)
 
-    def _target(self, identifier: str) -> tuple[str, str]:
-        _check_id(identifier)
-        with self._database.read() as db:
-            return _target(db, identifier)
+    def _set_option(self, name: str, value: bool) -> None:
+        with self._database.transaction() as db:
+            if value != _is_set(db, name):
+                db.execute("INSERT OR REPLACE INTO options VALUES (?, ?)", (name, json.dumps(value)))
+                rating_rows.bump(db)
 
 
-def _row(db: sqlite3.Connection, identifier: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute(
-        "SELECT * FROM generations WHERE id = coalesce((SELECT generation_id FROM images WHERE id = ?1), ?1)",
-        (identifier,),
-    ).fetchone()
-    if row is None:
-        raise UnknownGenerationError(
-            f"no generation or image {identifier!r} was stored on this machine: ids are in the JSON beside saved "
-            "images, and listed by `python -m intelligence generations` (in ComfyUI: "
-            "GET /intelligent_generation/generations)"
-        )
-    return row
+def _is_set(db: sqlite3.Connection, name: str) -> bool:
+    row = db.execute("SELECT value FROM options WHERE name = ?", (name,)).fetchone()
+    return row is not None and bool(json.loads(row[0]))
 
 
-def _target(db: sqlite3.Connection, identifier: str) -> tuple[str, str]:
-    """Return (id that a rating of `identifier` is stored under, id of its generation).
-
-    A generation's only image stands for it.
-    """
-    generation_id = _row(db, identifier)["id"]
-    images = _images(db, generation_id)
-    return (images[0] if len(images) == 1 else identifier), generation_id
-
-
-def _images(db: sqlite3.Connection, generation_id: str) -> tuple[str, ...]:
-    rows = db.execute("SELECT id FROM images WHERE generation_id = ? ORDER BY position", (generation_id,))
-    return tuple(row[0] for row in rows)
-
-
-def _generation(db: sqlite3.Connection, row: sqlite3.Row) -> StoredGeneration:
-    return StoredGeneration(
-        generation_id=row["id"],
-        image_ids=_images(db, row["id"]),
-        data=json.loads(row["data"]),
-        loras=tuple(json.loads(row["loras"])),
-        concepts=tuple(json.loads(row["concepts"])),
-        run_id=row["run_id"],
-        created_at=row["created_at"],
-    )
+def _places(db: sqlite3.Connection, identifier: str) -> list[Place]:
+    _check_id(identifier)
+    return places(db, identifier)
 
 
 def _check_id(identifier: str) -> None:
@@ -380,12 +300,6 @@ def _check_id(identifier: str) -> None:
     )
 
 
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"a generation is stored as JSON: {error}") from None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _now() -> int:
+    """Return milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000

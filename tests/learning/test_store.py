@@ -15,7 +15,7 @@ import pytest
 from intelligence.database import Database
 from intelligence.errors import InvalidInputError, StorageError, UnknownGenerationError
 from intelligence.learning import Feedback, LearningEngine, StoredGeneration, Timing
-from intelligence.learning.store import MIGRATIONS
+from intelligence.learning.learning_schema import MIGRATIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
