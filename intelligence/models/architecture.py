@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 from .headers import Header, Shapes
 from .kinds import ARCHITECTURE_TITLES, Architecture, Finding, ModelKind
-from .lora_modules import BIAS, Kind, Modules, lora_modules
+from .lora_modules import BIAS, Kind, Modules, lora_modules, modules_digest
 from .name_patterns import architecture_named
 from .networks import NetworkMatch, Shape, listed_architectures, match_network
 
@@ -32,20 +33,22 @@ DECLARED, HUB, NAMED = 0.9, 0.85, 0.5
 
 MAX_SAMPLE = 64
 """Places of a file, evenly spread, whose modules are looked up: blocks repeat."""
-REACH = 10
-"""Tensors before and after a place among which those of the same module are."""
 
 TEXT_PREFIXES = (
     *("lora_te", "lora_prior_te", "text_encoder", "te_", "te1_", "te2_", "t5xxl", "clip_l", "clip_g", "bundle_emb"),
     *("cond_stage_model", "conditioner.", "embedder.", "text_model."),
 )
 _OTHER_PARTS = ("first_stage_model.", "vae.", "model_ema.", "alphas_", "betas", "sqrt_", "log_one", "posterior_")
+_NO_DIFFUSION = (*TEXT_PREFIXES, *_OTHER_PARTS)
 
 _UNET_TEXT = re.compile(r"(?:down|up|mid|input|output|middle)_block.*attn2[._](?:processor[._])?to_[kv](?:_lora)?$")
 
-_PREFIXED = re.compile(r"lora_prior_unet_|clip_txt_mapper|\bclf\.1\.")
-_TEMPORAL = re.compile(r"time_stack|temporal_transformer_blocks")
-_MOTION = re.compile(r"motion_modules")
+_SPECIAL_PARTS = {
+    **dict.fromkeys(("lora_prior_unet_", "clip_txt_mapper", "clf.1."), Architecture.CASCADE),
+    "motion_modules": Architecture.UNKNOWN,
+    **dict.fromkeys(("time_stack", "temporal_transformer_blocks"), Architecture.SVD),
+}
+"""Part of tensor names → network that is not in the table of networks; unknown: a motion module."""
 _PACKED = re.compile(r"(?m)weight_scale|scale_weight|\.absmax|quant_state|\.qweight|comfy_quant|scaled_fp8")
 """Companions of quantised weights, whose own shapes are packed."""
 
@@ -86,6 +89,17 @@ class Words(NamedTuple):
     """The base model that a hub or sidecar names."""
     file_name: str = ""
     title: str = ""
+
+
+class LoRATensors(NamedTuple):
+    """The facts that names and shapes of a LoRA's tensors tell: files of one trainer share them."""
+
+    network: NetworkMatch
+    type_name: str
+    """As `lora_type` returns it."""
+    rank: int | None
+    modules: str
+    """As `modules_digest` returns it."""
 
 
 def identify_architecture(header: Header, kind: ModelKind, words: Words | None = None) -> Finding:
@@ -159,21 +173,19 @@ def _refined(match: NetworkMatch, stated: list[tuple[Architecture, str, float]],
 def _special(shapes: Shapes) -> Finding | None:
     """Networks that the table of networks does not hold, and motion modules."""
     joined = "\n".join(shapes)
-    if match := _PREFIXED.search(joined):
-        return Finding(Architecture.CASCADE, f"tensor names with {match[0].strip('._')}", LIKELY)
-    if _MOTION.search(joined):
-        return _unknown("a motion module, not an image model's")
-    if match := _TEMPORAL.search(joined):
-        return Finding(Architecture.SVD, f"tensor names with {match[0]}", LIKELY)
+    for part, architecture in _SPECIAL_PARTS.items():
+        if part in joined:
+            if architecture is Architecture.UNKNOWN:
+                return _unknown("a motion module, not an image model's")
+            return Finding(architecture, f"tensor names with {part.strip('._')}", LIKELY)
     return None
 
 
 def _match(shapes: Shapes) -> tuple[NetworkMatch, bool]:
     """The networks that the diffusion part fits, and whether its weights are packed."""
-    keys = sorted(key for key in shapes if not key.startswith((*TEXT_PREFIXES, *_OTHER_PARTS)))
     if is_lora(shapes):
-        some = {key: shapes[key] for key in _sampled(keys)}
-        return match_network(_changed_shapes(lora_modules(some), some), keys), False
+        return lora_tensors(shapes).network, False
+    keys = sorted(key for key in shapes if not key.startswith(_NO_DIFFUSION))
     inner = [key for key in keys if "diffusion_model." in key] or keys
     weights = [key for key in inner if key.endswith((".weight", ".qweight"))]
     some = {weights[place]: shapes[weights[place]] for place in _places(len(weights))}
@@ -185,17 +197,24 @@ def _match(shapes: Shapes) -> tuple[NetworkMatch, bool]:
     return match_network(modules, inner, by_name=packed), packed
 
 
+def lora_tensors(shapes: Shapes) -> LoRATensors:
+    """Return what the tensors of a LoRA tell; of those of the last files it is remembered."""
+    return _lora_tensors(tuple(shapes.items()))
+
+
+@lru_cache(maxsize=16)
+def _lora_tensors(items: tuple[tuple[str, tuple[int, ...]], ...]) -> LoRATensors:
+    shapes = dict(items)
+    header, modules = Header(shapes=shapes), lora_modules(shapes)
+    names = sorted(name for name in modules if not name.startswith(_NO_DIFFUSION))
+    some = {names[place]: modules[names[place]] for place in _places(len(names))}
+    network = match_network(_changed_shapes(some, shapes), names)
+    return LoRATensors(network, lora_type(header), lora_rank(header), modules_digest(modules))
+
+
 def _places(count: int) -> Iterable[int]:
     """At most `MAX_SAMPLE` places, by the golden ratio: an even step would hit the same layer of each block."""
     return range(count) if count <= MAX_SAMPLE else {int(count * (each * 0.618034 % 1)) for each in range(MAX_SAMPLE)}
-
-
-def _sampled(keys: list[str]) -> Iterator[str]:
-    """The tensors of some modules of a LoRA, evenly spread; those of a module stand beside each other."""
-    for place in _places(len(keys)):
-        found = _LOW_RANK.search(keys[place])
-        stem = keys[place][: found.start()] if found else keys[place]
-        yield from (key for key in keys[max(0, place - REACH) : place + REACH + 1] if key.startswith(stem))
 
 
 def _changed_shapes(modules: Modules, shapes: Shapes) -> dict[str, Shape]:

@@ -206,6 +206,7 @@ def plain_name(text: str) -> str:
     return _EXTENSION.sub("", text.replace("\\", "/").lower().rpartition("/")[2]).strip()
 
 
+@lru_cache(maxsize=4096)
 def architecture_named(text: str) -> Architecture:
     """Return the architecture that a base model's name states (`sdxl_base_v1-0`, `SD 1.5`, `Pony` …), or UNKNOWN."""
     words = words_of(text)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import UnsupportedModelError
-from ..models.architecture import Words, identify_architecture, is_lora, lora_rank, lora_type
+from ..models.architecture import Words, identify_architecture, is_lora, lora_tensors
 from ..models.evidence import evidence_in
 from ..models.family_detection import identify_family, identify_lora_family
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind
-from ..models.lora_modules import lora_modules, modules_digest
 from ..models.metadata import MERGED_FIELDS, ModelMetadata, merge
 from ..models.name_patterns import lora_kind
 from ..models.sanitize import clean_number
@@ -90,21 +88,14 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
 
 
 def _lora_fields(header: Header, kind: Finding) -> dict[str, Any]:
-    type_name, modules, rank = _tensor_facts(tuple(header.shapes.items()))
+    tensors = lora_tensors(header.shapes)
     return {
         "lora_kind": LoRAKind(kind.value),
-        "lora_type": type_name,
-        "modules": modules,
-        "rank": rank or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
+        "lora_type": tensors.type_name,
+        "modules": tensors.modules,
+        "rank": tensors.rank or int(clean_number(header.metadata.get("ss_network_dim"), 1, 65536) or 0) or None,
         "alpha": clean_number(header.metadata.get("ss_network_alpha"), 0, 1e4) or header.alpha,
     }
-
-
-@lru_cache(maxsize=16)
-def _tensor_facts(shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, str, int | None]:
-    """Return type, digest of the modules, and rank; a library holds many LoRAs of one trainer, with equal tensors."""
-    header = Header(shapes=dict(shapes))
-    return lora_type(header), modules_digest(lora_modules(header.shapes)), lora_rank(header)
 
 
 def _checkpoint_findings(header: Header, file_name: str, base_model: str | None) -> dict[str, Finding]:
