@@ -30,11 +30,11 @@ def inside(client: Client, runs: int, patched: bool) -> dict[str, float | int | 
     figures: dict[str, float | int | bool | str] = {"next_run_equal": shown["equal"]["equal"][0]}
     for who in ("core", "ours"):
         found = shown["interrupts"][who][0]
-        counted, early, late = found["counted"], found["early"], found["late"]
+        early, late = found["early"], found["late"]
         figures |= {
             f"{who}_interrupted": found["interrupted"],
             f"{who}_most_model_calls": found["most_calls"],
-            f"{who}_objects_per_run": (late["objects"] - early["objects"]) / counted,
+            f"{who}_objects_per_run": found["objects_per_run"],
             f"{who}_grown": found["grown"],
         }
     figures |= {f"ours_{what}_grown": late[what] - early[what] for what in late if what != "objects"}
