@@ -10,6 +10,7 @@ import logging
 from comfy_api.latest import ComfyExtension, io
 
 from . import routes
+from .checkpoint_or_first import CheckpointOrFirst
 from .embedded_demo_model import EmbeddedDemoModel
 from .explain import Explain
 from .feedback import Feedback
@@ -33,6 +34,7 @@ NODES: list[type[io.ComfyNode]] = [
     Feedback,
     SaveGeneration,
     EmbeddedDemoModel,
+    CheckpointOrFirst,
 ]
 
 

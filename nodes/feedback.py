@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from .host.server_planner import planner
-from .node_schema import GenerationType, schema
+from .node_schema import ADVANCED, GenerationType, schema, shown_as
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
@@ -31,6 +31,7 @@ class Feedback(io.ComfyNode):
                     "generation_id",
                     default="",
                     tooltip="Id of an earlier generation or image to rate instead of the linked one.",
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "rating",
@@ -38,6 +39,8 @@ class Feedback(io.ComfyNode):
                     min=0,
                     max=5,
                     tooltip="1 to 5 stars; 0: not yet. Counts only for a generation that existed before this run.",
+                    **shown_as("not yet"),
+                    **ADVANCED,
                 ),
                 io.String.Input("comments", default="", multiline=True, tooltip="What was good or bad; may be empty."),
             ],

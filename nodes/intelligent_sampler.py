@@ -11,9 +11,9 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from ..intelligence.config import MAX_SEED
+from ..intelligence.config import AUTO, MAX_SEED
 from .host.server_planner import planner
-from .node_schema import ADVANCED, GenerationType, PlanType, schema
+from .node_schema import ADVANCED, GenerationType, PlanType, schema, shown_as
 
 if TYPE_CHECKING:
     from ..intelligence.generation.stages import GenerationPlan
@@ -39,6 +39,7 @@ def _switch(name: str, highest: float, tooltip: str) -> Any:
         step=0.01,
         optional=True,
         tooltip=f"{tooltip} -1: as planned.",
+        **shown_as(AUTO, AS_PLANNED),
         **ADVANCED,
     )
 
@@ -83,6 +84,7 @@ class IntelligentSampler(io.ComfyNode):
                     step=0.01,
                     optional=True,
                     tooltip="How much of `latent` is replaced; 1: all of it.",
+                    **ADVANCED,
                 ),
                 *(_switch(*row) for row in SWITCHES),
                 io.Boolean.Input(
@@ -100,6 +102,7 @@ class IntelligentSampler(io.ComfyNode):
                     max=64,
                     optional=True,
                     tooltip="Try this many seeds for a quarter of the steps and show them; then set `pick`. 0: off.",
+                    **shown_as("off"),
                     **ADVANCED,
                 ),
                 io.Int.Input(
@@ -109,6 +112,7 @@ class IntelligentSampler(io.ComfyNode):
                     max=64,
                     optional=True,
                     tooltip="Number of the scouted seed to finish, from 1; its steps are not repeated. 0: only look.",
+                    **shown_as("only look"),
                     **ADVANCED,
                 ),
                 io.Boolean.Input(

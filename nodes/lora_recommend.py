@@ -62,6 +62,7 @@ class LoRARecommend(io.ComfyNode):
                     tooltip="The LoRAs you confirmed, as JSON: "
                     '[{"lora": "name", "strength": 0.8}], with "trigger_words": ["word"] where you want others. '
                     "Empty: not confirmed; []: none. Wins over every choice.",
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
                     "on_unconfirmed",
@@ -70,7 +71,14 @@ class LoRARecommend(io.ComfyNode):
                     tooltip="What ASSISTED does while `selection` is empty.",
                     **ADVANCED,
                 ),
-                io.Int.Input("max_loras", default=3, min=0, max=10, tooltip="At most this many LoRAs are chosen."),
+                io.Int.Input(
+                    "max_loras",
+                    default=3,
+                    min=0,
+                    max=10,
+                    tooltip="At most this many LoRAs are chosen.",
+                    **ADVANCED,
+                ),
                 io.Float.Input(
                     "min_confidence",
                     default=LoRAPreferences.min_confidence,
@@ -78,12 +86,19 @@ class LoRARecommend(io.ComfyNode):
                     max=1.0,
                     step=0.05,
                     tooltip="How sure the choice must be, 0 to 1. No LoRA is better than a wrong one.",
+                    **ADVANCED,
                 ),
-                io.Boolean.Input("allow_style_mixing", default=False, tooltip="Allow LoRAs of several styles at once."),
+                io.Boolean.Input(
+                    "allow_style_mixing",
+                    default=False,
+                    tooltip="Allow LoRAs of several styles at once.",
+                    **ADVANCED,
+                ),
                 io.Boolean.Input(
                     "quality_tags",
                     default=True,
                     tooltip="Add the quality tags that the checkpoint's family was trained with, where missing.",
+                    **ADVANCED,
                 ),
                 io.Int.Input(
                     "variations",

@@ -38,6 +38,7 @@ class MemoryPlan(io.ComfyNode):
                     default="auto",
                     tooltip="Where the weights are. auto: as many on the device as fit. ComfyUI's dynamic VRAM places "
                     "them itself.",
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
                     "tile_size",

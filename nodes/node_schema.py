@@ -40,6 +40,12 @@ SchedulerType = io.Custom(_AnyOptions(comfy.samplers.KSampler.SCHEDULERS))
 ADVANCED = {"advanced": True} if "advanced" in inspect.signature(io.Input.__init__).parameters else {}
 """Keyword of inputs that are shown only on request, where this ComfyUI has it (0.8.0 has not)."""
 
+
+def shown_as(text: str, value: float = 0) -> dict[str, Any]:
+    """Return the keyword of a number input that the page shows as `text` where it is `value`."""
+    return {"extra_dict": {"shown_as": [value, text]}}
+
+
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 

@@ -19,6 +19,7 @@ from .node_schema import (
     family_input,
     named_family,
     schema,
+    shown_as,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class ParamOptimize(io.ComfyNode):
                     min=0.0,
                     max=86400.0,
                     step=1.0,
-                    tooltip="Time budget of the run in seconds; 0: none.",
+                    tooltip="Time budget of the run in seconds; 0: no limit.",
+                    **shown_as("no limit"),
+                    **ADVANCED,
                 ),
                 io.Float.Input(
                     "max_vram_gb",
@@ -64,6 +67,8 @@ class ParamOptimize(io.ComfyNode):
                     max=1024.0,
                     step=0.5,
                     tooltip="Memory budget on the device in GiB; 0: what is free.",
+                    **shown_as(AUTO),
+                    **ADVANCED,
                 ),
                 io.Int.Input("images", default=1, min=1, max=64, tooltip="How many images to make in one run."),
                 io.Combo.Input(
@@ -72,18 +77,52 @@ class ParamOptimize(io.ComfyNode):
                     default=AUTO,
                     tooltip="Shape of the picture; auto: from what the prompt shows.",
                 ),
-                io.Int.Input("steps", default=0, min=0, max=1000, tooltip="Sampling steps; 0: auto."),
+                io.Int.Input(
+                    "steps",
+                    default=0,
+                    min=0,
+                    max=1000,
+                    tooltip="Sampling steps; 0: auto.",
+                    **shown_as(AUTO),
+                    **ADVANCED,
+                ),
                 io.Float.Input(
-                    "cfg", default=0.0, min=0.0, max=100.0, step=0.1, tooltip="Guidance (CFG) scale; 0: auto."
+                    "cfg",
+                    default=0.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Guidance (CFG) scale; 0: auto.",
+                    **shown_as(AUTO),
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
-                    "sampler", options=[AUTO, *comfy.samplers.KSampler.SAMPLERS], default=AUTO, tooltip="Sampler."
+                    "sampler",
+                    options=[AUTO, *comfy.samplers.KSampler.SAMPLERS],
+                    default=AUTO,
+                    tooltip="Sampler.",
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
-                    "scheduler", options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS], default=AUTO, tooltip="Scheduler."
+                    "scheduler",
+                    options=[AUTO, *comfy.samplers.KSampler.SCHEDULERS],
+                    default=AUTO,
+                    tooltip="Scheduler.",
+                    **ADVANCED,
                 ),
-                io.Int.Input("width", default=0, min=0, max=8192, step=8, tooltip="Width in pixels; 0: auto."),
-                io.Int.Input("height", default=0, min=0, max=8192, step=8, tooltip="Height in pixels; 0: auto."),
+                *(
+                    io.Int.Input(
+                        side,
+                        default=0,
+                        min=0,
+                        max=8192,
+                        step=8,
+                        tooltip=f"{side.capitalize()} in pixels; 0: auto.",
+                        **shown_as(AUTO),
+                        **ADVANCED,
+                    )
+                    for side in ("width", "height")
+                ),
                 io.Int.Input(
                     "variations",
                     default=1,

@@ -18,6 +18,8 @@ class GenerationMessage(Message):
         "these LoRAs were chosen for another checkpoint ({checkpoint}) and are applied all the same: press Suggest for "
         "new ones, or keep them"
     )
+    NO_CHECKPOINT = "no checkpoint on this machine: the embedded demo model, a toy, draws coloured patterns"
+    OTHER_CHECKPOINT = "{named} is not on this machine: {taken} is used"
 
     SUMMARY_PROMPT = "Prompt: {kind}, {complexity}"
     NO_SUBJECT = "no particular subject"

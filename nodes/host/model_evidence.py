@@ -7,6 +7,7 @@ from typing import Any
 
 from ...intelligence.config import EMBEDDED_MODEL
 from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
+from .checkpoint_choice import choose_checkpoint
 from .model_patches import applied_loras, sampling_patches
 from .network_evidence import network_facts
 from .server_planner import planner
@@ -16,6 +17,9 @@ FILE_INPUTS = ("ckpt_name", "unet_name", "model_name")
 
 DEMO_LOADER = "EmbeddedDemoModel"
 """Loader node of the embedded demo model, which has no such widget."""
+
+FIRST_LOADER = "CheckpointOrFirst"
+"""Loader node that may take another checkpoint than its widget names."""
 
 LORA_INPUT = "lora_name"
 """Widget of the core LoRA loaders with the file's name."""
@@ -70,8 +74,9 @@ def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
         if node["class_type"] == DEMO_LOADER:
             return EMBEDDED_MODEL, tuple(loras)
         for widget in FILE_INPUTS:
-            if isinstance(inputs.get(widget), str):
-                return PureWindowsPath(inputs[widget]).name, tuple(loras)
+            if isinstance(name := inputs.get(widget), str):
+                name = choose_checkpoint(name).name if node["class_type"] == FIRST_LOADER else name
+                return PureWindowsPath(name).name, tuple(loras)
         link = inputs.get("model")
         if not isinstance(link, list):
             break

@@ -10,7 +10,7 @@ from . import checkpoint, workflow
 from .client import Client, Prompt
 
 FOLDER = Path(__file__).parents[2] / "example_workflows"
-AUTO, SUGGESTIONS = "Auto text to image", "Suggestions only"
+AUTO, SUGGESTIONS = "Prompt to picture", "LoRAs and settings for KSampler"
 SMALL = {"width": 128, "height": 128, "steps": 2}
 
 

@@ -73,7 +73,7 @@ def test_nodes_have_help_and_tooltips(server: Server, names: list[str]) -> None:
 
 def test_example_workflows_are_offered(server: Server) -> None:
     offered = server.client.get("/workflow_templates")
-    assert {"Auto text to image", "Suggestions only"} <= set(offered["intelligent-generation"])
+    assert {"Prompt to picture", "LoRAs and settings for KSampler"} <= set(offered["intelligent-generation"])
     for name in offered["intelligent-generation"]:
         picture = PACK / "example_workflows" / f"{name}.jpg"
         assert picture.stat().st_size > 10_000

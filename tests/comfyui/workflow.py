@@ -63,10 +63,10 @@ def changed(prompt: Prompt, edits: dict[str, dict[str, Any]]) -> Prompt:
 
 
 def with_checkpoint(workflow: dict[str, Any], name: str) -> dict[str, Any]:
-    """A copy of a workflow (UI format) that loads this checkpoint, also in place of the embedded demo model."""
+    """A copy of a workflow (UI format) that loads this checkpoint, also in place of the other loaders."""
     result = copy.deepcopy(workflow)
     for node in result["nodes"]:
-        if node["type"] in ("EmbeddedDemoModel", CHECKPOINT_LOADER):
+        if node["type"] in ("EmbeddedDemoModel", "CheckpointOrFirst", CHECKPOINT_LOADER):
             widget = {"name": "ckpt_name", "type": "COMBO", "link": None, "widget": {"name": "ckpt_name"}}
             node.update(type=CHECKPOINT_LOADER, inputs=[widget], widgets_values=[name])
             node["properties"]["Node name for S&R"] = CHECKPOINT_LOADER

@@ -17,7 +17,7 @@ from tests.generation.test_image_file import NEGATIVE, PROMPT, generation
 
 pytestmark = pytest.mark.unit
 
-TEMPLATE = Path(__file__).parent.parent.parent / "example_workflows" / "Auto text to image.json"
+TEMPLATE = Path(__file__).parent.parent.parent / "example_workflows" / "Prompt to picture.json"
 
 
 def test_picture_graph_has_the_inputs_of_the_template() -> None:

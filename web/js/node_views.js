@@ -115,6 +115,7 @@ function starRow(image, label, rate) {
 
 function addView(node, name, view, minHeight) {
   view.dataset.captureWheel = "true"; // Nodes 2.0: once clicked into, the wheel scrolls the view and not the canvas
+  view.dataset.nodeType = node.comfyClass; // by which node_faces.js finds the node in Nodes 2.0
   view.tabIndex = 0;
   view.style.minHeight = `${minHeight}px`; // Nodes 2.0 reads the element's height, the canvas the option's
   const widget = node.addDOMWidget(name, name, view, { serialize: false, getMinHeight: () => minHeight });

@@ -1,0 +1,103 @@
+// The short face of our nodes: advanced widgets are folded, and a number that stands for a word is shown as that word.
+// Both renderers keep the number as the widget's value.
+import { app } from "../../../scripts/app.js";
+
+const OURS = "intelligent generation";
+const FOLD = "advanced inputs";
+
+app.registerExtension({
+  name: "IntelligentGeneration.Faces",
+
+  beforeRegisterNodeDef(_, definition) {
+    if (!definition.category?.startsWith(OURS)) return;
+    const inputs = { ...definition.input?.required, ...definition.input?.optional };
+    for (const [name, [, options]] of Object.entries(inputs)) {
+      if (options?.shown_as) addRule(definition.name, name, ...options.shown_as);
+    }
+  },
+
+  nodeCreated(node) {
+    const definition = node.constructor.nodeData;
+    if (!definition?.category?.startsWith(OURS)) return;
+    const inputs = { ...definition.input?.required, ...definition.input?.optional };
+    for (const widget of node.widgets ?? []) {
+      const options = inputs[widget.name]?.[1];
+      if (options?.shown_as) showAs(widget, ...options.shown_as);
+      if (widget.options?.advanced) fold(node, widget);
+    }
+    if (node.widgets?.some((widget) => widget.options?.advanced)) addFoldButton(node);
+  },
+});
+
+/** The canvas: draws `text` in place of `value`. */
+function showAs(widget, value, text) {
+  const { get } = inherited(widget, "_displayValue") ?? {};
+  if (!get) return;
+  Object.defineProperty(widget, "_displayValue", {
+    get() {
+      return this.value === value && !this.computedDisabled ? text : get.call(this);
+    },
+  });
+}
+
+function inherited(object, name) {
+  for (let at = object; at; at = Object.getPrototypeOf(at)) {
+    const found = Object.getOwnPropertyDescriptor(at, name);
+    if (found) return found;
+  }
+}
+
+/** Nodes 2.0: lays `text` over the field of a node that holds one of our views (see `addView`). */
+function addRule(type, name, value, text) {
+  const field = `.lg-node:has([data-node-type="${type}"]) [aria-label="${name}"] div:has(> input[aria-valuenow="${value}"]:not(:focus))`;
+  style().sheet.insertRule(`${field} > input { color: transparent }`);
+  style().sheet.insertRule(`${field}::after { content: "${text}"; position: absolute; inset: 0; display: grid; place-items: center start; padding: 4px; pointer-events: none }`);
+}
+
+let sheet;
+function style() {
+  sheet ??= document.head.appendChild(document.createElement("style"));
+  return sheet;
+}
+
+/** The canvas: takes an advanced widget out of the node until they are shown, except where something is linked to it. */
+function fold(node, widget) {
+  const always = () => app.ui.settings.getSettingValue("Comfy.Node.AlwaysShowAdvancedWidgets");
+  Object.defineProperty(widget, "hidden", {
+    get: () => !node.showAdvanced && node.getSlotFromWidget?.(widget)?.link == null && !always(),
+    set() {},
+  });
+}
+
+/** The canvas: a button that folds and unfolds; Nodes 2.0 has one of its own in the footer. */
+function addFoldButton(node) {
+  const button = node.addWidget("button", FOLD, null, () => {
+    node.showAdvanced = !node.showAdvanced;
+    node.setSize([node.size[0], node.computeSize()[1]]);
+    node.setDirtyCanvas(true, true);
+  });
+  button.serialize = false;
+  Object.assign(button.options, { serialize: false, hidden: true, canvasOnly: true });
+  Object.defineProperty(button, "label", {
+    get: () => (node.showAdvanced ? "Hide advanced" : "Show advanced"),
+    set() {},
+  });
+}
+
+app.registerExtension({
+  name: "IntelligentGeneration.CheckpointOrFirst",
+
+  /** A checkpoint that is not on this machine is replaced by the server: it is no missing model. */
+  nodeCreated(node) {
+    if (node.comfyClass !== "CheckpointOrFirst") return;
+    const widget = node.widgets.find(({ name }) => name === "ckpt_name");
+    const before = node.onConfigure;
+    node.onConfigure = function () {
+      before?.apply(this, arguments);
+      const { values } = widget.options;
+      if (Array.isArray(values) && !values.includes(widget.value)) {
+        widget.options = { ...widget.options, values: [...values, widget.value] };
+      }
+    };
+  },
+});
