@@ -25,7 +25,7 @@ def test_picture_graph_has_the_inputs_of_the_template() -> None:
     known = {node["type"]: {slot["name"] for slot in node.get("inputs", ())} for node in nodes}
     known["CheckpointLoaderSimple"] = {"ckpt_name"}
     graph = picture_graph(PictureInfo("A1111", "a fox", model="x.safetensors"))
-    assert {node["class_type"] for node in graph.values()} == {*known} - {"EmbeddedDemoModel", "MarkdownNote"}
+    assert {node["class_type"] for node in graph.values()} == {*known} - {"CheckpointOrFirst", "MarkdownNote"}
     for node in graph.values():
         assert {*node["inputs"]} <= known[node["class_type"]]
         links = [value[0] for value in node["inputs"].values() if isinstance(value, list)]
