@@ -115,9 +115,10 @@ def _generations(command: AddCommand) -> None:
     add("--as-workflow", action="store_true", help="print a graph for ComfyUI that makes the picture again")
 
     add = command("feedback", "Rate a picture with 1 to 5 stars; later choices heed it.")
-    add("id", help="a picture made here, or an id as `generate` and `generations` print it")
-    add("rating", type=int, help="1 to 5 stars")
+    add("id", help="a picture made here or elsewhere, or an id as `generate` and `generations` print it")
+    add("rating", type=int, nargs="?", help="1 to 5 stars; a later rating corrects an earlier one")
     add("comments", nargs="?", default="")
+    add("--remove", action="store_true", help="take the rating back")
 
 
 def _models(command: AddCommand) -> None:

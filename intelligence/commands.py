@@ -267,11 +267,14 @@ def enrich(options: argparse.Namespace) -> Answer:
 
 
 def feedback(options: argparse.Namespace) -> Answer:
-    learning, rated = LearningEngine(), options.id
-    if Path(options.id).is_file():
-        from .generation.picture_history import remembered
+    from .generation.picture_history import rated_id
 
-        rated = remembered(Path(options.id), learning)
+    learning = LearningEngine()
+    require((options.rating is None) == options.remove, "give a rating from 1 to 5, or --remove")
+    rated = rated_id(options.id, learning)
+    if options.remove:
+        removed = learning.remove_feedback(rated)
+        return {"id": rated, "removed": removed}, f"{'rating taken back' if removed else 'had no rating'}: {options.id}"
     stored = learning.record_feedback(rated, options.rating, options.comments)
     return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
@@ -11,6 +12,7 @@ from .host.server_planner import planner
 from .node_schema import ADVANCED, GenerationType, schema, shown_as
 
 if TYPE_CHECKING:
+    from ..intelligence.generation.history import GraphRatings
     from ..intelligence.generation.stages import Generation
 
 
@@ -21,16 +23,17 @@ class Feedback(io.ComfyNode):
             node_id="Feedback",
             display_name="Feedback",
             description="Rates a generation with 1 to 5 stars; later choices learn from it. Look at the image first, "
-            "then set the rating and queue again (the image itself comes from the cache).",
+            "then click its stars, or set the rating and queue again.",
             search_aliases=["rate", "stars", "rating", "learn", "intelligent"],
             is_output_node=True,
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             inputs=[
                 GenerationType.Input("generation", optional=True, tooltip="From Intelligent Sampler."),
                 io.Image.Input("images", optional=True, tooltip="The images to rate."),
                 io.String.Input(
                     "generation_id",
                     default="",
-                    tooltip="Id of an earlier generation or image to rate instead of the linked one.",
+                    tooltip="Id of an earlier generation, image or prompt to rate instead of the linked one.",
                     **ADVANCED,
                 ),
                 io.Int.Input(
@@ -38,7 +41,7 @@ class Feedback(io.ComfyNode):
                     default=0,
                     min=0,
                     max=5,
-                    tooltip="1 to 5 stars; 0: not yet. Counts only for a generation that existed before this run.",
+                    tooltip="1 to 5 stars for the picture that you see before you queue; 0: not yet.",
                     **shown_as("not yet"),
                     **ADVANCED,
                 ),
@@ -55,12 +58,24 @@ class Feedback(io.ComfyNode):
         generation: Generation | None = None,
         images: Any = None,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.history import rate_in_run
+        from ..intelligence.generation.history import Shown, rate_named
 
-        named = generation_id.strip()
-        target = named or (generation.id if generation else "")
-        ids = list(generation.image_ids) if generation and not named else [target]
-        context = get_executing_context()
-        text = rate_in_run(planner().learning, target, rating, comments, context.prompt_id if context else "")
+        named, context = generation_id.strip(), get_executing_context()
+        if named or generation is None:
+            text, target, ids = rate_named(planner().learning, named, rating, comments), named, [named]
+        else:
+            workflow = (cls.hidden.extra_pnginfo or {}).get("workflow") or {}
+            node = (workflow.get("id"), cls.hidden.unique_id, context.list_index if context else None)
+            run_id = context.prompt_id if context else ""
+            text = graph_ratings().rate(planner().learning, node, Shown(generation, rating, comments), run_id)
+            target, ids = generation.id, list(generation.image_ids)
         ui: dict[str, list[Any]] = {"text": [text], "feedback": [{"generation_id": target, "image_ids": ids}]}
         return io.NodeOutput(ui=ui)
+
+
+@cache
+def graph_ratings() -> GraphRatings:
+    """Return what this server's graphs showed last."""
+    from ..intelligence.generation.history import GraphRatings
+
+    return GraphRatings()

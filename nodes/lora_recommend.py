@@ -11,6 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import AUTO, EMBEDDED_MODEL, LoRAPreferences, OnUnconfirmed, OperationMode
 from ..intelligence.errors import InvalidInputError
+from .host.decisions import decisions
 from .host.library_scan import decision_revision, refresh_library
 from .host.queued_prompts import queued_input
 from .host.server_planner import planner
@@ -149,7 +150,7 @@ class LoRARecommend(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, selection: str | None = None, **_: Any) -> str:
-        return "confirmed" if selection and selection.strip() else decision_revision()
+        return "confirmed" if selection and selection.strip() else decisions.fingerprint(cls.hidden.unique_id)
 
     @classmethod
     def check_lazy_status(cls, mode: str, selection: str, on_unconfirmed: str, **inputs: Any) -> list[str]:
@@ -176,7 +177,7 @@ class LoRARecommend(io.ComfyNode):
         lora_stack: list[tuple[str, float, float]] | None = None,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
-        from ..intelligence.generation.choice_requests import LoRARequest, choice_report, named_loras
+        from ..intelligence.generation.choice_requests import LoRARequest, applied_choice, choice_report, named_loras
         from .host import demo_model, lora_patches, model_evidence, model_targets
 
         asked = LoRARequest.from_text(mode, selection, on_unconfirmed)
@@ -195,7 +196,14 @@ class LoRARecommend(io.ComfyNode):
         if loaded is None and evidence.name == EMBEDDED_MODEL:
             demo_model.ensure_demo()  # to suggest LoRAs, no model is loaded, which would have made them
             notes = refresh_library()
+        revision = decision_revision()
         sets = planner().recommend_variants(request, analysis, evidence, notes)
+        decisions.remember(
+            node_id,
+            revision,
+            applied_choice(sets),
+            lambda: applied_choice(planner().recommend_variants(request, analysis, evidence)),
+        )
         if request.suggest_only:
             blocked = [ExecutionBlocker(None)]
             ui = {**choice_report(sets[0]), "confirmed": [False]}

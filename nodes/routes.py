@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
+from . import rating_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -74,14 +75,6 @@ def generations(arguments: Arguments) -> list[dict[str, Any]]:
     require(limit.isdecimal(), f"limit must be a number, got {limit[:40]!r}")
     count = min(int(limit), MAX_GENERATIONS)
     return [summary.to_dict() for summary in recent_generations(planner().learning, count)]
-
-
-def feedback(arguments: Arguments) -> dict[str, Any]:
-    """Store a rating: {"generation_id": …, "rating": 1 … 5, "comments": …}."""
-    for name in ("generation_id", "rating"):
-        require(name in arguments, f"the body lacks {name!r}")
-    comments = arguments.get("comments", "")
-    return planner().learning.record_feedback(arguments["generation_id"], arguments["rating"], comments).to_dict()
 
 
 def library(arguments: Arguments) -> dict[str, Any]:
@@ -150,9 +143,10 @@ GET = {
     "/model": model,
     "/models": models,
     "/preview": preview,
+    **rating_routes.GET,
 }
 POST = {
-    "/feedback": feedback,
+    **rating_routes.POST,
     "/library/rescan": rescan,
     "/library/cancel": cancel_scan,
     "/model/correct": correct,
@@ -178,7 +172,7 @@ def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awai
         try:
             if refusal := _refusal(request):
                 return refusal
-            arguments = await _json_object(request) if request.method == "POST" else {**request.query}
+            arguments = await _body(request) if request.method == "POST" else {**request.query}
             found = await asyncio.to_thread(answer, {**arguments, **request.match_info})
         except IntelligentGenerationError as error:
             return _problem(STATUSES.get(type(error), 500), str(error))
@@ -187,20 +181,36 @@ def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awai
     return handle
 
 
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    text = await request.content.read(MAX_BODY_BYTES + 1)
-    require(len(text) <= MAX_BODY_BYTES, f"the body is larger than {MAX_BODY_BYTES} bytes")
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Return the JSON object of a request; the picture that it sends, with the query's parameters."""
+    if request.content_type in rating_routes.PICTURE_TYPES:
+        picture = await _read(request, rating_routes.MAX_PICTURE_BYTES)
+        return {**request.query, "picture": picture, "picture_type": request.content_type}
     try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
+        body = json.loads(await _read(request, MAX_BODY_BYTES))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
         body = None
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or "picture" in body:
         raise InvalidInputError("the body must be a JSON object")
     return body
 
 
+async def _read(request: web.Request, limit: int) -> bytes:
+    """Return the body of a request, which may come in several pieces."""
+    found = bytearray()
+    async for piece in request.content.iter_any():
+        found += piece
+        require(len(found) <= limit, f"the body is larger than {limit} bytes")
+    return bytes(found)
+
+
 def _refusal(request: web.Request) -> web.Response | None:
-    """Return the answer to a request from another site, to a rebound host, or without JSON; None for all others."""
+    """Return the answer to a request from another site, to a rebound host, or of a form; None for all others.
+
+    A page of another site can send forms and plain text unasked, and neither JSON nor pictures.
+    """
     headers = request.headers
     if not _is_own_host(request.host):
         return _problem(403, f"host {request.host!r} is not this server; list it in config.json under allowed_hosts")
@@ -209,9 +219,13 @@ def _refusal(request: web.Request) -> web.Response | None:
         return _problem(403, "cross-origin requests are refused")
     if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return _problem(403, "cross-site requests are refused")
-    if request.method == "POST" and request.content_type != "application/json":
+    if request.method == "POST" and request.content_type not in ("application/json", *_pictures_for(request)):
         return _problem(415, "send application/json")
     return None
+
+
+def _pictures_for(request: web.Request) -> Iterable[str]:
+    return rating_routes.PICTURE_TYPES if request.path.removeprefix("/api").startswith(f"{PREFIX}/feedback") else ()
 
 
 def _is_own_host(host: str) -> bool:

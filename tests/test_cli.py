@@ -57,6 +57,9 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     graph = as_json(capsys, "show", str(out), "--as-workflow")
     assert graph["8"]["inputs"]["seed"] == 0  # type: ignore[index]
     assert as_json(capsys, "feedback", str(out), "4")["generation_id"] == rated["generation_id"]  # type: ignore[index]
+    assert as_json(capsys, "feedback", str(out), "--remove") == {"id": made["id"], "removed": True}
+    assert as_json(capsys, "feedback", made["id"], "--remove") == {"id": made["id"], "removed": False}
+    assert as_json(capsys, "feedback", str(out), "4")["rating"] == 4  # type: ignore[index]
     assert main(["generations", "--limit", "1"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(newest["id"]) and line.endswith("4      anime girl with magical powers")
@@ -189,6 +192,9 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["correct", "nobody", "--strength", "0.5"], "nobody"),
         (["feedback", "nobody", "3"], "nobody"),
         (["feedback", "nobody", "6"], "rating"),
+        (["feedback", "nobody"], "--remove"),
+        (["feedback", "nobody", "5", "--remove"], "--remove"),
+        (["feedback", "nobody", "--remove"], "nobody"),
         (["show", "nobody"], "nobody"),
         (["show", "nobody", "--as-workflow"], "nobody"),
         (["show", __file__], "no PNG, WebP or JPEG"),

@@ -145,6 +145,18 @@ def chosen_settings(recommendations: Recommendations) -> dict[str, int | float |
     }
 
 
+def applied_choice(sets: Sequence[PromptRecommendations]) -> list[Any]:
+    """Return what pictures depend on in a choice, as JSON types: LoRAs, strengths, words; no reason, no confidence."""
+    return [
+        [
+            [[lora.lora_metadata.model_id, lora.suggested_alpha, lora.alpha_clip] for lora in one.suggested_loras],
+            [[lora.lora_metadata.lora_kind, lora.lora_metadata.family] for lora in one.suggested_loras],
+            [one.prompt, one.negative_prompt, one.mode],
+        ]
+        for one in sets
+    ]
+
+
 def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]]:
     """Return a choice as lists of JSON types, as nodes and routes show it.
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from ..config import require
+from ..errors import StorageError, UnknownGenerationError
 from ..learning import LearningEngine
 from ..records import Record
+from .run import store_generation
 from .stages import Generation
+
+MAX_SHOWN = 256
+"""Nodes whose last picture is remembered."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +54,72 @@ def recent_generations(learning: LearningEngine, limit: int = 20) -> list[Genera
     ]
 
 
-def rate_in_run(learning: LearningEngine, generation_id: str, rating: int, comments: str = "", run_id: str = "") -> str:
-    """Store a rating, unless it is 0 (not yet) or `run_id` itself made the generation. Returns a text for the user.
+class Shown(NamedTuple):
+    """A generation as a node of a graph showed it, and the rating that the node had then."""
+
+    generation: Generation
+    rating: int
+    comments: str
+
+    @property
+    def prompt(self) -> str:
+        return self.generation.plan.recommendations.prompt_analysis.prompt
+
+
+class GraphRatings:
+    """Ratings by the runs of graphs: each rates what was looked at before the run."""
+
+    def __init__(self) -> None:
+        self._shown: dict[Hashable, Shown] = {}
+
+    def rate(self, learning: LearningEngine, node: Hashable, now: Shown, run_id: str) -> str:
+        """Store the rating of a generation, unless it is 0 (not yet). Returns a text for the user.
+
+        A generation that the run `run_id` itself made has not been looked at: a rating that was changed since the
+        node's last run is meant for the picture that it showed then, if that was of the same prompt. `node` names the
+        node in its workflow. Raises InvalidInputError.
+        """
+        before = self._shown.pop(node, None)
+        self._shown[node] = now
+        for oldest in list(self._shown)[:-MAX_SHOWN]:
+            del self._shown[oldest]
+        name = now.generation.id
+        if not now.rating:
+            return f"Not rated yet: {name}"
+        if not run_id or now.generation.run_id != run_id:
+            return _rate_shown(learning, now.generation, now)
+        if before is None or before.prompt != now.prompt or before[1:] == now[1:]:
+            return (
+                f"Not counted: {name} was made in this very run. Look at it, then click its stars, or set the rating "
+                "and queue again."
+            )
+        told = _rate_shown(learning, before.generation, now)
+        return f"{told} (the picture before this one, which you were looking at)"
+
+
+def _rate_shown(learning: LearningEngine, generation: Generation, now: Shown) -> str:
+    try:
+        remember_generation(generation, learning)
+        return rate_named(learning, generation.id, now.rating, now.comments)
+    except StorageError as error:
+        return f"Not rated: {error}"
+
+
+def remember_generation(generation: Generation, learning: LearningEngine) -> None:
+    """Store a generation that was not stored when it was made, or that another machine made. Raises StorageError."""
+    try:
+        learning.get_generation(generation.id)
+    except UnknownGenerationError:
+        store_generation(generation, learning)
+
+
+def rate_named(learning: LearningEngine, identifier: str, rating: int, comments: str = "") -> str:
+    """Store the rating of a generation, image or run, unless it is 0 (not yet). Returns a text for the user.
 
     Raises InvalidInputError, UnknownGenerationError, StorageError.
     """
-    require(bool(generation_id), "Feedback: link a generation, or give the generation_id of an earlier one.")
+    require(bool(identifier), "Feedback: link a generation, or give the generation_id of an earlier one.")
     if not rating:
-        return f"Not rated yet: {generation_id}"
-    if run_id and learning.get_generation(generation_id).run_id == run_id:
-        return (
-            f"Not counted: {generation_id} was made in this very run. Look at it, then set the rating and queue again."
-        )
-    learning.record_feedback(generation_id, rating, comments)
-    return f"Rated {rating} of 5: {generation_id}"
+        return f"Not rated yet: {identifier}"
+    learning.record_feedback(identifier, rating, comments)
+    return f"Rated {rating} of 5: {identifier}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..config import require
-from ..errors import InvalidInputError, UnknownGenerationError
+from ..errors import InvalidInputError
 from ..learning import LearningEngine
 from ..pictures.picture_info import PictureInfo, embedded_record, own_info, read_picture
+from .history import remember_generation
 from .image_file import own_record, record_path
-from .run import store_generation
 from .stages import Generation
 
 
@@ -55,13 +54,15 @@ def remembered(path: Path, learning: LearningEngine) -> str:
     Raises InvalidInputError where it is none.
     """
     record = picture_record(path)
-    require(record is not None, f"{path.name} was not made by Intelligent Generation, so nothing is learned from it")
-    assert record is not None
+    if record is None:
+        raise InvalidInputError(f"{path.name} was not made by Intelligent Generation, so nothing is learned from it")
     generation, image_id = Generation.from_dict(record), record.get("image_id")
-    try:
-        learning.get_generation(generation.id)
-    except UnknownGenerationError:
-        store_generation(generation, learning)
-    if not isinstance(image_id, str):
+    if image_id not in generation.image_ids:
         raise InvalidInputError(f"{path.name}: its record names no image")
-    return image_id
+    remember_generation(generation, learning)
+    return str(image_id)
+
+
+def rated_id(named: str | Path, learning: LearningEngine) -> str:
+    """Return the id by which a picture file, or what an id names, is rated. Raises InvalidInputError."""
+    return remembered(Path(named), learning) if Path(named).is_file() else str(named)

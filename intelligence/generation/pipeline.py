@@ -32,6 +32,7 @@ from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
 from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
+from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
 from .run import Host, OnStep, run_plan, seeds_from
 from .run_timer import planned_items, sigmas_of
@@ -262,12 +263,22 @@ class IntelligentGenerationPipeline:
             report(0, 0)
         return results
 
-    def provide_feedback(self, generation_id: str, rating: int, comments: str = "") -> Feedback:
-        """Rate an image (a `GenerationResult.id`) with 1 to 5 stars; the next recommendations take it into account.
+    def provide_feedback(self, generation_id: str | Path, rating: int, comments: str = "") -> Feedback:
+        """Rate an image with 1 to 5 stars; the next recommendations take it into account.
+
+        `generation_id`: a `GenerationResult.id`, the id of a generation or of a ComfyUI prompt, or a picture that the
+        pack saved, here or elsewhere. A later rating corrects an earlier one.
 
         Raises InvalidInputError (another rating), UnknownGenerationError, StorageError.
         """
-        return self.learning.record_feedback(generation_id, rating, comments)
+        return self.learning.record_feedback(rated_id(generation_id, self.learning), rating, comments)
+
+    def remove_feedback(self, generation_id: str | Path) -> bool:
+        """Take a rating back, named as in `provide_feedback`. Returns whether there was one.
+
+        Raises UnknownGenerationError, StorageError.
+        """
+        return self.learning.remove_feedback(rated_id(generation_id, self.learning))
 
     def _require_confirmation(self, then: str) -> None:
         if self.config.mode is OperationMode.ASSISTED:

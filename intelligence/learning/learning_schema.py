@@ -65,7 +65,7 @@ LEAN = """
     ALTER TABLE generations RENAME TO generations_3;
     ALTER TABLE feedback RENAME TO feedback_3;
     CREATE TABLE parts (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         digest BLOB NOT NULL UNIQUE,
         uses INTEGER NOT NULL,
         body BLOB NOT NULL

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from comfy_execution.utils import get_executing_context
+
 from ...intelligence.config import OnUnconfirmed, OperationMode
 from .core_nodes import core_nodes
 
@@ -49,7 +51,7 @@ def runnable_outputs(prompt: Mapping[str, Any]) -> list[str] | None:
             if key not in showing
             and any(
                 origin in blocked or (origin in showing and not (origin in waiting and slot == RECOMMENDATIONS))
-                for origin, slot in _links(node)
+                for origin, slot in links(node)
             )
         }
         if found <= blocked:
@@ -58,6 +60,22 @@ def runnable_outputs(prompt: Mapping[str, Any]) -> list[str] | None:
     classes = core_nodes().NODE_CLASS_MAPPINGS
     outputs = (key for key, node in prompt.items() if getattr(classes.get(_kind(node)), "OUTPUT_NODE", False))
     return [key for key in outputs if key not in blocked]
+
+
+def running_prompt() -> Mapping[str, Any]:
+    """Return the prompt that is executed where this is called; empty where none is."""
+    from server import PromptServer
+
+    context = get_executing_context()
+    running = [*PromptServer.instance.prompt_queue.currently_running.values()] if context else []
+    return next((prompt for _, prompt_id, prompt, *_ in running if context and prompt_id == context.prompt_id), {})
+
+
+def links(node: Any) -> Iterator[tuple[str, int]]:
+    """Yield (node id, output) of every link into a node of a prompt."""
+    for value in _inputs(node).values():
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
+            yield str(value[0]), value[1]
 
 
 def _on_prompt(request: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +102,7 @@ def _suggests_only(node: Any) -> bool:
 
 
 def _reads(node: Any, origins: set[str], slot: int) -> bool:
-    return any(origin in origins and at == slot for origin, at in _links(node))
+    return any(origin in origins and at == slot for origin, at in links(node))
 
 
 def _kind(node: Any) -> str:
@@ -94,9 +112,3 @@ def _kind(node: Any) -> str:
 def _inputs(node: Any) -> Mapping[str, Any]:
     inputs = node.get("inputs") if isinstance(node, Mapping) else None
     return inputs if isinstance(inputs, Mapping) else {}
-
-
-def _links(node: Any) -> Iterator[tuple[str, int]]:
-    for value in _inputs(node).values():
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
-            yield str(value[0]), value[1]
