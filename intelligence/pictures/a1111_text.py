@@ -120,13 +120,16 @@ class ParsedText:
     settings: dict[str, str]
 
 
-_SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|\{[^}]*\}|\[[^\]]*\]|[^,]*)(?:,|$)')
+MAX_SETTINGS = 32_768
+"""Characters of a settings line: a longer one is text."""
+
+_SETTING = re.compile(r'\s*(\w[\w \-/]{1,80}):\s*("(?:\\.|[^\\"])+"|\{[^}]*\}|\[[^\]]*\]|[^,]*)(?:,|$)')
 
 
 def parse_a1111(text: str) -> ParsedText:
     """Return the parts of a text, by A1111's rules; where it has no settings line, the settings are empty."""
     *lines, last = text.strip().split("\n")
-    settings = dict(_SETTING.findall(last))
+    settings = dict(_SETTING.findall(last)) if len(last) <= MAX_SETTINGS else {}
     if len(settings) < 3:
         lines, settings = [*lines, last], {}
     prompts: tuple[list[str], list[str]] = ([], [])

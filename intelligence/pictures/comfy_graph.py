@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -127,6 +128,42 @@ def _prompt(
 
 def _loras(upstream: list[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
     for inputs in upstream:
-        name, strength = inputs.get("lora_name"), inputs.get("strength_model", inputs.get("strength", 1.0))
-        if isinstance(name, str):
-            yield name, float(strength) if isinstance(strength, (int, float)) else 1.0
+        found = {name: strength for name, strength in _loaded(inputs) if name not in ("", "None")}
+        yield from found.items()
+
+
+def _loaded(inputs: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the LoRAs that a node loads: core's inputs, numbered ones of stackers, and dictionaries of other packs."""
+    if isinstance(name := inputs.get("lora_name"), str):
+        yield name, _strength(inputs, ("strength_model", "strength", "lora_wt", "model_weight"))
+    for key, value in inputs.items():
+        if isinstance(value, str) and (number := _NUMBERED.fullmatch(key)):
+            off = str(inputs.get(f"switch_{number[1]}", "On")).lower() in ("off", "false")
+            if not (off or _past_count(inputs, number[1])):
+                yield value, _strength(inputs, tuple(name + number[1] for name in _NUMBERED_STRENGTHS))
+        elif isinstance(value, Mapping) and isinstance(value.get("lora"), str):  # rgthree's Power Lora Loader
+            if value.get("on", True):
+                yield value["lora"], _strength(value, ("strength",))
+        elif key == "loras":  # Lora Manager; some versions keep the list under `__value__`
+            listed = value.get("__value__") if isinstance(value, Mapping) else value
+            for one in listed if isinstance(listed, list) else ():
+                if isinstance(one, Mapping) and isinstance(one.get("name"), str) and one.get("active", True):
+                    yield one["name"], _strength(one, ("strength",))
+
+
+_NUMBERED = re.compile(r"lora_(?:name_)?(\d{1,2})")
+_NUMBERED_STRENGTHS = ("strength_", "lora_wt_", "model_weight_", "model_str_", "strength_model_")
+
+
+def _past_count(inputs: Mapping[str, Any], number: str) -> bool:
+    """Return True for a stacker's slot behind those in use."""
+    count = inputs.get("lora_count", inputs.get("num_loras"))
+    return isinstance(count, int) and int(number) > count
+
+
+def _strength(inputs: Mapping[str, Any], names: Sequence[str]) -> float:
+    value = next((inputs[name] for name in names if isinstance(inputs.get(name), (int, float, str))), 1.0)
+    try:
+        return float(value)
+    except ValueError:
+        return 1.0

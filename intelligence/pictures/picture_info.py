@@ -105,7 +105,7 @@ def _number(value: str | int | float) -> int | float | str:
     return value
 
 
-_TAG = re.compile(r"\s*<lora:([^:>]+)(?::([-+0-9.]+))?[^>]*>")
+_TAG = re.compile(r"(?:(?<!\s)\s+)?<lora:([^:<>]+)(?::([-+0-9.]+))?[^<>]*>")
 
 
 def _without_tags(prompt: str) -> tuple[str, tuple[UsedLoRA, ...]]:
@@ -270,12 +270,13 @@ def _comfyui(texts: Texts) -> PictureInfo | None:
     facts = graph_facts(graph) if graph else None
     if facts is None:
         return None
+    prompt, tagged = _without_tags(facts.positive)  # which nodes of several packs apply
     return PictureInfo(
         "ComfyUI",
-        facts.positive,
+        prompt,
         facts.negative,
         facts.model,
-        loras=tuple(UsedLoRA(name, weight) for name, weight in facts.loras),
+        loras=(*(UsedLoRA(name, weight) for name, weight in facts.loras), *tagged),
         settings=_settings(facts.settings),
     )
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, PngImagePlugin
 
 from intelligence import InvalidInputError
+from intelligence.pictures.comfy_graph import graph_facts
 from intelligence.pictures.exif import exif_bytes
 from intelligence.pictures.picture_info import PictureInfo, UsedLoRA, read_picture
 
@@ -249,3 +253,63 @@ def test_read_picture_of_no_picture(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.png").write_bytes(data)
     with pytest.raises(InvalidInputError, match=r"x\.png"):
         read_picture(tmp_path / "x.png")
+
+
+def test_read_picture_with_texts_behind_the_pixels(tmp_path: Path) -> None:
+    path = png(tmp_path)
+    data = path.read_bytes()
+    chunk = b"tEXt" + b"parameters\0" + A1111.encode()
+    late = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(data[:-12] + late + data[-12:])
+    assert read_picture(path).loras == (UsedLoRA("fox style", 0.8),)
+
+
+@pytest.mark.parametrize("text", ["a" * 30_000, " " * 60_000, "ab:{" * 7_000, "x y " * 7_000, "<lora:" * 5_000])
+def test_read_picture_of_text_that_a_pattern_could_hang_on(tmp_path: Path, text: str) -> None:
+    path = png(tmp_path, parameters=f"{text}\n{text}\nSteps: 20, Sampler: euler, Seed: 5, {text}")
+    assert read_picture(path).program == "A1111"  # at once: quadratic patterns take minutes
+
+
+STACKERS = {
+    "core": {"lora_name": "fox.safetensors", "strength_model": 0.7, "strength_clip": 1.0},
+    "power lora loader": {
+        "lora_1": {"on": True, "lora": "fox.safetensors", "strength": 0.7},
+        "lora_2": {"on": False, "lora": "snow.safetensors", "strength": 1},
+    },
+    "numbered": {
+        "lora_count": 1,
+        "lora_name_1": "fox.safetensors",
+        "lora_wt_1": 0.7,
+        "lora_name_2": "snow.safetensors",
+    },
+    "switched": {
+        "switch_1": "On",
+        "lora_name_1": "fox.safetensors",
+        "model_weight_1": 0.7,
+        "switch_2": "Off",
+        "lora_name_2": "snow.safetensors",
+        "lora_name_3": "None",
+    },
+    "lora manager": {
+        "loras": {
+            "__value__": [
+                {"name": "fox.safetensors", "strength": "0.7", "active": True},
+                {"name": "snow", "strength": 1, "active": False},
+            ]
+        }
+    },
+}
+"""Inputs of nodes of several packs, each of which loads one LoRA at .7."""
+
+
+@pytest.mark.parametrize("inputs", STACKERS.values(), ids=STACKERS)
+def test_graph_facts_loras_of_other_packs(inputs: dict[str, Any]) -> None:
+    graph = {
+        "1": {"class_type": "Load", "inputs": {"ckpt_name": "sdxl.safetensors"}},
+        "2": {"class_type": "Stack", "inputs": {"model": ["1", 0], **inputs}},
+        "3": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["2", 1]}},
+        "4": {"class_type": "KSampler", "inputs": {"model": ["2", 0], "positive": ["3", 0], "seed": 5, "steps": 20}},
+    }
+    facts = graph_facts(graph)
+    assert facts is not None
+    assert facts.loras == (("fox.safetensors", 0.7),)
