@@ -26,6 +26,7 @@ from intelligence import (
     PromptAnalyzer,
     Recommendations,
 )
+from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
 from intelligence.memory.corrections import Corrections
 
 OLD = Path(__file__).parent / "fixtures" / "v0.1.0"
@@ -119,9 +120,11 @@ def test_learning_keeps_ratings_and_comments(home: Path) -> None:
     assert rated == [(4, "good hands"), (5, "más brillo, please ✨"), (2, "too dark")]
     for item in stored:
         assert list(lost(item.data, Generation.from_dict(item.data).to_dict())) == []
-    preferences = learning.preferences().for_prompt(["anime", "girl"])
-    assert preferences["lora:anime_style_v2.safetensors"].advantage > 0
-    assert preferences["lora:cinematic_photo.safetensors"].advantage < 0
+    ids = ("lora:anime_style_v2.safetensors", "lora:cinematic_photo.safetensors")
+    used = [Applied.judged(lora, 0.5) for lora in ids]
+    model = learning.preferences().model(lambda lora: LoRATraits(), "library")
+    liked, disliked = model.utilities(PromptTraits("girl", "anime"), used).shift
+    assert liked > 0 > disliked
     assert learning.revision == 3
     assert [(timing.width, timing.images) for timing in learning.timings("cpu:embedded")] == [(64, 1), (64, 1)]
     learning.record_feedback(stored[0].generation_id, 5, "on a second look")

@@ -1,102 +1,111 @@
-"""Preference for each LoRA, for one prompt."""
+"""`Preferences`: rated pictures as observations, and the value model that follows from them for a library."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-NEUTRAL_STARS = 3.0
-"""Rating that speaks neither for a LoRA nor against it."""
+from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits
+from .value_model import ReadTraits, ValueModel
 
-PRIOR_RATINGS = 8.0
-"""Neutral ratings that every mean is mixed with: one over n ratings counts n / (n + 8)."""
+UNJUDGED_CONFIDENCE = 0.3
+"""Confidence taken for a LoRA of which none was stored, as for those that the user named in earlier versions."""
 
 
-class RatedImage(NamedTuple):
-    """Image with a rating of its own or of its generation."""
+class UsedLoRA(NamedTuple):
+    """A LoRA of a picture."""
 
-    loras: tuple[str, ...]
-    """Model ids of the LoRAs that were applied together."""
-    concepts: frozenset[str]
-    """Concepts of its prompt, see `PromptAnalysis.shown_concepts`."""
+    lora: str
+    """Model id."""
+    strength: float | None = None
+    confidence: float = UNJUDGED_CONFIDENCE
+    """The choice's own, before ratings, 0 … 1."""
+
+
+class PictureRating(NamedTuple):
+    """A picture with a rating of its own or of its generation."""
+
+    prompt: PromptTraits
+    loras: tuple[UsedLoRA, ...]
     rating: int
+    """1 … 5 stars."""
     weight: float = 1.0
-    strengths: tuple[float, ...] = ()
-    """Of `loras`, in the same order; empty where they were not recorded."""
+    """Share of the rating, which the pictures of a generation that was rated whole have together."""
 
-
-@dataclass(frozen=True)
-class Preference:
-    """A user's preference for one LoRA, by ratings."""
-
-    advantage: float
-    """−1 (disliked) to 1 (liked), near 0 where ratings are few."""
-    stars: float
-    """Mean rating of its images."""
-    count: int
-    """Rated images that it rests on."""
-    liked_strengths: tuple[tuple[float, float], ...] = ()
-    """(Strength, weight) of each image rated above 3 stars; the weight is 0.5 for 4 stars and 1 for 5."""
+    def observation(self, moves: Mapping[str, str]) -> Observation:
+        """Return what the value model learns from it."""
+        loras = {moves.get(one.lora, one.lora): one for one in self.loras}
+        used = tuple(Applied.judged(lora, one.confidence, one.strength) for lora, one in loras.items())
+        return Observation(self.rating, Picture(self.prompt, used), noise=RATING_NOISE / self.weight**0.5)
 
 
 class Preferences:
-    """Preferences by LoRA: means of ratings, shrunk towards neutral where ratings are few.
+    """Rated pictures, oldest first, and the value model that follows from them."""
 
-    A rating of r stars counts (r − 3) / 2 for each LoRA of its image, divided by the number of LoRAs. The mean over all
-    ratings of a LoRA is shrunk by n / (n + 8) towards 0; the mean over those of similar prompts (weighted by the
-    Jaccard overlap of their concepts) is shrunk in the same way towards the former. Deterministic. With this little
-    data a shrunk mean beats Thompson sampling per LoRA by far [toy simulation, 40 LoRAs, 200 ratings: regret 94 against
-    177].
-    """
-
-    def __init__(self, images: Iterable[RatedImage] = (), moves: Mapping[str, str] | None = None) -> None:
-        """`moves`: earlier model id → id that the same file has now."""
+    def __init__(self, pictures: Iterable[PictureRating] = (), moves: Mapping[str, str] | None = None) -> None:
+        """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`)."""
         moves = moves or {}
-        self._by_lora: dict[str, list[RatedImage]] = defaultdict(list)
-        for image in images:
-            loras = tuple(moves.get(lora, lora) for lora in image.loras)
-            for lora in dict.fromkeys(loras):
-                self._by_lora[lora].append(image._replace(loras=loras))
-
-    def for_prompt(self, concepts: Collection[str]) -> Mapping[str, Preference]:
-        """Return the preferences of rated LoRAs by model id, for a prompt about `concepts`."""
-        wanted = _normal(concepts)
-        return {lora: _preference(lora, images, wanted) for lora, images in self._by_lora.items()}
+        self.observations = tuple(picture.observation(moves) for picture in pictures)
+        self._model: tuple[Hashable, ValueModel] | None = None
 
     def __len__(self) -> int:
-        """Number of LoRAs that have ratings."""
-        return len(self._by_lora)
+        return len(self.observations)
+
+    def model(self, traits: ReadTraits, library: Hashable) -> ValueModel:
+        """Return the value model, remembered for one `library`, whose LoRAs `traits` reads."""
+        if self._model is None or self._model[0] != library:
+            self._model = library, ValueModel(self.observations, traits)
+        return self._model[1]
 
 
-def _preference(lora: str, images: list[RatedImage], wanted: frozenset[str]) -> Preference:
-    similar_sum = similar_weight = all_sum = all_weight = 0.0
-    for image in images:
-        weight = image.weight / len(set(image.loras))
-        advantage = _advantage(image)
-        concepts = _normal(image.concepts)
-        similarity = len(concepts & wanted) / len(concepts | wanted) if concepts and wanted else 0.0
-        all_sum += weight * advantage
-        all_weight += weight
-        similar_sum += weight * similarity * advantage
-        similar_weight += weight * similarity
-    overall = all_sum / (all_weight + PRIOR_RATINGS)
-    return Preference(
-        advantage=(similar_sum + PRIOR_RATINGS * overall) / (similar_weight + PRIOR_RATINGS),
-        stars=sum(image.rating for image in images) / len(images),
-        count=len(images),
-        liked_strengths=tuple(
-            (image.strengths[image.loras.index(lora)], image.weight * _advantage(image))
-            for image in images
-            if image.rating > NEUTRAL_STARS and image.strengths
+def picture_rating(
+    data: Mapping[str, Any],
+    loras: Sequence[str],
+    concepts: Sequence[str],
+    strengths: Sequence[float | None],
+    rating: int,
+    weight: float = 1.0,
+) -> PictureRating:
+    """Return a stored generation as the value model reads it.
+
+    Args:
+        data: JSON of the `Generation`; what it lacks is unknown.
+        loras: model ids of the LoRAs that were applied.
+        concepts: see `PromptAnalysis.shown_concepts`.
+        strengths: of `loras`, or none.
+        rating: 1 to 5 stars.
+        weight: see `PictureRating`.
+    """
+    stage = _at(data, "plan", "recommendations")
+    analysis, intent = _at(stage, "prompt_analysis"), _at(stage, "prompt_analysis", "intent")
+    judged = {}
+    for one in stage.get("suggested_loras") or ():
+        confidence = one.get("relevance")
+        if confidence is None:
+            confidence = UNJUDGED_CONFIDENCE if one.get("named") else one.get("confidence_score", UNJUDGED_CONFIDENCE)
+        judged[_at(one, "lora_metadata").get("model_id")] = confidence
+    used = zip(loras, [*strengths] or [None] * len(loras), strict=True)
+    return PictureRating(
+        prompt_traits(
+            analysis.get("prompt") or tuple(sorted(concepts)) or object(),
+            intent.get("artistic_style", ""),
+            intent.get("content_type", ""),
+            analysis.get("tag_style", 0.5),
+            concepts,
         ),
+        tuple(UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE)) for lora, strength in used),
+        rating,
+        weight,
     )
 
 
-def _advantage(image: RatedImage) -> float:
-    return (image.rating - NEUTRAL_STARS) / 2
+def prompt_traits(key: Hashable, style: str, content: str, tag_style: float, concepts: Iterable[str]) -> PromptTraits:
+    """Return the traits of a prompt, from the values of its `PromptAnalysis`."""
+    style, content = (UNKNOWN if value == "unspecified" else value for value in (style, content))
+    return PromptTraits(key, style, content, tag_style > 0.5, frozenset(word.strip().casefold() for word in concepts))
 
 
-def _normal(concepts: Collection[str]) -> frozenset[str]:
-    return frozenset(concept.strip().casefold() for concept in concepts)
+def _at(data: Any, *names: str) -> Mapping[str, Any]:
+    for name in names:
+        data = data.get(name) if isinstance(data, Mapping) else None
+    return data if isinstance(data, Mapping) else {}

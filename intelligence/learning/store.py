@@ -31,9 +31,10 @@ from .generation_rows import (
     stored_id,
 )
 from .learning_schema import MIGRATIONS
-from .preferences import Preferences, RatedImage
+from .preferences import Preferences, picture_rating
 from .rating_rows import Feedback, Rating
 from .timings import Timing, put_timing, timings_of
+from .value_model import MAX_OBSERVATIONS
 
 MAX_COMMENT_LENGTH = 10_000
 """Characters."""
@@ -70,6 +71,7 @@ class LearningEngine:
         """`db_path`: learning.db; None: the one in the data folder. It is opened on first use."""
         path = data_folder() / "learning.db" if db_path is None else db_path
         self._database = Database(path, MIGRATIONS, synchronous="FULL")
+        self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
 
     def record_generation(
         self,
@@ -224,15 +226,21 @@ class LearningEngine:
 
     def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
         """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""
-        return Preferences(
-            (
-                RatedImage(each.loras, frozenset(each.concepts), picture.rating, picture.weight, each.strengths)
-                for picture in self.rated_pictures()
-                for each in [picture.generation] * picture.images
-                if each.loras
-            ),
-            moves,
-        )
+        state = self.revision, dict(moves or {})
+        if self._preferences is None or self._preferences[0] != state:
+            pictures = [
+                picture_rating(
+                    each.generation.data,
+                    each.generation.loras,
+                    each.generation.concepts,
+                    each.generation.strengths,
+                    each.rating,
+                    each.images * each.weight,
+                )
+                for each in self.rated_pictures(MAX_OBSERVATIONS)
+            ]
+            self._preferences = state, Preferences(pictures, moves)
+        return self._preferences[1]
 
     @property
     def paused(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..learning.preferences import Preference
 from ..models import Architecture, Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
@@ -27,9 +26,8 @@ from .search.ranker import Hits, Ranked, background
 from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity
 from .target_model import TargetModel
+from .taste import Taste
 
-MAX_RATING_SHIFT = 0.25
-"""Farthest that ratings move a confidence."""
 MAX_JUDGED_OTHERS = 5
 """LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
 MIN_MENTIONED_IDF = 4.0
@@ -42,16 +40,21 @@ class Candidate:
 
     model: ModelMetadata
     confidence: float
-    """The probability that a person asked for it, 0 … 1, shifted by ratings."""
+    """The probability that a person asked for it, shifted by ratings; beyond 0 … 1 where these say much."""
     words: frozenset[str]
     """Telling tokens of the prompt that speak for it."""
     relevance: float = 0.0
-    """The confidence before ratings."""
+    """The confidence before ratings, 0 … 1."""
     matching: tuple[str, ...] = ()
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
     incompatibility: Reason | None = None
     """Reason why it is never applied to this base model by itself; None where it may be."""
+
+    @property
+    def ratings(self) -> Reason | None:
+        """The first of the reasons that ratings are."""
+        return next((reason for reason in self.reasons if reason.source is Source.LEARNED), None)
 
     @cached_property
     def identity(self) -> Identity:
@@ -66,6 +69,8 @@ class Depth(NamedTuple):
     """LoRAs of the ranking, beside those that the prompt names in full."""
     confidence: float = 0.0
     """Least confidence of a candidate."""
+    minimum: float | None = None
+    """Confidence from which a LoRA is applied; None: none is."""
 
 
 def find_candidates(
@@ -74,7 +79,7 @@ def find_candidates(
     query: Query,
     hits: Hits,
     base: TargetModel,
-    ratings: Mapping[str, Preference],
+    taste: Taste,
     depth: Depth,
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
@@ -84,12 +89,13 @@ def find_candidates(
     Args:
         query: the analysis' words.
         hits: what `library` has for them.
-        ratings: model id → what ratings say.
+        taste: what ratings say.
     """
     judge = _Judge(library, analysis, query, hits)
     against, fits = library.incompatibilities(base)
-    judged = [judge.rated(judge.placed(one, base), ratings) for one in judge.judge(hits.ranked, fits, depth.ranked)]
-    fitting = [one for one in judged if one.confidence >= depth.confidence]
+    judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
+    judged = rated(judged, taste, depth.minimum)
+    fitting = [one for one in judged if max(one.confidence, one.relevance) >= depth.confidence]
     others = judge.judge(hits.others, ~fits, MAX_JUDGED_OTHERS) if len(hits.others.loras) else []
     others = [one for one in others if one.relevance >= depth.confidence]
     judge.read([one.place for one in (*fitting, *others)])
@@ -106,6 +112,15 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...] = ()
     """Other than words."""
+
+
+def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
+    """Return the LoRAs with their confidences moved by ratings."""
+    opinions = taste.opinions([one.place for one in judged], [one.relevance for one in judged], minimum)
+    return [
+        one._replace(confidence=opinion.score, reasons=(*one.reasons, *opinion.reasons))
+        for one, opinion in zip(judged, opinions, strict=True)
+    ]
 
 
 class _Judge:
@@ -147,18 +162,6 @@ class _Judge:
         """With a warning where the LoRA was made for another family, or nothing is known of the base model."""
         warning = base_warning(self.library.models[judged.place], base)
         return judged._replace(reasons=(*judged.reasons, warning)) if warning else judged
-
-    def rated(self, judged: _Judged, ratings: Mapping[str, Preference]) -> _Judged:
-        """With its confidence moved by ratings."""
-        rating = ratings.get(self.library.models[judged.place].model_id)
-        if rating is None or not rating.advantage:
-            return judged
-        advantage = max(-1.0, min(1.0, rating.advantage))
-        message = LoRAMessage.RATED_ONCE if rating.count == 1 else LoRAMessage.RATED
-        evidence = {"stars": rating.stars, "count": rating.count}
-        reason = _reason("ratings", Source.LEARNED, message, abs(advantage), **evidence)
-        confidence = max(0.0, min(1.0, judged.confidence + MAX_RATING_SHIFT * advantage))
-        return judged._replace(confidence=confidence, reasons=(*judged.reasons, reason))
 
     def read(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""

@@ -42,7 +42,7 @@ def select(
             chosen.append(candidate)
             taken.append(candidate)
         else:
-            reason = replace(objection, weight=round(candidate.confidence, 3))
+            reason = replace(objection, weight=round(min(1.0, max(0.0, candidate.confidence)), 3))
             rejected.append(RejectedLoRA(candidate.model.name, reason))
     return chosen, rejected
 
@@ -62,7 +62,9 @@ def newest(ranked: Sequence[Candidate]) -> list[Candidate]:
 
 def _objection(candidate: Candidate, taken: Sequence[Candidate], limits: LoRAPreferences) -> Reason | None:
     if candidate.confidence < limits.min_confidence:
-        confidence, minimum = candidate.confidence, limits.min_confidence
+        confidence, minimum = max(0.0, candidate.confidence), limits.min_confidence
+        if candidate.relevance >= minimum and candidate.ratings is not None:
+            return replace(candidate.ratings, setting="lora")
         return Reason.of("lora", Source.PROMPT, LoRAMessage.NOT_CONFIDENT, confidence=confidence, minimum=minimum)
     for other in taken:
         if candidate.identity.is_version_of(other.identity):

@@ -12,15 +12,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import ModelKind, ModelMetadata
-from ..prompt import LoRATag, PromptAnalysis, unescape
+from ..learning.observations import UNKNOWN, LoRATraits
+from ..models import LoRAKind, ModelKind, ModelMetadata
+from ..prompt import ArtisticStyle, LoRATag, PromptAnalysis, unescape
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from .lora_messages import LoRAMessage
 from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
-from .search.index import Index, Postings, load, save
+from .search.index import STYLES, Index, Postings, load, save
 from .search.spelling import corrected
 from .search.tokens import Query, prompt_query
 from .strength import Strengths
@@ -66,6 +67,7 @@ class Library:
         self.usable = sum(model.problem is None for model in models)
         """Number of the LoRAs that can be applied to some model."""
         self._incompatibilities: dict[tuple[str, ...], tuple[list[Reason | None], NDArray[np.bool_]]] = {}
+        self._places = {model.model_id: place for place, model in enumerate(self.models)}
         self._named: dict[str, list[Listed]] = {}
         """Path under a root, or file name → the LoRAs that it names, the likeliest first."""
         ordered = sorted(models, key=lambda m: (m.problem is not None, m.model_id))
@@ -88,6 +90,20 @@ class Library:
             stored = self.index.loras.stamp
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
+
+    def taste_traits(self, model_id: str) -> LoRATraits:
+        """Return what a user's taste may depend on, of the LoRA with this id; nothing of one that is not here."""
+        if (place := self._places.get(model_id)) is None:
+            return LoRATraits()
+        known = self.index.loras
+        creator, origin = int(known.creator[place]), int(known.civitai_id[place])
+        kind, style = self.models[place].lora_kind, STYLES[known.style[place]]
+        return LoRATraits(
+            creator or UNKNOWN,
+            UNKNOWN if kind is LoRAKind.UNKNOWN else kind.value,
+            UNKNOWN if style is ArtisticStyle.UNSPECIFIED else style.value,
+            UNKNOWN if origin < 0 else origin,
+        )
 
     def read_query(self, analysis: PromptAnalysis) -> Query:
         """The words of a prompt, slips in the names of this library's LoRAs mended."""

@@ -45,6 +45,8 @@ class LoRARecommendation(ValidatedRecord):
     reasons: tuple[Reason, ...] = field(default=(), repr=False)
     named: bool = False
     """True where the user named it (by a tag, a selection, a stack); False where the pack chose it."""
+    relevance: Annotated[float, bounds(ge=0, le=1)] | None = None
+    """Confidence before ratings; None: not judged."""
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..config import LoRAPreferences
-from ..learning.preferences import Preferences
+from ..learning import Preferences
 from ..models import Architecture, LoRAKind, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
@@ -17,8 +17,9 @@ from .combination import select
 from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
-from .strength import Ratings, Strength, clip_reasons, clip_strength
+from .strength import Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons
+from .taste import Taste
 from .triggers import PromptText, TriggerWords, choose_words
 
 MAX_REJECTED = 10
@@ -60,11 +61,13 @@ class LoRARecommender:
 
         At most `top_k`, and no more than `MAX_RANKED`. Confidence does not decide the order: see `choose`.
         """
-        ratings, library = self._ratings(prompt_analysis), self._library()
+        library = self._library()
+        taste = Taste(self.preferences, library, prompt_analysis)
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        found, _ = find_candidates(library, prompt_analysis, query, hits, base, ratings, Depth(min(top_k, MAX_RANKED)))
-        alone = [library.strengths.alone(one.model, query, ratings) for one in found[:top_k]]
+        found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, Depth(min(top_k, MAX_RANKED)))
+        found = liked_first(found)
+        alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
         text = PromptText.of(prompt_analysis)
         return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
 
@@ -101,20 +104,25 @@ class LoRARecommender:
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
         """
-        ratings, library = self._ratings(prompt_analysis), self._library()
+        library = self._library()
+        taste = Taste(self.preferences, library, prompt_analysis)
         base = find_base(base_model, self.fit)
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        depth = Depth(MAX_JUDGED, min(min_confidence, MIN_NEAREST_CONFIDENCE))
-        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, ratings, depth)
+        depth = Depth(MAX_JUDGED, min(min_confidence, MIN_NEAREST_CONFIDENCE), min_confidence)
+        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         surest = sorted(fitting, key=lambda one: -round(one.confidence, 2))
         chosen, turned_down = select(surest, named, query, limits)
         usual = [library.strengths.alone(one.model, query) for one in named]
-        strengths = library.strengths.together([one.model for one in chosen], named, query, ratings)
+        strengths = library.strengths.together([one.model for one in chosen], named, query, taste)
         text = PromptText.of(prompt_analysis)
-        by_name = [_named_recommendation(*one, text, base) for one in zip(named, usual, strict=True)]
+        relevance = {one.model.model_id: round(one.relevance, 3) for one in fitting}
+        by_name = [
+            replace(_named_recommendation(*one, text, base), relevance=relevance.get(one[0].model.model_id, 0.0))
+            for one in zip(named, usual, strict=True)
+        ]
         recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
         near = [item for item in turned_down if item.reason.message == LoRAMessage.NOT_CONFIDENT.key]
@@ -126,8 +134,18 @@ class LoRARecommender:
     def _library(self) -> Library:
         return library_of(self.registry)
 
-    def _ratings(self, analysis: PromptAnalysis) -> Ratings:
-        return self.preferences.for_prompt(analysis.shown_concepts) if self.preferences else {}
+
+def liked_first(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Return a ranking with every LoRA moved by what ratings add to its confidence; without ratings it stays.
+
+    A place in the ranking counts as the highest confidence of those from it on.
+    """
+    level, scores = 0.0, []
+    for one in reversed(ranked):
+        level = max(level, one.relevance)
+        scores.append(level + (one.confidence - one.relevance))
+    order = sorted(range(len(ranked)), key=lambda place: -scores[-1 - place])
+    return [ranked[place] for place in order]
 
 
 def _recommendation(
@@ -139,7 +157,7 @@ def _recommendation(
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=model,
-        confidence_score=round(candidate.confidence, 3),
+        confidence_score=round(min(1.0, max(0.0, candidate.confidence)), 3),
         suggested_alpha=strength.value,
         suggested_alpha_clip=clip,
         matching_concepts=candidate.matching,
@@ -152,6 +170,7 @@ def _recommendation(
             *clip_reasons(clip),
             *_trigger_reasons(words),
         ),
+        relevance=round(candidate.relevance, 3),
     )
 
 

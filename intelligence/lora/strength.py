@@ -8,14 +8,13 @@ encoders: of 71,528 `<lora:…>` tags in the example prompts of 7,955 CivitAI re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ..config import MAX_LORA_STRENGTH
-from ..learning.preferences import Preference
 from ..models import LoRAKind, ModelMetadata
 from ..records import Reason, Source
 from .lora_messages import LoRAMessage
@@ -42,9 +41,7 @@ SLIDER_STRENGTH = 1.0
 """A slider's unit of training (Gandikota et al., Concept Sliders, arXiv 2311.12092), where nothing else is known."""
 
 KIND_WEIGHT, CREATOR_WEIGHT, DESCRIPTION_WEIGHT = 0.25, 0.6, 0.5
-"""Weight of each source beside an example prompt, which counts 1 …"""
-LIKED_WEIGHT = 6.0
-"""… as an image of the user's own that was rated five stars: as much as an example of the same version and state …"""
+"""Weight of each source beside an example prompt, which counts 1, …"""
 SAME_VERSION_FACTOR, SAME_STATE_FACTOR, SAME_KIND_FACTOR = 2.0, 3.0, 2.0
 """… or more: of the same version, as alone or stacked as here; of a creator's LoRAs, of the same kind."""
 HALF_WEIGHT_DISTANCE = 2000.0
@@ -88,9 +85,13 @@ class WeightedStrength(NamedTuple):
     weight: float
 
 
-Ratings = Mapping[str, Preference]
-"""Model id → what ratings say of the LoRA."""
-NO_RATINGS: Ratings = {}
+class LearnedStrengths(Protocol):
+    """Strengths as ratings see them."""
+
+    def strength(self, model_id: str, usual: float) -> tuple[float, Reason] | None:
+        """Return a better strength than the usual one, with its reason; None: nothing better is known."""
+
+
 Named = Sequence[tuple[ModelMetadata, float] | NamedLoRA]
 """LoRAs that the user named, with their strengths."""
 
@@ -115,21 +116,23 @@ class Strengths:
     def __init__(self, models: Sequence[Listed], loras: LoRAs) -> None:
         self._models, self._loras = models, loras
 
-    def alone(self, model: ModelMetadata, query: Query | None = None, ratings: Ratings = NO_RATINGS) -> Strength:
+    def alone(
+        self, model: ModelMetadata, query: Query | None = None, learned: LearnedStrengths | None = None
+    ) -> Strength:
         """Return the strength of a LoRA that is applied alone.
 
         Args:
             query: the prompt's words, which say in which direction a slider is moved.
-            ratings: model id → what ratings say; strengths of images that were rated well count.
+            learned: what ratings say of strengths.
         """
-        return self._strength(model, False, query, ratings)
+        return self._strength(model, False, query, learned)
 
     def together(
         self,
         models: Sequence[ModelMetadata],
         named: Named = (),
         query: Query | None = None,
-        ratings: Ratings = NO_RATINGS,
+        learned: LearnedStrengths | None = None,
     ) -> list[Strength]:
         """Return the strengths of LoRAs that are applied with each other and with those that the user named.
 
@@ -140,7 +143,7 @@ class Strengths:
         lowering = [number for number, model in enumerate(models) if counts_towards_total(model)]
         sharing = len(taken) + len(lowering)
         found = [
-            self._strength(model, sharing > 1 and number in lowering, query, ratings)
+            self._strength(model, sharing > 1 and number in lowering, query, learned)
             for number, model in enumerate(models)
         ]
         room = max(0.0, max_total(sharing) - sum(taken))
@@ -151,7 +154,9 @@ class Strengths:
             found[number] = _lowered(found[number], room / total, sharing)
         return found
 
-    def _strength(self, model: ModelMetadata, stacked: bool, query: Query | None, ratings: Ratings) -> Strength:
+    def _strength(
+        self, model: ModelMetadata, stacked: bool, query: Query | None, learned: LearnedStrengths | None
+    ) -> Strength:
         if model.lora_kind is LoRAKind.SPEED and model.strength is None:
             return Strength(SPEED_STRENGTH, None, (_at(SPEED_STRENGTH, Source.LORA, LoRAMessage.STRENGTH_SPEED),))
         if is_slider(model):
@@ -164,11 +169,6 @@ class Strengths:
             return Strength(value, limits, (_at(value, Source.USER, LoRAMessage.STRENGTH_PRESET),))
         known = [*used, WeightedStrength(KIND_STRENGTH[model.lora_kind][stacked], KIND_WEIGHT)]
         evidence: list[Reason] = []
-        rating = ratings.get(model.model_id)
-        if rating is not None and (liked := rating.liked_strengths):
-            mine = [WeightedStrength(strength, LIKED_WEIGHT * weight) for strength, weight in liked]
-            known += mine
-            evidence.append(_evidence(Source.LEARNED, LoRAMessage.LIKED_STRENGTH, strength=weighted_median(mine)))
         if used:
             low, high = min(used).strength, max(used).strength
             message = LoRAMessage.EXAMPLE_STRENGTHS if low == high else LoRAMessage.EXAMPLE_STRENGTH_RANGE
@@ -181,6 +181,9 @@ class Strengths:
             known.append(WeightedStrength(usual, CREATOR_WEIGHT))
             evidence.append(_evidence(Source.LORA, LoRAMessage.CREATOR_STRENGTH, strength=usual))
         value = _bounded(weighted_median(known))
+        if learned is not None and (better := learned.strength(model.model_id, value)) is not None:
+            value = _bounded(better[0])
+            evidence.insert(0, better[1])
         if evidence:
             return Strength(value, limits, (_at(value, evidence[0].source, LoRAMessage.STRENGTH), *evidence))
         message = USUAL_MESSAGES[model.lora_kind is LoRAKind.UNKNOWN, stacked]

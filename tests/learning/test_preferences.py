@@ -1,85 +1,28 @@
-"""`Preferences`: what follows from ratings."""
+"""`Preferences`: rated pictures as observations."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from intelligence.learning import LearningEngine, Preferences
-from intelligence.learning.preferences import RatedImage
+from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
+from intelligence.learning.preferences import PictureRating, UsedLoRA, picture_rating, prompt_traits
 
-
-def seen(rating, loras=("a",), concepts=("cat",), weight=1.0):
-    return RatedImage(tuple(loras), frozenset(concepts), rating, weight)
-
-
-def advantage(images, concepts=("cat",), lora="a"):
-    return Preferences(images).for_prompt(concepts)[lora].advantage
-
-
-def test_preferences_empty_without_ratings():
-    assert dict(Preferences().for_prompt(["cat"])) == {}
-    assert len(Preferences()) == 0
-
-
-def test_advantage_of_one_rating_is_small():
-    preference = Preferences([seen(5)]).for_prompt(["cat"])["a"]
-    assert 0.05 < preference.advantage < 0.3
-    assert preference.stars == 5
-    assert preference.count == 1
-
-
-@pytest.mark.parametrize(("rating", "sign"), [(1, -1), (2, -1), (3, 0), (4, 1), (5, 1)])
-def test_advantage_has_sign_of_rating(rating, sign):
-    value = advantage([seen(rating)])
-    assert (value > 0) - (value < 0) == sign
-
-
-def test_advantage_grows_with_ratings():
-    values = [advantage([seen(5)] * count) for count in (1, 2, 5, 20, 200)]
-    assert values == sorted(values)
-    assert values[0] < 0.3 < 0.8 < values[-1] <= 1
-
-
-def test_advantage_weighs_similar_prompts_more():
-    images = [seen(5, concepts=["cat", "night"]), seen(1, concepts=["car", "street"])]
-    assert advantage(images, ["cat", "night"]) > 0 > advantage(images, ["car", "street"])
-    assert advantage(images, ["boat"]) == 0
-    assert advantage([seen(5)], ["cat"]) > advantage([seen(5)], ["boat"]) > 0
-
-
-def test_concepts_compared_without_case():
-    assert advantage([seen(5, concepts=["Cat"])], [" cat "]) == advantage([seen(5)])
-
-
-def test_advantage_shared_by_loras_of_image():
-    alone, shared = advantage([seen(5)]), advantage([seen(5, ["a", "b"])])
-    assert 0 < shared < alone
-    assert advantage([seen(5, ["a", "a"])]) == alone
-
-
-def test_evidence_names_mean_and_count():
-    images = [seen(5), seen(4), seen(4), seen(2, ["b"])]
-    assert Preferences(images).for_prompt([])["a"].stars == pytest.approx(13 / 3)
-
-
-@given(
-    st.lists(
-        st.builds(
-            seen,
-            st.integers(1, 5),
-            st.lists(st.sampled_from("abc"), min_size=1, max_size=3),
-            st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
-            st.floats(0.01, 1),
-        ),
-        max_size=20,
-    ),
-    st.lists(st.sampled_from(["cat", "dog", "sea"]), max_size=3),
-)
-def test_advantage_bounded_and_deterministic(images, concepts):
-    first = Preferences(images).for_prompt(concepts)
-    assert first == Preferences(images).for_prompt(concepts)
-    assert all(-1 < preference.advantage < 1 for preference in first.values())
-    assert set(first) == {lora for observation in images for lora in observation.loras}
+CAT = prompt_traits("a cat", "anime", "animal", 0.2, ["Cat "])
+DATA = {
+    "plan": {
+        "recommendations": {
+            "prompt_analysis": {
+                "prompt": "a cat",
+                "intent": {"artistic_style": "anime", "content_type": "unspecified"},
+                "tag_style": 0.9,
+            },
+            "suggested_loras": [
+                {"lora_metadata": {"model_id": "lora:a"}, "confidence_score": 0.8, "relevance": 0.6},
+                {"lora_metadata": {"model_id": "lora:b"}, "confidence_score": 0.7},
+                {"lora_metadata": {"model_id": "lora:c"}, "confidence_score": 1.0, "named": True},
+            ],
+        }
+    }
+}
 
 
 @pytest.fixture
@@ -91,49 +34,73 @@ def engine(tmp_path):
     engine.close()
 
 
+def read(engine):
+    return [(one.stars, round(one.noise, 3)) for one in engine.preferences().observations]
+
+
 def test_generation_rating_counts_once(engine):
     engine.record_feedback("g", 5)
-    preference = engine.preferences().for_prompt(["cat"])["a"]
-    assert preference.count == 2
-    assert preference.advantage == pytest.approx(advantage([seen(5)]))
+    assert read(engine) == [(5, 1.0)]
 
 
-def test_image_rating_before_generation_rating(engine):
+def test_generation_rating_stands_for_images_without_one(engine):
     engine.record_feedback("g", 5)
     engine.record_feedback("g-1", 1)
-    preference = engine.preferences().for_prompt(["cat"])["a"]
-    assert preference.stars == 3
-    assert preference.advantage == pytest.approx(advantage([seen(5, weight=0.5), seen(1)]))
+    assert read(engine) == [(5, 1.414), (1, 1.0)]
+    engine.record_feedback("g-0", 2)
+    assert read(engine) == [(1, 1.0), (2, 1.0)]
 
 
-def test_image_without_loras_counts_for_none(engine):
+def test_picture_without_loras_is_an_observation(engine):
     engine.record_feedback("plain", 5)
-    assert len(engine.preferences()) == 0
+    (one,) = engine.preferences().observations
+    assert one.picture.loras == ()
 
 
-def test_removed_rating_is_forgotten(engine):
+def test_removed_rating_is_no_observation(engine):
     engine.record_feedback("g-0", 1)
     engine.remove_feedback("g-0")
-    assert dict(engine.preferences().for_prompt(["cat"])) == {}
+    assert read(engine) == []
 
 
-def test_liked_strengths_of_well_rated_images():
-    """Each counts by how far above the middle it was rated; what was rated before strengths were kept says nothing."""
-    loras = ("a", "b")
-    images = [
-        RatedImage(loras, frozenset(), 5, 1.0, (0.4, 0.9)),
-        RatedImage(loras, frozenset(), 4, 0.5, (0.6, 1.0)),
-        RatedImage(loras, frozenset(), 3, 1.0, (2.0, 2.0)),
-        RatedImage(loras, frozenset(), 1, 1.0, (2.0, 2.0)),
-        RatedImage(loras, frozenset(), 5),
-    ]
-    found = Preferences(images).for_prompt(())
-    assert found["a"].liked_strengths == ((0.4, 1.0), (0.6, 0.25))
-    assert found["b"].liked_strengths == ((0.9, 1.0), (1.0, 0.25))
+def test_preferences_are_remembered_until_a_rating(engine):
+    engine.record_feedback("g", 5)
+    first = engine.preferences()
+    assert engine.preferences() is first
+    assert engine.preferences({"a": "b"}) is not first
+    engine.record_feedback("g", 4)
+    assert engine.preferences({"a": "b"}).observations[0].stars == 4
 
 
-def test_ratings_follow_moved_lora() -> None:
-    seen = [RatedImage(("lora:old",), frozenset({"cat"}), 5), RatedImage(("lora:new", "lora:b"), frozenset(), 4)]
-    found = Preferences(seen, {"lora:old": "lora:new"}).for_prompt(["cat"])
-    assert found.keys() == {"lora:new", "lora:b"}
-    assert found["lora:new"].count == 2
+def test_preferences_hold_the_newest_ratings(engine):
+    for number in range(300):
+        engine.record_generation(f"n{number}", [f"n{number}-0"], {}, loras=["a"])
+        engine.record_feedback(f"n{number}", 1 + (number >= 290))
+    assert [one.stars for one in engine.preferences().observations] == [1] * 246 + [2] * 10
+
+
+def test_picture_rating_reads_a_stored_generation():
+    found = picture_rating(DATA, ["lora:a", "lora:b", "lora:c"], ["Cat"], [0.5, 0.6, 0.7], 4)
+    assert found == PictureRating(
+        PromptTraits("a cat", "anime", "", True, frozenset({"cat"})),
+        (UsedLoRA("lora:a", 0.5, 0.6), UsedLoRA("lora:b", 0.6, 0.7), UsedLoRA("lora:c", 0.7, 0.3)),
+        4,
+    )
+
+
+def test_picture_rating_of_an_unknown_record():
+    found = picture_rating({}, ["lora:a"], ["b", "a"], [], 2)
+    assert found == PictureRating(PromptTraits(("a", "b"), concepts=frozenset("ab")), (UsedLoRA("lora:a"),), 2)
+
+
+def test_ratings_follow_a_moved_lora():
+    rated = PictureRating(CAT, (UsedLoRA("lora:old"), UsedLoRA("lora:b")), 5)
+    (one,) = Preferences([rated], {"lora:old": "lora:new"}).observations
+    assert [used.lora for used in one.picture.loras] == ["lora:new", "lora:b"]
+
+
+def test_lora_counts_once_in_a_picture():
+    twice, once = (Preferences([PictureRating(CAT, (UsedLoRA("a"),) * count, 5)]) for count in (2, 1))
+    models = [preferences.model(lambda lora: LoRATraits(), 1) for preferences in (twice, once)]
+    first, second = (model.utilities(CAT, [Applied.judged("a", 0.5)]).shift[0] for model in models)
+    assert first == second > 0

@@ -117,7 +117,7 @@ def test_record_feedback_replaces_earlier_rating(rated):
     for rating in (1, 5, 3):
         rated.record_feedback("g-0", rating)
     assert [feedback.rating for feedback in rated.ratings("g-0")] == [3]
-    assert rated.preferences().for_prompt(["cat"])["lora:a"].count == 1
+    assert [one.stars for one in rated.preferences().observations] == [3]
 
 
 def test_ratings_of_only_image_and_generation_are_one(rated):
@@ -181,7 +181,7 @@ def test_timing_refuses_wrong_value(engine, name, value):
 
 def test_reading_makes_no_file(engine, tmp_path):
     assert (engine.revision, engine.list_generations(), engine.timings("cpu")) == (0, [], [])
-    assert dict(engine.preferences().for_prompt(["cat"])) == {}
+    assert len(engine.preferences()) == 0
     assert not (tmp_path / "data").exists()
 
 
@@ -243,7 +243,7 @@ def test_threads_share_engine(engine):
         thread.start()
     for thread in threads:
         thread.join()
-    assert (engine.revision, engine.preferences().for_prompt(())["lora:a"].count) == (40, 40)
+    assert (engine.revision, len(engine.preferences())) == (40, 40)
 
 
 WRITER = """
@@ -301,7 +301,8 @@ def test_record_generation_keeps_strengths(tmp_path):
     engine = LearningEngine(tmp_path / "learning.db")
     engine.record_generation("g", ["g-0"], {}, loras=["lora:a", "lora:b"], strengths=[0.6, 0.8])
     engine.record_feedback("g-0", 5)
-    assert engine.preferences().for_prompt(())["lora:b"].liked_strengths == ((0.8, 1.0),)
+    (rated,) = engine.preferences().observations
+    assert [(used.lora, used.strength) for used in rated.picture.loras] == [("lora:a", 0.6), ("lora:b", 0.8)]
     with pytest.raises(InvalidInputError, match="as many as loras"):
         engine.record_generation("h", ["h-0"], {}, loras=["lora:a"], strengths=[0.6, 0.8])
 
@@ -313,5 +314,5 @@ def test_database_without_strengths_is_migrated(tmp_path):
         db.execute("INSERT INTO images VALUES ('g-0', 'g', 0)")
     engine = LearningEngine(path)
     engine.record_feedback("g-0", 5)
-    found = engine.preferences().for_prompt(())["lora:a"]
-    assert (found.count, found.liked_strengths) == (1, ())
+    (rated,) = engine.preferences().observations
+    assert [(used.lora, used.strength) for used in rated.picture.loras] == [("lora:a", None)]

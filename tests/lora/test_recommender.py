@@ -1,12 +1,11 @@
 """LoRAs that a prompt gets from a small library."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from intelligence.errors import InvalidInputError
-from intelligence.learning.preferences import Preferences, RatedImage
 from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_messages import LoRAMessage
 from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
@@ -186,52 +185,6 @@ def test_choose_rejects_tag_with_reason(models, reason):
 def test_choose_obeys_tag_of_unknown_architecture():
     unknown = replace(ANIME, architecture=Architecture.UNKNOWN)
     assert names(choose("cat <lora:anime_style_v2:1>", unknown)) == ["anime_style_v2"]
-
-
-@dataclass
-class Opinion:
-    advantage: float
-    stars: float = 3.0
-    count: int = 3
-    liked_strengths: tuple[tuple[float, float], ...] = ()
-
-
-class Opinions(dict):
-    def for_prompt(self, concepts, /):
-        return self
-
-
-def test_choose_shifts_confidence_by_ratings():
-    disliked = Opinions({ANIME.model_id: Opinion(-1.0, 1.0)})
-    choice = choose("anime girl", ANIME, FLAT, preferences=disliked, min_confidence=0.9)
-    assert "anime_style_v2" not in names(choice)
-    liked = Opinions({FLAT.model_id: Opinion(1.0, 5.0)})
-    before = {
-        item.lora_name: item for item in LoRARecommender(Library(*SMALL)).rank(PromptAnalyzer().analyze("anime girl"))
-    }
-    after = LoRARecommender(Library(*SMALL), liked).rank(PromptAnalyzer().analyze("anime girl"))
-    (flat,) = [item for item in after if item.lora_name == "cel_flat"]
-    assert flat.confidence_score > before["cel_flat"].confidence_score
-    assert any("5.0 stars" in reason.evidence for reason in flat.reasons)
-
-
-@pytest.mark.parametrize("tags", ["", "masterpiece, best quality, "])
-def test_ratings_count_equally_with_quality_tags(tags):
-    concepts = PromptAnalyzer().analyze("anime girl in a forest").shown_concepts
-    rated = Preferences([RatedImage((FLAT.model_id,), frozenset(concepts), 5)] * 4)
-    found = LoRARecommender(Library(*SMALL), rated).rank(PromptAnalyzer().analyze(f"{tags}anime girl in a forest"))
-    (reason,) = [one for item in found for one in item.reasons if one.setting == "ratings"]
-    assert reason.source is Source.LEARNED
-    assert reason.weight == pytest.approx(rated.for_prompt(concepts)[FLAT.model_id].advantage, abs=1e-3)
-
-
-def test_choose_uses_strengths_of_liked_images():
-    liked = Opinions({ANIME.model_id: Opinion(0.0, liked_strengths=((0.4, 0.5), (0.4, 1.0)))})
-    (item,) = choose("anime style girl", ANIME, preferences=liked).chosen
-    assert item.suggested_alpha == 0.4
-    assert "images of yours that you rated well have 0.40" in item.reasoning
-    (ranked,) = LoRARecommender(Library(ANIME), liked).rank(PromptAnalyzer().analyze("anime style girl"), SDXL)
-    assert ranked.suggested_alpha == 0.4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Pictures, ratings and comparisons, in the terms that the value model learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+RATING_NOISE = 1.0
+"""Standard deviation of a rating in stars: luck of the seed, mood, rounding."""
+UNKNOWN = ""
+"""Value of a trait that is not known; it is like no other."""
+
+
+class PromptTraits(NamedTuple):
+    """A prompt, as far as taste depends on it."""
+
+    key: Hashable
+    """Equal for pictures of one prompt."""
+    style: str = UNKNOWN
+    content: str = UNKNOWN
+    is_tags: bool = False
+    """A list of tags rather than sentences."""
+    concepts: frozenset[str] = frozenset()
+    """In lower case."""
+
+
+class LoRATraits(NamedTuple):
+    """A LoRA, as far as taste depends on it."""
+
+    creator: Hashable = UNKNOWN
+    kind: Hashable = UNKNOWN
+    style: Hashable = UNKNOWN
+    origin: Hashable = UNKNOWN
+    """Equal for versions of one LoRA."""
+
+
+class Applied(NamedTuple):
+    """A LoRA in a picture, or one that might be."""
+
+    lora: str
+    """Model id."""
+    expected: float
+    """Stars that it is expected to add, before any rating."""
+    fit: float = 1.0
+    """Share of a liking that counts here, 0 … 1."""
+    doubt: float = 0.3
+    """Standard deviation in stars of what this prompt makes of it, beyond its traits."""
+    strength: float | None = None
+
+    @classmethod
+    def judged(cls, lora: str, confidence: float, strength: float | None = None) -> Applied:
+        """Return a LoRA of which the choice is so sure, 0 … 1, before any rating.
+
+        A liking counts less where the LoRA hardly fits: what is liked elsewhere is no reason to apply it here. What is
+        doubtful in the fit itself is learned from ratings too.
+        """
+        doubt = (0.3**2 + 1.4**2 * confidence * (1 - confidence)) ** 0.5
+        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * confidence, doubt, strength)
+
+
+class Picture(NamedTuple):
+    """A picture that was made, or might have been."""
+
+    prompt: PromptTraits
+    loras: tuple[Applied, ...] = ()
+
+
+class Observation(NamedTuple):
+    """Stars of a picture, or stars by which it beats another of the same prompt."""
+
+    stars: float
+    picture: Picture
+    other: Picture | None = None
+    """None: `stars` are a rating."""
+    noise: float = RATING_NOISE
+    """Standard deviation in stars."""
+
+
+def expected_stars(confidence: float) -> float:
+    """Return the stars that a LoRA adds by the choice's confidence: +0.6 where it is right, −0.8 where it is not.
+
+    Bounded, so that ratings can argue .999 down and .05 up.
+    """
+    return 0.6 * confidence - 0.8 * (1 - confidence)

@@ -1,0 +1,231 @@
+"""This user's taste: the stars of a picture as a sum over what it is made of, learned from ratings.
+
+    stars = level of the user + effect of the prompt + utility of every LoRA applied + noise
+
+All terms are jointly Gaussian: a Bayesian linear model over traits of LoRAs and prompts, written by its covariances.
+Pictures without LoRAs are observations too, so that a bad prompt or a grumpy user is not blamed on LoRAs. Noise is
+heavy-tailed: a rating that all others contradict counts less. The posterior is computed from the ratings that there
+are, so that one taken back leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .observations import UNKNOWN, Applied, LoRATraits, Observation, Picture, PromptTraits
+
+T = TypeVar("T", bound=Hashable)
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+ReadTraits = Callable[[str], LoRATraits]
+
+LEVEL, LEVEL_SD = 3.2, 0.5
+"""Stars of a picture without LoRAs, over users. All standard deviations are in stars: of a user's level, …"""
+PROMPT_SD = 0.4
+"""… of a prompt's effect, which all its pictures share, …"""
+LORA_SD, VERSION_SHARE = 0.55, 0.8
+"""… of a LoRA's utility (versions of one LoRA share most of the variance), …"""
+CREATOR_SD, KIND_SD, STYLE_SD = 0.3, 0.15, 0.2
+"""… of what LoRAs of one creator, kind or style share, …"""
+KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 0.3
+"""… of what LoRAs of a kind (or of a style) share on prompts of one content, one style, one form, …"""
+STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
+"""… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length, …"""
+SLOPE_SD = 0.3
+"""… and of the factor, 1 before ratings, by which the choice's own expectation counts."""
+OUTLIERS = 0.08
+"""Share of ratings that may be anything from 1 to 5 stars."""
+FORGETTING = 0.999
+"""Correlation of a utility with itself one observation later: half of it is left after about 700."""
+MAX_OBSERVATIONS = 256
+"""Newest observations that count."""
+
+
+class Utilities(NamedTuple):
+    """Utilities of LoRAs for one prompt."""
+
+    shift: Floats
+    """Stars by which observations move each from what was expected; 0 without any."""
+    covariance: Floats
+    """In stars², shape (LoRAs, LoRAs)."""
+    parts: Floats
+    """Share of each observation in `shift`, shape (LoRAs, observations)."""
+
+    @property
+    def sd(self) -> Floats:
+        """Standard deviations in stars."""
+        found: Floats = np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
+        return found
+
+
+class ValueModel:
+    """Posterior of one user's taste.
+
+    Args:
+        observations: oldest first.
+        traits: reads the traits of a LoRA by its model id.
+        forgetting: see `FORGETTING`.
+    """
+
+    def __init__(self, observations: Sequence[Observation], traits: ReadTraits, forgetting: float = FORGETTING) -> None:
+        self.observations = tuple(observations[-MAX_OBSERVATIONS:])
+        self._traits, self._forgetting = traits, forgetting
+        self._terms = _Terms(self.observations, traits)
+
+    def utilities(self, prompt: PromptTraits, loras: Sequence[Applied]) -> Utilities:
+        """Return the utilities of `loras`, each applied by itself, for a prompt."""
+        asked = _Terms([Observation(0.0, Picture(prompt, (one,))) for one in loras], self._traits)
+        own = _utility_covariance(asked, asked)
+        if not self.observations:
+            return Utilities(np.zeros(len(loras)), own, np.zeros((len(loras), 0)))
+        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
+        cross = _utility_covariance(asked, self._terms) @ self._terms.members * age
+        known = cross @ self._posterior.inverse
+        parts = known * self._posterior.surprise
+        return Utilities(parts.sum(axis=1), own - known @ cross.T, parts)
+
+    def strengths(self, lora: str, strengths: Sequence[float]) -> Floats:
+        """Return the stars that each strength of a LoRA adds to it, as far as observations tell; 0: nothing known."""
+        terms = self._terms
+        if lora not in terms.loras:
+            return np.zeros(len(strengths))
+        mine = terms.lora == terms.loras.index(lora)
+        cross = _strength_covariance(np.array(strengths, np.float64), terms.strength) * mine
+        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
+        found: Floats = (cross @ terms.members * age) @ self._posterior.inverse @ self._posterior.surprise
+        return found
+
+    @property
+    def trust(self) -> Floats:
+        """Probability of each observation that it is no outlier."""
+        return self._posterior.trust
+
+    @cached_property
+    def _posterior(self) -> _Posterior:
+        """By two passes: trust comes from the leave-one-out predictions of the first.
+
+        Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.12.
+        """
+        covariance = self._terms.star_covariance(self._forgetting)
+        surprise = np.array([one.stars for one in self.observations]) - self._terms.expected
+        noise = np.array([one.noise for one in self.observations]) ** 2
+        inverse = np.linalg.inv(covariance + np.diag(noise))
+        variance = 1 / inverse.diagonal()
+        missed = (inverse @ surprise) * variance
+        likely = (1 - OUTLIERS) * np.exp(-(missed**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+        trust = likely / (likely + OUTLIERS / 5)
+        return _Posterior(np.asarray(np.linalg.inv(covariance + np.diag(noise / trust)), np.float64), surprise, trust)
+
+
+class _Posterior(NamedTuple):
+    inverse: Floats
+    """Of the covariance of the stars."""
+    surprise: Floats
+    """Stars above what was expected."""
+    trust: Floats
+
+
+class _Terms:
+    """Observations as arrays: a picture has a sign (−1: another beats it), a member is one of its LoRAs."""
+
+    def __init__(self, observations: Sequence[Observation], traits: ReadTraits) -> None:
+        pictures = [
+            (row, sign, picture)
+            for row, one in enumerate(observations)
+            for sign, picture in ((1.0, one.picture), (-1.0, one.other))
+            if picture is not None
+        ]
+        applied = [(row, sign, picture.prompt, lora) for row, sign, picture in pictures for lora in picture.loras]
+        self.loras, self.lora = _distinct(one.lora for *_, one in applied)
+        self.prompts, self.prompt = _distinct(prompt for _, _, prompt, _ in applied)
+        known = [traits(lora) for lora in self.loras]
+        self.traits = {name: [getattr(one, name) for one in known] for name in LoRATraits._fields}
+        values = [(one.expected, one.fit, one.doubt, one.strength) for *_, one in applied]
+        self.expects, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 4).T
+        """Per member, in stars, 0 … 1, in stars; nan: not known."""
+        self.keys = [picture.prompt.key for _, _, picture in pictures]
+        signs = [sign for _, sign, _ in pictures]
+        self.pictures = _indicator([row for row, *_ in pictures], signs, len(observations))
+        self.members = _indicator([row for row, *_ in applied], [sign for _, sign, *_ in applied], len(observations))
+        self.expected = LEVEL * self.pictures.sum(axis=0) + self.expects @ self.members
+
+    def star_covariance(self, forgetting: float) -> Floats:
+        """Return the covariance of the observations' stars, noise apart."""
+        age = np.arange(self.members.shape[1])
+        utility = self.members.T @ _utility_covariance(self, self) @ self.members
+        found: Floats = utility * forgetting ** np.abs(age[:, None] - age)
+        shared = LEVEL_SD**2 + PROMPT_SD**2 * _same(self.keys, self.keys)
+        found += self.pictures.T @ shared @ self.pictures
+        return found
+
+
+def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
+    """Covariance of the utilities of members."""
+
+    def same(name: str) -> Floats:
+        return _same(one.traits[name], other.traits[name])
+
+    def alike(name: str) -> Floats:
+        values = [[getattr(prompt, name) for prompt in terms.prompts] for terms in (one, other)]
+        return _same(*values)
+
+    lora, kind, style = _same(one.loras, other.loras), same("kind"), same("style")
+    alone = LORA_SD**2 * np.maximum(lora, VERSION_SHARE * same("origin")) + CREATOR_SD**2 * same("creator")
+    alone += KIND_SD**2 * kind + STYLE_SD**2 * style
+    by_kind = KIND_CONTENT_SD**2 * alike("content") + KIND_STYLE_SD**2 * alike("style")
+    by_kind += KIND_FORM_SD**2 * alike("is_tags")
+    by_style = STYLE_STYLE_SD**2 * alike("style")
+    loras, prompts = np.ix_(one.lora, other.lora), np.ix_(one.prompt, other.prompt)
+    found = alone[loras] + kind[loras] * by_kind[prompts] + style[loras] * by_style[prompts]
+    found *= np.outer(one.fit, other.fit)
+    here = np.outer(one.doubt, other.doubt) * _likeness(one.prompts, other.prompts)[prompts]
+    found += lora[loras] * (here + _strength_covariance(one.strength, other.strength))
+    found += SLOPE_SD**2 * np.outer(one.expects, other.expects)
+    return found
+
+
+def _strength_covariance(one: Floats, other: Floats) -> Floats:
+    """Covariance of what two strengths do to one LoRA; 0 where a strength is not known."""
+    apart = (one[:, None] - other) / STRENGTH_LENGTH
+    return np.nan_to_num(STRENGTH_SD**2 * np.exp(-(apart**2) / 2))
+
+
+def _likeness(one: Sequence[PromptTraits], other: Sequence[PromptTraits]) -> Floats:
+    """Likeness of prompts, 0 … 1: 1 for the same one, else by the concepts, the style and the content they share."""
+    concepts = sorted(frozenset().union(*(prompt.concepts for prompt in one)))
+    bags = []
+    for prompts in (one, other):
+        bag = np.array([[word in prompt.concepts for word in concepts] for prompt in prompts], np.float64)
+        size = np.array([max(1, len(prompt.concepts)) for prompt in prompts], np.float64)
+        bags.append(bag.reshape(len(prompts), -1) / np.sqrt(size)[:, None])
+    found: Floats = 0.6 * (bags[0] @ bags[1].T)
+    found += 0.25 * _same([each.style for each in one], [each.style for each in other])
+    found += 0.15 * _same([each.content for each in one], [each.content for each in other])
+    return np.maximum(found, _same([each.key for each in one], [each.key for each in other]))
+
+
+def _distinct(values: Iterable[T]) -> tuple[list[T], Places]:
+    numbers: dict[T, int] = {}
+    places = [numbers.setdefault(value, len(numbers)) for value in values]
+    return list(numbers), np.array(places, np.int64)
+
+
+def _same(one: Sequence[Hashable], other: Sequence[Hashable]) -> Floats:
+    """1 where two values are known and equal, else 0."""
+    numbers: dict[Hashable, int] = {}
+    first = np.array([numbers.setdefault(value, len(numbers)) if value != UNKNOWN else -1 for value in one], np.int64)
+    second = np.array([numbers.get(value, -2) if value != UNKNOWN else -2 for value in other], np.int64)
+    found: Floats = (first[:, None] == second).astype(np.float64)
+    return found
+
+
+def _indicator(rows: Sequence[int], signs: Sequence[float], count: int) -> Floats:
+    """Matrix (values, count) that sums signed values by row."""
+    found = np.zeros((len(rows), count))
+    found[np.arange(len(rows)), np.array(rows, np.int64)] = signs
+    return found

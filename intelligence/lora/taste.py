@@ -1,0 +1,194 @@
+"""Ratings' say in the choice of LoRAs for one prompt, and the reasons that tell it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ..learning import Preferences
+from ..learning.observations import Applied, Observation, PromptTraits
+from ..learning.preferences import prompt_traits
+from ..learning.value_model import Floats, ValueModel
+from ..prompt import PromptAnalysis
+from ..records import Reason, Source
+from .lora_library import Library
+from .lora_messages import LoRAMessage
+
+STARS_PER_CONFIDENCE = 1.4
+"""Stars between a LoRA that is right and one that is not; see `observations.expected_stars`."""
+PROOF = 1.0
+"""Standard deviations by which a LoRA must be worse than the threshold before ratings drop it: dropping is final where
+nothing is tried, applying is not."""
+MIN_SHIFT = 0.05
+"""Stars from which ratings are a reason."""
+STRENGTH_REACH = 0.25
+"""Farthest from strengths that were tried that a strength is moved by ratings."""
+COST_BELOW, COST_ABOVE = 0.004, 0.008
+"""Stars that a strength is worth less which lies so far below the usual one, or above it: too much spoils more."""
+MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.3
+"""Stars that a strength must gain to be taken, or that the usual one must lose to be left."""
+MAX_GROUPS = 3
+"""Kinds of prompts whose stars are named, each with …"""
+MAX_STARS = 8
+"""… so many of the newest."""
+MAX_ALIKE = 2
+"""LoRAs that are named as being like this one."""
+
+
+class Opinion(NamedTuple):
+    """A LoRA for a prompt, as ratings see it."""
+
+    score: float
+    """Confidence with the ratings' stars in it; may lie outside of 0 … 1."""
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class Taste:
+    """Ratings, as far as they speak of a library's LoRAs for one prompt."""
+
+    preferences: Preferences | None
+    library: Library
+    analysis: PromptAnalysis
+
+    def opinions(self, places: Sequence[int], confidences: Sequence[float], minimum: float | None) -> list[Opinion]:
+        """Return the LoRAs at these places of the library as ratings see them: without any, as the choice does.
+
+        Args:
+            confidences: the choice's own. 0: the prompt rules the LoRA out, and ratings change nothing.
+            minimum: confidence from which a LoRA is applied. One that is above it before ratings stays there until they
+                prove it worse; None: nothing is applied.
+        """
+        if not self.preferences:
+            return [Opinion(confidence) for confidence in confidences]
+        model = self._model
+        ids = [self.library.models[place].model_id for place in places]
+        asked = [Applied.judged(*each) for each in zip(ids, confidences, strict=True)]
+        found = model.utilities(traits_of(self.analysis), asked)
+        opinions = []
+        for lora, confidence, shift, sd, parts in zip(
+            ids, confidences, found.shift, found.sd, found.parts, strict=True
+        ):
+            if not confidence or not shift:
+                opinions.append(Opinion(confidence))
+                continue
+            score = confidence + shift / STARS_PER_CONFIDENCE
+            if minimum is not None and confidence >= minimum > score >= minimum - PROOF * sd / STARS_PER_CONFIDENCE:
+                score = minimum
+            opinions.append(Opinion(score, self._reasons(lora, shift, model.observations, parts)))
+        return opinions
+
+    def strength(self, model_id: str, usual: float) -> tuple[float, Reason] | None:
+        """Return a better strength than the usual one, with its reason; None: nothing better is known.
+
+        Only strengths near those that were tried are looked at. Stars pull towards a strength; where they prove the
+        usual one bad, they push away from it.
+        """
+        if not self.preferences:
+            return None
+        model = self._model
+        tried = [
+            (used.strength, one.stars)
+            for one in model.observations
+            if one.other is None
+            for used in one.picture.loras
+            if used.lora == model_id and used.strength is not None
+        ]
+        if not tried:
+            return None
+        known = [usual, *(strength for strength, _ in tried)]
+        low, high = max(0.05, min(known) - STRENGTH_REACH), max(known) + STRENGTH_REACH
+        values = [usual, *np.arange(round(low / 0.05), round(high / 0.05) + 1) * 0.05]
+        gain = model.strengths(model_id, values)
+        apart = (np.array(values) - usual) / STRENGTH_REACH
+        best = int(np.argmax(gain - np.where(apart > 0, COST_ABOVE, COST_BELOW) * apart**2))
+        if not best or (gain[best] < MIN_STRENGTH_GAIN and gain[0] > -BAD_STRENGTH):
+            return None
+        value = round(float(values[best]), 2)
+        message, near = LoRAMessage.LIKED_STRENGTH, value
+        if gain[best] < MIN_STRENGTH_GAIN:
+            message, near = LoRAMessage.DISLIKED_STRENGTH, usual
+        stars = _stars([one for strength, one in tried if abs(strength - near) <= STRENGTH_REACH])
+        reason = Reason.of(
+            "strength",
+            Source.LEARNED,
+            message,
+            value=value,
+            otherwise=f"{usual:.2f}",
+            stars=stars,
+            strength=value,
+            before=usual,
+        )
+        return value, reason
+
+    @cached_property
+    def _model(self) -> ValueModel:
+        assert self.preferences is not None
+        return self.preferences.model(self.library.taste_traits, self.library)
+
+    def _reasons(
+        self, lora: str, shift: float, observations: Sequence[Observation], parts: Floats
+    ) -> tuple[Reason, ...]:
+        """The stars of the user's pictures with the LoRA, or of those that moved it most."""
+        if abs(shift) < MIN_SHIFT:
+            return ()
+        rated = [place for place, one in enumerate(observations) if one.other is None]
+        own = [place for place in rated if any(used.lora == lora for used in observations[place].picture.loras)]
+        if own:
+            return _own_reasons([observations[place] for place in own], shift)
+        names = {model.model_id: model.name for model in self.library.models}
+        share: defaultdict[str, float] = defaultdict(float)
+        for place in rated:
+            loras = observations[place].picture.loras
+            for used in loras:
+                share[used.lora] += float(parts[place]) / len(loras)
+        alike = sorted((other for other in share if other in names), key=lambda other: -share[other] * np.sign(shift))
+        alike = [other for other in alike[:MAX_ALIKE] if share[other] * shift > 0]
+        if not alike:
+            return ()
+        stars = [
+            observations[place].stars
+            for place in rated
+            if any(used.lora in alike for used in observations[place].picture.loras)
+        ]
+        listed = ", ".join(names[other] for other in alike)
+        return (_reason(LoRAMessage.RATED_ALIKE, shift, stars=_stars(stars), loras=listed),)
+
+
+def traits_of(analysis: PromptAnalysis) -> PromptTraits:
+    """Return a prompt as the value model reads it."""
+    intent = analysis.intent
+    return prompt_traits(
+        analysis.prompt,
+        intent.artistic_style.value,
+        intent.content_type.value,
+        analysis.tag_style,
+        analysis.shown_concepts,
+    )
+
+
+def _own_reasons(rated: Sequence[Observation], shift: float) -> tuple[Reason, ...]:
+    by_style: defaultdict[str, list[float]] = defaultdict(list)
+    for one in rated:
+        by_style[one.picture.prompt.style].append(one.stars)
+    groups = sorted(by_style.items(), key=lambda group: -len(group[1]))[:MAX_GROUPS]
+    return tuple(
+        _reason(LoRAMessage.RATED_STYLE, shift, stars=_stars(stars), style=style)
+        if style and len(by_style) > 1
+        else _reason(LoRAMessage.RATED, shift, stars=_stars(stars))
+        for style, stars in groups
+    )
+
+
+def _stars(stars: Sequence[float]) -> str:
+    return ", ".join(f"{one:g}" for one in stars[-MAX_STARS:])
+
+
+def _reason(message: LoRAMessage, shift: float, **arguments: str) -> Reason:
+    weight = round(min(1.0, abs(shift)), 3)
+    return Reason.of("ratings", Source.LEARNED, message, value=round(shift, 2), weight=weight, **arguments)
