@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
@@ -35,8 +35,7 @@ class Explain(io.ComfyNode):
 
     @classmethod
     def execute(cls, generation: Stage) -> io.NodeOutput:
-        from ..intelligence.generation.explanation import as_text, explain
+        from ..intelligence.generation.generation_views import explanation_report
 
-        explanation = explain(generation)
-        ui: dict[str, list[Any]] = {"text": [as_text(explanation)], "explanation": [explanation.to_dict()]}
-        return io.NodeOutput(explanation.summary, generation.to_json(indent=2), ui=ui)
+        ui = explanation_report(generation)
+        return io.NodeOutput(ui["explanation"][0]["summary"], generation.to_json(indent=2), ui=ui)

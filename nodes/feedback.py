@@ -58,6 +58,7 @@ class Feedback(io.ComfyNode):
         generation: Generation | None = None,
         images: Any = None,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.generation_views import rating_report
         from ..intelligence.generation.history import Shown, rate_named
 
         named, context = generation_id.strip(), get_executing_context()
@@ -69,8 +70,7 @@ class Feedback(io.ComfyNode):
             run_id = context.prompt_id if context else ""
             text = graph_ratings().rate(planner().learning, node, Shown(generation, rating, comments), run_id)
             target, ids = generation.id, list(generation.image_ids)
-        ui: dict[str, list[Any]] = {"text": [text], "feedback": [{"generation_id": target, "image_ids": ids}]}
-        return io.NodeOutput(ui=ui)
+        return io.NodeOutput(ui=rating_report(target, ids, text))
 
 
 @cache

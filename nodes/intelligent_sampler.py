@@ -154,6 +154,7 @@ class IntelligentSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
+        from .host import thumbnails
         from .host.comfy_host import ComfyHost, fitted_run
         from .host.model_settings import settled
         from .host.sampler_run import SamplerInputs
@@ -175,6 +176,7 @@ class IntelligentSampler(io.ComfyNode):
         found = used_files.start(run.plan)
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
         generation = used_files.told(generation, found)
+        thumbnails.save(generation.image_ids, execution.images)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 
 

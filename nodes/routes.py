@@ -22,7 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
-from . import rating_routes
+from . import generation_routes, rating_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -143,6 +143,7 @@ GET = {
     "/model": model,
     "/models": models,
     "/preview": preview,
+    **generation_routes.GET,
     **rating_routes.GET,
 }
 POST = {

@@ -124,6 +124,13 @@ class Page:
         """Wait until the page knows that a prompt has succeeded."""
         self.tab.wait_for_function("id => window.ended.has(id)", arg=prompt_id)
 
+    def wait_until_ready(self) -> None:
+        """Wait until the page has loaded, or loaded anew."""
+        self.tab.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})")
+        self.tab.wait_for_function("() => window.app?.extensionManager && window.app.graph")
+        self.tab.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
+        self.tab.evaluate(LISTEN)
+
     def screenshot(self, path: Path, drawing_seconds: float = 1.0) -> Path:
         """Save what the window shows, after it had `drawing_seconds` to be drawn."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,10 +172,7 @@ def tab(browser: Browser, url: str, nodes2: bool = False, width: int = 1800, hei
     shown.set_default_timeout(PATIENCE)
     page = Page(shown)
     shown.goto(url, wait_until="domcontentloaded")
-    shown.wait_for_function("() => 'KSampler' in (window.LiteGraph?.registered_node_types ?? {})")
-    shown.wait_for_function("() => window.app?.extensionManager && window.app.graph")
-    shown.wait_for_timeout(1500)  # the start-up's own workflow and dialogs come late
-    shown.evaluate(LISTEN)
+    page.wait_until_ready()
     yield page
     shown.close()
 

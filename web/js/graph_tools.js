@@ -28,6 +28,17 @@ export function widgetOf(node, name) {
   return node.widgets?.find((widget) => widget.name === name);
 }
 
+/** Has `act` run after every change of a widget. */
+export function onChange(widget, act) {
+  if (!widget) return;
+  const before = widget.callback;
+  widget.callback = function () {
+    const result = before?.apply(this, arguments);
+    act();
+    return result;
+  };
+}
+
 /** Sets a widget as a person would: its callback runs, and undo can take it back. */
 export function setWidget(node, name, value) {
   const widget = widgetOf(node, name);
@@ -37,17 +48,45 @@ export function setWidget(node, name, value) {
   changed(node);
 }
 
+const tracker = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+
 /** Tells ComfyUI that the workflow has changed: for undo, for its "unsaved" mark, and to draw it. */
 export function changed(node) {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
-  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+  const tracking = tracker();
+  (tracking?.captureCanvasState ?? tracking?.checkState)?.call(tracking);
   node?.graph?.setDirtyCanvas?.(true, true);
+}
+
+/** Makes several changes one step of undo. */
+export function together(change) {
+  const tracking = tracker();
+  tracking?.beforeChange?.();
+  try {
+    change();
+  } finally {
+    tracking?.afterChange?.();
+  }
 }
 
 /** The node that a widget's or an input's link comes from, or null. */
 export function upstream(node, name) {
   const index = node.inputs?.findIndex((input) => input.name === name) ?? -1;
   return index < 0 ? null : (node.getInputNode(index) ?? null);
+}
+
+/** The nearest node of a type that `node` depends on, else the only one of that type, else null. */
+export function ancestor(node, type) {
+  let level = [node];
+  const seen = new Set(level);
+  while (level.length) {
+    const found = level.find((one) => one.comfyClass === type && one !== node);
+    if (found) return found;
+    const above = level.flatMap((one) => (one.inputs ?? []).map((_, index) => one.getInputNode?.(index)));
+    level = above.filter((one) => one && !seen.has(one));
+    level.forEach((one) => seen.add(one));
+  }
+  const all = nodesOf(type);
+  return all.length === 1 ? all[0] : null;
 }
 
 /** A text widget's value; null where it is linked, so that only a run tells it. */

@@ -1,7 +1,7 @@
 // LoRA Recommend's rows: a LoRA each, from native widgets, so that both renderers draw them. They show what was
 // suggested last and what `selection` holds; every change is written into `selection`, and nothing else is saved.
 import { app } from "../../../scripts/app.js";
-import { basisOf, nodesOf, rootGraph, widgetOf } from "./graph_tools.js";
+import { basisOf, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
 import { clearSelection, readSelection, staleParts, writeSelection } from "./selection.js";
 import { suggestOrTell } from "./suggest.js";
 import { api } from "../../../scripts/api.js";
@@ -21,7 +21,7 @@ const waiting = new Map();
 
 const keyOf = (node) => `${node.graph?.id ?? rootGraph().id}:${node.id}`;
 
-/** Adds the rows to a LoRA Recommend node. Returns how to show an execution's output: (output) => void. */
+/** Adds the rows to a LoRA Recommend node. Returns how to show an output: (output, justMade) => void. */
 export function loraRows(node) {
   const refresh = () => draw(node);
   const before = node.onConfigure;
@@ -31,8 +31,8 @@ export function loraRows(node) {
   };
   for (const name of ["selection", "mode", "model_family"]) onChange(widgetOf(node, name), refresh);
   refresh();
-  return (output) => {
-    remember(node, output);
+  return (output, justMade = false) => {
+    remember(node, output, justMade);
     refresh();
   };
 }
@@ -44,18 +44,8 @@ export async function suggestFor(node) {
   draw(node);
 }
 
-function onChange(widget, act) {
-  if (!widget) return;
-  const before = widget.callback;
-  widget.callback = function () {
-    const result = before?.apply(this, arguments);
-    act();
-    return result;
-  };
-}
-
 /** Keeps what an output offers. A run with a selection tells of that one only: the offers beside it stay. */
-function remember(node, output) {
+function remember(node, output, justMade) {
   if (!output.suggestions) return;
   const basis = output.chosen_for?.[0] ?? null;
   const confirmed = readSelection(node) !== null && output.confirmed?.[0] !== false;
@@ -73,7 +63,7 @@ function remember(node, output) {
     .slice(0, MAX_NEAR)
     .map((one) => ({ lora: one.name, title: one.name, strength: 1, reasoning: one.reason, ...one, near: true }));
   suggested.set(keyOf(node), { offers: [...found, ...near], basis, now: basis });
-  if (widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
+  if (justMade && widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
     writeSelection(node, found.map(entryOf), basis);
   }
 }
@@ -89,7 +79,8 @@ function entryOf({ lora, strength, strength_clip: clip, trigger_words: words }) 
 function choices(node) {
   const { offers } = suggested.get(keyOf(node)) ?? { offers: [] };
   const selection = readSelection(node);
-  const entries = selection?.loras ?? offers.filter((one) => !one.near).map(entryOf);
+  const chosen = widgetOf(node, "mode")?.value === "AUTO" ? offers.filter((one) => !one.near) : [];
+  const entries = selection?.loras ?? chosen.map(entryOf);
   const isOf = (entry) => (offer) => entry.lora === offer.lora || entry.lora === offer.name;
   const own = entries
     .filter((entry) => !offers.some(isOf(entry)))

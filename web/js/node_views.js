@@ -2,14 +2,15 @@
 // workflows and API prompts never depend on this file.
 import { app } from "../../../scripts/app.js";
 import { chosenSettings } from "./chosen_settings.js";
-import { call, element } from "./common.js";
+import { element } from "./common.js";
 import { nodesOf, outputKey } from "./graph_tools.js";
 import { loraRows } from "./lora_rows.js";
+import { ratingView } from "./ratings.js";
+import { refill, remember } from "./restore.js";
 
-const STARS = 5;
 const MIN_WIDTH_PX = 320;
 
-/** Node id → function that adds its view and returns how to show an execution's output: (node) => (output) => void. */
+/** Node id → function that adds its view and returns how to show an output: (node) => (output, justMade) => void. */
 const VIEWS = {
   LoRARecommend: (node) => both(reportView(node), loraRows(node)),
   ParamOptimize: (node) => both(reportView(node), chosenSettings(node)),
@@ -31,21 +32,29 @@ app.registerExtension({
     const before = node.onExecuted;
     node.onExecuted = function (output) {
       before?.apply(this, arguments);
-      show(output ?? {});
+      remember(node, output ?? {});
+      show(output ?? {}, true);
     };
+  },
+
+  /** After any workflow is opened, undo and redo included. */
+  afterConfigureGraph() {
+    refill(Object.keys(VIEWS), (node, output) => shown.get(node)?.(output)).catch((error) => console.warn(error));
   },
 
   /** After a tab switch, undo, a reload and *load job*: the nodes are new, their outputs are not. */
   onNodeOutputsUpdated(outputs) {
     for (const node of Object.keys(VIEWS).flatMap(nodesOf)) {
       const output = outputs[outputKey(node)];
-      if (output) shown.get(node)?.(output);
+      if (!output) continue;
+      remember(node, output);
+      shown.get(node)?.(output);
     }
   },
 });
 
 function both(...views) {
-  return (output) => views.forEach((show) => show(output));
+  return (...output) => views.forEach((show) => show(...output));
 }
 
 function reportView(node, style = "") {
@@ -61,56 +70,8 @@ function reportView(node, style = "") {
 
 function starView(node) {
   const box = element("div", "overflow-y:auto; padding:2px 6px; font-size:12px");
-  addView(node, "stars", box, 60);
-  return ({ text = [], feedback: [feedback] = [] }) => {
-    if (!feedback) return;
-    const { generation_id: generation, image_ids: images } = feedback;
-    const status = element("div", "opacity:.8; user-select:text; overflow-wrap:anywhere", {
-      textContent: text.join("\n"),
-    });
-    const rows = images.map((image, index) => {
-      const rate = async (rating) => {
-        const comments = node.widgets.find((widget) => widget.name === "comments")?.value ?? "";
-        await call("/feedback", { generation_id: image, rating, comments });
-        status.textContent = "";
-      };
-      return starRow(image, images.length > 1 ? `Image ${index + 1}` : "Your rating", rate);
-    });
-    box.replaceChildren(...rows.map((row) => row.element), status);
-    call(`/generations/${encodeURIComponent(generation)}`).then(
-      ({ ratings }) => {
-        const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
-        rows.forEach((row, index) => row.show(rated.get(images[index]) ?? rated.get(generation) ?? 0));
-        if (rated.size) status.textContent = ""; // the stars show it
-      },
-      (error) => (status.textContent = error.message),
-    );
-  };
-}
-
-function starRow(image, label, rate) {
-  const row = element("div", "display:flex; align-items:center; gap:4px; min-height:28px");
-  const name = element("span", "min-width:76px; opacity:.8", { textContent: label, title: image });
-  const message = element("span", "margin-left:6px; opacity:.8");
-  const stars = Array.from({ length: STARS }, (_, index) => {
-    const star = element("button", "all:unset; cursor:pointer; font-size:20px; line-height:1; color:#e6b422", {
-      title: `${index + 1} of ${STARS}`,
-    });
-    star.addEventListener("click", async () => {
-      try {
-        await rate(index + 1);
-        show(index + 1);
-        message.textContent = "saved";
-      } catch (error) {
-        message.textContent = error.message;
-      }
-    });
-    return star;
-  });
-  const show = (rating) => stars.forEach((star, index) => (star.textContent = index < rating ? "★" : "☆"));
-  show(0);
-  row.append(name, ...stars, message);
-  return { element: row, show };
+  addView(node, "stars", box, 110);
+  return ratingView(node, box);
 }
 
 function addView(node, name, view, minHeight) {

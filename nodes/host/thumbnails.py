@@ -1,0 +1,61 @@
+"""Small pictures of the images that were made, by image id: for rating them later, and for the history."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .images import eight_bit
+from .server_planner import home
+
+FOLDER = "thumbnails"
+SIDE = 320
+"""Pixels of the longer side."""
+QUALITY = 80
+KEPT = 5000
+"""Newest thumbnails that are kept, of some 15 KB each."""
+
+_IMAGE_ID = re.compile(r"[0-9a-f]{32}(-\d+)?")
+
+
+def save(image_ids: Sequence[str], images: Any) -> None:
+    """Write the thumbnails of an IMAGE, (batch, height, width, channels); of more images than ids, the first ones."""
+    from PIL import Image
+
+    folder = home() / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for image_id, pixels in zip(image_ids, eight_bit(images), strict=False):
+            picture = Image.fromarray(pixels[..., :3])
+            picture.thumbnail((SIDE, SIDE))
+            picture.save(folder / f"{image_id}.webp", quality=QUALITY)
+        _prune(folder)
+    except OSError as error:
+        logging.warning("Intelligent Generation: no thumbnail is kept: %s", error)
+
+
+def path(image_id: str) -> Path | None:
+    """Return the thumbnail of an image, or of a generation's first one; None where there is none."""
+    if not _IMAGE_ID.fullmatch(image_id):
+        return None
+    folder = home() / FOLDER
+    found = (folder / f"{name}.webp" for name in (image_id, f"{image_id}-0"))
+    return next((file for file in found if file.is_file()), None)
+
+
+def forget(generation_id: str) -> None:
+    """Delete the thumbnails of a generation."""
+    if _IMAGE_ID.fullmatch(generation_id):
+        for file in (home() / FOLDER).glob(f"{generation_id}*.webp"):
+            file.unlink(missing_ok=True)
+
+
+def _prune(folder: Path) -> None:
+    files = [*folder.glob("*.webp")]
+    if len(files) > 1.1 * KEPT:
+        files.sort(key=lambda file: file.stat().st_mtime)
+        for file in files[:-KEPT]:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""What a run has shown is there again after undo, a tab switch, a reload and a dropped picture; stars on pictures."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+from ..comfyui.server import Server
+from .page import Page
+from .test_nodes_page import SET, load, run
+
+seeds = itertools.count(700)
+VIEW = """
+() => {
+    const of = type => app.graph._nodes.find(node => node.type === type)
+    const stars = of("Feedback").widgets.find(widget => widget.name === "stars").element
+    return {
+        rated: [...stars.querySelectorAll(".ig-rating")].map(row => row.querySelectorAll('[aria-checked="true"]').length
+            ? row.textContent.split("★").length - 1 : 0),
+        rows: of("LoRARecommend").widgets.filter(widget => widget.name.startsWith("LoRA ")).map(widget => widget.label),
+        auto: of("ParamOptimize").widgets.filter(widget => widget.label?.includes("auto →")).length,
+        explained: of("Explain").widgets.find(widget => widget.name === "report").element.textContent.length
+            + (of("Explain").widgets.find(widget => widget.name === "report").element.value ?? "").length > 20,
+    }
+}
+"""
+SHOWN = f"wanted => JSON.stringify(({VIEW})()) === wanted"
+ROWS = ".ig-rating"
+DROP = """
+async ({bytes, name}) => {
+    const data = new DataTransfer()
+    data.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
+    const canvas = document.querySelector("#graph-canvas")
+    for (const kind of ["dragover", "drop"])
+        canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}))
+}
+"""
+
+
+def made(page: Page, server: Server, images: int = 1, **edits: dict[str, Any]) -> dict[str, Any]:
+    """Run the example; what its Feedback node can rate, and the files."""
+    load(page, **edits)
+    prompt = f"portrait of the mirkwood witch, number {next(seeds)}"
+    free = {"steps": 2, "images": images, "width": 128, "height": 128}
+    page.tab.evaluate(SET, {"ParamOptimize": free, "PromptAnalyze": {"prompt": prompt}})
+    outputs, _ = run(page, server)
+    return {**outputs["Feedback"]["feedback"][0], "files": outputs["SaveGeneration"]["images"]}
+
+
+def stored(server: Server, generation: dict[str, Any]) -> list[int]:
+    """The stars of a generation and its images."""
+    found = server.client.get(f"/intelligent_generation/generations/{generation['generation_id']}")
+    return [rating["rating"] for rating in found["ratings"]]
+
+
+def wait_for(page: Page, view: dict[str, Any]) -> None:
+    """Wait until the nodes show exactly this."""
+    page.tab.wait_for_function(SHOWN, arg=json.dumps(view, separators=(",", ":"), ensure_ascii=False), timeout=60_000)
+
+
+def test_keys_rate_focused_and_hovered_picture(page: Page, server: Server) -> None:
+    generation = made(page, server, images=2)
+    rows = page.tab.locator(ROWS)
+    assert rows.count() == 2
+    first = rows.first
+    assert first.locator("img").evaluate("async image => { await image.decode(); return image.naturalWidth }") == 128
+    first.focus()
+    page.tab.keyboard.press("4")
+    page.tab.wait_for_function(f"() => ({VIEW})().rated[0] === 4")
+    page.tab.evaluate("() => document.activeElement.blur()")
+    rows.nth(1).dispatch_event("pointerenter")
+    page.tab.keyboard.press("2")
+    page.tab.wait_for_function(f"() => ({VIEW})().rated[1] === 2")
+    assert stored(server, generation) == [4, 2]
+    page.tab.keyboard.press("0")
+    page.tab.wait_for_function(f"() => ({VIEW})().rated[1] === 0")
+    assert stored(server, generation) == [4]
+    rows.nth(1).dispatch_event("pointerleave")
+    page.tab.keyboard.press("5")  # nothing is focused or under the mouse: not a rating
+    assert stored(server, generation) == [4]
+    roles = page.tab.get_by_role("radio", name="3 stars")
+    assert roles.count() == 2
+    roles.first.focus()
+    page.tab.keyboard.press("ArrowRight")
+    assert page.tab.evaluate("() => document.activeElement.getAttribute('aria-label')") == "4 stars"
+
+
+def test_views_return_after_undo_tab_switch_reload_and_drop(page: Page, server: Server) -> None:
+    generation = made(page, server)
+    page.tab.locator(ROWS).first.focus()
+    page.tab.keyboard.press("3")
+    page.tab.wait_for_function(f"() => ({VIEW})().rated[0] === 3")
+    view = page.tab.evaluate(VIEW)
+    assert view["rows"] and view["auto"] and view["explained"]
+    saved = page.workflow()
+
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Redo')")
+    wait_for(page, view)
+
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.tab.wait_for_function("() => !app.graph._nodes.some(node => node.type === 'Feedback')")
+    page.tab.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    wait_for(page, view)
+
+    page.tab.reload(wait_until="domcontentloaded")
+    page.wait_until_ready()
+    page.load(saved)
+    wait_for(page, view)
+
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    picture = list(server.client.view(generation["files"][0]))
+    page.tab.evaluate(DROP, {"bytes": picture, "name": generation["files"][0]["filename"]})
+    page.tab.wait_for_function("() => app.graph._nodes.some(node => node.type === 'Feedback')")
+    wait_for(page, view)
+
+
+def test_exactly_this_again_sets_widgets_that_make_same_picture(page: Page, server: Server) -> None:
+    generation = made(page, server, images=2)
+    before = page.prompt()
+    page.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "a lake"}, "IntelligentSampler": {"seed": 3}})
+    page.tab.get_by_role("button", name="Exactly this again").nth(1).click()
+    page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").wait_for()
+    after = page.prompt()
+    kinds = {node["class_type"]: key for key, node in after.items()}
+    values = {kind: after[key]["inputs"] for kind, key in kinds.items()}
+    assert values["PromptAnalyze"]["prompt"] == before[kinds["PromptAnalyze"]]["inputs"]["prompt"]
+    assert values["IntelligentSampler"]["seed"] == before[kinds["IntelligentSampler"]]["inputs"]["seed"] + 1
+    assert (values["ParamOptimize"]["images"], values["ParamOptimize"]["steps"]) == (1, 2)
+    assert "mirkwood_witch" in values["LoRARecommend"]["selection"]
+    outputs, _ = run(page, server)
+    again = outputs["SaveGeneration"]["images"]
+    assert pixels(server, again[0]) == pixels(server, generation["files"][1])
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    assert page.prompt()[kinds["PromptAnalyze"]]["inputs"]["prompt"] == "a lake"  # one step takes all of it back
+
+
+def pixels(server: Server, file: dict[str, str]) -> bytes:
+    """The picture's pixels."""
+    import io
+
+    from PIL import Image
+
+    return Image.open(io.BytesIO(server.client.view(file))).tobytes()

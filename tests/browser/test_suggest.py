@@ -1,0 +1,128 @@
+"""Suggest → edit → run → stars → tab switch → reload, as a person does it in the page, with each renderer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..comfyui.examples import SMALL
+from ..comfyui.server import Server
+from .page import Page
+from .test_nodes_page import SET, load, node_of, run
+
+PROMPT = "portrait of the mirkwood witch at dusk"
+WIDGETS = """
+type => Object.fromEntries(app.graph._nodes.find(node => node.type === type).widgets
+    .filter(widget => !widget.element).map(widget => [widget.name, widget.value]))
+"""
+LABELS = """
+type => app.graph._nodes.find(node => node.type === type).widgets
+    .filter(widget => !widget.element).map(widget => widget.label ?? widget.name)
+"""
+SAVED = "type => app.graph._nodes.find(node => node.type === type).serialize().widgets_values"
+CLICK = """
+([type, name, value]) => {
+    const node = app.graph._nodes.find(node => node.type === type)
+    const widget = node.widgets.find(widget => widget.name === name)
+    if (value !== null) widget.value = value
+    widget.callback(value, app.canvas, node)
+}
+"""
+"""What both renderers do when a widget is clicked or dragged."""
+
+WITCH, STRENGTH, WORD = "LoRA Mirkwood Witch", "Strength of Mirkwood Witch", "Word of Mirkwood Witch: green cloak"
+
+
+def assisted(page: Page, prompt: str = PROMPT, **edits: dict[str, Any]) -> None:
+    """Open the example in ASSISTED mode."""
+    load(page, LoRARecommend={"mode": "ASSISTED"}, PromptAnalyze={"prompt": prompt}, **edits)
+
+
+def selection(page: Page) -> dict[str, Any]:
+    """The confirmed selection as the node holds it."""
+    text = page.tab.evaluate(WIDGETS, "LoRARecommend")["selection"]
+    return json.loads(text) if text else {}
+
+
+def suggest(page: Page) -> str:
+    """Press the keys, and wait for the rows. Returns the prompt's id."""
+    before = page.tab.evaluate("() => window.ended.size")
+    page.tab.locator("#graph-canvas").focus()
+    page.tab.keyboard.press("Control+Shift+G")
+    page.tab.wait_for_function("before => window.ended.size > before", arg=before)
+    return page.tab.evaluate("() => [...window.ended].at(-1)")
+
+
+def click(page: Page, name: str, value: Any = None) -> None:
+    """Use a widget of LoRA Recommend."""
+    page.tab.evaluate(CLICK, ["LoRARecommend", name, value])
+
+
+def test_suggest_confirms_rows_and_run_goes_on_from_there(page: Page, server: Server) -> None:
+    assisted(page, ParamOptimize=SMALL | {"steps": 0})
+    before = page.prompt()
+    entry = server.client.wait(suggest(page))
+    ran = {entry["prompt"][2][key]["class_type"] for key in entry["outputs"]}
+    assert ran == {"LoRARecommend", "ParamOptimize"}
+    assert selection(page)["chosen_for"] == {"prompt": PROMPT, "checkpoint": "embedded", "family": ""}
+
+    shown = page.tab.evaluate(WIDGETS, "LoRARecommend")
+    assert (shown[WITCH], shown[STRENGTH], shown[WORD]) == (True, 0.8, True)
+    assert any("auto → " in label for label in page.tab.evaluate(LABELS, "ParamOptimize"))
+    click(page, STRENGTH, 0.52)
+    click(page, WORD, False)
+    (chosen,) = selection(page)["loras"]
+    assert chosen == {
+        "lora": "characters/mirkwood_witch.safetensors",
+        "strength": 0.5,
+        "trigger_words": ["antler crown"],
+    }
+
+    changes = [
+        (node["class_type"], name)
+        for key, node in page.prompt().items()
+        for name, value in node["inputs"].items()
+        if before[key]["inputs"].get(name) != value
+    ]
+    assert changes == [("LoRARecommend", "selection")]
+    assert len(page.tab.evaluate(SAVED, "LoRARecommend")) == len(
+        [name for name in before[node_of(page, "LoRARecommend")]["inputs"] if name not in ("analysis", "model", "clip")]
+    )
+    page.tab.evaluate(SET, {"ParamOptimize": SMALL})
+    outputs, _ = run(page, server)
+    (applied,) = outputs["LoRARecommend"]["suggestions"]
+    assert (applied["strength"], applied["trigger_words"]) == (0.5, ["antler crown"])
+    assert page.problems == []
+
+
+def test_switched_off_row_stays_and_clear_forgets(page: Page) -> None:
+    assisted(page)
+    suggest(page)
+    click(page, WITCH, False)
+    assert selection(page)["loras"] == []
+    shown = page.tab.evaluate(WIDGETS, "LoRARecommend")
+    assert shown[WITCH] is False and STRENGTH not in shown
+    click(page, WITCH, True)
+    assert [entry["lora"] for entry in selection(page)["loras"]] == ["characters/mirkwood_witch.safetensors"]
+    click(page, "Clear")
+    shown = page.tab.evaluate(WIDGETS, "LoRARecommend")
+    assert shown["selection"] == "" and WITCH not in shown
+
+
+def test_changed_prompt_makes_choice_stale_until_kept(page: Page) -> None:
+    assisted(page)
+    suggest(page)
+    page.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "a lighthouse"}})
+    page.tab.evaluate("() => app.api.dispatchCustomEvent('graphChanged', {})")
+    labels = page.tab.evaluate(LABELS, "LoRARecommend")
+    assert any("Chosen for: " + PROMPT[:20] in label for label in labels)
+    click(page, "Keep")
+    assert selection(page)["chosen_for"]["prompt"] == "a lighthouse"
+    assert not any("Chosen for" in label for label in page.tab.evaluate(LABELS, "LoRARecommend"))
+
+
+def test_node_says_that_nothing_is_confirmed(page: Page) -> None:
+    assisted(page)
+    click(page, "mode", "ASSISTED")
+    labels = page.tab.evaluate(LABELS, "LoRARecommend")
+    assert any("nothing is confirmed yet" in label for label in labels)

@@ -1,0 +1,24 @@
+// *Exactly this again*: the widgets as they were for one picture.
+import { app } from "../../../scripts/app.js";
+import { call } from "./common.js";
+import { ancestor, setWidget, together, upstream, widgetOf } from "./graph_tools.js";
+
+/** Writes the prompt, the LoRAs, the settings and the seed of an image into the nodes that `node` hangs on. */
+export async function exactlyAgain(node, generationId, index = 0) {
+  const { widgets } = await call(`/generations/${encodeURIComponent(generationId)}/again`);
+  const linked = [];
+  together(() => {
+    for (const [type, values] of Object.entries(widgets[index])) {
+      const target = ancestor(node, type);
+      if (!target) continue;
+      for (const [name, value] of Object.entries(values)) {
+        if (upstream(target, name)) linked.push(name);
+        else if (widgetOf(target, name)) setWidget(target, name, value);
+      }
+    }
+  });
+  const detail = linked.length
+    ? `Linked, and so not set: ${linked.join(", ")}.`
+    : "Prompt, LoRAs, settings and seed are set. Press Run.";
+  app.extensionManager.toast.add({ severity: linked.length ? "warn" : "success", summary: "Exactly this again", detail, life: 5000 });
+}

@@ -1,0 +1,149 @@
+// Stars on the picture: a row an image, with its thumbnail. Keys 1 to 5 rate the picture that is focused or under the
+// mouse, 0 takes the rating back.
+import { exactlyAgain } from "./again.js";
+import { address, call, element } from "./common.js";
+import { widgetOf } from "./graph_tools.js";
+
+const STARS = 5;
+const KEYS = /^[0-5]$/;
+
+const STYLE = `
+.ig-rating { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 6px; padding: 3px; border-radius: 6px; min-height: 30px }
+.ig-rating:focus-visible, .ig-rating button:focus-visible { outline: 2px solid #4aa3ff; outline-offset: 1px }
+.ig-rating:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
+.ig-rating img { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; background: #8883 }
+.ig-rating button { all: unset; cursor: pointer; border-radius: 4px; line-height: 1 }
+.ig-star { font-size: 22px; color: #e6b422; padding: 1px }
+.light-theme .ig-star, body:not(.dark-theme) .ig-star { color: #9a6b00 }
+.ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
+.ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
+.ig-rating .ig-told:empty { display: none }
+`;
+
+let hovered = null;
+let styled = false;
+
+/** Adds the style and the keys to the page, once. */
+function prepare() {
+  if (styled) return;
+  styled = true;
+  document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+  document.addEventListener("keydown", onKey, { capture: true });
+}
+
+function onKey(event) {
+  const { key, target, ctrlKey, metaKey, altKey } = event;
+  const row = target.closest?.(".ig-rating") ?? (isTyping(target) || !hovered?.isConnected ? null : hovered);
+  if (!row || !KEYS.test(key) || ctrlKey || metaKey || altKey) return;
+  event.preventDefault();
+  event.stopImmediatePropagation(); // the page has shortcuts of its own on some of these
+  row.rate(Number(key));
+}
+
+function isTyping({ tagName, isContentEditable }) {
+  return isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(tagName);
+}
+
+/** Row of one image: {element, show(stars)}. `label` names it to screen readers too; `again` is left out where null. */
+export function ratingRow({ image, label, comments, again }) {
+  prepare();
+  const row = element("div", "", { className: "ig-rating", tabIndex: 0 });
+  row.setAttribute("role", "group");
+  row.setAttribute("aria-label", `${label}: keys 1 to 5 rate it, 0 takes the rating back`);
+  const picture = element("img", "", { alt: label, loading: "lazy" });
+  picture.addEventListener("error", () => picture.remove());
+  picture.src = address(`/thumbnail?id=${encodeURIComponent(image)}`);
+  const name = element("span", "opacity:.85; min-width:56px; font-size:12px", { textContent: label });
+  const told = element("span", "", { className: "ig-told" });
+  told.setAttribute("role", "status");
+  const group = element("span", "display:inline-flex");
+  group.setAttribute("role", "radiogroup");
+  group.setAttribute("aria-label", `Stars for ${label}`);
+  let given = 0;
+  const show = (rating) => {
+    given = rating;
+    stars.forEach((star, index) => {
+      star.textContent = index < rating ? "★" : "☆";
+      star.setAttribute("aria-checked", String(index + 1 === rating));
+      star.tabIndex = index + 1 === (rating || 1) ? 0 : -1;
+    });
+  };
+  row.rate = async (rating) => {
+    try {
+      told.textContent = rating ? await store(image, rating, comments?.() ?? "") : await takeBack(image, given);
+      show(rating);
+    } catch (error) {
+      told.textContent = error.message;
+    }
+  };
+  const stars = Array.from({ length: STARS }, (_, index) => starButton(index + 1, row.rate));
+  group.append(...stars);
+  group.addEventListener("keydown", (event) => step(event, stars));
+  row.addEventListener("pointerenter", () => (hovered = row));
+  row.addEventListener("pointerleave", () => (hovered = hovered === row ? null : hovered));
+  row.append(picture, name, group, ...(again ? [againButton(again, told)] : []), told);
+  show(0);
+  return { element: row, show, tell: (text) => (told.textContent = text) };
+}
+
+function starButton(rating, rate) {
+  const star = element("button", "", { className: "ig-star", title: `${rating} of ${STARS}`, type: "button" });
+  star.setAttribute("role", "radio");
+  star.setAttribute("aria-label", rating === 1 ? "1 star" : `${rating} stars`);
+  star.addEventListener("click", () => rate(rating));
+  return star;
+}
+
+/** Arrow keys move the focus among the stars. */
+function step(event, stars) {
+  const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  event.stopPropagation();
+  stars[(stars.indexOf(document.activeElement) + by + stars.length) % stars.length].focus();
+}
+
+function againButton(again, told) {
+  const button = element("button", "", { className: "ig-again", textContent: "Exactly this again", type: "button" });
+  button.title = "Writes this picture's prompt, LoRAs, settings and seed into the nodes";
+  button.addEventListener("click", () => again().catch((error) => (told.textContent = error.message)));
+  return button;
+}
+
+async function store(image, rating, comments) {
+  const { learned = [] } = await call("/feedback", { generation_id: image, rating, comments });
+  return learned.length ? `saved — ${learned.join("; ")}` : "saved";
+}
+
+async function takeBack(image, given) {
+  if (!given) return "there is no rating to take back";
+  await call("/feedback/remove", { generation_id: image });
+  return "taken back";
+}
+
+/** Fills `box` with the rows of what a Feedback node can rate. Returns how to show an output. */
+export function ratingView(node, box) {
+  return async ({ text = [], feedback: [feedback] = [] }) => {
+    if (!feedback) return;
+    const { generation_id: generation, image_ids: images } = feedback;
+    const status = element("div", "opacity:.85; user-select:text; overflow-wrap:anywhere; font-size:12px");
+    status.textContent = text.join("\n");
+    const rows = images.map((image, index) =>
+      ratingRow({
+        image,
+        label: images.length > 1 ? `Image ${index + 1}` : "Your rating",
+        comments: () => widgetOf(node, "comments")?.value,
+        again: () => exactlyAgain(node, generation, index),
+      }),
+    );
+    box.replaceChildren(...rows.map((row) => row.element), status);
+    try {
+      const { ratings } = await call(`/generations/${encodeURIComponent(generation)}`);
+      const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
+      rows.forEach((row, index) => row.show(rated.get(images[index]) ?? rated.get(generation) ?? 0));
+      status.textContent = "";
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  };
+}
