@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ from .lora_messages import LoRAMessage
 from .search.decision import decision
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
-from .search.index import STYLES
+from .search.index import STYLES, Floats
+from .search.meaning import Close, Pair, meaning_evidence, meaning_model
 from .search.naming_evidence import Matches, evidence
 from .search.ranker import Hits, Ranked, background
 from .search.tokens import Query, is_common, is_meta, tokens
@@ -30,6 +31,8 @@ from .taste import Taste
 
 MAX_JUDGED_OTHERS = 5
 """LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
+MIN_RAISED = 0.1
+"""Probability from which closeness in meaning counts."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -71,6 +74,8 @@ class Depth(NamedTuple):
     """Least confidence of a candidate."""
     minimum: float | None = None
     """Confidence from which a LoRA is applied; None: none is."""
+    meaning: bool = False
+    """True: LoRAs are found by meaning too, where that is possible."""
 
 
 def find_candidates(
@@ -84,18 +89,19 @@ def find_candidates(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
 
-    The first are those of the ranking, in its order, and behind them those that the prompt names in full.
+    The first are those of the ranking, in its order, and behind them those that the prompt names in full and those that
+    are close to it in meaning; whoever this made surer stands before the first that is less sure.
 
     Args:
         query: the analysis' words.
         hits: what `library` has for them.
         taste: what ratings say.
     """
-    judge = _Judge(library, analysis, query, hits)
+    judge = _Judge(library, analysis, query, hits, depth.meaning)
     against, fits = library.incompatibilities(base)
     judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
     judged = rated(judged, taste, depth.minimum)
-    fitting = [one for one in judged if max(one.confidence, one.relevance) >= depth.confidence]
+    fitting = [one for one in raised_first(judged) if max(one.confidence, one.relevance) >= depth.confidence]
     others = judge.judge(hits.others, ~fits, MAX_JUDGED_OTHERS) if len(hits.others.loras) else []
     others = [one for one in others if one.relevance >= depth.confidence]
     judge.read([one.place for one in (*fitting, *others)])
@@ -112,6 +118,19 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...] = ()
     """Other than words."""
+    raised: bool = False
+    """True where meaning made it surer."""
+
+
+def raised_first(judged: Sequence[_Judged]) -> list[_Judged]:
+    """Return LoRAs in their order, but those that meaning raised before the first that is less sure."""
+    ordered: list[_Judged] = []
+    for one in judged:
+        place = len(ordered)
+        if one.raised:
+            place = next((n for n, other in enumerate(ordered) if other.confidence < one.confidence), place)
+        ordered.insert(place, one)
+    return ordered
 
 
 def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
@@ -124,9 +143,14 @@ def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_J
 
 
 class _Judge:
-    def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits) -> None:
+    def __init__(
+        self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits, meaning: bool = False
+    ) -> None:
         self.library, self.query, self.hits = library, query, hits
+        self.analysis, self.meaning = analysis, meaning
         self.tag_style = analysis.tag_style
+        self.pairs: dict[int, Pair] = {}
+        """LoRA that meaning raised → the name and the part of the prompt that are closest."""
         self.requested = analysis.intent.artistic_style
         self.styles = library.index.loras.style
         self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
@@ -140,8 +164,24 @@ class _Judge:
         loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
         if not len(loras):
             return []
+        close = self.library.close_in_meaning(self.analysis, allowed, loras) if self.meaning else None
+        if close is not None:
+            loras = np.array([*dict.fromkeys([*loras.tolist(), *close.loras.tolist()])], np.int64)
         told = decision()(evidence(matches, self.hits.postings, loras, self.tag_style))
-        return [self._styled(place, p) for place, p in zip(loras.tolist(), told.tolist(), strict=True)]
+        found = [self._styled(place, p) for place, p in zip(loras.tolist(), told.tolist(), strict=True)]
+        return found if close is None else self._raised(found, told, close)
+
+    def _raised(self, judged: list[_Judged], told: Floats, close: Close) -> list[_Judged]:
+        """The LoRAs, those surer that are close in meaning."""
+        at = {one.place: number for number, one in enumerate(judged)}
+        numbers = [at[place] for place in close.loras.tolist()]
+        meant = meaning_model()(meaning_evidence(close, self.analysis, self.library.index, told[numbers]))
+        for number, sure, pair in zip(numbers, meant.tolist(), close.pairs, strict=True):
+            one = judged[number]
+            if sure >= MIN_RAISED and sure > one.relevance > 0:
+                judged[number] = one._replace(relevance=sure, confidence=sure, raised=True)
+                self.pairs[one.place] = pair
+        return judged
 
     def _styled(self, place: int, probability: float) -> _Judged:
         """The probability, with what the prompt says of the LoRA's style; none of a style that it rules out."""
@@ -180,6 +220,9 @@ class _Judge:
         words = self._trigger_words(model, reasons) | self._name_words(model, reasons)
         words |= self._tag_words(model, reasons, phrases)
         self._mentioned_words(judged.place, words, reasons)
+        if (pair := self.pairs.get(judged.place)) is not None:
+            names = {"part": pair.part, "name": pair.name}
+            reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.CLOSE_IN_MEANING, judged.relevance, **names))
         if not reasons:
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.ALIKE, judged.relevance))
         telling = frozenset(word for word in words if not is_common(word))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,13 +21,17 @@ from .lora_messages import LoRAMessage
 from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
+from .search.embeddings import EmbeddingStore
 from .search.index import STYLES, Index, Postings, load, save
+from .search.meaning import MAX_TAG_STYLE, Close, compare
+from .search.sentence_encoder import INSTALL
 from .search.spelling import corrected
 from .search.tokens import Query, prompt_query
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
 INDEX_FILE = "lora-index.npz"
+EMBEDDINGS_FILE = "lora-meaning.db"
 MIN_KEPT_SIZE = 500
 """LoRAs from which an index is kept: fewer are read faster than a file is worth."""
 MAX_UNWRITTEN_SHARE = 0.01
@@ -76,6 +80,7 @@ class Library:
                 self._named.setdefault(_plain(key_of(model)), []).append(model)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= MIN_KEPT_SIZE else None, before)
         self.strengths = Strengths(self.models, self.index.loras)
+        self._meaning = EmbeddingStore(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
         known: Index | None = None
@@ -117,6 +122,40 @@ class Library:
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
         return self.index.match_query(query)
+
+    def close_in_meaning(
+        self, analysis: PromptAnalysis, allowed: NDArray[np.bool_], others: NDArray[np.int64]
+    ) -> Close | None:
+        """Compare the meaning of a prompt in sentences; None for a list of tags, and where that is not possible (yet).
+
+        Args:
+            allowed: per LoRA, whether it may be chosen.
+            others: LoRAs that are compared in any case.
+        """
+        if self._meaning is None or analysis.tag_style > MAX_TAG_STYLE or (ready := self._meaning.ask()) is None:
+            return None
+        running, embeddings = ready
+        return compare(analysis, running.encode, embeddings, allowed, others)
+
+    def build_meaning(
+        self, on_progress: Callable[[int, int], None] | None = None, cancelled: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Embed the texts of LoRAs that are new or changed. Returns how many were (0: the extra is not installed)."""
+        return 0 if self._meaning is None else self._meaning.build(on_progress, cancelled)
+
+    def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
+        """Say whether the meaning of a prompt in sentences was compared, or why not; None for a list of tags."""
+        meaning = self._meaning
+        if meaning is None or not self.usable or analysis.tag_style > MAX_TAG_STYLE:
+            return None
+        if meaning.problem:
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNUSABLE, problem=meaning.problem)
+        if not meaning.available:
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_NOT_INSTALLED, command=INSTALL)
+        if not meaning.is_ready:
+            read, size = meaning.read_count, len(self.models)
+            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
+        return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
     def summary(self, named: int, chosen: int) -> Reason:
         """Say how many LoRAs were named by tags, and how many chosen."""

@@ -28,7 +28,8 @@ HASH_POLL_SECONDS = 0.5
 class LibraryScan:
     """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop.
 
-    After each scan, another thread hashes the files whose hash is unknown: slowly, while no prompt runs.
+    After each scan, another thread reads new LoRAs for comparing meaning, where the extra is installed, and hashes the
+    files whose hash is unknown: slowly, while no prompt runs.
     """
 
     def __init__(self) -> None:
@@ -84,13 +85,15 @@ class LibraryScan:
             report = registry.scan(folders, cancelled=self._cancelled.is_set)
             self._error = None
             if not report.cancelled and (self._hashing is None or not self._hashing.is_alive()):
-                self._hashing = threading.Thread(target=self._hash, name="intelligent-generation-hash", daemon=True)
+                self._hashing = threading.Thread(
+                    target=self._after_scan, name="intelligent-generation-hash", daemon=True
+                )
                 self._hashing.start()
         except IntelligentGenerationError as error:
             logging.warning("Intelligent Generation: the library cannot be scanned: %s", error)
             self._error = error
 
-    def _hash(self) -> None:
+    def _after_scan(self) -> None:
         def cancelled() -> bool:
             """Wait while a prompt runs."""
             while not self._cancelled.is_set() and PromptServer.instance.prompt_queue.get_tasks_remaining():
@@ -98,10 +101,11 @@ class LibraryScan:
             return self._cancelled.is_set()
 
         try:
+            planner().recommender().build_meaning(cancelled=cancelled)
             if rate := settings().hash_megabytes_per_second:
                 planner().registry.hash_models(cancelled=cancelled, max_bytes_per_second=rate * 1e6)
         except IntelligentGenerationError as error:
-            logging.warning("Intelligent Generation: the library cannot be hashed: %s", error)
+            logging.warning("Intelligent Generation: the library cannot be read further: %s", error)
 
 
 library_scan = LibraryScan()
