@@ -33,6 +33,7 @@ from .errors import InvalidInputError, StorageError, UnknownGenerationError
 from .hubs import CivitAI, HuggingFace
 from .hubs.references import reference
 from .learning import LearningEngine
+from .lora import LoRARecommender
 from .models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .pictures.picture_files import check_destination, picture_format, write_whole
 from .registry import ModelRegistry, newer_versions
@@ -125,24 +126,25 @@ def recommend(options: argparse.Namespace) -> Answer:
     from .generation.pipeline import IntelligentGenerationPipeline
 
     config = _config(options)
-    if config.model_family and config.base_model == DEFAULT_BASE_MODEL:
-        recommendations = _recommended_for_family(options.prompt, config)
+    if config.base_model == DEFAULT_BASE_MODEL:
+        recommendations = _recommended_without_model(options.prompt, config)
     else:
         recommendations = IntelligentGenerationPipeline(config).analyze_and_recommend(options.prompt)
     return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
 
 
-def _recommended_for_family(prompt: str, config: PipelineConfig) -> Recommendations:
-    """LoRAs of one's own library and settings for a kind of model, of which no file is needed."""
+def _recommended_without_model(prompt: str, config: PipelineConfig) -> Recommendations:
+    """LoRAs of one's own library and settings for the kind of model that is named, of which no file is needed."""
     from .generation.choice_requests import LoRARequest, SettingsRequest
     from .generation.explanation import explain
     from .generation.planner import Planner
     from .memory import MemoryManager
 
     planner = Planner(ModelRegistry(), LearningEngine(), MemoryManager(data_folder() / "memory.db"))
-    if config.model_family not in list(Family):
-        raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {config.model_family!r}")
-    evidence = ModelEvidence(family=Family(config.model_family))
+    named = config.model_family
+    if named not in (None, *Family):
+        raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {named!r}")
+    evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=Family(named))
     request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
     chosen = planner.recommend(planner.analyze(prompt), evidence, request)
     recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))
@@ -186,10 +188,15 @@ def scan(options: argparse.Namespace) -> Answer:
     for folder in options.folders:
         if not Path(folder).is_dir():
             raise InvalidInputError(f"{folder} is no folder")
+    registry = ModelRegistry()
     with _progress(options, "file") as step:
-        found = ModelRegistry().scan({ModelKind(options.kind): options.folders}, step)
+        found = registry.scan({ModelKind(options.kind): options.folders}, step)
     lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
     lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
+    if options.kind == ModelKind.LORA:
+        with _progress(options, "LoRA") as step:
+            read = LoRARecommender(registry).build_meaning(step)
+        lines += [f"{read} read for comparing meaning"] * bool(read)
     return found.to_dict(), "\n".join(lines)
 
 

@@ -136,6 +136,7 @@ def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> N
     found = as_json(capsys, "recommend", "anime girl with magical powers", "--base-model", "embedded")
     names = [lora["lora_name"] for lora in found["suggested_loras"]]  # type: ignore[index]
     assert "anime_style_v2" in names
+    assert "generation.demo_library" in {reason["message"] for reason in found["reasons"]}  # type: ignore[index]
     assert found["explanation"]["summary"]  # type: ignore[index]
 
 
@@ -285,5 +286,8 @@ def test_recommend_needs_no_checkpoint_for_a_family(
     as_json(capsys, "scan", str(folder))
     answer = as_json(capsys, "recommend", "a portrait of Zorbla Vex", "--model-family", "sdxl")
     assert [lora["lora_name"] for lora in answer["suggested_loras"]] == ["zorbla_vex"]  # type: ignore[index]
+    unnamed = as_json(capsys, "recommend", "a portrait of Zorbla Vex")
+    assert [lora["lora_name"] for lora in unnamed["suggested_loras"]] == ["zorbla_vex"]  # type: ignore[index]
+    assert unnamed["family"]["family"] == "sdxl"  # type: ignore[index]
     assert main(["recommend", "Zorbla Vex", "--model-family", "no such family"]) == 1
     assert "--model-family must be one of" in capsys.readouterr().err

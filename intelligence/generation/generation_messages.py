@@ -52,6 +52,7 @@ class GenerationMessage(Message):
     NEXT_SMALLER = "Next smaller: {option}, {memory}"
     OPTION_TIME = "{option}, about {time}"
 
+    DEMO_LIBRARY = "LoRAs are chosen from those of the demo model, not from your library: name a checkpoint for that"
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"
     SAMPLED_ONE_BY_ONE = "sampled one by one: with {sampler}, images that share a forward pass come out differently"
     BATCH_SPLIT = "sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once"
