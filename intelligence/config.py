@@ -164,6 +164,8 @@ class PipelineConfig(Settings):
     lora_preferences: LoRAPreferences = field(default_factory=LoRAPreferences)
     memory_settings: MemorySettings = field(default_factory=MemorySettings)
     ollama_config: OllamaConfig | None = None
+    judge_loras: bool = False
+    """Ask the model of `ollama_config` about the first LoRAs of each choice: yes or no, with a reason."""
     allow_downloads: bool = False
     """Fetch a base model that is not on this machine from the Hugging Face hub."""
     quality_tags: bool = True

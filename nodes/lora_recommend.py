@@ -14,7 +14,7 @@ from ..intelligence.errors import InvalidInputError
 from .host.decisions import decisions
 from .host.library_scan import decision_revision, refresh_library
 from .host.queued_prompts import queued_input
-from .host.server_planner import planner
+from .host.server_planner import planner, settings
 from .node_schema import (
     ADVANCED,
     LoraStackType,
@@ -113,6 +113,15 @@ class LoRARecommend(io.ComfyNode):
                     "lora_stack", optional=True, tooltip="LoRAs from another pack's stacker; always applied."
                 ),
                 family_input("from how it samples, its header and its name. Param Optimize uses the same."),
+                io.Combo.Input(
+                    "judge",
+                    options=["off", "ollama"],
+                    default="off",
+                    optional=True,
+                    tooltip="ollama: the language model of the Ollama server in the pack's config.json says yes or no "
+                    "to the first eight LoRAs, within its time limit. Without an answer the choice stands.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Model.Output("MODEL", is_output_list=True, tooltip="With the LoRAs applied."),
@@ -176,6 +185,7 @@ class LoRARecommend(io.ComfyNode):
         clip: Any = None,
         lora_stack: list[tuple[str, float, float]] | None = None,
         model_family: str = AUTO,
+        judge: str = "off",
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import LoRARequest, applied_choice, choice_report, named_loras
         from .host import demo_model, lora_patches, model_evidence, model_targets
@@ -188,6 +198,7 @@ class LoRARecommend(io.ComfyNode):
             preferences=LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
             quality_tags=quality_tags,
             variations=variations,
+            judge=settings().ollama if judge == "ollama" else None,
             fit=None if loaded is None else model_targets.lora_fit(loaded, clip),
         )
         notes = refresh_library()

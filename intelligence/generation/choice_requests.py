@@ -10,7 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..config import AUTO, MAX_LORA_STRENGTH, GenerationConstraints, LoRAPreferences, OnUnconfirmed, OperationMode
+from ..config import (
+    AUTO,
+    MAX_LORA_STRENGTH,
+    GenerationConstraints,
+    LoRAPreferences,
+    OllamaConfig,
+    OnUnconfirmed,
+    OperationMode,
+)
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence
@@ -81,6 +89,8 @@ class LoRARequest:
     """Sets of LoRAs to compare."""
     fit: LoRAFit | None = None
     """Measures LoRAs against the loaded model; None: it is not loaded, and architectures are compared."""
+    judge: OllamaConfig | None = None
+    """Server whose language model is asked about the first LoRAs; None: none is."""
 
     @classmethod
     def from_text(cls, mode: str, selection: str, on_unconfirmed: str) -> LoRARequest:
@@ -160,8 +170,8 @@ def applied_choice(sets: Sequence[PromptRecommendations]) -> list[Any]:
 def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]]:
     """Return a choice as lists of JSON types, as nodes and routes show it.
 
-    `text`, `suggestions`, `rejected`; `chosen_for`: the prompt and the checkpoint, for a `selection` of them; `stale`:
-    which of these has changed since the selection was made.
+    `text`, `suggestions`, `nearest` (not applied; may be added to a `selection`), `rejected`; `chosen_for`: the prompt
+    and the checkpoint, for a `selection` of them; `stale`: which of these has changed since the selection was made.
     """
     basis = ChoiceBasis.of(recommendations.prompt_analysis.prompt, recommendations.model)
     return {
@@ -185,6 +195,22 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
         "rejected": [
             {"name": item.lora_name, "reason": item.reason.evidence, "confidence": item.reason.weight}
             for item in recommendations.rejected
+        ],
+        "nearest": [
+            {
+                "lora": near.lora,
+                "name": near.lora_name,
+                "title": near.title,
+                "strength": near.strength,
+                "strength_clip": near.strength if near.strength_clip is None else near.strength_clip,
+                "strength_range": near.strength_range,
+                "trigger_words": [*near.trigger_words],
+                "trigger_sets": [[*words] for words in near.trigger_sets],
+                "confidence": near.confidence_score,
+                "reasoning": near.reasoning,
+                "reason": near.reason.evidence,
+            }
+            for near in recommendations.nearest
         ],
         "chosen_for": [asdict(basis)],
         "stale": [str(reason.value) for reason in recommendations.reasons if reason.setting == STALE],

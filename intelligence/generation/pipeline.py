@@ -24,13 +24,14 @@ from ..lora import LoRARecommendation
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
 from ..parameters.samplers import check_names
-from ..records import Record
+from ..records import Reason, Record, Source
 from ..registry import ModelRegistry
 from ..validation import checked
 from .choice_requests import LoRARequest, SettingsRequest, named_loras
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
+from .generation_messages import GenerationMessage
 from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
 from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
@@ -139,7 +140,10 @@ class IntelligentGenerationPipeline:
         require(
             family is None or family in list(Family), f"model_family must be one of {known}, or None, got {family!r}"
         )
+        needed = "judge_loras asks the language model of ollama_config: set that too"
+        require(not self.config.judge_loras or self.config.ollama_config is not None, needed)
         self.registry = model_registry or self._own_registry()
+        self._of_demo = model_registry is None and self.config.base_model == EMBEDDED_MODEL
         self.learning = LearningEngine()
         self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
@@ -334,8 +338,12 @@ class IntelligentGenerationPipeline:
             preferences=config.lora_preferences,
             quality_tags=config.quality_tags,
             fit=self.host.lora_fit() if measured else None,
+            judge=config.ollama_config if config.judge_loras else None,
         )
         recommendations = self.planner.recommend(analysis, self._evidence(), choice)
+        if self._of_demo:
+            note = Reason.of("library", Source.DEFAULT, GenerationMessage.DEMO_LIBRARY)
+            recommendations = replace(recommendations, reasons=(note, *recommendations.reasons))
         passed = {tag.name for tag in choice.selection or ()}
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))

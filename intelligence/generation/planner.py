@@ -10,6 +10,8 @@ from textwrap import shorten
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
+from ..lora.judge import ollama_judge
+from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
 from ..lora.target_model import left_out
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
@@ -24,9 +26,6 @@ from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 from .used_files import UsedFiles
-
-NEAREST_NAMED, NEAREST_SUGGESTED = 3, 8
-"""LoRAs below the threshold that are named, in AUTO and in ASSISTED mode."""
 
 STALE_CHARACTERS = 60
 """Characters of an earlier prompt that are quoted."""
@@ -77,13 +76,16 @@ class Planner:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
-    def recommender(self, dense_text: bool = True, fit: LoRAFit | None = None) -> LoRARecommender:
+    def recommender(
+        self, dense_text: bool = True, fit: LoRAFit | None = None, judge: OllamaConfig | None = None
+    ) -> LoRARecommender:
         """Return a recommender over the library and the ratings as they are now.
 
-        `dense_text`: see `LoRAPreferences`. `fit`: see `LoRARequest`.
+        `dense_text`: see `LoRAPreferences`. `fit`, `judge`: see `LoRARequest`.
         """
         ratings = self.learning.preferences(self.registry.moves())
-        return LoRARecommender(self.registry, ratings, dense_text=dense_text, fit=fit)
+        asked = None if judge is None else ollama_judge(judge)
+        return LoRARecommender(self.registry, ratings, dense_text=dense_text, fit=fit, judge=asked)
 
     def recommend(
         self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest | LoRAPreferences
@@ -97,13 +99,13 @@ class Planner:
         preferences, manual = request.preferences, request.mode is OperationMode.MANUAL
         named_only = manual or request.selection is not None
         tags = (*analysis.lora_tags, *request.stack, *(request.selection or ()))
-        choice = self.recommender(preferences.dense_text, request.fit).choose(
+        choice = self.recommender(preferences.dense_text, request.fit, request.judge).choose(
             replace(analysis, lora_tags=tags),
             model,
             max_loras=0 if named_only else preferences.max_loras,
             min_confidence=preferences.min_confidence,
             allow_style_mixing=preferences.allow_style_mixing,
-            nearest=NEAREST_SUGGESTED if request.mode is OperationMode.ASSISTED else NEAREST_NAMED,
+            nearest=MAX_OFFERED if request.mode is OperationMode.ASSISTED else MAX_NEAREST,
         )
         names = {*(tag.name for tag in tags), *(tag.text for tag in analysis.refused_tags)}
         rejected = [item for item in choice.rejected if item.lora_name in names or not named_only]
@@ -112,6 +114,7 @@ class Planner:
                 prompt_analysis=analysis,
                 suggested_loras=[without_added_words(lora) if manual else lora for lora in choice.chosen],
                 rejected=tuple(rejected),
+                nearest=choice.nearest,
                 model=model,
                 family=identify_family(model or ModelEvidence()),
                 mode=request.mode,

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..config import OperationMode
-from ..lora import LoRARecommendation, RejectedLoRA
+from ..lora import LoRARecommendation, NearLoRA, RejectedLoRA
 from ..memory import MemoryPlan
 from ..models import FamilyFinding, ModelEvidence, ModelMetadata
 from ..parameters import OptimizedParameters
@@ -39,6 +39,8 @@ class PromptRecommendations(Record):
     """The prompt to encode: without LoRA tags, with trigger words and quality tags."""
     negative_prompt: str = ""
     rejected: tuple[RejectedLoRA, ...] = ()
+    nearest: tuple[NearLoRA, ...] = ()
+    """LoRAs that are not applied and that the user may add, the surest first."""
     model: ModelEvidence | None = None
     family: FamilyFinding | None = None
     mode: OperationMode = OperationMode.AUTO

@@ -27,9 +27,9 @@ SHARED = (
 appended; none is ever removed, since stored rows are read by this list."""
 
 _DETAILS = """
-    reasons rejected notes segments refused_tags explanation reasoning strength_range findings metadata description
-    example_prompts tags trigger_sets license_notes rank alpha size_bytes resident reserved_gb stages next_faster
-    next_smaller gives_way image_digests estimated_time_seconds estimated_vram_gb estimated_quality_score
+    reasons rejected nearest notes segments refused_tags explanation reasoning strength_range findings metadata
+    description example_prompts tags trigger_sets license_notes rank alpha size_bytes resident reserved_gb stages
+    next_faster next_smaller gives_way image_digests estimated_time_seconds estimated_vram_gb estimated_quality_score
     time_interval_seconds timing_key decode_items forward_items forward_items_interval predicted_peak_gb budget_gb
     needed_gb context_gb seconds speed_learned peak_vram_gb applied patches run_id
 """

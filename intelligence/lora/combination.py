@@ -10,7 +10,6 @@ from ..models import LoRAKind, ModelMetadata
 from ..records import Reason, Source
 from .candidates import Candidate
 from .lora_messages import LoRAMessage
-from .recommendation import RejectedLoRA
 from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity, is_style
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
@@ -21,7 +20,7 @@ NEWER_MARGIN = 0.05
 
 def select(
     ranked: Sequence[Candidate], named: Named, query: Query, limits: LoRAPreferences
-) -> tuple[list[Candidate], list[RejectedLoRA]]:
+) -> tuple[list[Candidate], list[tuple[Candidate, Reason]]]:
     """Return the LoRAs to apply, best first, and those that are not, each with the reason.
 
     Args:
@@ -30,7 +29,7 @@ def select(
         query: the prompt's words.
     """
     chosen: list[Candidate] = []
-    rejected: list[RejectedLoRA] = []
+    rejected: list[tuple[Candidate, Reason]] = []
     taken = [Candidate(model, 1.0, _named_words(model, query)) for model, *_ in named]
     named_ids = {model.model_id for model, *_ in named}
     strengths = [abs(strength) for model, strength, *_ in named if counts_towards_total(model)]
@@ -43,7 +42,7 @@ def select(
             taken.append(candidate)
         else:
             reason = replace(objection, weight=round(min(1.0, max(0.0, candidate.confidence)), 3))
-            rejected.append(RejectedLoRA(candidate.model.name, reason))
+            rejected.append((candidate, reason))
     return chosen, rejected
 
 

@@ -10,6 +10,9 @@ from ..models import ModelMetadata
 from ..records import Reason, Record, ValidatedRecord
 from ..validation import bounds
 
+MAX_OFFERED_SETS = 6
+"""Sets of trigger words of a LoRA that a user is offered."""
+
 
 class NamedLoRA(NamedTuple):
     """A LoRA that a tag names, and the strengths that the tag gives it."""
@@ -67,9 +70,53 @@ class RejectedLoRA:
 
 
 @dataclass(frozen=True)
+class NearLoRA:
+    """A LoRA that is not applied, ready to be added by the user: as `selection` takes it."""
+
+    lora: str
+    """Its path under the folder of LoRAs."""
+    lora_name: str
+    title: str
+    confidence_score: float
+    """Probability that a person asked for it, 0 … 1."""
+    strength: float
+    strength_clip: float | None
+    """None: the same."""
+    strength_range: tuple[float, float] | None
+    trigger_words: tuple[str, ...]
+    """Words that would be added."""
+    trigger_sets: tuple[tuple[str, ...], ...]
+    """Sets to choose from."""
+    reasoning: str
+    """Evidence for it."""
+    reason: Reason
+    """Reason why it is not applied."""
+
+    @classmethod
+    def of(cls, lora: LoRARecommendation, reason: Reason) -> NearLoRA:
+        """Return a recommendation that was turned down."""
+        model = lora.lora_metadata
+        return cls(
+            lora=model.model_id.partition(":")[2],
+            lora_name=lora.lora_name,
+            title=model.title or lora.lora_name,
+            confidence_score=lora.confidence_score,
+            strength=lora.suggested_alpha,
+            strength_clip=lora.suggested_alpha_clip,
+            strength_range=lora.strength_range,
+            trigger_words=lora.trigger_words,
+            trigger_sets=tuple(trigger.words for trigger in model.trigger_sets[:MAX_OFFERED_SETS]),
+            reasoning=lora.reasoning,
+            reason=reason,
+        )
+
+
+@dataclass(frozen=True)
 class LoRAChoice(Record):
     """The recommender's decision: the LoRAs to apply, best first, and those turned down with their reasons."""
 
     chosen: tuple[LoRARecommendation, ...] = ()
     rejected: tuple[RejectedLoRA, ...] = ()
+    nearest: tuple[NearLoRA, ...] = ()
+    """Of those turned down, the surest that the user may add."""
     reasons: tuple[Reason, ...] = ()

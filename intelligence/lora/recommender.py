@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .candidates import Candidate, Depth, find_candidates
 from .combination import select
+from .judge import Judge, judged
 from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
-from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, RejectedLoRA
+from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA, RejectedLoRA
 from .strength import Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons
 from .taste import Taste
@@ -27,8 +28,10 @@ MAX_REJECTED = 10
 MAX_RANKED = 100
 MAX_JUDGED = 20
 """LoRAs of the ranking that are asked whether the prompt wants them, beside those that it names in full."""
-MIN_NEAREST_CONFIDENCE = 0.05
-"""Confidence from which a LoRA below the threshold is worth a word."""
+MIN_NEAREST_CONFIDENCE, MAX_NEAREST = 0.05, 3
+"""Confidence from which a LoRA below the threshold is worth a word, and how many are told of in AUTO."""
+MAX_OFFERED = 8
+"""LoRAs in a list to choose from: those applied, and the nearest."""
 
 
 class LoRARecommender:
@@ -39,6 +42,7 @@ class LoRARecommender:
         preferences: what ratings say; None: nothing.
         dense_text: whether meaning is compared where the extra `meaning` is installed.
         fit: measures LoRAs against the loaded base model; None: it is not loaded.
+        judge: asked by `choose` about the first candidates; None: nobody.
     """
 
     def __init__(
@@ -48,11 +52,13 @@ class LoRARecommender:
         *,
         dense_text: bool = True,
         fit: LoRAFit | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.registry = registry
         self.preferences = preferences
         self.dense_text = dense_text
         self.fit = fit
+        self.judge = judge
 
     def rank(
         self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = MAX_RANKED
@@ -65,7 +71,8 @@ class LoRARecommender:
         taste = Taste(self.preferences, library, prompt_analysis)
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, Depth(min(top_k, MAX_RANKED)))
+        depth = Depth(min(top_k, MAX_RANKED), meaning=self.dense_text)
+        found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         found = liked_first(found)
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
         text = PromptText.of(prompt_analysis)
@@ -89,7 +96,7 @@ class LoRARecommender:
         max_loras: int = LoRAPreferences.max_loras,
         min_confidence: float = LoRAPreferences.min_confidence,
         allow_style_mixing: bool = False,
-        nearest: int = 3,
+        nearest: int = MAX_NEAREST,
     ) -> LoRAChoice:
         """Return the LoRAs to apply and those turned down.
 
@@ -99,7 +106,8 @@ class LoRARecommender:
 
         Args:
             base_model: a name, or what the host knows; None: unknown.
-            nearest: how many LoRAs that are not sure enough are named among those turned down.
+            nearest: how many LoRAs that are not sure enough are told of. More than `MAX_NEAREST`: suggestions for the
+                user to choose from, however unsure.
 
         Raises:
             InvalidInputError: `max_loras` or `min_confidence` is out of range.
@@ -111,9 +119,14 @@ class LoRARecommender:
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        depth = Depth(MAX_JUDGED, min(min_confidence, MIN_NEAREST_CONFIDENCE), min_confidence)
+        least = min(min_confidence, MIN_NEAREST_CONFIDENCE) if nearest <= MAX_NEAREST else 0.0
+        depth = Depth(MAX_JUDGED, least, min_confidence, self.dense_text)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
-        surest = sorted(fitting, key=lambda one: -round(one.confidence, 2))
+        surest = sorted(fitting, key=_by_confidence)
+        unjudged = None
+        if self.judge and limits.max_loras:
+            surest, unjudged = judged(surest, prompt_analysis.text, self.judge)
+            surest.sort(key=_by_confidence)
         chosen, turned_down = select(surest, named, query, limits)
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, taste)
@@ -125,11 +138,32 @@ class LoRARecommender:
         ]
         recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
-        near = [item for item in turned_down if item.reason.message == LoRAMessage.NOT_CONFIDENT.key]
-        left_out = [item for item in turned_down if item not in near[nearest:]]
+        told = _worth_telling(turned_down, nearest)
+        left_out = [RejectedLoRA(one.model.name, reason) for one, reason in told]
+        offered = sorted((one for one in told if one[0].confidence), key=lambda one: -one[0].confidence)
+        near = [
+            NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), text, base), reason)
+            for one, reason in offered[: max(0, MAX_OFFERED - len(chosen))]
+            if limits.max_loras
+        ]
         rejected = (*[*by_syntax.values()][:MAX_REJECTED], *refused, *_worth_naming(others, left_out, limits, named))
-        reasons = [library.summary(len(named), len(chosen)), *_stricter(limits)]
-        return LoRAChoice((*by_name, *recommended), rejected, tuple(reasons))
+        reasons = [library.summary(len(named), len(chosen)), *_stricter(limits), *([unjudged] if unjudged else [])]
+        if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
+            reasons.append(reason)
+        return LoRAChoice((*by_name, *recommended), rejected, tuple(near), tuple(reasons))
+
+    def build_meaning(
+        self, on_progress: Callable[[int, int], None] | None = None, cancelled: Callable[[], bool] = lambda: False
+    ) -> int:
+        """Read the LoRAs that are new or changed for comparing meaning, ahead of the first prompt.
+
+        Returns how many were read: 0 where the extra `meaning` is not installed.
+
+        Args:
+            on_progress: called with (LoRAs read, LoRAs).
+            cancelled: asked between some LoRAs and the next.
+        """
+        return self._library().build_meaning(on_progress, cancelled)
 
     def _library(self) -> Library:
         return library_of(self.registry)
@@ -146,6 +180,10 @@ def liked_first(ranked: Sequence[Candidate]) -> list[Candidate]:
         scores.append(level + (one.confidence - one.relevance))
     order = sorted(range(len(ranked)), key=lambda place: -scores[-1 - place])
     return [ranked[place] for place in order]
+
+
+def _by_confidence(candidate: Candidate) -> float:
+    return -round(candidate.confidence, 2)
 
 
 def _recommendation(
@@ -210,6 +248,13 @@ def _trigger_reasons(words: TriggerWords) -> tuple[Reason, ...]:
         for message, phrases in said
         if phrases
     )
+
+
+def _worth_telling(turned_down: Sequence[tuple[Candidate, Reason]], nearest: int) -> list[tuple[Candidate, Reason]]:
+    """All that are turned down, but of the ones that are not sure enough no more than the `nearest`."""
+    unsure = [n for n, (_, reason) in enumerate(turned_down) if reason.message == LoRAMessage.NOT_CONFIDENT.key]
+    untold = {*unsure[nearest:]}
+    return [one for number, one in enumerate(turned_down) if number not in untold]
 
 
 def _worth_naming(

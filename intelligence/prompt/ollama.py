@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from ..config import OllamaConfig
-from ..errors import install_command
 from ..records import Reason, Source
 from .analysis import ArtisticStyle, ConceptCategory, ContentType, PromptAnalysis
+from .ollama_client import OllamaUnusableError, ask
 from .prompt_messages import PromptMessage
 from .words import terms
 
-MAX_PROMPT_CHARACTERS = 8_000
-"""A longer prompt is cut."""
-MAX_ANSWER_TOKENS = 768
-MAX_ANSWER_BYTES = 1_000_000
 MAX_CONCEPTS = 12
 """Per category."""
 MAX_CONCEPT_CHARACTERS = 60
@@ -41,8 +35,8 @@ def enrich(analysis: PromptAnalysis, config: OllamaConfig) -> PromptAnalysis:
     slow or its answer is not of the schema, the analysis comes back with only a note added.
     """
     try:
-        answer = _ask(analysis.text, config)
-    except _Unusable as error:
+        answer = ask(config, _INSTRUCTIONS, analysis.text, _answer_type())
+    except OllamaUnusableError as error:
         return replace(analysis, notes=(*analysis.notes, PromptMessage.OLLAMA_LEFT_OUT.format(cause=error)))
     unwanted = {terms(negation.text) for negation in analysis.negated}
     concepts, added = _more_concepts(analysis.concepts, answer, unwanted)
@@ -69,10 +63,6 @@ def _reason(
     return Reason.of(setting, Source.PROMPT, message, value=value, weight=_CONFIDENCE, model=config.model, **arguments)
 
 
-class _Unusable(Exception):
-    """There is no usable answer; the message says why."""
-
-
 @cache
 def _answer_type() -> Any:
     """The answer's pydantic type: the intent, and a list of phrases per concept category."""
@@ -82,71 +72,6 @@ def _answer_type() -> Any:
     fields["artistic_style"] = ArtisticStyle, ArtisticStyle.UNSPECIFIED
     fields["content_type"] = ContentType, ContentType.UNSPECIFIED
     return create_model("Answer", **fields)
-
-
-def _ask(text: str, config: OllamaConfig) -> Any:
-    """The validated answer. Raises _Unusable."""
-    try:
-        import httpx
-        import ollama
-    except ImportError:
-        raise _Unusable(f"its client is not installed ({install_command('ollama')})") from None
-    from pydantic import ValidationError
-
-    schema = _answer_type().model_json_schema()
-    try:
-        with ollama.Client(
-            host=config.base_url,
-            timeout=config.timeout_seconds,
-            follow_redirects=False,
-            trust_env=False,
-            event_hooks={"response": [_bound_of_answer(config.timeout_seconds)]},
-        ) as client:
-            response = client.chat(
-                model=config.model,
-                messages=[
-                    {"role": "system", "content": f"{_INSTRUCTIONS}{json.dumps(schema)}"},
-                    {"role": "user", "content": text[:MAX_PROMPT_CHARACTERS]},
-                ],
-                format=schema,
-                options={"temperature": 0, "seed": 0, "num_predict": MAX_ANSWER_TOKENS},
-                think=False,
-                keep_alive=0,  # the memory is needed for sampling
-            )
-        if response.done_reason == "length":
-            raise _Unusable("its answer was cut off")
-        return _answer_type().model_validate_json(response.message.content or "")
-    except httpx.TimeoutException:
-        raise _Unusable(f"no answer from {config.base_url} within {config.timeout_seconds:g} s") from None
-    except ollama.ResponseError as error:
-        what = f"the model {config.model!r} is not there" if error.status_code == 404 else f"{str(error)[:200]}"
-        raise _Unusable(f"{what} (status {error.status_code})") from None
-    except ValidationError:
-        raise _Unusable("its answer does not follow the schema") from None
-    except (ConnectionError, httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _Unusable(f"{config.base_url} cannot be reached ({type(error).__name__})") from None
-    except (ValueError, TypeError):
-        raise _Unusable(f"{config.base_url} did not answer like Ollama") from None
-
-
-def _bound_of_answer(seconds: float) -> Callable[[Any], None]:
-    """An httpx hook that bounds an answer's size, and the time for all of it (a timeout alone is per read)."""
-    import httpx
-
-    deadline = time.monotonic() + seconds
-
-    def bound(response: Any) -> None:
-        answer = b""
-        for chunk in response.stream:
-            answer += chunk
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout("the answer trickles in")
-            if len(answer) > MAX_ANSWER_BYTES:
-                raise httpx.ReadError("the answer does not end")
-        response.stream.close()
-        response.stream = httpx.ByteStream(answer)
-
-    return bound
 
 
 def _more_concepts(

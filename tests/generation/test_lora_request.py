@@ -18,6 +18,7 @@ from intelligence.generation.choice_requests import (
     parse_selection,
 )
 from intelligence.generation.planner import UNCONFIRMED, Planner
+from intelligence.generation.stages import PromptRecommendations
 from intelligence.learning import LearningEngine
 from intelligence.models import Architecture, Family, ModelEvidence
 from intelligence.prompt import LoRATag
@@ -157,6 +158,23 @@ def test_lora_request_variations_differ_and_keep_the_stack(planner: Planner) -> 
 def test_lora_request_suggests_one_set_only(planner: Planner) -> None:
     request = LoRARequest(OperationMode.ASSISTED, on_unconfirmed=OnUnconfirmed.SUGGEST_ONLY, variations=4)
     assert len(applied(request, planner)) == 1
+
+
+def test_lora_request_offers_what_one_selection_adds(planner: Planner) -> None:
+    """The nearest LoRA's entry, put into `selection`, applies it as it was offered."""
+    request = LoRARequest(preferences=LoRAPreferences(min_confidence=1.0))
+    (chosen,) = planner.recommend_variants(request, planner.analyze("anime girl with magical powers"), SDXL)
+    report = json.loads(json.dumps(choice_report(chosen)))
+    assert report["suggestions"] == [] and report["nearest"]
+    entries = [
+        {name: near[name] for name in ("lora", "strength", "strength_clip", "trigger_words")}
+        for near in report["nearest"]
+    ]
+    confirmed = LoRARequest.from_text("AUTO", json.dumps(entries), "error")
+    (added,) = planner.recommend_variants(confirmed, planner.analyze("anime girl with magical powers"), SDXL)
+    assert [lora.lora_name for lora in added.suggested_loras] == [near["name"] for near in report["nearest"]]
+    assert [lora.suggested_alpha for lora in added.suggested_loras] == [near["strength"] for near in report["nearest"]]
+    assert PromptRecommendations.from_dict(chosen.to_dict()).nearest == chosen.nearest
 
 
 def test_lora_request_notes_lead_the_reasons(planner: Planner) -> None:

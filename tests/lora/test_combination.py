@@ -32,7 +32,7 @@ def candidate(model, *words, confidence=0.9):
 
 def chosen_of(prompt, *ranked, named=(), limits=LIMITS):
     chosen, rejected = select(ranked, named, query([prompt]), limits)
-    return [item.model.name for item in chosen], {item.lora_name: item.reason.evidence for item in rejected}
+    return [item.model.name for item in chosen], {item.model.name: reason.evidence for item, reason in rejected}
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_select_keeps_rules_for_any_candidates(ranked, named, most, sure, mixing
     assert len(chosen) + len(rejected) == len([item for item in ranked if item.model.model_id not in put_in])
     assert not put_in & set(ids) and len(chosen) <= max(0, most - len(named))
     assert all(item.confidence >= sure for item in chosen)
-    assert all(item.reason.evidence for item in rejected)
+    assert all(reason.evidence for _, reason in rejected)
     models = [item.model for item in chosen]
     assert not any(Identity(one).is_version_of(Identity(other)) for n, one in enumerate(models) for other in models[:n])
     if not mixing:

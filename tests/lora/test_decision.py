@@ -76,6 +76,26 @@ def test_choose_names_the_nearest_that_it_leaves():
     assert any("`min_confidence`" in reason.evidence for reason in strict.reasons)
 
 
+def test_choose_offers_the_nearest_ready_to_be_added():
+    recommender, analysis = LoRARecommender(Library(*COMPANY)), PromptAnalyzer().analyze("Zorbla Vex at sea")
+    applied = recommender.choose(analysis, SDXL)
+    (chosen,) = applied.chosen
+    (offered, *others) = recommender.choose(analysis, SDXL, min_confidence=1.0).nearest
+    assert [one.lora for one in others] == [one.lora for one in applied.nearest]
+    assert (offered.lora, offered.confidence_score) == ("zorbla_v2.safetensors", chosen.confidence_score)
+    assert (offered.strength, offered.trigger_words) == (chosen.suggested_alpha, chosen.trigger_words)
+    assert offered.reason.message == "lora.not_confident" and offered.reasoning
+    assert recommender.choose(analysis, SDXL, max_loras=0).nearest == ()
+
+
+def test_choose_suggests_the_first_however_unsure():
+    recommender, analysis = LoRARecommender(Library(*COMPANY)), PromptAnalyzer().analyze("Somebody from Star Harbor")
+    usual, many = (recommender.choose(analysis, SDXL, nearest=count) for count in (3, 8))
+    assert usual.nearest == () and len(many.nearest) > 1
+    told = [one.confidence_score for one in many.nearest]
+    assert told == sorted(told, reverse=True) and 0 < told[0] < 0.05
+
+
 @pytest.mark.parametrize(
     "path", sorted(Path(__file__).parents[2].glob("example_workflows/*.json")), ids=lambda p: p.stem
 )
