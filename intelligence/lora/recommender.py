@@ -140,7 +140,7 @@ class LoRARecommender:
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
         told = _worth_telling(turned_down, nearest)
         left_out = [RejectedLoRA(one.model.name, reason) for one, reason in told]
-        offered = sorted((one for one in told if one[0].confidence), key=lambda one: -one[0].confidence)
+        offered = sorted((one for one in told if one[0].relevance > 0), key=lambda one: -one[0].confidence)
         near = [
             NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), text, base), reason)
             for one, reason in offered[: max(0, MAX_OFFERED - len(chosen))]

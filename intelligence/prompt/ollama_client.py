@@ -1,4 +1,4 @@
-"""One question to a local Ollama server, answered in a schema and within a time limit."""
+"""A question to a local Ollama server, answered in a schema and within a time limit."""
 
 from __future__ import annotations
 
