@@ -71,16 +71,13 @@ def test_failed_migration_leaves_the_old_database(tmp_path: Path) -> None:
         assert backup.execute("SELECT x FROM a").fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize("content, remedy", [(b"no database at all" * 100, "move it away"), (b"", None)])
-def test_unusable_file_is_an_error_with_the_remedy(tmp_path: Path, content: bytes, remedy: str | None) -> None:
+@pytest.mark.parametrize(("content", "kept"), [(b"no database at all" * 100, True), (b"", False)])
+def test_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes, kept: bool) -> None:
     path = tmp_path / "x.db"
     path.write_bytes(content)
     with closing(Database(path, [TABLE])) as database:
-        if remedy is None:
-            assert values(database) == [1]
-        else:
-            with pytest.raises(StorageError, match=remedy), database.read():
-                pass
+        assert values(database) == [1]
+    assert [each.read_bytes() for each in tmp_path.glob("x.db.damaged-*")] == [content] * kept
 
 
 def test_threads_and_objects_share_one_file(tmp_path: Path) -> None:

@@ -54,6 +54,21 @@ class GenerationMessage(Message):
 
     DEMO_LIBRARY = "LoRAs are chosen from those of the demo model, not from your library: name a checkpoint for that"
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"
+    LIBRARY_NOT_READ = "new and changed files are not seen: {problem}"
+    LIBRARY_IN_MEMORY = "{problem}. Until then the library is kept in memory, and read again at every start"
+    CORRECTIONS_AS_READ = (
+        "{problem}. Until then your corrections count as far as they can be read, and stay as they are"
+    )
+    RATINGS_AS_READ = "{problem}. Until then ratings count as far as they can be read, and no new one can be stored"
+    MEMORY_IN_MEMORY = "{problem}. Until then measured memory is remembered until the end of this run of the program"
+    STORE_MADE_ANEW = (
+        "{file} was damaged and was made anew: {rows} of its entries came back, the next scan adds what is missing "
+        "(the damaged file is {aside})"
+    )
+    RATINGS_MADE_ANEW = (
+        "{file} was damaged and was made anew: {ratings} ratings and {generations} generations came back; what was "
+        "stored after the last daily backup and could not be read is lost (the damaged file is {aside})"
+    )
     SAMPLED_ONE_BY_ONE = "sampled one by one: with {sampler}, images that share a forward pass come out differently"
     BATCH_SPLIT = "sampled {size} at a time to fit into memory: not what KSampler gives for the whole batch at once"
     GUIDED_THROUGHOUT = (

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ..config import require
 from ..errors import StorageError, UnknownGenerationError
 from ..learning import LearningEngine
+from ..learning.generation_rows import prompt_of
 from ..records import Record
 from .run import store_generation
 from .stages import Generation
@@ -50,7 +51,7 @@ def recent_generations(learning: LearningEngine, limit: int = 20) -> list[Genera
             tuple(rating.rating for rating in learning.ratings(stored.generation_id)),
         )
         for stored in learning.list_generations(limit)
-        for words in [" ".join(Generation.from_dict(stored.data).plan.recommendations.prompt_analysis.prompt.split())]
+        for words in [" ".join(prompt_of(stored.data).split())]
     ]
 
 

@@ -25,6 +25,7 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
+from .store_notes import store_notes
 from .used_files import UsedFiles
 
 STALE_CHARACTERS = 60
@@ -118,7 +119,11 @@ class Planner:
                 model=model,
                 family=identify_family(model or ModelEvidence()),
                 mode=request.mode,
-                reasons=(*_stale(request.chosen_for, analysis, model), *choice.reasons),
+                reasons=(
+                    *store_notes(self.registry, self.learning, self.memory),
+                    *_stale(request.chosen_for, analysis, model),
+                    *choice.reasons,
+                ),
                 suggest_only=request.suggest_only,
             ),
             quality_tags=request.quality_tags,

@@ -106,6 +106,24 @@ def newest_rated(db: sqlite3.Connection, limit: int | None = None) -> list[Rated
     ]
 
 
+def settle(db: sqlite3.Connection) -> None:
+    """Make ratings that came back from a damaged file and an older backup those that their history names last."""
+    last = "(SELECT max(number) FROM rating_history GROUP BY generation, image)"
+    taken_back = f"SELECT generation, image FROM rating_history WHERE rating = 0 AND number IN {last}"
+    db.execute(f"DELETE FROM ratings WHERE (generation, image) IN ({taken_back})")
+    db.execute(
+        f"""INSERT INTO ratings (generation, image, rating, comments, rated_ms)
+            SELECT generation, image, rating, comments, rated_ms FROM rating_history
+            WHERE rating > 0 AND number IN {last} AND generation IN (SELECT key FROM generations) ORDER BY number
+            ON CONFLICT (generation, image) DO UPDATE SET rating = excluded.rating, comments = excluded.comments,
+            rated_ms = excluded.rated_ms"""
+    )
+    db.execute("DELETE FROM ratings WHERE generation NOT IN (SELECT key FROM generations)")
+    db.execute("INSERT INTO decisions SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM decisions)")
+    db.execute("DELETE FROM decisions WHERE rowid > (SELECT min(rowid) FROM decisions)")
+    bump(db)
+
+
 def bump(db: sqlite3.Connection) -> None:
     """Say that what is learned may have changed."""
     db.execute("UPDATE decisions SET revision = revision + 1")

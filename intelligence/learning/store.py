@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import data_folder, require
-from ..database import Database
+from ..database import Database, recovering
 from ..validation import checked
 from . import rating_rows
 from .generation_rows import (
@@ -46,6 +46,11 @@ PAUSED, NO_PROMPTS = "paused", "no_prompts"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class Counts(NamedTuple):
+    generations: int
+    ratings: int
+
+
 class RatedPicture(NamedTuple):
     """A generation with a rating that counts: of one image, or of those that have none of their own."""
 
@@ -60,6 +65,7 @@ class RatedPicture(NamedTuple):
     """Of each of them: all images of a generation weigh as much as one that was rated for itself."""
 
 
+@recovering
 class LearningEngine:
     """Generations, their ratings, the preferences that follow from these, and the time that runs took.
 
@@ -70,7 +76,7 @@ class LearningEngine:
     def __init__(self, db_path: str | Path | None = None) -> None:
         """`db_path`: learning.db; None: the one in the data folder. It is opened on first use."""
         path = data_folder() / "learning.db" if db_path is None else db_path
-        self._database = Database(path, MIGRATIONS, synchronous="FULL")
+        self.database = Database(path, MIGRATIONS, synchronous="FULL", daily_backup=True, settle=rating_rows.settle)
         self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
 
     def record_generation(
@@ -104,7 +110,7 @@ class LearningEngine:
         for identifier in (generation_id, *image_ids):
             _check_id(identifier)
         row = GenerationRow(generation_id, image_ids, dict(data), loras, concepts, strengths, run_id, _now())
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             if db.execute("SELECT 1 FROM generations WHERE id = ?", (stored_id(generation_id),)).fetchone():
                 return
             for image_id in image_ids:
@@ -114,41 +120,43 @@ class LearningEngine:
 
     def complete_generation(self, generation_id: str, data: Mapping[str, Any]) -> None:
         """Replace the JSON of a stored `Generation` by one with more facts; an unknown one stays unknown."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             query = "SELECT key FROM generations WHERE id = ?"
             if row := db.execute(query, (stored_id(generation_id),)).fetchone():
                 replace_data(db, row[0], dict(data), keep_prompt=not _is_set(db, NO_PROMPTS))
 
     def get_generation(self, generation_id: str) -> StoredGeneration:
         """Return the generation of this id, the newest one of a run. Raises UnknownGenerationError."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             return read(db, _places(db, generation_id)[-1].key)
 
     def list_generations(self, limit: int = 50) -> list[StoredGeneration]:
         """Return the generations stored last, newest first."""
         limit = checked("limit", limit, int, ge=1)
-        with self._database.read() as db:
+        with self.database.read() as db:
             keys = db.execute("SELECT key FROM generations ORDER BY key DESC LIMIT ?", (limit,)).fetchall()
             return [read(db, key) for (key,) in keys]
 
     def forget_generation(self, generation_id: str) -> int:
         """Delete the generation of this id, or each of a run, with its ratings. Returns how many there were.
 
-        Raises UnknownGenerationError.
+        No copy of it is left in the data folder. Raises UnknownGenerationError.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             found = delete(db, {place.key for place in _places(db, generation_id)})
             rating_rows.bump(db)
+        self.database.forget_copies()
         return found
 
     def forget_prompt(self, prompt: str) -> int:
         """Delete every generation of this prompt, with its ratings. Returns how many there were.
 
-        Spaces and case do not count.
+        Spaces and case do not count. No copy of them is left in the data folder.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             found = delete(db, keys_of_prompt(db, prompt))
             rating_rows.bump(db)
+        self.database.forget_copies()
         return found
 
     def record_feedback(self, generation_id: str, rating: int, comments: str = "") -> Feedback:
@@ -172,7 +180,7 @@ class LearningEngine:
             f"comments must have at most {MAX_COMMENT_LENGTH:,} characters, got {len(comments):,}",
         )
         text = comments.encode("utf-8", "replace").decode("utf-8")
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             found = [rated_place(db, place) for place in _places(db, generation_id)]
             for place in found:
                 rating_rows.put(db, Rating(*place, rating, text, _now()))
@@ -183,7 +191,7 @@ class LearningEngine:
 
         What was learned is then as if it had never been given. Raises UnknownGenerationError.
         """
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             found = [rated_place(db, place) for place in _places(db, generation_id)]
             return any([rating_rows.remove(db, place, _now()) for place in found])
 
@@ -192,7 +200,7 @@ class LearningEngine:
 
         Raises UnknownGenerationError.
         """
-        with self._database.read() as db:
+        with self.database.read() as db:
             return [one for place in _places(db, generation_id) for one in rating_rows.feedback(db, place)]
 
     def rating_history(self, generation_id: str) -> list[Feedback]:
@@ -200,21 +208,28 @@ class LearningEngine:
 
         Raises UnknownGenerationError.
         """
-        with self._database.read() as db:
+        with self.database.read() as db:
             return [one for place in _places(db, generation_id) for one in rating_rows.history(db, place)]
+
+    def counts(self) -> Counts:
+        """Return how many generations and ratings are stored."""
+        with self.database.read() as db:
+            tables = ("generations", "ratings")
+            return Counts(*(db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables))
 
     @property
     def revision(self) -> int:
-        """Number that changes with every added, changed or removed rating, and with nothing else."""
-        with self._database.read() as db:
-            return int(db.execute("SELECT revision FROM decisions").fetchone()[0])
+        """Number that changes with every added, changed or removed rating, and where another file is read from now."""
+        with self.database.read() as db:
+            found = int(db.execute("SELECT revision FROM decisions").fetchone()[0])
+            return found + (self.database.switches << 40)
 
     def rated_pictures(self, limit: int | None = None) -> list[RatedPicture]:
         """Return the newest `limit` ratings that count (None: all), by when each was first given, oldest first.
 
         Empty while learning is paused.
         """
-        with self._database.read() as db:
+        with self.database.read() as db:
             if _is_set(db, PAUSED):
                 return []
             return [
@@ -260,32 +275,32 @@ class LearningEngine:
     def keep_prompts(self, value: bool) -> None:
         self._set_option(NO_PROMPTS, not value)
         if not value:
-            with self._database.transaction() as db:
+            with self.database.transaction() as db:
                 blank_prompts(db)
-            self._database.compact()
+            self.database.forget_copies()
 
     def record_timing(self, key: str, timing: Timing) -> None:
         """Store the time that a run took under `key`, which names the device and the kind of model."""
         _check_id(key)
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             put_timing(db, key, timing)
 
     def timings(self, key: str) -> list[Timing]:
         """Return the last 48 runs stored under `key`, with those of keys that extend it after a `:`, oldest first."""
         _check_id(key)
-        with self._database.read() as db:
+        with self.database.read() as db:
             return timings_of(db, key)
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""
-        self._database.close()
+        self.database.close()
 
     def _option(self, name: str) -> bool:
-        with self._database.read() as db:
+        with self.database.read() as db:
             return _is_set(db, name)
 
     def _set_option(self, name: str, value: bool) -> None:
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             if value != _is_set(db, name):
                 db.execute("INSERT OR REPLACE INTO options VALUES (?, ?)", (name, json.dumps(value)))
                 rating_rows.bump(db)

@@ -6,7 +6,8 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,22 +120,26 @@ class SharedParts:
                     holder[name] = {REFERENCE: self._add(pack(holder[name]))}
         return pack(copy)
 
-    def get(self, body: bytes, read: Callable[[int], Any] | None = None) -> dict[str, Any]:
-        """Return the JSON of a packed row. `read`: another way to read a part by its id."""
-        found: dict[str, Any] = unpack(body)
-        for path in reversed(SHARED):
-            for holder, name in _places(found, path):
-                if (part := _referenced(holder[name])) is not None:
-                    holder[name] = (read or self._read)(part)
+    def get(self, body: bytes) -> dict[str, Any]:
+        """Return the JSON of a packed row; {} where the row or a part of it is damaged."""
+        try:
+            found: dict[str, Any] = unpack(body)
+            for path in reversed(SHARED):
+                for holder, name in _places(found, path):
+                    if (part := _referenced(holder[name])) is not None:
+                        holder[name] = self._read(part)
+        except ValueError:
+            return {}
         return found
 
     def release(self, body: bytes) -> None:
         """Give up the parts that a packed row names; those that no other row names are deleted."""
-        found = unpack(body)
-        for path in reversed(SHARED):
-            for holder, name in _places(found, path):
-                if (part := _referenced(holder[name])) is not None:
-                    holder[name] = self._give_up(part)
+        with suppress(ValueError):  # a damaged row names no part that can be told
+            found = unpack(body)
+            for path in reversed(SHARED):
+                for holder, name in _places(found, path):
+                    if (part := _referenced(holder[name])) is not None:
+                        holder[name] = self._give_up(part)
 
     def _add(self, body: bytes) -> int:
         """Store a part, or count one more use of it, in which case the parts inside it are not used once more."""
@@ -157,11 +162,16 @@ class SharedParts:
 
     def _read(self, part: int) -> Any:
         row = self._db.execute("SELECT body FROM parts WHERE id = ?", (part,)).fetchone()
+        if row is None:
+            raise ValueError(f"part {part} is lost")
         return unpack(row[0])
 
     def _give_up(self, part: int) -> Any:
         """Return the content of a part of which this was the last use, deleted now; {} where others use it too."""
-        uses, body = self._db.execute("SELECT uses, body FROM parts WHERE id = ?", (part,)).fetchone()
+        row = self._db.execute("SELECT uses, body FROM parts WHERE id = ?", (part,)).fetchone()
+        if row is None:
+            return {}
+        uses, body = row
         if uses > 1:
             self._db.execute("UPDATE parts SET uses = uses - 1 WHERE id = ?", (part,))
             return {}

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from ..database import Database
+from ..database import Database, recovering
 
 KEPT_MEASUREMENTS = 16
 """Of a device and stage; their median counts."""
@@ -35,15 +35,16 @@ MIGRATIONS = (
 )
 
 
+@recovering
 class Corrections:
     """Measured over predicted memory in the database at `path`; see `Database`."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, MIGRATIONS)
+        self.database = Database(path, MIGRATIONS, cache=True)
 
     def add(self, device: str, stage: str, factor: float) -> None:
         """Remember measured over predicted activations of one run. Raises StorageError."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             _insert(db, device, stage, factor)
             db.execute(
                 "DELETE FROM factors WHERE device = ?1 AND stage = ?2 AND id NOT IN "
@@ -55,7 +56,7 @@ class Corrections:
         """Remember that a stage ran out of memory: it took at least `factor` of the prediction, whatever was measured
         before, which is forgotten. It counts for a week. Raises StorageError."""
         until = time.time() + FAILURE_SECONDS
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute("DELETE FROM factors WHERE device = ? AND stage = ?", (device, stage))
             _insert(db, device, stage, factor, until)
             db.execute("DELETE FROM failures WHERE until < ?", (time.time(),))
@@ -64,13 +65,13 @@ class Corrections:
     def failures(self, device: str) -> int:
         """Count the times that memory ran out on `device` in the last week. Raises StorageError."""
         query = "SELECT count(*) FROM failures WHERE device = ? AND until > ?"
-        with self._database.read() as db:
+        with self.database.read() as db:
             return int(db.execute(query, (device, time.time())).fetchone()[0])
 
     def of(self, device: str) -> dict[str, float]:
         """Return stage → median factor of the last 16 runs on `device`. Raises StorageError."""
         query = "SELECT stage, factor FROM factors WHERE device = ? AND (until IS NULL OR until > ?)"
-        with self._database.read() as db:
+        with self.database.read() as db:
             rows = db.execute(query, (device, time.time())).fetchall()
         stages = {row["stage"] for row in rows}
         return {stage: median(row["factor"] for row in rows if row["stage"] == stage) for stage in sorted(stages)}

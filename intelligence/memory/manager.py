@@ -27,6 +27,8 @@ class MemoryManager:
         """`corrections`: database of measurements, made on first use; None: nothing is learned. `host`: abilities of
         the host, where a request does not name one."""
         self._corrections = None if corrections is None else Corrections(corrections)
+        self.database = None if self._corrections is None else self._corrections.database
+        """Measurements of this machine's devices; None: nothing is learned."""
         self._host = host
         self._tracker = UsageTracker()
 

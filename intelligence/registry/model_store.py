@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..database import Database
+from ..database import Database, recovering
 from ..errors import StorageError
 from ..models.metadata import ModelMetadata, ModelSummary
 from .model_rows import SUMMARY_COLUMNS, DamagedRowError, dump, load, summary_of
@@ -71,26 +71,28 @@ class DownloadedFile:
     """True where the registry itself downloaded it; only then may it be deleted."""
 
 
+@recovering
 class ModelStore:
     """Rows of registry.db at `path`; see `Database`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.corrections = CorrectionStore(path.with_name(CORRECTIONS_FILE))
-        self._database = Database(path, MIGRATIONS)
+        self.database = Database(path, MIGRATIONS, cache=True)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
-        self._database.close()
+        self.database.close()
         self.corrections.close()
 
     def revision(self) -> int:
-        return int(self._rows("SELECT revision FROM state")[0][0])
+        with self.database.read(create=True) as db:
+            return self._revision(db)
 
     def summaries(self) -> tuple[int, list[ModelSummary]]:
         """Return the revision and every present model, sorted by name."""
-        with self._database.read(create=True) as db:
-            revision = db.execute("SELECT revision FROM state").fetchone()[0]
+        with self.database.read(create=True) as db:
+            revision = self._revision(db)
             sql = f"SELECT {', '.join(SUMMARY_COLUMNS)} FROM models WHERE present = 1 ORDER BY {SORTS['name']}"
             rows = db.execute(sql).fetchall()
         found = [summary for row in rows if (summary := summary_of(row))]
@@ -175,7 +177,7 @@ class ModelStore:
 
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             put_plain(db, record, _edits(db, record.model_id))
             bump(db)
 
@@ -187,19 +189,19 @@ class ModelStore:
 
     def edit(self, plain: ModelMetadata, edits: dict[str, Any]) -> None:
         """Replace a record and store `edits`, which later scans of the file keep."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             put_plain(db, plain, {**_edits(db, plain.model_id), **edits})
             bump(db)
 
     def word(self, model_id: str) -> dict[str, Any]:
         """Return the user's correction of a model."""
-        with self._database.read(create=True) as db:
+        with self.database.read(create=True) as db:
             return dict(_edits(db, model_id).get(WORD, {}))
 
     def correct(self, model_id: str, digest: str | None, word: dict[str, Any]) -> None:
         """Store the user's correction of a model, and of its copies; an empty one takes it back."""
         self.corrections.put(correction_key(model_id, digest), model_id, word)
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             sql = "SELECT model_id FROM models WHERE model_id = ? OR digest = ?"
             for (each,) in db.execute(sql, (model_id, digest)).fetchall():
                 set_word(db, each, word)
@@ -214,13 +216,13 @@ class ModelStore:
             (model_id, words[digest]) for model_id, digest, edits in rows if edits_of(edits).get(WORD) != words[digest]
         ]
         if late:
-            with self._database.transaction() as db:
+            with self.database.transaction() as db:
                 for model_id, word in late:
                     set_word(db, model_id, word)
                 bump(db)
 
     def delete(self, model_id: str) -> bool:
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             found = db.execute("DELETE FROM models WHERE model_id = ?", (model_id,)).rowcount > 0
             if found:
                 db.execute("DELETE FROM moves WHERE model_id = ?", (model_id,))
@@ -247,7 +249,7 @@ class ModelStore:
             return
         words = self.corrections.every() if words is None else words
         carried: list[tuple[str, str, dict[str, Any]]] = []
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             for file in read:
                 key = correction_key(file.model_id, file.row.digest)
                 if (word := put_file(db, file, words)) and key not in words:
@@ -264,7 +266,7 @@ class ModelStore:
 
     def mark_absent(self, roots: Iterable[str]) -> None:
         """Mark every model of these scanned folders as absent."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             sql = "UPDATE models SET present = 0 WHERE present = 1 AND root = ?"
             db.executemany(sql, [(root,) for root in roots])
             bump(db)
@@ -279,7 +281,7 @@ class ModelStore:
 
     def put_hash(self, file: UnhashedFile, sha256: str, autov3: str) -> None:
         """Store the hashes of a file, unless it has changed since. The revision stays: no choice depends on hashes."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             row = db.execute(
                 """SELECT id, record, plain FROM models JOIN details USING (id)
                    WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
@@ -304,7 +306,7 @@ class ModelStore:
 
     def put_file_hash(self, path: str, size: int, mtime_ns: int, found: Hashes) -> None:
         """Store the hashes of a file, in the library or not."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?, ?)", (path, size, mtime_ns, *found))
 
     def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
@@ -317,7 +319,7 @@ class ModelStore:
 
     def put_download(self, row: DownloadedFile, facts: ModelMetadata) -> None:
         """Store that a file came from a hub; a file that was downloaded once stays owned."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial) VALUES (?, ?, ?, ?, ?, ?)
                    ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -327,7 +329,7 @@ class ModelStore:
 
     def put_facts(self, plain: ModelMetadata, facts: ModelMetadata) -> None:
         """Store a record to which a hub's `facts` were added, and the facts, for when its file is read again."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute(
                 """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
                    SELECT local_path, size, mtime_ns, 0, 0, ? FROM models WHERE model_id = ? AND local_path != ''
@@ -342,7 +344,7 @@ class ModelStore:
         return {text for (text,) in self._rows("SELECT hash FROM unknown_hashes WHERE asked_at >= ?", since)}
 
     def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
 
     def downloads(self) -> list[DownloadedFile]:
@@ -352,24 +354,28 @@ class ModelStore:
         ]
 
     def touch_download(self, local_path: str, used_at: float) -> None:
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute("UPDATE downloads SET used_at = ? WHERE local_path = ?", (used_at, local_path))
 
     def forget_download(self, local_path: str) -> None:
         """Store that a downloaded file was removed, and its models are absent."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             db.execute("DELETE FROM downloads WHERE local_path = ?", (local_path,))
             db.execute("UPDATE models SET present = 0 WHERE local_path = ?", (local_path,))
             bump(db)
 
+    def _revision(self, db: sqlite3.Connection) -> int:
+        """Return a number that no other state had in this process, the file replaced or not."""
+        return int(db.execute("SELECT revision FROM state").fetchone()[0]) + (self.database.switches << 40)
+
     def _read_again(self, damaged: Iterable[str]) -> None:
         """Have the next scan read the files of damaged rows again."""
-        with suppress(StorageError), self._database.transaction() as db:
+        with suppress(StorageError), self.database.transaction() as db:
             sql = "UPDATE models SET described_by = 0 WHERE model_id = ?"
             db.executemany(sql, [(model_id,) for model_id in damaged])
 
     def _rows(self, sql: str, *values: Any) -> list[Any]:
-        with self._database.read(create=True) as db:
+        with self.database.read(create=True) as db:
             return db.execute(sql, values).fetchall()
 
 

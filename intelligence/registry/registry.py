@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ..config import data_folder, require
-from ..errors import InvalidInputError, ModelNotFoundError
+from ..errors import InvalidInputError, ModelNotFoundError, StorageError
 from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
 from ..hubs.hub_work import Progress
 from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, parse_reference
@@ -82,7 +83,8 @@ class ModelRegistry:
             hint = f"; similar: {', '.join(names)}" if names else ""
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
         if model.source in HUB_SOURCES:
-            self.store.touch_download(model.local_path, time.time())
+            with suppress(StorageError):  # it only tells which download was used last
+                self.store.touch_download(model.local_path, time.time())
         return model
 
     def moves(self) -> dict[str, str]:

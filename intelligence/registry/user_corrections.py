@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ..config import MAX_LORA_STRENGTH, require
-from ..database import Database
+from ..database import Database, recovering
 from ..errors import InvalidInputError
 from ..models.fields import MAX_TRIGGER_SETS, trigger_sets
 from ..models.kinds import (
@@ -152,23 +152,24 @@ def _trigger_texts(given: Any) -> tuple[str, ...]:
     return tuple(", ".join(item.words) for item in sets)
 
 
+@recovering
 class CorrectionStore:
     """Corrections in one SQLite file, by the digest of the corrected file's content (else by the model's id)."""
 
     def __init__(self, path: Path) -> None:
-        self._database = Database(path, MIGRATIONS, synchronous="FULL")
+        self.database = Database(path, MIGRATIONS, synchronous="FULL")
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
     def every(self) -> dict[str, dict[str, Any]]:
         """Return key → the corrected fields, as JSON types."""
-        with self._database.read() as db:
+        with self.database.read() as db:
             return {key: json.loads(text) for key, text in db.execute("SELECT key, correction FROM corrections")}
 
     def put(self, key: str, model_id: str, correction: dict[str, Any]) -> None:
         """Store a correction; an empty one is forgotten."""
-        with self._database.transaction() as db:
+        with self.database.transaction() as db:
             if correction:
                 values = (key, model_id, json.dumps(correction, ensure_ascii=False))
                 db.execute("INSERT OR REPLACE INTO corrections VALUES (?, ?, ?)", values)

@@ -10,7 +10,7 @@ from pathlib import Path
 import folder_paths
 from server import PromptServer
 
-from ...intelligence.errors import IntelligentGenerationError
+from ...intelligence.errors import IntelligentGenerationError, StorageError
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.records import Reason, Source
 from .server_planner import home, planner, settings
@@ -126,10 +126,15 @@ def list_demo_loras() -> None:
 def refresh_library() -> tuple[Reason, ...]:
     """Bring the registry up to date with ComfyUI's model folders (incremental).
 
-    Returns a reason where the scan takes longer, so that choices rest on what is known so far. Raises StorageError.
+    Returns a reason where the scan takes longer or fails, so that choices rest on what is known so far.
     """
-    if library_scan.wait(MAX_WAIT_SECONDS):
-        return ()
+    try:
+        if library_scan.wait(MAX_WAIT_SECONDS):
+            return ()
+    except StorageError as error:
+        from ...intelligence.generation.store_notes import scan_note
+
+        return (scan_note(error),)
     status = planner().registry.status()
     message = GenerationMessage.LIBRARY_BEING_READ
     return (Reason.of("library", Source.DEFAULT, message, done=status.done, total=status.total),)

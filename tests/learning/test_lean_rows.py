@@ -45,7 +45,7 @@ def engine(tmp_path: Path) -> Any:
 
 
 def rows(engine: LearningEngine, table: str) -> int:
-    with engine._database.read() as db:
+    with engine.database.read() as db:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
@@ -194,6 +194,6 @@ def test_database_of_version_3_is_moved_whole(tmp_path: Path) -> None:
             ("own g", 4, "é"),
         ]
         assert engine.revision == 9
-        with engine._database.read() as db:
+        with engine.database.read() as db:
             tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         assert not tables & {"generations_3", "feedback_3", "images"}

@@ -198,7 +198,7 @@ def test_unusable_folder_names_path_and_remedy(tmp_path):
     engine = LearningEngine(tmp_path / "file" / "learning.db")
     with pytest.raises(StorageError, match=r"learning\.db.*INTELLIGENT_GENERATION_HOME"):
         engine.record_generation("g", ["i"], {})
-    assert engine.revision == 0
+    assert engine.list_generations() == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -207,29 +207,39 @@ def test_full_disk_raises_storage_error():
         LearningEngine("/dev/full").record_generation("g", ["i"], {})
 
 
-def test_folder_in_place_of_file_raises_storage_error(tmp_path):
+def test_folder_in_place_of_file_reads_as_empty(tmp_path):
+    engine = LearningEngine(tmp_path)
+    assert len(engine.preferences()) == 0
     with pytest.raises(StorageError, match="INTELLIGENT_GENERATION_HOME"):
-        LearningEngine(tmp_path).preferences()
+        engine.record_generation("g", ["i"], {})
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 500, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_damaged_database_is_named_and_kept(tmp_path, content):
+def test_damaged_database_is_set_aside_and_kept(tmp_path, content):
     path = tmp_path / "learning.db"
     path.write_bytes(content)
     engine = LearningEngine(path)
-    for action in (engine.preferences, lambda: engine.record_generation("g", ["i"], {})):
-        with pytest.raises(StorageError, match=r"learning\.db .*move it away"):
-            action()
-    assert path.read_bytes() == content
+    assert len(engine.preferences()) == 0
+    engine.record_generation("g", ["i"], {})
+    assert engine.record_feedback("i", 5).rating == 5
+    (aside,) = tmp_path.glob("learning.db.damaged-*")
+    assert aside.read_bytes() == content
+    engine.close()
 
 
-def test_database_of_newer_version_is_kept(rated, tmp_path):
+def test_database_of_newer_version_is_kept_and_read(rated, tmp_path):
+    rated.record_feedback("g-1", 4)
     rated.close()
     path = tmp_path / "data" / "learning.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    engine = LearningEngine(path)
+    assert [one.rating for one in engine.ratings("g")] == [4]
     with pytest.raises(StorageError, match="newer version"):
-        LearningEngine(path).revision  # noqa: B018
+        engine.record_feedback("g-1", 5)
+    engine.close()
+    assert path.read_bytes() == before
 
 
 def test_threads_share_engine(engine):
