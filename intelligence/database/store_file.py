@@ -36,7 +36,7 @@ class Recovered(NamedTuple):
     """A damaged file that was made anew."""
 
     aside: Path
-    """Where the damaged file is now."""
+    """The damaged file as it is called now."""
     before: int
     """Rows that came back from it."""
     added: int

@@ -202,7 +202,7 @@ def _likeness(one: Sequence[PromptTraits], other: Sequence[PromptTraits]) -> Flo
     for prompts in (one, other):
         bag = np.array([[word in prompt.concepts for word in concepts] for prompt in prompts], np.float64)
         size = np.array([max(1, len(prompt.concepts)) for prompt in prompts], np.float64)
-        bags.append(bag.reshape(len(prompts), -1) / np.sqrt(size)[:, None])
+        bags.append(bag.reshape(len(prompts), len(concepts)) / np.sqrt(size)[:, None])
     found: Floats = 0.6 * (bags[0] @ bags[1].T)
     found += 0.25 * _same([each.style for each in one], [each.style for each in other])
     found += 0.15 * _same([each.content for each in one], [each.content for each in other])
