@@ -14,7 +14,7 @@ from ..intelligence.errors import InvalidInputError
 from .host.decisions import decisions
 from .host.library_scan import decision_revision, refresh_library
 from .host.queued_prompts import queued_input
-from .host.server_planner import planner, settings
+from .host.server_planner import lora_sets, planner, settings
 from .node_schema import (
     ADVANCED,
     LoraStackType,
@@ -27,7 +27,9 @@ from .node_schema import (
 
 if TYPE_CHECKING:
     from ..intelligence.generation.choice_requests import LoRARequest
+    from ..intelligence.generation.stages import PromptRecommendations
     from ..intelligence.prompt import PromptAnalysis
+    from ..intelligence.records import Reason
 
 
 class LoRARecommend(io.ComfyNode):
@@ -208,12 +210,18 @@ class LoRARecommend(io.ComfyNode):
             demo_model.ensure_demo()  # to suggest LoRAs, no model is loaded, which would have made them
             notes = refresh_library()
         revision = decision_revision()
-        sets = planner().recommend_variants(request, analysis, evidence, notes)
+
+        def choose(notes: tuple[Reason, ...] = ()) -> list[PromptRecommendations]:
+            always = lora_sets().tags(evidence.name) if request.takes_always_used else ()
+            asked = replace(request, stack=(*request.stack, *always))
+            return planner().recommend_variants(asked, analysis, evidence, notes)
+
+        sets = choose(notes)
         decisions.remember(
             node_id,
             revision,
             applied_choice(sets),
-            lambda: applied_choice(planner().recommend_variants(request, analysis, evidence)),
+            lambda: applied_choice(choose()),
         )
         if request.suggest_only:
             blocked = [ExecutionBlocker(None)]

@@ -62,6 +62,7 @@ class MemoryPlan(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
+        from ..intelligence.generation.card import MEMORY, card
         from ..intelligence.generation.explanation import plan_lines
         from ..intelligence.memory import MemoryRequest
         from .host.device_memory import fit, with_file_advice
@@ -76,4 +77,5 @@ class MemoryPlan(io.ComfyNode):
         )
         plan = with_file_advice(fit(parameters, model, vae, request), model, vae, request)
         model = with_shift(model, plan.parameters.shift)
-        return io.NodeOutput(apply_plan(model, plan.memory), plan, ui={"text": ["\n".join(plan_lines(plan.memory))]})
+        ui = {"text": ["\n".join(plan_lines(plan.memory))], "card": [card(plan, MEMORY)]}
+        return io.NodeOutput(apply_plan(model, plan.memory), plan, ui=ui)

@@ -169,6 +169,7 @@ class ParamOptimize(io.ComfyNode):
         model: Any = None,
         model_family: str = AUTO,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.card import SETTINGS, card
         from ..intelligence.generation.choice_requests import SettingsRequest, chosen_settings, settings_report
         from ..intelligence.memory import MemoryRequest
         from ..intelligence.parameters.parameters import NO_GUIDANCE
@@ -190,7 +191,11 @@ class ParamOptimize(io.ComfyNode):
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         variants = planner().parametrize_variants(request, recommendations, known)
-        ui = {"text": [settings_report(variants[0])], "settings": [chosen_settings(one) for one in variants]}
+        ui = {
+            "text": [settings_report(variants[0])],
+            "card": [card(variants[0], SETTINGS)],
+            "settings": [chosen_settings(one) for one in variants],
+        }
         if model is None:
             return io.NodeOutput([ExecutionBlocker(None)], *[ExecutionBlocker(None)] * 7, ui=ui)
         variants = [sampler_run.with_core_sigmas(variant) for variant in variants]

@@ -22,7 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
-from . import generation_routes, rating_routes
+from . import generation_routes, library_routes, rating_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -128,10 +128,13 @@ def correct(arguments: Arguments) -> dict[str, Any]:
 
 
 def preview(arguments: Arguments) -> web.Response:
-    """Return the preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP; 404 if there is none."""
+    """Return the preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP.
+
+    404 if there is none; 204 with `?optional=1`, so that a page that tries every model logs no error.
+    """
     found = planner().registry.preview(arguments.get("name", ""))
     if found is None:
-        return _problem(404, "this model has no preview")
+        return web.Response(status=204) if "optional" in arguments else _problem(404, "this model has no preview")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'"}
     return web.Response(body=found.data, content_type=found.content_type, headers=headers)
 
@@ -145,9 +148,11 @@ GET = {
     "/preview": preview,
     **generation_routes.GET,
     **rating_routes.GET,
+    **library_routes.GET,
 }
 POST = {
     **rating_routes.POST,
+    **library_routes.POST,
     "/library/rescan": rescan,
     "/library/cancel": cancel_scan,
     "/model/correct": correct,

@@ -28,6 +28,7 @@ from ..parameters.samplers import SAMPLER_NAMES
 from ..parameters.schedules import SCHEDULER_NAMES
 from ..prompt import LoRATag
 from ..validation import checked
+from .card import CHOICE, card
 from .explanation import as_text, explain
 from .stages import PromptRecommendations, Recommendations
 
@@ -112,6 +113,11 @@ class LoRARequest:
         return self.mode is OperationMode.ASSISTED and self.selection is None
 
     @property
+    def takes_always_used(self) -> bool:
+        """True where the LoRAs that the user wants always belong to the choice: a confirmed one is whole."""
+        return self.mode is not OperationMode.MANUAL and self.selection is None
+
+    @property
     def suggest_only(self) -> bool:
         """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
@@ -176,6 +182,7 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
     basis = ChoiceBasis.of(recommendations.prompt_analysis.prompt, recommendations.model)
     return {
         "text": [as_text(explain(recommendations))],
+        "card": [card(recommendations, CHOICE)],
         "suggestions": [
             {
                 "lora": lora.lora_metadata.model_id.partition(":")[2],

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ModelNotFoundError
 from ..lora import LoRARecommendation
 from ..registry import ModelRegistry
+from .card import SETTINGS, card
 from .choice_requests import ChoiceBasis, choice_report, chosen_settings, settings_report
 from .explanation import Stage, as_text, explain
 from .stages import Generation
@@ -18,10 +19,15 @@ Values = dict[str, Any]
 
 
 def explanation_report(stage: Stage) -> dict[str, list[Any]]:
-    """Return the explanation of a stage as lists of JSON types: `text`, `explanation`, `generation_id`."""
+    """Return the explanation of a stage as lists of JSON types: `text`, `explanation`, `card`, `generation_id`."""
     explanation = explain(stage)
     ids = [stage.id] if isinstance(stage, Generation) else []
-    return {"text": [as_text(explanation)], "explanation": [explanation.to_dict()], "generation_id": ids}
+    return {
+        "text": [as_text(explanation)],
+        "explanation": [explanation.to_dict()],
+        "card": [card(stage)],
+        "generation_id": ids,
+    }
 
 
 def rating_report(generation_id: str, image_ids: Sequence[str], text: str = "") -> dict[str, list[Any]]:
@@ -41,6 +47,7 @@ def node_outputs(generation: Generation, registry: ModelRegistry) -> dict[str, d
         "LoRARecommend": choice_report(recommendations),
         "ParamOptimize": {
             "text": [settings_report(recommendations)],
+            "card": [card(recommendations, SETTINGS)],
             "settings": [chosen_settings(recommendations)],
         },
         "Explain": explanation_report(generation),

@@ -13,7 +13,7 @@ from server import PromptServer
 from ...intelligence.errors import IntelligentGenerationError, StorageError
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.records import Reason, Source
-from .server_planner import home, planner, settings
+from .server_planner import home, lora_sets, planner, settings
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
 """`ModelKind` → ComfyUI's folder name."""
@@ -143,4 +143,4 @@ def refresh_library() -> tuple[Reason, ...]:
 def decision_revision() -> str:
     """Return a text that changes when a choice may come out differently: after ratings and changes of the library."""
     refresh_library()
-    return f"{planner().registry.revision}:{planner().learning.revision}"
+    return f"{planner().registry.revision}:{planner().learning.revision}:{lora_sets().always}"

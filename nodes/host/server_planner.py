@@ -14,6 +14,7 @@ from ...intelligence.validation import read_user_file
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
+    from ...intelligence.lora.lora_sets import LoRASets
 
 
 def home() -> Path:
@@ -39,6 +40,13 @@ def planner() -> Planner:
         families=folder / "families.json",
         vocabulary=folder / "vocabulary.json",
     )
+
+
+def lora_sets() -> LoRASets:
+    """Return the sets of LoRAs that the user keeps, and those used always. Raises InvalidInputError."""
+    from ...intelligence.lora.lora_sets import LoRASets
+
+    return LoRASets.read(home())
 
 
 def settings() -> ServerSettings:

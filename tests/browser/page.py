@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Response
     from playwright.sync_api import Page as Tab
 
 from ..comfyui.client import Client
+from ..comfyui.locate import PACK
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -25,6 +26,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+DOCS = PACK / "web" / "docs"
+OURS = ("intelligent-generation", "intelligent_generation", *(path.stem for path in DOCS.glob("*.md")))
+"""Texts that tell our scripts, routes and nodes."""
 PATIENCE = 300_000
 """Milliseconds to wait for what has to come; the page takes a minute to load on a busy machine."""
 
@@ -85,9 +89,15 @@ class Page:
     def __init__(self, tab: Tab) -> None:
         self.tab = tab
         self.problems: list[str] = []
-        """Uncaught exceptions and console errors since the last `load`."""
+        """Uncaught exceptions, and console errors that concern this pack, since the last `load`."""
         tab.on("pageerror", lambda error: self.problems.append(str(error)))
-        tab.on("console", lambda message: self.problems.append(message.text) if message.type == "error" else None)
+        tab.on("console", self._note_error)
+
+    def _note_error(self, message: ConsoleMessage) -> None:
+        """Keep a console error of our scripts, or about our nodes: the page has errors of its own."""
+        told = f"{message.text} {message.location.get('url', '')}"
+        if message.type == "error" and any(name in told for name in OURS):
+            self.problems.append(message.text)
 
     def load(self, workflow: dict[str, Any]) -> None:
         """Load a workflow in UI format and fit it into the view."""

@@ -22,8 +22,24 @@ edits => {
 """
 REPORTS = """
 type => window.app.graph._nodes.filter(node => node.type === type)
-    .map(node => node.widgets.find(widget => widget.name === "report").element.value)
+    .map(node => node.widgets.find(widget => widget.name === "report").element.textContent)
 """
+ADDED = """
+() => [...window.app.graph._nodes.find(node => node.type === "Explain").widgets.find(widget => widget.name === "report")
+    .element.querySelectorAll(".ig-added")].map(mark => mark.textContent.replace(/^, /, ""))
+"""
+HEADINGS = """
+type => [...window.app.graph._nodes.find(node => node.type === type).widgets.find(widget => widget.name === "report")
+    .element.querySelectorAll(":scope > details > summary > .ig-label, :scope > .ig-plain > .ig-label")]
+    .map(label => label.textContent).filter(text => text !== "Seed")
+"""
+PARTS = {
+    "LoRARecommend": ["LoRAs", "Prompt"],
+    "ParamOptimize": ["Settings"],
+    "MemoryPlan": ["Memory"],
+    "Explain": ["LoRAs", "Settings", "Prompt", "Time", "Memory"],
+}
+"""Node → headings of its own report, and of no other's."""
 COPY = """
 type => {
     const canvas = window.app.canvas
@@ -94,11 +110,14 @@ def test_example_nodes_do_not_overlap(name: str) -> None:
 def test_run_shows_reports(page: Page, server: Server) -> None:
     load(page)
     before = page.prompt()
-    outputs, ran = run(page, server)
+    _, ran = run(page, server)
     plan = {"MemoryPlan"} & ran  # no output node: it reports where it runs, not where it is cached
-    for kind in ("LoRARecommend", "ParamOptimize", "Explain", *plan):
-        assert page.tab.evaluate(REPORTS, kind) == outputs[kind]["text"]
-    assert "mirkwood_witch" in page.tab.evaluate(REPORTS, "Explain")[0]
+    for kind in PARTS.keys() - {"MemoryPlan"} | plan:
+        assert page.tab.evaluate(HEADINGS, kind) == PARTS[kind]
+    (explained,) = page.tab.evaluate(REPORTS, "Explain")
+    assert "mirkwood" in explained.lower()
+    assert "2 steps · CFG" in explained
+    assert page.tab.evaluate(ADDED) == ["green cloak, antler crown"]
     assert page.prompt() == before
     assert page.problems == []
 
@@ -106,7 +125,7 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
 def test_suggestions_example_runs_as_saved(page: Page, server: Server) -> None:
     page.load(ui_workflow(SUGGESTIONS))
     outputs, _ = run(page, server)
-    assert page.tab.evaluate(REPORTS, "LoRARecommend") == outputs["LoRARecommend"]["text"]
+    assert page.tab.evaluate(REPORTS, "LoRARecommend")[0].startswith("LoRAs")
     assert len(outputs["SaveImage"]["images"]) == 1
     assert page.problems == []
 
@@ -114,9 +133,11 @@ def test_suggestions_example_runs_as_saved(page: Page, server: Server) -> None:
 def test_reports_of_copies_are_their_own(page: Page, server: Server) -> None:
     load(page)
     page.tab.evaluate(COPY, "Explain")
-    assert page.tab.evaluate(REPORTS, "Explain")[1] == ""
-    outputs, _ = run(page, server)
-    assert page.tab.evaluate(REPORTS, "Explain") == outputs["Explain"]["text"] * 2
+    assert page.tab.evaluate(REPORTS, "Explain")[1] == "shown after a run"
+    run(page, server)
+    one, other = page.tab.evaluate(REPORTS, "Explain")
+    assert one == other
+    assert one.startswith("LoRAs")
 
 
 def test_star_click_stores_rating(page: Page, server: Server) -> None:

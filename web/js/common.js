@@ -27,3 +27,21 @@ export function element(tag, style = "", properties = {}) {
   made.style.cssText = style;
   return made;
 }
+
+/** A new element of a class, with children: text, elements; what is false or empty is left out. */
+export function make(tag, className = "", ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children.filter((child) => child || child === 0));
+  return made;
+}
+
+/** Puts text on the clipboard, also where the page is not served over HTTPS. */
+export async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = element("textarea", "position:fixed;opacity:0", { value: text });
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}

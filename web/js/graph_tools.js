@@ -3,6 +3,7 @@ import { app } from "../../../scripts/app.js";
 
 const FILE_WIDGETS = ["ckpt_name", "unet_name", "model_name"];
 const DEMO_LOADER = "EmbeddedDemoModel";
+const FIRST_LOADER = "CheckpointOrFirst";
 const DEMO = "embedded";
 
 /** The graph that holds all others, whichever is open. */
@@ -111,6 +112,7 @@ function checkpointOf(node) {
   for (let found = upstream(node, "model"); found && !seen.has(found); found = upstream(found, "model")) {
     seen.add(found);
     if (found.comfyClass === DEMO_LOADER) return DEMO;
+    if (found.comfyClass === FIRST_LOADER) return null; // the server knows which file it takes
     const file = FILE_WIDGETS.map((name) => ownText(found, name)).find((text) => text);
     if (file) return file.split(/[\\/]/).pop();
   }

@@ -68,6 +68,18 @@ function remember(node, output, justMade) {
   }
 }
 
+/** The LoRAs that a node would apply now, as entries of a selection. */
+export function currentLoras(node) {
+  return choices(node).flatMap(({ entry }) => (entry ? [entry] : []));
+}
+
+/** Adds LoRAs to a node's choice, which is confirmed with that; those that it has already get these strengths. */
+export function addLoras(node, entries) {
+  const others = currentLoras(node).filter(({ lora }) => !entries.some((entry) => entry.lora === lora));
+  writeSelection(node, [...others, ...entries], readSelection(node)?.chosenFor ?? null);
+  draw(node);
+}
+
 function entryOf({ lora, strength, strength_clip: clip, trigger_words: words }) {
   const entry = { lora, strength };
   if (clip != null && clip !== strength) entry.strength_clip = clip;

@@ -77,6 +77,8 @@ function addFoldButton(node) {
     node.setDirtyCanvas(true, true);
   });
   button.serialize = false;
+  const views = node.widgets.findIndex((widget) => widget !== button && widget.serialize === false);
+  if (views >= 0) node.widgets.splice(views, 0, node.widgets.pop()); // before rows and reports, whichever came first
   Object.assign(button.options, { serialize: false, hidden: true, canvasOnly: true });
   Object.defineProperty(button, "label", {
     get: () => (node.showAdvanced ? "Hide advanced" : "Show advanced"),

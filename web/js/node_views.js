@@ -6,6 +6,7 @@ import { element } from "./common.js";
 import { nodesOf, outputKey } from "./graph_tools.js";
 import { loraRows } from "./lora_rows.js";
 import { ratingView } from "./ratings.js";
+import { makeReport } from "./report_view.js";
 import { refill, remember } from "./restore.js";
 
 const MIN_WIDTH_PX = 320;
@@ -14,7 +15,7 @@ const MIN_WIDTH_PX = 320;
 const VIEWS = {
   LoRARecommend: (node) => both(reportView(node), loraRows(node)),
   ParamOptimize: (node) => both(reportView(node), chosenSettings(node)),
-  MemoryPlan: (node) => reportView(node, "font-family:monospace; white-space:pre-wrap"), // its bars line up
+  MemoryPlan: reportView,
   Explain: reportView,
   Feedback: starView,
 };
@@ -57,15 +58,10 @@ function both(...views) {
   return (...output) => views.forEach((show) => show(...output));
 }
 
-function reportView(node, style = "") {
-  // A text area: its text can be selected, copied and scrolled.
-  const report = element("textarea", `resize:none; padding:4px 6px; ${style}`, {
-    className: "comfy-multiline-input",
-    readOnly: true,
-    placeholder: "shown after a run",
-  });
-  addView(node, "report", report, 110);
-  return ({ text = [] }) => (report.value = text.join("\n"));
+function reportView(node) {
+  const report = makeReport();
+  addView(node, "report", report.element, 110);
+  return report.show;
 }
 
 function starView(node) {

@@ -1,0 +1,107 @@
+"""Answers of the routes behind the library: its cards, how a LoRA was used, and what the user keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..intelligence.config import require
+from ..intelligence.models import ModelKind
+from .host.server_planner import home, lora_sets, planner
+
+if TYPE_CHECKING:
+    from ..intelligence.lora.lora_sets import LoRASets
+
+Arguments = Mapping[str, Any]
+
+CARD_TRIGGERS = 12
+"""Trigger words and tags of a card, by which it is found."""
+
+USAGE_GENERATIONS = 500
+"""Newest generations in which uses of a LoRA are looked for."""
+
+
+def cards(arguments: Arguments) -> dict[str, Any]:
+    """Return every LoRA as a card; `?checkpoint=`: with whether it fits this checkpoint's file, null: unknown."""
+    from ..intelligence.models.compatibility import Fit, architecture_fit
+    from ..intelligence.models.kinds import ARCHITECTURE_TITLES, TITLES, Architecture
+
+    registry = planner().registry
+    checkpoint = arguments.get("checkpoint", "")
+    base = Architecture.DEMO if checkpoint == "embedded" else None
+    for model in registry.summaries(ModelKind.CHECKPOINT) if checkpoint and base is None else ():
+        if model.local_path.replace("\\", "/").rpartition("/")[2] == checkpoint:
+            base = model.architecture
+    answers = {Fit.YES: True, Fit.NO: False, Fit.UNKNOWN: None}
+    always = {entry.lora: entry.checkpoint for entry in lora_sets().always}
+    found = []
+    for record in registry.read_models(registry.summaries(ModelKind.LORA)):
+        name = record.model_id.partition(":")[2]
+        words = [word for trigger in record.trigger_sets for word in trigger.words][:CARD_TRIGGERS]
+        found.append(
+            {
+                "id": record.model_id,
+                "lora": name,
+                "title": record.title or record.name,
+                "base": TITLES.get(record.family) or record.base_model or ARCHITECTURE_TITLES[record.architecture],
+                "kind": record.lora_kind.value,
+                "fits": None if base is None else answers[architecture_fit(record.architecture, base)],
+                "words": " ".join([record.name, *words, *list(record.tags)[:CARD_TRIGGERS], record.creator or ""]),
+                "strength": record.strength,
+                "favourite": record.favourite,
+                "excluded": record.excluded,
+                "always": always.get(name),
+            }
+        )
+    return {"revision": registry.revision, "loras": found}
+
+
+def usage(arguments: Arguments) -> dict[str, Any]:
+    """Return the stars of a LoRA (`?name=`), and the last of the newest generations that it was used in."""
+    registry, learning = planner().registry, planner().learning
+    model_id, moves = registry.get_model(arguments.get("name", "")).model_id, registry.moves()
+
+    def has(loras: Any) -> bool:
+        return model_id in {moves.get(lora, lora) for lora in loras}
+
+    stars = [picture.rating for picture in learning.rated_pictures() if has(picture.generation.loras)]
+    used = [stored for stored in learning.list_generations(USAGE_GENERATIONS) if has(stored.loras)]
+    return {
+        "stars": sum(stars) / len(stars) if stars else None,
+        "rated": len(stars),
+        "used": len(used),
+        "last_used": used[0].created_at if used else None,
+        "last_image": used[0].image_ids[0] if used and used[0].image_ids else None,
+    }
+
+
+def sets(arguments: Arguments) -> dict[str, Any]:
+    """Return the named sets of LoRAs, and the LoRAs that are used always."""
+    return lora_sets().to_dict()
+
+
+def change_set(arguments: Arguments) -> dict[str, Any]:
+    """Keep a set: {"name": …, "loras": [{"lora": …, "strength": …}]}; without loras, delete it. Returns all."""
+    name, loras = arguments.get("name"), arguments.get("loras")
+    require(isinstance(name, str), "the body lacks 'name', the set's")
+    valid = loras is None or (isinstance(loras, list) and all(isinstance(entry, dict) for entry in loras))
+    require(valid, '\'loras\' must be a list like [{"lora": "name", "strength": 0.8}]')
+    return _keep(lora_sets().with_set(str(name), loras))
+
+
+def change_always(arguments: Arguments) -> dict[str, Any]:
+    """Use a LoRA always: {"lora": …, "strength": …, "checkpoint": …}; strength null: no longer. Returns all."""
+    lora, checkpoint = arguments.get("lora"), arguments.get("checkpoint") or ""
+    require(isinstance(lora, str) and bool(lora), "the body lacks 'lora', its name")
+    require(isinstance(checkpoint, str), "'checkpoint' must be a file name")
+    return _keep(lora_sets().with_always(str(lora), arguments.get("strength"), checkpoint))
+
+
+def _keep(changed: LoRASets) -> dict[str, Any]:
+    changed.write(home())
+    kept: dict[str, Any] = changed.to_dict()
+    return kept
+
+
+GET = {"/library/cards": cards, "/library/sets": sets, "/library/usage": usage}
+POST = {"/library/sets": change_set, "/library/always": change_always}

@@ -1,0 +1,64 @@
+"""The short face of the nodes, with each renderer: advanced widgets are folded, numbers that mean a word show it."""
+
+from __future__ import annotations
+
+from ..comfyui.examples import AUTO, ui_workflow
+from .page import Page
+
+SHORT = ["priority", "images", "aspect"]
+"""Widgets of Param Optimize at first."""
+
+VISIBLE = """
+type => {
+    const node = window.app.graph._nodes.find(node => node.type === type)
+    const shown = document.querySelector(`[data-node-id="${node.id}"]`)
+    const labels = shown?.querySelectorAll("[data-testid=widget-layout-field-label]")
+    if (labels) return [...labels].map(one => one.textContent.trim())
+    return node.widgets.filter(widget => node.isWidgetVisible(widget) && !widget.element && widget.type !== "button")
+        .map(widget => widget.name)
+}
+"""
+UNFOLD = """
+type => {
+    const node = window.app.graph._nodes.find(node => node.type === type)
+    const button = document.querySelector(`[data-node-id="${node.id}"] [data-testid=advanced-inputs-button]`)
+    if (button) button.click()
+    else node.widgets.find(widget => widget.name === "advanced inputs").callback()
+}
+"""
+SHOWN = """
+([type, name]) => {
+    const node = window.app.graph._nodes.find(node => node.type === type)
+    const input = document.querySelector(`[data-node-id="${node.id}"] [aria-label="${name}"] input`)
+    if (input) return JSON.parse(getComputedStyle(input.parentElement, "::after").content)
+    return node.widgets.find(widget => widget.name === name)._displayValue
+}
+"""
+
+
+def test_advanced_widgets_unfold_and_automatic_is_shown_as_auto(page: Page) -> None:
+    page.load(ui_workflow(AUTO))
+    before = page.prompt()
+    assert page.tab.evaluate(VISIBLE, "ParamOptimize") == SHORT
+    page.tab.evaluate(UNFOLD, "ParamOptimize")
+    page.tab.wait_for_timeout(500)
+    assert len(page.tab.evaluate(VISIBLE, "ParamOptimize")) == 13
+    for name in ("steps", "cfg", "width", "height", "max_vram_gb"):
+        assert page.tab.evaluate(SHOWN, ["ParamOptimize", name]) == "auto"
+    assert page.tab.evaluate(SHOWN, ["ParamOptimize", "max_time_seconds"]) == "no limit"
+    assert page.prompt() == before
+    page.tab.evaluate(UNFOLD, "ParamOptimize")
+    page.tab.wait_for_timeout(500)
+    assert page.tab.evaluate(VISIBLE, "ParamOptimize") == SHORT
+
+
+def test_missing_checkpoint_makes_no_red_frame(page: Page) -> None:
+    workflow = ui_workflow(AUTO)
+    (loader,) = [node for node in workflow["nodes"] if node["type"] == "CheckpointOrFirst"]
+    loader["widgets_values"] = ["sd_xl_base_1.0.safetensors"]
+    page.load(workflow)
+    page.tab.wait_for_timeout(1000)
+    assert page.red_nodes() == []
+    assert page.tab.get_by_text("missing", exact=False).count() == 0
+    (kept,) = [node for node in page.nodes() if node["type"] == "CheckpointOrFirst"]
+    assert kept["widgets"]["ckpt_name"] == "sd_xl_base_1.0.safetensors"

@@ -1,0 +1,24 @@
+// The report in a node: its card, or plain text where an output has none.
+import { app } from "../../../scripts/app.js";
+import { cardLines } from "./card.js";
+import { make } from "./common.js";
+import { ready, t } from "./language.js";
+import { addStyles } from "./styles.js";
+
+/** Id of the setting that unfolds every line of a report. */
+export const LONG_REPORTS = "IntelligentGeneration.Reports.Long";
+
+/** A new report: its element, and how to show an output in it. */
+export function makeReport() {
+  addStyles();
+  const box = make("div", "ig-card");
+  const placeholder = make("div", "ig-dim", t("shown after a run"));
+  box.append(placeholder);
+  ready.then(() => (placeholder.textContent = t("shown after a run")));
+  const show = ({ text = [], card: [card] = [] }) => {
+    if (!card && !text.length) return;
+    const open = Boolean(app.ui.settings.getSettingValue(LONG_REPORTS));
+    ready.then(() => box.replaceChildren(...(card ? cardLines(card, open) : text.map((one) => make("div", "ig-text", one)))));
+  };
+  return { element: box, show };
+}
