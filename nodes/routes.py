@@ -22,7 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
-from . import generation_routes, library_routes, rating_routes
+from . import generation_routes, library_routes, rating_routes, settings_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -56,7 +56,8 @@ def register() -> None:
         server.routes.get(PREFIX + path)(_handler(answer))
     for path, answer in POST.items():
         server.routes.post(PREFIX + path)(_handler(answer))
-        server.routes.get(PREFIX + path)(_refuse_get)
+        if path not in GET:
+            server.routes.get(PREFIX + path)(_refuse_get)
     server.app.on_startup.append(_scan_library)
 
 
@@ -149,10 +150,12 @@ GET = {
     **generation_routes.GET,
     **rating_routes.GET,
     **library_routes.GET,
+    **settings_routes.GET,
 }
 POST = {
     **rating_routes.POST,
     **library_routes.POST,
+    **settings_routes.POST,
     "/library/rescan": rescan,
     "/library/cancel": cancel_scan,
     "/model/correct": correct,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
     from ...intelligence.lora.lora_sets import LoRASets
 
+CONFIG_FILE = "config.json"
+
 
 def home() -> Path:
     """Return the pack's data folder, which no HTTP route serves: it lies in ComfyUI's system user directory."""
@@ -51,4 +53,4 @@ def lora_sets() -> LoRASets:
 
 def settings() -> ServerSettings:
     """Return what `config.json` of the data folder says, or the defaults. Raises InvalidInputError."""
-    return read_user_file(home() / "config.json", ServerSettings) or ServerSettings()
+    return read_user_file(home() / CONFIG_FILE, ServerSettings) or ServerSettings()
