@@ -120,6 +120,16 @@ def _generations(command: AddCommand) -> None:
     add("comments", nargs="?", default="")
     add("--remove", action="store_true", help="take the rating back")
 
+    add = command("learned", "Show what was learned from ratings, and take back what you like.")
+    add("--reset", nargs="?", const="", metavar="LORA", help="forget what was learned of one LoRA; of all without it")
+    add("--pause", dest="paused", action="store_true", default=None, help="choose without ratings; they are stored")
+    add("--resume", dest="paused", action="store_false", default=None, help="heed ratings again")
+    add("--export", dest="export_file", metavar="FILE", help="write all ratings with their history as JSON")
+    add("--import", dest="import_file", metavar="FILE", help="add the ratings of an export")
+    add("--forget", metavar="ID", help="delete a generation, its ratings and every copy")
+    add("--forget-prompt", metavar="TEXT", help="delete all generations of a prompt")
+    add("--prompts", choices=("on", "off"), help="off: keep prompts out of every store, those stored already too")
+
 
 def _models(command: AddCommand) -> None:
     add = command("scan", "Read folders of LoRAs or other models, so that they can be chosen.")

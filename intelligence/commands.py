@@ -286,6 +286,49 @@ def feedback(options: argparse.Namespace) -> Answer:
     return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
 
 
+def learned(options: argparse.Namespace) -> Answer:
+    from .generation.learned import learned, learned_lines
+    from .generation.store_notes import store_notes
+    from .memory import MemoryManager
+
+    registry, learning = ModelRegistry(), LearningEngine()
+    told = _change_learned(options, registry, learning)
+    notes = store_notes(registry, learning, MemoryManager(data_folder() / "memory.db"))
+    found = learned(registry, learning, notes)
+    return found.to_dict(), "\n".join([*told, *learned_lines(found)])
+
+
+def _change_learned(options: argparse.Namespace, registry: ModelRegistry, learning: LearningEngine) -> list[str]:
+    """Carry out what `learned` was told to change, and say what came of it."""
+    told = []
+    if options.paused is not None:
+        learning.paused = options.paused
+    if options.prompts is not None:
+        learning.keep_prompts = options.prompts == "on"
+    if options.reset is not None:
+        lora = registry.get_model(options.reset).model_id if options.reset else None
+        told.append(f"{learning.reset(lora)} ratings count no longer")
+    if options.forget is not None:
+        told.append(f"{learning.forget_generation(options.forget)} generations forgotten")
+    if options.forget_prompt is not None:
+        told.append(f"{learning.forget_prompt(options.forget_prompt)} generations forgotten")
+    if options.import_file is not None:
+        try:
+            data = json.loads(Path(options.import_file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{options.import_file} cannot be read: {error}") from None
+        added = learning.import_ratings(data)
+        told.append(f"{added.generations} generations and {added.ratings} ratings added")
+    if options.export_file is not None:
+        text = json.dumps(learning.export_ratings())
+        try:
+            write_whole(Path(options.export_file), lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise StorageError(f"{options.export_file} cannot be written: {error}") from error
+        told.append(f"written: {options.export_file}")
+    return [*told, ""] if told else []
+
+
 def generations(options: argparse.Namespace) -> Answer:
     from .generation.history import recent_generations
 

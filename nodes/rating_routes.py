@@ -10,11 +10,14 @@ from typing import Any
 import folder_paths
 
 from ..intelligence.config import require
-from ..intelligence.errors import InvalidInputError
+from ..intelligence.errors import InvalidInputError, ModelNotFoundError
 from .host.server_planner import planner
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
 """Of a picture that is sent to be rated."""
+
+MAX_IMPORT_BYTES = 1024 * 1024 * 1024
+"""Of an export of ratings."""
 
 PICTURE_TYPES = {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg"}
 """Content types of pictures that can be sent → suffixes of their files."""
@@ -34,7 +37,12 @@ def feedback(arguments: Arguments) -> dict[str, Any]:
     if isinstance(rating, str) and "picture" in arguments:
         require(rating.isdecimal(), f"rating must be an integer from 1 to 5, got {rating[:40]!r}")
         rating = int(rating)
-    return planner().learning.record_feedback(_target(arguments), rating, comments).to_dict()
+    from ..intelligence.generation.learned import effects
+
+    stores = planner()
+    stored = stores.learning.record_feedback(_target(arguments), rating, comments)
+    loras = stores.learning.get_generation(stored.generation_id).loras
+    return {**stored.to_dict(), "learned": effects(stores.registry, stores.learning, loras)}
 
 
 def remove_feedback(arguments: Arguments) -> dict[str, Any]:
@@ -46,6 +54,64 @@ def remove_feedback(arguments: Arguments) -> dict[str, Any]:
 def history(arguments: Arguments) -> list[dict[str, Any]]:
     """Return every rating that the generation, image or prompt `{id}` was given; a rating of 0 took one back."""
     return [one.to_dict() for one in planner().learning.rating_history(arguments["id"])]
+
+
+def learned(arguments: Arguments) -> dict[str, Any]:
+    """Return what was learned from ratings: counts by stars and month, each LoRA's effect, notes; see `Learned`."""
+    from ..intelligence.generation.learned import learned, learned_lines
+    from ..intelligence.generation.store_notes import store_notes
+
+    stores = planner()
+    notes = store_notes(stores.registry, stores.learning, stores.memory)
+    found = learned(stores.registry, stores.learning, notes)
+    return {**found.to_dict(), "text": learned_lines(found)}
+
+
+def change_learned(arguments: Arguments) -> dict[str, Any]:
+    """Set {"paused": true | false} or {"keep_prompts": true | false}. Returns what GET /learned does."""
+    for name in ("paused", "keep_prompts"):
+        if name in arguments:
+            require(isinstance(arguments[name], bool), f"{name} must be true or false")
+            setattr(planner().learning, name, arguments[name])
+    return learned(arguments)
+
+
+def reset_learned(arguments: Arguments) -> dict[str, Any]:
+    """Forget what was learned of a LoRA: {"lora": its id or name}, or of all: {"all": true}."""
+    require("lora" in arguments or arguments.get("all") is True, 'the body lacks "lora", or {"all": true}')
+    stores = planner()
+    lora = _lora(arguments["lora"]) if "lora" in arguments else None
+    return {"lora": lora, "reset": stores.learning.reset(lora)}
+
+
+def forget(arguments: Arguments) -> dict[str, Any]:
+    """Delete a generation with its ratings and copies: {"generation_id": …}, or all of a prompt: {"prompt": …}."""
+    learning = planner().learning
+    if isinstance(arguments.get("prompt"), str):
+        return {"forgotten": learning.forget_prompt(arguments["prompt"])}
+    require("generation_id" in arguments, "the body lacks 'generation_id' or 'prompt'")
+    return {"forgotten": learning.forget_generation(arguments["generation_id"])}
+
+
+def export(arguments: Arguments) -> dict[str, Any]:
+    """Return all ratings with their history and generations."""
+    return planner().learning.export_ratings()
+
+
+def take_in(arguments: Arguments) -> dict[str, Any]:
+    """Add the ratings of an export, which is the body."""
+    return planner().learning.import_ratings(arguments)._asdict()
+
+
+def _lora(name: Any) -> str:
+    """Return the model id of a LoRA, also of one that was rated and is not installed any more."""
+    require(isinstance(name, str), "`lora` must be a LoRA's id or name")
+    try:
+        return planner().registry.get_model(name).model_id
+    except ModelNotFoundError:
+        if name.startswith("lora:"):
+            return str(name)
+        raise
 
 
 def _target(arguments: Arguments) -> str:
@@ -78,5 +144,12 @@ def _file(image: Any) -> Path:
     return path
 
 
-GET = {"/generations/{id}/history": history}
-POST = {"/feedback": feedback, "/feedback/remove": remove_feedback}
+GET = {"/generations/{id}/history": history, "/learned": learned, "/learned/export": export}
+POST = {
+    "/feedback": feedback,
+    "/feedback/remove": remove_feedback,
+    "/learned": change_learned,
+    "/learned/forget": forget,
+    "/learned/import": take_in,
+    "/learned/reset": reset_learned,
+}

@@ -196,7 +196,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
         picture = await _read(request, rating_routes.MAX_PICTURE_BYTES)
         return {**request.query, "picture": picture, "picture_type": request.content_type}
     try:
-        body = json.loads(await _read(request, MAX_BODY_BYTES))
+        body = json.loads(await _read(request, _limit(request)))
     except (ValueError, RecursionError) as error:
         if isinstance(error, InvalidInputError):
             raise
@@ -231,6 +231,11 @@ def _refusal(request: web.Request) -> web.Response | None:
     if request.method == "POST" and request.content_type not in ("application/json", *_pictures_for(request)):
         return _problem(415, "send application/json")
     return None
+
+
+def _limit(request: web.Request) -> int:
+    """Return how many bytes of JSON a request may send."""
+    return rating_routes.MAX_IMPORT_BYTES if request.path.endswith("/learned/import") else MAX_BODY_BYTES
 
 
 def _pictures_for(request: web.Request) -> Iterable[str]:

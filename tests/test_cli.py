@@ -15,6 +15,7 @@ from intelligence.__main__ import main
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.hubs import CivitAI, SearchPage
+from intelligence.learning import LearningEngine
 from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
 from tests.model_fixtures import model  # noqa: F401
@@ -182,6 +183,25 @@ def test_correct_and_reset(home: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "--clip-strength" in capsys.readouterr().err
 
 
+def test_learned_exports_imports_resets_and_forgets(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learning, file = LearningEngine(), tmp_path / "ratings.json"
+    for number in range(3):
+        learning.record_generation(f"g{number}", [f"g{number}-0"], {}, loras=["lora:a.safetensors"])
+        learning.record_feedback(f"g{number}", 5)
+    learning.close()
+    assert as_json(capsys, "learned", "--export", str(file))["ratings"] == 3  # type: ignore[index]
+    assert as_json(capsys, "learned", "--forget", "g0")["generations"] == 2  # type: ignore[index]
+    found = as_json(capsys, "learned", "--pause", "--reset")
+    assert (found["paused"], found["ratings"], found["loras"]) == (True, 2, [])  # type: ignore[index]
+    found = as_json(capsys, "learned", "--import", str(file), "--resume", "--prompts", "off")
+    assert (found["paused"], found["ratings"], found["keep_prompts"]) == (False, 3, False)  # type: ignore[index]
+    assert [one["count"] for one in found["loras"]] == [1]  # type: ignore[index]
+    assert main(["learned"]) == 0
+    assert "3 ratings" in capsys.readouterr().out
+
+
 def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("httpx", reason="the extra hubs is not installed")
     assert as_json(capsys, "updates")["asked"] == 0  # type: ignore[index]
@@ -196,6 +216,9 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["feedback", "nobody"], "--remove"),
         (["feedback", "nobody", "5", "--remove"], "--remove"),
         (["feedback", "nobody", "--remove"], "nobody"),
+        (["learned", "--forget", "nobody"], "nobody"),
+        (["learned", "--reset", "nobody"], "nobody"),
+        (["learned", "--import", __file__], "cannot be read"),
         (["show", "nobody"], "nobody"),
         (["show", "nobody", "--as-workflow"], "nobody"),
         (["show", __file__], "no PNG, WebP or JPEG"),
@@ -271,7 +294,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert stopped.value.code == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
-    names = "generate recommend plan generations show feedback scan search get enrich verify cleanup"
+    names = "generate recommend plan generations show feedback learned scan search get enrich verify cleanup"
     assert set(names.split()) <= set(listed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -104,6 +104,31 @@ def newest_rated(db: sqlite3.Connection, limit: int | None = None) -> list[Rated
         for key, image, rating, total, own in reversed(rows)
         if own is None or own < total
     ]
+
+
+def by_stars(db: sqlite3.Connection) -> list[int]:
+    """Return how many ratings there are of 1, 2, 3, 4 and 5 stars."""
+    found = dict(db.execute("SELECT rating, count(*) FROM ratings GROUP BY rating").fetchall())
+    return [found.get(stars, 0) for stars in range(1, 6)]
+
+
+def by_month(db: sqlite3.Connection) -> list[tuple[str, int, float]]:
+    """Return (month, number, mean of the stars) of the ratings, oldest first."""
+    query = """SELECT strftime('%Y-%m', rated_ms / 1000, 'unixepoch') AS month, count(*), avg(rating)
+               FROM ratings GROUP BY month ORDER BY month"""
+    return [(month, number, round(mean, 2)) for month, number, mean in db.execute(query).fetchall()]
+
+
+def reset(db: sqlite3.Connection, places: Iterable[Place] | None = None) -> int:
+    """Have ratings (None: all) count no longer; they stay stored. Returns how many."""
+    if places is None:
+        number = db.execute("UPDATE ratings SET counts = 0 WHERE counts = 1").rowcount
+    else:
+        query = "UPDATE ratings SET counts = 0 WHERE generation = ? AND image = ? AND counts = 1"
+        number = sum(db.execute(query, place).rowcount for place in places)
+    if number:
+        bump(db)
+    return number
 
 
 def settle(db: sqlite3.Connection) -> None:

@@ -14,6 +14,7 @@ from ..config import data_folder, require
 from ..database import Database, recovering
 from ..validation import checked
 from . import rating_rows
+from .exchange import Imported, exported, imported
 from .generation_rows import (
     WHOLE,
     GenerationRow,
@@ -210,6 +211,40 @@ class LearningEngine:
         """
         with self.database.read() as db:
             return [one for place in _places(db, generation_id) for one in rating_rows.history(db, place)]
+
+    def ratings_by_stars(self) -> list[int]:
+        """Return how many ratings there are of 1, 2, 3, 4 and 5 stars."""
+        with self.database.read() as db:
+            return rating_rows.by_stars(db)
+
+    def ratings_by_month(self) -> list[tuple[str, int, float]]:
+        """Return (month as `2026-11`, number, mean of the stars) of the ratings, oldest first."""
+        with self.database.read() as db:
+            return rating_rows.by_month(db)
+
+    def reset(self, lora: str | None = None) -> int:
+        """Forget what was learned: ratings of pictures with this LoRA (a model id), or all, count no longer.
+
+        They stay stored and shown; one that is given anew counts again. Returns how many there were.
+        """
+        with self.database.transaction() as db:
+            if lora is None:
+                return rating_rows.reset(db)
+            rated = rating_rows.newest_rated(db)
+            return rating_rows.reset(db, [Place(*one[:2]) for one in rated if lora in read(db, one.key).loras])
+
+    def export_ratings(self) -> dict[str, Any]:
+        """Return every rating with its history and its generation, as JSON types."""
+        with self.database.read() as db:
+            return exported(db)
+
+    def import_ratings(self, data: Mapping[str, Any]) -> Imported:
+        """Add what an export has and this store lacks; of two ratings of one image, the later counts.
+
+        Raises InvalidInputError where `data` is no export; nothing is added then.
+        """
+        with self.database.transaction() as db:
+            return imported(db, data, keep_prompt=not _is_set(db, NO_PROMPTS))
 
     def counts(self) -> Counts:
         """Return how many generations and ratings are stored."""

@@ -188,11 +188,17 @@ def scan(
 
 def _words(store: ModelStore, problems: dict[str, str]) -> Words:
     """Return the user's corrections; none, with the problem, where they cannot be read."""
+    file, database = str(store.path.with_name(CORRECTIONS_FILE)), store.corrections.database
     try:
-        return store.corrections.every()
+        words = store.corrections.every()
     except StorageError as error:
-        problems[str(store.path.with_name(CORRECTIONS_FILE))] = str(error)
+        problems[file] = str(error)
         return {}
+    if database.problem is not None:
+        problems[file] = str(database.problem)
+    elif database.recovered is not None:
+        problems[file] = f"was damaged and was made anew; the damaged file is {database.recovered.aside}"
+    return words
 
 
 def _compare(folders: Mapping[ModelKind, Sequence[Path]], found: Walk, known: Mapping[str, KnownFile]) -> _Differences:

@@ -408,26 +408,39 @@ def test_scan_changes_no_file_of_the_library(registry: ModelRegistry, loras: Pat
     assert tree() == before
 
 
-def test_unusable_database_is_an_error_with_its_path(tmp_path: Path) -> None:
+def test_library_is_read_into_memory_where_its_database_cannot_be_used(
+    tmp_path: Path, model: Callable[..., Path]
+) -> None:
     (tmp_path / "file").write_text("")
-    (tmp_path / "garbage.db").write_bytes(b"no database at all, but long enough to be one" * 30)
-    for path, remedy in (
-        (tmp_path / "file" / "registry.db", "INTELLIGENT_GENERATION_HOME"),
-        (tmp_path / "garbage.db", "move it away"),
-    ):
-        with pytest.raises(StorageError, match=remedy) as caught:
-            ModelRegistry(path).list_models()
-        assert str(path) in str(caught.value)
+    model(tmp_path / "loras" / "fern.safetensors")
+    registry = ModelRegistry(tmp_path / "file" / "registry.db")
+    registry.scan([tmp_path / "loras"])
+    assert [one.name for one in registry.list_models()] == ["fern"]
+    assert "INTELLIGENT_GENERATION_HOME" in str(registry.store.database.problem)
 
 
-def test_newer_database_is_not_changed(tmp_path: Path) -> None:
+def test_damaged_database_is_set_aside(tmp_path: Path, model: Callable[..., Path]) -> None:
+    path, content = tmp_path / "registry.db", b"no database at all, but long enough to be one" * 30
+    path.write_bytes(content)
+    model(tmp_path / "loras" / "fern.safetensors")
+    registry = ModelRegistry(path)
+    assert registry.list_models() == []
+    registry.scan([tmp_path / "loras"])
+    assert [one.name for one in registry.list_models()] == ["fern"]
+    assert [each.read_bytes() for each in tmp_path.glob("registry.db.damaged-*")] == [content]
+
+
+def test_newer_database_is_not_changed(tmp_path: Path, model: Callable[..., Path]) -> None:
     path = tmp_path / "registry.db"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 999")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(StorageError, match="newer version"):
-        ModelRegistry(path).list_models()
+    model(tmp_path / "loras" / "fern.safetensors")
+    registry = ModelRegistry(path)
+    registry.scan([tmp_path / "loras"])
+    assert [one.name for one in registry.list_models()] == ["fern"]
+    assert "newer version" in str(registry.store.database.problem)
     assert path.read_bytes() == before
 
 
