@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from intelligence.config import GenerationConstraints, Priority
 from intelligence.models import Architecture as A
 from intelligence.models import Family as F
 from intelligence.models import LoRAKind, ModelEvidence, ModelMetadata
+from intelligence.models.kinds import SPEED_LORA_FAMILIES
 from intelligence.models.latents import LatentKind
-from intelligence.parameters import OptimizedParameters
+from intelligence.parameters import OptimizedParameters, find_profile
 from intelligence.parameters.schedules import FIXED_TABLES, explicit_sigmas
 from tests.parameters.choices import Chosen, choose, reason
 
 EULER = ("euler", "simple")
 RES = ("res_multistep", "simple")
+KARRAS = ("dpmpp_2m", "karras")
+ANCESTRAL = ("euler_ancestral", "normal")
 
 SETTINGS = [
     # name of the file, family, steps and cfg at BALANCED, steps and cfg at QUALITY, sampler and scheduler, side
@@ -52,8 +57,41 @@ SETTINGS = [
     ("ideogram4_fp8_scaled", F.IDEOGRAM4, (20, 7), (48, 7), EULER, 1024),
     ("wan2.2_t2v_high_noise_14B_fp8_scaled", F.WAN, (40, 4), (40, 4), ("uni_pc", "simple"), 1024),
     ("wan2.2_ti2v_5B_fp16", F.WAN_5B, (30, 5), (30, 5), ("uni_pc", "simple"), 1024),
-    ("animagine-xl-4.0", F.ANIMAGINE, (28, 5), (28, 5), ("euler_ancestral", "normal"), 1024),
+    ("hidream_i1_fast_fp8", F.HIDREAM_FAST, (16, 1), (16, 1), ("lcm", "normal"), 1024),
+    ("sd3_medium", F.SD3, (28, 4.5), (28, 4.5), ("dpmpp_2m", "sgm_uniform"), 1024),
+    ("sd3.5_medium", F.SD35_MEDIUM, (40, 4.5), (40, 4.5), ("dpmpp_2m", "sgm_uniform"), 1024),
+    ("v1-5-pruned-emaonly", F.SD15, (20, 7), (30, 7), KARRAS, 512),
+    ("v2-1_768-ema-pruned", F.SD2, (20, 7), (30, 7), KARRAS, 768),
+    ("sd_xl_base_1.0", F.SDXL, (20, 7), None, KARRAS, 1024),
+    ("ponyDiffusionV6XL", F.PONY, (25, 7), (28, 7), ANCESTRAL, 1024),
+    ("Illustrious-XL-v1.0", F.ILLUSTRIOUS, (24, 5), (28, 5.5), ANCESTRAL, 1024),
+    ("noobaiXLNAIXL_epsilonPred11", F.NOOBAI, (25, 5), (30, 5.5), ANCESTRAL, 1024),
+    ("noobaiXLNAIXL_vPred10", F.NOOBAI_VPRED, (26, 5), (35, 5), ("euler", "normal"), 1024),
+    ("animagine-xl-4.0", F.ANIMAGINE, (28, 5), (28, 5), ANCESTRAL, 1024),
+    ("sd_xl_turbo_1.0_fp16", F.TURBO, (1, 1), (1, 1), ("euler_ancestral", "sgm_uniform"), 512),
+    ("sdxl_lightning_8step", F.LIGHTNING, (8, 1), (8, 1), ("euler", "sgm_uniform"), 1024),
+    ("Hyper-SDXL-1step-unet", F.HYPER, (1, 1), (1, 1), ("euler", "sgm_uniform"), 1024),
+    ("LCM_Dreamshaper_XL", F.LCM, (6, 1), (6, 1), ("lcm", "sgm_uniform"), 1024),
+    ("dmd2_sdxl_4step_unet_fp16", F.DMD2, (4, 1), (4, 1), ("lcm", "sgm_uniform"), 1024),
 ]
+SPEEDS = {F.SDXL: (10, 7), F.SD15: (10, 7), F.SD2: (16, 7), F.NOOBAI_VPRED: (18, 5), F.PONY: (16, 7)} | dict.fromkeys(
+    (F.ILLUSTRIOUS, F.NOOBAI, F.ANIMAGINE), (16, 5)
+)
+"""Steps and cfg at SPEED, of the families for which they are others than at BALANCED."""
+
+
+DISTILLED_FAMILIES = [family for family in F if find_profile(family).fixed]
+
+
+@pytest.mark.parametrize("family", DISTILLED_FAMILIES)
+def test_settings_of_distilled_are_alike_at_all_priorities_and_in_any_budget(family: F) -> None:
+    model, found = ModelEvidence(family=family), set()
+    for priority, seconds in itertools.product(Priority, (None, 0.5, 60)):
+        limits = GenerationConstraints(seconds, priority=priority)
+        chosen = choose(limits, model=model, aspect="square")
+        found.add((chosen.num_steps, chosen.guidance_scale, chosen.sampler_name, chosen.scheduler))
+    ((steps, cfg, *_),) = found
+    assert (steps <= 28, cfg) == (True, 1)
 
 
 def settings(name: str, priority: Priority = Priority.BALANCED, **more: object) -> OptimizedParameters:
@@ -78,9 +116,12 @@ def test_settings_of_family(
     if quality is not None:
         best = settings(name, Priority.QUALITY)
         assert (best.num_steps, best.guidance_scale) == quality
-    if family is not F.ANIMAGINE:
-        fast = settings(name, Priority.SPEED)
-        assert (fast.num_steps, fast.guidance_scale) == balanced
+    fast = settings(name, Priority.SPEED)
+    assert (fast.num_steps, fast.guidance_scale) == SPEEDS.get(family, balanced)
+
+
+def test_settings_of_all_families_are_listed_here() -> None:
+    assert {family for _, family, *_ in SETTINGS} == {*F} - {F.UNKNOWN, F.DEMO, *SPEED_LORA_FAMILIES}
 
 
 def test_settings_of_sd35_large_at_quality() -> None:

@@ -49,9 +49,9 @@ SPEED_LORAS = [
     ("sdxl_lightning_8step_lora", Family.LIGHTNING, 8, 1.0, "euler"),
     ("Hyper-SDXL-4steps-lora", Family.HYPER, 4, 1.0, "euler"),
     ("Hyper-SDXL-12steps-CFG-lora", Family.HYPER, 12, 5.0, "euler"),
-    ("lcm-lora-sdxl", Family.LCM, 8, 1.5, "lcm"),
+    ("lcm-lora-sdxl", Family.LCM, 6, 1.0, "lcm"),
     ("dmd2_sdxl_4step_lora_fp16", Family.DMD2, 4, 1.0, "lcm"),
-    ("sdxl_turbo_lora", Family.TURBO, 2, 1.0, "euler_ancestral"),
+    ("sdxl_turbo_lora", Family.TURBO, 1, 1.0, "euler_ancestral"),
 ]
 
 

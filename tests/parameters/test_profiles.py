@@ -169,10 +169,10 @@ def test_family_table_names_wrong_entry(tmp_path, change, text):
 @pytest.mark.parametrize(
     ("finding", "expected"),
     [
-        (found(Family.TURBO), (2, 1.0, "512", ())),
-        (found(Family.TURBO, variant="merge"), (6, 2.0, "sdxl", ())),
+        (found(Family.TURBO), (1, 1.0, "512", ())),
+        (found(Family.TURBO, variant="merge"), (4, 2.0, "sdxl", ())),
         (found(Family.HYPER, few_steps=12, variant="guided"), (12, 5.0, "sdxl", ())),
-        (found(Family.LCM, architecture=Architecture.SD1), (8, 1.5, "512", ())),
+        (found(Family.LCM, architecture=Architecture.SD1), (6, 1.0, "512", ())),
         (
             found(Family.LIGHTNING, base=Family.PONY, few_steps=8),
             (8, 1.0, "sdxl", ("score_9", "score_8_up", "score_7_up")),
