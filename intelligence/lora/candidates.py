@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import Architecture, Family, ModelMetadata
+from ..models import Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
 from ..prompt import ArtisticStyle, PromptAnalysis
@@ -26,7 +26,7 @@ from .search.naming_evidence import Matches, evidence
 from .search.ranker import Hits, Ranked, background
 from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity
-from .target_model import TargetModel
+from .target_model import TargetModel, unknown_warning
 from .taste import Taste
 
 MAX_JUDGED_OTHERS = 5
@@ -304,8 +304,8 @@ def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, *
 
 def base_warning(model: Listed, base: TargetModel) -> Reason | None:
     """Return why a LoRA may look different on this base model, or None."""
-    if base.architecture is Architecture.UNKNOWN and base.measure(model) is None:
-        return _reason("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, 0.5)
+    if (warning := unknown_warning(model, base)) is not None:
+        return warning
     families = {model.family, base.family}
     related = len(families) == 1 or Family.UNKNOWN in families or families & DISTILLED
     if related or any(families <= close for close in CLOSE_FAMILIES):

@@ -25,6 +25,7 @@ class LoRAMessage(Message):
     RATED_STYLE = "you gave {stars} to pictures with it on {style} prompts"
     RATED_ALIKE = "you gave {stars} to pictures with LoRAs like it: {loras}"
     UNKNOWN_CHECKPOINT = "the checkpoint's architecture is not known"
+    UNKNOWN_LORA = "the architecture it was made for is not known"
     OTHER_FAMILY = "made for {family}, the checkpoint is {base}: it may look different there"
 
     BROKEN_FILE = "the file cannot be used: {problem}"
@@ -41,10 +42,6 @@ class LoRAMessage(Message):
     ON_MODEL_ALREADY = "on the model already, at {strength:.2f}: it is not applied twice"
     EXCLUDED = "you excluded it from being chosen; naming it in the prompt still applies it"
     SPEED_LORA = "a speed LoRA: picked by the sampling settings, not the prompt"
-    UNKNOWN_LORA = "the architecture it was made for is not known; name it with a <lora:…> tag to use it all the same"
-    ONLY_SDXL_TRIED = (
-        "made for {architecture}; the checkpoint's architecture is not known, and then only SDXL LoRAs are tried"
-    )
     NOT_CONFIDENT = "not sure enough: confidence {confidence:.3g}, {minimum:g} is required"
     SAME_LORA = "a version of {other}, which is applied already"
     SECOND_STYLE = "a second style beside {other}; styles are not mixed unless that is allowed"
@@ -56,7 +53,6 @@ class LoRAMessage(Message):
     NAMED = "named by you, at {strength:.2f}"
     NAMED_WITH_CLIP = "named by you, at {strength:.2f} (text encoders {clip:.2f})"
     TAG_PARTS_IGNORED = "the whole LoRA is applied: “{parts}” in its tag is not carried out"
-    NAMED_UNKNOWN = "the architecture it was made for is not known"
     STRENGTH = "at {strength:.2f}"
     STRENGTH_LOWERED = "at {strength:.2f}, lowered from {before:.2f}: {count} LoRAs share the picture"
     CLIP_STRENGTH = "at {strength:.2f} on the text encoders, set for this LoRA"

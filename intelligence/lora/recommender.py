@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import LoRAPreferences
 from ..learning import Preferences
-from ..models import Architecture, LoRAKind, ModelEvidence
+from ..models import LoRAKind, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
@@ -19,7 +19,7 @@ from .lora_library import Library, Registry, library_of
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA, RejectedLoRA
 from .strength import Strength, clip_reasons, clip_strength
-from .target_model import TargetModel, find_base, fit_reasons
+from .target_model import TargetModel, find_base, fit_reasons, unknown_warning
 from .taste import Taste
 from .triggers import PromptText, TriggerWords, choose_words
 
@@ -216,12 +216,11 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, b
     model, strength, clip, ignored, given_words = named
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
-    measured = fit_reasons(model, base)
-    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *measured]
+    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *fit_reasons(model, base)]
     if ignored:
         reasons.append(Reason.of("lora", Source.USER, LoRAMessage.TAG_PARTS_IGNORED, parts=ignored))
-    if not measured and model.architecture is Architecture.UNKNOWN:
-        reasons.append(Reason.of("base model", Source.LORA, LoRAMessage.NAMED_UNKNOWN, weight=0.5))
+    if (warning := unknown_warning(model, base)) is not None:
+        reasons.append(warning)
     if given_words is not None:
         words = TriggerWords(given_words)
     elif model.lora_kind is LoRAKind.SPEED or not (strength or clip):

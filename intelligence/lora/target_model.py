@@ -65,13 +65,8 @@ def incompatibility(model: Listed, base: TargetModel) -> Reason | None:
         return Reason.of("lora", Source.USER, LoRAMessage.EXCLUDED)
     if model.lora_kind is LoRAKind.SPEED:
         return Reason.of("lora", Source.LORA, LoRAMessage.SPEED_LORA)
-    if (share := base.measure(model)) is not None:
-        return _misfit(model, base, share)
-    if model.architecture is Architecture.UNKNOWN:
-        return Reason.of("lora", Source.LORA, LoRAMessage.UNKNOWN_LORA)
-    if base.architecture is Architecture.UNKNOWN and model.architecture is not Architecture.SDXL:
-        return Reason.of("lora", Source.MODEL, LoRAMessage.ONLY_SDXL_TRIED, architecture=model.architecture.upper())
-    return None
+    share = base.measure(model)
+    return None if share is None else _misfit(model, base, share)
 
 
 def load_problem(model: Listed, base: TargetModel) -> Reason | None:
@@ -98,6 +93,15 @@ def fit_reasons(model: Listed, base: TargetModel) -> tuple[Reason, ...]:
     loads = Reason.of("base model", Source.MODEL, message, weight=weight, loaded=share.loaded, total=share.total)
     other = _other_architecture(model, base)
     return (loads, replace(other, setting="base model")) if other else (loads,)
+
+
+def unknown_warning(model: Listed, base: TargetModel) -> Reason | None:
+    """Return the warning that one of the two is unknown and the model is not there to measure the LoRA, or None."""
+    if architecture_fit(model.architecture, base.architecture) is not Fit.UNKNOWN or base.measure(model) is not None:
+        return None
+    if architecture_fit(base.architecture, base.architecture) is Fit.UNKNOWN:
+        return Reason.of("base model", Source.MODEL, LoRAMessage.UNKNOWN_CHECKPOINT, weight=0.5)
+    return Reason.of("base model", Source.LORA, LoRAMessage.UNKNOWN_LORA, weight=0.5)
 
 
 def left_out(count: int, share: FitShare | None) -> Reason | None:

@@ -87,8 +87,6 @@ def test_choose_from_empty_library():
     "model, base, reason",
     [
         (replace(ANIME, architecture=Architecture.SD1), SDXL, "made for SD 1.5, the checkpoint is SDXL"),
-        (replace(ANIME, architecture=Architecture.UNKNOWN), SDXL, "not known"),
-        (replace(ANIME, architecture=Architecture.SD1), None, "only SDXL"),
         (replace(ANIME, problem="truncated"), SDXL, "truncated"),
         (replace(ANIME, local_path=""), SDXL, "not on this machine"),
         (replace(ANIME, lora_kind=LoRAKind.SPEED), SDXL, "speed"),
@@ -101,11 +99,22 @@ def test_choose_rejects_incompatible_loras_with_reason(model, base, reason):
     assert LoRARecommender(Library(model)).rank(PromptAnalyzer().analyze("anime style girl"), base) == []
 
 
-def test_choose_warns_where_base_is_unknown():
-    (known,) = choose("anime style girl", ANIME).chosen
-    (unknown,) = choose("anime style girl", ANIME, base=None).chosen
+@pytest.mark.parametrize(
+    "architecture, base, said",
+    [
+        (Architecture.SDXL, None, "lora.unknown_checkpoint"),
+        (Architecture.Z_IMAGE, None, "lora.unknown_checkpoint"),
+        (Architecture.UNKNOWN, None, "lora.unknown_checkpoint"),
+        (Architecture.UNKNOWN, SDXL, "lora.unknown_lora"),
+        (Architecture.OTHER, SDXL, "lora.unknown_lora"),
+    ],
+)
+@pytest.mark.parametrize("prompt", ["anime style girl", "cat <lora:anime_style_v2:1>"])
+def test_choose_warns_where_one_of_the_two_is_unknown(architecture, base, said, prompt):
+    (known,) = choose(prompt, ANIME).chosen
+    (unknown,) = choose(prompt, replace(ANIME, architecture=architecture), base=base).chosen
     assert unknown.confidence_score == known.confidence_score
-    assert [reason.source for reason in unknown.reasons if reason.setting == "base model"] == [Source.MODEL]
+    assert [reason.message for reason in unknown.reasons if reason.setting == "base model"] == [said]
 
 
 def test_choose_warns_of_other_family():
