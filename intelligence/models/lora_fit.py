@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -58,8 +59,6 @@ class FitShare:
     """The text encoders; counted as not loaded where none are connected."""
     has_text: bool = True
     """True where text encoders were measured."""
-    keys: int = 0
-    """Hash of the host's names of all weights that the LoRA names, whatever their shapes; equal within one process."""
 
     @property
     def loaded(self) -> int:
@@ -113,24 +112,22 @@ def measure(modules: Modules, targets: Mapping[str, Target], *, has_text: bool =
         has_text: whether `targets` holds text encoders.
     """
     counts = {False: [0, 0, 0], True: [0, 0, 0]}
-    keys = set()
     for name, change in modules.items():
         target = targets.get(name.removesuffix(BIAS) if change.kind is Kind.BIAS else name)
         if target is None:
             counts[name.startswith(_TEXT_PREFIXES)][2] += 1
-            continue
-        count = counts[target.text]
-        count[0 if _takes(target, change) else 1] += 1
-        count[2] += 1
-        keys.add(target.key)
-    return FitShare(PartShare(*counts[False]), PartShare(*counts[True]), has_text, hash(frozenset(keys)))
+        else:
+            count = counts[target.text]
+            count[0 if _takes(target, change) else 1] += 1
+            count[2] += 1
+    return FitShare(PartShare(*counts[False]), PartShare(*counts[True]), has_text)
 
 
 def _takes(target: Target, change: Change) -> bool:
     kind, shape = change
     weight = target.shape
     if kind is Kind.PRODUCT:
-        return weight[:1] == shape[:1] and prod(weight) == shape[0] * shape[1]
+        return weight == shape or (weight[:1] == shape[:1] and prod(weight) == shape[0] * shape[1])
     if kind is Kind.BIAS:
         return target.bias == shape
     if kind is Kind.WHOLE:
@@ -159,8 +156,9 @@ class ModuleReader:
         Raises UnsupportedModelError.
         """
         if (known := self._known.pop(digest, None)) is None:
-            shapes = _registered_shapes(path, digest) if digest else None
-            known = lora_modules(self._convert(read_header(path).shapes if shapes is None else shapes))
+            shapes, known = _read(path, digest)
+            converted = self._convert(shapes)
+            known = known if converted == shapes else lora_modules(converted)
         if digest:
             self._known[digest] = known
             for oldest in list(self._known)[:-MAX_KEPT]:
@@ -168,13 +166,16 @@ class ModuleReader:
         return known
 
 
-def _registered_shapes(path: Path, digest: str) -> Shapes | None:
-    """Return the shapes of a file; None where it is not the one that was registered."""
-    try:
-        shapes = read_shapes(path)
-    except UnsupportedModelError:
-        return None
-    return shapes if modules_digest(lora_modules(shapes)) == digest else None
+def _read(path: Path, digest: str) -> tuple[Shapes, Modules]:
+    """Return a file's shapes and modules; it is checked as at its first reading unless it is the registered one."""
+    if digest:
+        with suppress(UnsupportedModelError):
+            shapes = read_shapes(path)
+            modules = lora_modules(shapes)
+            if modules_digest(modules) == digest:
+                return shapes, modules
+    shapes = read_header(path).shapes
+    return shapes, lora_modules(shapes)
 
 
 class LoRAFit:
@@ -213,6 +214,13 @@ class LoRAFit:
             return None
         return self._known[known_as]
 
-    def keys(self, modules: Iterable[str]) -> int:
-        """Return `FitShare.keys` of a LoRA that names these modules."""
-        return hash(frozenset(target.key for name in modules if (target := self._targets.get(name)) is not None))
+    def further(self, lora: ModelSummary | ModelMetadata, names: frozenset[str]) -> int | None:
+        """Return how many modules of this LoRA the model knows beside those of `names`; None where it lacks one."""
+        share = self(lora)
+        if share is None or share.named < len(names):
+            return None
+        try:
+            modules = self._reader.read(Path(lora.local_path), lora.modules)
+        except UnsupportedModelError:
+            return None
+        return share.named - len(names) if names <= modules.keys() else None

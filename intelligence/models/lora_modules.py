@@ -78,6 +78,8 @@ _LONG_TAILS = (
 )
 _COMPANIONS = frozenset({".alpha", ".dora_scale", ".rescale", ".scale"})
 """Ends of tensors that change nothing by themselves."""
+BOFT_DIMENSIONS = 4
+"""Dimensions of the blocks of a BOFT; an OFT has one less."""
 _BUNDLED = "bundle_emb."
 """Start of the names of embeddings that trainers put into a LoRA's file."""
 
@@ -96,14 +98,17 @@ def lora_modules(shapes: Shapes) -> Modules:
     for name, tensors in parts.items():
         if bias := tensors.pop("bias", None):
             modules[f"{name}{BIAS}"] = Change(Kind.BIAS, bias)
-        if tensors:
+        if len(tensors.get("blocks", ())) == BOFT_DIMENSIONS and f"{name}.alpha" not in shapes:
+            modules[name] = _NOTHING  # ComfyUI's loader fails without it
+        elif tensors:
             modules[name] = _change(tensors)
     return modules
 
 
-def module_of(key: str) -> str:
-    """Return the module that the tensor `key` of a LoRA belongs to; the key itself where it changes nothing."""
-    return _split(key)[0]
+def module_name(key: str) -> str:
+    """Return the name under which `lora_modules` lists the tensor `key`; empty where it changes nothing."""
+    name, role = _split(key)
+    return f"{name}{BIAS}" if role == "bias" else name if role else ""
 
 
 def modules_digest(modules: Mapping[str, Change]) -> str:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from ...intelligence.models import ModelKind, ModelSummary
 from ...intelligence.models.evidence import AppliedLoRA, ModelPatch
-from ...intelligence.models.lora_modules import module_of
+from ...intelligence.models.lora_modules import BIAS, module_name
 from .model_targets import lora_fit, targets
 from .server_planner import planner
 
@@ -103,7 +103,7 @@ def applied_loras(model: Any, hints: Sequence[str] = ()) -> tuple[AppliedLoRA, .
         hints: file names of LoRAs that the graph shows, nearest first.
     """
     groups = list(_groups(model))
-    found = [_identified(model, group, hints) for group in groups]
+    found = [_identified(model, group, tuple(hints)) for group in groups]
     unnamed = [number for number, lora in enumerate(found) if not lora.name]
     left = [name for name in reversed(hints) if name not in {lora.name for lora in found}]
     if len(left) == len(unnamed):
@@ -135,32 +135,41 @@ def _adapters(model: Any) -> Iterator[tuple[str, float, Any]]:
             yield key, strength, adapter
 
 
-def _identified(model: Any, group: _Group, hints: Sequence[str]) -> AppliedLoRA:
+def _identified(model: Any, group: _Group, hints: tuple[str, ...]) -> AppliedLoRA:
     registry = planner().registry
     first = next(iter(group.adapters.values()))
     revision, known = _IDENTIFIED.get(first, (None, ()))
     if not known or revision != registry.revision:
         nameless = AppliedLoRA(strength=group.strength, modules=len(group.adapters))
-        known = tuple(_in_library(model, group, nameless)) or (nameless,)
+        known = tuple(_in_library(model, group, nameless, hints)) or (nameless,)
         _IDENTIFIED[first] = registry.revision, known
     return next((lora for lora in known if lora.name in hints), known[0])
 
 
-def _in_library(model: Any, group: _Group, nameless: AppliedLoRA) -> list[AppliedLoRA]:
-    fit, unet = lora_fit(model), targets(model.model).by_name
-    names = {name for name in group.names if module_of(name) in unet}
-    keys = fit.keys(map(module_of, names))
-    alike = [
-        lora
-        for lora in planner().registry.summaries(ModelKind.LORA)
-        if (share := fit(lora)) is not None and share.keys == keys
-    ]
-    tensors = [tensor for adapter in group.adapters.values() for tensor in _tensors(adapter)] if alike else []
+def _in_library(model: Any, group: _Group, nameless: AppliedLoRA, hints: tuple[str, ...]) -> list[AppliedLoRA]:
+    """The LoRA under the names of the files that it may come from; of some files only a part is on the model."""
+    unet = targets(model.model).by_name
+    tensors_of = {key: name for key in group.names if (name := module_name(key)) and name.removesuffix(BIAS) in unet}
+    candidates = _candidates(model, frozenset(tensors_of.values()), hints)
+    tensors = [tensor for adapter in group.adapters.values() for tensor in _tensors(adapter)] if candidates else []
     values = {*map(_values, tensors)}
-    compared = [(lora, _has_values(lora, names, values)) for lora in alike[:MAX_COMPARED]]
+    compared = [(lora, _has_values(lora, {*tensors_of}, values)) for lora, _ in candidates[:MAX_COMPARED]]
     if same := [lora for lora, equal in compared if equal]:
         return [_named(nameless, lora, 1.0) for lora in same]
-    return [_named(nameless, alike[0], ALIKE)] if len(alike) == 1 and compared[0][1] is None else []
+    whole = [(lora, equal) for (lora, further), (_, equal) in zip(candidates, compared, strict=False) if not further]
+    return [_named(nameless, whole[0][0], ALIKE)] if len(whole) == 1 and whole[0][1] is None else []
+
+
+def _candidates(model: Any, names: frozenset[str], hints: tuple[str, ...]) -> list[tuple[ModelSummary, int]]:
+    """LoRAs of the library with these modules and the number of their further ones, the likeliest first."""
+    fit, known, found = lora_fit(model), dict[str, int | None](), []
+    for lora in planner().registry.summaries(ModelKind.LORA):
+        digest = lora.modules or lora.model_id
+        if digest not in known:
+            known[digest] = fit.further(lora, names)
+        if (further := known[digest]) is not None:
+            found.append((lora, further))
+    return sorted(found, key=lambda each: (_file_name(each[0]) not in hints, each[1]))
 
 
 def _has_values(lora: ModelSummary, names: set[str], values: set[_Values]) -> bool | None:
@@ -193,10 +202,12 @@ def _numbers(tensor: torch.Tensor) -> tuple[float, ...]:
 
 
 def _named(lora: AppliedLoRA, file: ModelSummary, confidence: float) -> AppliedLoRA:
-    name = file.model_id.partition(":")[2].rpartition("/")[2]
-    return AppliedLoRA(
-        name, file.model_id, lora.strength, lora.modules, file.lora_kind, file.family, confidence=confidence
-    )
+    name, kind, family = _file_name(file), file.lora_kind, file.family
+    return AppliedLoRA(name, file.model_id, lora.strength, lora.modules, kind, family, confidence=confidence)
+
+
+def _file_name(lora: ModelSummary) -> str:
+    return lora.model_id.partition(":")[2].rpartition("/")[2]
 
 
 def _tensors(adapter: Any) -> Iterator[torch.Tensor]:

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from tests.benchmarks.report import parser, report
 from tests.comfyui import locate
-from tests.comfyui.lora_patterns import PATTERNS, write_all
+from tests.comfyui.lora_patterns import PATTERNS, is_own, write_all
 
 PROGRAM = Path(locate.__file__).with_name("fit_program.py")
-SAME_NETWORK = {"schnell": "flux"}
 
 
 def main() -> None:
@@ -27,12 +26,12 @@ def main() -> None:
         loras, home = Path(folder, "loras"), Path(folder, "home")
         write_all(loras)
         command = [installation.python, PROGRAM, installation.path, loras, home, "--load"]
-        done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(f"the program ended with {done.returncode}")
+        sys.exit(done.stderr[-3000:])
     models = json.loads(done.stdout.splitlines()[-1])["models"]
     pairs = [(model, name, found) for model, row in models.items() for name, found in row["loras"].items()]
-    own = [PATTERNS[name].network == SAME_NETWORK.get(model, model) for model, name, _ in pairs]
+    own = [is_own(name, model) for model, name, _ in pairs]
     report(
         {
             "models": len(models),
@@ -45,6 +44,8 @@ def main() -> None:
             "model_ms_max": 1000 * max(row["seconds_targets"] for row in models.values()),
             "lora_ms_first_model": next(iter(models.values()))["ms_per_lora_first"],
             "lora_ms_median": statistics.median(row["ms_per_lora_first"] for row in models.values()),
+            "lora_cpu_ms_median": statistics.median(row["cpu_ms_per_lora_first"] for row in models.values()),
+            "lora_cpu_ms_max": max(row["cpu_ms_per_lora_first"] for row in [*models.values()][1:]),
             "lora_ms_again": statistics.median(row["ms_per_lora_again"] for row in models.values()),
         },
         options.json,

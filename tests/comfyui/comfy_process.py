@@ -23,6 +23,8 @@ def become_comfyui(checkout: str, home: str) -> None:
     import comfy.options
 
     comfy.options.enable_args_parsing()
+    import utils.extra_config  # noqa: F401  as main.py does: later another `utils` is found
+
     # As ComfyUI loads a pack: by its path, under a name of its own.
     spec = importlib.util.spec_from_file_location("pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec and spec.loader

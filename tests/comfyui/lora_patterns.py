@@ -60,7 +60,7 @@ def oft(name: str, rows: int, columns: int) -> Shapes:
 
 
 def boft(name: str, rows: int, columns: int) -> Shapes:
-    return {f"{name}.oft_blocks": (2, rows // 32, 32, 32)}
+    return {f"{name}.oft_blocks": (2, rows // 32, 32, 32), f"{name}.alpha": ()}
 
 
 def with_bias(name: str, rows: int, columns: int) -> Shapes:
@@ -164,6 +164,11 @@ def flux(double: int, single: int, width: int, gate: int = 4, *, modulation: boo
             yield f"single_blocks.{block}.modulation.lin", 3 * width, width
 
 
+def klein(double: int, single: int, width: int) -> Iterator[Module]:
+    """Flux.2's: a gated MLP, and modulation that the blocks share."""
+    return flux(double, single, width, 6, modulation=False)
+
+
 def flux_diffusers() -> Iterator[Module]:
     yield from joint_attention("transformer_blocks", 19, 3072)
     for block in range(19):
@@ -264,7 +269,7 @@ class Pattern:
     """A LoRA that a trainer could have written."""
 
     network: str
-    """The network that it was made for."""
+    """The network that it was made for, by its name in `network_configs`."""
     modules: Callable[[], Iterator[Module]]
     form: Callable[[str, int, int], Shapes] = lora
     metadata: dict[str, str] = field(default_factory=dict)
@@ -319,12 +324,12 @@ def unet_convolutions(levels: Levels, context: int) -> Iterator[Module]:
     return prefixed("lora_unet_", unet(levels, context))
 
 
-KLEIN_4B, KLEIN_9B, FLUX2 = (5, 20, 3072, 6), (8, 24, 4096, 6), (8, 48, 6144, 6)
+KLEIN_4B, KLEIN_9B, FLUX2 = (5, 20, 3072), (8, 24, 4096), (8, 48, 6144)
 
 PATTERNS: dict[str, Pattern] = {
-    "sd15 kohya": Pattern("sd15", lambda: unet_convolutions(SD, 768), text=lambda: text("lora_te", *CLIP_L)),
-    "sd15 diffusers": Pattern("sd15", lambda: processors(SD, 768), processor),
-    "sd15 locon": Pattern("sd15", lambda: unet_convolutions(SD, 768), convolution),
+    "sd15 kohya": Pattern("sd1", lambda: unet_convolutions(SD, 768), text=lambda: text("lora_te", *CLIP_L)),
+    "sd15 diffusers": Pattern("sd1", lambda: processors(SD, 768), processor),
+    "sd15 locon": Pattern("sd1", lambda: unet_convolutions(SD, 768), convolution),
     "sd2 kohya": Pattern("sd2", lambda: unet_convolutions(SD, 1024)),
     "sdxl kohya": Pattern("sdxl", kohya_xl, text=both_encoders),
     "sdxl stability": Pattern("sdxl", stability_xl),
@@ -338,7 +343,7 @@ PATTERNS: dict[str, Pattern] = {
     "sdxl oft": Pattern("sdxl", kohya_xl, oft),
     "sdxl boft": Pattern("sdxl", kohya_xl, boft),
     "kolors kohya": Pattern("kolors", kohya_xl, metadata={"modelspec.architecture": "kolors/lora"}),
-    "refiner kohya": Pattern("refiner", lambda: unet_convolutions(REFINER, 1280)),
+    "refiner kohya": Pattern("sdxl_refiner", lambda: unet_convolutions(REFINER, 1280)),
     "sd3 kohya": Pattern("sd3", lambda: prefixed("lora_unet_", mmdit(24), "_"), text=both_encoders),
     "sd3.5 large kohya": Pattern("sd35_large", lambda: prefixed("lora_unet_", mmdit(38), "_")),
     "sd3.5 large diffusers": Pattern(
@@ -349,10 +354,10 @@ PATTERNS: dict[str, Pattern] = {
     "flux onetrainer": Pattern("flux", lambda: prefixed("lora_transformer_", flux_diffusers(), "_"), text=t5),
     "flux lokr simpletuner": Pattern("flux", lambda: prefixed("lycoris_", flux_diffusers(), "_"), lokr),
     "flux dora": Pattern("flux", lambda: prefixed("lora_unet_", flux(19, 38, 3072), "_"), dora),
-    "klein 4b": Pattern("klein_4b", lambda: prefixed("diffusion_model.", flux(*KLEIN_4B, modulation=False)), peft),
-    "klein 4b kohya": Pattern("klein_4b", lambda: prefixed("lora_unet_", flux(*KLEIN_4B, modulation=False), "_")),
-    "klein 9b": Pattern("klein_9b", lambda: prefixed("diffusion_model.", flux(*KLEIN_9B, modulation=False)), peft),
-    "flux2 dev": Pattern("flux2", lambda: prefixed("diffusion_model.", flux(*FLUX2, modulation=False)), peft),
+    "klein 4b": Pattern("flux2_klein_4b", lambda: prefixed("diffusion_model.", klein(*KLEIN_4B)), peft),
+    "klein 4b kohya": Pattern("flux2_klein_4b", lambda: prefixed("lora_unet_", klein(*KLEIN_4B), "_")),
+    "klein 9b": Pattern("flux2_klein_9b", lambda: prefixed("diffusion_model.", klein(*KLEIN_9B)), peft),
+    "flux2 dev": Pattern("flux2_dev", lambda: prefixed("diffusion_model.", klein(*FLUX2)), peft),
     "chroma": Pattern("chroma", chroma_with_guidance, peft),
     "chroma kohya": Pattern(
         "chroma",
@@ -363,10 +368,10 @@ PATTERNS: dict[str, Pattern] = {
     "z-image diffusers": Pattern("z_image", lambda: prefixed("transformer.", z_image()), peft),
     "z-image lokr": Pattern("z_image", lambda: prefixed("lycoris_", z_image(), "_"), lokr),
     "lumina 2": Pattern("lumina2", lambda: prefixed("diffusion_model.", lumina2()), peft),
-    "qwen": Pattern("qwen", lambda: prefixed("transformer.", qwen()), peft),
-    "qwen default": Pattern("qwen", qwen, default),
-    "qwen lightning": Pattern("qwen", qwen),
-    "qwen kohya": Pattern("qwen", lambda: prefixed("lora_unet_", qwen(), "_")),
+    "qwen": Pattern("qwen_image", lambda: prefixed("transformer.", qwen()), peft),
+    "qwen default": Pattern("qwen_image", qwen, default),
+    "qwen lightning": Pattern("qwen_image", qwen),
+    "qwen kohya": Pattern("qwen_image", lambda: prefixed("lora_unet_", qwen(), "_")),
     "wan 14b": Pattern("wan_14b", lambda: prefixed("diffusion_model.", wan(40, 5120, 13824)), peft),
     "wan 14b fun": Pattern("wan_14b", lambda: prefixed("lora_unet__", wan(40, 5120, 13824), "_")),
     "wan 14b biases": Pattern("wan_14b", lambda: prefixed("diffusion_model.", wan_distilled()), with_bias),
@@ -375,9 +380,17 @@ PATTERNS: dict[str, Pattern] = {
     "anima kohya": Pattern("anima", lambda: prefixed("lora_unet_", anima(), "_")),
     "hidream": Pattern("hidream", lambda: prefixed("diffusion_model.", hidream()), peft),
     "hidream lokr": Pattern("hidream", lambda: prefixed("lycoris_", hidream(), "_"), lokr),
-    "sd15 text": Pattern("sd15", lambda: iter(()), text=lambda: text("lora_te", *CLIP_L)),
+    "sd15 text": Pattern("sd1", lambda: iter(()), text=lambda: text("lora_te", *CLIP_L)),
     "sdxl text": Pattern("sdxl", lambda: iter(()), text=both_encoders),
 }
+
+OTHER_EDITIONS = {"flux_schnell": "flux"}
+"""Network → the network with the same LoRAs."""
+
+
+def is_own(name: str, network: str) -> bool:
+    """Return True where the LoRA `name` of `PATTERNS` was made for this network."""
+    return PATTERNS[name].network == OTHER_EDITIONS.get(network, network)
 
 
 def write(path: Path, shapes: Shapes, metadata: dict[str, str]) -> None:

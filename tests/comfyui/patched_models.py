@@ -21,7 +21,7 @@ def patched_ways(loras: str, model_patches: Any, paths: dict[str, str]) -> dict[
         model_patches: the pack's module.
         paths: name of a LoRA → its file.
     """
-    plain, clip = meta_models.model("sd15"), meta_models.clip("sd15")
+    plain, clip = meta_models.model("sd1"), meta_models.clip("sd1")
 
     def load(model: Any, *names: str, strength: float = 0.8, bypass: bool = False, keep: str = "") -> Any:
         loader = comfy.sd.load_bypass_lora_for_models if bypass else comfy.sd.load_lora_for_models
@@ -48,7 +48,10 @@ def patched_ways(loras: str, model_patches: Any, paths: dict[str, str]) -> dict[
         "outside": found(load(plain, outside)),
         "outside with a hint": found(load(plain, outside), ("outside.safetensors",)),
         "some blocks": found(load(plain, "first", keep="down_blocks")),
-        "some blocks with a hint": found(load(plain, "first", keep="down_blocks"), ("first.safetensors",)),
+        "some blocks of one outside": found(load(plain, outside, keep="down_blocks")),
+        "some blocks of one outside with a hint": found(
+            load(plain, outside, keep="down_blocks"), ("outside.safetensors",)
+        ),
         "patches of all": [asdict(patch) for patch in model_patches.sampling_patches(patched)],
         "patches of none": [asdict(patch) for patch in model_patches.sampling_patches(plain)],
     }

@@ -12,9 +12,20 @@ import torch
 from safetensors.torch import save_file
 
 from .locate import Installation
-from .lora_patterns import CLIP_L, PATTERNS, SD, lokr, lora, prefixed, processor, processors, text, unet, write_all
-
-SAME_NETWORK = {"schnell": "flux"}
+from .lora_patterns import (
+    CLIP_L,
+    PATTERNS,
+    SD,
+    is_own,
+    lokr,
+    lora,
+    prefixed,
+    processor,
+    processors,
+    text,
+    unet,
+    write_all,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +34,14 @@ def found(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("fit")
     write_all(folder / "loras")
     write_patches(folder / "patches")
+    return measured(installation, folder, folder / "patches")
+
+
+def measured(installation: Installation, folder: Path, *arguments: str | Path) -> Any:
+    """What `fit_program` prints for the LoRAs in `folder`."""
     program = Path(__file__).with_name("fit_program.py")
-    places = (installation.path, folder / "loras", folder / "home", folder / "patches")
-    command = [str(part) for part in (installation.python, program, *places)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    parts = (installation.python, program, installation.path, folder / "loras", folder / "home", *arguments)
+    done = subprocess.run([*map(str, parts)], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -64,9 +79,7 @@ def write_patches(folder: Path) -> None:
 def test_auto_takes_a_lora_exactly_where_it_was_made_for(matrix: Any) -> None:
     pairs = {(model, name): found for model, row in matrix.items() for name, found in row["loras"].items()}
     wrong = {
-        pair: found["auto"]
-        for pair, found in pairs.items()
-        if (found["auto"] is None) != (PATTERNS[pair[1]].network == SAME_NETWORK.get(pair[0], pair[0]))
+        pair: found["auto"] for pair, found in pairs.items() if (found["auto"] is None) != is_own(pair[1], pair[0])
     }
     assert not wrong
     assert len(matrix) >= 12 and len(pairs) >= 12 * len(matrix)
@@ -75,7 +88,7 @@ def test_auto_takes_a_lora_exactly_where_it_was_made_for(matrix: Any) -> None:
 def test_own_loras_are_loaded_whole(matrix: Any) -> None:
     for model, row in matrix.items():
         for name, found in row["loras"].items():
-            if PATTERNS[name].network == SAME_NETWORK.get(model, model):
+            if is_own(name, model):
                 assert found["unet"][0] == found["unet"][2], (model, name)
 
 
@@ -99,13 +112,23 @@ def test_tags_are_refused_only_where_nothing_is_loaded(matrix: Any) -> None:
         ("sdxl", "flux onetrainer", (0, 0, 418), (72, 0, 168)),
         ("sdxl", "kolors kohya", (722, 0, 722), (0, 0, 0)),
         ("sdxl", "sdxl text", (0, 0, 0), (264, 0, 264)),
-        ("sd15", "sdxl text", (0, 0, 0), (72, 0, 264)),
-        ("sd15", "sd2 kohya", (160, 32, 192), (0, 0, 0)),
+        ("sd1", "sdxl text", (0, 0, 0), (72, 0, 264)),
+        ("sd1", "sd2 kohya", (160, 32, 192), (0, 0, 0)),
     ],
 )
 def test_shares_of_pairs(matrix: Any, model: str, name: str, unet: tuple[int, ...], clip: tuple[int, ...]) -> None:
     found = matrix[model]["loras"][name]
     assert (tuple(found["unet"]), tuple(found["text"])) == (unet, clip)
+
+
+def test_auto_takes_a_lora_exactly_where_it_was_made_for_on_oldest_comfyui(
+    old_installation: Installation, tmp_path: Path
+) -> None:
+    write_all(tmp_path / "loras")
+    models = measured(old_installation, tmp_path, "--models=sd1,sdxl,flux,z_image")["models"]
+    taken = {(model, name) for model, row in models.items() for name, it in row["loras"].items() if it["auto"] is None}
+    assert taken == {(model, name) for model in models for name in PATTERNS if is_own(name, model)}
+    assert len(models) == 4
 
 
 @pytest.mark.parametrize(
@@ -119,8 +142,9 @@ def test_shares_of_pairs(matrix: Any, model: str, name: str, unet: tuple[int, ..
         ("bypassed", [("first.safetensors", 0.8, 1.0)]),
         ("outside", [("", 0.8, 0.0)]),
         ("outside with a hint", [("outside.safetensors", 0.8, 0.5)]),
-        ("some blocks", [("", 0.8, 0.0)]),
-        ("some blocks with a hint", [("first.safetensors", 0.8, 0.5)]),
+        ("some blocks", [("first.safetensors", 0.8, 1.0)]),
+        ("some blocks of one outside", [("", 0.8, 0.0)]),
+        ("some blocks of one outside with a hint", [("outside.safetensors", 0.8, 0.5)]),
     ],
 )
 def test_applied_loras_are_named_by_values(patched: Any, way: str, expected: list[tuple[str, float, float]]) -> None:

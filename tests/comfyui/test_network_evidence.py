@@ -10,15 +10,16 @@ import pytest
 
 from intelligence.models.latents import LATENTS, LatentKind
 from tests.comfyui import locate
-from tests.tools.make_networks import PRINTER, REPOSITORY
+from tests.tools.make_networks import PRINTER
 
 
 @pytest.fixture(scope="module")
-def facts(installation: locate.Installation) -> dict[str, Any]:
-    command = [str(installation.python), str(PRINTER), str(installation.path), str(REPOSITORY), "--facts"]
+def facts(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    home = tmp_path_factory.mktemp("facts")
+    command = [str(installation.python), str(PRINTER), str(installation.path), str(home), "--facts"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

@@ -86,6 +86,24 @@ def test_lora_fit_reads_each_set_of_modules_once(tmp_path: Path, model: Callable
     assert fit(replace(lora, local_path=str(tmp_path / "b.safetensors"))) is None
 
 
+@pytest.mark.parametrize(
+    "names, further",
+    [
+        ({"lora_unet_q", "lora_unet_conv"}, 0),
+        ({"lora_unet_q"}, 1),
+        ({"lora_unet_q", "lora_unet_norm"}, None),
+        ({"lora_unet_q", "lora_unet_conv", "lora_unet_norm"}, None),
+    ],
+)
+def test_lora_fit_further_counts_modules_beside_names(
+    tmp_path: Path, model: Callable[..., Path], names: set[str], further: int | None
+) -> None:
+    shapes = {**pair("lora_unet_q"), **pair("lora_unet_conv"), **pair("lora_unet_other")}
+    path = model(tmp_path / "a.safetensors", shapes)
+    lora = ModelMetadata("lora:a", "a", local_path=str(path), modules=modules_digest(lora_modules(shapes)))
+    assert LoRAFit(TARGETS, "mark").further(lora, frozenset(names)) == further
+
+
 def test_lora_fit_converts_names_first(tmp_path: Path, model: Callable[..., Path]) -> None:
     model(tmp_path / "a.safetensors", pair("other_q"))
     lora = ModelMetadata("lora:a", "a", local_path=str(tmp_path / "a.safetensors"))

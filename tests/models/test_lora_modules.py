@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from intelligence.models.lora_modules import Change, Kind, lora_modules, modules_digest
+from intelligence.models.lora_modules import Change, Kind, lora_modules, module_name, modules_digest
 
 
 def product(rows: int, columns: int) -> Change:
@@ -68,6 +68,7 @@ def test_lora_modules_other_changes() -> None:
     shapes = {
         "oft.oft_blocks": (4, 8, 8),
         "boft.oft_blocks": (2, 4, 8, 8),
+        "boft.alpha": (),
         "oft.rescale": (32, 1),
         "difference.diff": (6, 4),
         "difference.diff_b": (6,),
@@ -95,10 +96,25 @@ def test_lora_modules_counts_unusable_tensors() -> None:
         "ranks.lora_down.weight": (3, 4),
         "other.lora_up.style.weight": (6, 2),
         "other.lora_down.style.weight": (2, 4),
+        "boft without alpha.oft_blocks": (2, 4, 8, 8),
         "bundle_emb.word.string_to_param": (1, 768),
     }
     nothing = Change(Kind.NONE, ())
-    assert lora_modules(shapes) == {"half": nothing, "ranks": nothing, "other": nothing}
+    assert lora_modules(shapes) == dict.fromkeys(("half", "ranks", "other", "boft without alpha"), nothing)
+
+
+@pytest.mark.parametrize(
+    "key, name",
+    [
+        ("a.b.lora_up.weight", "a.b"),
+        ("a.b.lokr_w1", "a.b"),
+        ("a.b.diff_b", "a.b.diff_b"),
+        ("a.b.alpha", ""),
+        ("bundle_emb.word.string_to_param", ""),
+    ],
+)
+def test_module_name_is_that_of_lora_modules(key: str, name: str) -> None:
+    assert module_name(key) == name
 
 
 def test_modules_digest_ignores_rank_and_order() -> None:

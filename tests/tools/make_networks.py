@@ -1,6 +1,6 @@
 """Writes intelligence/models/networks.json anew: `python -m tests.tools.make_networks` (a minute).
 
-Needs a ComfyUI checkout, whose classes are made on the meta device by `comfy_networks`.
+Needs a ComfyUI checkout, whose classes are made on the meta device by `print_networks`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tempfile
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from typing import Any
 from intelligence.models.networks import TABLE, bare_module, block_of, template, underscored
 from tests.comfyui import locate
 
-REPOSITORY = Path(__file__).parents[2]
-PRINTER = Path(__file__).with_name("comfy_networks.py")
+PRINTER = Path(locate.__file__).with_name("print_networks.py")
 
 Renames = tuple[tuple[str, dict[str, int | None]], ...]
 """(pattern of a module, replacement → its output rows; None: all, a negative number: the rest after so many)."""
@@ -122,8 +122,9 @@ DIFFUSERS_NAMES: dict[str, Renames] = {
 
 def main() -> None:
     installation = locate.installation(locate.checkout())
-    command = [str(installation.python), str(PRINTER), str(installation.path), str(REPOSITORY)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory() as home:
+        command = [str(installation.python), str(PRINTER), str(installation.path), home]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     table = {"networks": {name: network(name, described) for name, described in json.loads(printed).items()}}
     table["networks"] |= kolors(table["networks"]["sdxl"])
     TABLE.write_text(compact(table["networks"]), encoding="utf-8")

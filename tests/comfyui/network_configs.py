@@ -1,44 +1,14 @@
-# ruff: noqa: E402  ComfyUI is found once its folder is on the path
-"""Prints the modules of ComfyUI's diffusion networks as JSON; run by `make_networks` with ComfyUI's Python.
-
-Arguments: folder of the checkout, folder of this repository, and `--facts` to print instead what the pack's host finds
-in a loaded model of each. Networks are made on the meta device, in seconds and
-without memory, at the sizes of the published models; ComfyUI's own detection has to find each one's class again.
-"""
+"""Networks of the published models: the class and configuration by which ComfyUI makes each at its full width."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import json
-import sys
-import types
 from typing import Any
-
-COMFYUI, REPOSITORY = sys.argv[1:3]
-FACTS = "--facts" in sys.argv
-sys.argv = [sys.argv[0], "--cpu"]
-sys.path[:0] = [COMFYUI, REPOSITORY]
 
 import torch
 
-_SPEC = importlib.util.spec_from_file_location("launcher", f"{REPOSITORY}/tests/comfyui/launcher.py")
-assert _SPEC is not None
-assert _SPEC.loader is not None
-launcher = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(launcher)
-launcher.declare_torchvision_operators()
-launcher.stand_in_for_torchaudio()
-
-import comfy.options
-
-comfy.options.enable_args_parsing()
-
-import comfy.lora
-import comfy.model_detection
-import comfy.supported_models as classes
-
 Config = dict[str, Any]
+Networks = dict[str, tuple[str, str, Config]]
+"""Name → (architecture, class of ComfyUI, sizes of the published model)."""
 
 _FLUX: Config = {
     "image_model": "flux",
@@ -454,28 +424,28 @@ _PIXART: Config = {
     "micro_condition": False,
 }
 
-NETWORKS: dict[str, tuple[str, type[Any], Config]] = {
-    "sdxl": ("sdxl", classes.SDXL, _SDXL),
-    "ssd_1b": ("sdxl", classes.SSD1B, _sdxl([0, 0, 2, 2, 4, 4], -1, [0, 0, 0, 1, 1, 2, 10, 4, 4])),
-    "segmind_vega": ("sdxl", classes.Segmind_Vega, _sdxl([0, 0, 1, 1, 2, 2], -1, [0, 0, 0, 1, 1, 1, 2, 2, 2])),
-    "koala_700m": ("sdxl", classes.KOALA_700M, _sdxl([0, 2, 5], -2, [0, 0, 2, 2, 5, 5], 1)),
-    "koala_1b": ("sdxl", classes.KOALA_1B, _sdxl([0, 2, 6], 6, [0, 0, 2, 2, 6, 6], 1)),
-    "sdxl_refiner": ("sdxl_refiner", classes.SDXLRefiner, _REFINER),
+NETWORKS: Networks = {
+    "sdxl": ("sdxl", "SDXL", _SDXL),
+    "ssd_1b": ("sdxl", "SSD1B", _sdxl([0, 0, 2, 2, 4, 4], -1, [0, 0, 0, 1, 1, 2, 10, 4, 4])),
+    "segmind_vega": ("sdxl", "Segmind_Vega", _sdxl([0, 0, 1, 1, 2, 2], -1, [0, 0, 0, 1, 1, 1, 2, 2, 2])),
+    "koala_700m": ("sdxl", "KOALA_700M", _sdxl([0, 2, 5], -2, [0, 0, 2, 2, 5, 5], 1)),
+    "koala_1b": ("sdxl", "KOALA_1B", _sdxl([0, 2, 6], 6, [0, 0, 2, 2, 6, 6], 1)),
+    "sdxl_refiner": ("sdxl_refiner", "SDXLRefiner", _REFINER),
     "sd1": (
         "sd1",
-        classes.SD15,
+        "SD15",
         {**_SD1, "use_linear_in_transformer": False, "context_dim": 768, "num_heads": 8, "num_head_channels": -1},
     ),
-    "sd2": ("sd2", classes.SD20, {**_SD1, "context_dim": 1024}),
-    "flux": ("flux", classes.Flux, _FLUX),
-    "chroma": ("chroma", classes.Chroma, _CHROMA),
-    "chroma_radiance": ("chroma_radiance", classes.ChromaRadiance, _RADIANCE),
-    "flux2_dev": ("flux2_dev", classes.Flux2, _flux2(6144, 15360, 8, 48)),
-    "flux2_klein_9b": ("flux2_klein_9b", classes.Flux2, _flux2(4096, 12288, 8, 24)),
-    "flux2_klein_4b": ("flux2_klein_4b", classes.Flux2, _flux2(3072, 7680, 5, 20)),
+    "sd2": ("sd2", "SD20", {**_SD1, "context_dim": 1024}),
+    "flux": ("flux", "Flux", _FLUX),
+    "chroma": ("chroma", "Chroma", _CHROMA),
+    "chroma_radiance": ("chroma_radiance", "ChromaRadiance", _RADIANCE),
+    "flux2_dev": ("flux2_dev", "Flux2", _flux2(6144, 15360, 8, 48)),
+    "flux2_klein_9b": ("flux2_klein_9b", "Flux2", _flux2(4096, 12288, 8, 24)),
+    "flux2_klein_4b": ("flux2_klein_4b", "Flux2", _flux2(3072, 7680, 5, 20)),
     "longcat_image": (
         "longcat_image",
-        classes.LongCatImage,
+        "LongCatImage",
         {
             **_FLUX,
             "guidance_embed": False,
@@ -488,108 +458,57 @@ NETWORKS: dict[str, tuple[str, type[Any], Config]] = {
     ),
     "qwen_image": (
         "qwen_image",
-        classes.QwenImage,
+        "QwenImage",
         {"image_model": "qwen_image", "in_channels": 64, "num_layers": 60},
     ),
-    "mage_flow": ("mage_flow", classes.MageFlow, {"image_model": "mage_flow", "in_channels": 128, "num_layers": 48}),
-    "z_image": ("z_image", classes.ZImage, _Z_IMAGE),
-    "lumina2": ("lumina2", classes.Lumina2, _LUMINA),
-    "krea2": ("krea2", classes.Krea2, _KREA),
-    "anima": ("anima", classes.Anima, _cosmos("anima", 2048, 28)),
-    "cosmos_predict2": ("cosmos_predict2", classes.CosmosT2IPredict2, _cosmos("cosmos_predict2", 2048, 28)),
-    "cosmos_predict2_14b": ("cosmos_predict2_14b", classes.CosmosT2IPredict2, _cosmos("cosmos_predict2", 5120, 36)),
-    "wan_14b": ("wan_14b", classes.WAN21_T2V, _wan(5120, 13824, 40)),
-    "wan_14b_i2v": ("wan_14b", classes.WAN21_I2V, _wan(5120, 13824, 40, model_type="i2v", in_dim=36)),
-    "wan_1_3b": ("wan_1_3b", classes.WAN21_T2V, _wan(1536, 8960, 30)),
-    "wan_5b": ("wan_5b", classes.WAN22_T2V, _wan(3072, 14336, 30, out_dim=48, in_dim=48)),
-    "sd3": ("sd3", classes.SD3, _sd3(24)),
-    "sd35_medium": ("sd3", classes.SD3, _sd3(24, 13)),
-    "sd35_large": ("sd35_large", classes.SD3, _sd3(38)),
-    "hidream": ("hidream", classes.HiDream, _HIDREAM),
-    "hidream_o1": ("hidream_o1", classes.HiDreamO1, {"image_model": "hidream_o1"}),
-    "ernie_image": ("ernie_image", classes.ErnieImage, {"image_model": "ernie"}),
+    "mage_flow": ("mage_flow", "MageFlow", {"image_model": "mage_flow", "in_channels": 128, "num_layers": 48}),
+    "z_image": ("z_image", "ZImage", _Z_IMAGE),
+    "lumina2": ("lumina2", "Lumina2", _LUMINA),
+    "krea2": ("krea2", "Krea2", _KREA),
+    "anima": ("anima", "Anima", _cosmos("anima", 2048, 28)),
+    "cosmos_predict2": ("cosmos_predict2", "CosmosT2IPredict2", _cosmos("cosmos_predict2", 2048, 28)),
+    "cosmos_predict2_14b": ("cosmos_predict2_14b", "CosmosT2IPredict2", _cosmos("cosmos_predict2", 5120, 36)),
+    "wan_14b": ("wan_14b", "WAN21_T2V", _wan(5120, 13824, 40)),
+    "wan_14b_i2v": ("wan_14b", "WAN21_I2V", _wan(5120, 13824, 40, model_type="i2v", in_dim=36)),
+    "wan_1_3b": ("wan_1_3b", "WAN21_T2V", _wan(1536, 8960, 30)),
+    "wan_5b": ("wan_5b", "WAN22_T2V", _wan(3072, 14336, 30, out_dim=48, in_dim=48)),
+    "sd3": ("sd3", "SD3", _sd3(24)),
+    "sd35_medium": ("sd3", "SD3", _sd3(24, 13)),
+    "sd35_large": ("sd35_large", "SD3", _sd3(38)),
+    "hidream": ("hidream", "HiDream", _HIDREAM),
+    "hidream_o1": ("hidream_o1", "HiDreamO1", {"image_model": "hidream_o1"}),
+    "ernie_image": ("ernie_image", "ErnieImage", {"image_model": "ernie"}),
     "ideogram4": (
         "ideogram4",
-        classes.Ideogram4,
+        "Ideogram4",
         {"image_model": "ideogram4", "in_channels": 128, "num_layers": 34},
     ),
-    "omnigen2": ("omnigen2", classes.Omnigen2, _OMNIGEN),
-    "hunyuan_video": ("hunyuan_video", classes.HunyuanVideo, _HUNYUAN),
-    "hunyuan_image": ("hunyuan_image", classes.HunyuanImage21, _HUNYUAN_IMAGE),
-    "hunyuan_video_15": ("hunyuan_video_15", classes.HunyuanVideo15, _HUNYUAN_15),
+    "omnigen2": ("omnigen2", "Omnigen2", _OMNIGEN),
+    "hunyuan_video": ("hunyuan_video", "HunyuanVideo", _HUNYUAN),
+    "hunyuan_image": ("hunyuan_image", "HunyuanImage21", _HUNYUAN_IMAGE),
+    "hunyuan_video_15": ("hunyuan_video_15", "HunyuanVideo15", _HUNYUAN_15),
     "hunyuan_dit": (
         "hunyuan_dit",
-        classes.HunyuanDiT,
+        "HunyuanDiT",
         {"image_model": "hydit", "depth": 40, "hidden_size": 1408, "mlp_ratio": 4.3637},
     ),
-    "ltx_video": ("ltx_video", classes.LTXV, _LTX),
+    "ltx_video": ("ltx_video", "LTXV", _LTX),
     "ltx_video_13b": (
         "ltx_video",
-        classes.LTXV,
+        "LTXV",
         {**_LTX, "num_layers": 48, "attention_head_dim": 128, "cross_attention_dim": 4096},
     ),
-    "ltx2": ("ltx2", classes.LTXAV, _LTX2),
-    "mochi": ("mochi", classes.GenmoMochi, _MOCHI),
-    "cogvideox": ("cogvideox", classes.CogVideoX_T2V, _COG),
-    "pixart": ("pixart", classes.PixArtSigma, _PIXART),
+    "ltx2": ("ltx2", "LTXAV", _LTX2),
+    "mochi": ("mochi", "GenmoMochi", _MOCHI),
+    "cogvideox": ("cogvideox", "CogVideoX_T2V", _COG),
+    "pixart": ("pixart", "PixArtSigma", _PIXART),
     "auraflow": (
         "auraflow",
-        classes.AuraFlow,
+        "AuraFlow",
         {"max_seq": 4096, "cond_seq_dim": 2048, "n_double_layers": 4, "n_layers": 36},
     ),
-    "kandinsky5": ("kandinsky5", classes.Kandinsky5Image, _KANDINSKY),
+    "kandinsky5": ("kandinsky5", "Kandinsky5Image", _KANDINSKY),
 }
-"""Name → (architecture, class, sizes of the published model)."""
 
-
-def load(cls: type[Any], config: Config) -> Any:
-    """A model on the meta device, with the weights of no file."""
-    model_config = cls(dict(config))
-    model_config.set_inference_dtype(torch.bfloat16, None)
-    return model_config.get_model({}, "", device=torch.device("meta"))
-
-
-def describe(cls: type[Any], config: Config) -> dict[str, Any]:
-    """The shapes of all tensors, and name in a LoRA → (tensor, part of it)."""
-    model, prefix = load(cls, config), "diffusion_model."
-    shapes = {key: list(value.shape) for key, value in model.state_dict().items() if key.startswith(prefix)}
-    tensors = {key.removeprefix(prefix): torch.empty(shape, device="meta") for key, shape in shapes.items()}
-    found = comfy.model_detection.detect_unet_config(tensors, "")
-    again = comfy.model_detection.model_config_from_unet_config(found, tensors)
-    assert isinstance(again, cls), f"{cls.__name__} is found as {type(again).__name__}"
-    names = {
-        name: [target] if isinstance(target, str) else [target[0], target[1] and list(target[1])]
-        for name, target in comfy.lora.model_lora_keys_unet(model, {}).items()
-    }
-    return {"tensors": shapes, "names": names, "class": cls.__name__}
-
-
-def facts(cls: type[Any], config: Config) -> dict[str, Any]:
-    """The fields of `ModelEvidence` that the pack's host reads from a loaded model."""
-    import comfy.model_patcher
-
-    device = torch.device("meta")
-    patcher = comfy.model_patcher.ModelPatcher(load(cls, config), device, device)
-    found = pack("nodes.host.network_evidence").network_facts(patcher)
-    return {**found, "latent": list(vars(found["latent"]).values())}
-
-
-def pack(module: str) -> Any:
-    """A module of the pack, without the packages above it, which need a running server."""
-    name = "pack"
-    for part in ("", *module.split(".")[:-1]):
-        name += f".{part}" if part else ""
-        folder = types.ModuleType(name)
-        folder.__path__ = ["/".join((REPOSITORY, *name.split(".")[1:]))]
-        sys.modules.setdefault(name, folder)
-    return importlib.import_module(f"pack.{module}")
-
-
-print(
-    json.dumps(
-        {
-            name: {**(facts if FACTS else describe)(cls, config), "expected" if FACTS else "architecture": architecture}
-            for name, (architecture, cls, config) in NETWORKS.items()
-        }
-    )
-)
+EDITIONS: Networks = {"flux_schnell": ("flux", "FluxSchnell", {**_FLUX, "guidance_embed": False})}
+"""Networks with the modules of another one."""
