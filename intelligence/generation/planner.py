@@ -17,7 +17,8 @@ from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
 from ..models.kinds import TITLES
 from ..models.lora_fit import LoRAFit
-from ..parameters import ParameterOptimizer, ParameterRequest, profile_for
+from ..parameters import ModelGuidance, ParameterOptimizer, ParameterRequest, profile_for
+from ..parameters.parameters import NO_GUIDANCE
 from ..prompt import LoRATag, PromptAnalysis, PromptAnalyzer
 from ..records import Reason, Source
 from ..registry import ModelRegistry
@@ -224,7 +225,7 @@ class Planner:
         identified = self.identified(stage, model or stage.model or ModelEvidence(), request.family)
         given = {name: value for name, value in request.settings.items() if value not in (0, AUTO)}
         chosen = self.parametrize(identified, replace(request, settings=given))
-        return parameter_variants(self, chosen, request.variations)
+        return parameter_variants(self, chosen, request.variations, request.guidance)
 
     def identified(
         self, recommendations: PromptRecommendations, model: ModelEvidence, named: Family = Family.UNKNOWN
@@ -265,9 +266,14 @@ class Planner:
         return GenerationPlan(recommendations, self.memory.plan(request, resources=resources))
 
 
-def parameter_variants(planner: Planner, recommendations: Recommendations, count: int) -> list[Recommendations]:
-    """Return the recommendations as they are, then with neighbouring settings to compare: at most `count`."""
-    neighbours = planner.optimizer.neighbours(recommendations.suggested_params, count)
+def parameter_variants(
+    planner: Planner, recommendations: Recommendations, count: int, guidance: ModelGuidance = NO_GUIDANCE
+) -> list[Recommendations]:
+    """Return the recommendations as they are, then with neighbouring settings to compare: at most `count`.
+
+    `guidance`: that which is on the model.
+    """
+    neighbours = planner.optimizer.neighbours(recommendations.suggested_params, count, guidance)
     return [replace(recommendations, suggested_params=other) for other in neighbours]
 
 

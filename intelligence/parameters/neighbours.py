@@ -13,7 +13,7 @@ from ..records import Reason, Source
 from ..validation import checked
 from .baseline import SETTINGS
 from .parameter_messages import ParameterMessage, shown
-from .parameters import OptimizedParameters
+from .parameters import NO_GUIDANCE, ModelGuidance, OptimizedParameters
 from .profiles import Profile, find_profile
 from .schedules import AYS_TABLES, explicit_sigmas
 from .speed import TimeEstimate
@@ -24,12 +24,19 @@ Estimate = Callable[[OptimizedParameters, int], TimeEstimate]
 
 
 def neighbours(
-    parameters: OptimizedParameters, count: int, kept: Collection[str], estimate: Estimate, table: Path
+    parameters: OptimizedParameters,
+    count: int,
+    kept: Collection[str],
+    estimate: Estimate,
+    table: Path,
+    guidance: ModelGuidance = NO_GUIDANCE,
 ) -> list[OptimizedParameters]:
     """Return `parameters`, then at most `count` − 1 others: those with one changed setting first, then with two …
 
     All lie within the family's range (`families.json`), and none breaks a time limit that `parameters` hold. Settings
-    in `kept` (`steps`, `cfg` …) stay. Raises InvalidInputError for a count below 1.
+    in `kept` (`steps`, `cfg` …) stay. `guidance` is that which is on the model.
+
+    Raises InvalidInputError for a count below 1.
     """
     checked("count", count, int, ge=1)
     profile = find_profile(parameters.family, zsnr=parameters.rescale_cfg > 0, table=table)
@@ -38,7 +45,7 @@ def neighbours(
     for changes in _combinations(options):
         if len(found) == count:
             break
-        other, took = _changed(parameters, changes, kept, estimate)
+        other, took = _changed(parameters, changes, kept, estimate, guidance)
         limit = parameters.max_time_seconds
         if limit is None or took.holds(limit) or took.seconds <= (parameters.estimated_time_seconds or 0.0):
             found.append(other)
@@ -81,7 +88,11 @@ def _options(parameters: OptimizedParameters, profile: Profile) -> dict[str, lis
 
 
 def _changed(
-    parameters: OptimizedParameters, changes: dict[str, Any], kept: Collection[str], estimate: Estimate
+    parameters: OptimizedParameters,
+    changes: dict[str, Any],
+    kept: Collection[str],
+    estimate: Estimate,
+    guidance: ModelGuidance,
 ) -> tuple[OptimizedParameters, TimeEstimate]:
     schedule = None
     aligned = parameters.sigmas is not None and parameters.schedule in (None, *AYS_TABLES)
@@ -95,9 +106,8 @@ def _changed(
     other = replace(
         parameters, sigmas=None, schedule=None, **{SETTINGS[setting][0]: value for setting, value in changes.items()}
     )
-    items = parameters.batch_size * forward_items(
-        other.sampler_name, other.scheduler, other.num_steps, other.guidance_scale, schedule, other.improvements
-    )
+    names = other.sampler_name, other.scheduler, other.num_steps
+    items = parameters.batch_size * forward_items(*names, other.guidance_scale, schedule, other.improvements, guidance)
     took = estimate(other, items)
     reasons = {reason.setting: reason for reason in parameters.reasons if reason.setting != "time"}
     for setting, value in changes.items():

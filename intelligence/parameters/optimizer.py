@@ -18,7 +18,16 @@ from .baseline import MANUAL_DEFAULTS, Baseline, choose_baseline, manual_reasons
 from .budget import Choice, TimeBudget, fit_memory, fit_time, format_estimate
 from .neighbours import neighbours
 from .parameter_messages import ParameterMessage
-from .parameters import IMPROVEMENTS, Lever, LoRALike, OptimizedParameters, ParameterRequest, canonical
+from .parameters import (
+    IMPROVEMENTS,
+    NO_GUIDANCE,
+    Lever,
+    LoRALike,
+    ModelGuidance,
+    OptimizedParameters,
+    ParameterRequest,
+    canonical,
+)
 from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import check_names, evaluations
@@ -156,14 +165,17 @@ class ParameterOptimizer:
         rates = made.rates if parameters.timing_key else None
         return replace(made, max_vram_gb=parameters.max_vram_gb, rates=rates)
 
-    def neighbours(self, parameters: OptimizedParameters, count: int) -> list[OptimizedParameters]:
+    def neighbours(
+        self, parameters: OptimizedParameters, count: int, guidance: ModelGuidance = NO_GUIDANCE
+    ) -> list[OptimizedParameters]:
         """Return `parameters`, then at most `count` − 1 settings near them that are worth comparing; deterministic.
 
         What the user set stays. A distilled or zero-terminal-SNR model keeps what it needs, so there may be fewer.
+        `guidance` is that which is on the model.
         Raises InvalidInputError for a count below 1.
         """
         kept = {reason.setting for reason in parameters.reasons if reason.source is Source.USER}
-        return neighbours(parameters, count, kept, self.estimate, self.table)
+        return neighbours(parameters, count, kept, self.estimate, self.table, guidance)
 
     def _speed(self, key: str) -> Speed:
         return learn(self._timings(key), key)

@@ -7,6 +7,8 @@ import pytest
 from intelligence.config import GenerationConstraints, Priority
 from intelligence.errors import InvalidInputError
 from intelligence.models import ModelEvidence
+from intelligence.parameters import ModelGuidance
+from intelligence.parameters.samplers import evaluations
 from intelligence.parameters.schedules import ZSNR_SCHEDULERS
 from tests.parameters.choices import (
     A100,
@@ -16,6 +18,14 @@ from tests.parameters.choices import (
     choose,
     reason,
 )
+
+
+def test_neighbours_count_the_passes_of_guidance_on_the_model():
+    guidance = ModelGuidance(fewest_extra=1, most_extra=1)
+    plain = A100.neighbours(choose(), 6)
+    for one, other in zip(plain, A100.neighbours(choose(guidance=guidance), 6, guidance), strict=True):
+        passes = evaluations(one.sampler_name, one.num_steps)
+        assert (other.num_steps, other.forward_items) == (one.num_steps, one.forward_items + passes)
 
 
 @pytest.mark.parametrize("model", [SDXL, VPRED, ModelEvidence(), ModelEvidence(name="v1-5-pruned")])
