@@ -297,7 +297,8 @@ class IntelligentGenerationPipeline:
         if strategy is VariationStrategy.PARAM_VARIATION:
             return parameter_variants(self.planner, recommendations, count)
         tags, dense_text = self.config.quality_tags, self.config.lora_preferences.dense_text
-        return lora_variants(self.planner, recommendations, count, quality_tags=tags, dense_text=dense_text)
+        fit = self.host.lora_fit()
+        return lora_variants(self.planner, recommendations, count, quality_tags=tags, dense_text=dense_text, fit=fit)
 
     def _own_registry(self) -> ModelRegistry:
         if self.config.base_model != EMBEDDED_MODEL:
