@@ -51,6 +51,11 @@ def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
     return images * decode_tflop(*size, cost) / forward_tflop(*size, cost)
 
 
+RECENT_STEPS = 3
+SLOWED = 1.25
+"""Times the run's usual time an item that the median of the last steps must take to be what the rest is expected to
+take: then another program has begun to compute. Steps of an idle machine vary by less."""
+
 Change = Callable[[float, float], float]
 """(forward items that the time left is enough for, seconds that the run would take) → forward items that are still to
 come."""
@@ -88,6 +93,10 @@ class RunTimer:
         """Median over the same steps, per forward item that the model computed."""
         return statistics.median(self._rates) if self._rates else None
 
+    def _current_rate(self) -> float:
+        usual, recent = statistics.median(self._rates), statistics.median(self._rates[-RECENT_STEPS:])
+        return recent if recent > SLOWED * usual else usual
+
     def pause(self) -> None:
         """Leave the time until the next step out: another forward batch starts."""
         self._last = None
@@ -111,7 +120,7 @@ class RunTimer:
         self._last = now, items
         if self._limit is None or not self._rates:
             return None
-        rate, spent = statistics.median(self._rates), now - self._started
+        rate, spent = self._current_rate(), now - self._started
         rest = max(0, self._items - items) if rest is None else rest
         expected = spent + (rest + self._after) * rate
         if expected > self._limit and change is not None:

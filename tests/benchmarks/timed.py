@@ -79,7 +79,7 @@ class Runner(Protocol):
     """Something that makes images and remembers how long they took."""
 
     def run(self, settings: Settings) -> Measured:
-        """One image or batch with these widgets of Param Optimize."""
+        """One image or batch with these widgets of Param Optimize, and the sampler's `hold_time_limit`."""
         ...
 
 
@@ -96,7 +96,9 @@ class OnComfyUI:
         """See `Runner`."""
         self.seed += 100
         auto: Settings = {"steps": 0, "cfg": 0.0, "width": 0, "height": 0, "max_time_seconds": 0.0}
-        edits = {"ParamOptimize": {**auto, **settings}, "IntelligentSampler": {"seed": self.seed}}
+        hold = {"hold_time_limit": settings.get("hold_time_limit", True)}
+        chosen = {name: value for name, value in settings.items() if name not in hold}
+        edits = {"ParamOptimize": {**auto, **chosen}, "IntelligentSampler": {"seed": self.seed, **hold}}
         self.client.complete(changed(self.prompt, edits))
         learning = LearningEngine(next(self.base.rglob("learning.db")))
         measured = last_run(learning)
@@ -119,9 +121,11 @@ class OnDiffusers:
         """See `Runner`."""
         self.seed += 100
         planner, host = self.pipeline.planner, self.pipeline.host
-        budgets = ("max_time_seconds", "priority", "images")
+        budgets = ("max_time_seconds", "priority", "images", "hold_time_limit")
         limits = GenerationConstraints(
-            settings.get("max_time_seconds"), priority=settings.get("priority", Priority.BALANCED)
+            settings.get("max_time_seconds"),
+            priority=settings.get("priority", Priority.BALANCED),
+            hold_time_limit=settings.get("hold_time_limit", True),
         )
         request = MemoryRequest(images=settings["images"], max_batch=1, weights_gb=host.weights_gb())
         given = {name: value for name, value in settings.items() if name not in budgets}

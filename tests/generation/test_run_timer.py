@@ -88,6 +88,26 @@ def test_run_timer_warns_when_run_slows_down(clock: list[float]) -> None:
     assert [text is not None for text in said].index(True) == 3
 
 
+@pytest.mark.parametrize(
+    ("slow", "asked"),
+    [([6, 6], [4]), ([6, 2, 2], []), ([2.4, 2.4, 2.4], [])],
+    ids=["two slow steps", "one slow step", "a little slower"],
+)
+def test_run_timer_shortens_a_run_that_slows_down_late(clock: list[float], slow: list[float], asked: list[int]) -> None:
+    """20 steps of 2 s and a limit of 60 s: after 12 steps the rest would take 36 s at 6 s a step."""
+    affordable: list[int] = []
+
+    def shorten(items: float, expected: float) -> float:
+        affordable.append(round(items))
+        return items
+
+    run = RunTimer(20, limit=60)
+    for done, seconds in enumerate([2.0] * 12 + slow, 1):
+        clock[0] += seconds
+        run.step(done, change=shorten)
+    assert affordable == asked
+
+
 def test_run_timer_medians(clock: list[float]) -> None:
     run = RunTimer(20)
     assert (run.seconds_per_step, run.seconds_per_item) == (None, None)
