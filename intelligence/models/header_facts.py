@@ -1,4 +1,4 @@
-"""Facts in the header of a safetensors file: ModelSpec and kohya entries."""
+"""Facts in the header of a model file: ModelSpec and kohya entries."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
+from .evidence import ModelEvidence, evidence_in
 from .fields import base_model_finding, strengths, tag_counts, trigger_sets
-from .headers import Header
+from .gguf import GGUF_SUFFIX, read_gguf_header
+from .headers import Header, read_header
 from .kinds import TriggerSet
 from .metadata import EMPTY, ModelMetadata
 from .sanitize import as_dict, clean_text, dicts, parse_json, plain_text
@@ -132,3 +135,9 @@ def kept_entries(header: Header) -> dict[str, str]:
         for key, value in header.metadata.items()
         if key in _KEPT_ENTRIES or (key.startswith("modelspec.") and key != "modelspec.thumbnail")
     }
+
+
+def evidence_of_file(path: Path) -> ModelEvidence:
+    """Return what a single-file checkpoint says of itself. Raises UnsupportedModelError."""
+    header = read_gguf_header(path) if path.suffix.lower() == GGUF_SUFFIX else read_header(path)
+    return replace(evidence_in(header, path.name), metadata=kept_entries(header))

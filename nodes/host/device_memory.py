@@ -7,21 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
-import folder_paths
 import torch
 
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.memory import MemoryPlan, MemoryRequest, Resources, detect_resources
 from ...intelligence.memory.model_files import ModelFile, file_reason, forecast, model_name, read_model_file
 from ...intelligence.units import BYTES_PER_GIB
+from .model_paths import model_path, model_paths
 from .server_planner import planner
 
 if TYPE_CHECKING:
     from ...intelligence.generation.stages import GenerationPlan, Recommendations
     from ...intelligence.models import ModelEvidence
-
-MODEL_FOLDERS = ("checkpoints", "diffusion_models", "unet_gguf")
-"""ComfyUI's folders with files that a MODEL is loaded from; the last is ComfyUI-GGUF's."""
 
 
 def fit(recommendations: Recommendations, model: Any, vae: Any, request: MemoryRequest) -> GenerationPlan:
@@ -72,26 +69,13 @@ def _filled(recommendations: Recommendations, model: Any, vae: Any, request: Mem
 
 def _path_of(model: ModelEvidence | None) -> str | None:
     """Return the file that the loaded model came from; None where the host does not know it."""
-    if model is None or not model.name:
-        return None
-    paths = (folder_paths.get_full_path(folder, model.name) for folder in MODEL_FOLDERS if _known(folder))
-    return model.path or next(filter(None, paths), None)
+    return None if model is None else model.path or model_path(model.name)
 
 
 def _alike(path: str) -> list[Path]:
     """Return the files of the same model, in any format."""
     name = model_name(Path(path).name)
-    return [
-        Path(found)
-        for folder in MODEL_FOLDERS
-        if _known(folder)
-        for file in folder_paths.get_filename_list(folder)
-        if model_name(Path(file).name) == name and (found := folder_paths.get_full_path(folder, file))
-    ]
-
-
-def _known(folder: str) -> bool:
-    return folder in folder_paths.folder_names_and_paths
+    return [file for file in model_paths() if model_name(file.name) == name]
 
 
 def resources(model: Any = None) -> Resources:

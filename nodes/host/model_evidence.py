@@ -9,6 +9,7 @@ from ...intelligence.config import EMBEDDED_MODEL
 from ...intelligence.models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .checkpoint_choice import choose_checkpoint
 from .model_patches import applied_loras, sampling_patches
+from .model_paths import header_evidence, model_path
 from .network_evidence import network_facts
 from .server_planner import planner
 
@@ -20,6 +21,8 @@ DEMO_LOADER = "EmbeddedDemoModel"
 
 FIRST_LOADER = "CheckpointOrFirst"
 """Loader node that may take another checkpoint than its widget names."""
+
+HEADER_FIELDS = ("architecture", "prediction", "sigma_max", "metadata", "edition")
 
 LORA_INPUT = "lora_name"
 """Widget of the core LoRA loaders with the file's name."""
@@ -35,16 +38,10 @@ def evidence(model: Any, graph: Any, node_id: str, family: Family = Family.UNKNO
     """
     path = _recorded_path(model)
     loader, loras = _upstream(graph, node_id)
-    name = Path(path).name if path else loader
-    known = _registered(path, name)
-    facts: dict[str, Any] = {"architecture": known.architecture} if known else {}
-    if loader == EMBEDDED_MODEL:
-        facts = {"architecture": Architecture.DEMO}
+    name = Path(path).name if path else PureWindowsPath(loader).name
+    facts = {"architecture": Architecture.DEMO} if loader == EMBEDDED_MODEL else _file_facts(path, loader, name)
     if model is not None:
-        facts = network_facts(model)
-    if known:
-        facts |= {"metadata": known.metadata, "base_model": known.base_model}
-    if model is not None:
+        facts |= network_facts(model)
         applied = applied_loras(model, loras)
         loras = tuple(lora.name for lora in applied if lora.name)
         facts |= {"applied": applied, "patches": sampling_patches(model)}
@@ -59,9 +56,10 @@ def _recorded_path(model: Any) -> str | None:
 
 
 def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
-    """Return the file name in the loader of `node_id`'s model, or "", and those of the LoRAs applied in between.
+    """Return the file in the loader of `node_id`'s model as its widget has it, or "", and the names of the LoRAs that
+    are applied in between.
 
-    `embedded` stands for the file name of the demo model.
+    `embedded` stands for the file of the demo model.
     """
     seen: set[str] = set()
     loras: list[str] = []
@@ -75,13 +73,21 @@ def _upstream(graph: Any, node_id: str) -> tuple[str, tuple[str, ...]]:
             return EMBEDDED_MODEL, tuple(loras)
         for widget in FILE_INPUTS:
             if isinstance(name := inputs.get(widget), str):
-                name = choose_checkpoint(name).name if node["class_type"] == FIRST_LOADER else name
-                return PureWindowsPath(name).name, tuple(loras)
+                return choose_checkpoint(name).name if node["class_type"] == FIRST_LOADER else name, tuple(loras)
         link = inputs.get("model")
         if not isinstance(link, list):
             break
         node_id = link[0]
     return "", tuple(loras)
+
+
+def _file_facts(path: str | None, loader: str, name: str) -> dict[str, Any]:
+    """Return the fields of `ModelEvidence` that the registry, or the file's own header, has on a checkpoint."""
+    if known := _registered(path, name):
+        return {"architecture": known.architecture, "metadata": known.metadata, "base_model": known.base_model}
+    file = path or model_path(loader)
+    found = header_evidence(file) if file else None
+    return {each: getattr(found, each) for each in HEADER_FIELDS} if found else {}
 
 
 def _registered(path: str | None, name: str) -> ModelMetadata | None:

@@ -9,6 +9,7 @@ from intelligence.errors import UnsupportedModelError
 from intelligence.generation.diffusers_host.loader import resolve_base_model
 from intelligence.models import Architecture, Family, ModelKind, identify_family
 from intelligence.models.evidence import evidence_in
+from intelligence.models.header_facts import evidence_of_file
 from intelligence.models.headers import read_header
 from intelligence.registry import ModelRegistry
 
@@ -65,6 +66,17 @@ def test_evidence_in_of_another_architecture(model: Callable[..., Path], tmp_pat
     shapes = {"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (24, 8)}
     evidence = evidence_in(read_header(model(tmp_path / "flux1-dev.safetensors", shapes, {})), "flux1-dev.safetensors")
     assert (evidence.architecture, evidence.prediction, evidence.sigma_max) == (Architecture.FLUX, None, None)
+
+
+def test_evidence_of_file_keeps_short_entries(model: Callable[..., Path], tmp_path: Path) -> None:
+    entries = {"modelspec.title": "Pony V6", "ss_tag_frequency": "{}", "modelspec.thumbnail": "data:"}
+    found = evidence_of_file(model(tmp_path / "merge.safetensors", SDXL, entries))
+    assert (found.name, found.architecture) == ("merge.safetensors", Architecture.SDXL)
+    assert found.metadata == {"modelspec.title": "Pony V6"}
+    assert identify_family(found).family is Family.PONY
+    (tmp_path / "merge.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UnsupportedModelError, match=r"merge\.gguf"):
+        evidence_of_file(tmp_path / "merge.gguf")
 
 
 def test_a_refiner_is_not_loaded_as_sdxl(model: Callable[..., Path], tmp_path: Path) -> None:
