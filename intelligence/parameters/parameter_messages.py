@@ -16,6 +16,7 @@ class ParameterMessage(Message):
     FAMILY_UNKNOWN = "unknown: {evidence}. Safe defaults are used; name the family to get its own"
     FEW_STEP_LORA = "the LoRA {lora} makes it a {family} model, which has to be sampled as one"
 
+    FEW_STEP_SAMPLING = "a node has the model sampled as {family}: {steps} steps, cfg {cfg:g}"
     SPEED_LORA = "the LoRA {lora} makes {family} a few-step model: {steps} steps, cfg {cfg:g}"
 
     USER = "set by you: {chosen}"

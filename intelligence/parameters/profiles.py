@@ -5,13 +5,14 @@ They stand in `families.json`, the built-in one and a user's own, whose families
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from ..config import Priority, Settings, require
 from ..models import Architecture, Family, FamilyFinding, LoRAKind, ModelEvidence, identify_family
+from ..models.evidence import AppliedLoRA
 from ..models.family_detection import SHAPE_CONFIDENCE
 from ..models.kinds import DISTILLED, TITLES, UNETS
 from ..models.name_patterns import match_family, names_speed_lora, steps_named
@@ -44,6 +45,9 @@ MANY_FEW_STEPS = 8
 
 ZSNR_STAND_IN = Family.NOOBAI_VPRED
 """Family whose sampling is used for any undistilled model with zero terminal SNR."""
+
+LCM_SAMPLING = "LCM"
+"""Class of ComfyUI's that predicts as an LCM does."""
 
 STYLE_LOOKS = {
     ArtisticStyle.PHOTOREALISTIC: "photo",
@@ -192,27 +196,28 @@ def choose_profile(
     profile = profile_for(finding, style, priority, table)
     reasons = {"family": reason}
     if not profile.fixed and (few_step := _few_step(request, evidence, finding, profile, table)):
-        profile, reasons["few-step LoRA"] = few_step
+        profile, reasons["few-step"] = few_step
     return finding, profile, reasons
 
 
 def _few_step(
     request: ParameterRequest, evidence: ModelEvidence, finding: FamilyFinding, usual: Profile, table: Path | None
 ) -> tuple[Profile, Reason] | None:
-    """The profile that a few-step LoRA on the model makes of the usual one, and the reason; None: there is no such."""
+    """The profile that a few-step LoRA or a sampling patch on the model makes of the usual one, and the reason; None:
+    there is no such."""
     style, priority = request.analysis.intent.artistic_style, request.constraints.priority
-    otherwise = f"{usual.steps} steps, cfg {usual.cfg:g}, {usual.sampler}, as for {TITLES[usual.family]}"
     if finding.architecture in (*UNETS, Architecture.UNKNOWN):
-        found = _few_step_lora(request, evidence)
+        found = _few_step_lora(request, evidence) or _few_step_sampling(evidence)
         if found is None:
             return None
         name, distilled = found
         distilled = replace(distilled, architecture=finding.architecture, base=finding.family, zsnr=finding.zsnr)
-        message, family, weight = ParameterMessage.FEW_STEP_LORA, distilled.family, distilled.confidence
+        message = ParameterMessage.FEW_STEP_LORA if name else ParameterMessage.FEW_STEP_SAMPLING
+        family, weight = distilled.family, distilled.confidence
         # The LoRA decides how to sample; the model under it, at which size.
         profile = replace(profile_for(distilled, style, priority, table), native=usual.native)
     else:
-        name = _speed_lora(request, evidence)
+        name = next((each.name for each in _speed_loras(request, evidence)), "")
         if not name:
             return None
         message, family, weight = ParameterMessage.SPEED_LORA, finding.family, 0.9
@@ -220,26 +225,58 @@ def _few_step(
         profile = profile_for(replace(finding, variant=SPEED, few_steps=few_steps), style, priority, table)
         if not profile.fixed:  # the family lists none
             profile = replace(usual, steps=few_steps or MANY_FEW_STEPS, cfg=1.0, fixed=True, schedule=None)
-    arguments: dict[str, Any] = {"lora": name, "family": TITLES[family], "steps": profile.steps, "cfg": profile.cfg}
+    arguments: dict[str, Any] = {"family": TITLES[family], "steps": profile.steps, "cfg": profile.cfg}
     reason = Reason.of(
-        *("few-step LoRA", Source.LORA, message),
+        *("few-step LoRA", Source.LORA, message) if name else ("few-step sampling", Source.USER, message),
         value=family.value,
-        otherwise=otherwise,
+        otherwise=f"{usual.steps} steps, cfg {usual.cfg:g}, {usual.sampler}, as for {TITLES[usual.family]}",
         weight=weight,
-        **arguments,
+        **arguments | ({"lora": name} if name else {}),
     )
     return profile, reason
 
 
-def _speed_lora(request: ParameterRequest, evidence: ModelEvidence) -> str:
-    """The name of the first speed LoRA: among the chosen ones, else among those on the model; empty: none."""
-    chosen = (lora.lora_metadata.name for lora in request.loras if lora.lora_metadata.lora_kind is LoRAKind.SPEED)
-    return next(iter((*chosen, *filter(names_speed_lora, evidence.loras))), "")
+class _SpeedLoRA(NamedTuple):
+    name: str
+    family: Family
+    """By its record; UNKNOWN: it has none."""
+    architecture: Architecture = Architecture.SDXL
+
+
+def _speed_loras(request: ParameterRequest, evidence: ModelEvidence) -> Iterator[_SpeedLoRA]:
+    """Speed LoRAs: the chosen ones, then those that the host has on the model already, by their records or names."""
+    for lora in (each.lora_metadata for each in request.loras):
+        if lora.lora_kind is LoRAKind.SPEED:
+            yield _SpeedLoRA(lora.name, lora.family, lora.architecture)
+    records = {each.name: each for each in evidence.applied}
+    for name in evidence.loras:
+        record = records.get(name, AppliedLoRA())
+        if record.kind is LoRAKind.SPEED or names_speed_lora(name):
+            yield _SpeedLoRA(name, record.family)
+
+
+def _few_step_lora(request: ParameterRequest, evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
+    """The first speed LoRA of a distilled family."""
+    for lora in _speed_loras(request, evidence):
+        named = identify_family(ModelEvidence(name=lora.name, architecture=lora.architecture))
+        family = lora.family if lora.family in DISTILLED else named.family
+        if family in DISTILLED:
+            return lora.name, replace(named, family=family)
+    return None
+
+
+def _few_step_sampling(evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
+    """The family as which a node has the MODEL sampled (ComfyUI's ModelSamplingDiscrete), without a LoRA's name."""
+    for patch in evidence.patches:
+        if patch.slot == "model_sampling" and LCM_SAMPLING in patch.name.split("+"):
+            return "", FamilyFinding(Family.LCM, evidence.architecture, 0.9, patch.name)
+    return None
 
 
 def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding) -> tuple[FamilyFinding, Reason] | None:
     """Return the family that the applied LoRAs were made for, else the one whose quality tags the prompt uses."""
     made_for = [(lora.lora_metadata.name, lora.lora_metadata.family) for lora in request.loras]
+    made_for += [(lora.name, lora.family) for lora in (request.model.applied if request.model else ())]
     for name in request.model.loras if request.model else ():
         if match := match_family(name, Architecture.SDXL, DISTILLED):
             made_for.append((name, match.family))
@@ -256,21 +293,6 @@ def infer_from_loras_and_tags(request: ParameterRequest, finding: FamilyFinding)
 def _family_reason(finding: FamilyFinding, source: Source, message: ParameterMessage, **arguments: Any) -> Reason:
     title, family, weight = TITLES[finding.family], finding.family.value, finding.confidence
     return Reason.of("family", source, message, value=family, weight=weight, family=title, **arguments)
-
-
-def _few_step_lora(request: ParameterRequest, evidence: ModelEvidence) -> tuple[str, FamilyFinding] | None:
-    """The first few-step LoRA: among the chosen ones, else among those that the host has on the model already."""
-    for lora in (each.lora_metadata for each in request.loras):
-        if lora.lora_kind is LoRAKind.SPEED:
-            named = identify_family(ModelEvidence(name=lora.name, architecture=lora.architecture))
-            family = lora.family if lora.family in DISTILLED else named.family
-            if family in DISTILLED:
-                return lora.name, replace(named, family=family)
-    for name in evidence.loras:
-        named = identify_family(ModelEvidence(name=name, architecture=Architecture.SDXL))
-        if names_speed_lora(name) and named.family in DISTILLED:
-            return name, named
-    return None
 
 
 def find_profile(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from intelligence.models import Family, LoRAKind, ModelEvidence, ModelMetadata
+from intelligence.models.evidence import AppliedLoRA, ModelPatch
 from tests.parameters.choices import MERGE, SDXL, Chosen, analysis, choose, reason
 
 
@@ -31,6 +32,7 @@ def test_choose_profile_ignores_ordinary_lora():
         (analysis(), (ModelMetadata("lora:a", "a", family=Family.ILLUSTRIOUS),), MERGE, Family.ILLUSTRIOUS),
         (analysis(), (ModelMetadata("lora:a", "a", family=Family.SDXL),), ModelEvidence(), Family.UNKNOWN),
         (analysis(), (), replace(MERGE, loras=("pony_hats.safetensors",)), Family.PONY),
+        (analysis(), (), replace(MERGE, applied=(AppliedLoRA("hats", family=Family.PONY),)), Family.PONY),
         (analysis(quality_family="gibberish"), (), ModelEvidence(), Family.UNKNOWN),
     ],
 )
@@ -67,6 +69,34 @@ def test_choose_profile_speed_lora_decides_family(name, family, steps, cfg, samp
     assert (parameters.family, parameters.num_steps, parameters.guidance_scale) == (family, steps, cfg)
     assert (parameters.sampler_name, parameters.width, parameters.height) == (sampler, 832, 1216)
     assert reason(parameters, "few-step LoRA").otherwise == "25 steps, cfg 7, euler_ancestral, as for Pony"
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "steps", "cfg"),
+    [
+        (SDXL, Family.LIGHTNING, 4, 1.0),
+        (ModelEvidence(name="z_image_bf16.safetensors"), Family.Z_IMAGE, 8, 1.0),
+    ],
+)
+def test_choose_profile_sees_a_speed_lora_on_the_model_by_its_record(model, family, steps, cfg):
+    applied = AppliedLoRA("mine.safetensors", "lora:mine", kind=LoRAKind.SPEED, family=Family.LIGHTNING)
+    parameters = choose(model=replace(model, loras=("mine.safetensors",), applied=(applied,)))
+    assert (parameters.family, parameters.num_steps, parameters.guidance_scale) == (family, steps, cfg)
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        (ModelPatch("model_sampling", "ModelSamplingDiscreteDistilled+LCM"), (Family.LCM, 6, 1.0, "lcm")),
+        (ModelPatch("model_sampling", "ModelSamplingDiscrete+EPS"), (Family.SDXL, 20, 7.0, "dpmpp_2m")),
+        (ModelPatch("attn1", "LCM"), (Family.SDXL, 20, 7.0, "dpmpp_2m")),
+    ],
+)
+def test_choose_profile_sees_sampling_that_a_node_has_set(patch, expected):
+    found = choose(model=replace(SDXL, patches=(patch,)))
+    assert (found.family, found.num_steps, found.guidance_scale, found.sampler_name) == expected
+    told = [item.setting for item in found.reasons if item.setting == "few-step sampling"]
+    assert len(told) == (expected[0] is Family.LCM)
 
 
 def test_choose_profile_ignores_ordinary_lora_upstream():
