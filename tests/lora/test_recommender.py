@@ -10,7 +10,6 @@ from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_messages import LoRAMessage
 from intelligence.models import Architecture, ExamplePrompt, Family, LoRAKind, ModelEvidence
 from intelligence.prompt import LoRATag, PromptAnalyzer
-from intelligence.records import Source
 from tests.lora.library import ANIME, FLAT, MAGIC, PHOTO, WITCH, Library, lora
 
 SMALL = (ANIME, FLAT, PHOTO, MAGIC)
