@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from ..comfyui.examples import AUTO, ui_workflow
+from ..comfyui.locate import PACK
+from ..comfyui.server import Server
 from .page import Page
 
 SHORT = ["priority", "images", "aspect"]
@@ -62,3 +66,16 @@ def test_missing_checkpoint_makes_no_red_frame(page: Page) -> None:
     assert page.tab.get_by_text("missing", exact=False).count() == 0
     (kept,) = [node for node in page.nodes() if node["type"] == "CheckpointOrFirst"]
     assert kept["widgets"]["ckpt_name"] == "sd_xl_base_1.0.safetensors"
+
+
+def test_blueprint_shows_what_a_person_sets(page: Page, server: Server) -> None:
+    blueprint = json.loads((PACK / "subgraphs" / "Prompt to picture.json").read_text(encoding="utf-8"))
+    offered = server.client.get("/global_subgraphs").values()
+    assert "Prompt to picture" in {each["name"] for each in offered}
+    page.load(blueprint)
+    assert page.red_nodes() == []
+    (node,) = page.nodes()
+    assert [*node["widgets"]] == ["prompt", "negative_prompt", "ckpt_name", "aspect", "images", "seed"]
+    kinds = {each["class_type"] for each in page.prompt().values()}
+    assert kinds >= {"PromptAnalyze", "LoRARecommend", "ParamOptimize", "MemoryPlan", "IntelligentSampler"}
+    assert page.problems == []

@@ -1,42 +1,106 @@
-"""The library's sidebar tab: counts, what was left out and why, rescanning; names are shown as text only."""
+"""The library's sidebar tab: cards, filters, details, corrections, use, sets, history; names are shown as text only."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ..comfyui.examples import AUTO, ui_workflow
 from ..comfyui.server import Server
-from .page import tab
+from .page import Page, tab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BUTTON = ".intelligent-generation-library-tab-button"
+SETS = "/intelligent_generation/library/sets"
+SELECTION = """
+() => window.app.graph._nodes.find(node => node.type === "LoRARecommend")
+    .widgets.find(widget => widget.name === "selection").value
+"""
+WITCH = "characters/mirkwood_witch.safetensors"
 
 
-def test_library_tab_shows_counts_problems_and_records(browser: Browser, server: Server) -> None:
+@pytest.fixture(scope="module")
+def library(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page with the example and the open tab."""
+    with tab(browser, server.url) as page:
+        page.load(ui_workflow(AUTO))
+        page.tab.locator(BUTTON).first.click()
+        page.tab.get_by_text("7 LoRAs").wait_for()
+        yield page
+
+
+def open_witch(library: Page) -> None:
+    library.tab.get_by_role("tab", name="LoRAs").click()
+    library.tab.get_by_label("Find a LoRA").fill("witch antler")
+    library.tab.get_by_role("button", name="Mirkwood Witch").click()
+    library.tab.get_by_text("antler crown").first.wait_for()
+
+
+def test_library_shows_every_lora_and_filters(library: Page) -> None:
+    cards = library.tab.locator(".ig-tile")
+    assert cards.count() == 7
+    library.tab.get_by_label("Base model").select_option("SD 1.5")
+    assert cards.all_text_contents() == ["OOld animeSD 1.5style"]
+    library.tab.get_by_label("Base model").select_option("")
+    library.tab.get_by_label("Find a LoRA").fill("nothing holds this")
+    library.tab.get_by_text("No LoRA holds all of these words.").wait_for()
+    library.tab.get_by_label("Find a LoRA").fill("")
+    assert library.problems == []
+
+
+def test_library_shows_left_out_files_as_text(library: Page, server: Server) -> None:
     markup = server.base / "models" / "loras" / "<img src=x onerror=window.injected=true>.safetensors"
     markup.write_bytes(b"no model")
     try:
-        with tab(browser, server.url) as page:
-            page.tab.locator(BUTTON).first.click()
-            page.tab.get_by_text("Rescan", exact=True).click()
-            page.tab.get_by_text("broken.safetensors:").wait_for()
-            page.tab.get_by_text(markup.name).first.wait_for()
-            assert page.tab.get_by_text("7 × lora").is_visible()
-            assert page.tab.evaluate("window.injected") is None
-            assert page.tab.locator("img[src=x]").count() == 0
-            page.tab.get_by_label("Find a LoRA").fill("witch antler")
-            page.tab.get_by_role("button", name="mirkwood").click()
-            page.tab.get_by_text("antler crown").first.wait_for()
-            assert page.tab.get_by_text("How it is known").is_visible()
-            page.tab.get_by_role("button", name="Never choose it").click()
-            page.tab.get_by_text("exclude: true").wait_for()
-            page.tab.get_by_role("button", name="Undo my corrections").click()
-            page.tab.get_by_role("button", name="Never choose it").wait_for()
-            page.tab.get_by_role("button", name="Back").click()
-            page.tab.get_by_text("7 × lora").wait_for()
-            page.tab.get_by_label("Find a LoRA").fill("nothing holds this")
-            page.tab.get_by_text("No LoRA holds all of these words.").wait_for()
+        library.tab.get_by_text("Rescan", exact=True).click()
+        library.tab.get_by_text("files were left out: why").click()
+        library.tab.get_by_text(markup.name).first.wait_for()
+        library.tab.get_by_text("broken.safetensors:").wait_for()
+        assert library.tab.evaluate("window.injected") is None
+        assert library.tab.locator("img[src=x]").count() == 0
     finally:
         Path(markup).unlink()
+
+
+def test_details_correct_and_take_back(library: Page, server: Server) -> None:
+    open_witch(library)
+    library.tab.get_by_text("Correct what is wrong").click()
+    library.tab.get_by_label("Strength", exact=True).fill("0.65")
+    library.tab.get_by_role("button", name="Save").click()
+    library.tab.get_by_role("button", name="Undo my corrections").wait_for()
+    model = server.client.get("/intelligent_generation/model", name="mirkwood_witch")
+    assert model["correction"] == {"strength": 0.65}
+    library.tab.get_by_role("button", name="Never suggest").click()
+    library.tab.get_by_role("button", name="Suggest it again").wait_for()
+    library.tab.get_by_role("button", name="Undo my corrections").click()
+    library.tab.get_by_role("button", name="Never suggest").wait_for()
+    assert server.client.get("/intelligent_generation/model", name="mirkwood_witch")["correction"] == {}
+
+
+def test_use_adds_lora_and_use_always_is_kept(library: Page, server: Server) -> None:
+    open_witch(library)
+    library.tab.get_by_role("button", name="Use", exact=True).click()
+    assert library.tab.evaluate(SELECTION) == f'[{{"lora":"{WITCH}","strength":0.8}}]'
+    library.tab.get_by_role("button", name="Use always").click()
+    library.tab.get_by_role("button", name="Not always").wait_for()
+    assert server.client.get(SETS)["always"] == [{"lora": WITCH, "strength": 0.8, "checkpoint": ""}]
+    library.tab.get_by_role("button", name="Not always").click()
+    library.tab.get_by_role("button", name="Use always").wait_for()
+    assert server.client.get(SETS)["always"] == []
+
+
+def test_choice_is_kept_as_a_set(library: Page, server: Server) -> None:
+    """Stands on the choice of the test before."""
+    library.tab.get_by_role("tab", name="Sets").click()
+    library.tab.get_by_label("Name of the set").fill("witches")
+    library.tab.get_by_role("button", name="Keep this choice as a set").click()
+    library.tab.get_by_text("1 LoRA", exact=True).wait_for()
+    assert server.client.get(SETS)["sets"] == {"witches": [{"lora": WITCH, "strength": 0.8}]}
+    library.tab.get_by_role("button", name="Delete").click()
+    library.tab.get_by_text("1 LoRA", exact=True).wait_for(state="detached")
+    assert server.client.get(SETS)["sets"] == {}

@@ -1,7 +1,7 @@
 // The card of a stage: LoRAs as chips, settings in one line, the prompt that is encoded with what was added, time and
 // memory as bars; each line unfolds to the evidence. `intelligence/generation/card.py` makes the data.
 import { copyText, make } from "./common.js";
-import { duration, memory, sentence, t, word } from "./language.js";
+import { counted, duration, memory, sentence, t, word } from "./language.js";
 
 /** The lines of a card, one for each part that it has. `open`: with the evidence unfolded. */
 export function cardLines(card, open = false) {
@@ -54,7 +54,7 @@ function loraLine(loras) {
 }
 
 function leftOutLine(left) {
-  const heading = left.length === 1 ? t("1 left out: why") : t("{count} left out: why", { count: left.length });
+  const heading = counted(left.length, t("1 left out: why"), t("{count} left out: why"));
   return line([make("span", "ig-dim", heading)], [list(left.map(({ name, why }) => `${name}: ${why.map(sentence).join("; ")}`))]);
 }
 

@@ -1,7 +1,7 @@
 // Pictures made, newest first: search by prompt, filter by stars, make one again, use its LoRAs.
 import { address, call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
-import { t } from "./language.js";
+import { counted, t } from "./language.js";
 import { setWidget } from "./graph_tools.js";
 import { virtualGrid } from "./virtual_grid.js";
 
@@ -40,7 +40,7 @@ export function historyView(again, tell) {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const enough = { "": () => true, 0: (rating) => !rating }[stars.value] ?? ((rating) => rating >= Number(stars.value));
     const found = pictures.filter(({ prompt, rating }) => enough(rating) && words.every((each) => prompt.toLowerCase().includes(each)));
-    count.textContent = found.length ? t("{count} pictures", { count: found.length }) : t("No picture here yet.");
+    count.textContent = found.length ? counted(found.length, t("1 picture"), t("{count} pictures")) : t("No picture here yet.");
     grid.show(found);
   };
   for (const field of [search, stars]) field.addEventListener("input", filter);

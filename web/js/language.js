@@ -17,8 +17,14 @@ export function language() {
 }
 
 /** An English text in the page's language, its `{named}` placeholders filled. */
-export function t(text, values = {}) {
-  return fill(table.page?.[text] ?? text, values);
+export function t(text, values) {
+  const said = table.page?.[text] ?? text;
+  return values ? fill(said, values) : said;
+}
+
+/** A count with its noun: `one` where it is 1, else `many`, whose {count} is filled. */
+export function counted(count, one, many) {
+  return count === 1 ? one : fill(many, { count });
 }
 
 /** The name of a setting, a kind or another word that the server sends. */

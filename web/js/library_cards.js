@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 import { address, call, make } from "./common.js";
 import { basisOf, nodesOf } from "./graph_tools.js";
-import { t, word } from "./language.js";
+import { counted as countOf, t, word } from "./language.js";
 import { virtualGrid } from "./virtual_grid.js";
 
 const TILE_WIDTH_PX = 128;
@@ -47,7 +47,7 @@ export function libraryCards(open) {
         ONLY[only.value](lora) &&
         words.every((each) => lora.text.includes(each)),
     );
-    count.textContent = found.length ? t("{count} LoRAs", { count: found.length }) : t("No LoRA holds all of these words.");
+    count.textContent = found.length ? countOf(found.length, t("1 LoRA"), t("{count} LoRAs")) : t("No LoRA holds all of these words.");
     grid.show(found);
   };
   for (const field of [search, base, kind, only]) field.addEventListener("input", filter);

@@ -3,7 +3,7 @@ import { app } from "../../../scripts/app.js";
 import { exactlyAgain } from "./again.js";
 import { call, make } from "./common.js";
 import { historyView } from "./history_view.js";
-import { ready, t, word } from "./language.js";
+import { counted, ready, t, word } from "./language.js";
 import { libraryCards } from "./library_cards.js";
 import { loraDetails } from "./lora_details.js";
 import { loraSets } from "./lora_sets.js";
@@ -97,7 +97,7 @@ function problems(errors) {
   const files = Object.entries(errors);
   if (!files.length) return [];
   const rows = files.map(([path, reason]) => make("li", "", make("span", "ig-label", path.split(/[\\/]/).pop()), `: ${reason}`));
-  const heading = files.length === 1 ? t("1 file was left out: why") : t("{count} files were left out: why", { count: files.length });
+  const heading = counted(files.length, t("1 file was left out: why"), t("{count} files were left out: why"));
   return [make("details", "", make("summary", "", heading), make("ul", "", ...rows))];
 }
 

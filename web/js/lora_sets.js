@@ -2,7 +2,7 @@
 import { call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
 import { addLoras, currentLoras } from "./lora_rows.js";
-import { t } from "./language.js";
+import { counted, t } from "./language.js";
 
 /** The sets' view. `tell(message)` shows a problem. Returns its element, and `load`. */
 export function loraSets(tell) {
@@ -36,7 +36,7 @@ export function loraSets(tell) {
       "div",
       "ig-row",
       make("span", "ig-label", title),
-      make("span", "ig-dim", t("{count} LoRAs", { count: loras.length })),
+      make("span", "ig-dim", counted(loras.length, t("1 LoRA"), t("{count} LoRAs"))),
       button(t("Use"), attempt(() => addLoras(node(), loras))),
       button(t("Export"), () => download(title, loras)),
       button(t("Delete"), attempt(async () => draw(await call("/library/sets", { name: title, loras: null })))),
