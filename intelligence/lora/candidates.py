@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import LoRAPreferences
 from ..models import Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
@@ -31,8 +32,8 @@ from .taste import Taste
 
 MAX_JUDGED_OTHERS = 5
 """LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
-MIN_RAISED = 0.1
-"""Probability from which closeness in meaning counts."""
+MIN_MEANT, MEANT = 0.1, 0.25
+"""Probability from which closeness in meaning counts, and from which it is worth a word where it was not asked for."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -48,6 +49,8 @@ class Candidate:
     """Telling tokens of the prompt that speak for it."""
     relevance: float = 0.0
     """The confidence before ratings, 0 … 1."""
+    meant: float = 0.0
+    """Probability by closeness in meaning, which alone applies nothing; 0 where that tells nothing."""
     matching: tuple[str, ...] = ()
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
@@ -90,7 +93,7 @@ def find_candidates(
     """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
 
     The first are those of the ranking, in its order, and behind them those that the prompt names in full and those that
-    are close to it in meaning; whoever this made surer stands before the first that is less sure.
+    are close to it in meaning.
 
     Args:
         query: the analysis' words.
@@ -101,7 +104,7 @@ def find_candidates(
     against, fits = library.incompatibilities(base)
     judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
     judged = rated(judged, taste, depth.minimum)
-    fitting = [one for one in raised_first(judged) if max(one.confidence, one.relevance) >= depth.confidence]
+    fitting = [one for one in judged if max(one.confidence, one.relevance, one.meant - MEANT) >= depth.confidence]
     others = judge.judge(hits.others, ~fits, MAX_JUDGED_OTHERS) if len(hits.others.loras) else []
     others = [one for one in others if one.relevance >= depth.confidence]
     judge.read([one.place for one in (*fitting, *others)])
@@ -118,19 +121,8 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...] = ()
     """Other than words."""
-    raised: bool = False
-    """True where meaning made it surer."""
-
-
-def raised_first(judged: Sequence[_Judged]) -> list[_Judged]:
-    """Return LoRAs in their order, but those that meaning raised before the first that is less sure."""
-    ordered: list[_Judged] = []
-    for one in judged:
-        place = len(ordered)
-        if one.raised:
-            place = next((n for n, other in enumerate(ordered) if other.confidence < one.confidence), place)
-        ordered.insert(place, one)
-    return ordered
+    meant: float = 0.0
+    """Probability by closeness in meaning; 0 where that tells nothing."""
 
 
 def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
@@ -172,14 +164,15 @@ class _Judge:
         return found if close is None else self._raised(found, told, close)
 
     def _raised(self, judged: list[_Judged], told: Floats, close: Close) -> list[_Judged]:
-        """The LoRAs, those surer that are close in meaning."""
+        """The LoRAs, with what closeness in meaning says; those that words alone would apply are surer by it."""
         at = {one.place: number for number, one in enumerate(judged)}
         numbers = [at[place] for place in close.loras.tolist()]
         meant = meaning_model()(meaning_evidence(close, self.analysis, self.library.index, told[numbers]))
         for number, sure, pair in zip(numbers, meant.tolist(), close.pairs, strict=True):
             one = judged[number]
-            if sure >= MIN_RAISED and sure > one.relevance > 0:
-                judged[number] = one._replace(relevance=sure, confidence=sure, raised=True)
+            if sure >= MIN_MEANT and sure > one.relevance > 0:
+                known = sure if one.relevance >= LoRAPreferences.min_confidence else one.relevance
+                judged[number] = one._replace(relevance=known, confidence=known, meant=sure)
                 self.pairs[one.place] = pair
         return judged
 
@@ -221,8 +214,9 @@ class _Judge:
         words |= self._tag_words(model, reasons, phrases)
         self._mentioned_words(judged.place, words, reasons)
         if (pair := self.pairs.get(judged.place)) is not None:
-            names = {"part": pair.part, "name": pair.name}
-            reasons.append(_reason("meaning", Source.PROMPT, LoRAMessage.CLOSE_IN_MEANING, judged.relevance, **names))
+            names = {"part": pair.part, "name": pair.name} if pair.part else {}
+            message = LoRAMessage.CLOSE_IN_MEANING if names else LoRAMessage.CLOSE_TEXTS
+            reasons.append(_reason("meaning", Source.PROMPT, message, judged.meant, **names))
         if not reasons:
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.ALIKE, judged.relevance))
         telling = frozenset(word for word in words if not is_common(word))
@@ -232,6 +226,7 @@ class _Judge:
             confidence=judged.confidence,
             words=telling,
             relevance=judged.relevance,
+            meant=judged.meant,
             matching=tuple(word for word in written if not any(word != o and word in o.split() for o in written)),
             reasons=(*reasons, *judged.reasons),
             incompatibility=incompatibility,

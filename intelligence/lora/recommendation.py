@@ -100,7 +100,7 @@ class NearLoRA:
             lora=model.model_id.partition(":")[2],
             lora_name=lora.lora_name,
             title=model.title or lora.lora_name,
-            confidence_score=lora.confidence_score,
+            confidence_score=max(lora.confidence_score, reason.weight),
             strength=lora.suggested_alpha,
             strength_clip=lora.suggested_alpha_clip,
             strength_range=lora.strength_range,

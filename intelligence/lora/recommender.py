@@ -30,8 +30,11 @@ MAX_JUDGED = 20
 """LoRAs of the ranking that are asked whether the prompt wants them, beside those that it names in full."""
 MIN_NEAREST_CONFIDENCE, MAX_NEAREST = 0.05, 3
 """Confidence from which a LoRA below the threshold is worth a word, and how many are told of in AUTO."""
-MAX_OFFERED = 8
-"""LoRAs in a list to choose from: those applied, and the nearest."""
+MAX_OFFERED, MAX_MEANT = 8, 3
+"""LoRAs in a list to choose from (those applied, and the nearest), and how many may be there by meaning alone."""
+
+TurnedDown = tuple[Candidate, Reason]
+_UNSURE = (LoRAMessage.NOT_CONFIDENT.key, LoRAMessage.MEANING_ONLY.key)
 
 
 class LoRARecommender:
@@ -140,7 +143,9 @@ class LoRARecommender:
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
         told = _worth_telling(turned_down, nearest)
         left_out = [RejectedLoRA(one.model.name, reason) for one, reason in told]
-        offered = sorted((one for one in told if one[0].relevance > 0), key=lambda one: -one[0].confidence)
+        offered = sorted(
+            (one for one in told if one[0].relevance > 0), key=lambda one: -max(one[0].confidence, one[0].meant)
+        )
         near = [
             NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), text, base), reason)
             for one, reason in offered[: max(0, MAX_OFFERED - len(chosen))]
@@ -249,11 +254,18 @@ def _trigger_reasons(words: TriggerWords) -> tuple[Reason, ...]:
     )
 
 
-def _worth_telling(turned_down: Sequence[tuple[Candidate, Reason]], nearest: int) -> list[tuple[Candidate, Reason]]:
-    """All that are turned down, but of the ones that are not sure enough no more than the `nearest`."""
-    unsure = [n for n, (_, reason) in enumerate(turned_down) if reason.message == LoRAMessage.NOT_CONFIDENT.key]
-    untold = {*unsure[nearest:]}
-    return [one for number, one in enumerate(turned_down) if number not in untold]
+def _worth_telling(turned_down: Sequence[TurnedDown], nearest: int) -> list[TurnedDown]:
+    """All that are turned down, but of the ones that are not sure enough only some: the first, and some by meaning.
+
+    Where many are asked for, those by meaning take the last places; they never take that of one of the first.
+    """
+    unsure = [one for one in turned_down if one[1].message in _UNSURE]
+    first = unsure[: nearest if nearest <= MAX_NEAREST else nearest - MAX_MEANT]
+    rest = unsure[len(first) :]
+    meant = sorted((one for one in rest if one[0].meant > one[0].confidence), key=lambda one: -one[0].meant)[:MAX_MEANT]
+    told = {id(one) for one in (*first, *meant)}
+    told |= {id(one) for one in [one for one in rest if id(one) not in told][: max(0, nearest - len(told))]}
+    return [one for one in turned_down if one[1].message not in _UNSURE or id(one) in told]
 
 
 def _worth_naming(
