@@ -167,7 +167,7 @@ class EmbeddingStore:
     def __init__(self, models: Sequence[Listed], path: str | Path, read: ReadModels = iter) -> None:
         self.models = tuple(models)
         self._read_models = read
-        self._database = Database(path, MIGRATIONS)
+        self._database = Database(path, MIGRATIONS, cache=True)
         self.problem = ""
         """Error that keeps the extra from being used although it is installed; empty: none."""
         self._lock = threading.RLock()
