@@ -187,6 +187,16 @@ class BatchConfig(Settings):
 
 
 @dataclass
+class HistorySettings(Settings):
+    """The pictures that the user already has. Never taken from a workflow."""
+
+    read: bool | None = None
+    """Read them, or never; None: as the user says on the page or with `history on`, and not before."""
+    folders: tuple[str, ...] = ()
+    """Folders of pictures beside ComfyUI's output folder."""
+
+
+@dataclass
 class ServerSettings(Settings):
     """`config.json` of the data folder in ComfyUI. Never taken from a workflow."""
 
@@ -196,6 +206,7 @@ class ServerSettings(Settings):
     """Host names under which the pack's routes answer, beside this machine's own."""
     hash_megabytes_per_second: Annotated[float, bounds(ge=0)] = 30.0
     """Reading speed for hashes, light work even for a hard disk; 0: files are not hashed in the background."""
+    history: HistorySettings = field(default_factory=HistorySettings)
 
 
 def data_folder() -> Path:

@@ -24,7 +24,7 @@ FLOORS = (
     {"prompt", "models", "pictures"},
     {"hubs"},
     {"registry"},
-    {"memory", "learning"},
+    {"memory", "learning", "history"},
     {"parameters", "lora"},
     {"generation"},
     {"commands"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
+from ..history.picture_history import HISTORY_FILE, PictureHistory
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
@@ -54,8 +55,11 @@ class Planner:
     """The user's table of families; None: the one in the data folder."""
     vocabulary: Path | None = None
     """The user's own vocabulary; None: the one in the data folder."""
+    pictures: PictureHistory | None = None
+    """What the user made before; None: history.db beside the registry."""
 
     def __post_init__(self) -> None:
+        self.pictures = self.pictures or PictureHistory(self.registry.folder / HISTORY_FILE)
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
         self.used_files = UsedFiles(self.registry, self.learning)
 
@@ -87,7 +91,9 @@ class Planner:
         """
         ratings = self.learning.preferences(self.registry.moves())
         asked = None if judge is None else ollama_judge(judge)
-        return LoRARecommender(self.registry, ratings, dense_text=dense_text, fit=fit, judge=asked)
+        return LoRARecommender(
+            self.registry, ratings, dense_text=dense_text, fit=fit, judge=asked, pictures=self.pictures
+        )
 
     def recommend(
         self, analysis: PromptAnalysis, model: ModelEvidence | None, request: LoRARequest | LoRAPreferences

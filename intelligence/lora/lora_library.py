@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..learning.observations import UNKNOWN, LoRATraits
-from ..models import LoRAKind, ModelKind, ModelMetadata
+from ..models import ExamplePrompt, LoRAKind, ModelKind, ModelMetadata, ModelSummary
 from ..prompt import ArtisticStyle, LoRATag, PromptAnalysis, unescape
 from ..records import Reason, Source
 from ..registry import ModelRegistry
@@ -26,7 +26,7 @@ from .search.index import STYLES, Index, Postings, load, save
 from .search.meaning import MAX_TAG_STYLE, Close, compare
 from .search.sentence_encoder import INSTALL
 from .search.spelling import corrected
-from .search.tokens import Query, prompt_query
+from .search.tokens import Query, digest, prompt_query
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
@@ -47,6 +47,17 @@ class Registry(Protocol):
 
     def list_models(self, kind: ModelKind | None = None, *, with_problems: bool = False) -> Sequence[ModelMetadata]:
         """The models of a kind, on request also those that cannot be used."""
+
+
+class OwnPictures(Protocol):
+    """What the user made with LoRAs before: `PictureHistory`."""
+
+    @property
+    def revision(self) -> int:
+        """Changes whenever the examples may."""
+
+    def examples(self, loras: Iterable[Any], moves: Mapping[str, str]) -> Mapping[str, tuple[ExamplePrompt, ...]]:
+        """Model id → example prompts of the user's own. Args: moves: earlier id → present id."""
 
 
 class Library:
@@ -206,20 +217,54 @@ _LIBRARIES: WeakKeyDictionary[Any, tuple[Hashable, Library]] = WeakKeyDictionary
 """Of each registry the library at its latest revision: recommenders are made anew for every prompt."""
 
 
-def library_of(registry: Registry) -> Library:
-    """Return the LoRAs of a registry as they are now; a `ModelRegistry` has the index kept in its folder."""
+def library_of(registry: Registry, pictures: OwnPictures | None = None) -> Library:
+    """Return the LoRAs of a registry as they are now; a `ModelRegistry` has the index kept in its folder.
+
+    `pictures`: the user's own, whose prompts and strengths count as example prompts.
+    """
     if isinstance(registry, ModelRegistry):
         registry.leave_out_vanished()
-    revision, (known, before) = registry.revision, _LIBRARIES.get(registry, (None, None))
+    revision: Hashable = (registry.revision, pictures.revision if pictures else 0)
+    known, before = _LIBRARIES.get(registry, (None, None))
     if before is not None and known == revision:
         return before
+    listed: Sequence[Listed]
     if isinstance(registry, ModelRegistry):
-        listed = registry.summaries(ModelKind.LORA, with_problems=True)
-        library = Library(listed, registry.folder, before, registry.read_models)
+        listed, read = registry.summaries(ModelKind.LORA, with_problems=True), registry.read_models
+        own = pictures.examples(listed, registry.moves()) if pictures else {}
+        models = [_told_apart(one, own.get(one.model_id, ())) for one in listed]
+        library = Library(models, registry.folder, before, lambda some: with_own_examples(read(some), own))
     else:
-        library = Library(registry.list_models(ModelKind.LORA, with_problems=True), before=before)
+        listed = registry.list_models(ModelKind.LORA, with_problems=True)
+        own = pictures.examples(listed, {}) if pictures else {}
+        library = Library(list(with_own_examples(listed, own)), before=before)
     _LIBRARIES[registry] = revision, library
     return library
+
+
+MAX_OWN_FIRST = 12
+"""Own examples that stand before others; an index reads the first 20 prompts, strengths are read from all."""
+
+
+def with_own_examples(
+    models: Iterable[ModelMetadata], own: Mapping[str, tuple[ExamplePrompt, ...]]
+) -> Iterator[ModelMetadata]:
+    """Yield the records with the user's own example prompts (model id → examples) among the others."""
+    for model in models:
+        mine = own.get(model.model_id, ())
+        examples = (*mine[:MAX_OWN_FIRST], *model.example_prompts, *mine[MAX_OWN_FIRST:])
+        yield replace(model, example_prompts=examples) if mine else model
+
+
+def without_own_examples(model: ModelMetadata) -> ModelMetadata:
+    """Return a record without the user's own example prompts: they are no facts about the LoRA, and stay here."""
+    others = tuple(example for example in model.example_prompts if not example.own)
+    return replace(model, example_prompts=others) if len(others) < len(model.example_prompts) else model
+
+
+def _told_apart(model: ModelSummary, own: tuple[ExamplePrompt, ...]) -> ModelSummary:
+    """Return the summary with a version that stands for own examples too: where it differs, its LoRA is read anew."""
+    return replace(model, version=int(digest([f"{model.version}\0{own!r}"])[0])) if own else model
 
 
 def _plain(name: str) -> str:

@@ -15,7 +15,7 @@ from ..records import Reason, Source
 from .candidates import Candidate, Depth, find_candidates
 from .combination import select
 from .judge import Judge, judged
-from .lora_library import Library, Registry, library_of
+from .lora_library import Library, OwnPictures, Registry, library_of, without_own_examples
 from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA, RejectedLoRA
 from .strength import Strength, clip_reasons, clip_strength
@@ -46,6 +46,7 @@ class LoRARecommender:
         dense_text: whether meaning is compared where the extra `meaning` is installed.
         fit: measures LoRAs against the loaded base model; None: it is not loaded.
         judge: asked by `choose` about the first candidates; None: nobody.
+        pictures: what the user made before; None: nothing.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class LoRARecommender:
         dense_text: bool = True,
         fit: LoRAFit | None = None,
         judge: Judge | None = None,
+        pictures: OwnPictures | None = None,
     ) -> None:
         self.registry = registry
         self.preferences = preferences
         self.dense_text = dense_text
         self.fit = fit
         self.judge = judge
+        self.pictures = pictures
 
     def rank(
         self, prompt_analysis: PromptAnalysis, base_model: str | ModelEvidence | None = None, top_k: int = MAX_RANKED
@@ -171,7 +174,7 @@ class LoRARecommender:
         return self._library().build_meaning(on_progress, cancelled)
 
     def _library(self) -> Library:
-        return library_of(self.registry)
+        return library_of(self.registry, self.pictures)
 
 
 def liked_first(ranked: Sequence[Candidate]) -> list[Candidate]:
@@ -199,7 +202,7 @@ def _recommendation(
     clip = clip_strength(model, strength.value)
     return LoRARecommendation(
         lora_name=model.name,
-        lora_metadata=model,
+        lora_metadata=without_own_examples(model),
         confidence_score=round(min(1.0, max(0.0, candidate.confidence)), 3),
         suggested_alpha=strength.value,
         suggested_alpha_clip=clip,
@@ -234,7 +237,7 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, b
         words = choose_words(model, text)
     return LoRARecommendation(
         lora_name=model.name,
-        lora_metadata=model,
+        lora_metadata=without_own_examples(model),
         confidence_score=1.0,
         suggested_alpha=strength,
         suggested_alpha_clip=clip,

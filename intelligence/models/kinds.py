@@ -387,3 +387,5 @@ class ExamplePrompt:
     """True where other LoRAs were used with it; None: unknown."""
     version: int | None = None
     """The hub's id of the version that was used; None: not known."""
+    own: bool = False
+    """True where it is of a picture that the user made."""

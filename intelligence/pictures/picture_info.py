@@ -47,13 +47,25 @@ Texts = Mapping[str, str]
 
 def read_picture(path: str | Path) -> PictureInfo:
     """Return what a PNG, WebP or JPEG tells. Raises InvalidInputError where it is no picture, or tells nothing."""
-    texts = read_texts(path)
-    for read in _READERS:
-        if (info := read(texts)) is not None:
-            return replace(info, has_workflow="workflow" in texts)
-    if "workflow" in texts:
-        return PictureInfo("ComfyUI", has_workflow=True)
+    if (info := picture_info(read_texts(path))) is not None:
+        return info
     raise InvalidInputError(f"{Path(path).name} does not tell how it was made: nothing of a known program is in it")
+
+
+_NOT_ITS_FORM = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""Errors of a reader whose program did not write the text, for all its looks."""
+
+
+def picture_info(texts: Texts) -> PictureInfo | None:
+    """Return what the texts of a picture tell, see `read_texts`; None: nothing of a known program."""
+    for read in _READERS:
+        try:
+            info = read(texts)
+        except _NOT_ITS_FORM:
+            continue
+        if info is not None:
+            return replace(info, has_workflow="workflow" in texts)
+    return PictureInfo("ComfyUI", has_workflow=True) if "workflow" in texts else None
 
 
 def embedded_record(path: str | Path) -> dict[str, Any] | None:

@@ -1,0 +1,7 @@
+"""Pictures that the user made before, or elsewhere: read only where that is switched on, and never changed."""
+
+from .own_use import CheckpointUse, OwnUse, PairUse
+from .past_pictures import Mark, PastPicture
+from .picture_history import HistoryStatus, PictureHistory
+
+__all__ = ["CheckpointUse", "HistoryStatus", "Mark", "OwnUse", "PairUse", "PastPicture", "PictureHistory"]
