@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
-from ..history.picture_history import HISTORY_FILE, PictureHistory
+from ..history.own_pictures import HISTORY_FILE, PictureHistory
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
@@ -56,7 +56,7 @@ class Planner:
     vocabulary: Path | None = None
     """The user's own vocabulary; None: the one in the data folder."""
     pictures: PictureHistory | None = None
-    """What the user made before; None: history.db beside the registry."""
+    """Pictures that the user made before; None: those of history.db beside the registry."""
 
     def __post_init__(self) -> None:
         self.pictures = self.pictures or PictureHistory(self.registry.folder / HISTORY_FILE)

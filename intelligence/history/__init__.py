@@ -2,6 +2,6 @@
 
 from .own_use import CheckpointUse, OwnUse, PairUse
 from .past_pictures import Mark, PastPicture
-from .picture_history import HistoryStatus, PictureHistory
+from .own_pictures import HistoryStatus, PictureHistory
 
 __all__ = ["CheckpointUse", "HistoryStatus", "Mark", "OwnUse", "PairUse", "PastPicture", "PictureHistory"]

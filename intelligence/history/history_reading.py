@@ -82,7 +82,7 @@ def read_pictures(
     """
     started = time.monotonic()
     found, problems = _walk(folders)
-    store.keep_roots(map(str, folders))
+    store.keep_roots([str(folder) for folder in folders])
     store.keep_prompts(pace.keep_prompts)
     known = store.known()
     fresh = [file for path, file in found.items() if path not in known or known[path][1:3] != file[2:]]
@@ -90,7 +90,7 @@ def read_pictures(
     away = {path: one for path, one in known.items() if path not in found and one.root in roots}
     moves = _moved(fresh, away)
     if moves:
-        store.move((old, file.path, file.root) for file, old in moves.items())
+        store.move([(old, file.path, file.root) for file, old in moves.items()])
     fates = [(Fate.GONE, path) for path, one in away.items() if one.fate is Fate.THERE and path not in moves.values()]
     back = [path for path in found if path in known and known[path].fate is Fate.GONE]
     if fates or back:

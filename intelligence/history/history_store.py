@@ -6,11 +6,11 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..database import Database
+from ..database import Database, recovering
 from ..pictures.picture_info import PictureInfo, UsedLoRA
 from .past_pictures import Fate, PastPicture
 
@@ -79,6 +79,7 @@ class State(NamedTuple):
     read_at: float | None
 
 
+@recovering
 class HistoryStore:
     """Rows of history.db at `path`. Methods raise StorageError."""
 
@@ -127,14 +128,14 @@ class HistoryStore:
             rows = db.execute(sql).fetchall()
         return [_picture(*row) for row in rows]
 
-    def put(self, files: Iterable[ReadFile], *, keep_prompts: bool) -> None:
+    def put(self, files: Sequence[ReadFile], *, keep_prompts: bool) -> None:
         """Store what files told. Args: keep_prompts: False: of prompts only a digest."""
         with self._database.transaction() as db:
             for file in files:
                 _put(db, file, keep_prompts)
             _bump(db)
 
-    def move(self, moves: Iterable[tuple[str, str, str]]) -> None:
+    def move(self, moves: Sequence[tuple[str, str, str]]) -> None:
         """Give pictures their new path and root: (old path, new path, new root) each."""
         with self._database.transaction() as db:
             for old, new, root in moves:
@@ -144,17 +145,17 @@ class HistoryStore:
                 )
             _bump(db)
 
-    def set_fates(self, fates: Iterable[tuple[Fate, str]]) -> None:
+    def set_fates(self, fates: Sequence[tuple[Fate, str]]) -> None:
         """Store where files are: (fate, path) each."""
         with self._database.transaction() as db:
-            db.executemany("UPDATE pictures SET fate = ? WHERE path = ?", list(fates))
+            db.executemany("UPDATE pictures SET fate = ? WHERE path = ?", fates)
             _bump(db)
 
-    def keep_roots(self, roots: Iterable[str]) -> None:
+    def keep_roots(self, roots: Sequence[str]) -> None:
         """Forget the pictures of all other folders."""
         with self._database.transaction() as db:
             sql = "DELETE FROM pictures WHERE root NOT IN (SELECT value FROM json_each(?))"
-            if db.execute(sql, (json.dumps(list(roots)),)).rowcount:
+            if db.execute(sql, (json.dumps(roots),)).rowcount:
                 _drop_texts(db)
                 _bump(db)
 
@@ -184,7 +185,7 @@ class HistoryStore:
             _drop_texts(db)
             _bump(db)
         if self.path.exists():
-            self._database.compact()
+            self._database.forget_copies()
         return number
 
 

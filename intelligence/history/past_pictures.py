@@ -49,7 +49,7 @@ LARGER = 1.2
 
 
 class Fate(StrEnum):
-    """Where a picture's file is."""
+    """Presence of a picture's file."""
 
     THERE = "there"
     GONE = "gone"

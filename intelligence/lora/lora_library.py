@@ -50,7 +50,7 @@ class Registry(Protocol):
 
 
 class OwnPictures(Protocol):
-    """What the user made with LoRAs before: `PictureHistory`."""
+    """Pictures that the user made with LoRAs before: a `PictureHistory`."""
 
     @property
     def revision(self) -> int:
@@ -254,6 +254,11 @@ def with_own_examples(
         mine = own.get(model.model_id, ())
         examples = (*mine[:MAX_OWN_FIRST], *model.example_prompts, *mine[MAX_OWN_FIRST:])
         yield replace(model, example_prompts=examples) if mine else model
+
+
+def forget_index(folder: Path) -> None:
+    """Delete the index that is kept in a registry's folder, with the words of the user's own prompts in it."""
+    (folder / INDEX_FILE).unlink(missing_ok=True)
 
 
 def without_own_examples(model: ModelMetadata) -> ModelMetadata:

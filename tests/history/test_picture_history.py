@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from intelligence import InvalidInputError, StorageError
+from intelligence import InvalidInputError
 from intelligence.config import HistorySettings
 from intelligence.history import CheckpointUse, PairUse, PastPicture, PictureHistory
 from intelligence.history.history_reading import ReadingPace
@@ -221,16 +221,15 @@ def test_pictures_without_their_prompts(history: PictureHistory, folder: Path) -
     assert history.pictures()[0].prompt == "an unmistakable walrus"
 
 
-def test_damaged_store_counts_as_empty(history: PictureHistory, folder: Path) -> None:
+def test_damaged_store_counts_as_empty_and_is_made_anew(history: PictureHistory, folder: Path) -> None:
     picture(folder / "one.png")
     history.switch(True, [folder])
     history.read()
     history.close()
     history.store.path.write_bytes(b"no database at all" * 100)
     assert (history.on, history.revision, history.pictures()) == (False, 0, [])
-    assert "damaged" in (history.status().problem or "")
-    with pytest.raises(StorageError):
-        history.switch(True)
+    history.switch(True, [folder])
+    assert history.read().told == 1
 
 
 def test_two_processes_read_one_folder(history: PictureHistory, folder: Path) -> None:
