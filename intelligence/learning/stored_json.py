@@ -19,10 +19,11 @@ SHARED = (
     "base_model",
     "other_loras.*.file",
     "plan.recommendations.prompt_analysis",
-    "plan.recommendations.suggested_params",
     "plan.recommendations.model",
     "plan.recommendations.family",
-    "plan",
+    "plan.recommendations",
+    "plan.memory",
+    "@settings",
 )
 """Places in a `Generation`'s JSON of what others repeat; a place is listed after those inside it. A new place is
 appended; none is ever removed, since stored rows are read by this list."""
@@ -54,6 +55,9 @@ PROMPT_WORDS = frozenset(
     )
 )
 """Fields that hold words of a prompt, beside `DETAILS`."""
+
+SETTINGS, _SETTINGS = "suggested_params", "@settings"
+"""Settings in the recommendations, and beside them in a stored row: one choice is run with many settings."""
 
 SHORTEST_SHARED = 48
 """Characters of JSON from which a part is stored once."""
@@ -114,6 +118,9 @@ class SharedParts:
     def put(self, data: dict[str, Any]) -> bytes:
         """Return the packed row of a generation's JSON, its shared parts stored and counted."""
         copy = json.loads(_text(data))
+        holder = _recommendations(copy)
+        if isinstance(holder.get(SETTINGS), dict):
+            copy[_SETTINGS] = holder.pop(SETTINGS)
         for path in SHARED:
             for holder, name in _places(copy, path):
                 if shared_part(holder[name]):
@@ -130,6 +137,8 @@ class SharedParts:
                         holder[name] = self._read(part)
         except ValueError:
             return {}
+        if _SETTINGS in found:
+            _recommendations(found)[SETTINGS] = found.pop(_SETTINGS)
         return found
 
     def release(self, body: bytes) -> None:
@@ -154,8 +163,8 @@ class SharedParts:
 
     def _release_inside(self, body: bytes) -> None:
         """Take back the uses that were counted for the parts inside a part that is stored already."""
-        whole = {"plan": unpack(body)}
-        for path in SHARED[:-1]:
+        whole = {"plan": {"recommendations": unpack(body)}}
+        for path in SHARED:
             for holder, name in _places(whole, path):
                 if (part := _referenced(holder[name])) is not None:
                     self._db.execute("UPDATE parts SET uses = uses - 1 WHERE id = ?", (part,))
@@ -177,6 +186,13 @@ class SharedParts:
             return {}
         self._db.execute("DELETE FROM parts WHERE id = ?", (part,))
         return unpack(body)
+
+
+def _recommendations(data: dict[str, Any]) -> dict[str, Any]:
+    """Return the recommendations in a generation's JSON; an empty dictionary where there are none."""
+    plan = data.get("plan")
+    found = plan.get("recommendations") if isinstance(plan, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _referenced(value: Any) -> int | None:
