@@ -62,15 +62,16 @@ class Feedback(io.ComfyNode):
         from ..intelligence.generation.history import Shown, rate_named
 
         named, context = generation_id.strip(), get_executing_context()
-        if named or generation is None:
+        made = None if named else generation
+        if made is None:
             text, target, ids = rate_named(planner().learning, named, rating, comments), named, [named]
         else:
             workflow = (cls.hidden.extra_pnginfo or {}).get("workflow") or {}
             node = (workflow.get("id"), cls.hidden.unique_id, context.list_index if context else None)
             run_id = context.prompt_id if context else ""
-            text = graph_ratings().rate(planner().learning, node, Shown(generation, rating, comments), run_id)
-            target, ids = generation.id, list(generation.image_ids)
-        return io.NodeOutput(ui=rating_report(target, ids, text))
+            text = graph_ratings().rate(planner().learning, node, Shown(made, rating, comments), run_id)
+            target, ids = made.id, list(made.image_ids)
+        return io.NodeOutput(ui=rating_report(target, ids, text, made))
 
 
 @cache

@@ -30,19 +30,19 @@ def feedback(arguments: Arguments) -> dict[str, Any]:
 
     `generation_id` is that of an image, a generation or a prompt; in its place, {"image": {"filename", "subfolder",
     "type"}} names a file in ComfyUI's folders, as nodes' outputs do. Or the body is the picture itself (PNG, WebP,
-    JPEG), and `?rating=` and `?comments=` stand in the query.
+    JPEG), and `?rating=` and `?comments=` stand in the query. The answer's `learned`
+    says in words what it changes.
     """
+    from ..intelligence.generation.rating_effects import with_effects
+
     require("rating" in arguments, "the body lacks 'rating'")
     rating, comments = arguments["rating"], arguments.get("comments", "")
     if isinstance(rating, str) and "picture" in arguments:
         require(rating.isdecimal(), f"rating must be an integer from 1 to 5, got {rating[:40]!r}")
         rating = int(rating)
-    from ..intelligence.generation.learned import effects
-
-    stores = planner()
-    stored = stores.learning.record_feedback(_target(arguments), rating, comments)
-    loras = stores.learning.get_generation(stored.generation_id).loras
-    return {**stored.to_dict(), "learned": effects(stores.registry, stores.learning, loras)}
+    target, learning = _target(arguments), planner().learning
+    stored, learned = with_effects(planner(), target, lambda: learning.record_feedback(target, rating, comments))
+    return {**stored.to_dict(), "learned": learned}
 
 
 def remove_feedback(arguments: Arguments) -> dict[str, Any]:

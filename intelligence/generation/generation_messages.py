@@ -21,6 +21,9 @@ class GenerationMessage(Message):
     NO_CHECKPOINT = "no checkpoint on this machine: the embedded demo model, a toy, draws coloured patterns"
     OTHER_CHECKPOINT = "{named} is not on this machine: {taken} is used"
 
+    LORA_RISES = "{lora} rises for {kind} prompts"
+    LORA_FALLS = "{lora} falls for {kind} prompts"
+
     SUMMARY_PROMPT = "Prompt: {kind}, {complexity}"
     NO_SUBJECT = "no particular subject"
     SUMMARY_LORAS = "LoRAs: {loras}"

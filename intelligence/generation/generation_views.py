@@ -30,9 +30,15 @@ def explanation_report(stage: Stage) -> dict[str, list[Any]]:
     }
 
 
-def rating_report(generation_id: str, image_ids: Sequence[str], text: str = "") -> dict[str, list[Any]]:
-    """Return what can be rated, as lists of JSON types: `text`, `feedback`."""
-    return {"text": [text], "feedback": [{"generation_id": generation_id, "image_ids": [*image_ids]}]}
+def rating_report(
+    generation_id: str, image_ids: Sequence[str], text: str = "", made: Generation | None = None
+) -> dict[str, list[Any]]:
+    """Return what can be rated, as lists of JSON types: `text`, `feedback`, with what tells variations apart."""
+    about = {}
+    if made is not None:
+        loras = [f"{lora.lora_name} {lora.suggested_alpha:g}" for lora in made.plan.loras]
+        about = {"loras": ", ".join(loras), **chosen_settings(made.plan.recommendations)}
+    return {"text": [text], "feedback": [{"generation_id": generation_id, "image_ids": [*image_ids], "about": about}]}
 
 
 def node_outputs(generation: Generation, registry: ModelRegistry) -> dict[str, dict[str, list[Any]]]:
@@ -51,7 +57,7 @@ def node_outputs(generation: Generation, registry: ModelRegistry) -> dict[str, d
             "settings": [chosen_settings(recommendations)],
         },
         "Explain": explanation_report(generation),
-        "Feedback": rating_report(generation.id, generation.image_ids),
+        "Feedback": rating_report(generation.id, generation.image_ids, made=generation),
     }
 
 

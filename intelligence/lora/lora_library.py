@@ -107,6 +107,10 @@ class Library:
         self._stored: NDArray[np.uint64] = stored
         """Stamps of the LoRAs of the index that is kept."""
 
+    def place(self, model_id: str) -> int | None:
+        """Return the place of a LoRA among `models`; None: it is not here."""
+        return self._places.get(model_id)
+
     def taste_traits(self, model_id: str) -> LoRATraits:
         """Return what a user's taste may depend on, of the LoRA with this id; nothing of one that is not here."""
         if (place := self._places.get(model_id)) is None:

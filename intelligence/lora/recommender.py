@@ -30,6 +30,8 @@ MAX_JUDGED = 20
 """LoRAs of the ranking that are asked whether the prompt wants them, beside those that it names in full."""
 MIN_NEAREST_CONFIDENCE, MAX_NEAREST = 0.05, 3
 """Confidence from which a LoRA below the threshold is worth a word, and how many are told of in AUTO."""
+UNDECIDED = 0.5
+"""Confidence of a LoRA of which only the ratings are asked."""
 MAX_OFFERED, MAX_MEANT = 8, 3
 """LoRAs in a list to choose from (those applied, and the nearest), and how many may be there by meaning alone."""
 
@@ -83,6 +85,15 @@ class LoRARecommender:
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
         text = PromptText.of(prompt_analysis)
         return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
+
+    def liking(self, prompt_analysis: PromptAnalysis, model_ids: Sequence[str]) -> dict[str, float]:
+        """Return what ratings add to the confidence in LoRAs of the library, by their ids; 0 without any."""
+        library = self._library()
+        places = {one: place for one in model_ids if (place := library.place(one)) is not None}
+        opinions = Taste(self.preferences, library, prompt_analysis).opinions(
+            [*places.values()], [UNDECIDED] * len(places), None
+        )
+        return {one: opinion.score - UNDECIDED for one, opinion in zip(places, opinions, strict=True)}
 
     def recommend(
         self,

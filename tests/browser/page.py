@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,8 +123,14 @@ class Page:
 
     def queue(self, targets: list[str] | None = None) -> str:
         """Queue the graph from the page, or only up to some output nodes. The prompt's id."""
+        return self.queued_by(
+            lambda: self.tab.evaluate("targets => void window.app.queuePrompt(0, 1, targets ?? undefined)", targets)
+        )
+
+    def queued_by(self, act: Callable[[], object]) -> str:
+        """Do what has the page queue a prompt. Its id."""
         with self.tab.expect_response(_is_prompt) as sent:
-            self.tab.evaluate("targets => void window.app.queuePrompt(0, 1, targets ?? undefined)", targets)
+            act()
         answer = sent.value
         if not answer.ok:
             raise AssertionError(f"HTTP {answer.status}: {answer.text()}")

@@ -58,10 +58,7 @@ function remember(node, output, justMade) {
     suggested.set(keyOf(node), { offers, basis: known?.basis ?? basis, now: basis });
     return;
   }
-  const near = (output.nearest ?? output.rejected ?? [])
-    .filter((one) => one.confidence != null && one.confidence < 1 && one.confidence > 0)
-    .slice(0, MAX_NEAR)
-    .map((one) => ({ lora: one.name, title: one.name, strength: 1, reasoning: one.reason, ...one, near: true }));
+  const near = (output.nearest ?? []).slice(0, MAX_NEAR).map((one) => ({ ...one, near: true }));
   suggested.set(keyOf(node), { offers: [...found, ...near], basis, now: basis });
   if (justMade && widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
     writeSelection(node, found.map(entryOf), basis);
@@ -137,7 +134,7 @@ function* wanted(node) {
   for (const { offer, entry } of choices(node)) {
     const title = unique(offer.title || offer.name || offer.lora, names);
     const sure = offer.confidence == null ? "" : ` · ${Math.round(100 * offer.confidence)} %`;
-    const tooltip = [offer.reasoning, offer.near && "One click adds it."].filter(Boolean).join("\n");
+    const tooltip = [offer.reasoning, offer.reason, offer.near && "One click adds it."].filter(Boolean).join("\n");
     const flip = (on) => change(node, offer.lora, on ? entryOf(offer) : null);
     yield [`LoRA ${title}`, "toggle", { label: `${title}${sure}`, value: entry !== null, tooltip, callback: flip }];
     if (!entry) continue;

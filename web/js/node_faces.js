@@ -64,7 +64,7 @@ function style() {
 function fold(node, widget) {
   const always = () => app.ui.settings.getSettingValue("Comfy.Node.AlwaysShowAdvancedWidgets");
   Object.defineProperty(widget, "hidden", {
-    get: () => !node.showAdvanced && node.getSlotFromWidget?.(widget)?.link == null && !always(),
+    get: () => widget.options.advanced && !node.showAdvanced && node.getSlotFromWidget?.(widget)?.link == null && !always(),
     set() {},
   });
 }

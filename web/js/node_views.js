@@ -5,6 +5,7 @@ import { chosenSettings } from "./chosen_settings.js";
 import { element } from "./common.js";
 import { nodesOf, outputKey } from "./graph_tools.js";
 import { loraRows } from "./lora_rows.js";
+import { pickView } from "./picks.js";
 import { ratingView } from "./ratings.js";
 import { makeReport } from "./report_view.js";
 import { refill, remember } from "./restore.js";
@@ -18,6 +19,7 @@ const VIEWS = {
   MemoryPlan: reportView,
   Explain: reportView,
   Feedback: starView,
+  IntelligentSampler: (node) => pickView(node, addView),
 };
 
 /** Node → how it shows an output. */

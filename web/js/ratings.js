@@ -16,6 +16,15 @@ const STYLE = `
 .ig-star { font-size: 22px; color: #e6b422; padding: 1px }
 .light-theme .ig-star, body:not(.dark-theme) .ig-star { color: #9a6b00 }
 .ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
+.ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 4px; align-items: start }
+.ig-ratings img { width: 100%; height: auto; max-height: 240px; object-fit: contain }
+.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
+.ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
+.ig-picks button:focus-visible { outline: 2px solid #4aa3ff }
+.ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
+.ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
+.ig-picks img { display: block; width: 100%; border-radius: 4px }
+.ig-plain { align-self: center; border: 1px solid currentColor !important }
 .ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
 .ig-rating .ig-told:empty { display: none }
 `;
@@ -24,7 +33,7 @@ let hovered = null;
 let styled = false;
 
 /** Adds the style and the keys to the page, once. */
-function prepare() {
+export function prepare() {
   if (styled) return;
   styled = true;
   document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
@@ -45,7 +54,7 @@ function isTyping({ tagName, isContentEditable }) {
 }
 
 /** Row of one image: {element, show(stars)}. `label` names it to screen readers too; `again` is left out where null. */
-export function ratingRow({ image, label, comments, again }) {
+export function ratingRow({ image, label, comments, again, keep = false }) {
   prepare();
   const row = element("div", "", { className: "ig-rating", tabIndex: 0 });
   row.setAttribute("role", "group");
@@ -81,7 +90,7 @@ export function ratingRow({ image, label, comments, again }) {
   group.addEventListener("keydown", (event) => step(event, stars));
   row.addEventListener("pointerenter", () => (hovered = row));
   row.addEventListener("pointerleave", () => (hovered = hovered === row ? null : hovered));
-  row.append(picture, name, group, ...(again ? [againButton(again, told)] : []), told);
+  row.append(picture, name, group, ...(again ? [againButton(again, keep, told)] : []), told);
   show(0);
   return { element: row, show, tell: (text) => (told.textContent = text) };
 }
@@ -103,8 +112,9 @@ function step(event, stars) {
   stars[(stars.indexOf(document.activeElement) + by + stars.length) % stars.length].focus();
 }
 
-function againButton(again, told) {
-  const button = element("button", "", { className: "ig-again", textContent: "Exactly this again", type: "button" });
+function againButton(again, keep, told) {
+  const textContent = keep ? "Keep this one" : "Exactly this again";
+  const button = element("button", "", { className: "ig-again", textContent, type: "button" });
   button.title = "Writes this picture's prompt, LoRAs, settings and seed into the nodes";
   button.addEventListener("click", () => again().catch((error) => (told.textContent = error.message)));
   return button;
@@ -121,29 +131,49 @@ async function takeBack(image, given) {
   return "taken back";
 }
 
-/** Fills `box` with the rows of what a Feedback node can rate. Returns how to show an output. */
+/** Fills `box` with the rows of what a Feedback node can rate: one generation, or variations side by side. */
 export function ratingView(node, box) {
-  return async ({ text = [], feedback: [feedback] = [] }) => {
-    if (!feedback) return;
-    const { generation_id: generation, image_ids: images } = feedback;
+  return async ({ text = [], feedback = [] }) => {
+    if (!feedback.length) return;
     const status = element("div", "opacity:.85; user-select:text; overflow-wrap:anywhere; font-size:12px");
     status.textContent = text.join("\n");
-    const rows = images.map((image, index) =>
-      ratingRow({
+    const several = feedback.length > 1;
+    const rows = feedback.flatMap((one, place) =>
+      one.image_ids.map((image, index) => ({
+        ...one,
         image,
-        label: images.length > 1 ? `Image ${index + 1}` : "Your rating",
-        comments: () => widgetOf(node, "comments")?.value,
-        again: () => exactlyAgain(node, generation, index),
-      }),
+        row: ratingRow({
+          image,
+          label: labelOf(feedback, place, index),
+          keep: several,
+          comments: () => widgetOf(node, "comments")?.value,
+          again: () => exactlyAgain(node, one.generation_id, index),
+        }),
+      })),
     );
-    box.replaceChildren(...rows.map((row) => row.element), status);
+    const grid = element("div", "", { className: rows.length > 1 ? "ig-ratings" : "" });
+    grid.append(...rows.map(({ row }) => row.element));
+    box.replaceChildren(grid, status);
     try {
-      const { ratings } = await call(`/generations/${encodeURIComponent(generation)}`);
-      const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
-      rows.forEach((row, index) => row.show(rated.get(images[index]) ?? rated.get(generation) ?? 0));
+      for (const { generation_id: generation } of feedback) {
+        const { ratings } = await call(`/generations/${encodeURIComponent(generation)}`);
+        const rated = new Map(ratings.map((rating) => [rating.target_id, rating.rating]));
+        const own = rows.filter((one) => one.generation_id === generation);
+        own.forEach(({ image, row }) => row.show(rated.get(image) ?? rated.get(generation) ?? 0));
+      }
       status.textContent = "";
     } catch (error) {
       status.textContent = error.message;
     }
   };
+}
+
+/** "Image 2", or of variations what this one has of its own. */
+function labelOf(feedback, place, index) {
+  const { about = {}, image_ids: images } = feedback[place];
+  const image = images.length > 1 ? `Image ${index + 1}` : "";
+  if (feedback.length === 1) return image || "Your rating";
+  const own = Object.entries(about).filter(([name, value]) => feedback.some((one) => one.about?.[name] !== value));
+  const told = own.map(([name, value]) => (name === "loras" ? value || "no LoRA" : `${name} ${value}`));
+  return [`${place + 1}`, told.join(", "), image].filter(Boolean).join(" · ");
 }

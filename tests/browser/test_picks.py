@@ -1,0 +1,60 @@
+"""Scouted seeds and variations are labelled pictures, finished, kept and rated by a click or a key."""
+
+from __future__ import annotations
+
+import itertools
+
+from ..comfyui.server import Server
+from .page import Page
+from .test_nodes_page import SET, load, run
+from .test_nothing_vanishes import stored
+from .test_suggest import WIDGETS
+
+numbers = itertools.count()
+WIDTH = "async image => { await image.decode(); return image.naturalWidth }"
+SHOWN = """
+names => app.graph._nodes.find(node => node.type === "IntelligentSampler").widgets
+    .filter(widget => names.includes(widget.name) && !widget.hidden && !widget.options.advanced)
+    .map(widget => widget.name)
+"""
+
+
+def test_key_finishes_scouted_seed(page: Page, server: Server) -> None:
+    load(page, PromptAnalyze={"prompt": f"a lighthouse, number {next(numbers)}"})
+    page.tab.evaluate(SET, {"ParamOptimize": {"steps": 8}, "IntelligentSampler": {"scout": 3, "seed": 90}})
+    page.tab.evaluate("() => app.graph._nodes.forEach(n => n.widgets?.find(w => w.name === 'scout')?.callback(3))")
+    assert page.tab.evaluate(SHOWN, ["scout", "pick"]) == ["scout", "pick"]
+    run(page, server)
+    names = [button.get_attribute("aria-label") for button in page.tab.locator(".ig-pick").all()]
+    assert names == [f"Finish picture {number}, seed {89 + number}" for number in (1, 2, 3)]
+    assert page.tab.locator(".ig-pick img").first.evaluate(WIDTH) == 128
+    page.tab.locator(".ig-pick").first.focus()
+    prompt_id = page.queued_by(lambda: page.tab.keyboard.press("2"))
+    entry = server.client.wait(prompt_id)
+    assert entry["status"]["status_str"] == "success"
+    page.wait_until_ended(prompt_id)
+    made = [output["feedback"][0] for output in entry["outputs"].values() if "feedback" in output]
+    found = server.client.get(f"/intelligent_generation/generations/{made[0]['generation_id']}")
+    assert found["seeds"] == [91]
+    assert page.tab.locator(".ig-pick[aria-pressed=true]").get_attribute("data-pick") == "2"
+
+
+def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> None:
+    load(page, PromptAnalyze={"prompt": f"the mirkwood witch, ink wash, number {next(numbers)}"})
+    page.tab.evaluate(SET, {"LoRARecommend": {"variations": 2}})
+    outputs, _ = run(page, server)
+    shown = outputs["Feedback"]["feedback"]
+    assert len(shown) == 2
+    rows = page.tab.locator(".ig-rating")
+    labels = [row.get_attribute("aria-label") or "" for row in rows.all()]
+    assert [label.split(" · ")[0] for label in labels] == ["1", "2"]
+    assert labels[0] != labels[1] and "mirkwood_witch" in labels[0]
+    rows.nth(1).focus()
+    page.tab.keyboard.press("5")
+    page.tab.wait_for_function("() => document.querySelectorAll('.ig-rating')[1].textContent.includes('★★★★★')")
+    assert stored(server, shown[0]) == [] and stored(server, shown[1]) == [5]
+    rows.nth(1).get_by_role("button", name="Keep this one").click()
+    page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
+    chosen = page.tab.evaluate(WIDGETS, "LoRARecommend")
+    assert chosen["variations"] == 1
+    assert ("mirkwood_witch" in chosen["selection"]) == ("mirkwood_witch" in labels[1])

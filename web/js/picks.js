@@ -1,0 +1,90 @@
+// Scouted seeds as numbered pictures: a click or its number's key finishes one.
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+import { element } from "./common.js";
+import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
+import { prepare } from "./ratings.js";
+
+const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
+const LAST_KEY = 9;
+
+/** Adds the pictures to an Intelligent Sampler, once there are any. Returns how to show an output. */
+export function pickView(node, addView) {
+  const box = element("div", "", { className: "ig-picks" });
+  let added = false;
+  const unfold = () => expose(node, widgetOf(node, "scout")?.value > 0);
+  onChange(widgetOf(node, "scout"), unfold);
+  const configured = node.onConfigure;
+  node.onConfigure = function () {
+    configured?.apply(this, arguments);
+    unfold();
+  };
+  const mark = () => {
+    const picked = widgetOf(node, "pick")?.value;
+    for (const button of box.querySelectorAll("[data-pick]")) {
+      button.setAttribute("aria-pressed", String(Number(button.dataset.pick) === picked));
+    }
+  };
+  onChange(widgetOf(node, "pick"), mark);
+  return (output) => {
+    if (!output.scouted?.length) return;
+    prepare();
+    takeFiles(output);
+    if (!added) addView(node, "picks", box, 170);
+    added = true;
+    const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
+    const again = element("button", "", { textContent: "Scout again", type: "button", className: "ig-plain" });
+    again.addEventListener("click", () => queue(node, { pick: 0, seed: output.scouted.at(-1).seed + 1 }));
+    box.replaceChildren(...buttons, again);
+    box.onkeydown = (event) => {
+      const chosen = /^[1-9]$/.test(event.key) && Number(event.key) <= LAST_KEY && output.scouted[event.key - 1];
+      if (!chosen || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      pick(node, chosen);
+    };
+    mark();
+  };
+}
+
+/** Moves the pictures from ComfyUI's own grid, which has no labels and tells no clicks, to the scouted seeds. */
+function takeFiles(output) {
+  output.images?.forEach((file, index) => Object.assign(output.scouted[index] ?? {}, { file }));
+  delete output.images;
+}
+
+function pickButton({ pick: number, seed, file }, choose) {
+  const button = element("button", "", { type: "button", className: "ig-pick", title: `Finish seed ${seed}` });
+  button.dataset.pick = number;
+  button.setAttribute("aria-label", `Finish picture ${number}, seed ${seed}`);
+  const picture = element("img", "", { alt: "" });
+  if (file) picture.src = api.apiURL(`/view?${new URLSearchParams(file)}`);
+  picture.addEventListener("error", () => picture.remove());
+  button.append(picture, element("span", "", { textContent: `${number} · seed ${seed}` }));
+  button.addEventListener("click", choose);
+  return button;
+}
+
+/** The seed of the sampler's widget counts from the first scouted one; it must stay while one of them is finished. */
+function pick(node, { pick: number, seed }) {
+  queue(node, { pick: number, seed: seed - (number - 1) });
+}
+
+async function queue(node, { pick: number, seed }) {
+  together(() => {
+    setWidget(node, "seed", seed);
+    setWidget(node, "pick", number);
+    if (number) setWidget(node, "control_after_generate", "fixed");
+  });
+  await app.queuePrompt(0, 1);
+}
+
+/** Shows the two widgets among the advanced ones for as long as they are used. */
+function expose(node, scouting) {
+  for (const name of SHOWN_WHILE_SCOUTING) {
+    const widget = widgetOf(node, name);
+    if (widget) Object.assign(widget.options, { advanced: !scouting });
+  }
+  node.widgets.splice(0, node.widgets.length, ...node.widgets); // Nodes 2.0 reads the options anew
+  if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+}
