@@ -42,7 +42,8 @@ def feedback(arguments: Arguments) -> dict[str, Any]:
         rating = int(rating)
     target, learning = _target(arguments), planner().learning
     stored, learned = with_effects(planner(), target, lambda: learning.record_feedback(target, rating, comments))
-    return {**stored.to_dict(), "learned": learned}
+    told = [{"text": one.evidence, "key": one.message, "arguments": one.arguments} for one in learned]
+    return {**stored.to_dict(), "learned": told}
 
 
 def remove_feedback(arguments: Arguments) -> dict[str, Any]:

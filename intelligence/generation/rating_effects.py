@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ..errors import ModelNotFoundError, UnknownGenerationError
 from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
+from ..records import Reason, Source
 from .generation_messages import GenerationMessage as Text
 from .planner import Planner
 from .stages import Generation
@@ -17,8 +18,8 @@ MIN_CHANGE = 0.005
 T = TypeVar("T")
 
 
-def with_effects(planner: Planner, identifier: str, rate: Callable[[], T]) -> tuple[T, list[str]]:
-    """Return what `rate` does, and a sentence for each LoRA of the generation that it changes something for.
+def with_effects(planner: Planner, identifier: str, rate: Callable[[], T]) -> tuple[T, list[Reason]]:
+    """Return what `rate` does, and a reason for each LoRA of the generation that it changes something for.
 
     `identifier`: of a generation, an image or a run. Raises what `rate` raises.
     """
@@ -33,12 +34,13 @@ def with_effects(planner: Planner, identifier: str, rate: Callable[[], T]) -> tu
     after = planner.recommender().liking(analysis, [*loras])
     changes = {name: after[lora] - before[lora] for lora, name in loras.items() if lora in after and lora in before}
     titles = {name: _title(planner, lora) or name for lora, name in loras.items()}
-    told = [
-        (Text.LORA_RISES if change > 0 else Text.LORA_FALLS).format(lora=titles[name], kind=kind_of(analysis))
+    kind = kind_of(analysis)
+    return result, [
+        Reason.of("lora", Source.LEARNED, message, lora=titles[name], kind=kind)
         for name, change in changes.items()
         if abs(change) >= MIN_CHANGE
+        for message in [Text.LORA_RISES if change > 0 else Text.LORA_FALLS]
     ]
-    return result, told
 
 
 def kind_of(analysis: PromptAnalysis) -> str:

@@ -64,7 +64,7 @@ class Taste:
             minimum: confidence from which a LoRA is applied. One that is above it before ratings stays there until they
                 prove it worse; None: nothing is applied.
         """
-        if not self.preferences:
+        if not self.preferences or not places:
             return [Opinion(confidence) for confidence in confidences]
         model = self._model
         ids = [self.library.models[place].model_id for place in places]

@@ -68,6 +68,7 @@ def test_keys_rate_focused_and_hovered_picture(page: Page, server: Server) -> No
     first.focus()
     page.tab.keyboard.press("4")
     page.tab.wait_for_function(f"() => ({VIEW})().rated[0] === 4")
+    assert "Mirkwood Witch" in first.get_by_role("status").inner_text()  # what was learned, in words
     page.tab.evaluate("() => document.activeElement.blur()")
     rows.nth(1).dispatch_event("pointerenter")
     page.tab.keyboard.press("2")
@@ -120,7 +121,7 @@ def test_exactly_this_again_sets_widgets_that_make_same_picture(page: Page, serv
     generation = made(page, server, images=2)
     before = page.prompt()
     page.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "a lake"}, "IntelligentSampler": {"seed": 3}})
-    page.tab.get_by_role("button", name="Exactly this again").nth(1).click()
+    page.tab.get_by_role("button", name="Exactly this again").nth(1).press("Enter")
     page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").wait_for()
     after = page.prompt()
     kinds = {node["class_type"]: key for key, node in after.items()}

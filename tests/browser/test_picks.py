@@ -53,7 +53,7 @@ def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> N
     page.tab.keyboard.press("5")
     page.tab.wait_for_function("() => document.querySelectorAll('.ig-rating')[1].textContent.includes('★★★★★')")
     assert stored(server, shown[0]) == [] and stored(server, shown[1]) == [5]
-    rows.nth(1).get_by_role("button", name="Keep this one").click()
+    rows.nth(1).get_by_role("button", name="Keep this one").press("Enter")
     page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
     chosen = page.tab.evaluate(WIDGETS, "LoRARecommend")
     assert chosen["variations"] == 1

@@ -59,6 +59,20 @@ def test_disliked_lora_is_left_out_with_its_stars():
     assert reason.arguments["stars"] == "1, 1, 1"
 
 
+def test_ratings_ask_nothing_where_no_lora_is_near():
+    assert names(choose("a bowl of lentil soup", rated("anime style girl", 5, ANIME))) == []
+
+
+def test_liking_is_what_ratings_add():
+    analysis = ANALYZER.analyze("anime style girl")
+    asked = [ANIME.model_id, PHOTO.model_id, "lora:not_here"]
+    assert set(LoRARecommender(ALL).liking(analysis, asked).values()) == {0.0}
+    liking = LoRARecommender(ALL, Preferences([rated("anime style girl", 1, ANIME)])).liking(analysis, asked)
+    assert liking.keys() == {ANIME.model_id, PHOTO.model_id}
+    assert liking[ANIME.model_id] < -0.01
+    assert abs(liking[PHOTO.model_id]) < abs(liking[ANIME.model_id]) / 2
+
+
 def test_one_bad_star_is_no_proof():
     choice = choose("anime style girl", rated("anime style girl", 1, ANIME))
     (one,) = [one for one in choice.chosen if one.lora_name == ANIME.name]

@@ -1,6 +1,7 @@
 // *Exactly this again*: the widgets as they were for one picture.
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
+import { t } from "./language.js";
 import { ancestor, setWidget, together, upstream, widgetOf } from "./graph_tools.js";
 
 /** Writes the prompt, the LoRAs, the settings and the seed of an image into the nodes that `node` hangs on. */
@@ -18,7 +19,7 @@ export async function exactlyAgain(node, generationId, index = 0) {
     }
   });
   const detail = linked.length
-    ? `Linked, and so not set: ${linked.join(", ")}.`
-    : "Prompt, LoRAs, settings and seed are set. Press Run.";
-  app.extensionManager.toast.add({ severity: linked.length ? "warn" : "success", summary: "Exactly this again", detail, life: 5000 });
+    ? t("Linked, and so not set: {names}.", { names: linked.join(", ") })
+    : t("Prompt, LoRAs, settings and seed are set. Press Run.");
+  app.extensionManager.toast.add({ severity: linked.length ? "warn" : "success", summary: t("Exactly this again"), detail, life: 5000 });
 }

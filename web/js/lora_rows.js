@@ -2,6 +2,7 @@
 // suggested last and what `selection` holds; every change is written into `selection`, and nothing else is saved.
 import { app } from "../../../scripts/app.js";
 import { basisOf, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
+import { t } from "./language.js";
 import { clearSelection, readSelection, staleParts, writeSelection } from "./selection.js";
 import { suggestOrTell } from "./suggest.js";
 import { api } from "../../../scripts/api.js";
@@ -121,20 +122,21 @@ function* wanted(node) {
   const selection = readSelection(node);
   const assisted = widgetOf(node, "mode")?.value === "ASSISTED";
   const told = suggested.get(keyOf(node));
-  const label = busy ? "Suggesting …" : assisted && !selection ? "Suggest · nothing is confirmed yet" : "Suggest";
-  yield ["Suggest", "button", { label, tooltip: "Ctrl+Shift+G. No model is loaded for it.", callback: () => suggestFor(node) }];
+  const idle = assisted && !selection ? t("Suggest · nothing is confirmed yet") : t("Suggest");
+  const label = busy ? t("Suggesting …") : idle;
+  yield ["Suggest", "button", { label, tooltip: t("Ctrl+Shift+G. No model is loaded for it."), callback: () => suggestFor(node) }];
   const stale = selection ? staleParts(node, selection.chosenFor) : [];
   if (stale.length) {
     const earlier = selection.chosenFor;
     const text = stale.includes("prompt") ? shortened(earlier.prompt) : earlier.checkpoint || earlier.family;
-    yield ["Suggest again", "button", { label: `⚠ Chosen for: ${text} — Suggest again`, tooltip: earlier.prompt, callback: () => suggestFor(node) }];
-    yield ["Keep", "button", { label: "Keep these LoRAs for this one", callback: () => keep(node) }];
+    yield ["Suggest again", "button", { label: t("⚠ Chosen for: {text} — Suggest again", { text }), tooltip: earlier.prompt, callback: () => suggestFor(node) }];
+    yield ["Keep", "button", { label: t("Keep these LoRAs for this one"), callback: () => keep(node) }];
   }
   const names = new Set();
   for (const { offer, entry } of choices(node)) {
     const title = unique(offer.title || offer.name || offer.lora, names);
     const sure = offer.confidence == null ? "" : ` · ${Math.round(100 * offer.confidence)} %`;
-    const tooltip = [offer.reasoning, offer.reason, offer.near && "One click adds it."].filter(Boolean).join("\n");
+    const tooltip = [offer.reasoning, offer.reason, offer.near && t("One click adds it.")].filter(Boolean).join("\n");
     const flip = (on) => change(node, offer.lora, on ? entryOf(offer) : null);
     yield [`LoRA ${title}`, "toggle", { label: `${title}${sure}`, value: entry !== null, tooltip, callback: flip }];
     if (!entry) continue;
@@ -142,8 +144,8 @@ function* wanted(node) {
     yield* wordRows(node, title, offer, entry);
   }
   if (selection) {
-    const hint = "Forget this choice: the LoRAs are chosen anew, or wait for you in ASSISTED mode.";
-    yield ["Clear", "button", { label: "× Clear the choice", tooltip: hint, callback: () => clear(node) }];
+    const hint = t("Forget this choice: the LoRAs are chosen anew, or wait for you in ASSISTED mode.");
+    yield ["Clear", "button", { label: t("× Clear the choice"), tooltip: hint, callback: () => clear(node) }];
   }
 }
 
@@ -158,7 +160,7 @@ function strengthRow(node, title, offer, entry) {
     const clip = ratio === null ? {} : { strength_clip: Number((rounded * ratio).toFixed(2)) };
     if (rounded !== value) change(node, offer.lora, { ...entry, strength: rounded, ...clip });
   };
-  return [`Strength of ${title}`, "slider", { label: "strength", value, callback: set }, options];
+  return [`Strength of ${title}`, "slider", { label: t("strength"), value, callback: set }, options];
 }
 
 function* wordRows(node, title, offer, entry) {
@@ -172,7 +174,7 @@ function* wordRows(node, title, offer, entry) {
       const trigger_words = offered.filter((one) => (one === word ? on : words.includes(one)));
       change(node, offer.lora, { ...entry, trigger_words });
     };
-    const row = { label: `+ “${word}”`, value: words.includes(word), tooltip: "Trigger word, added to the prompt", callback: flip };
+    const row = { label: `+ “${word}”`, value: words.includes(word), tooltip: t("Trigger word, added to the prompt"), callback: flip };
     yield [`Word of ${title}: ${word}`, "toggle", row];
   }
 }

@@ -77,7 +77,8 @@ function addView(node, name, view, minHeight) {
   view.dataset.nodeType = node.comfyClass; // by which node_faces.js finds the node in Nodes 2.0
   view.tabIndex = 0;
   view.style.minHeight = `${minHeight}px`; // Nodes 2.0 reads the element's height, the canvas the option's
-  const widget = node.addDOMWidget(name, name, view, { serialize: false, getMinHeight: () => minHeight });
+  const options = { serialize: false, hideInPanel: true, hideOnZoom: false, getMinHeight: () => minHeight };
+  const widget = node.addDOMWidget(name, name, view, options); // the right side panel would set its width
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
   node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
 }

@@ -3,6 +3,7 @@ import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { element } from "./common.js";
 import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
+import { t } from "./language.js";
 import { prepare } from "./ratings.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
@@ -33,7 +34,7 @@ export function pickView(node, addView) {
     if (!added) addView(node, "picks", box, 170);
     added = true;
     const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
-    const again = element("button", "", { textContent: "Scout again", type: "button", className: "ig-plain" });
+    const again = element("button", "", { textContent: t("Scout again"), type: "button", className: "ig-plain" });
     again.addEventListener("click", () => queue(node, { pick: 0, seed: output.scouted.at(-1).seed + 1 }));
     box.replaceChildren(...buttons, again);
     box.onkeydown = (event) => {
@@ -54,13 +55,13 @@ function takeFiles(output) {
 }
 
 function pickButton({ pick: number, seed, file }, choose) {
-  const button = element("button", "", { type: "button", className: "ig-pick", title: `Finish seed ${seed}` });
+  const button = element("button", "", { type: "button", className: "ig-pick", title: t("Finish seed {seed}", { seed }) });
   button.dataset.pick = number;
-  button.setAttribute("aria-label", `Finish picture ${number}, seed ${seed}`);
+  button.setAttribute("aria-label", t("Finish picture {number}, seed {seed}", { number, seed }));
   const picture = element("img", "", { alt: "" });
   if (file) picture.src = api.apiURL(`/view?${new URLSearchParams(file)}`);
   picture.addEventListener("error", () => picture.remove());
-  button.append(picture, element("span", "", { textContent: `${number} · seed ${seed}` }));
+  button.append(picture, element("span", "", { textContent: `${number} · ${t("seed {seed}", { seed })}` }));
   button.addEventListener("click", choose);
   return button;
 }

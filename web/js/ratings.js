@@ -2,6 +2,7 @@
 // mouse, 0 takes the rating back.
 import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
+import { sentence, t, word } from "./language.js";
 import { widgetOf } from "./graph_tools.js";
 
 const STARS = 5;
@@ -58,7 +59,7 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   prepare();
   const row = element("div", "", { className: "ig-rating", tabIndex: 0 });
   row.setAttribute("role", "group");
-  row.setAttribute("aria-label", `${label}: keys 1 to 5 rate it, 0 takes the rating back`);
+  row.setAttribute("aria-label", t("{label}: keys 1 to 5 rate it, 0 takes the rating back", { label }));
   const picture = element("img", "", { alt: label, loading: "lazy" });
   picture.addEventListener("error", () => picture.remove());
   picture.src = address(`/thumbnail?id=${encodeURIComponent(image)}`);
@@ -67,7 +68,7 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   told.setAttribute("role", "status");
   const group = element("span", "display:inline-flex");
   group.setAttribute("role", "radiogroup");
-  group.setAttribute("aria-label", `Stars for ${label}`);
+  group.setAttribute("aria-label", t("Stars for {label}", { label }));
   let given = 0;
   const show = (rating) => {
     given = rating;
@@ -96,9 +97,9 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
 }
 
 function starButton(rating, rate) {
-  const star = element("button", "", { className: "ig-star", title: `${rating} of ${STARS}`, type: "button" });
+  const star = element("button", "", { className: "ig-star", title: t("{rating} of {stars}", { rating, stars: STARS }), type: "button" });
   star.setAttribute("role", "radio");
-  star.setAttribute("aria-label", rating === 1 ? "1 star" : `${rating} stars`);
+  star.setAttribute("aria-label", rating === 1 ? t("1 star") : t("{rating} stars", { rating }));
   star.addEventListener("click", () => rate(rating));
   return star;
 }
@@ -113,22 +114,23 @@ function step(event, stars) {
 }
 
 function againButton(again, keep, told) {
-  const textContent = keep ? "Keep this one" : "Exactly this again";
+  const textContent = keep ? t("Keep this one") : t("Exactly this again");
   const button = element("button", "", { className: "ig-again", textContent, type: "button" });
-  button.title = "Writes this picture's prompt, LoRAs, settings and seed into the nodes";
+  button.title = t("Writes this picture's prompt, LoRAs, settings and seed into the nodes");
   button.addEventListener("click", () => again().catch((error) => (told.textContent = error.message)));
   return button;
 }
 
 async function store(image, rating, comments) {
   const { learned = [] } = await call("/feedback", { generation_id: image, rating, comments });
-  return learned.length ? `saved — ${learned.join("; ")}` : "saved";
+  const told = learned.map((one) => sentence({ ...one, arguments: { ...one.arguments, kind: word(one.arguments.kind) } }));
+  return [t("saved"), told.join("; ")].filter(Boolean).join(" — ");
 }
 
 async function takeBack(image, given) {
-  if (!given) return "there is no rating to take back";
+  if (!given) return t("there is no rating to take back");
   await call("/feedback/remove", { generation_id: image });
-  return "taken back";
+  return t("taken back");
 }
 
 /** Fills `box` with the rows of what a Feedback node can rate: one generation, or variations side by side. */
@@ -171,9 +173,9 @@ export function ratingView(node, box) {
 /** "Image 2", or of variations what this one has of its own. */
 function labelOf(feedback, place, index) {
   const { about = {}, image_ids: images } = feedback[place];
-  const image = images.length > 1 ? `Image ${index + 1}` : "";
-  if (feedback.length === 1) return image || "Your rating";
+  const image = images.length > 1 ? t("Image {number}", { number: index + 1 }) : "";
+  if (feedback.length === 1) return image || t("Your rating");
   const own = Object.entries(about).filter(([name, value]) => feedback.some((one) => one.about?.[name] !== value));
-  const told = own.map(([name, value]) => (name === "loras" ? value || "no LoRA" : `${name} ${value}`));
+  const told = own.map(([name, value]) => (name === "loras" ? value || t("no LoRA") : `${word(name)} ${value}`));
   return [`${place + 1}`, told.join(", "), image].filter(Boolean).join(" · ");
 }

@@ -2,6 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { nodesOf } from "./graph_tools.js";
+import { ready, t } from "./language.js";
 
 const RECOMMEND = "LoRARecommend";
 const OPTIMIZE = "ParamOptimize";
@@ -19,8 +20,8 @@ export async function suggest(nodes = nodesOf(RECOMMEND)) {
   if (!asked.length) {
     throw new Error(
       nodes.length
-        ? "LoRA Recommend is bypassed or muted: switch it on to get suggestions."
-        : "This workflow has no LoRA Recommend node: add one after Prompt Analyze.",
+        ? t("LoRA Recommend is bypassed or muted: switch it on to get suggestions.")
+        : t("This workflow has no LoRA Recommend node: add one after Prompt Analyze."),
     );
   }
   for (const id of asked) Object.assign(output[id].inputs, ASKED);
@@ -49,7 +50,7 @@ export async function suggestOrTell(nodes) {
   } catch (error) {
     const node = Object.values(error.response?.node_errors ?? {})[0];
     const detail = node?.errors?.map((one) => one.details).join("\n") || error.message;
-    app.extensionManager.toast.add({ severity: "warn", summary: "No suggestions", detail, life: 8000 });
+    app.extensionManager.toast.add({ severity: "warn", summary: t("No suggestions"), detail, life: 8000 });
     return null;
   }
 }
@@ -66,13 +67,19 @@ app.registerExtension({
   ],
   keybindings: [{ combo: { key: "g", ctrl: true, shift: true }, commandId: "IntelligentGeneration.Suggest" }],
   menuCommands: [{ path: ["Extensions", "Intelligent Generation"], commands: ["IntelligentGeneration.Suggest"] }],
-  actionBarButtons: [
-    {
-      icon: "pi pi-sparkles",
-      label: "Suggest",
-      tooltip: "Suggest LoRAs and settings for this prompt, without loading a model (Ctrl+Shift+G)",
-      onClick: () => suggestOrTell(),
-    },
-  ],
   getSelectionToolboxCommands: (item) => (item?.comfyClass === RECOMMEND ? ["IntelligentGeneration.Suggest"] : []),
 });
+
+ready.then(() =>
+  app.registerExtension({
+    name: "IntelligentGeneration.SuggestButton",
+    actionBarButtons: [
+      {
+        icon: "pi pi-sparkles",
+        label: t("Suggest"),
+        tooltip: t("Suggest LoRAs and settings for this prompt, without loading a model (Ctrl+Shift+G)"),
+        onClick: () => suggestOrTell(),
+      },
+    ],
+  }),
+);
