@@ -10,7 +10,7 @@ are, so that one taken back leaves nothing behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -84,7 +84,7 @@ class ValueModel:
         if not self.observations:
             return Utilities(np.zeros(len(loras)), own, np.zeros((len(loras), 0)))
         age = self._forgetting ** np.arange(len(self.observations), 0, -1)
-        cross = _utility_covariance(asked, self._terms) @ self._terms.members * age
+        cross = self._terms.members.sums(_utility_covariance(asked, self._terms)) * age
         known = cross @ self._posterior.inverse
         parts = known * self._posterior.surprise
         return Utilities(parts.sum(axis=1), own - known @ cross.T, parts)
@@ -97,7 +97,7 @@ class ValueModel:
         mine = terms.lora == terms.loras.index(lora)
         cross = _strength_covariance(np.array(strengths, np.float64), terms.strength) * mine
         age = self._forgetting ** np.arange(len(self.observations), 0, -1)
-        found: Floats = (cross @ terms.members * age) @ self._posterior.inverse @ self._posterior.surprise
+        found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
         return found
 
     @property
@@ -144,23 +144,34 @@ class _Terms:
         self.loras, self.lora = _distinct(one.lora for *_, one in applied)
         self.prompts, self.prompt = _distinct(prompt for _, _, prompt, _ in applied)
         known = [traits(lora) for lora in self.loras]
-        self.traits = {name: [getattr(one, name) for one in known] for name in LoRATraits._fields}
+        self.traits = {name: _Values([getattr(one, name) for one in known]) for name in LoRATraits._fields}
+        self.traits["lora"] = _Values(self.loras)
+        self.of_prompts = {
+            name: _Values([getattr(prompt, name) for prompt in self.prompts])
+            for name in ("key", "style", "content", "is_tags")
+        }
+        words = sorted(frozenset().union(*(prompt.concepts for prompt in self.prompts)))
+        self.concepts = {word: place for place, word in enumerate(words)}
+        self.bags = _bags(self.prompts, self.concepts)
         values = [(one.expected, one.fit, one.doubt, one.strength) for *_, one in applied]
         self.expects, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 4).T
         """Per member, in stars, 0 … 1, in stars; nan: not known."""
-        self.keys = [picture.prompt.key for _, _, picture in pictures]
+        self.keys = _Values([picture.prompt.key for _, _, picture in pictures])
         signs = [sign for _, sign, _ in pictures]
-        self.pictures = _indicator([row for row, *_ in pictures], signs, len(observations))
-        self.members = _indicator([row for row, *_ in applied], [sign for _, sign, *_ in applied], len(observations))
-        self.expected = LEVEL * self.pictures.sum(axis=0) + self.expects @ self.members
+        self.count = len(observations)
+        self.pictures = _Groups([row for row, *_ in pictures], signs, self.count)
+        self.members = _Groups([row for row, *_ in applied], [sign for _, sign, *_ in applied], self.count)
+        self.expected = (
+            self.pictures.sums(np.full((1, len(signs)), LEVEL))[0] + self.members.sums(self.expects[None])[0]
+        )
 
     def star_covariance(self, forgetting: float) -> Floats:
         """Return the covariance of the observations' stars, noise apart."""
-        age = np.arange(self.members.shape[1])
-        utility = self.members.T @ _utility_covariance(self, self) @ self.members
-        found: Floats = utility * forgetting ** np.abs(age[:, None] - age)
-        shared = LEVEL_SD**2 + PROMPT_SD**2 * _same(self.keys, self.keys)
-        found += self.pictures.T @ shared @ self.pictures
+        age = np.arange(self.count)
+        found = self.members.covariance(_utility_covariance(self, self))
+        found *= forgetting ** np.abs(age[:, None] - age)
+        shared = LEVEL_SD**2 + PROMPT_SD**2 * self.keys.same(self.keys)
+        found += self.pictures.covariance(shared)
         return found
 
 
@@ -168,13 +179,12 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     """Covariance of the utilities of members."""
 
     def same(name: str) -> Floats:
-        return _same(one.traits[name], other.traits[name])
+        return one.traits[name].same(other.traits[name])
 
     def alike(name: str) -> Floats:
-        values = [[getattr(prompt, name) for prompt in terms.prompts] for terms in (one, other)]
-        return _same(*values)
+        return one.of_prompts[name].same(other.of_prompts[name])
 
-    lora, kind, style = _same(one.loras, other.loras), same("kind"), same("style")
+    lora, kind, style = same("lora"), same("kind"), same("style")
     alone = LORA_SD**2 * np.maximum(lora, VERSION_SHARE * same("origin")) + CREATOR_SD**2 * same("creator")
     alone += KIND_SD**2 * kind + STYLE_SD**2 * style
     by_kind = KIND_CONTENT_SD**2 * alike("content") + KIND_STYLE_SD**2 * alike("style")
@@ -183,7 +193,7 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     loras, prompts = np.ix_(one.lora, other.lora), np.ix_(one.prompt, other.prompt)
     found = alone[loras] + kind[loras] * by_kind[prompts] + style[loras] * by_style[prompts]
     found *= np.outer(one.fit, other.fit)
-    here = np.outer(one.doubt, other.doubt) * _likeness(one.prompts, other.prompts)[prompts]
+    here = np.outer(one.doubt, other.doubt) * _likeness(one, other)[prompts]
     found += lora[loras] * (here + _strength_covariance(one.strength, other.strength))
     found += SLOPE_SD**2 * np.outer(one.expects, other.expects)
     return found
@@ -195,18 +205,37 @@ def _strength_covariance(one: Floats, other: Floats) -> Floats:
     return np.nan_to_num(STRENGTH_SD**2 * np.exp(-(apart**2) / 2))
 
 
-def _likeness(one: Sequence[PromptTraits], other: Sequence[PromptTraits]) -> Floats:
+def _likeness(one: _Terms, other: _Terms) -> Floats:
     """Likeness of prompts, 0 … 1: 1 for the same one, else by the concepts, the style and the content they share."""
-    concepts = sorted(frozenset().union(*(prompt.concepts for prompt in one)))
-    bags = []
-    for prompts in (one, other):
-        bag = np.array([[word in prompt.concepts for word in concepts] for prompt in prompts], np.float64)
-        size = np.array([max(1, len(prompt.concepts)) for prompt in prompts], np.float64)
-        bags.append(bag.reshape(len(prompts), len(concepts)) / np.sqrt(size)[:, None])
-    found: Floats = 0.6 * (bags[0] @ bags[1].T)
-    found += 0.25 * _same([each.style for each in one], [each.style for each in other])
-    found += 0.15 * _same([each.content for each in one], [each.content for each in other])
-    return np.maximum(found, _same([each.key for each in one], [each.key for each in other]))
+    found: Floats = 0.6 * (_bags(one.prompts, other.concepts) @ other.bags.T)
+    found += 0.25 * one.of_prompts["style"].same(other.of_prompts["style"])
+    found += 0.15 * one.of_prompts["content"].same(other.of_prompts["content"])
+    return np.maximum(found, one.of_prompts["key"].same(other.of_prompts["key"]))
+
+
+def _bags(prompts: Sequence[PromptTraits], number: Mapping[str, int]) -> Floats:
+    """Concepts of prompts as rows of length 1, as far as they have a number."""
+    found = np.zeros((len(prompts), len(number)))
+    for row, prompt in enumerate(prompts):
+        found[row, [number[word] for word in prompt.concepts if word in number]] = max(1, len(prompt.concepts)) ** -0.5
+    return found
+
+
+class _Values:
+    """Values that are compared with others, as numbers."""
+
+    def __init__(self, values: Sequence[Hashable]) -> None:
+        self._values, self._numbers = values, {}
+        numbers: dict[Hashable, int] = self._numbers
+        known = [numbers.setdefault(value, len(numbers)) if value != UNKNOWN else -1 for value in values]
+        self._codes = np.array(known, np.int64)
+
+    def same(self, other: _Values) -> Floats:
+        """1 where two values are known and equal, else 0."""
+        numbers = other._numbers
+        mine = self._codes if self is other else np.array([numbers.get(value, -2) for value in self._values], np.int64)
+        found: Floats = ((mine[:, None] == other._codes) & (other._codes >= 0)).astype(np.float64)
+        return found
 
 
 def _distinct(values: Iterable[T]) -> tuple[list[T], Places]:
@@ -215,17 +244,28 @@ def _distinct(values: Iterable[T]) -> tuple[list[T], Places]:
     return list(numbers), np.array(places, np.int64)
 
 
-def _same(one: Sequence[Hashable], other: Sequence[Hashable]) -> Floats:
-    """1 where two values are known and equal, else 0."""
-    numbers: dict[Hashable, int] = {}
-    first = np.array([numbers.setdefault(value, len(numbers)) if value != UNKNOWN else -1 for value in one], np.int64)
-    second = np.array([numbers.get(value, -2) if value != UNKNOWN else -2 for value in other], np.int64)
-    found: Floats = (first[:, None] == second).astype(np.float64)
-    return found
+class _Groups:
+    """Signed sums of consecutive values: those of one observation.
 
+    Args:
+        rows: observation of each value, rising.
+        count: observations.
+    """
 
-def _indicator(rows: Sequence[int], signs: Sequence[float], count: int) -> Floats:
-    """Matrix (values, count) that sums signed values by row."""
-    found = np.zeros((len(rows), count))
-    found[np.arange(len(rows)), np.array(rows, np.int64)] = signs
-    return found
+    def __init__(self, rows: Sequence[int], signs: Sequence[float], count: int) -> None:
+        self._rows, self._starts = np.unique(np.array(rows, np.int64), return_index=True)
+        self._signs, self._count = np.array(signs, np.float64), count
+        self._plain = len(rows) == count == len(self._rows)
+
+    def sums(self, values: Floats) -> Floats:
+        """(n, values) → (n, observations)."""
+        signed = values * self._signs
+        if self._plain or not len(self._signs):
+            return signed if self._plain else np.zeros((len(values), self._count))
+        found = np.zeros((len(values), self._count))
+        found[:, self._rows] = np.add.reduceat(signed, self._starts, axis=1)
+        return found
+
+    def covariance(self, values: Floats) -> Floats:
+        """(values, values) → (observations, observations)."""
+        return self.sums(self.sums(values).T)
