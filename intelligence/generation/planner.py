@@ -10,8 +10,10 @@ from textwrap import shorten
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..history.own_pictures import HISTORY_FILE, PictureHistory
 from ..learning import LearningEngine
+from ..learning.value_model import ValueModel
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
+from ..lora.lora_library import library_of
 from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
 from ..lora.target_model import left_out
 from ..memory import MemoryManager, MemoryRequest, Resources
@@ -60,7 +62,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.pictures = self.pictures or PictureHistory(self.registry.folder / HISTORY_FILE)
-        self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families)
+        self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families, self.taste)
         self.used_files = UsedFiles(self.registry, self.learning)
 
     def unusable_loras(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
@@ -81,6 +83,14 @@ class Planner:
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
+
+    def taste(self) -> ValueModel | None:
+        """Return the model of what ratings say of this library; None without ratings."""
+        preferences = self.learning.preferences(self.registry.moves())
+        if not preferences:
+            return None
+        library = library_of(self.registry)
+        return preferences.model(library.taste_traits, library)
 
     def recommender(
         self, dense_text: bool = True, fit: LoRAFit | None = None, judge: OllamaConfig | None = None

@@ -58,11 +58,27 @@ class Applied(NamedTuple):
         return cls(lora, expected_stars(confidence), 0.3 + 0.7 * confidence, doubt, strength)
 
 
+class Settings(NamedTuple):
+    """Sampling settings of a picture."""
+
+    family: str
+    """Family of the model, in which alone its settings tell anything."""
+    cfg: float | None = None
+    """None: not known, as for all others."""
+    steps: float | None = None
+    sampler: str | None = None
+    scheduler: str | None = None
+    """ComfyUI's name, or that of an explicit schedule in its place."""
+    size: tuple[int, int] | None = None
+    """Width and height."""
+
+
 class Picture(NamedTuple):
     """A picture that was made, or might have been."""
 
     prompt: PromptTraits
     loras: tuple[Applied, ...] = ()
+    settings: Settings | None = None
 
 
 class Observation(NamedTuple):

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits
+from ..prompt import PromptAnalysis
+from ..records import Source
+from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits, Settings
 from .value_model import ReadTraits, ValueModel
 
+EDIT_STARS, EDIT_NOISE = 1.0, 1.2
+"""Stars by which a value that the user set beats the one that was offered, and their standard deviation."""
+MAX_EDITS = 4
+"""Pictures with which one and the same edit counts: a setting that is left alone is no edit each time."""
 UNJUDGED_CONFIDENCE = 0.3
 """Confidence taken for a LoRA of which none was stored, as for those that the user named in earlier versions."""
+
+
+OFFERED: dict[str | None, Callable[[str], Any]] = {"cfg": float, "steps": int, "sampler": str, "scheduler": str}
+"""Setting → how `Reason.otherwise` of a setting that the user set is read."""
 
 
 class UsedLoRA(NamedTuple):
@@ -31,12 +42,19 @@ class PictureRating(NamedTuple):
     """1 … 5 stars."""
     weight: float = 1.0
     """Share of the rating, which the pictures of a generation that was rated whole have together."""
+    settings: Settings | None = None
+    usual: Settings | None = None
+    """Settings that the user changed into `settings`; None: none was changed."""
 
-    def observation(self, moves: Mapping[str, str]) -> Observation:
-        """Return what the value model learns from it."""
+    def observations(self, moves: Mapping[str, str]) -> list[Observation]:
+        """Return its stars, and the lead of settings that the user set over the usual ones."""
         loras = {moves.get(one.lora, one.lora): one for one in self.loras}
         used = tuple(Applied.judged(lora, one.confidence, one.strength) for lora, one in loras.items())
-        return Observation(self.rating, Picture(self.prompt, used), noise=RATING_NOISE / self.weight**0.5)
+        picture = Picture(self.prompt, used, self.settings)
+        found = [Observation(self.rating, picture, noise=RATING_NOISE / self.weight**0.5)]
+        if self.usual is not None:
+            found.append(Observation(EDIT_STARS, picture, picture._replace(settings=self.usual), EDIT_NOISE))
+        return found
 
 
 class Preferences:
@@ -45,7 +63,7 @@ class Preferences:
     def __init__(self, pictures: Iterable[PictureRating] = (), moves: Mapping[str, str] | None = None) -> None:
         """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`)."""
         moves = moves or {}
-        self.observations = tuple(picture.observation(moves) for picture in pictures)
+        self.observations = tuple(_observations(pictures, moves))
         self._model: tuple[Hashable, ValueModel] | None = None
 
     def __len__(self) -> int:
@@ -56,6 +74,19 @@ class Preferences:
         if self._model is None or self._model[0] != library:
             self._model = library, ValueModel(self.observations, traits)
         return self._model[1]
+
+
+def _observations(pictures: Iterable[PictureRating], moves: Mapping[str, str]) -> Iterator[Observation]:
+    edits: Counter[Hashable] = Counter()
+    for picture in pictures:
+        for one in picture.observations(moves):
+            if one.other is None:
+                yield one
+                continue
+            edit = one.picture.settings, one.other.settings
+            edits[edit] += 1
+            if edits[edit] <= MAX_EDITS:
+                yield one
 
 
 def picture_rating(
@@ -96,13 +127,56 @@ def picture_rating(
         tuple(UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE)) for lora, strength in used),
         rating,
         weight,
+        settings_of(stage.get("suggested_params")),
+        usual_settings(stage.get("suggested_params")),
     )
+
+
+def settings_of(parameters: Any) -> Settings | None:
+    """Return the settings in the JSON of `OptimizedParameters`; None where there are none."""
+    if not isinstance(parameters, Mapping):
+        return None
+    width, height = parameters.get("width"), parameters.get("height")
+    return Settings(
+        parameters.get("family", "unknown"),
+        parameters.get("guidance_scale"),
+        parameters.get("num_steps"),
+        parameters.get("sampler_name"),
+        parameters.get("schedule") or parameters.get("scheduler"),
+        (width, height) if width and height else None,
+    )
+
+
+def usual_settings(parameters: Any) -> Settings | None:
+    """Return the settings that the user changed, as they were offered; None where none was changed."""
+    settings = settings_of(parameters)
+    changed = {}
+    for reason in parameters.get("reasons") or () if settings else ():
+        name, read = reason.get("setting"), OFFERED.get(reason.get("setting"))
+        if read and reason.get("source") == Source.USER and reason.get("otherwise"):
+            try:
+                changed[name] = read(reason["otherwise"])
+            except ValueError:
+                continue
+    return settings._replace(**changed) if settings and changed else None
 
 
 def prompt_traits(key: Hashable, style: str, content: str, tag_style: float, concepts: Iterable[str]) -> PromptTraits:
     """Return the traits of a prompt, from the values of its `PromptAnalysis`."""
     style, content = (UNKNOWN if value == "unspecified" else value for value in (style, content))
     return PromptTraits(key, style, content, tag_style > 0.5, frozenset(word.strip().casefold() for word in concepts))
+
+
+def traits_of(analysis: PromptAnalysis) -> PromptTraits:
+    """Return a prompt as the value model reads it."""
+    intent = analysis.intent
+    return prompt_traits(
+        analysis.prompt,
+        intent.artistic_style.value,
+        intent.content_type.value,
+        analysis.tag_style,
+        analysis.shown_concepts,
+    )
 
 
 def _at(data: Any, *names: str) -> Mapping[str, Any]:

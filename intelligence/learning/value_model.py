@@ -1,6 +1,6 @@
 """This user's taste: the stars of a picture as a sum over what it is made of, learned from ratings.
 
-    stars = level of the user + effect of the prompt + utility of every LoRA applied + noise
+    stars = level of the user + effect of the prompt + effect of the settings + utility of every LoRA applied + noise
 
 All terms are jointly Gaussian: a Bayesian linear model over traits of LoRAs and prompts, written by its covariances.
 Pictures without LoRAs are observations too, so that a bad prompt or a grumpy user is not blamed on LoRAs. Noise is
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .observations import UNKNOWN, Applied, LoRATraits, Observation, Picture, PromptTraits
+from .observations import UNKNOWN, Applied, LoRATraits, Observation, Picture, PromptTraits, Settings
+from .setting_effects import effect_covariance, effects_covariance
 
 T = TypeVar("T", bound=Hashable)
 Floats = NDArray[np.float64]
@@ -30,9 +31,9 @@ PROMPT_SD = 0.4
 """… of a prompt's effect, which all its pictures share, …"""
 LORA_SD, VERSION_SHARE = 0.55, 0.8
 """… of a LoRA's utility (versions of one LoRA share most of the variance), …"""
-CREATOR_SD, KIND_SD, STYLE_SD = 0.3, 0.15, 0.2
+CREATOR_SD, KIND_SD, STYLE_SD = 0.35, 0.15, 0.35
 """… of what LoRAs of one creator, kind or style share, …"""
-KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 0.3
+KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 0.4
 """… of what LoRAs of a kind (or of a style) share on prompts of one content, one style, one form, …"""
 STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
 """… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length, …"""
@@ -44,6 +45,9 @@ FORGETTING = 0.999
 """Correlation of a utility with itself one observation later: half of it is left after about 700."""
 MAX_OBSERVATIONS = 256
 """Newest observations that count."""
+GUARD, GUARD_RATINGS = 2.0, 40
+"""Standard deviations by which a free choice must be better than what was expected to be best, before any rating, and
+ratings after which it need only be better."""
 
 
 class Utilities(NamedTuple):
@@ -100,6 +104,23 @@ class ValueModel:
         found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
         return found
 
+    def setting_effects(
+        self, name: str, values: Sequence[Any], family: str, prompt: PromptTraits
+    ) -> tuple[Floats, Floats]:
+        """Return the stars that values of a setting add, and their covariance in stars².
+
+        Args:
+            name: field of `Settings`.
+            family: of the model.
+        """
+        asked = [(prompt, Settings(family, **{name: value})) for value in values]
+        own = effect_covariance(name, asked, asked)
+        if not self.observations:
+            return np.zeros(len(values)), own
+        cross = self._terms.pictures.sums(effect_covariance(name, asked, self._terms.settings))
+        known = cross @ self._posterior.inverse
+        return known @ self._posterior.surprise, own - known @ cross.T
+
     @property
     def trust(self) -> Floats:
         """Probability of each observation that it is no outlier."""
@@ -120,6 +141,20 @@ class ValueModel:
         likely = (1 - OUTLIERS) * np.exp(-(missed**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
         trust = likely / (likely + OUTLIERS / 5)
         return _Posterior(np.asarray(np.linalg.inv(covariance + np.diag(noise / trust)), np.float64), surprise, trust)
+
+
+def free_choice(expected: Sequence[float], found: Utilities, ratings: int) -> int:
+    """Return the place of the best of several LoRAs, one of which is taken in any case.
+
+    The one that was expected to be best before ratings is left only for one that is proven better [guards: 1602.04064];
+    the proof asked for fades with the number of ratings.
+    """
+    mean, first = found.shift + np.array(expected), int(np.argmax(expected))
+    covariance = found.covariance
+    variance = covariance.diagonal() + covariance[first, first] - 2 * covariance[first]
+    guard = GUARD * max(0.0, 1 - ratings / GUARD_RATINGS)
+    proven = mean - mean[first] >= guard * np.sqrt(np.maximum(variance, 0.0))
+    return int(np.argmax(np.where(proven, mean, -np.inf)))
 
 
 class _Posterior(NamedTuple):
@@ -156,6 +191,7 @@ class _Terms:
         values = [(one.expected, one.fit, one.doubt, one.strength) for *_, one in applied]
         self.expects, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 4).T
         """Per member, in stars, 0 … 1, in stars; nan: not known."""
+        self.settings = [(picture.prompt, picture.settings) for _, _, picture in pictures]
         self.keys = _Values([picture.prompt.key for _, _, picture in pictures])
         signs = [sign for _, sign, _ in pictures]
         self.count = len(observations)
@@ -171,7 +207,7 @@ class _Terms:
         found = self.members.covariance(_utility_covariance(self, self))
         found *= forgetting ** np.abs(age[:, None] - age)
         shared = LEVEL_SD**2 + PROMPT_SD**2 * self.keys.same(self.keys)
-        found += self.pictures.covariance(shared)
+        found += self.pictures.covariance(shared + effects_covariance(self.settings))
         return found
 
 
@@ -225,8 +261,8 @@ class _Values:
     """Values that are compared with others, as numbers."""
 
     def __init__(self, values: Sequence[Hashable]) -> None:
-        self._values, self._numbers = values, {}
-        numbers: dict[Hashable, int] = self._numbers
+        numbers: dict[Hashable, int] = {}
+        self._values, self._numbers = values, numbers
         known = [numbers.setdefault(value, len(numbers)) if value != UNKNOWN else -1 for value in values]
         self._codes = np.array(known, np.int64)
 

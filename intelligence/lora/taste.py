@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..learning import Preferences
-from ..learning.observations import Applied, Observation, PromptTraits
-from ..learning.preferences import prompt_traits
+from ..learning.observations import Applied, Observation
+from ..learning.preferences import traits_of
 from ..learning.value_model import Floats, ValueModel
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
@@ -30,7 +30,7 @@ STRENGTH_REACH = 0.25
 """Farthest from strengths that were tried that a strength is moved by ratings."""
 COST_BELOW, COST_ABOVE = 0.004, 0.008
 """Stars that a strength is worth less which lies so far below the usual one, or above it: too much spoils more."""
-MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.3
+MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.25
 """Stars that a strength must gain to be taken, or that the usual one must lose to be left."""
 MAX_GROUPS = 3
 """Kinds of prompts whose stars are named, each with …"""
@@ -158,18 +158,6 @@ class Taste:
         ]
         listed = ", ".join(names[other] for other in alike)
         return (_reason(LoRAMessage.RATED_ALIKE, shift, stars=_stars(stars), loras=listed),)
-
-
-def traits_of(analysis: PromptAnalysis) -> PromptTraits:
-    """Return a prompt as the value model reads it."""
-    intent = analysis.intent
-    return prompt_traits(
-        analysis.prompt,
-        intent.artistic_style.value,
-        intent.content_type.value,
-        analysis.tag_style,
-        analysis.shown_concepts,
-    )
 
 
 def _own_reasons(rated: Sequence[Observation], shift: float) -> tuple[Reason, ...]:

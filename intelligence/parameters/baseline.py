@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..learning.value_model import ValueModel
 from ..models import Architecture, Family, FamilyFinding
 from ..models.kinds import TITLES, UNETS
 from ..models.latents import LATENTS
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
+from .learned_settings import LearnedSetting, learned_settings, with_learned
 from .parameter_messages import ParameterMessage, shown
 from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
 from .profiles import Profile, choose_profile, find_profile
@@ -99,16 +101,25 @@ class Baseline:
         )
 
 
-def choose_baseline(request: ParameterRequest, table: Path) -> Baseline:
+def choose_baseline(request: ParameterRequest, table: Path, taste: ValueModel | None = None) -> Baseline:
     """Return the settings of the model's profile with the user's in their place; `overrides` under full names.
+
+    `taste`: by which ratings move settings that the user tried; None: nothing is known.
 
     Raises InvalidInputError for an impossible override, an unknown aspect, a table that cannot be used.
     """
     finding, profile, reasons = choose_profile(request, table)
     if request.manual:
         profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0, guidance=None, shift=None)
+    learned: dict[str, LearnedSetting] = {}
+    if taste is not None:
+        width, height, _ = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
+        learned = learned_settings(request, profile, (width, height), taste)
+        profile = with_learned(profile, learned)
     choice, chosen = _choice(request, profile, finding.architecture, _other_profiles(profile, request, table))
-    reasons |= chosen
+    if "size" in learned:
+        choice = replace(choice, width=learned["size"].value[0], height=learned["size"].value[1])
+    reasons |= {**chosen, **{name: one.reason for name, one in learned.items()}}
     Baseline(request, finding, profile, choice, reasons).parameters(choice)  # before anything is computed from it
     if choice.cfg <= 1:
         message = ParameterMessage.NEGATIVE_USELESS

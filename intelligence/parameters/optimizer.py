@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import AUTO, GenerationConstraints, Priority, data_folder
 from ..learning import Timing
+from ..learning.value_model import ValueModel
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence
 from ..models.kinds import UNETS
@@ -48,12 +49,15 @@ class ParameterOptimizer:
         memory: MemoryManager | None = None,
         timings: Callable[[str], Sequence[Timing]] | None = None,
         table: Path | None = None,
+        taste: Callable[[], ValueModel | None] = lambda: None,
     ) -> None:
         """`timings`: key (`OptimizedParameters.timing_key`) → earlier runs, oldest first, as `LearningEngine().timings`
-        returns them. `table`: the user's table of families; None: `families.json` in the data folder."""
+        returns them. `table`: the user's table of families; None: `families.json` in the data folder. `taste`:
+        reads what ratings say."""
         self.memory = memory or MemoryManager()
         self._timings = timings or (lambda key: ())
         self._own_table = table
+        self._taste = taste
 
     @property
     def table(self) -> Path:
@@ -99,7 +103,7 @@ class ParameterOptimizer:
 
     def _choose(self, request: ParameterRequest) -> OptimizedParameters:
         limits, images = request.constraints, request.images
-        baseline = choose_baseline(request, self.table)
+        baseline = choose_baseline(request, self.table, None if request.manual else self._taste())
         choice, reasons = baseline.choice, baseline.reasons
         resources = request.resources or self.memory.detect_resources()
         architecture = baseline.finding.architecture

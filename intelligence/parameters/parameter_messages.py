@@ -24,6 +24,10 @@ class ParameterMessage(Message):
     USER_SCHEDULER_WASTES_STEPS = "set by you: {chosen}; on this model it spends most steps at useless noise levels"
     USUAL = "{chosen}, usual for {family} at {priority} priority"
     USUAL_UNKNOWN = "{chosen}, safe for most models at {priority} priority"
+    LEARNED_SETTING = (
+        "{chosen} instead of {before}: you gave {stars} to pictures near it, {others} to those near {before}"
+    )
+    LEARNED_LIKED = "{chosen}, which you set: you gave {stars} to pictures near it"
     MANUAL_USER = "MANUAL: as passed"
     MANUAL_DEFAULT = "MANUAL: a plain default, not passed"
 

@@ -3,10 +3,9 @@
 import pytest
 
 from intelligence.learning import Preferences
-from intelligence.learning.preferences import PictureRating, UsedLoRA
+from intelligence.learning.preferences import PictureRating, UsedLoRA, traits_of
 from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_messages import LoRAMessage
-from intelligence.lora.taste import traits_of
 from intelligence.models import Architecture, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer
 from intelligence.records import Source
