@@ -9,6 +9,7 @@ from typing import Any
 from comfy_execution.utils import get_executing_context
 
 from ...intelligence.config import OnUnconfirmed, OperationMode
+from .bypassed_nodes import fill_bypassed
 from .core_nodes import core_nodes
 
 RECOMMEND, OPTIMIZE = "LoRARecommend", "ParamOptimize"
@@ -82,6 +83,9 @@ def _on_prompt(request: dict[str, Any]) -> dict[str, Any]:
     prompt = request.get("prompt")
     if not isinstance(prompt, dict):
         return request
+    workflow = ((request.get("extra_data") or {}).get("extra_pnginfo") or {}).get("workflow")
+    if isinstance(workflow, dict):
+        fill_bypassed(prompt, workflow)
     _queued.set(prompt)
     runnable = runnable_outputs(prompt)
     if runnable is None:

@@ -126,3 +126,31 @@ def test_node_says_that_nothing_is_confirmed(page: Page) -> None:
     click(page, "mode", "ASSISTED")
     labels = page.tab.evaluate(LABELS, "LoRARecommend")
     assert any("nothing is confirmed yet" in label for label in labels)
+    page.tab.evaluate("() => void app.queuePrompt(0, 1)")
+    page.tab.get_by_text("`selection` is empty, and ASSISTED mode waits for your choice").first.wait_for()
+
+
+def test_bypassed_recommend_is_manual_without_loras(page: Page, server: Server) -> None:
+    load(page, PromptAnalyze={"prompt": "the mirkwood witch <lora:mirkwood_witch:0.7> at a well"})
+    page.tab.evaluate("() => { app.graph._nodes.find(node => node.type === 'LoRARecommend').mode = 4 }")
+    outputs, ran = run(page, server)
+    assert {"ParamOptimize", "IntelligentSampler"} <= ran and "LoRARecommend" not in ran
+    made = outputs["Feedback"]["feedback"][0]["generation_id"]
+    found = server.client.get(f"/intelligent_generation/generations/{made}")["plan"]["recommendations"]
+    assert found["suggested_loras"] == []
+    page.tab.locator("#graph-canvas").focus()
+    page.tab.keyboard.press("Control+Shift+G")
+    page.tab.get_by_text("LoRA Recommend is bypassed or muted").wait_for()
+
+
+def test_undo_takes_one_change_of_a_row_back(page: Page) -> None:
+    assisted(page)
+    suggest(page)
+    before = selection(page)
+    click(page, STRENGTH, 0.3)
+    assert selection(page) != before
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    assert selection(page) == before
+    assert page.tab.evaluate(WIDGETS, "LoRARecommend")[STRENGTH] == before["loras"][0]["strength"]
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Redo')")
+    assert page.tab.evaluate(WIDGETS, "LoRARecommend")[STRENGTH] == 0.3
