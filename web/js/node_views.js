@@ -4,6 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { chosenSettings } from "./chosen_settings.js";
 import { element } from "./common.js";
 import { nodesOf, outputKey } from "./graph_tools.js";
+import { loraPictures } from "./lora_pictures.js";
 import { loraRows } from "./lora_rows.js";
 import { pickView } from "./picks.js";
 import { ratingView } from "./ratings.js";
@@ -14,7 +15,7 @@ const MIN_WIDTH_PX = 320;
 
 /** Node id → function that adds its view and returns how to show an output: (node) => (output, justMade) => void. */
 const VIEWS = {
-  LoRARecommend: (node) => both(reportView(node), loraRows(node)),
+  LoRARecommend: (node) => both(picturedReport(node), loraRows(node)),
   ParamOptimize: (node) => both(reportView(node), chosenSettings(node)),
   MemoryPlan: reportView,
   Explain: reportView,
@@ -64,6 +65,15 @@ function reportView(node) {
   const report = makeReport();
   addView(node, "report", report.element, 110);
   return report.show;
+}
+
+function picturedReport(node) {
+  const [pictures, report] = [loraPictures(), makeReport()];
+  const box = element("div", "display:flex; flex-direction:column; overflow:auto");
+  report.element.style.flex = "1";
+  box.append(pictures.element, report.element);
+  addView(node, "report", box, 110);
+  return both(pictures.show, report.show);
 }
 
 function starView(node) {

@@ -4,7 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { element } from "./common.js";
 import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
-import { prepare } from "./ratings.js";
+import { addStyles } from "./styles.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
 const LAST_KEY = 9;
@@ -29,12 +29,12 @@ export function pickView(node, addView) {
   onChange(widgetOf(node, "pick"), mark);
   return (output) => {
     if (!output.scouted?.length) return;
-    prepare();
+    addStyles();
     takeFiles(output);
     if (!added) addView(node, "picks", box, 170);
     added = true;
     const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
-    const again = element("button", "", { textContent: t("Scout again"), type: "button", className: "ig-plain" });
+    const again = element("button", "", { textContent: t("Scout again"), type: "button", className: "ig-scout-again" });
     again.addEventListener("click", () => queue(node, { pick: 0, seed: output.scouted.at(-1).seed + 1 }));
     box.replaceChildren(...buttons, again);
     box.onkeydown = (event) => {

@@ -2,42 +2,21 @@
 // mouse, 0 takes the rating back.
 import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
-import { sentence, t, word } from "./language.js";
 import { widgetOf } from "./graph_tools.js";
+import { sentence, t, word } from "./language.js";
+import { addStyles } from "./styles.js";
 
 const STARS = 5;
 const KEYS = /^[0-5]$/;
 
-const STYLE = `
-.ig-rating { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 6px; padding: 3px; border-radius: 6px; min-height: 30px }
-.ig-rating:focus-visible, .ig-rating button:focus-visible { outline: 2px solid #4aa3ff; outline-offset: 1px }
-.ig-rating:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
-.ig-rating img { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; background: #8883 }
-.ig-rating button { all: unset; cursor: pointer; border-radius: 4px; line-height: 1 }
-.ig-star { font-size: 22px; color: #e6b422; padding: 1px }
-.light-theme .ig-star, body:not(.dark-theme) .ig-star { color: #9a6b00 }
-.ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
-.ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 4px; align-items: start }
-.ig-ratings img { width: 100%; height: auto; max-height: 240px; object-fit: contain }
-.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
-.ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
-.ig-picks button:focus-visible { outline: 2px solid #4aa3ff }
-.ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
-.ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
-.ig-picks img { display: block; width: 100%; border-radius: 4px }
-.ig-plain { align-self: center; border: 1px solid currentColor !important }
-.ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
-.ig-rating .ig-told:empty { display: none }
-`;
-
 let hovered = null;
-let styled = false;
+let prepared = false;
 
 /** Adds the style and the keys to the page, once. */
-export function prepare() {
-  if (styled) return;
-  styled = true;
-  document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+function prepare() {
+  if (prepared) return;
+  prepared = true;
+  addStyles();
   document.addEventListener("keydown", onKey, { capture: true });
 }
 

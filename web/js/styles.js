@@ -59,6 +59,30 @@ button.ig-chip { cursor: pointer }
 .ig-error:empty { display: none }
 .ig-field { padding: 4px 8px; font: inherit; color: var(--input-text, #ddd); background: var(--comfy-input-bg, #222);
   border: 1px solid var(--border-color, #4e4e4e); border-radius: 6px; box-sizing: border-box }
+.ig-rating, .ig-picks { color: var(--input-text, #ddd); font: 13px/1.4 system-ui, sans-serif }
+.ig-rating { display: flex; flex-wrap: wrap; align-items: center; gap: 2px 6px; padding: 3px; border-radius: 6px; min-height: 30px }
+.ig-rating:focus-visible, .ig-rating button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff); outline-offset: 1px }
+.ig-rating:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
+.ig-rating img { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; background: #8883 }
+.ig-rating button { all: unset; cursor: pointer; border-radius: 4px; line-height: 1 }
+.ig-star { font-size: 22px; color: #e6b422; padding: 1px }
+:root:not(.dark-theme):not(:has(.dark-theme)) .ig-star { color: #9a6b00 }
+.ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
+.ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 4px; align-items: start }
+.ig-ratings img { width: 100%; height: auto; max-height: 240px; object-fit: contain }
+.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
+.ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
+.ig-picks button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff) }
+.ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
+.ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
+.ig-picks img { display: block; width: 100%; border-radius: 4px }
+.ig-scout-again { align-self: center; border: 1px solid currentColor !important }
+.ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
+.ig-rating .ig-told:empty { display: none }
+.ig-lora-pictures { display: flex; flex-wrap: wrap; gap: 4px; padding: 4px 6px }
+.ig-lora-pictures:empty { display: none }
+.ig-lora-pictures img { width: 56px; height: 56px; object-fit: cover; border-radius: 4px }
+.ig-lora-pictures .ig-near { opacity: .45 }
 `;
 
 let sheet;
