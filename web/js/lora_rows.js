@@ -12,7 +12,10 @@ const USUAL_RANGE = [0, 1.5];
 const STEP = 0.05;
 const MAX_NEAR = 8;
 const MAX_WORDS = 6;
-const QUOTED = 32; // characters of an earlier prompt
+const QUOTED = 12; // characters of an earlier prompt, at least
+const CHARACTER_PX = 6.5;
+const FRAME_PX = 150; // of a row that quotes it: its margins and its other words
+const MIN_CONFIDENCE = 0.005; // what shows as 0 % is not offered
 const ROW = Symbol("row of LoRA Recommend");
 
 /** Graph and node id → {offers, basis}: outlives the node itself, which a tab switch and undo make anew. */
@@ -59,7 +62,10 @@ function remember(node, output, justMade) {
     suggested.set(keyOf(node), { offers, basis: known?.basis ?? basis, now: basis });
     return;
   }
-  const near = (output.nearest ?? []).slice(0, MAX_NEAR).map((one) => ({ ...one, near: true }));
+  const near = (output.nearest ?? [])
+    .filter((one) => one.confidence >= MIN_CONFIDENCE)
+    .slice(0, MAX_NEAR)
+    .map((one) => ({ ...one, near: true }));
   suggested.set(keyOf(node), { offers: [...found, ...near], basis, now: basis });
   if (justMade && widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
     writeSelection(node, found.map(entryOf), basis);
@@ -121,15 +127,16 @@ function* wanted(node) {
   const busy = [...waiting.values()].some((nodes) => nodes.includes(node));
   const selection = readSelection(node);
   const assisted = widgetOf(node, "mode")?.value === "ASSISTED";
-  const told = suggested.get(keyOf(node));
-  const idle = assisted && !selection ? t("Suggest · nothing is confirmed yet") : t("Suggest");
-  const label = busy ? t("Suggesting …") : idle;
-  yield ["Suggest", "button", { label, tooltip: t("Ctrl+Shift+G. No model is loaded for it."), callback: () => suggestFor(node) }];
   const stale = selection ? staleParts(node, selection.chosenFor) : [];
+  const plain = stale.length ? t("Suggest again") : t("Suggest");
+  const idle = assisted && !selection ? t("Suggest · nothing is confirmed yet") : plain;
+  const label = busy ? t("Suggesting …") : idle;
+  const again = () => suggestFor(node);
+  yield ["Suggest", "button", { label, tooltip: t("Ctrl+Shift+G. No model is loaded for it."), callback: again }];
   if (stale.length) {
     const earlier = selection.chosenFor;
-    const text = stale.includes("prompt") ? shortened(earlier.prompt) : earlier.checkpoint || earlier.family;
-    yield ["Suggest again", "button", { label: t("⚠ Chosen for: {text} — Suggest again", { text }), tooltip: earlier.prompt, callback: () => suggestFor(node) }];
+    const text = stale.includes("prompt") ? shortened(earlier.prompt, node.size[0]) : earlier.checkpoint || earlier.family;
+    yield ["Stale", "button", { label: t("⚠ Chosen for: {text}", { text }), tooltip: earlier.prompt, callback: again }];
     yield ["Keep", "button", { label: t("Keep these LoRAs for this one"), callback: () => keep(node) }];
   }
   const names = new Set();
@@ -186,8 +193,9 @@ function unique(title, names) {
   return name;
 }
 
-function shortened(text) {
-  return text.length > QUOTED ? `${text.slice(0, QUOTED)} …` : text;
+function shortened(text, width) {
+  const room = Math.max(QUOTED, Math.floor((width - FRAME_PX) / CHARACTER_PX));
+  return text.length > room ? `${text.slice(0, room)} …` : text;
 }
 
 function keep(node) {

@@ -78,17 +78,23 @@ function picturedReport(node) {
 
 function starView(node) {
   const box = element("div", "overflow-y:auto; padding:2px 6px; font-size:12px");
-  addView(node, "stars", box, 110);
-  return ratingView(node, box);
+  return ratingView(node, box, addView(node, "stars", box, 110));
 }
 
+/** Adds a view below the node's widgets. Returns how to set the height that it needs, in pixels. */
 function addView(node, name, view, minHeight) {
+  let needed = minHeight;
   view.dataset.captureWheel = "true"; // Nodes 2.0: once clicked into, the wheel scrolls the view and not the canvas
   view.dataset.nodeType = node.comfyClass; // by which node_faces.js finds the node in Nodes 2.0
   view.tabIndex = 0;
-  view.style.minHeight = `${minHeight}px`; // Nodes 2.0 reads the element's height, the canvas the option's
-  const options = { serialize: false, hideInPanel: true, hideOnZoom: false, getMinHeight: () => minHeight };
+  view.style.minHeight = `${needed}px`; // Nodes 2.0 reads the element's height, the canvas the option's
+  const options = { serialize: false, hideInPanel: true, hideOnZoom: false, getMinHeight: () => needed };
   const widget = node.addDOMWidget(name, name, view, options); // the right side panel would set its width
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
   node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
+  return (height) => {
+    needed = Math.max(minHeight, height);
+    view.style.minHeight = `${needed}px`;
+    if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+  };
 }

@@ -8,11 +8,13 @@ import { addStyles } from "./styles.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
 const LAST_KEY = 9;
+const TILE_PX = 84; // width of a picture, as styles.js lays it out
+const MAX_HEIGHT_PX = 360;
 
 /** Adds the pictures to an Intelligent Sampler, once there are any. Returns how to show an output. */
 export function pickView(node, addView) {
   const box = element("div", "", { className: "ig-picks" });
-  let added = false;
+  let setHeight = null;
   const unfold = () => expose(node, widgetOf(node, "scout")?.value > 0);
   onChange(widgetOf(node, "scout"), unfold);
   const configured = node.onConfigure;
@@ -31,8 +33,9 @@ export function pickView(node, addView) {
     if (!output.scouted?.length) return;
     addStyles();
     takeFiles(output);
-    if (!added) addView(node, "picks", box, 170);
-    added = true;
+    setHeight ??= addView(node, "picks", box, TILE_PX);
+    const columns = Math.max(1, Math.floor((node.size[0] - 20) / TILE_PX));
+    setHeight(Math.min(MAX_HEIGHT_PX, Math.ceil((output.scouted.length + 1) / columns) * TILE_PX * 1.25));
     const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
     const again = element("button", "", { textContent: t("Scout again"), type: "button", className: "ig-scout-again" });
     again.addEventListener("click", () => queue(node, { pick: 0, seed: output.scouted.at(-1).seed + 1 }));

@@ -8,6 +8,8 @@ import { addStyles } from "./styles.js";
 
 const STARS = 5;
 const KEYS = /^[0-5]$/;
+const TILE_PX = [150, 178]; // of an image among several, as styles.js lays it out
+const MAX_HEIGHT_PX = 380;
 
 let hovered = null;
 let prepared = false;
@@ -112,8 +114,9 @@ async function takeBack(image, given) {
   return t("taken back");
 }
 
-/** Fills `box` with the rows of what a Feedback node can rate: one generation, or variations side by side. */
-export function ratingView(node, box) {
+/** Fills `box` with the rows of what a Feedback node can rate: one generation, or variations side by side.
+ * `setHeight` makes room for them. */
+export function ratingView(node, box, setHeight) {
   return async ({ text = [], feedback = [] }) => {
     if (!feedback.length) return;
     const status = element("div", "opacity:.85; user-select:text; overflow-wrap:anywhere; font-size:12px");
@@ -135,6 +138,8 @@ export function ratingView(node, box) {
     const grid = element("div", "", { className: rows.length > 1 ? "ig-ratings" : "" });
     grid.append(...rows.map(({ row }) => row.element));
     box.replaceChildren(grid, status);
+    const columns = Math.max(1, Math.floor((node.size[0] - 20) / TILE_PX[0]));
+    setHeight(Math.min(MAX_HEIGHT_PX, rows.length > 1 ? Math.ceil(rows.length / columns) * TILE_PX[1] : 0));
     try {
       for (const { generation_id: generation } of feedback) {
         const { ratings } = await call(`/generations/${encodeURIComponent(generation)}`);

@@ -68,9 +68,10 @@ button.ig-chip { cursor: pointer }
 .ig-star { font-size: 22px; color: #e6b422; padding: 1px }
 :root:not(.dark-theme):not(:has(.dark-theme)) .ig-star { color: #9a6b00 }
 .ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
-.ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: 4px; align-items: start }
-.ig-ratings img { width: 100%; height: auto; max-height: 240px; object-fit: contain }
-.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
+.ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(142px, 1fr)); gap: 4px; align-items: start }
+.ig-ratings img { width: 100%; height: 84px; object-fit: contain }
+.ig-ratings .ig-star { font-size: 20px }
+.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
 .ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
 .ig-picks button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff) }
 .ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
