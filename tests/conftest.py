@@ -12,6 +12,7 @@ import pytest
 from .comfyui import locate, loras
 from .comfyui.bench import PROBE
 from .comfyui.client import LIBRARY, Client
+from .comfyui.lab_bench import LAB
 from .comfyui.server import Server
 
 TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffusers", "generation": "diffusers"}
@@ -61,7 +62,8 @@ def old_installation() -> locate.Installation:
 @pytest.fixture(scope="session")
 def server(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the demo model and LoRAs that fit it, this pack and the probe pack; without checkpoints."""
-    yield from running(Server(tmp_path_factory.mktemp("comfyui"), installation, PACKS, checkpoints=False))
+    packs = {**PACKS, "lab": LAB}
+    yield from running(Server(tmp_path_factory.mktemp("comfyui"), installation, packs, checkpoints=False))
 
 
 @pytest.fixture

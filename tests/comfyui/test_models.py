@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from intelligence.parameters.schedules import explicit_sigmas
 
-from ..conftest import running
-from . import locate
-from .bench import PLAIN, PROBE, generation, is_equal
+from .bench import PLAIN, generation, is_equal
 from .client import Run
-from .lab_bench import LAB, Lab
+from .lab_bench import Lab
 from .server import Server
 
 KINDS = (
@@ -34,13 +32,6 @@ KINDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def lab_server(installation: locate.Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the lab pack and the probes beside ours."""
-    packs = {"intelligent-generation": locate.PACK, "probe": PROBE, "lab": LAB}
-    yield from running(Server(tmp_path_factory.mktemp("lab"), installation, packs))
-
-
 def records(server: Server, found: Run, key: str = "ours") -> list[dict[str, Any]]:
     """The JSON that was saved beside each image."""
     files = found.outputs[f"{key}_saved"]["images"]
@@ -50,11 +41,11 @@ def records(server: Server, found: Run, key: str = "ours") -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_chain_equals_ksampler_and_counts_passes(lab_server: Server, kind: str) -> None:
-    lab = Lab(lab_server.client, kind)
+def test_chain_equals_ksampler_and_counts_passes(server: Server, kind: str) -> None:
+    lab = Lab(server.client, kind)
     lab.ours("ours", **PLAIN)
     lab.saved("ours")
-    (record,) = records(lab_server, lab.run())
+    (record,) = records(server, lab.run())
     assert (record["seed"], record["image_index"]) == (1, 0)
 
     settings = record["plan"]["recommendations"]["suggested_params"]
@@ -66,7 +57,7 @@ def test_chain_equals_ksampler_and_counts_passes(lab_server: Server, kind: str) 
     lab.equal("equal", sampler("core", "ours", **guided), ["ours", 1])
     assert is_equal(lab.run())
 
-    counting = Lab(lab_server.client, kind)
+    counting = Lab(server.client, kind)
     counting.ours("ours", seed=2)
     assert_foretold(counting)
 
@@ -186,9 +177,9 @@ CASES: dict[str, tuple[str, Case]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_passes_are_counted_as_foretold(lab_server: Server, case: str) -> None:
+def test_passes_are_counted_as_foretold(server: Server, case: str) -> None:
     kind, graph = CASES[case]
-    lab = Lab(lab_server.client, kind, side=128)
+    lab = Lab(server.client, kind, side=128)
     settings, inputs = graph(lab)
     lab.ours("ours", settings, **inputs)
     told = assert_foretold(lab)
@@ -196,30 +187,30 @@ def test_passes_are_counted_as_foretold(lab_server: Server, case: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sd15", "flux"])
-def test_adaptive_sampler_is_foretold_as_a_span(lab_server: Server, kind: str) -> None:
-    lab = Lab(lab_server.client, kind)
+def test_adaptive_sampler_is_foretold_as_a_span(server: Server, kind: str) -> None:
+    lab = Lab(server.client, kind)
     lab.ours("ours", FEW | {"sampler": "dpm_adaptive"})
     told = assert_foretold(lab)
     low, high = told["plan"]["recommendations"]["suggested_params"]["forward_items_interval"]
     assert low < high
 
 
-def test_sampler_and_scheduler_of_another_pack_work_end_to_end(lab_server: Server) -> None:
-    lab = Lab(lab_server.client, "sdxl")
+def test_sampler_and_scheduler_of_another_pack_work_end_to_end(server: Server) -> None:
+    lab = Lab(server.client, "sdxl")
     lab.ours("ours", {"steps": 4, "sampler": "lab_heun", "scheduler": "lab_beta57"}, **PLAIN)
     lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
     lab.saved("ours")
     found = lab.run()
     assert is_equal(found)
-    (record,) = records(lab_server, found)
+    (record,) = records(server, found)
     settings = record["plan"]["recommendations"]["suggested_params"]
     assert (settings["sampler_name"], settings["scheduler"]) == ("lab_heun", "lab_beta57")
 
 
 @pytest.mark.parametrize("kind", ["sd15", "flux", "sd3", "wan"])
-def test_odd_latent_equals_ksampler(lab_server: Server, kind: str) -> None:
+def test_odd_latent_equals_ksampler(server: Server, kind: str) -> None:
     """Sides of 9 and 11 values, which no patch of 2 divides."""
-    lab = Lab(lab_server.client, kind)
+    lab = Lab(server.client, kind)
     shape = [1, 4 if kind == "sd15" else 16, *([1] if kind == "wan" else []), 9, 11]
     start = lab.latent("start", shape)
     lab.ours("ours", FEW, latent=start, denoise=0.7, **PLAIN)
@@ -227,15 +218,15 @@ def test_odd_latent_equals_ksampler(lab_server: Server, kind: str) -> None:
     lab.saved("ours")
     found = lab.run()
     assert is_equal(found)
-    (record,) = records(lab_server, found)
+    (record,) = records(server, found)
     settings = record["plan"]["recommendations"]["suggested_params"]
     assert (settings["width"], settings["height"]) == (88, 72)
 
 
 @pytest.mark.parametrize("kind", ["flux2", "wan22"])
-def test_core_empty_latent_has_the_size_that_is_decoded(lab_server: Server, kind: str) -> None:
+def test_core_empty_latent_has_the_size_that_is_decoded(server: Server, kind: str) -> None:
     """Core's empty latent of 128 px is twice as large as a model of 16 px to a value takes."""
-    lab = Lab(lab_server.client, kind, side=128)
+    lab = Lab(server.client, kind, side=128)
     empty = [lab.add("empty", "EmptyLatentImage", width=128, height=128), 0]
     lab.ours("ours", FEW, latent=empty, **PLAIN)
     lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
@@ -248,16 +239,16 @@ def test_core_empty_latent_has_the_size_that_is_decoded(lab_server: Server, kind
     assert (settings["width"], settings["height"]) == (128, 128)
 
 
-def test_frames_of_a_video_latent_are_all_saved(lab_server: Server) -> None:
-    lab = Lab(lab_server.client, "wan")
+def test_frames_of_a_video_latent_are_all_saved(server: Server) -> None:
+    lab = Lab(server.client, "wan")
     lab.ours("ours", FEW, latent=lab.latent("start", [2, 16, 3, 8, 8]))
     lab.saved("ours")
     found = lab.run()
-    assert [record["image_index"] for record in records(lab_server, found)] == [0, 0, 0, 1, 1, 1]
+    assert [record["image_index"] for record in records(server, found)] == [0, 0, 0, 1, 1, 1]
 
 
-def test_video_is_decoded_by_its_own_vae(lab_server: Server) -> None:
-    lab = Lab(lab_server.client, "wan")
+def test_video_is_decoded_by_its_own_vae(server: Server) -> None:
+    lab = Lab(server.client, "wan")
     lab.vae = [lab.add("video_vae", "LabVAE", kind="wan"), 0]
     lab.ours("ours", FEW, latent=lab.latent("start", [1, 16, 3, 8, 8]))
     lab.saved("ours")
@@ -265,49 +256,49 @@ def test_video_is_decoded_by_its_own_vae(lab_server: Server) -> None:
     lab.add("shown", "LabImages", one=["ours", 0], other=["decoded", 0])
     found = lab.run()
     assert found.outputs["shown"]["equal"] == [True]
-    assert [record["image_index"] for record in records(lab_server, found)] == [0] * 9
+    assert [record["image_index"] for record in records(server, found)] == [0] * 9
 
 
-def test_one_image_of_a_batch_is_saved_as_itself(lab_server: Server) -> None:
-    lab = Lab(lab_server.client, "sd15")
+def test_one_image_of_a_batch_is_saved_as_itself(server: Server) -> None:
+    lab = Lab(server.client, "sd15")
     lab.ours("ours", FEW | {"images": 3}, seed=7)
     one = [lab.add("one", "ImageFromBatch", image=["ours", 0], batch_index=1, length=1), 0]
     lab.saved("ours", one)
-    (record,) = records(lab_server, lab.run())
+    (record,) = records(server, lab.run())
     assert (record["image_index"], record["seed"]) == (1, 8)
 
 
-def test_chains_in_a_row_save_what_each_of_them_made(lab_server: Server) -> None:
+def test_chains_in_a_row_save_what_each_of_them_made(server: Server) -> None:
     """The second goes on from the first one's latent; then both pictures in one batch."""
-    lab = Lab(lab_server.client, "sd15")
+    lab = Lab(server.client, "sd15")
     lab.ours("ours", FEW)
     lab.ours("again", FEW, latent=["ours", 1], denoise=0.5, seed=5)
     lab.saved("ours")
     together = [lab.add("together", "ImageBatch", image1=["ours", 0], image2=["again", 0]), 0]
     lab.saved("again", together)
     found = lab.run()
-    assert [record["image_index"] for record in records(lab_server, found)] == [0]
-    merged = records(lab_server, found, "again")
+    assert [record["image_index"] for record in records(server, found)] == [0]
+    merged = records(server, found, "again")
     assert [record["image_index"] for record in merged] == [None, 0]
     assert merged[1]["seed"] == 5
 
 
-def test_saving_again_keeps_the_files_of_before(lab_server: Server) -> None:
+def test_saving_again_keeps_the_files_of_before(server: Server) -> None:
     names = []
     for seed in (1, 2):
-        lab = Lab(lab_server.client, "sd15")
+        lab = Lab(server.client, "sd15")
         lab.ours("ours", FEW, seed=seed)
         lab.saved("ours", filename_prefix="lab/batch_%batch_num%")
         found = lab.run()
         names += [file["filename"] for file in found.outputs["ours_saved"]["images"]]
-        records(lab_server, found)
+        records(server, found)
     assert len(set(names)) == 2
 
 
 @pytest.mark.parametrize("kind", ["own", "RescaleCFG"])
-def test_function_of_another_node_stays_on_the_model(lab_server: Server, kind: str) -> None:
+def test_function_of_another_node_stays_on_the_model(server: Server, kind: str) -> None:
     """A plan with RescaleCFG and a cutoff yields to it, and says so."""
-    lab = Lab(lab_server.client, "sdxl")
+    lab = Lab(server.client, "sdxl")
     node, inputs = ("LabCfgFunction", {}) if kind == "own" else ("RescaleCFG", {"multiplier": 0.3})
     lab.ours("ours", patched(lab, node, **inputs), rescale_cfg=0.7)
     lab.equal("equal", lab.core("core", "ours"), ["ours", 1])
@@ -330,7 +321,7 @@ def test_function_of_another_node_stays_on_the_model(lab_server: Server, kind: s
     ],
 )
 def test_late_run_is_changed_and_its_record_repeats_it(
-    lab_server: Server, kind: str, sampler: str, inputs: dict[str, Any]
+    server: Server, kind: str, sampler: str, inputs: dict[str, Any]
 ) -> None:
     """A limit that no run holds: guidance ends and the steps become fewer after the second step, until 8 are left."""
     changes = {
@@ -344,7 +335,7 @@ def test_late_run_is_changed_and_its_record_repeats_it(
         "sigmas": None,
         "schedule": None,
     }
-    lab = Lab(lab_server.client, kind)
+    lab = Lab(server.client, kind)
     start = {}
     if "denoise" in inputs:
         start = {"latent": lab.latent("start", [1, 4, 8, 8]), "denoise": inputs["denoise"]}
@@ -354,7 +345,7 @@ def test_late_run_is_changed_and_its_record_repeats_it(
     lab.told("ours")
     lab.saved("ours")
     found = lab.run()
-    told, file = generation(found), records(lab_server, found)[0]
+    told, file = generation(found), records(server, found)[0]
     ran = file["plan"]["recommendations"]["suggested_params"]
     assert ran["improvements"]["cfg_cutoff_sigma"] > 0
     assert ran["gives_way"] == []
@@ -365,7 +356,7 @@ def test_late_run_is_changed_and_its_record_repeats_it(
     assert any("8 steps" in note for note in told["notes"])
     assert any("will be exceeded" in note for note in told["notes"])
 
-    again = Lab(lab_server.client, kind)
+    again = Lab(server.client, kind)
     again.ours("ours", {"images": 2}, **start_of(again, start))
     again.changed("ours", changes)
     names = ("sigmas", "num_steps", "improvements", "gives_way", "max_time_seconds")
@@ -380,8 +371,8 @@ def start_of(lab: Lab, start: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("inputs", [{"hold_time_limit": False}, {"easycache": 0.2}])
-def test_late_run_is_only_told_where_nothing_may_change(lab_server: Server, inputs: dict[str, Any]) -> None:
-    lab = Lab(lab_server.client, "sdxl")
+def test_late_run_is_only_told_where_nothing_may_change(server: Server, inputs: dict[str, Any]) -> None:
+    lab = Lab(server.client, "sdxl")
     lab.ours("ours", {"steps": 12, "sampler": "euler", "scheduler": "normal"}, **inputs)
     lab.changed("ours", {"max_time_seconds": 0.01, "gives_way": ["guidance", "steps"]})
     lab.told("ours")
@@ -395,10 +386,8 @@ def test_late_run_is_only_told_where_nothing_may_change(lab_server: Server, inpu
     ("kind", "node", "shift"),
     [("qwen", "ModelSamplingAuraFlow", 3.1), ("sd3", "ModelSamplingSD3", 5.0), ("wan", "ModelSamplingSD3", 5.0)],
 )
-def test_planned_shift_equals_core_node_and_yields_to_it(
-    lab_server: Server, kind: str, node: str, shift: float
-) -> None:
-    lab = Lab(lab_server.client, kind)
+def test_planned_shift_equals_core_node_and_yields_to_it(server: Server, kind: str, node: str, shift: float) -> None:
+    lab = Lab(server.client, kind)
     lab.ours("ours", FEW, **PLAIN)
     lab.changed("ours", {"shift": shift})
     shifted = [lab.add("shifted", node, model=lab.model, shift=shift), 0]
@@ -415,8 +404,8 @@ def test_planned_shift_equals_core_node_and_yields_to_it(
     assert len(told["notes"]) == 1
 
 
-def test_planned_guidance_equals_core_node_and_yields_to_it(lab_server: Server) -> None:
-    lab = Lab(lab_server.client, "flux")
+def test_planned_guidance_equals_core_node_and_yields_to_it(server: Server) -> None:
+    lab = Lab(server.client, "flux")
     settings = FEW | {"cfg": 1.0}
     lab.ours("ours", settings, **PLAIN)
     lab.changed("ours", {"guidance": 2.0})
@@ -439,9 +428,9 @@ def test_planned_guidance_equals_core_node_and_yields_to_it(lab_server: Server) 
 
 
 @pytest.mark.parametrize("side", [128, 256])
-def test_flux2_schedule_equals_core_scheduler(lab_server: Server, side: int) -> None:
+def test_flux2_schedule_equals_core_scheduler(server: Server, side: int) -> None:
     """At the size that is sampled, a latent's before the plan's."""
-    lab = Lab(lab_server.client, "flux2", side=128)
+    lab = Lab(server.client, "flux2", side=128)
     steps = 4
     latent = [lab.add("empty", "EmptyFlux2LatentImage", width=side, height=side, batch_size=1), 0]
     lab.ours("ours", FEW | {"steps": steps, "cfg": 1.0}, latent=latent, **PLAIN)
