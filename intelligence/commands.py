@@ -41,6 +41,7 @@ from .registry import enrich as enrich_registry
 
 if TYPE_CHECKING:
     from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline
+    from .generation.planner import Planner
     from .generation.stages import Recommendations
 
 Answer = tuple[Any, str]
@@ -83,6 +84,8 @@ def _results(options: argparse.Namespace) -> list[GenerationResult]:
     from .generation.pipeline import IntelligentGenerationPipeline
 
     pipeline = IntelligentGenerationPipeline(_config(options))
+    if not options.lora:
+        _prepare(options, pipeline.planner)
     if options.scout:
         if options.images > 1:
             raise InvalidInputError("only one scouted seed is finished; leave out --images or --scout")
@@ -127,13 +130,20 @@ def recommend(options: argparse.Namespace) -> Answer:
 
     config = _config(options)
     if config.base_model == DEFAULT_BASE_MODEL:
-        recommendations = _recommended_without_model(options.prompt, config)
+        recommendations = _recommended_without_model(options, config)
     else:
-        recommendations = IntelligentGenerationPipeline(config).analyze_and_recommend(options.prompt)
+        pipeline = IntelligentGenerationPipeline(config)
+        _prepare(options, pipeline.planner)
+        recommendations = pipeline.analyze_and_recommend(options.prompt)
     return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
 
 
-def _recommended_without_model(prompt: str, config: PipelineConfig) -> Recommendations:
+def _prepare(options: argparse.Namespace, planner: Planner) -> None:
+    with _progress(options, "LoRA") as step:
+        planner.prepare(options.prompt, step)
+
+
+def _recommended_without_model(options: argparse.Namespace, config: PipelineConfig) -> Recommendations:
     """LoRAs of one's own library and settings for the kind of model that is named, of which no file is needed."""
     from .generation.choice_requests import LoRARequest, SettingsRequest
     from .generation.explanation import explain
@@ -146,7 +156,8 @@ def _recommended_without_model(prompt: str, config: PipelineConfig) -> Recommend
         raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {named!r}")
     evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=Family(named))
     request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
-    chosen = planner.recommend(planner.analyze(prompt), evidence, request)
+    _prepare(options, planner)
+    chosen = planner.recommend(planner.analyze(options.prompt), evidence, request)
     recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))
     return replace(recommendations, explanation=explain(recommendations))
 

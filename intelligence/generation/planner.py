@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
@@ -15,6 +15,7 @@ from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_pr
 from ..lora.judge import ollama_judge
 from ..lora.lora_library import library_of
 from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
+from ..lora.search.meaning import MAX_TAG_STYLE
 from ..lora.target_model import left_out
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
@@ -91,6 +92,14 @@ class Planner:
             return None
         library = library_of(self.registry)
         return preferences.model(library.taste_traits, library)
+
+    def prepare(self, prompt: str, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Load and read what comparing the meaning of this prompt takes, for a process that makes no other choice.
+
+        Choices never wait for that by themselves. `on_progress` is called with (LoRAs read, LoRAs).
+        """
+        if self.analyze(prompt).tag_style <= MAX_TAG_STYLE:
+            self.recommender().build_meaning(on_progress)
 
     def recommender(
         self, dense_text: bool = True, fit: LoRAFit | None = None, judge: OllamaConfig | None = None

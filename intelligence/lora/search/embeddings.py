@@ -308,7 +308,8 @@ def _keep_building(reference: weakref.ref[EmbeddingStore]) -> None:
 
 
 def _embed(running: Encoder, loras: Sequence[Texts]) -> Iterator[Embedded]:
-    every = running.encode([text for whole, names in loras for text in (whole, *names)]) if loras else np.empty((0, 0))
+    texts = [text for whole, names in loras for text in (whole, *names)]
+    every = running.encode(texts) if texts else np.empty((0, WIDTH), np.float32)
     start = 0
     for _, names in loras:
         yield Embedded(names, quantized(every[start : start + 1 + len(names)]))
