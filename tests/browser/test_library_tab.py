@@ -71,7 +71,7 @@ def test_details_correct_and_take_back(library: Page, server: Server) -> None:
     open_witch(library)
     library.tab.get_by_text("Correct what is wrong").click()
     library.tab.get_by_label("Strength", exact=True).fill("0.65")
-    library.tab.get_by_role("button", name="Save").click()
+    library.tab.get_by_role("button", name="Save", exact=True).click()
     library.tab.get_by_role("button", name="Undo my corrections").wait_for()
     model = server.client.get("/intelligent_generation/model", name="mirkwood_witch")
     assert model["correction"] == {"strength": 0.65}
@@ -99,8 +99,8 @@ def test_choice_is_kept_as_a_set(library: Page, server: Server) -> None:
     library.tab.get_by_role("tab", name="Sets").click()
     library.tab.get_by_label("Name of the set").fill("witches")
     library.tab.get_by_role("button", name="Keep this choice as a set").click()
-    library.tab.get_by_text("1 LoRA", exact=True).wait_for()
+    library.tab.locator("span.ig-dim", has_text="1 LoRA").wait_for()
     assert server.client.get(SETS)["sets"] == {"witches": [{"lora": WITCH, "strength": 0.8}]}
     library.tab.get_by_role("button", name="Delete").click()
-    library.tab.get_by_text("1 LoRA", exact=True).wait_for(state="detached")
+    library.tab.locator("span.ig-dim", has_text="1 LoRA").wait_for(state="detached")
     assert server.client.get(SETS)["sets"] == {}

@@ -1,0 +1,129 @@
+"""The page in every combination of frontend, renderer, language and theme: screenshots, axe-core, console errors.
+
+python -m tests.benchmarks.page_matrix --out DIR [--frontend DIR/static] [--only nodes2-es-light] --json
+
+`--frontend`: another frontend's static folder, beside the pinned one. axe-core comes from `axe-playwright-python`
+(the extra `test`). Prints one flat JSON object: for each combination the axe findings of impact serious or critical in
+our views, and the console errors that concern the pack; the sums at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from intelligence.generation.embedded import ensure_embedded
+
+from ..browser.page import Page, browsing, tab
+from ..comfyui import locate, loras
+from ..comfyui.client import LIBRARY, Client
+from ..comfyui.examples import AUTO, SMALL, ui_workflow
+from ..comfyui.server import Server
+from ..conftest import PACKS
+
+RENDERERS, LANGUAGES, THEMES = ("canvas", "nodes2"), ("en", "es"), ("dark", "light")
+OURS = [".ig-card", ".ig-library", "[data-node-type]"]
+BUTTON = ".intelligent-generation-library-tab-button"
+SERIOUS = {"serious", "critical"}
+
+SET = """
+edits => {
+    for (const node of window.app.graph._nodes)
+        for (const [name, value] of Object.entries(edits[node.type] ?? {}))
+            node.widgets.find(widget => widget.name === name).value = value
+}
+"""
+FIT = "() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')"
+AXE = """
+async selectors => {
+    const include = selectors.filter(selector => document.querySelector(selector)).map(selector => [selector])
+    if (!include.length) return []
+    const { violations } = await window.axe.run({ include }, { resultTypes: ["violations"] })
+    const places = ({ id, impact, nodes }) => nodes.map(({ target }) => ({ id, impact, target: target.join(" ") }))
+    return violations.flatMap(places)
+}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the screenshots and axe's findings")
+    parser.add_argument("--frontend", type=Path, help="static folder of another frontend")
+    parser.add_argument("--only", default="", help="a part of the combinations' names")
+    parser.add_argument("--json", action="store_true", help="print one flat JSON object")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    figures: dict[str, Any] = {}
+    for frontend in filter(None, ("pinned", options.frontend)):
+        figures |= walk_frontend(frontend, options.out, options.only)
+    figures["serious"] = sum(count for name, count in figures.items() if name.endswith("_axe"))
+    figures["errors"] = sum(count for name, count in figures.items() if name.endswith("_console"))
+    print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
+
+
+def walk_frontend(frontend: str | Path, out: Path, only: str) -> dict[str, Any]:
+    """Return the figures of every combination in one frontend."""
+    name = frontend if isinstance(frontend, str) else "other"
+    arguments = () if isinstance(frontend, str) else ("--front-end-root", str(frontend))
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        installation = locate.installation(locate.checkout())
+        server = Server(Path(folder), installation, PACKS, checkpoints=False, arguments=arguments)
+        loras.make(server.base / "models" / "loras", loras.DEMO_LIBRARY)
+        ensure_embedded(server.home / "embedded")
+        with server.running(), browsing() as browser:
+            server.client.post(f"{LIBRARY}/rescan")
+            server.client.library_after_scan()
+            for renderer, language, theme in itertools.product(RENDERERS, LANGUAGES, THEMES):
+                key = f"{name}-{renderer}-{language}-{theme}"
+                if only not in key:
+                    continue
+                server.client.post("/settings", {"Comfy.Locale": language, "Comfy.ColorPalette": theme})
+                with tab(browser, server.url, nodes2=renderer == "nodes2", width=1600, height=900) as page:
+                    figures |= walk(page, server.client, key, out)
+    return figures
+
+
+def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
+    """Return the figures of one combination: run the template, open the library, a LoRA's details, the history."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or spec.origin is None:
+        raise SystemExit("axe-playwright-python is not installed: pip install '.[test]'")
+    page.tab.add_script_tag(path=Path(spec.origin).with_name("axe.min.js"))
+    found: list[dict[str, str]] = []
+
+    def look(state: str) -> None:
+        page.screenshot(out / f"{key}-{state}.png")
+        found.extend({**one, "state": state} for one in page.tab.evaluate(AXE, OURS) if one["impact"] in SERIOUS)
+
+    page.load(ui_workflow(AUTO))
+    page.tab.evaluate(FIT)
+    look("opened")
+    prompt = {"prompt": "portrait of the mirkwood witch, (misty forest:1.2)"}
+    page.tab.evaluate(SET, {"ParamOptimize": SMALL, "PromptAnalyze": prompt})
+    prompt_id = page.queue()
+    client.wait(prompt_id)
+    page.wait_until_ended(prompt_id)
+    look("run")
+    page.tab.locator(BUTTON).first.click()
+    page.tab.locator("button.ig-tile").first.wait_for()
+    look("library")
+    page.tab.locator("button.ig-tile").nth(5).click()
+    page.tab.locator(".ig-heading").wait_for()
+    look("details")
+    page.tab.locator("[data-view=sets]").click()
+    look("sets")
+    page.tab.locator("[data-view=history]").click()
+    page.tab.locator(".ig-tile").first.wait_for()
+    look("history")
+    (out / f"{key}-axe.json").write_text(json.dumps(found, indent=1))
+    return {f"{key}_axe": len(found), f"{key}_console": len(page.problems)}
+
+
+if __name__ == "__main__":
+    main()
