@@ -30,7 +30,7 @@ def library(browser: Browser, server: Server) -> Iterator[Page]:
     with tab(browser, server.url) as page:
         page.load(ui_workflow(AUTO))
         page.tab.locator(BUTTON).first.click()
-        page.tab.get_by_text("7 LoRAs").wait_for()
+        page.tab.get_by_text("7 LoRAs", exact=True).wait_for()
         yield page
 
 

@@ -104,11 +104,12 @@ function problems(errors) {
 app.registerExtension({
   name: "IntelligentGeneration.Library",
   async setup() {
+    await ready;
     app.extensionManager.registerSidebarTab({
       id: "intelligent-generation-library",
       icon: "pi pi-star",
-      title: "LoRA library",
-      tooltip: "Intelligent Generation: your LoRAs and pictures",
+      title: t("LoRA library"),
+      tooltip: `Intelligent Generation: ${t("your LoRAs and pictures")}`,
       type: "custom",
       render: (root) => void render(root),
     });
