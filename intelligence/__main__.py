@@ -110,6 +110,12 @@ def _generations(command: AddCommand) -> None:
     add = command("generations", "List what was made, newest first.")
     add("--limit", type=int, default=20, help="how many, newest first (default: %(default)s)")
 
+    add = command("history", "Learn from the pictures that you already have. Off until you say so; nothing is sent.")
+    actions = ("status", "on", "off", "read", "used", "forget")
+    add("action", nargs="?", choices=actions, default="status", help="off keeps what was read, forget deletes it")
+    add("folders", nargs="*", metavar="FOLDER", help="with on: folders of pictures, instead of those named before")
+    add("--prompt", help="with forget: only pictures of this prompt")
+
     add = command("show", "Show a picture (a file, or by id) with all reasons, or a model (by name).")
     add("name", help="a picture, made here or by A1111, ComfyUI, Fooocus, InvokeAI or SwarmUI; an id; a model's name")
     add("--as-workflow", action="store_true", help="print a graph for ComfyUI that makes the picture again")

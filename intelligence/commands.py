@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline
     from .generation.planner import Planner
     from .generation.stages import Recommendations
+    from .history import PictureHistory
 
 Answer = tuple[Any, str]
 """JSON data, and the same as text for people."""
@@ -316,6 +317,7 @@ def _change_learned(options: argparse.Namespace, registry: ModelRegistry, learni
         learning.paused = options.paused
     if options.prompts is not None:
         learning.keep_prompts = options.prompts == "on"
+        _own_pictures(registry).keep_prompts(learning.keep_prompts)
     if options.reset is not None:
         lora = registry.get_model(options.reset).model_id if options.reset else None
         told.append(f"{learning.reset(lora)} ratings count no longer")
@@ -323,6 +325,7 @@ def _change_learned(options: argparse.Namespace, registry: ModelRegistry, learni
         told.append(f"{learning.forget_generation(options.forget)} generations forgotten")
     if options.forget_prompt is not None:
         told.append(f"{learning.forget_prompt(options.forget_prompt)} generations forgotten")
+        _own_pictures(registry).forget(options.forget_prompt)
     if options.import_file is not None:
         try:
             data = json.loads(Path(options.import_file).read_text(encoding="utf-8"))
@@ -346,6 +349,46 @@ def generations(options: argparse.Namespace) -> Answer:
     found = recent_generations(LearningEngine(), options.limit)
     lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]
     return [each.to_dict() for each in found], "\n".join(lines) or "nothing was made yet"
+
+
+def _own_pictures(registry: ModelRegistry) -> PictureHistory:
+    from .history.own_pictures import HISTORY_FILE, PictureHistory
+
+    return PictureHistory(registry.folder / HISTORY_FILE)
+
+
+def history(options: argparse.Namespace) -> Answer:
+    from .history.history_reading import ReadingPace
+    from .lora.lora_library import forget_index
+
+    registry = ModelRegistry()
+    pictures = _own_pictures(registry)
+    told: list[str] = []
+    if options.action in ("on", "off"):
+        named = [Path(folder).expanduser().absolute() for folder in options.folders]
+        pictures.switch(options.action == "on", named or None)
+    elif options.action == "forget":
+        number = pictures.forget(options.prompt)
+        forget_index(registry.folder)
+        told.append(f"{number} pictures forgotten; their files stay")
+    if options.action == "read" or (options.action == "on" and pictures.folders):
+        with _progress(options, "picture") as step:
+            found = pictures.read((), ReadingPace(LearningEngine().keep_prompts), step)
+        told.append(f"{found.read} read, {found.told} of them tell how they were made, {found.skipped} were skipped")
+        told += [f"{folder}: {problem}" for folder, problem in found.problems.items()]
+    if options.action == "used":
+        used = pictures.use(registry.summaries(ModelKind.LORA), registry.moves())
+        lines = [f"{number:6}  {name}" for name, number in [*used.loras.items(), *used.unknown_loras.items()]]
+        lines += [f"{use.pictures:6}  {use.checkpoint}  {_words(use.settings)}" for use in used.checkpoints]
+        return used.to_dict(), "\n".join(lines) or "no pictures were read yet"
+    status = pictures.status()
+    told.append(f"{'on' if status.on else 'off'}: {status.told} pictures known, {status.skipped} could not be read")
+    told += [status.problem] if status.problem else list(status.folders)
+    return status.to_dict(), "\n".join(told)
+
+
+def _words(settings: dict[str, int | float | str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def show(options: argparse.Namespace) -> Answer:

@@ -74,6 +74,8 @@ def change_learned(arguments: Arguments) -> dict[str, Any]:
         if name in arguments:
             require(isinstance(arguments[name], bool), f"{name} must be true or false")
             setattr(planner().learning, name, arguments[name])
+    if "keep_prompts" in arguments:
+        planner().pictures.keep_prompts(arguments["keep_prompts"])
     return learned(arguments)
 
 
@@ -89,6 +91,7 @@ def forget(arguments: Arguments) -> dict[str, Any]:
     """Delete a generation with its ratings and copies: {"generation_id": …}, or all of a prompt: {"prompt": …}."""
     learning = planner().learning
     if isinstance(arguments.get("prompt"), str):
+        planner().pictures.forget(arguments["prompt"])
         return {"forgotten": learning.forget_prompt(arguments["prompt"])}
     require("generation_id" in arguments, "the body lacks 'generation_id' or 'prompt'")
     return {"forgotten": learning.forget_generation(arguments["generation_id"])}

@@ -22,7 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
-from . import generation_routes, library_routes, rating_routes, settings_routes
+from . import generation_routes, history_routes, library_routes, rating_routes, settings_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -149,11 +149,13 @@ GET = {
     "/preview": preview,
     **generation_routes.GET,
     **rating_routes.GET,
+    **history_routes.GET,
     **library_routes.GET,
     **settings_routes.GET,
 }
 POST = {
     **rating_routes.POST,
+    **history_routes.POST,
     **library_routes.POST,
     **settings_routes.POST,
     "/library/rescan": rescan,

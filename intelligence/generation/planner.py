@@ -58,11 +58,11 @@ class Planner:
     """The user's table of families; None: the one in the data folder."""
     vocabulary: Path | None = None
     """The user's own vocabulary; None: the one in the data folder."""
-    pictures: PictureHistory | None = None
+    history: PictureHistory | None = None
     """Pictures that the user made before; None: those of history.db beside the registry."""
 
     def __post_init__(self) -> None:
-        self.pictures = self.pictures or PictureHistory(self.registry.folder / HISTORY_FILE)
+        self.pictures = self.history or PictureHistory(self.registry.folder / HISTORY_FILE)
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families, self.taste)
         self.used_files = UsedFiles(self.registry, self.learning)
 

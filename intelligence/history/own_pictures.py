@@ -123,7 +123,12 @@ class PictureHistory:
 
     def forget(self, prompt: str | None = None) -> int:
         """Forget what all pictures told, or those with this prompt. Returns their number; the pictures stay."""
-        return self.store.forget(prompt)
+        return self.store.forget(prompt) if self.store.path.exists() else 0
+
+    def keep_prompts(self, keep: bool) -> None:
+        """Take the words of prompts out of what was read; kept again, the next `read` brings them back."""
+        if self.store.path.exists():
+            self.store.keep_prompts(keep)
 
     def pictures(
         self, loras: Iterable[Listed] | None = None, moves: Mapping[str, str] | None = None

@@ -13,6 +13,7 @@ from server import PromptServer
 from ...intelligence.errors import IntelligentGenerationError, StorageError
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.records import Reason, Source
+from .picture_reading import picture_reading
 from .server_planner import home, lora_sets, planner, settings
 
 FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
@@ -100,6 +101,7 @@ class LibraryScan:
                 time.sleep(HASH_POLL_SECONDS)
             return self._cancelled.is_set()
 
+        picture_reading.start_if_due()
         try:
             planner().recommender().build_meaning(cancelled=cancelled)
             if rate := settings().hash_megabytes_per_second:
@@ -143,4 +145,5 @@ def refresh_library() -> tuple[Reason, ...]:
 def decision_revision() -> str:
     """Return a text that changes when a choice may come out differently: after ratings and changes of the library."""
     refresh_library()
-    return f"{planner().registry.revision}:{planner().learning.revision}:{lora_sets().always}"
+    known = planner()
+    return f"{known.registry.revision}:{known.learning.revision}:{known.pictures.revision}:{lora_sets().always}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import folder_paths
 
-from ...intelligence.config import HOME_VARIABLE, ServerSettings, data_folder
+from ...intelligence.config import HOME_VARIABLE, HistorySettings, ServerSettings, data_folder
+from ...intelligence.errors import InvalidInputError
 from ...intelligence.validation import read_user_file
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def home() -> Path:
 def planner() -> Planner:
     """Return the one planner over this server's library and ratings."""
     from ...intelligence.generation.planner import Planner
+    from ...intelligence.history.own_pictures import HISTORY_FILE, PictureHistory
     from ...intelligence.learning import LearningEngine
     from ...intelligence.memory import COMFYUI, MemoryManager
     from ...intelligence.registry import ModelRegistry
@@ -41,7 +44,17 @@ def planner() -> Planner:
         MemoryManager(folder / "memory.db", COMFYUI),
         families=folder / "families.json",
         vocabulary=folder / "vocabulary.json",
+        history=PictureHistory(folder / HISTORY_FILE, _history_settings()),
     )
+
+
+def _history_settings() -> HistorySettings:
+    """Return what `config.json` says of pictures; that they are not read, where it has a mistake."""
+    try:
+        return settings().history
+    except InvalidInputError as error:
+        logging.warning("Intelligent Generation: pictures are not read: %s", error)
+        return HistorySettings(read=False)
 
 
 def lora_sets() -> LoRASets:
