@@ -130,6 +130,9 @@ class LoRAPreferences(Settings):
     allow_style_mixing: bool = False
     dense_text: bool = True
     """Use similarity of meaning (the extra `meaning`) where it is installed."""
+    explore_every: Annotated[int, bounds(ge=0)] = 0
+    """On one prompt in so many AUTO makes a second set, with a LoRA that is worth trying; 0: never. Rate both: what is
+    never tried cannot be learned."""
 
 
 @dataclass

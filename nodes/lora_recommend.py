@@ -124,6 +124,16 @@ class LoRARecommend(io.ComfyNode):
                     "to the first eight LoRAs, within its time limit. Without an answer the choice stands.",
                     **ADVANCED,
                 ),
+                io.Int.Input(
+                    "explore_every",
+                    default=0,
+                    min=0,
+                    max=100,
+                    optional=True,
+                    tooltip="AUTO makes a second picture on one prompt in so many, with a LoRA that is worth trying: "
+                    "rate both. 0: never.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Model.Output("MODEL", is_output_list=True, tooltip="With the LoRAs applied."),
@@ -188,6 +198,7 @@ class LoRARecommend(io.ComfyNode):
         lora_stack: list[tuple[str, float, float]] | None = None,
         model_family: str = AUTO,
         judge: str = "off",
+        explore_every: int = 0,
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import LoRARequest, applied_choice, choice_report, named_loras
         from .host import demo_model, lora_patches, model_evidence, model_targets
@@ -197,7 +208,7 @@ class LoRARecommend(io.ComfyNode):
         request = replace(
             asked,
             stack=tuple(named_loras(lora_stack or [])),
-            preferences=LoRAPreferences(max_loras, min_confidence, allow_style_mixing),
+            preferences=LoRAPreferences(max_loras, min_confidence, allow_style_mixing, explore_every=explore_every),
             quality_tags=quality_tags,
             variations=variations,
             judge=settings().ollama if judge == "ollama" else None,

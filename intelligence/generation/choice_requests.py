@@ -5,6 +5,7 @@ LoRAs named outside the prompt come as a confirmed selection (JSON), a LORA_STAC
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -121,6 +122,13 @@ class LoRARequest:
     def suggest_only(self) -> bool:
         """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
+
+    def explores(self, prompt: str) -> bool:
+        """Return True for one prompt in `explore_every`, always the same ones, in AUTO mode and without variations."""
+        every = self.preferences.explore_every
+        if not every or self.variations > 1 or self.mode is not OperationMode.AUTO or self.selection is not None:
+            return False
+        return int.from_bytes(hashlib.sha256(prompt.strip().encode("utf-8", "replace")).digest()[:8]) % every == 0
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from ..records import Message
 class GenerationMessage(Message):
     """See `Reason.of`."""
 
+    EXPLORED = (
+        "tries {lora}, as on one prompt in {every}: rate this picture and the other, and the choice learns from both"
+    )
     FAMILY_CHANGED = "taken for {earlier} when LoRAs and quality tags were chosen: name the family there too"
 
     CHOSEN_FOR_OTHER_PROMPT = (

@@ -160,14 +160,34 @@ class Planner:
     ) -> list[PromptRecommendations]:
         """Return one set of recommendations for each variation, the best first; `notes` lead their reasons."""
         chosen = self.recommend(analysis, model, request)
+        chosen = replace(chosen, reasons=(*notes, *chosen.reasons))
+        if request.explores(analysis.prompt) and (tried := self._explored(chosen, request)) is not None:
+            return [replace(chosen, variants=2), tried]
         return lora_variants(
             self,
-            replace(chosen, reasons=(*notes, *chosen.reasons)),
+            chosen,
             1 if request.suggest_only else request.variations,
             quality_tags=request.quality_tags,
             dense_text=request.preferences.dense_text,
             fit=request.fit,
         )
+
+    def _explored(self, chosen: PromptRecommendations, request: LoRARequest) -> PromptRecommendations | None:
+        """The set with a LoRA that is worth trying, in the place of the least sure one where there is no room."""
+        preferences, loras = request.preferences, chosen.suggested_loras
+        found = self.recommender(preferences.dense_text, request.fit).explore(
+            chosen.prompt_analysis,
+            chosen.model,
+            [lora.lora_metadata.model_id for lora in loras],
+            preferences.min_confidence,
+        )
+        kept = loras if len(loras) < preferences.max_loras else loras[:-1]
+        if not found or len(kept) >= preferences.max_loras or len(kept) < sum(lora.named for lora in loras):
+            return None
+        every, name = preferences.explore_every, found[0].lora_name
+        reason = Reason.of("loras", Source.LEARNED, GenerationMessage.EXPLORED, lora=name, every=every)
+        tried = replace(chosen, suggested_loras=[*kept, found[0]], reasons=(*chosen.reasons, reason), variants=2)
+        return self.compose(tried, quality_tags=request.quality_tags)
 
     def patched(
         self, recommendations: PromptRecommendations, counts: Mapping[str, int], request: LoRARequest

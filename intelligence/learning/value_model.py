@@ -39,6 +39,8 @@ STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
 """… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length, …"""
 SLOPE_SD = 0.3
 """… and of the factor, 1 before ratings, by which the choice's own expectation counts."""
+NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
+"""Ratings that the usual noise counts as, beside what a user's own tell of it, and bounds of the ratio of variances."""
 OUTLIERS = 0.08
 """Share of ratings that may be anything from 1 to 5 stars."""
 FORGETTING = 0.999
@@ -126,9 +128,14 @@ class ValueModel:
         """Probability of each observation that it is no outlier."""
         return self._posterior.trust
 
+    @property
+    def noise(self) -> Floats:
+        """Standard deviation of each observation in stars, by this user's own consistency."""
+        return self._posterior.noise
+
     @cached_property
     def _posterior(self) -> _Posterior:
-        """By two passes: trust comes from the leave-one-out predictions of the first.
+        """By two passes: trust and this user's noise come from the leave-one-out predictions of the first.
 
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.12.
         """
@@ -140,7 +147,11 @@ class ValueModel:
         missed = (inverse @ surprise) * variance
         likely = (1 - OUTLIERS) * np.exp(-(missed**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
         trust = likely / (likely + OUTLIERS / 5)
-        return _Posterior(np.asarray(np.linalg.inv(covariance + np.diag(noise / trust)), np.float64), surprise, trust)
+        found = trust @ (1 + (missed**2 - variance) / noise)
+        noise = noise * np.clip((NOISE_PRIOR + found) / (NOISE_PRIOR + trust.sum()), *NOISE_RANGE)
+        return _Posterior(
+            np.asarray(np.linalg.inv(covariance + np.diag(noise / trust)), np.float64), surprise, trust, noise**0.5
+        )
 
 
 def free_choice(expected: Sequence[float], found: Utilities, ratings: int) -> int:
@@ -163,6 +174,8 @@ class _Posterior(NamedTuple):
     surprise: Floats
     """Stars above what was expected."""
     trust: Floats
+    noise: Floats
+    """Standard deviations in stars."""
 
 
 class _Terms:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..config import LoRAPreferences
 from ..learning import Preferences
+from ..learning.observations import expected_stars
 from ..models import LoRAKind, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
@@ -37,6 +38,9 @@ MAX_OFFERED, MAX_MEANT = 8, 3
 
 TurnedDown = tuple[Candidate, Reason]
 _UNSURE = (LoRAMessage.NOT_CONFIDENT.key, LoRAMessage.MEANING_ONLY.key)
+
+EXPLORED_BELOW = 0.4
+"""Stars by which what is tried may promise less than the threshold asks for."""
 
 
 class LoRARecommender:
@@ -94,6 +98,29 @@ class LoRARecommender:
             [*places.values()], [UNDECIDED] * len(places), None
         )
         return {one: opinion.score - UNDECIDED for one, opinion in zip(places, opinions, strict=True)}
+
+    def explore(
+        self,
+        prompt_analysis: PromptAnalysis,
+        base_model: str | ModelEvidence | None = None,
+        but: Collection[str] = (),
+        min_confidence: float = LoRAPreferences.min_confidence,
+    ) -> list[LoRARecommendation]:
+        """Return LoRAs that are worth trying on a prompt, the most promising first.
+
+        Those of which ratings tell little, and of which a standard deviation of luck would make one that is as good as
+        those applied, or nearly.
+
+        Args:
+            but: model ids of LoRAs that are applied already.
+            min_confidence: see `choose`.
+        """
+        ranked = self.rank(prompt_analysis, base_model, MAX_JUDGED)
+        free = [one for one in ranked if one.lora_metadata.model_id not in but and one.relevance]
+        promise = Taste(self.preferences, self._library(), prompt_analysis).promise(free)
+        least = expected_stars(min_confidence) - EXPLORED_BELOW
+        order = sorted(range(len(free)), key=lambda place: -float(promise[place]))
+        return [free[place] for place in order if promise[place] > least]
 
     def recommend(
         self,

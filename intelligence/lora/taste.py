@@ -18,6 +18,7 @@ from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
+from .recommendation import LoRARecommendation
 
 STARS_PER_CONFIDENCE = 1.4
 """Stars between a LoRA that is right and one that is not; see `observations.expected_stars`."""
@@ -83,6 +84,13 @@ class Taste:
             opinions.append(Opinion(score, self._reasons(lora, shift, model.observations, parts)))
         return opinions
 
+    def promise(self, loras: Sequence[LoRARecommendation]) -> Floats:
+        """Return the stars that each LoRA adds by itself if it turns out a standard deviation better than likely."""
+        asked = [Applied.judged(one.lora_metadata.model_id, one.relevance or 0.0) for one in loras]
+        found = self._model.utilities(traits_of(self.analysis), asked)
+        likely: Floats = np.array([one.expected for one in asked]) + found.shift
+        return likely + found.sd
+
     def strength(self, model_id: str, usual: float) -> tuple[float, Reason] | None:
         """Return a better strength than the usual one, with its reason; None: nothing better is known.
 
@@ -128,8 +136,7 @@ class Taste:
 
     @cached_property
     def _model(self) -> ValueModel:
-        assert self.preferences is not None
-        return self.preferences.model(self.library.taste_traits, self.library)
+        return (self.preferences or Preferences()).model(self.library.taste_traits, self.library)
 
     def _reasons(
         self, lora: str, shift: float, observations: Sequence[Observation], parts: Floats

@@ -80,6 +80,14 @@ def test_contradicted_rating_is_hardly_trusted():
     assert model.trust[-1] < 0.3 < 0.8 < model.trust[:-1].min()
 
 
+@pytest.mark.parametrize(("spread", "low", "high"), [(0, 0.6, 0.9), (2, 1.05, 1.35)])
+def test_noise_is_the_users_own(spread, low, high):
+    model = ValueModel(
+        [seen(3 + spread * (-1) ** number, prompt=PHOTO._replace(key=number)) for number in range(60)], traits
+    )
+    assert low < model.noise[0] < high
+
+
 def test_comparison_moves_what_differs():
     better = Observation(1.0, Picture(ANIME, seen(0, "b").picture.loras), seen(0, "a").picture, 1.2)
     up, down = shifts([better], "b", "a")
@@ -119,8 +127,9 @@ def test_posterior_is_the_regression_on_effects():
     model = ValueModel(observations, traits, forgetting=1.0)
     rows = np.array([[1.0, "p" in each, "q" in each] for each in sets])
     prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (0.55**2 + 0.3**2)] * 2])
-    precision = prior + rows.T @ (model.trust[:, None] * rows)
-    mean = np.linalg.solve(precision, rows.T @ (model.trust * (np.array(stars) - LEVEL)))
+    weights = model.trust / model.noise**2
+    precision = prior + rows.T @ (weights[:, None] * rows)
+    mean = np.linalg.solve(precision, rows.T @ (weights * (np.array(stars) - LEVEL)))
     found = model.utilities(prompt, [used["p"], used["q"]])
     assert found.shift == pytest.approx(mean[1:], abs=1e-9)
     assert found.covariance == pytest.approx(np.linalg.inv(precision)[1:, 1:], abs=1e-9)
