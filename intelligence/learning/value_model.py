@@ -29,7 +29,7 @@ LEVEL, LEVEL_SD = 3.2, 0.5
 """Stars of a picture without LoRAs, over users. All standard deviations are in stars: of a user's level, …"""
 PROMPT_SD = 0.4
 """… of a prompt's effect, which all its pictures share, …"""
-LORA_SD, VERSION_SHARE = 0.55, 0.8
+LORA_SD, VERSION_SHARE = 0.6, 0.8
 """… of a LoRA's utility (versions of one LoRA share most of the variance), …"""
 CREATOR_SD, KIND_SD, STYLE_SD = 0.35, 0.15, 0.35
 """… of what LoRAs of one creator, kind or style share, …"""

@@ -22,7 +22,7 @@ from .recommendation import LoRARecommendation
 
 STARS_PER_CONFIDENCE = 1.4
 """Stars between a LoRA that is right and one that is not; see `observations.expected_stars`."""
-PROOF = 1.0
+PROOF = 0.75
 """Standard deviations by which a LoRA must be worse than the threshold before ratings drop it: dropping is final where
 nothing is tried, applying is not."""
 MIN_SHIFT = 0.05

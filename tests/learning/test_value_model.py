@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intelligence.learning.observations import Applied, LoRATraits, Observation, Picture, PromptTraits
-from intelligence.learning.value_model import LEVEL, MAX_OBSERVATIONS, ValueModel
+from intelligence.learning.value_model import LEVEL, LORA_SD, MAX_OBSERVATIONS, ValueModel
 
 ANIME = PromptTraits("anime girl", "anime", "character", True, frozenset({"girl", "tree"}))
 PHOTO = PromptTraits("photo of a street", "photorealistic", "architecture", False, frozenset({"street"}))
@@ -126,7 +126,7 @@ def test_posterior_is_the_regression_on_effects():
     ]
     model = ValueModel(observations, traits, forgetting=1.0)
     rows = np.array([[1.0, "p" in each, "q" in each] for each in sets])
-    prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (0.55**2 + 0.3**2)] * 2])
+    prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (LORA_SD**2 + 0.3**2)] * 2])
     weights = model.trust / model.noise**2
     precision = prior + rows.T @ (weights[:, None] * rows)
     mean = np.linalg.solve(precision, rows.T @ (weights * (np.array(stars) - LEVEL)))
