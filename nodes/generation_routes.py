@@ -31,10 +31,11 @@ def again(arguments: Arguments) -> dict[str, Any]:
 
 
 def thumbnail(arguments: Arguments) -> web.StreamResponse:
-    """Return the small picture of an image (`?id=`); 404 if there is none."""
+    """Return the small picture of an image (`?id=`); 404 if there is none, 204 with `?optional=1`."""
     found = thumbnails.path(arguments.get("id", ""))
     if found is None:
-        return web.json_response({"error": "there is no thumbnail of this image"}, status=404)
+        missing = {"error": "there is no thumbnail of this image"}
+        return web.Response(status=204) if "optional" in arguments else web.json_response(missing, status=404)
     return web.FileResponse(found, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=86400"})
 
 

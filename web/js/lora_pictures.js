@@ -19,6 +19,6 @@ function picture({ lora, title, name, near }) {
   made.alt = made.title = title || name;
   made.loading = "lazy";
   made.addEventListener("error", () => made.remove());
-  made.src = address(`/preview?name=${encodeURIComponent(`lora:${lora}`)}`);
+  made.src = address(`/preview?optional=1&name=${encodeURIComponent(`lora:${lora}`)}`);
   return made;
 }

@@ -43,7 +43,7 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   row.setAttribute("aria-label", t("{label}: keys 1 to 5 rate it, 0 takes the rating back", { label }));
   const picture = element("img", "", { alt: label, loading: "lazy" });
   picture.addEventListener("error", () => picture.remove());
-  picture.src = address(`/thumbnail?id=${encodeURIComponent(image)}`);
+  picture.src = address(`/thumbnail?optional=1&id=${encodeURIComponent(image)}`);
   const name = element("span", "opacity:.85; min-width:56px; font-size:12px", { textContent: label });
   const told = element("span", "", { className: "ig-told" });
   told.setAttribute("role", "status");
