@@ -34,6 +34,7 @@ from .hubs import CivitAI, HuggingFace
 from .hubs.references import reference
 from .learning import LearningEngine
 from .lora import LoRARecommender
+from .lora.lora_messages import LoRAMessage
 from .models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
 from .pictures.picture_files import check_destination, picture_format, write_whole
 from .registry import ModelRegistry, newer_versions
@@ -136,7 +137,10 @@ def recommend(options: argparse.Namespace) -> Answer:
         pipeline = IntelligentGenerationPipeline(config)
         _prepare(options, pipeline.planner)
         recommendations = pipeline.analyze_and_recommend(options.prompt)
-    return recommendations.to_dict(), as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+    text = as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+    if any(reason.message == LoRAMessage.EMPTY_LIBRARY.key for reason in recommendations.reasons):
+        text += "\n\nNo LoRA is known here yet: python -m intelligence scan FOLDER reads those of a folder."
+    return recommendations.to_dict(), text
 
 
 def _prepare(options: argparse.Namespace, planner: Planner) -> None:

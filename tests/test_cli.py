@@ -306,6 +306,8 @@ def test_recommend_needs_no_checkpoint_for_a_family(
 ) -> None:
     """The user's own library is asked, not that of the embedded model."""
     folder = model(tmp_path / "loras" / "zorbla_vex.safetensors").parent
+    assert main(["recommend", "Zorbla Vex", "--model-family", "sdxl"]) == 0
+    assert "intelligence scan FOLDER" in capsys.readouterr().out
     as_json(capsys, "scan", str(folder))
     answer = as_json(capsys, "recommend", "a portrait of Zorbla Vex", "--model-family", "sdxl")
     assert [lora["lora_name"] for lora in answer["suggested_loras"]] == ["zorbla_vex"]  # type: ignore[index]

@@ -181,6 +181,11 @@ def test_assisted_suggests_then_applies_what_was_confirmed(client: Client) -> No
     assert kinds(prompt, shown.executed) == {"PromptAnalyze", "LoRARecommend", "ParamOptimize"}
     suggestions = shown.outputs[recommend]["suggestions"]
     assert [item["name"] for item in suggestions] == ["mirkwood_witch"]
+    near = shown.outputs[recommend]["nearest"]
+    assert all(
+        {"lora", "strength", "trigger_words", "confidence", "reasoning", "reason"} <= item.keys() for item in near
+    )
+    assert not {item["lora"] for item in near} & {item["lora"] for item in suggestions}
     assert "steps" in text(prompt, shown, "ParamOptimize")
 
     chosen = json.dumps([{"lora": suggestions[0]["lora"], "strength": 0.5}])
