@@ -79,3 +79,13 @@ def test_blueprint_shows_what_a_person_sets(page: Page, server: Server) -> None:
     kinds = {each["class_type"] for each in page.prompt().values()}
     assert kinds >= {"PromptAnalyze", "LoRARecommend", "ParamOptimize", "MemoryPlan", "IntelligentSampler"}
     assert page.problems == []
+
+
+def test_progress_tells_step_and_time_left(page: Page) -> None:
+    text = """async state => {
+        const { progressText } = await import("/extensions/intelligent-generation/js/sampling_progress.js")
+        return progressText(state)
+    }"""
+    first = {"value": 1, "at": 0}
+    told = [page.tab.evaluate(text, {"value": value, "max": 24, "first": first, "now": 6000}) for value in (2, 7, 24)]
+    assert told == ["step 2 of 24", "step 7 of 24, about 17 s left", "step 24 of 24"]
