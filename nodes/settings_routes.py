@@ -1,47 +1,75 @@
-"""Answers of the routes behind the pack's settings: `config.json` of the data folder, read and changed."""
+"""Answers of the routes behind the pack's settings: files of the data folder, read and changed in part."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..intelligence.config import ServerSettings, require
 from ..intelligence.errors import StorageError
 from ..intelligence.pictures.picture_files import write_whole
 from ..intelligence.validation import validated
-from .host.server_planner import CONFIG_FILE, home, settings
+from .host.server_planner import CONFIG_FILE, VOCABULARY_FILE, home, settings
 
 Arguments = Mapping[str, Any]
 
-CHANGEABLE = {"ollama": ("base_url", "model")}
-"""Setting → its parts that a page may change; the others, such as trusted hosts, are for an editor alone."""
+OLLAMA_PARTS = ("base_url", "model")
+"""What a page may change of `config.json`; the rest, such as trusted hosts, is for an editor alone."""
+
+EXPLICIT = "explicit_words"
+"""Entry of `vocabulary.json` with the words that are never added as trigger words unasked."""
+
+MAX_WORDS = 1000
 
 
 def change_settings(arguments: Arguments) -> dict[str, Any]:
-    """Change settings: {"ollama": {"model": …}}; what is not named stays. Returns what can be changed."""
-    path = home() / CONFIG_FILE
-    settings()  # a file with a mistake is told, not overwritten
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    for name, parts in arguments.items():
-        require(name in CHANGEABLE, f"only {', '.join(CHANGEABLE)} can be changed here, not {name[:40]!r}")
-        require(isinstance(parts, dict), f"{name!r} must be a JSON object")
-        for part in parts:
-            require(part in CHANGEABLE[name], f"only {', '.join(CHANGEABLE[name])} of {name!r} can be changed here")
-        known[name] = {**known.get(name, {}), **parts}
-    validated(ServerSettings, known)
-    text = json.dumps(known, ensure_ascii=False, indent=1)
-    try:
-        write_whole(path, lambda file: file.write(text.encode()))
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
+    """Change settings: {"ollama": {"model": …}, "never_add": ["word"]}; what is not named stays. Returns them all."""
+    unknown = [*arguments.keys() - {"ollama", "never_add"}]
+    require(not unknown, f"only ollama and never_add can be changed here, not {str(unknown[:1])[:40]}")
+    if "ollama" in arguments:
+        _change_ollama(arguments["ollama"])
+    if "never_add" in arguments:
+        _change_words(arguments["never_add"])
     return current_settings({})
 
 
 def current_settings(arguments: Arguments) -> dict[str, Any]:
     """Return the settings that a page may change."""
-    found = settings()
-    return {name: {part: getattr(getattr(found, name), part) for part in parts} for name, parts in CHANGEABLE.items()}
+    ollama = settings().ollama
+    words = _read(home() / VOCABULARY_FILE).get(EXPLICIT, [])
+    return {"ollama": {part: getattr(ollama, part) for part in OLLAMA_PARTS}, "never_add": words}
+
+
+def _change_ollama(parts: Any) -> None:
+    settings()  # a file with a mistake is told, not overwritten
+    require(isinstance(parts, dict) and parts.keys() <= {*OLLAMA_PARTS}, f"ollama has {', '.join(OLLAMA_PARTS)}")
+    path = home() / CONFIG_FILE
+    known = _read(path)
+    known["ollama"] = {**known.get("ollama", {}), **parts}
+    validated(ServerSettings, known)
+    _write(path, known)
+
+
+def _change_words(words: Any) -> None:
+    valid = isinstance(words, list) and len(words) <= MAX_WORDS and all(isinstance(word, str) for word in words)
+    require(valid, f"never_add must be a list of at most {MAX_WORDS} words")
+    path = home() / VOCABULARY_FILE
+    _write(path, {**_read(path), EXPLICIT: [word.strip() for word in words if word.strip()]})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
+    return known
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    try:
+        write_whole(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 GET = {"/settings": current_settings}

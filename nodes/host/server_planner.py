@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
     from ...intelligence.lora.lora_sets import LoRASets
 
-CONFIG_FILE = "config.json"
+CONFIG_FILE, VOCABULARY_FILE = "config.json", "vocabulary.json"
 
 
 def home() -> Path:
@@ -35,15 +35,17 @@ def planner() -> Planner:
     from ...intelligence.history.own_pictures import HISTORY_FILE, PictureHistory
     from ...intelligence.learning import LearningEngine
     from ...intelligence.memory import COMFYUI, MemoryManager
+    from ...intelligence.prompt.vocabulary import name_user_vocabulary
     from ...intelligence.registry import ModelRegistry
 
     folder = home()
+    name_user_vocabulary(folder / VOCABULARY_FILE)
     return Planner(
         ModelRegistry(folder / "registry.db"),
         LearningEngine(folder / "learning.db"),
         MemoryManager(folder / "memory.db", COMFYUI),
         families=folder / "families.json",
-        vocabulary=folder / "vocabulary.json",
+        vocabulary=folder / VOCABULARY_FILE,
         history=PictureHistory(folder / HISTORY_FILE, _history_settings()),
     )
 

@@ -76,6 +76,18 @@ def test_settings_change_one_part(client: Client) -> None:
     assert client.get(SETTINGS) == before
 
 
+def test_words_never_to_add_are_kept_out(client: Client) -> None:
+    prompt = chosen_with("auto", "AUTO", "portrait of the mirkwood witch")
+    try:
+        for words, added in (([], ["green cloak", "antler crown"]), (["antler"], ["green cloak"])):
+            client.post(SETTINGS, {"never_add": words})
+            prompt["2"]["inputs"]["negative_prompt"] = f"blurry {len(words)}"  # asked anew
+            (witch,) = client.complete(prompt).outputs["3"]["suggestions"]
+            assert witch["trigger_words"] == added
+    finally:
+        client.post(SETTINGS, {"never_add": []})
+
+
 @pytest.mark.parametrize("body", [{"allowed_hosts": ["evil.example"]}, {"ollama": {"model": ""}}, {"ollama": "x"}])
 def test_settings_refuse(client: Client, body: dict) -> None:
     before = client.get(SETTINGS)

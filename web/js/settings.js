@@ -8,6 +8,7 @@ const CATEGORY = "Intelligent Generation";
 const CONFIDENCE = "IntelligentGeneration.Confidence";
 const OLLAMA_URL = "IntelligentGeneration.Ollama.Url";
 const OLLAMA_MODEL = "IntelligentGeneration.Ollama.Model";
+const NEVER_ADD = "IntelligentGeneration.Words.NeverAdd";
 const GREETED = "IntelligentGeneration.Greeted";
 const GREETING_MS = 12_000;
 const PATIENCE_MS = 1500;
@@ -38,6 +39,15 @@ app.registerExtension({
       defaultValue: "",
       tooltip: "Such as http://127.0.0.1:11434. Empty: as in config.json.",
       onChange: server((base_url) => ({ ollama: { base_url } })),
+    },
+    {
+      id: NEVER_ADD,
+      category: [CATEGORY, "Words", "Never added"],
+      name: "Words never to add",
+      type: "text",
+      defaultValue: "",
+      tooltip: "Trigger words with one of these, apart by commas, are added only where the prompt has them.",
+      onChange: server((text) => ({ never_add: text.split(",").map((word) => word.trim()).filter(Boolean) })),
     },
     {
       id: CONFIDENCE,
