@@ -10,7 +10,8 @@ from typing import Any
 import folder_paths
 
 from ..intelligence.config import require
-from ..intelligence.errors import InvalidInputError, ModelNotFoundError
+from ..intelligence.errors import InvalidInputError, ModelNotFoundError, UnknownGenerationError
+from .host import thumbnails
 from .host.server_planner import planner
 
 MAX_PICTURE_BYTES = 64 * 1024 * 1024
@@ -92,9 +93,20 @@ def forget(arguments: Arguments) -> dict[str, Any]:
     learning = planner().learning
     if isinstance(arguments.get("prompt"), str):
         planner().pictures.forget(arguments["prompt"])
-        return {"forgotten": learning.forget_prompt(arguments["prompt"])}
-    require("generation_id" in arguments, "the body lacks 'generation_id' or 'prompt'")
-    return {"forgotten": learning.forget_generation(arguments["generation_id"])}
+        count = learning.forget_prompt(arguments["prompt"])
+    else:
+        require("generation_id" in arguments, "the body lacks 'generation_id' or 'prompt'")
+        count = learning.forget_generation(arguments["generation_id"])
+    thumbnails.forget(_is_stored)
+    return {"forgotten": count}
+
+
+def _is_stored(image_id: str) -> bool:
+    try:
+        planner().learning.get_generation(image_id)
+    except UnknownGenerationError:
+        return False
+    return True
 
 
 def export(arguments: Arguments) -> dict[str, Any]:

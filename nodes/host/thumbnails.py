@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ def path(image_id: str) -> Path | None:
     return next((file for file in found if file.is_file()), None)
 
 
-def forget(generation_id: str) -> None:
-    """Delete the thumbnails of a generation."""
-    if _IMAGE_ID.fullmatch(generation_id):
-        for file in (home() / FOLDER).glob(f"{generation_id}*.webp"):
+def forget(is_stored: Callable[[str], bool]) -> None:
+    """Delete the thumbnails of generations that are not stored any more; `is_stored` is asked by image id."""
+    for file in (home() / FOLDER).glob("*.webp"):
+        if not is_stored(file.stem):
             file.unlink(missing_ok=True)
 
 

@@ -87,6 +87,13 @@ def test_keys_rate_focused_and_hovered_picture(page: Page, server: Server) -> No
     assert page.tab.evaluate("() => document.activeElement.getAttribute('aria-label')") == "4 stars"
 
 
+def test_forgotten_picture_leaves_no_thumbnail(page: Page, server: Server) -> None:
+    generation, kept = made(page, server), made(page, server)
+    server.client.post("/intelligent_generation/learned/forget", {"generation_id": generation["generation_id"]})
+    files = {path.stem.partition("-")[0] for path in (server.home / "thumbnails").iterdir()}
+    assert generation["generation_id"] not in files and kept["generation_id"] in files
+
+
 def test_views_return_after_undo_tab_switch_reload_and_drop(page: Page, server: Server) -> None:
     generation = made(page, server)
     page.tab.locator(ROWS).first.focus()
@@ -121,7 +128,9 @@ def test_exactly_this_again_sets_widgets_that_make_same_picture(page: Page, serv
     generation = made(page, server, images=2)
     before = page.prompt()
     page.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "a lake"}, "IntelligentSampler": {"seed": 3}})
-    page.tab.get_by_role("button", name="Exactly this again").nth(1).press("Enter")
+    buttons = page.tab.get_by_role("button", name="Exactly this again")
+    assert buttons.count() == 2
+    buttons.nth(1).press("Enter")
     page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").wait_for()
     after = page.prompt()
     kinds = {node["class_type"]: key for key, node in after.items()}
@@ -130,11 +139,12 @@ def test_exactly_this_again_sets_widgets_that_make_same_picture(page: Page, serv
     assert values["IntelligentSampler"]["seed"] == before[kinds["IntelligentSampler"]]["inputs"]["seed"] + 1
     assert (values["ParamOptimize"]["images"], values["ParamOptimize"]["steps"]) == (1, 2)
     assert "mirkwood_witch" in values["LoRARecommend"]["selection"]
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    assert page.prompt()[kinds["PromptAnalyze"]]["inputs"]["prompt"] == "a lake"  # one step takes all of it back
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Redo')")
     outputs, _ = run(page, server)
     again = outputs["SaveGeneration"]["images"]
     assert pixels(server, again[0]) == pixels(server, generation["files"][1])
-    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
-    assert page.prompt()[kinds["PromptAnalyze"]]["inputs"]["prompt"] == "a lake"  # one step takes all of it back
 
 
 def pixels(server: Server, file: dict[str, str]) -> bytes:

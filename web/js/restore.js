@@ -1,6 +1,7 @@
 // Outputs again, so that nothing vanishes: after undo and a tab switch from this page's memory, after a reload from
 // ComfyUI's history, later and for a dropped picture from the pack's own database.
 import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
 import { ancestor, basisOf, nodesOf, rootGraph, widgetOf } from "./graph_tools.js";
 
@@ -21,7 +22,12 @@ const keyOf = (node) => `${rootGraph().id}:${node.graph?.id}:${node.id}:${node.c
 export function remember(node, output) {
   remembered.set(keyOf(node), output);
   const id = generationOf(output);
-  if (id) node.properties[PROPERTY] = id;
+  if (!id) return;
+  node.properties[PROPERTY] = id;
+  // Nothing that undo should take back.
+  const state = app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.activeState;
+  const saved = state?.nodes?.find((one) => String(one.id) === String(node.id) && one.type === node.type);
+  if (saved) saved.properties = { ...saved.properties, [PROPERTY]: id };
 }
 
 function generationOf(output) {
