@@ -16,7 +16,7 @@ from .host.server_planner import CONFIG_FILE, VOCABULARY_FILE, home, settings
 Arguments = Mapping[str, Any]
 
 OLLAMA_PARTS = ("base_url", "model")
-"""What a page may change of `config.json`; the rest, such as trusted hosts, is for an editor alone."""
+"""Fields of `config.json` that a page may change; the rest, such as trusted hosts, is for an editor alone."""
 
 EXPLICIT = "explicit_words"
 """Entry of `vocabulary.json` with the words that are never added as trigger words unasked."""
