@@ -43,6 +43,8 @@ class NamedModels:
     def __init__(self, models: Iterable[Listed], moves: Mapping[str, str] | None = None) -> None:
         self._by_path: dict[str, str] = {}
         self._by_name: dict[str, str | None] = {}
+        self._found: dict[str, str | None] = {}
+        """Names that were asked for already: many pictures have the same."""
         for model in models:
             self._by_path[_plain_path(model.model_id.partition(":")[2])] = model.model_id
             self._add_name(plain_name(model.name), model.model_id)
@@ -60,8 +62,10 @@ class NamedModels:
 
     def id_of(self, name: str) -> str | None:
         """Return the id of the model with this name; None: there is none, or several have it."""
-        found = self._by_path.get(_plain_path(name))
-        return found or self._by_name.get(unicodedata.normalize("NFC", plain_name(name)))
+        if name not in self._found:
+            found = self._by_path.get(_plain_path(name))
+            self._found[name] = found or self._by_name.get(unicodedata.normalize("NFC", plain_name(name)))
+        return self._found[name]
 
 
 def _plain_path(path: str) -> str:

@@ -76,6 +76,7 @@ class PictureReading:
         try:
             pace = ReadingPace(planner().learning.keep_prompts, REST)
             planner().pictures.read([Path(folder_paths.get_output_directory())], pace, progress, cancelled)
+            planner().pictures.pictures()  # remembered for the next prompt
         except IntelligentGenerationError as error:
             logging.warning("Intelligent Generation: the pictures cannot be read: %s", error)
             self.problem = str(error)

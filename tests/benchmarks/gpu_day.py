@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,10 @@ from tests.benchmarks.report import parser, report
 REPOSITORY = Path(__file__).parents[2]
 MIN_SECONDS = 20
 """No step is begun with less time than this left."""
+
+
+_ERROR = re.compile(r"[\w.]*(?:Error|Exception|Interrupt)\b")
+"""Begin of the line that names an error, before what a server may have said."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ def run(step: Step, out: Path, about: Mapping[str, Any], seconds: float, *, rehe
     except (subprocess.CalledProcessError, ValueError, IndexError) as failure:
         said = getattr(failure, "stderr", None) or str(failure)
         (out / f"{step.name}.log").write_text(said, encoding="utf-8")
-        return said.strip().splitlines()[-1] if said.strip() else type(failure).__name__
+        lines = said.strip().splitlines() or [type(failure).__name__]
+        return next((line for line in reversed(lines) if _ERROR.match(line)), lines[-1])
     written = {**about, "command": " ".join(step.command(rehearse=rehearse)[1:]), **figures}
     written["run_seconds"] = round(time.monotonic() - begun, 1)
     unfinished = out / f"{step.name}.json.part"
