@@ -14,7 +14,7 @@ from .checkpoint_or_first import CheckpointOrFirst
 from .embedded_demo_model import EmbeddedDemoModel
 from .explain import Explain
 from .feedback import Feedback
-from .host import queued_prompts
+from .host import queued_prompts, users
 from .host.core_nodes import core_nodes
 from .host.library_scan import list_demo_loras
 from .intelligent_sampler import IntelligentSampler
@@ -49,6 +49,7 @@ def load_extension() -> IntelligentGeneration:
     """Return the extension for ComfyUI, its routes registered: 0.8.0 does not call `on_load`."""
     routes.register()
     queued_prompts.register()
+    users.register()
     list_demo_loras()
     for node in NODES:
         node_id = node.GET_SCHEMA().node_id

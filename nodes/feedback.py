@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from .host.server_planner import planner
+from .host.users import current_user
 from .node_schema import ADVANCED, GenerationType, schema, shown_as
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Feedback(io.ComfyNode):
                 io.String.Input("comments", default="", multiline=True, tooltip="What was good or bad; may be empty."),
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> str:
+        """Keep one user's rating from standing in the cache for another's."""
+        return current_user()
 
     @classmethod
     def execute(

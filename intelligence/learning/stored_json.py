@@ -38,6 +38,9 @@ _DETAILS = """
 DETAILS = frozenset(_DETAILS.split())
 """Fields, at any depth, that say why and how well, not what was made with what."""
 
+MEASURED = ("generation_time_seconds",)
+"""Fields of which two digits are enough."""
+
 REQUIRED = frozenset(("prompt", "suggested_loras", "seeds", "image_ids", "lora_name"))
 """Fields that records need, even empty."""
 
@@ -90,6 +93,7 @@ def shrunk(value: Any) -> Any:
         return [shrunk(item) for item in value]
     if not isinstance(value, dict):
         return value
+    value = {**value, **{name: round(value[name], 2) for name in MEASURED if isinstance(value.get(name), float)}}
     kept = {name: shrunk(item) for name, item in value.items() if name not in DETAILS}
     empty: tuple[Any, ...] = (None, "", [], {})
     return {name: item for name, item in kept.items() if name in REQUIRED or item not in empty}

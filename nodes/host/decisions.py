@@ -13,6 +13,7 @@ from comfy_execution.utils import get_executing_context
 
 from .library_scan import decision_revision
 from .queued_prompts import links, running_prompt
+from .users import current_user
 
 MAX_KEPT = 64
 """Nodes, each with what is linked into it, whose last decision is remembered."""
@@ -75,7 +76,7 @@ decisions = Decisions()
 
 
 def _key(node_id: str) -> tuple[str, str]:
-    """Return the node's id and a digest of it and everything that is linked into it, in the prompt that runs now."""
+    """Return the node's id and a digest of it, of all that is linked into it in the prompt that runs, and the user."""
     prompt, found, waiting = running_prompt(), {}, [node_id]
     while waiting:
         name = waiting.pop()
@@ -83,7 +84,7 @@ def _key(node_id: str) -> tuple[str, str]:
         if node is not None and name not in found:
             found[name] = [node.get("class_type"), node.get("inputs")]
             waiting += [origin for origin, _ in links(node)]
-    return node_id, hashlib.blake2b(_text(found).encode(), digest_size=16).hexdigest()
+    return node_id, hashlib.blake2b(_text([found, current_user()]).encode(), digest_size=16).hexdigest()
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,9 @@ RECOMMEND, OPTIMIZE = "LoRARecommend", "ParamOptimize"
 RECOMMENDATIONS = 4
 """Output of LoRARecommend that suggestions pass through; they block its others."""
 
+PROMPT_ID, PROMPT, EXTRA_DATA = 1, 2, 3
+"""Places in an item of ComfyUI's queue."""
+
 TARGETS = "partial_execution_targets"
 
 _queued: ContextVar[Mapping[str, Any] | None] = ContextVar("queued", default=None)
@@ -65,11 +68,14 @@ def runnable_outputs(prompt: Mapping[str, Any]) -> list[str] | None:
 
 def running_prompt() -> Mapping[str, Any]:
     """Return the prompt that is executed where this is called; empty where none is."""
-    from server import PromptServer
+    found: Mapping[str, Any] = _running(PROMPT)
+    return found
 
-    context = get_executing_context()
-    running = [*PromptServer.instance.prompt_queue.currently_running.values()] if context else []
-    return next((prompt for _, prompt_id, prompt, *_ in running if context and prompt_id == context.prompt_id), {})
+
+def running_extra_data() -> Mapping[str, Any]:
+    """Return the extra data of the prompt that is executed where this is called; empty where none is."""
+    found: Mapping[str, Any] = _running(EXTRA_DATA)
+    return found
 
 
 def links(node: Any) -> Iterator[tuple[str, int]]:
@@ -77,6 +83,14 @@ def links(node: Any) -> Iterator[tuple[str, int]]:
     for value in _inputs(node).values():
         if isinstance(value, list) and len(value) == 2 and isinstance(value[1], int):
             yield str(value[0]), value[1]
+
+
+def _running(part: int) -> Any:
+    from server import PromptServer
+
+    context = get_executing_context()
+    running = [*PromptServer.instance.prompt_queue.currently_running.values()] if context else []
+    return next((item[part] for item in running if context and item[PROMPT_ID] == context.prompt_id), {})
 
 
 def _on_prompt(request: dict[str, Any]) -> dict[str, Any]:

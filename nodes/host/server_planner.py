@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ import folder_paths
 from ...intelligence.config import HOME_VARIABLE, HistorySettings, ServerSettings, data_folder
 from ...intelligence.errors import InvalidInputError
 from ...intelligence.validation import read_user_file
+from .users import current_user
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
@@ -28,9 +31,13 @@ def home() -> Path:
     return Path(folder_paths.get_system_user_directory("intelligent_generation"))
 
 
-@cache
 def planner() -> Planner:
-    """Return the one planner over this server's library and ratings."""
+    """Return the planner over this server's library, and the ratings of the user for whom it is called."""
+    return _planner(current_user())
+
+
+@cache
+def _planner(user: str) -> Planner:
     from ...intelligence.generation.planner import Planner
     from ...intelligence.history.own_pictures import HISTORY_FILE, PictureHistory
     from ...intelligence.learning import LearningEngine
@@ -39,6 +46,9 @@ def planner() -> Planner:
     from ...intelligence.registry import ModelRegistry
 
     folder = home()
+    if user:
+        shared = _planner("")
+        return replace(shared, learning=LearningEngine(folder / "users" / _folder_name(user) / "learning.db"))
     name_user_vocabulary(folder / VOCABULARY_FILE)
     return Planner(
         ModelRegistry(folder / "registry.db"),
@@ -48,6 +58,12 @@ def planner() -> Planner:
         vocabulary=folder / VOCABULARY_FILE,
         history=PictureHistory(folder / HISTORY_FILE, _history_settings()),
     )
+
+
+def _folder_name(user: str) -> str:
+    """Return a name for a user's folder that every file system takes and no other user has."""
+    readable = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in user)[:40]
+    return f"{readable}-{hashlib.sha256(user.encode()).hexdigest()[:12]}"
 
 
 def _history_settings() -> HistorySettings:
