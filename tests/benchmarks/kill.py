@@ -1,4 +1,7 @@
-"""kill -9 during scan, hash and migration: python -m tests.benchmarks.kill --kills 200 --json"""
+"""kill -9 during scan, hash and migration, and while two processes rate: python -m tests.benchmarks.kill --kills 200
+
+`--job rate` alone: ratings, corrections and takings back of two processes, whose clocks are set back now and then.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ from intelligence.registry import ModelRegistry
 from intelligence.registry.schema import MIGRATIONS
 from tests.benchmarks.report import parser, report
 
-JOBS = ("scan", "hash", "migrate")
+JOBS = ("scan", "hash", "migrate", "rate")
+RATERS = 2
+"""Processes that rate at the same time; one of them is killed, the other goes on until the next kill."""
 
 FILES = 40
 
@@ -56,6 +61,89 @@ with open(log, "a") as said:
             registry.scan([root])
             registry.hash_models(on_progress=lambda done, total: tell(f"hashed {done}"))
 """
+
+
+RATE = """
+import random, sys, time
+from intelligence.learning import LearningEngine, store
+database, name, seed, log = sys.argv[1:]
+rng, engine = random.Random(int(seed)), LearningEngine(database)
+real, back = store._now, 0
+store._now = lambda: real() - back
+print("started", flush=True)
+with open(log, "a") as said:
+    step = 0
+    while True:
+        step += 1
+        back = rng.choice((0, 0, 0, 86_400_000 * 400))
+        one = f"{name}-{step}"
+        engine.record_generation(one, [f"{one}-0", f"{one}-1"], {"step": step}, loras=["lora:a"])
+        for rating in (rng.randint(1, 5), rng.randint(1, 5), 0)[: rng.randint(1, 3)]:
+            said.write(f"{one}-1 asked {rating}\\n")
+            said.flush()
+            engine.record_feedback(f"{one}-1", rating) if rating else engine.remove_feedback(f"{one}-1")
+            said.write(f"{one}-1 told {rating}\\n")
+            said.flush()
+"""
+
+
+def rating_kills(number: int, seed: int = 0) -> dict[str, int]:
+    """Kill one of two rating processes `number` times.
+
+    Returns:
+        `kills`; `acknowledged`: ratings, corrections and takings back; `lost_ratings`: of these, what is not as it was
+        told last; `double_ratings`: images with more than one rating; `broken`: failed checks of the file.
+    """
+    rng = random.Random(seed)
+    figures = {"kills": 0, "acknowledged": 0, "lost_ratings": 0, "double_ratings": 0, "broken": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        database, running = Path(folder, "learning.db"), {}
+        logs: list[Path] = []
+        for kill in range(number + RATERS):
+            if len(running) == RATERS:
+                place = rng.choice(list(running))
+                process = running.pop(place)
+                time.sleep(rng.uniform(0.0, 0.3))
+                figures["kills"] += process.poll() is None
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                others = [other.pid for other in running.values()]
+                for pid in others:
+                    os.kill(pid, signal.SIGSTOP)
+                _check_ratings(database, logs, figures)
+                for pid in others:
+                    os.kill(pid, signal.SIGCONT)
+            log = Path(folder, f"log-{kill}")
+            log.touch()
+            logs.append(log)
+            arguments = [sys.executable, "-c", RATE, str(database), f"w{kill}", str(kill), str(log)]
+            process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+            assert process.stdout is not None
+            process.stdout.readline()
+            running[kill] = process
+        for process in running.values():
+            process.kill()
+            process.wait()
+        _check_ratings(database, logs, figures)
+        figures["acknowledged"] = sum(log.read_text().count(" told ") for log in logs)
+    return figures
+
+
+def _check_ratings(database: Path, logs: list[Path], figures: dict[str, int]) -> None:
+    """Compare what was told with what is stored; of the last line of each log, what was asked may be stored too."""
+    allowed: dict[str, set[int]] = {}
+    for log in logs:
+        for line in log.read_text().splitlines():
+            if line.count(" ") == 2:
+                image, kind, rating = line.split()
+                allowed[image] = {int(rating)} if kind == "told" else allowed.get(image, {0}) | {int(rating)}
+    with sqlite3.connect(database) as db:
+        figures["broken"] += db.execute("PRAGMA integrity_check").fetchone() != ("ok",)
+        rows = db.execute("SELECT id, rating FROM ratings JOIN generations ON key = generation").fetchall()
+    db.close()
+    found = {f"{name}-1": rating for name, rating in rows}
+    figures["double_ratings"] += len(rows) - len(found)
+    figures["lost_ratings"] += sum(found.get(image, 0) not in ratings for image, ratings in allowed.items())
 
 
 def write_library(root: Path) -> None:
@@ -170,11 +258,14 @@ def _check(job: str, database: Path, said: list[str], figures: dict[str, int]) -
 def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--kills", type=int, default=200)
+    options.add_argument("--job", choices=JOBS, help="only this one (default: all)")
     args = options.parse_args()
-    each = -(-args.kills // len(JOBS))
+    jobs = [args.job] if args.job else JOBS
+    each = -(-args.kills // len(jobs))
     total: dict[str, int] = {}
-    for number, job in enumerate(JOBS):
-        for name, value in kills(job, each, seed=number).items():
+    for number, job in enumerate(jobs):
+        found = rating_kills(each, number) if job == "rate" else kills(job, each, seed=number)
+        for name, value in found.items():
             total[name] = total.get(name, 0) + value
     report({**total}, args.json)
 
