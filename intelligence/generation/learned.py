@@ -113,7 +113,7 @@ def learned_lines(found: Learned) -> list[str]:
 def _loras(model: ValueModel, names: dict[str, str]) -> list[LearnedLoRA]:
     stars: defaultdict[str, list[int]] = defaultdict(list)
     for one in model.observations:
-        if one.other is None:
+        if one.is_rating:
             for used in one.picture.loras:
                 stars[used.lora].append(round(one.stars))
     ids = list(stars)

@@ -9,7 +9,7 @@ from textwrap import shorten
 
 from ..config import AUTO, LoRAPreferences, OllamaConfig, OnUnconfirmed, OperationMode, require
 from ..history.own_pictures import HISTORY_FILE, PictureHistory
-from ..learning import LearningEngine
+from ..learning import LearningEngine, Preferences
 from ..learning.value_model import ValueModel
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
@@ -29,6 +29,7 @@ from ..registry import ModelRegistry
 from ..units import BYTES_PER_GIB
 from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
+from .past_taste import past_observations
 from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
 from .store_notes import store_notes
 from .used_files import UsedFiles
@@ -65,6 +66,7 @@ class Planner:
         self.pictures = self.history or PictureHistory(self.registry.folder / HISTORY_FILE)
         self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families, self.taste)
         self.used_files = UsedFiles(self.registry, self.learning)
+        self._preferences: tuple[Preferences, int, Preferences] | None = None
 
     def unusable_loras(self, named: Sequence[LoRATag]) -> tuple[RejectedLoRA, ...]:
         """Return the named LoRAs that this machine lacks or cannot use with any base model."""
@@ -85,9 +87,20 @@ class Planner:
         """Read the prompt. Raises InvalidInputError for an empty one."""
         return PromptAnalyzer(ollama, self.vocabulary).analyze(prompt, negative_prompt)
 
+    def preferences(self) -> Preferences:
+        """Return what ratings say, and what became of the pictures made before, where these are read."""
+        moves = self.registry.moves()
+        rated, revision = self.learning.preferences(moves), self.pictures.revision
+        if not revision:
+            return rated
+        if self._preferences is None or self._preferences[:2] != (rated, revision):
+            pictures = self.pictures.pictures(library_of(self.registry).models, moves)
+            self._preferences = rated, revision, rated.after(past_observations(pictures))
+        return self._preferences[2]
+
     def taste(self) -> ValueModel | None:
         """Return the model of what ratings say of this library; None without ratings."""
-        preferences = self.learning.preferences(self.registry.moves())
+        preferences = self.preferences()
         if not preferences:
             return None
         library = library_of(self.registry)
@@ -108,7 +121,7 @@ class Planner:
 
         `dense_text`: see `LoRAPreferences`. `fit`, `judge`: see `LoRARequest`.
         """
-        ratings = self.learning.preferences(self.registry.moves())
+        ratings = self.preferences()
         asked = None if judge is None else ollama_judge(judge)
         return LoRARecommender(
             self.registry, ratings, dense_text=dense_text, fit=fit, judge=asked, pictures=self.pictures

@@ -90,6 +90,8 @@ class Observation(NamedTuple):
     """None: `stars` are a rating."""
     noise: float = RATING_NOISE
     """Standard deviation in stars."""
+    is_rating: bool = True
+    """False where the user gave no stars, and they stand for something else that was done."""
 
 
 def expected_stars(confidence: float) -> float:

@@ -53,7 +53,7 @@ class PictureRating(NamedTuple):
         picture = Picture(self.prompt, used, self.settings)
         found = [Observation(self.rating, picture, noise=RATING_NOISE / self.weight**0.5)]
         if self.usual is not None:
-            found.append(Observation(EDIT_STARS, picture, picture._replace(settings=self.usual), EDIT_NOISE))
+            found.append(Observation(EDIT_STARS, picture, picture._replace(settings=self.usual), EDIT_NOISE, False))
         return found
 
 
@@ -65,6 +65,12 @@ class Preferences:
         moves = moves or {}
         self.observations = tuple(_observations(pictures, moves))
         self._model: tuple[Hashable, ValueModel] | None = None
+
+    def after(self, earlier: Sequence[Observation]) -> Preferences:
+        """Return the preferences with what was seen before any rating."""
+        found = Preferences()
+        found.observations = (*earlier, *self.observations)
+        return found
 
     def __len__(self) -> int:
         return len(self.observations)

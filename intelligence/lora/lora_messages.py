@@ -24,6 +24,7 @@ class LoRAMessage(Message):
     AVOIDED_STYLE = "the negative prompt avoids {style}"
     RATED = "you gave {stars} to pictures with it"
     RATED_STYLE = "you gave {stars} to pictures with it on {style} prompts"
+    PAST = "of your earlier pictures with it, {liked} were kept or made larger, {disliked} tried again or removed"
     RATED_ALIKE = "you gave {stars} to pictures with LoRAs like it: {loras}"
     UNKNOWN_CHECKPOINT = "the checkpoint's architecture is not known"
     UNKNOWN_LORA = "the architecture it was made for is not known"

@@ -13,7 +13,7 @@ import numpy as np
 from ..learning import Preferences
 from ..learning.observations import Applied, Observation
 from ..learning.preferences import traits_of
-from ..learning.value_model import Floats, ValueModel
+from ..learning.value_model import LEVEL, Floats, ValueModel
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
@@ -103,7 +103,7 @@ class Taste:
         tried = [
             (used.strength, one.stars)
             for one in model.observations
-            if one.other is None
+            if one.is_rating
             for used in one.picture.loras
             if used.lora == model_id and used.strength is not None
         ]
@@ -144,10 +144,13 @@ class Taste:
         """The stars of the user's pictures with the LoRA, or of those that moved it most."""
         if abs(shift) < MIN_SHIFT:
             return ()
-        rated = [place for place, one in enumerate(observations) if one.other is None]
+        rated = [place for place, one in enumerate(observations) if one.is_rating]
         own = [place for place in rated if any(used.lora == lora for used in observations[place].picture.loras)]
         if own:
             return _own_reasons([observations[place] for place in own], shift)
+        if past := [one for one in observations if not one.is_rating and _has(one, lora)]:
+            liked = sum(one.stars > LEVEL for one in past)
+            return (_reason(LoRAMessage.PAST, shift, liked=liked, disliked=len(past) - liked),)
         names = {model.model_id: model.name for model in self.library.models}
         share: defaultdict[str, float] = defaultdict(float)
         for place in rated:
@@ -167,6 +170,10 @@ class Taste:
         return (_reason(LoRAMessage.RATED_ALIKE, shift, stars=_stars(stars), loras=listed),)
 
 
+def _has(one: Observation, lora: str) -> bool:
+    return any(used.lora == lora for used in one.picture.loras)
+
+
 def _own_reasons(rated: Sequence[Observation], shift: float) -> tuple[Reason, ...]:
     by_style: defaultdict[str, list[float]] = defaultdict(list)
     for one in rated:
@@ -184,6 +191,6 @@ def _stars(stars: Sequence[float]) -> str:
     return ", ".join(f"{one:g}" for one in stars[-MAX_STARS:])
 
 
-def _reason(message: LoRAMessage, shift: float, **arguments: str) -> Reason:
+def _reason(message: LoRAMessage, shift: float, **arguments: str | int) -> Reason:
     weight = round(min(1.0, abs(shift)), 3)
     return Reason.of("ratings", Source.LEARNED, message, value=round(shift, 2), weight=weight, **arguments)

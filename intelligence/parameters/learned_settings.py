@@ -79,7 +79,7 @@ def _better(
 ) -> LearnedSetting | None:
     family = profile.family.value
     rated = [
-        (getattr(one.picture.settings, name), one.stars if one.other is None else None)
+        (getattr(one.picture.settings, name), one.stars if one.is_rating else None)
         for one in model.observations
         if one.picture.settings is not None and one.picture.settings.family == family
     ]

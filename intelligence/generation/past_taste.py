@@ -1,0 +1,36 @@
+"""Pictures that the user made before as observations of taste: weaker than stars, and older than any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..history import PastPicture
+from ..learning.observations import Applied, Observation, Picture, PromptTraits
+from ..learning.value_model import LEVEL
+
+MAX_PAST = 96
+"""Newest pictures that count."""
+STARS, NOISE = 1.4, 2.0
+"""Stars above or below the usual level that the strongest sign stands for, and their standard deviation."""
+USED_CONFIDENCE = 0.9
+"""Confidence that a LoRA was right for a prompt on which the user applied it by hand."""
+
+
+def past_observations(pictures: Iterable[PastPicture]) -> tuple[Observation, ...]:
+    """Return what became of pictures as observations, oldest first; pictures of which nothing tells are none."""
+    told = [picture for picture in pictures if picture.signal][-MAX_PAST:]
+    return tuple(
+        Observation(
+            LEVEL + STARS * picture.signal,
+            Picture(
+                PromptTraits(("past", picture.prompt_key or picture.path)),
+                tuple(
+                    Applied.judged(used.name, USED_CONFIDENCE)
+                    for used in {one.name: one for one in picture.loras}.values()
+                ),
+            ),
+            noise=NOISE,
+            is_rating=False,
+        )
+        for picture in told
+    )
