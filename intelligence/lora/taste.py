@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -191,6 +191,6 @@ def _stars(stars: Sequence[float]) -> str:
     return ", ".join(f"{one:g}" for one in stars[-MAX_STARS:])
 
 
-def _reason(message: LoRAMessage, shift: float, **arguments: str | int) -> Reason:
+def _reason(message: LoRAMessage, shift: float, **arguments: Any) -> Reason:
     weight = round(min(1.0, abs(shift)), 3)
     return Reason.of("ratings", Source.LEARNED, message, value=round(shift, 2), weight=weight, **arguments)
