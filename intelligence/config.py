@@ -130,6 +130,8 @@ class LoRAPreferences(Settings):
     allow_style_mixing: bool = False
     dense_text: bool = True
     """Use similarity of meaning (the extra `meaning`) where it is installed."""
+    unlearned_share: Annotated[float, bounds(ge=0, le=1)] = 0.0
+    """Share of prompts on which AUTO chooses without learning, so that what learning gains can be told; 0: none."""
     explore_every: Annotated[int, bounds(ge=0)] = 0
     """On one prompt in so many AUTO makes a second set, with a LoRA that is worth trying; 0: never. Rate both: what is
     never tried cannot be learned."""

@@ -31,7 +31,7 @@ from ..prompt import LoRATag
 from ..validation import checked
 from .card import CHOICE, card
 from .explanation import as_text, explain
-from .stages import PromptRecommendations, Recommendations
+from .stages import Arm, PromptRecommendations, Recommendations
 
 DEFAULT_STRENGTH = 1.0
 
@@ -123,12 +123,25 @@ class LoRARequest:
         """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY
 
+    def arm(self, prompt: str) -> Arm:
+        """Return the side of the comparison that a prompt is drawn for, always the same one."""
+        share = self.preferences.unlearned_share
+        if not share or self.mode is not OperationMode.AUTO or self.selection is not None:
+            return Arm.NONE
+        return Arm.PLAIN if _draw(prompt, "arm") < share else Arm.LEARNED
+
     def explores(self, prompt: str) -> bool:
         """Return True for one prompt in `explore_every`, always the same ones, in AUTO mode and without variations."""
         every = self.preferences.explore_every
         if not every or self.variations > 1 or self.mode is not OperationMode.AUTO or self.selection is not None:
             return False
-        return int.from_bytes(hashlib.sha256(prompt.strip().encode("utf-8", "replace")).digest()[:8]) % every == 0
+        return _draw(prompt, "explore") < 1 / every
+
+
+def _draw(prompt: str, purpose: str) -> float:
+    """Return a number from 0 to 1 that looks random, the same for the same prompt."""
+    text = f"{purpose}:{' '.join(prompt.split())}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8]) / 2**64
 
 
 @dataclass(frozen=True)

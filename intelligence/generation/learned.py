@@ -12,11 +12,14 @@ from ..learning.value_model import ValueModel
 from ..lora.lora_library import library_of
 from ..records import Reason, Record
 from ..registry import ModelRegistry
+from .learning_gain import LearningGain, learning_gain
 
 SHOWN_STARS = 8
 """Newest stars of a LoRA that are listed."""
 BAR_WIDTH = 20
 """Characters of the longest bar."""
+MAX_COMPARED = 2000
+"""Newest ratings by which the gain of learning is told."""
 CLEAR = 0.1
 """Stars from which an effect is called one."""
 
@@ -63,6 +66,8 @@ class Learned(Record):
     paused: bool = False
     keep_prompts: bool = True
     notes: tuple[Reason, ...] = ()
+    gain: LearningGain | None = None
+    """Of learning, where `unlearned_share` left some choices without it; None: nothing to tell by."""
 
 
 def learned(registry: ModelRegistry, learning: LearningEngine, notes: Sequence[Reason] = ()) -> Learned:
@@ -80,6 +85,7 @@ def learned(registry: ModelRegistry, learning: LearningEngine, notes: Sequence[R
         learning.paused,
         learning.keep_prompts,
         tuple(notes),
+        learning_gain((each.generation.data, each.rating) for each in learning.rated_pictures(MAX_COMPARED)),
     )
 
 
@@ -104,6 +110,8 @@ def learned_lines(found: Learned) -> list[str]:
         lines += [
             f"  {one.month}  {'█' * round(one.mean * 2):<10} {one.mean:.1f} of {one.count}" for one in found.months
         ]
+    if found.gain is not None:
+        lines += ["", _gain(found.gain)]
     if found.loras:
         lines += ["", "LoRAs, the most liked first (learned --reset NAME takes one back)"]
         lines += [f"  {one.name}: {_effect(one)}{'' if one.installed else ' (not installed)'}" for one in found.loras]
@@ -130,6 +138,12 @@ def _loras(model: ValueModel, names: dict[str, str]) -> list[LearnedLoRA]:
         )
         for lora, shift, sd in zip(ids, found.shift, found.sd, strict=True)
     ]
+
+
+def _gain(gain: LearningGain) -> str:
+    if not gain.known:
+        return f"Gain of learning: not known yet ({gain.low:+.1f} to {gain.high:+.1f} stars a picture)"
+    return f"Gain of learning: {gain.stars:+.1f} stars a picture ({gain.low:+.1f} to {gain.high:+.1f})"
 
 
 def _effect(one: LearnedLoRA) -> str:

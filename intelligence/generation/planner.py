@@ -30,7 +30,7 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .past_taste import past_observations
-from .stages import AnyRecommendations, GenerationPlan, PromptRecommendations, Recommendations
+from .stages import AnyRecommendations, Arm, GenerationPlan, PromptRecommendations, Recommendations
 from .store_notes import store_notes
 from .used_files import UsedFiles
 
@@ -139,7 +139,11 @@ class Planner:
         preferences, manual = request.preferences, request.mode is OperationMode.MANUAL
         named_only = manual or request.selection is not None
         tags = (*analysis.lora_tags, *request.stack, *(request.selection or ()))
-        choice = self.recommender(preferences.dense_text, request.fit, request.judge).choose(
+        arm = request.arm(analysis.prompt)
+        recommender = self.recommender(preferences.dense_text, request.fit, request.judge)
+        if arm is Arm.PLAIN:
+            recommender.preferences = None
+        choice = recommender.choose(
             replace(analysis, lora_tags=tags),
             model,
             max_loras=0 if named_only else preferences.max_loras,
@@ -164,6 +168,12 @@ class Planner:
                     *choice.reasons,
                 ),
                 suggest_only=request.suggest_only,
+                arm=arm,
+                arm_share={
+                    Arm.NONE: 1.0,
+                    Arm.PLAIN: preferences.unlearned_share,
+                    Arm.LEARNED: 1 - preferences.unlearned_share,
+                }[arm],
             ),
             quality_tags=request.quality_tags,
         )
@@ -262,6 +272,7 @@ class Planner:
                 guidance=request.guidance,
                 samplers=request.samplers,
                 schedulers=request.schedulers,
+                learned=recommendations.arm is not Arm.PLAIN,
                 manual=recommendations.mode is OperationMode.MANUAL,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field, replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from ..config import OperationMode
@@ -28,6 +29,16 @@ class GenerationExplanation(Record):
         return self.summary
 
 
+class Arm(StrEnum):
+    """Sides of the comparison of choices with and without learning."""
+
+    NONE = "none"
+    """Nothing is compared."""
+    LEARNED = "learned"
+    PLAIN = "plain"
+    """Ratings were left aside."""
+
+
 @dataclass
 class PromptRecommendations(Record):
     """LoRAs and prompts to encode, before the settings are chosen."""
@@ -47,6 +58,10 @@ class PromptRecommendations(Record):
     reasons: tuple[Reason, ...] = ()
     variants: int = 1
     """Sets of LoRAs that are compared, this one among them."""
+    arm: Arm = Arm.NONE
+    """Side of the comparison that this choice belongs to."""
+    arm_share: float = 1.0
+    """Share of prompts that are drawn for this side."""
     suggest_only: bool = False
     """True where these are shown for the user to confirm, and nothing is applied or sampled."""
 

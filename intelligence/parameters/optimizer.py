@@ -103,7 +103,9 @@ class ParameterOptimizer:
 
     def _choose(self, request: ParameterRequest) -> OptimizedParameters:
         limits, images = request.constraints, request.images
-        baseline = choose_baseline(request, self.table, None if request.manual else self._taste())
+        baseline = choose_baseline(
+            request, self.table, None if request.manual or not request.learned else self._taste()
+        )
         choice, reasons = baseline.choice, baseline.reasons
         resources = request.resources or self.memory.detect_resources()
         architecture = baseline.finding.architecture

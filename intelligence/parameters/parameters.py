@@ -216,6 +216,8 @@ class ParameterRequest:
     samplers: Collection[str] = SAMPLER_NAMES
     schedulers: Collection[str] = SCHEDULER_NAMES
     """Names that the host can run; default: ComfyUI's own."""
+    learned: bool = True
+    """Ratings may move settings."""
     manual: bool = False
     """Nothing is chosen: what `overrides` lack is a plain default."""
 
