@@ -61,6 +61,7 @@ export function changed(node) {
 /** Makes several changes one step of undo. */
 export function together(change) {
   const tracking = tracker();
+  changed(); // what was typed and is not noticed yet is a step of its own
   tracking?.beforeChange?.();
   try {
     change();
