@@ -103,6 +103,7 @@ class GenerationMessage(Message):
     GUIDANCE_ENDS = "guidance ends at sigma {sigma:.3g}"
     FEWER_STEPS = "{steps} steps instead of {before}"
     TIME_LIMIT_MISSED = "the limit of {limit:g} s will be exceeded: about {expected} in all at this speed"
+    TIME_LIMIT_EXCEEDED = "the limit of {limit:g} s was exceeded: it took {took} in all"
     RESUMED = (
         "picked from {seeds} scouted seeds, which took {spent} forward items; "
         "resumed after step {step}, so {kept} of them are not repeated"

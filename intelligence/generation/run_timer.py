@@ -97,6 +97,14 @@ class RunTimer:
         usual, recent = statistics.median(self._rates), statistics.median(self._rates[-RECENT_STEPS:])
         return recent if recent > SLOWED * usual else usual
 
+    def verdict(self) -> str | None:
+        """Return what is to be told of the limit once everything is done: the warning, or that it was missed after all;
+        None where it was held."""
+        if self.warning is None and self._limit is not None and self.seconds > self._limit:
+            took = format_duration(self.seconds)
+            return GenerationMessage.TIME_LIMIT_EXCEEDED.format(limit=self._limit, took=took)
+        return self.warning
+
     def pause(self) -> None:
         """Leave the time until the next step out: another forward batch starts."""
         self._last = None

@@ -21,7 +21,7 @@ Sigmas = tuple[float, ...]
 StepItems = Callable[[OptimizedParameters, Sequence[float]], Sequence[float]]
 """(settings, schedule of steps + 1 sigmas) → forward items of one image in each step."""
 
-MARGIN = 0.05
+MARGIN = 0.1
 """Share of the remaining time that a changed run leaves free."""
 
 ROUNDING = 1e-4

@@ -125,7 +125,7 @@ class ComfyHost:
         timer = run.timer
         is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
-        notes = (*self.notes, split, *attempts.notes, *run.keeper.notes, timer.warning, *decoding_notes)
+        notes = (*self.notes, split, *attempts.notes, *run.keeper.notes, timer.verdict(), *decoding_notes)
         return Execution(
             images=images,
             seconds=timer.seconds,

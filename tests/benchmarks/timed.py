@@ -71,8 +71,8 @@ class Measured:
 
     @property
     def told_meanwhile(self) -> bool:
-        """Whether it was said while sampling."""
-        return any("will be exceeded" in note for note in self.notes)
+        """Whether it was said while sampling, or at the end."""
+        return any("exceeded" in note for note in self.notes)
 
 
 class Runner(Protocol):

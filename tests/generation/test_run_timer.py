@@ -74,6 +74,18 @@ def test_run_timer_warns_once_after_second_step(clock: list[float]) -> None:
     assert run.warning == "the limit of 20 s will be exceeded: about 25 s in all at this speed"
 
 
+@pytest.mark.parametrize(("limit", "told"), [(None, False), (9, False), (8, True)])
+def test_run_timer_verdict_tells_of_a_limit_missed_at_the_end(
+    clock: list[float], limit: float | None, told: bool
+) -> None:
+    """Two steps of 2 s, and decoding that takes 5 s instead of what a step takes."""
+    run = RunTimer(4, after=2, limit=limit)
+    go(clock, run, [2, 2], [2, 2])
+    assert run.verdict() is None
+    clock[0] += 5
+    assert (run.warning, run.verdict() is not None) == (None, told)
+
+
 def test_run_timer_without_warning(clock: list[float]) -> None:
     assert go(clock, RunTimer(20, after=2, limit=25), [5] + [2] * 9, [2] * 10) == [None] * 10
 

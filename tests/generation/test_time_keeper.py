@@ -26,8 +26,8 @@ def keeper(images: int = 1, levers: frozenset[Lever] = BOTH, **settings: Any) ->
 @pytest.mark.parametrize(
     ("affordable", "cutoff_at", "steps"),
     [
-        (19.0, 10, 12),
-        (16.0, 7, 12),
+        (20.0, 10, 12),
+        (17.0, 7, 12),
         (14.5, 5, 11),
         (10.0, 4, 9),
         (0.0, 4, 8),

@@ -108,7 +108,7 @@ class DiffusersHost:
             timer.seconds,
             timer.seconds_per_step,
             usage.peak_vram_gb,
-            (*notes, *progress.keeper.notes, *((timer.warning,) if timer.warning else ()), *decoding_notes),
+            (*notes, *progress.keeper.notes, *((verdict,) if (verdict := timer.verdict()) else ()), *decoding_notes),
             forward_items=calls.items,
             seconds_per_item=timer.seconds_per_item,
             ran=run.ran,
