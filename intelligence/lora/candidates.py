@@ -32,7 +32,7 @@ from .taste import Taste
 
 MAX_JUDGED_OTHERS = 5
 """LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
-MIN_MEANT, MEANT = 0.1, 0.25
+MIN_MEANT, MEANT = 0.02, 0.25
 """Probability from which closeness in meaning counts, and from which it is worth a word where it was not asked for."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""

@@ -14,7 +14,7 @@ from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity, is_style
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
 
-MIN_OFFERED = 0.1
+MIN_OFFERED = 0.02
 """Probability by meaning from which a LoRA is offered for that."""
 NEWER_MARGIN = 0.05
 """Confidence by which a newer version may be less sure and still be taken in place of an older one."""

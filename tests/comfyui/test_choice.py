@@ -211,7 +211,7 @@ def test_suggest_only_loads_no_model_whatever_is_queued(client: Client) -> None:
         LoRARecommend={"mode": "ASSISTED", "on_unconfirmed": "suggest_only"},
         IntelligentSampler={"seed": next(seeds)},
     )
-    loader = node_id(prompt, "EmbeddedDemoModel")
+    loader = node_id(prompt, "CheckpointOrFirst")
     prompt["bare"] = {"class_type": "PreviewImage", "inputs": {"images": [node_id(prompt, "IntelligentSampler"), 0]}}
     prompt[node_id(prompt, "ParamOptimize")]["inputs"]["model"] = [loader, 0]
     shown = client.complete(prompt)

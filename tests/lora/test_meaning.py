@@ -188,13 +188,11 @@ def test_recommender_offers_by_meaning_and_applies_by_words(tmp_path, installed)
         analysis = PromptAnalyzer().analyze(prompt)
         found, plain = (one.choose(analysis, nearest=8) for one in (with_meaning, by_words))
         assert [one.lora_name for one in found.chosen] == [one.lora_name for one in plain.chosen]
-        assert [one.lora for one in plain.nearest[:3]] == [
-            one.lora for one in found.nearest if one.lora in {other.lora for other in plain.nearest[:3]}
-        ]
+        assert {one.lora for one in plain.nearest[:5]} <= {one.lora for one in found.nearest}
     analysis = PromptAnalyzer().analyze("una mujer con traje de astronauta camina por la luna")
     offered = {one.lora_name: one for one in with_meaning.choose(analysis, nearest=8).nearest}
     assert offered["spacesuit3"].reason.message == "lora.meaning_only"
-    assert offered["spacesuit3"].reason.arguments["confidence"] > 0.1
+    assert offered["spacesuit3"].reason.arguments["confidence"] > 0.02
     assert "means much the same as" in offered["spacesuit3"].reasoning
 
 
