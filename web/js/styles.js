@@ -65,12 +65,12 @@ button.ig-chip { cursor: pointer }
 .ig-rating:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
 .ig-rating img { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; background: #8883 }
 .ig-rating button { all: unset; cursor: pointer; border-radius: 4px; line-height: 1 }
-.ig-star { font-size: 22px; color: #e6b422; padding: 1px }
-:root:not(.dark-theme):not(:has(.dark-theme)) .ig-star { color: #9a6b00 }
+.ig-rating .ig-star { font-size: 22px; color: #e6b422; padding: 1px }
+:root:not(.dark-theme):not(:has(.dark-theme)) .ig-rating .ig-star { color: #9a6b00 }
 .ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
 .ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(142px, 1fr)); gap: 4px; align-items: start }
 .ig-ratings img { width: 100%; height: 84px; object-fit: contain }
-.ig-ratings .ig-star { font-size: 20px }
+.ig-ratings .ig-rating .ig-star { font-size: 20px }
 .ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
 .ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
 .ig-picks button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff) }
