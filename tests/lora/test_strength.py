@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelligence.lora.search import ranker
-from intelligence.lora.search.tokens import query
+from intelligence.lora.search.tokens import prompt_query, query
 from intelligence.lora.search.traits import MAX_CHOSEN_STRENGTH, is_slider
 from intelligence.lora.strength import (
     ENOUGH_EXAMPLES,
@@ -20,6 +20,8 @@ from intelligence.lora.strength import (
     weighted_median,
 )
 from intelligence.models import ExamplePrompt, LoRAKind, ModelMetadata
+from intelligence.prompt import PromptAnalyzer
+from intelligence.records import Source
 from tests.lora.library import lora
 
 STYLE = LoRAKind.STYLE
@@ -220,6 +222,7 @@ MODELS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MODELS, st.lists(st.floats(-10, 10), max_size=3))
 def test_together_bounds_total(models, named):
     models = [replace(model, model_id=f"lora:{n}") for n, model in enumerate(models)]
@@ -238,3 +241,18 @@ def test_clip_strength_follows_a_lowered_strength() -> None:
     assert (clip_strength(model, 0.8), clip_strength(model, 0.4)) == (0.4, 0.2)
     assert clip_strength(replace(model, strength=None), 0.7) == 0.4
     assert clip_strength(replace(model, strength_clip=None), 0.7) is None
+
+
+def test_example_strengths_of_ones_own_prompts_like_the_present_one() -> None:
+    own = [ExamplePrompt(prompt, weight, False, own=True) for prompt, weight in OWN]
+    model = lora("x", example_prompts=tuple(own))
+    values = [NOBODY.alone(model, prompt_query(PromptAnalyzer().analyze(prompt))).value for prompt, _ in OWN[::3]]
+    assert values == [0.4, 0.9]
+    assert NOBODY.alone(model).reasons[1].source is Source.LEARNED
+
+
+OWN = [
+    *((f"a stone lighthouse on a cliff, {weather}", 0.4) for weather in ("rain", "fog", "snow")),
+    *((f"portrait of an old sailor, {place}", 0.9) for place in ("harbour", "tavern", "deck")),
+]
+"""Prompts and strengths: one motif is used lightly, the other strongly."""
