@@ -43,6 +43,8 @@ NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
 """Ratings that the usual noise counts as, beside what a user's own tell of it, and bounds of the ratio of variances."""
 OUTLIERS = 0.08
 """Share of ratings that may be anything from 1 to 5 stars."""
+MIN_TRUST = 1e-6
+"""Keeps the noise of a hopeless outlier finite."""
 FORGETTING = 0.999
 """Correlation of a utility with itself one observation later: half of it is left after about 700."""
 MAX_OBSERVATIONS = 256
@@ -146,7 +148,7 @@ class ValueModel:
         variance = 1 / inverse.diagonal()
         missed = (inverse @ surprise) * variance
         likely = (1 - OUTLIERS) * np.exp(-(missed**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
-        trust = likely / (likely + OUTLIERS / 5)
+        trust = np.maximum(likely / (likely + OUTLIERS / 5), MIN_TRUST)
         found = trust @ (1 + (missed**2 - variance) / noise)
         noise = noise * np.clip((NOISE_PRIOR + found) / (NOISE_PRIOR + trust.sum()), *NOISE_RANGE)
         return _Posterior(
