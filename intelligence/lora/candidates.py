@@ -18,20 +18,20 @@ from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
-from .search.decision import decision
+from .search.decision import decision, knowledge
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
 from .search.index import STYLES, Floats
 from .search.meaning import Close, Pair, meaning_evidence, meaning_model
 from .search.naming_evidence import Matches, evidence
-from .search.ranker import Hits, Ranked, background
+from .search.ranker import Hits, Ranked, rank
 from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity
 from .target_model import TargetModel, unknown_warning
 from .taste import Taste
 
-MAX_JUDGED_OTHERS = 5
-"""LoRAs that do not fit the base model and are judged all the same, beside those that the prompt names."""
+MAX_RANKED_OTHERS, MAX_JUDGED_OTHERS = 20, 5
+"""LoRAs that do not fit the base model and are ranked and judged all the same, where the prompt names one of them."""
 MIN_MEANT, MEANT = 0.02, 0.25
 """Probability from which closeness in meaning counts, and from which it is worth a word where it was not asked for."""
 MIN_MENTIONED_IDF = 4.0
@@ -92,8 +92,7 @@ def find_candidates(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
 
-    The first are those of the ranking, in its order, and behind them those that the prompt names in full and those that
-    are close to it in meaning.
+    Both are best first, by the ranker's score and the decision's sum together.
 
     Args:
         query: the analysis' words.
@@ -105,8 +104,7 @@ def find_candidates(
     judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
     judged = rated(judged, taste, depth.minimum)
     fitting = [one for one in judged if max(one.confidence, one.relevance, one.meant - MEANT) >= depth.confidence]
-    others = judge.judge(hits.others, ~fits, MAX_JUDGED_OTHERS) if len(hits.others.loras) else []
-    others = [one for one in others if one.relevance >= depth.confidence]
+    others = [one for one in judge.judge_others(~fits) if one.relevance >= depth.confidence]
     judge.read([one.place for one in (*fitting, *others)])
     return (
         [judge.explain(one, None) for one in fitting],
@@ -146,22 +144,37 @@ class _Judge:
         self.requested = analysis.intent.artistic_style
         self.styles = library.index.loras.style
         self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
+        self.matches = Matches(query, library.index, hits.fitting, knowledge(), self.requested)
         self.idf = {word: hits.postings.idf[word] for word in query.tokens if word in query.telling}
         self.models: dict[int, ModelMetadata] = {}
         self.mentioned: dict[int, set[int]] = {}
 
     def judge(self, ranked: Ranked, allowed: NDArray[np.bool_], count: int) -> list[_Judged]:
-        """The first `count` of a ranking, and the allowed LoRAs that the prompt names in full, each by itself."""
-        matches = Matches(self.query, self.library.index, allowed, background(), decision().series, self.requested)
+        """The first `count` of a ranking, and the allowed LoRAs that the prompt names in full, each by itself.
+
+        Their order is that of the ranker's score and of the decision's sum, which together beat either.
+        """
+        matches = self.matches.among(allowed)
         loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
         if not len(loras):
             return []
         close = self.library.close_in_meaning(self.analysis, allowed, loras) if self.meaning else None
         if close is not None:
             loras = np.array([*dict.fromkeys([*loras.tolist(), *close.loras.tolist()])], np.int64)
-        told = decision()(evidence(matches, self.hits.postings, loras, self.tag_style))
-        found = [self._styled(place, p) for place, p in zip(loras.tolist(), told.tolist(), strict=True)]
+        sums = decision().trees(evidence(matches, self.hits.postings, ranked, loras, self.tag_style))
+        scores = np.full(len(loras), ranked.scores.min(initial=0.0) - 1)
+        scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
+        order = np.argsort(-(scores + sums), kind="stable")
+        told = decision().probability(sums[order])
+        found = [self._styled(place, p) for place, p in zip(loras[order].tolist(), told.tolist(), strict=True)]
         return found if close is None else self._raised(found, told, close)
+
+    def judge_others(self, allowed: NDArray[np.bool_]) -> list[_Judged]:
+        """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
+        if not len(self.matches.among(allowed).named(1)):
+            return []
+        ranked = rank(self.hits.postings, self.tag_style, allowed, count=MAX_RANKED_OTHERS)
+        return self.judge(ranked, allowed, MAX_JUDGED_OTHERS)
 
     def _raised(self, judged: list[_Judged], told: Floats, close: Close) -> list[_Judged]:
         """The LoRAs, with what closeness in meaning says; those that words alone would apply are surer by it."""
@@ -286,11 +299,12 @@ class _Judge:
         return sum(self.idf.get(word, 0.0) for word in words) / (sum(self.idf.values()) or 1.0)
 
     def _as_written(self, phrase: tuple[str, ...]) -> str:
-        return " ".join(self.query.written.get(token, token) for token in phrase)
+        return " ".join(dict.fromkeys(self.query.written.get(token, token) for token in phrase))
 
     def _quoted(self, words: Iterable[str]) -> str:
-        rarest = sorted(words, key=lambda word: (-self.idf.get(word, 0.0), word))[:5]
-        return ", ".join(f"“{self.query.written.get(word, word)}”" for word in rarest)
+        rarest = sorted(words, key=lambda word: (-self.idf.get(word, 0.0), word))
+        said = list(dict.fromkeys(self.query.written.get(word, word) for word in rarest))
+        return ", ".join(f"“{word}”" for word in said[:5])
 
 
 def _reason(setting: str, source: Source, message: LoRAMessage, weight: float, **arguments: Any) -> Reason:

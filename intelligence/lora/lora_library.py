@@ -199,13 +199,15 @@ class Library:
             listed = next((one for one in meant if load_problem(one, base) is None), meant[0])
             if (problem := load_problem(listed, base)) is not None:
                 refused.setdefault(tag.name, RejectedLoRA(tag.name, replace(problem, source=Source.USER)))
-            elif (known := named.get(listed.model_id)) is not None:
-                words = known.trigger_words if tag.trigger_words is None else tag.trigger_words
-                named[listed.model_id] = known._replace(trigger_words=words)
-            else:
+            elif (known := named.get(listed.model_id)) is None:
                 (model,) = self.read([listed])
                 strengths = tag.strength_model, tag.strength_clip
                 named[listed.model_id] = NamedLoRA(model, *strengths, tag.ignored, tag.trigger_words)
+            elif tag.trigger_words is not None:
+                named[listed.model_id] = known._replace(trigger_words=tag.trigger_words)
+            elif known.trigger_words is None:
+                reason = Reason.of("lora", Source.USER, LoRAMessage.NAMED_TWICE, strength=known.strength)
+                refused.setdefault(tag.name, RejectedLoRA(tag.name, reason))
         return list(named.values()), list(refused.values())
 
     def incompatibilities(self, base: TargetModel) -> tuple[list[Reason | None], NDArray[np.bool_]]:

@@ -33,6 +33,7 @@ class LoRAMessage(Message):
     BROKEN_FILE = "the file cannot be used: {problem}"
     NOT_ON_MACHINE = "it is known but not on this machine"
     NO_SUCH_LORA = "no LoRA of this name is on this machine"
+    NAMED_TWICE = "it names the same LoRA as an earlier tag, which is applied at {strength:.2f}"
     OTHER_ARCHITECTURE = "made for {architecture}, the checkpoint is {base}"
     LOADS_NOTHING = "loads 0 of {total} modules here: it would do nothing"
     MADE_FOR_OTHER = "made for {architecture}: it loads 0 of {total} modules of this {base} model and would do nothing"

@@ -83,7 +83,7 @@ class LoRARecommender:
         taste = Taste(self.preferences, library, prompt_analysis)
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        depth = Depth(min(top_k, MAX_RANKED), meaning=self.dense_text)
+        depth = Depth(max(MAX_JUDGED, min(top_k, MAX_RANKED)), meaning=self.dense_text)
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         found = liked_first(found)
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]

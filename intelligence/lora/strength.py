@@ -209,19 +209,26 @@ class Strengths:
     def _creator_strength(self, model: ModelMetadata, stacked: bool) -> float | None:
         if not model.creator:
             return None
-        loras, known = self._loras, []
+        loras = self._loras
+        places = np.flatnonzero(loras.creator == digest([model.creator]))
+        counts = loras.usage.starts[places + 1] - loras.usage.starts[places]
+        places = places[counts > 0]
+        others = [self._models[place] for place in places.tolist()]
+        usage, owner = loras.usage.take(places), np.repeat(np.arange(len(places)), counts[counts > 0])
         civitai_id, _ = civitai_ids(model)
-        for place in np.flatnonzero(loras.creator == digest([model.creator])).tolist():
-            other, theirs = self._models[place], int(loras.civitai_id[place])
-            if other.model_id == model.model_id:
-                continue
-            apart = abs(theirs - civitai_id) if civitai_id is not None and theirs >= 0 else HALF_WEIGHT_DISTANCE
-            same_kind = SAME_KIND_FACTOR if other.lora_kind is model.lora_kind else 1
-            weight = same_kind / (1 + apart / HALF_WEIGHT_DISTANCE)
-            usage = loras.usage.take(np.array([place])).rows
-            for strength, state, times in zip(*map(np.ndarray.tolist, vars(usage).values()), strict=True):
-                same_state = SAME_STATE_FACTOR if STATES[state] is stacked else 1
-                known.append(WeightedStrength(strength, times * same_state * weight))
+        theirs = loras.civitai_id[places]
+        far = np.full(len(places), HALF_WEIGHT_DISTANCE)
+        apart = far if civitai_id is None else np.where(theirs < 0, far, np.abs(theirs - civitai_id))
+        factor = [SAME_KIND_FACTOR if other.lora_kind is model.lora_kind else 1 for other in others]
+        weight = np.array(factor, np.float64) / (1 + apart / HALF_WEIGHT_DISTANCE)
+        weight *= [other.model_id != model.model_id for other in others]
+        alike = [SAME_STATE_FACTOR if STATES[state] is stacked else 1 for state in usage.rows.stacked.tolist()]
+        weights = usage.rows.times * np.array(alike, np.float64) * weight[owner]
+        known = [
+            WeightedStrength(strength, one)
+            for strength, one in zip(usage.rows.strength.tolist(), weights.tolist(), strict=True)
+            if one > 0
+        ]
         return weighted_median(known) if known else None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..models import ModelMetadata
 from ..prompt import PromptAnalysis, parse, strip_lora_tags, user_vocabulary, wanted_text
+from ..prompt.vocabulary import Vocabulary
 from ..prompt.words import fold, singular
 from .search.tokens import is_common, is_everyday, is_meta, tokens
 
@@ -92,12 +94,30 @@ class PromptText:
     @cached_property
     def garments(self) -> frozenset[Key]:
         """The clothes that the prompt names."""
-        return _named_in(self._keys, _garments())
+        return _named_in(self._keys, self.clothes)
 
     @cached_property
     def colours(self) -> frozenset[Key]:
         """The parts of a person whose colour the prompt names."""
-        return frozenset(part for piece in self._keys for part in _COLOURED if _has_colour(piece, part))
+        return frozenset(part for piece in self._keys for part in _COLOURED if self.has_colour(piece, part))
+
+    @cached_property
+    def clothes(self) -> frozenset[Key]:
+        """The vocabulary's clothes."""
+        return self.listed("garments") | self.listed("whole_outfits")
+
+    def has_colour(self, key: Key, part: Key) -> bool:
+        """Return whether a phrase gives the part a colour: `black hair`."""
+        at = next((at for at in range(len(key)) if key[at : at + len(part)] == part), 0)
+        return bool(at) and not {(word,) for word in key[:at]}.isdisjoint(self.listed("colours"))
+
+    def listed(self, name: str) -> frozenset[Key]:
+        """The phrases of one of the vocabulary's lists, the user's own among them, as tokens."""
+        return self._vocabulary.phrases_of(name, tokens)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return user_vocabulary()
 
 
 def plain_text(text: str) -> str:
@@ -138,7 +158,7 @@ def choose_words(model: ModelMetadata, text: PromptText) -> TriggerWords:
     return TriggerWords(tuple(kept[:MAX_WORDS]), tuple(left_out))
 
 
-def _needed(model: ModelMetadata, text: PromptText) -> dict[Key, str]:
+def _needed(model: ModelMetadata, text: PromptText) -> Mapping[Key, str]:
     sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
     if len(sets) < 2:
         return sets[0] if sets else {}
@@ -177,7 +197,8 @@ def _is_pack(telling: Sequence[set[Key]], title: frozenset[str]) -> bool:
     return apart or names >= MIN_NAMES
 
 
-def _phrases(words: Sequence[str]) -> dict[Key, str]:
+@lru_cache(maxsize=4000)
+def _phrases(words: tuple[str, ...]) -> Mapping[Key, str]:
     """Tokens → phrase as it is written into a prompt; what differs in case, plural or spaces only counts once."""
     found: dict[Key, str] = {}
     letters: set[str] = set()
@@ -186,7 +207,7 @@ def _phrases(words: Sequence[str]) -> dict[Key, str]:
         if key and "".join(key) not in letters:
             letters.add("".join(key))
             found[key] = phrase
-    return found
+    return MappingProxyType(found)
 
 
 def _is_telling(key: Key, title: frozenset[str]) -> bool:
@@ -205,33 +226,33 @@ class _Outfit:
         self.text = text
         self.title = _title(model)
         phrases = [key for trigger in model.trigger_sets for key in _phrases(trigger.words)]
-        self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], _garments()))
-        self.several = any(len(set(map(_whole_outfit, _phrases(one.words))) - {""}) > 1 for one in model.trigger_sets)
+        self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], text.clothes))
+        self.several = any(
+            len(set(map(self._whole_outfit, _phrases(one.words))) - {""}) > 1 for one in model.trigger_sets
+        )
 
     def is_left_out(self, key: Key) -> bool:
         if self.text.is_unwanted(key):
             return True
-        if not all(map(self.text.asks_for, _explicit(key))):
+        if not all(map(self.text.asks_for, self._explicit(key))):
             return True
         if self.title.issuperset(token for token in key if _is_rare(token)) and not self.title.isdisjoint(key):
             return False
-        if any(part in self.text.colours and _has_colour(key, part) for part in _COLOURED):
+        if any(part in self.text.colours and self.text.has_colour(key, part) for part in _COLOURED):
             return True
-        if self.several and _whole_outfit(key):
+        if self.several and self._whole_outfit(key):
             return True
-        return not self.asked and bool(self.text.garments and _named_in([key], _garments()))
+        return not self.asked and bool(self.text.garments and _named_in([key], self.text.clothes))
 
+    def _explicit(self, key: Key) -> set[Key]:
+        """The explicit words of a phrase, without those of an innocent one: `blood moon`."""
+        innocent = _named_in([key], self.text.listed("innocent_words"))
+        found = _named_in([key], self.text.listed("explicit_words"))
+        return {word for word in found if not any(word == other or _is_part(word, other) for other in innocent)}
 
-def _explicit(key: Key) -> set[Key]:
-    """The explicit words of a phrase, without those of an innocent one: `blood moon`."""
-    innocent = _named_in([key], _listed("innocent_words"))
-    found = _named_in([key], _listed("explicit_words"))
-    return {word for word in found if not any(word == other or _is_part(word, other) for other in innocent)}
-
-
-def _whole_outfit(key: Key) -> str:
-    """The outfit that a phrase names, of which a person wears one; empty: none."""
-    return key[-1] if key[-1:] in _listed("whole_outfits") else ""
+    def _whole_outfit(self, key: Key) -> str:
+        """The outfit that a phrase names, of which a person wears one; empty: none."""
+        return key[-1] if key[-1:] in self.text.listed("whole_outfits") else ""
 
 
 def _named_in(pieces: Iterable[Key], phrases: frozenset[Key]) -> frozenset[Key]:
@@ -239,21 +260,6 @@ def _named_in(pieces: Iterable[Key], phrases: frozenset[Key]) -> frozenset[Key]:
     lengths = range(1, MAX_EXPLICIT_WORDS + 1)
     runs = (piece[at : at + length] for piece in pieces for at in range(len(piece)) for length in lengths)
     return phrases.intersection(runs)
-
-
-def _has_colour(key: Key, part: Key) -> bool:
-    """Return whether the phrase gives the part a colour: `black hair`."""
-    at = next((at for at in range(len(key)) if key[at : at + len(part)] == part), 0)
-    return bool(at) and not {(word,) for word in key[:at]}.isdisjoint(_listed("colours"))
-
-
-def _garments() -> frozenset[Key]:
-    return _listed("garments") | _listed("whole_outfits")
-
-
-def _listed(name: str) -> frozenset[Key]:
-    """The phrases of one of the vocabulary's lists, the user's own among them, as tokens."""
-    return user_vocabulary().phrases_of(name, tokens)
 
 
 def _is_part(key: Key, other: Key) -> bool:

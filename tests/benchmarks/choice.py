@@ -1,4 +1,4 @@
-"""Measures if the right LoRAs are applied, and nothing else: python -m tests.benchmarks.choice --records DIR --json
+"""Right and wrong LoRAs that are applied: python -m tests.benchmarks.choice --records DIR --json [--quick]
 
 Every figure goes through `LoRARecommender.choose` and `rank` with the default preferences; `--records` is a folder of
 CivitAI model records, of which odd numbers are reported (see tests/benchmarks/civitai.py), `--captions` and `--prompts`
@@ -6,9 +6,12 @@ CSV files of captions and natural prompts (even rows). Prompts of each kind are 
 records and captions that no number was trained on. Each kind has a line, with its count:
 
   KIND_precision, KIND_recall   of what is applied, of what is asked for, in libraries of 3 LoRAs to all of them
-  KIND_left_alone               share of prompts that want nothing and get nothing
-  records_*                     prompts of images, their one LoRA in a library of 1,000 or not, only that one right
-  rank_*, bare_*                place of that LoRA among all; of prompts without any of its names
+  KIND_left_alone               share of prompts that want nothing and get nothing (`negated`: not what they rule out)
+  records_*                     prompts of images, their one LoRA in a library of 1,000 or not, only that one right;
+                                `with_named`: others whose name stands in full in the prompt are right too
+  rank_*                        place of that LoRA among those of odd numbers and among all; `bare`: of prompts
+                                without any of its names
+  fresh_*                       sentences by another hand, of a library of 357 (choice_labelled.py)
   told_*, true_*                confidence and share that is right, by size of the library and fifth
   *_ms                          processor time of `choose`
 
@@ -20,23 +23,24 @@ harm). Whole, and random parts of it.
 from __future__ import annotations
 
 import random
-import runpy
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
+from intelligence.lora.search.decision import decision
+from intelligence.lora.search.naming import STRONG, naming_phrases
+from intelligence.lora.search.tokens import prompt_query
 from intelligence.lora.target_model import TargetModel
-from intelligence.models import Architecture, ModelEvidence, ModelKind, ModelMetadata
+from intelligence.models import ModelMetadata
 from intelligence.prompt import PromptAnalyzer
 from intelligence.records import Reason
-from intelligence.registry import ModelRegistry
+from tests.benchmarks.choice_labelled import SAVED, Figures, fresh_figures, labelled_figures, ratio
 from tests.benchmarks.choice_queries import make
 from tests.benchmarks.choice_world import Made, World, load_plain
 from tests.benchmarks.civitai import SD1, CivitaiLoRA, PromptQuery, load_records, tag_queries, without_names
@@ -45,8 +49,6 @@ from tests.benchmarks.report import parser, report
 from tests.benchmarks.retrieval import enlarged
 
 ANALYZER = PromptAnalyzer()
-SAVED = 0.7
-"""Confidence of graphs that were saved with the default before."""
 ASKED = {
     "sentence": 150,
     "long": 80,
@@ -69,9 +71,6 @@ ASKED = {
 """Kind → prompts."""
 SIZES = ((3, 11), (11, 51), (51, 401), (401, 10_000))
 FIFTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.01)
-SDXL = ModelEvidence(name="sd_xl_base_1.0", architecture=Architecture.SDXL)
-CHECKPOINTS = {"": "sd_xl_base_1.0", "pony_": "ponyDiffusionV6XL_v6", "illustrious_": "Illustrious-XL-v1.0"}
-Figures = dict[str, float | int | None]
 
 
 class Part(Corpus):
@@ -96,15 +95,11 @@ def drawn(corpus: Corpus, made: Made, rng: random.Random) -> NDArray[np.bool_]:
     return allowed
 
 
-def ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def made_figures(world: World, corpus: Corpus, rng: random.Random) -> Figures:
+def made_figures(world: World, corpus: Corpus, rng: random.Random, asked: dict[str, int]) -> Figures:
     """Applied LoRAs of made queries, by kind, and confidence against truth, by the library's size."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     told: defaultdict[tuple[int, int], list[tuple[float, bool]]] = defaultdict(list)
-    for made in make(world, ASKED):
+    for made in make(world, asked):
         allowed = drawn(corpus, made, rng)
         chooser, analysis = Chooser(Part(corpus, allowed)), ANALYZER.analyze(made.text)
         right = world.same_subjects(made)
@@ -118,7 +113,8 @@ def made_figures(world: World, corpus: Corpus, rng: random.Random) -> Figures:
             tally["applied"] += len(judged)
             tally["right"] += sum(number in right for number in judged)
             tally["found"] += sum(bool(world.alike(number) & {*numbers}) for number in made.wanted)
-            tally["silent"] += not judged
+            unwanted = {other for number in made.near for other in world.alike(number)}
+            tally["silent"] += not (unwanted & {*numbers} if made.kind == "negated" else judged)
         for one in chooser.rank(analysis, SD1, 20):
             number = corpus.numbers[corpus.models.index(one.lora_metadata)]
             if number not in made.open:
@@ -153,39 +149,47 @@ def record_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int)
     inside |= {lora.number: lora for lora in odd if lora.number in {query.records[0] for query in queries}}
     corpus = Corpus(list(inside.values())[-1000:])
     queries = [query for query in queries if query.records[0] in corpus.place]
-    for least in (LoRAPreferences.min_confidence, 0.6, SAVED, 0.8, 0.9):
-        applied = right = 0
+    for least in (LoRAPreferences.min_confidence, 0.5, 0.6, SAVED, 0.8):
+        applied = right = named = 0
         for query in queries:
             analysis = ANALYZER.analyze(query.prompt)
+            keys = prompt_query(analysis).keys
             for present in (True, False):
                 library = corpus.asked(query, present=present)
-                chosen = Chooser(library).choose(analysis, SD1, min_confidence=least).chosen
-                applied += len(chosen)
-                right += sum(one.lora_metadata.model_id in library.right for one in chosen)
+                for one in Chooser(library).choose(analysis, SD1, min_confidence=least).chosen:
+                    applied += 1
+                    right += one.lora_metadata.model_id in library.right
+                    named += one.lora_metadata.model_id not in library.right and is_named(one.lora_metadata, keys)
         name = f"records_at_{least:g}"
         figures |= {f"{name}_precision": ratio(right, applied), f"{name}_recall": ratio(right, len(queries))}
+        figures[f"{name}_precision_with_named"] = ratio(right + named, applied)
         figures[f"{name}_picks_per_prompt"] = applied / (2 * len(queries))
     figures["records_prompts"] = 2 * len(queries)
     return figures
 
 
-def rank_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int) -> Figures:
+def is_named(model: ModelMetadata, keys: Container[str]) -> bool:
+    """Return whether a prompt has a name of the LoRA in full: its title, file name or first trigger phrase."""
+    return any(source in STRONG and "".join(phrase) in keys for source, phrase in naming_phrases(model))
+
+
+def rank_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int, name: str) -> Figures:
     """Places of the LoRA that a person used, among all, by `rank`."""
     corpus = Corpus(loras)
     by_number = {lora.number: lora for lora in loras}
     found = tag_queries([lora for lora in loras if not lora.even], 1)
     whole = rng.sample(found, min(asked, len(found)))
     bare = [query for one in whole if (query := without_names(one, by_number))]
-    figures: Figures = {"rank_loras": len(loras)}
-    for name, queries in (("rank", whole), ("bare", bare)):
+    figures: Figures = {f"{name}_loras": len(loras)}
+    for kind, queries in (("whole", whole), ("bare", bare)):
         places = []
         for query in queries:
             library = corpus.asked(query)
             ranked = Chooser(library).rank(ANALYZER.analyze(query.prompt), SD1, 10)
             ids = [one.lora_metadata.model_id for one in ranked]
             places.append(next((n for n, one in enumerate(ids) if one in library.right), 99))
-        figures[f"{name}_prompts"] = len(places)
-        figures |= {f"{name}_recall_at_{k}": statistics.fmean(place < k for place in places) for k in (1, 10)}
+        figures[f"{name}_{kind}_prompts"] = len(places)
+        figures |= {f"{name}_{kind}_recall_at_{k}": statistics.fmean(place < k for place in places) for k in (1, 10)}
     return figures
 
 
@@ -204,71 +208,6 @@ def time_figures(models: Sequence[ModelMetadata], prompts: Sequence[str], sizes:
     return figures
 
 
-def is_hit(name: str, alternatives: str) -> bool:
-    """True for a file that is wanted; the wanted are named by how they begin."""
-    return any(name.lower().startswith(one.lower()) for one in alternatives.split("|"))
-
-
-def labelled_figures(folder: str, labels: str) -> Figures:
-    """Labelled prompts asked of a folder of LoRAs, and of random parts of it."""
-    prompts = runpy.run_path(labels)["P"]
-    registry = ModelRegistry(":memory:") if not Path(folder).is_dir() else ModelRegistry()
-    registry.scan({ModelKind.LORA: [folder]})
-    models = [model for model in registry.list_models(ModelKind.LORA) if model.local_path.startswith(str(folder))]
-    read = [(row, ANALYZER.analyze(row["text"], row.get("neg", ""))) for row in prompts]
-    figures: Figures = {"labelled_loras": len(models)}
-    whole = LoRARecommender(Shelf(models), dense_text=False)
-    for mark, checkpoint in CHECKPOINTS.items():
-        base = ModelEvidence(name=checkpoint, architecture=Architecture.SDXL)
-        for least, name in ((LoRAPreferences.min_confidence, ""), (SAVED, "_at_0.7")):
-            for kind in ("tags", "sent"):
-                tally = labelled_tally(whole, [pair for pair in read if pair[0]["kind"] == kind], base, least, None)
-                figures |= {f"{mark}labelled_{kind}{name}_{key}": value for key, value in tally_figures(tally).items()}
-    for size, draws in ((10, 40), (25, 20)):
-        for kind in ("tags", "sent"):
-            total: Counter[str] = Counter()
-            for draw in range(draws):
-                part = random.Random(draw * 100 + size).sample(models, min(size, len(models)))
-                names = [model.name for model in part if model.architecture is Architecture.SDXL]
-                asked = [pair for pair in read if pair[0]["kind"] == kind]
-                least = LoRAPreferences.min_confidence
-                total += labelled_tally(LoRARecommender(Shelf(part), dense_text=False), asked, SDXL, least, names)
-            figures |= {f"random_{size}_{kind}_{key}": value for key, value in tally_figures(total).items()}
-    return figures
-
-
-def labelled_tally(
-    recommender: LoRARecommender, asked: list, base: ModelEvidence, least: float, names: list[str] | None
-) -> Counter[str]:
-    tally: Counter[str] = Counter()
-    for row, analysis in asked:
-        chosen = [
-            one.lora_name for one in recommender.choose(analysis, base, min_confidence=least).chosen if not one.named
-        ]
-        wanted = [one for one in row["must"] if names is None or any(is_hit(name, one) for name in names)]
-        wrong = sum(not any(is_hit(name, one) for one in (*row["must"], *row["ok"])) for name in chosen)
-        tally["prompts"] += 1
-        tally["applied"] += len(chosen)
-        tally["wrong"] += wrong
-        tally["wanted"] += len(wanted)
-        tally["found"] += sum(any(is_hit(name, one) for name in chosen) for one in wanted)
-        if not row["must"]:
-            tally["nothing"] += 1
-            tally["left_alone"] += not wrong
-    return tally
-
-
-def tally_figures(tally: Counter[str]) -> Figures:
-    return {
-        "precision": ratio(tally["applied"] - tally["wrong"], tally["applied"]),
-        "recall": ratio(tally["found"], tally["wanted"]),
-        "wanted": tally["wanted"],
-        "wrong_per_100": ratio(100 * tally["wrong"], tally["prompts"]),
-        "nothing_wanted": tally["nothing"],
-        "left_alone": tally["left_alone"],
-    }
-
-
 def main() -> None:
     arguments = parser((__doc__ or "").partition("\n")[0])
     arguments.add_argument("--records", help="folder of CivitAI model records")
@@ -277,6 +216,7 @@ def main() -> None:
     arguments.add_argument("--library", help="folder of LoRAs")
     arguments.add_argument("--labels", help="Python file with the labelled prompts of --library")
     arguments.add_argument("--asked", type=int, default=300, help="prompts of images")
+    arguments.add_argument("--quick", action="store_true", help="a part of the prompts, of fewer LoRAs")
     arguments.add_argument("--scales", type=int, nargs="*", default=(400, 7_230, 100_000), help="sizes to time")
     options = arguments.parse_args()
     figures: Figures = {}
@@ -286,17 +226,21 @@ def main() -> None:
     if options.records:
         loras = load_records(options.records)
         odd = [lora for lora in loras if not lora.even]
+        figures |= fresh_figures(loras)
         if options.captions:
-            from intelligence.lora.search.decision import decision
-
             plain = load_plain(options.captions, options.prompts, odd_rows=False)
             sentences = [PromptQuery(text, right) for text, right in plain]
             world = World(odd, sentences, [text for text, _ in plain], rng, decision().series)
-            figures |= made_figures(world, Corpus(odd), rng)
-        figures |= record_figures(loras, rng, options.asked)
-        figures |= rank_figures(loras, rng, options.asked)
+            asked = {kind: count // 6 if options.quick else count for kind, count in ASKED.items()}
+            figures |= made_figures(world, Corpus(odd), rng, asked)
+        count = options.asked // 5 if options.quick else options.asked
+        figures |= record_figures(loras, rng, count)
+        figures |= rank_figures(odd, rng, count, "rank_odd")
+        if not options.quick:
+            figures |= rank_figures(loras, rng, count, "rank_all")
         prompts = [query.prompt for query in tag_queries(odd, 1)[:300]]
-        figures |= time_figures([lora.model for lora in loras], prompts, options.scales)
+        sizes = options.scales[:1] if options.quick else options.scales
+        figures |= time_figures([lora.model for lora in loras], prompts, sizes)
     report(figures, options.json)
 
 

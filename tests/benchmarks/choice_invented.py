@@ -20,13 +20,13 @@ EVERYWHERE = 0.01
 USUAL_RANK = 6_000
 """Rank below which a word of a look is one that everybody uses."""
 SHARES = (
-    ("everywhere", 0.2),
-    ("usual", 0.2),
-    ("looks", 0.15),
+    ("everywhere", 0.15),
+    ("usual", 0.15),
+    ("looks", 0.1),
     ("effects", 0.15),
     ("lights", 0.1),
-    ("things", 0.1),
-    ("pairs", 0.1),
+    ("things", 0.2),
+    ("pairs", 0.15),
 )
 """Subjects of invented LoRAs."""
 WORDS = {

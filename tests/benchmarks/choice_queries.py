@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from intelligence.lora.search.naming import STRONG
+from intelligence.lora.search.naming import STRONG, NameSource
 from intelligence.lora.search.tokens import is_common, is_meta, tokens
 from intelligence.models import LoRAKind
+from intelligence.prompt import ConceptCategory, load_vocabulary
 from intelligence.prompt.clip_words import UNKNOWN_RANK, word_rank
 from tests.benchmarks.choice_invented import Invented
 from tests.benchmarks.choice_templates import (
@@ -37,6 +38,11 @@ from tests.benchmarks.choice_templates import (
 )
 from tests.benchmarks.choice_world import Made, World
 from tests.benchmarks.civitai import without_names
+
+EVERYDAY_RANK = 3_000
+"""Rank below which everybody uses a word."""
+USUAL_RANK = 16_000
+"""Rank below which a word is ordinary, even within a name."""
 
 
 def lower_a(name: str) -> str:
@@ -81,6 +87,12 @@ def mentioned(text: str, group: list[Invented]) -> tuple[int, ...]:
     """Records of a group of whose words the text has any."""
     words = set(tokens(text))
     return tuple(one.lora.number for one in group if words.intersection(tokens(one.phrase)))
+
+
+def _is_look(word: str) -> bool:
+    """True for a word that asks for a look wherever it stands, as `steampunk` does."""
+    meaning = load_vocabulary().english.get((word,))
+    return meaning is not None and (bool(meaning.styles) or meaning.category is ConceptCategory.STYLE)
 
 
 class Maker:
@@ -145,8 +157,8 @@ class Maker:
         number = self.rng.choice(
             self.world.kinds[self.rng.choice((LoRAKind.CHARACTER, LoRAKind.CHARACTER, LoRAKind.STYLE))]
         )
-        word = self.world.ordinary(number)
-        if not word:
+        word = self._part(number) if self.rng.random() < 0.4 else self.world.ordinary(number)
+        if not word or _is_look(word):
             return None
         if self.rng.random() < 0.2:
             tags, _ = self.world.base_tags(number)
@@ -155,12 +167,47 @@ class Maker:
                 f"{word} {self.rng.choice(('ribbon', 'necklace', 'lamp', 'flowers', 'cup', 'theme'))}",
             )
             return Made("ordinary word", ", ".join(tags), near=(number,))
-        template = self.rng.choice(ORDINARY)
-        text = template.format(word.title() if template.startswith("{") or self.rng.random() < 0.1 else word)
+        text = self._within_caption(word) if self.rng.random() < 0.5 else self._within_template(word)
         if self.rng.random() < 0.4:
             text = f"{text}. {self.scene()}"
         near = tuple({number, *self.world.strong[word]})
-        return Made("ordinary word", text, near=near, weight=1.5)
+        return Made("ordinary word", text, near=near, weight=6.6 if word_rank(word) < EVERYDAY_RANK else 1.5)
+
+    def _part(self, number: int) -> str:
+        """An ordinary word of a longer name of a record, or of its series; empty where there is none."""
+        sources = (*STRONG, NameSource.OTHER_PIECE)
+        phrases = [phrase for source, phrase in self.world.names[number] if source in sources and len(phrase) > 1]
+        words = [word for phrase in phrases for word in phrase if word.isalpha() and len(word) > 2]
+        usual = [word for word in words if word_rank(word) < USUAL_RANK and not is_common(word) and not is_meta(word)]
+        return self.rng.choice(usual) if usual else ""
+
+    def look(self) -> Made | None:
+        """A word for a look before what a scene shows, which asks for it."""
+        number, name = self.style()
+        words = [phrase[0] for source, phrase in self.world.names[number] if source in STRONG and len(phrase) == 1]
+        looks = [word for word in words if _is_look(word) and not is_common(word)]
+        if not looks and not _is_look(name.lower()):
+            return None
+        word = self.rng.choice(looks) if looks else name.lower()
+        if self.rng.random() < 0.3:
+            tags, _ = self.world.base_tags(number)
+            text = ", ".join((f"{word} {tags[0]}", *tags[1 : self.rng.randint(3, 12)]))
+        else:
+            subject = self.rng.choice(("inventor", "city", "girl", "knight", "house", "airship", "landscape", "room"))
+            text = f"{lower_a(word)} {subject} {self.doing()}".capitalize()
+        return Made("look", text, (number,), near=tuple(self.world.strong[word]), open=tuple(self.world.strong[word]))
+
+    def _within_template(self, word: str) -> str:
+        template = self.rng.choice(ORDINARY)
+        return template.format(word.title() if template.startswith("{") or self.rng.random() < 0.1 else word)
+
+    def _within_caption(self, word: str) -> str:
+        """A caption in which it takes the place of another word."""
+        words = self.rng.choice(self.world.captions).prompt.strip().split()
+        places = [n for n, w in enumerate(words) if w.isalpha() and len(w) > 3 and not is_common(w.lower())] or [0]
+        place = self.rng.choice(places)
+        words[place] = word if place else word.title()
+        return " ".join(words)
 
     def loose(self) -> Made | None:
         """The words of a name, but not as it has them."""
@@ -180,7 +227,7 @@ class Maker:
         else:
             most = 1 if self.rng.random() < 0.4 else max(1, len(words) - 1)
             telling = sorted(words, key=lambda w: -word_rank(w.lower()))[:most]
-            if word_rank(telling[0].lower()) < 8000:
+            if word_rank(telling[0].lower()) < USUAL_RANK:
                 return None
             said = " ".join(w for w in words if w in telling)
         kind = self.world.by_number[number].model.lora_kind
@@ -243,6 +290,8 @@ class Maker:
             self.rng.choice([self.world.kinds[k] for k in (LoRAKind.CHARACTER, LoRAKind.STYLE, LoRAKind.CONCEPT)])
         )
         name = self.world.spoken(number).lower()
+        if self.world.by_number[number].model.lora_kind is LoRAKind.STYLE and self.rng.random() < 0.5:
+            name = f"{self.rng.choice((name, *self.world.aliases(number))).lower().removesuffix(' style')} style"
         called = self.world.trigger(number) if self.rng.random() < 0.4 else name
         if not called:
             return None
@@ -255,7 +304,7 @@ class Maker:
             called = called.replace(" ", "_")
         tags, _ = self.world.base_tags(number)
         head = [tag for tag in self.rng.choice(QUALITY).split(", ") if tag]
-        tags = tags[: self.rng.randint(4, 30)]
+        tags = tags[: self.rng.randint(2, 12) if self.rng.random() < 0.65 else self.rng.randint(12, 30)]
         tags.insert(self.rng.randint(0, min(len(tags), 4)), called)
         return Made("tags", ", ".join((*head, *tags)), (number,), near=tuple(self.world.hits(", ".join(tags))))
 
@@ -321,7 +370,7 @@ class Maker:
 
     def everyday_tags(self) -> Made:
         tags, base = self.world.base_tags()
-        text = ", ".join(tags)
+        text = ", ".join(tags[: self.rng.randint(4, 14)] if self.rng.random() < 0.5 else tags)
         return Made("everyday tags", text, absent=base.records, near=tuple(self.world.hits(text)))
 
     def held(self) -> Made | None:
@@ -444,7 +493,7 @@ class Maker:
             elif self.rng.random() < 0.7:
                 text = self.rng.choice(MENTIONED).format(said, self.rng.choice((self.doing(), self.scene())))
         others = tuple(number for number in mentioned(text, group) if number != lora.number)
-        return Made("generic", text, (lora.number,), open=others, weight=1.5)
+        return Made("generic", text, (lora.number,), open=others, weight=2.1)
 
     def paraphrase(self) -> Made | None:
         """Tags of the page and words that its example prompts share, none of which names it."""
@@ -463,7 +512,7 @@ class Maker:
         said = self.rng.sample(tags, min(len(tags), self.rng.randint(2, 4)))
         ask, tail = self.rng.choice(ASKS), self.rng.choice(LONG_TAILS).lower()
         text = f"{ask.format(said[0])} with {' and '.join(said[1:])}, {tail}"
-        return Made("paraphrase", text, (number,), near=tuple(self.world.hits(text)), weight=0.5)
+        return Made("paraphrase", text, (number,), near=tuple(self.world.hits(text)), weight=0.25)
 
 
 KINDS: dict[str, int] = {
@@ -484,7 +533,8 @@ KINDS: dict[str, int] = {
     "misspelt": 250,
     "joined": 250,
     "paraphrase": 400,
-    "ordinary": 2500,
+    "ordinary": 2900,
+    "look": 300,
     "loose": 900,
     "generic": 2000,
 }

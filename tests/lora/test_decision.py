@@ -9,7 +9,8 @@ import pytest
 import intelligence.lora.search.decision as decision_module
 from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
-from intelligence.lora.search.decision import decision, trees_from
+from intelligence.lora.search.decision import decision, decision_from, knowledge, trees_from
+from intelligence.lora.search.knowledge import PhraseCounts
 from intelligence.lora.search.naming_evidence import EVIDENCE
 from intelligence.models import Architecture, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer
@@ -33,9 +34,17 @@ def test_decision_is_of_the_evidence_that_is_collected():
 
 
 def test_decision_tells_probabilities():
-    told = decision()(np.random.default_rng(1).normal(0, 5, (50, len(EVIDENCE))).astype(np.float32))
+    sums = decision().trees(np.random.default_rng(1).normal(0, 5, (50, len(EVIDENCE))).astype(np.float32))
+    told = decision().probability(sums)
     assert told.shape == (50,) and ((told >= 0) & (told <= 1)).all()
-    assert decision()(np.empty((0, len(EVIDENCE)), np.float32)).shape == (0,)
+    assert (np.diff(decision().probability(np.linspace(-20, 20, 200, dtype=np.float32))) >= 0).all()
+
+
+def test_decision_reads_counts_of_phrases():
+    data = {"told": [0.0, 1.0], "true": [0.0, 1.0], "series": ["starharbor"], "phrases": {"cab": "zorbla vex"}}
+    read = decision_from({**data, "trees": [[[1.0]]]})
+    assert read.phrases == dict.fromkeys(("zorbla", "vex"), PhraseCounts(0.5, 0.0, 0.25))
+    assert knowledge().phrases["masterpiece"].pages > knowledge().phrases["marble"].pages > 0
 
 
 CAPTAIN = lora("zorbla_v2", "zorbla vex", title="Zorbla Vex | Star Harbor", kind=LoRAKind.CHARACTER)

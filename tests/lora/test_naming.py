@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from intelligence.lora.search import ranker
+from intelligence.lora.search.knowledge import Knowledge, PhraseCounts
 from intelligence.lora.search.naming import NameSource, naming_phrases, title_pieces
-from intelligence.lora.search.naming_evidence import NAMING, PARTS, Matches
+from intelligence.lora.search.naming_evidence import MIN_RIVALS, NAMING, PARTS, Matches, evidence
+from intelligence.lora.search.ranker import STANDING
 from intelligence.lora.search.spelling import corrected
 from intelligence.lora.search.tokens import prompt_query, root
 from intelligence.models import LoRAKind
@@ -77,7 +79,7 @@ def told(prompt, *models, fitting=None):
     index = ranker.build_index(models)
     fitting = np.ones(len(models), bool) if fitting is None else fitting
     query = prompt_query(ANALYZER.analyze(prompt))
-    matches = Matches(query, index, fitting, ranker.background(), frozenset({"starharbor"}))
+    matches = Matches(query, index, fitting, Knowledge(ranker.background(), frozenset({"starharbor"})))
     everyone = np.arange(len(models))
     rows = np.concatenate((matches.evidence_of(everyone), matches.partial(everyone)), axis=1)
     return {
@@ -109,6 +111,7 @@ def test_evidence_of_what_is_negated_is_none():
 def test_evidence_of_series_and_parts():
     series = told("somebody of Star Harbor", ZORBLA)["zorbla_v2"]
     assert series["named_other_piece"] > 0 and series["series"] == 1 and series["strong"] == 0
+    assert series["other_words"] == 0
     part = told("Zorbla dancing", ZORBLA)["zorbla_v2"]
     assert 0.3 < part["strong_share"] < 0.9 and part["strong_words"] == 1
 
@@ -116,3 +119,35 @@ def test_evidence_of_series_and_parts():
 @pytest.mark.parametrize("words", [("dancer", "dancing", "dance"), ("runner", "running"), ("kiss", "kissing")])
 def test_root_of_relatives(words):
     assert len({root(word) for word in words}) == 1
+
+
+def test_evidence_among_other_loras_is_theirs():
+    index = ranker.build_index([ZORBLA, TIDE])
+    query = prompt_query(ANALYZER.analyze("zorbla vex of tides"))
+    matches = Matches(query, index, np.array([True, False]), Knowledge(ranker.background()))
+    assert (matches.named().tolist(), matches.among(np.array([False, True])).named().tolist()) == ([0], [1])
+
+
+def test_evidence_tells_how_usual_a_name_is():
+    index = ranker.build_index([ZORBLA])
+    query = prompt_query(ANALYZER.analyze("a portrait of Zorbla Vex at sea"))
+    counts = PhraseCounts(2.0, 0.5, 1.0)
+    matches = Matches(query, index, np.ones(1, bool), Knowledge({}, phrases={"zorblavex": counts}))
+    (row,) = matches.evidence_of(np.arange(1)).tolist()
+    assert PhraseCounts(*(row[NAMING.index(name)] for name in PhraseCounts._fields)) == counts
+
+
+@pytest.mark.parametrize("size, standing", [(MIN_RIVALS - 1, False), (MIN_RIVALS, True)])
+def test_standing_counts_among_many_only(size, standing):
+    models = [ZORBLA, *(lora(f"other {n}", f"thing{n}") for n in range(size - 1))]
+    index, analysis = ranker.build_index(models), ANALYZER.analyze("1girl, zorbla vex, smile")
+    query, fitting = prompt_query(analysis), np.ones(size, bool)
+    ranked = ranker.rank(postings := index.match_query(query), 1.0, fitting)
+    matches = Matches(query, index, fitting, Knowledge(ranker.background()))
+    first, last = evidence(matches, postings, ranked, np.array([0, size - 1]), 1.0)[:, -len(STANDING) :].tolist()
+    assert (first != last) is standing and (first[0] > 0.5) is standing
+
+
+def test_keys_follow_the_prompt():
+    query = prompt_query(ANALYZER.analyze("blue hair, a red coat"))
+    assert list(query.keys)[:3] == ["blue", "bluehair", "hair"] and query.keys["bluehair"] is False

@@ -150,7 +150,7 @@ def test_choose_takes_one_lora_per_subject():
 
 
 def test_choose_keeps_max_loras():
-    choice = choose("anime girl with magical powers", *SMALL, max_loras=1)
+    choice = choose("anime girl with magical powers", *SMALL, max_loras=1, nearest=0)
     assert len(choice.chosen) == 1
     assert [item.reason.evidence for item in choice.rejected] == ["the limit of 1 LoRA is reached"]
 
@@ -275,6 +275,21 @@ def test_choose_names_tags_that_it_cannot_obey():
     assert [(lora.lora_name, lora.suggested_alpha) for lora in choice.chosen] == [("cel_flat", 0.8)]
     assert LoRAMessage.TAG_PARTS_IGNORED.key in [reason.message for reason in choice.chosen[0].reasons]
     assert [item.lora_name for item in choice.rejected] == ["<lora:magic_effects:1>", "<lora:cel_flat:0.3>"]
+
+
+def test_choose_names_a_tag_of_a_lora_that_has_one():
+    in_folder = lora("cel_flat", folder="styles/")
+    choice = choose("a cat <lora:cel_flat:0.8> <lora:styles/cel_flat:0.3>", in_folder, max_loras=0)
+    assert [(one.lora_name, one.suggested_alpha) for one in choice.chosen] == [("cel_flat", 0.8)]
+    (refused,) = choice.rejected
+    assert (refused.lora_name, refused.reason.message) == ("styles/cel_flat", LoRAMessage.NAMED_TWICE.key)
+
+
+def test_reasons_quote_the_words_of_a_spanish_prompt():
+    dress = lora("WeddingDress", "wedding dress", kind=LoRAKind.CONCEPT)
+    (found,) = LoRARecommender(Library(dress)).rank(PromptAnalyzer().analyze("una mujer con un vestido de novia"), SDXL)
+    assert "“vestido de novia”" in found.reasoning and "“wedding" not in found.reasoning
+    assert found.matching_concepts == ("vestido de novia",)
 
 
 def test_choose_finds_escaped_name_of_tag():

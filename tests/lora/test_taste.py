@@ -2,6 +2,7 @@
 
 import pytest
 
+from intelligence.config import LoRAPreferences
 from intelligence.learning import Preferences
 from intelligence.learning.preferences import PictureRating, UsedLoRA, traits_of
 from intelligence.lora import LoRARecommender
@@ -82,7 +83,7 @@ def test_one_bad_star_is_no_proof():
 def test_liked_lora_below_the_threshold_is_taken():
     prompt = "a castle on a cliff, glowing"
     confidence = confidence_of(prompt, MAGIC)
-    assert confidence < 0.3
+    assert confidence < LoRAPreferences.min_confidence
     pictures = [rated(prompt, 5, MAGIC, confidence=confidence)] * 3 + [rated(prompt, 3)] * 2
     choice = choose(prompt, *pictures)
     assert MAGIC.name in names(choice)

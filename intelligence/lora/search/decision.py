@@ -16,6 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .index import Floats
+from .knowledge import Knowledge, PhraseCounts
+from .ranker import background
+
+COUNT_STEP = 0.25
+"""Step of the counts of phrases that decision.json holds, of which each is a letter, `a` for 0."""
 
 
 @dataclass(frozen=True)
@@ -77,18 +82,22 @@ class Decision:
     true: Floats
     """… and the share of LoRAs that are right there."""
     series: frozenset[str]
+    phrases: dict[str, PhraseCounts]
 
-    def __call__(self, evidence: Floats) -> Floats:
-        """Return how probable it is that each LoRA is asked for: (LoRAs, evidence) → (LoRAs,), 0 … 1."""
-        if not len(evidence):
-            return np.empty(0, np.float32)
-        return np.interp(self.trees(evidence), self.told, self.true).astype(np.float32)
+    def probability(self, sums: Floats) -> Floats:
+        """Return how probable it is that each LoRA is asked for: sums of the trees → 0 … 1."""
+        return np.interp(sums, self.told, self.true).astype(np.float32)
 
 
 def decision_from(data: dict[str, Any]) -> Decision:
     """Return the decision that decision.json writes down."""
     told, true = (np.array(data[name], np.float32) for name in ("told", "true"))
-    return Decision(trees_from(data["trees"]), told, true, frozenset(data["series"]))
+    phrases = {
+        key: PhraseCounts(*((ord(letter) - ord("a")) * COUNT_STEP for letter in letters))
+        for letters, keys in data["phrases"].items()
+        for key in keys.split()
+    }
+    return Decision(trees_from(data["trees"]), told, true, frozenset(data["series"]), phrases)
 
 
 @cache
@@ -96,3 +105,9 @@ def decision() -> Decision:
     """Return the decision of decision.json."""
     text = Path(__file__).with_name("decision.json").read_text(encoding="utf-8")
     return decision_from(json.loads(text))
+
+
+@cache
+def knowledge() -> Knowledge:
+    """Return general knowledge of words, series and names."""
+    return Knowledge(background(), decision().series, decision().phrases)

@@ -19,6 +19,14 @@ MAXIMA = ("best_hook", "best_coverage", "best_example")
 GROUPS = ("set_coverage", "set_mass", "name_coverage", "name_mass", "title_coverage", "title_mass")
 FEATURES = (*SUMS, *MAXIMA, *GROUPS, "covered", "words")
 CONTEXT_FEATURES = ("left", "rarest_left", "called", "piece", "piece_at", "piece_share", "own")
+LIKENESS = tuple(
+    FEATURES.index(name)
+    for name in (
+        *("examples", "likelihood", "coverage", "phrase_coverage", "creator_coverage", "best_coverage"),
+        *("best_example", "covered", "words"),
+    )
+)
+"""Columns of what a LoRA's example prompts share with the prompt."""
 SCATTERED_PHRASE_WEIGHT = 0.95
 """Weight of a phrase whose words all stand apart in the prompt, beside a whole one."""
 

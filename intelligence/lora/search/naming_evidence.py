@@ -1,13 +1,13 @@
 """Evidence that a prompt asks for a LoRA: which phrases that name it stand in the prompt, and how.
 
-Nothing here is relative to the library but two things: a phrase that lies inside the longer name of another LoRA, and
-the number of LoRAs that a phrase names. So the same prompt and LoRA give the same evidence among five and among 5,000.
+Little here is relative to the library: a phrase that lies inside the longer name of another LoRA, the number of LoRAs
+that a phrase names, and in libraries of `MIN_RIVALS` and more the place in the ranking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,15 +17,20 @@ from numpy.typing import NDArray
 from ...prompt import ArtisticStyle
 from ...prompt.clip_words import word_rank
 from .building import UNKNOWN_SHARE, Background
-from .features import FEATURES, features, postings_of
+from .features import FEATURES, LIKENESS, features, postings_of
 from .index import NAME_WEIGHT_STEP, STYLES, Floats, Index, Postings
+from .knowledge import RARE, Knowledge, PhraseCounts
 from .naming import STRONG, NameSource, rank_level
+from .ranker import STANDING, UNKNOWN_STANDING, Ranked
 from .tokens import MAX_PHRASE, Query, digest, is_common, is_meta, root
 
 MAX_NAMED = 12
 """LoRAs that are judged because the prompt names them in full."""
 MAX_OWNERS, MAX_LOOSE_OWNERS = 60, 6
 """LoRAs that one phrase may name and still bring them forward by itself: as the name, and in another way."""
+MIN_RIVALS = 60
+"""LoRAs from which on the place in the ranking, and likeness to example prompts, say something: of few, the likest may
+be like any prompt."""
 SOURCES = tuple(NameSource)
 STYLE_WORDS = frozenset(("style", "styled", "art", "aesthetic", "estilo", "look"))
 LINKS = frozenset(("by", "like", "from", "as", "named", "called", "como", "de"))
@@ -40,11 +45,19 @@ BEST = (
 )
 PARTIAL = ("share", "mass", "missing", "words", "outdone")
 """Of the phrase of several words of which the prompt has most: its share, its weightiest absent word, its rival."""
-NAMING = (*(f"named_{source.name.lower()}" for source in SOURCES), "strong", "phrases", "named_words", *BEST)
+NAMING = (
+    *(f"named_{source.name.lower()}" for source in SOURCES),
+    "strong",
+    "phrases",
+    "named_words",
+    *BEST,
+    *PhraseCounts._fields,
+)
 PARTS = (*(f"strong_{name}" for name in PARTIAL), *(f"other_{name}" for name in PARTIAL))
-PROMPT = ("tag_style", "words", "pieces")
-LORA = ("kind", "style", "style_rivals")
-EVIDENCE = (*NAMING, *PARTS, *PROMPT, *LORA, *(f"ranked_{name}" for name in FEATURES))
+PROMPT = ("tag_style", "words", "pieces", "size")
+"""Of the prompt, and of the library: how many LoRAs may be chosen."""
+LORA = ("kind", "style", "style_rivals", "examples")
+EVIDENCE = (*NAMING, *PARTS, *PROMPT, *LORA, *(f"ranked_{name}" for name in FEATURES), *STANDING)
 """Columns of the decision."""
 
 
@@ -58,20 +71,21 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Matches:
-    """Runs of a prompt's words that name LoRAs of an index.
-
-    Args:
-        known: general knowledge of words.
-        series: names of series, as keys: they tell LoRAs of one series apart from others, and never call one.
-    """
+    """Runs of a prompt's words that name LoRAs of an index."""
 
     query: Query
     index: Index
     fitting: NDArray[np.bool_]
-    known: Mapping[str, Background]
-    series: frozenset[str]
+    known: Knowledge
     requested: ArtisticStyle = ArtisticStyle.UNSPECIFIED
     """The style that the prompt asks for."""
+
+    def among(self, fitting: NDArray[np.bool_]) -> Matches:
+        """Return the same of other LoRAs of the index. Args: fitting: which."""
+        other = replace(self, fitting=fitting)
+        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers"):
+            other.__dict__[name] = getattr(self, name)
+        return other
 
     @cached_property
     def tokens(self) -> list[str]:
@@ -102,6 +116,12 @@ class Matches:
     @cached_property
     def callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
         """Key → the fitting LoRAs that it names, and which of them by a strong source."""
+        fitting = ((key, loras, strong, self.fitting[loras]) for key, (loras, strong) in self._callers.items())
+        return {key: (loras[fits], strong[fits]) for key, loras, strong, fits in fitting if fits.any()}
+
+    @cached_property
+    def _callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """Key → all LoRAs that it names, and which of them by a strong source."""
         keys, hashes, order = self._hashes
         named, owner, strong = self.index.named
         starts, ends = np.searchsorted(named, hashes, "left"), np.searchsorted(named, hashes, "right")
@@ -109,9 +129,7 @@ class Matches:
         for number in np.flatnonzero(ends > starts).tolist():
             part = slice(starts[number], ends[number])
             loras, first = np.unique(owner[part], return_index=True)
-            fits = self.fitting[loras]
-            if fits.any():
-                found[keys[order[number]]] = loras[fits], strong[part][first][fits]
+            found[keys[order[number]]] = loras, strong[part][first]
         return found
 
     @cached_property
@@ -199,13 +217,19 @@ class Matches:
 
     @cached_property
     def _word_hashes(self) -> NDArray[np.uint64]:
-        """Digests of the roots of its words, and of two words written as one."""
-        words = {root(token) for token in self.query.tokens}
+        """Digests of the roots of its words, and of two words written as one; those of series left out."""
+        of_series = {
+            token
+            for key in self.known.series & self.runs.keys()
+            for run in self.runs[key]
+            for token in self.tokens[run.start : run.end]
+        }
+        words = {root(token) for token in self.query.tokens - of_series}
         joined = {root("".join(phrase)) for phrase in self.query.phrases if len(phrase) == 2}
         return digest(words | joined)
 
     def surprisal(self, token: str) -> float:
-        return _surprisal(self.known, token)
+        return _surprisal(self.known.words, token)
 
     def information(self, run: Run) -> float:
         """Return how little probable its words are in any prompt, in nats."""
@@ -225,7 +249,7 @@ class Matches:
         return [
             len(words),
             sum(surprisals),
-            -float(np.log(max(UNKNOWN_SHARE / 10, self.known[key].prompts if key in self.known else 0.0))),
+            -float(np.log(max(UNKNOWN_SHARE / 10, self.known.words[key].prompts if key in self.known.words else 0.0))),
             max(surprisals),
             rank_level(min(ranks)),
             rank_level(max(ranks)),
@@ -236,7 +260,7 @@ class Matches:
             float(bool(capital) and capital[0] == 2),
             float(self.is_covered(key)),
             float(any(word in self.query.corrected for word in words)),
-            float(key in self.series),
+            float(key in self.known.series),
             float(np.log1p(len(self.owners.get(key, ())))),
             float(before in ARTICLES),
             float(after in STYLE_WORDS or before in STYLE_WORDS or (earlier in STYLE_WORDS and before == "of")),
@@ -275,10 +299,14 @@ class Matches:
         ):
             found.setdefault(lora, []).append((keys[place], source))
         for lora, matched in found.items():
-            out[lora] = self._evidence(matched)
+            out[lora] = self._evidence(matched, int(loras[lora]))
         return out
 
-    def _evidence(self, matched: list[tuple[str, int]]) -> list[float]:
+    def counts(self, key: str, lora: int) -> PhraseCounts:
+        """Return the counts of a phrase that names a LoRA."""
+        return self.known.phrases.get(key, RARE)
+
+    def _evidence(self, matched: list[tuple[str, int]], lora: int) -> list[float]:
         by_source = [0.0] * len(SOURCES)
         best, most = ("", 0), -1.0
         spans: set[tuple[int, int]] = set()
@@ -286,7 +314,9 @@ class Matches:
             run = self.runs[key][0]
             information = self.information(run)
             by_source[source] = max(by_source[source], information)
-            worth = information * (1.0 if SOURCES[source] in STRONG else 0.5) * (0.3 if key in self.series else 1.0)
+            worth = (
+                information * (1.0 if SOURCES[source] in STRONG else 0.5) * (0.3 if key in self.known.series else 1.0)
+            )
             if worth > most:
                 best, most = (key, source), worth
             spans.add(run[:2])
@@ -294,7 +324,8 @@ class Matches:
         strong = sum(by_source[source] > 0 for source in STRONG)
         words = sum(end - start for start, end in outer)
         key, source = best
-        return [*by_source, strong, len(outer), words, *self.described(key, self.runs[key][0]), source]
+        described = self.described(key, self.runs[key][0])
+        return [*by_source, strong, len(outer), words, *described, source, *self.counts(key, lora)]
 
 
 def _inside(run: Run, other: Run) -> bool:
@@ -314,11 +345,18 @@ def _style_agreement(styles: NDArray[np.uint8], requested: int) -> NDArray[np.in
     return np.where(styles == unspecified, 0, np.where(styles == requested, 1, -1))
 
 
-def evidence(matches: Matches, postings: Postings, loras: NDArray[np.int64], tag_style: float) -> Floats:
-    """`EVIDENCE` of some LoRAs for a prompt, shape (LoRAs, len(EVIDENCE))."""
+def evidence(
+    matches: Matches, postings: Postings, ranked: Ranked, loras: NDArray[np.int64], tag_style: float
+) -> Floats:
+    """`EVIDENCE` of some LoRAs for a prompt, shape (LoRAs, len(EVIDENCE)).
+
+    Args:
+        ranked: the ranking that some of them come from.
+    """
     rows = postings_of(postings, loras)
     query, index = matches.query, matches.index
-    prompt = [tag_style, np.log1p(len(matches.tokens)), np.log1p(len(query.pieces))]
+    size = int(np.count_nonzero(matches.fitting))
+    prompt = [tag_style, *np.log1p((len(matches.tokens), len(query.pieces), size))]
     agreement = _style_agreement(index.loras.style, STYLES.index(matches.requested))
     rivals = np.log1p(np.count_nonzero((agreement > 0) & matches.fitting))
     lora = np.column_stack(
@@ -326,15 +364,20 @@ def evidence(matches: Matches, postings: Postings, loras: NDArray[np.int64], tag
             index.loras.kind[loras],
             agreement[loras],
             np.where(agreement[loras] > 0, rivals, 0),
+            np.log1p(postings.examples[loras]),
         )
     )
+    by_ranker = features(rows)
+    if size < MIN_RIVALS:
+        by_ranker[:, LIKENESS] = 0
     return np.concatenate(
         (
             matches.evidence_of(loras),
             matches.partial(loras),
             np.tile(prompt, (len(loras), 1)),
             lora,
-            features(rows),
+            by_ranker,
+            ranked.standing(loras) if size >= MIN_RIVALS else np.tile(UNKNOWN_STANDING, (len(loras), 1)),
         ),
         axis=1,
     ).astype(np.float32)

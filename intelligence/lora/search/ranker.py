@@ -29,9 +29,10 @@ INDEX_VERSION = 4
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences")
 FIRST_PASS, SECOND_PASS = 256, 100
 """LoRAs that the passes keep."""
-MAX_OTHERS = 20
-"""LoRAs that may not be chosen and are looked at all the same, to be named."""
 MAX_GAP = 20.0
+STANDING = ("probability", "lead", "rank")
+"""Standing in the ranking: the probability, the score beside the best other LoRA's, the place."""
+UNKNOWN_STANDING = np.array((-1, 0, -1), np.float32)
 COMPARED = ("creator_coverage", "covered", "set_mass", "name_mass", "title_mass", "best_hook", "likelihood")
 """Features whose distance to the best other LoRA is looked at."""
 
@@ -44,6 +45,22 @@ class Ranked:
     probabilities: Floats
     """That the LoRA is right, 0 … 1; never rising."""
     scores: Floats
+
+    def standing(self, loras: NDArray[np.int64]) -> Floats:
+        """Return `STANDING` of some LoRAs, shape (LoRAs, …); one that is not ranked stands behind all."""
+        out = np.tile(np.array((0, -MAX_GAP, np.log1p(SECOND_PASS)), np.float32), (len(loras), 1))
+        count = len(self.loras)
+        if count:
+            best_other = np.full(count, self.scores.max())
+            first = int(self.scores.argmax())
+            best_other[first] = np.delete(self.scores, first).max(initial=self.scores[first] - MAX_GAP)
+            lead = np.clip(self.scores - best_other, -MAX_GAP, MAX_GAP)
+            columns = np.column_stack((self.probabilities, lead, np.log1p(np.arange(count))))
+            order = np.argsort(self.loras)
+            place = order[np.minimum(np.searchsorted(self.loras, loras, sorter=order), count - 1)]
+            there = self.loras[place] == loras
+            out[there] = columns[place[there]]
+        return out
 
 
 NOTHING = Ranked(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
@@ -58,8 +75,6 @@ class Hits:
     """Per LoRA of the index: whether it may be chosen."""
     ranked: Ranked
     """LoRAs that may be chosen."""
-    others: Ranked
-    """LoRAs that may not be chosen, where one of them is among the best of all."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +245,6 @@ def rank(
     allowed: NDArray[np.bool_] | None = None,
     *,
     count: int = FIRST_PASS,
-    scored: Floats | None = None,
 ) -> Ranked:
     """Return the LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
 
@@ -238,11 +252,9 @@ def rank(
         tag_style: `PromptAnalysis.tag_style`.
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
         count: how many to look at closely.
-        scored: result of `rough_scores`, where it is known already.
     """
     n = numbers()
-    scored = rough_scores(postings, tag_style) if scored is None else scored
-    found = candidates(scored, allowed, count)
+    found = candidates(rough_scores(postings, tag_style), allowed, count)
     best = shortlisted(postings, tag_style, allowed, n, found)
     if not len(best.lora):
         return NOTHING
@@ -256,10 +268,5 @@ def rank(
 
 
 def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:
-    """Rank the LoRAs that may be chosen; and those that may not, where one of them is among the best of all."""
-    scored = rough_scores(postings, tag_style)
-    ranked = rank(postings, tag_style, fitting, scored=scored)
-    best, others = scored[~fitting].max(initial=0.0), NOTHING
-    if best > 0 and np.count_nonzero(scored > best) < SECOND_PASS:
-        others = rank(postings, tag_style, ~fitting, count=MAX_OTHERS, scored=scored)
-    return Hits(postings, fitting, ranked, others)
+    """Rank the LoRAs that may be chosen."""
+    return Hits(postings, fitting, rank(postings, tag_style, fitting))

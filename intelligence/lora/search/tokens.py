@@ -147,8 +147,11 @@ class Query:
 
     @cached_property
     def keys(self) -> dict[str, bool]:
-        """Every word and phrase without its spaces, and whether it is a word."""
-        return {**{"".join(phrase): False for phrase in self.phrases}, **dict.fromkeys(self.tokens, True)}
+        """Every word and phrase without its spaces, and whether it is a word; in the prompt's order."""
+        starts = ((piece, start) for piece in self.pieces for start in range(len(piece)))
+        ends = ((piece, start, end) for piece, start in starts for end in range(start + 1, start + MAX_PHRASE + 1))
+        keys = dict.fromkeys(("".join(piece[start:end]) for piece, start, end in ends), False)
+        return keys | {token: True for piece in self.pieces for token in piece}
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
@@ -218,4 +221,27 @@ def prompt_query(analysis: PromptAnalysis) -> Query:
     text = wanted_text(analysis)
     texts = [text if analysis.language == "en" or not concepts else _without_spanish(text), *concepts]
     avoided = frozenset(tokens(analysis.unwanted_text[:MAX_NEGATIVE_CHARACTERS]))
-    return replace(query(texts, _function_words(analysis.language)), avoided=avoided)
+    found = query(texts, _function_words(analysis.language))
+    if analysis.language == "es" and concepts:
+        own = {token for piece in found.pieces[: found.spoken] for token in piece}
+        said = {token: words for token, words in _said_in_spanish(text).items() if token not in own}
+        found = replace(found, written={token: said.get(token, word) for token, word in found.written.items()})
+    return replace(found, avoided=avoided)
+
+
+def _said_in_spanish(text: str) -> dict[str, str]:
+    """Token of an English concept → the Spanish words of `text` that say it."""
+    known = load_vocabulary()
+    said: dict[str, str] = {}
+    for piece in _PIECE_END.split(text):
+        words, typed = terms(piece), typed_words(piece)
+        if len(words) != len(typed):
+            continue
+        for match in known.find(words, "es").values():
+            phrase = " ".join(typed[match.start : match.end])
+            said |= {token: said.get(token, phrase) for token in tokens(match.meaning.phrase)}
+        adjectives = (
+            (known.spanish_adjectives.get(word), as_typed) for word, as_typed in zip(words, typed, strict=True)
+        )
+        said |= {stem(english): as_typed for english, as_typed in adjectives if english}
+    return said
