@@ -100,6 +100,7 @@ def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
     def look(state: str) -> None:
         page.screenshot(out / f"{key}-{state}.png")
         found.extend({**one, "state": state} for one in page.tab.evaluate(AXE, OURS) if one["impact"] in SERIOUS)
+        (out / f"{key}-axe.json").write_text(json.dumps(found, indent=1))
 
     page.load(ui_workflow(AUTO))
     page.tab.evaluate(FIT)
@@ -119,9 +120,8 @@ def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
     page.tab.locator("[data-view=sets]").click()
     look("sets")
     page.tab.locator("[data-view=history]").click()
-    page.tab.locator(".ig-tile").first.wait_for()
+    page.tab.locator(".ig-tile:visible").first.wait_for()
     look("history")
-    (out / f"{key}-axe.json").write_text(json.dumps(found, indent=1))
     return {f"{key}_axe": len(found), f"{key}_console": len(page.problems)}
 
 

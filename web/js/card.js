@@ -15,7 +15,8 @@ export function cardLines(card, open = false) {
     card.seeds?.length && line([label(t(card.seeds.length > 1 ? "Seeds" : "Seed")), card.seeds.join(", ")], []),
     card.notes?.length && line([label(t("Notes")), String(card.notes.length)], [list(card.notes)], true),
   ].filter(Boolean);
-  if (open) lines.forEach((each) => (each.open = true));
+  const folded = lines.flatMap((each) => [each, ...each.querySelectorAll("details")]);
+  if (open) folded.forEach((each) => (each.open = true));
   return lines;
 }
 
@@ -74,17 +75,15 @@ function settingsLine(settings) {
 }
 
 function promptLine({ prompt, negative, why }) {
-  const copy = make("button", "ig-button", t("Copy"));
-  copy.addEventListener("click", (event) => {
-    event.preventDefault(); // the line stays as it is
+  const copy = make("button", "ig-button ig-small", t("Copy"));
+  copy.addEventListener("click", () => {
     copyText(textOf(prompt)).then(
       () => (copy.textContent = t("Copied")),
       (error) => (copy.textContent = error.message),
     );
   });
-  const parts = [label(t("Prompt")), make("span", "", ...colored(prompt)), copy];
-  const evidence = [make("div", "", label(t("Negative prompt")), " ", ...colored(negative)), reasons(why)];
-  return line(parts, evidence);
+  const more = make("details", "", make("summary", "ig-dim", t("Negative prompt"), ": ", ...colored(negative)), reasons(why));
+  return make("div", "ig-plain", label(t("Prompt")), " ", ...colored(prompt), " ", copy, more);
 }
 
 function textOf(pieces) {
