@@ -25,6 +25,7 @@ from ..comfyui.server import Server
 
 BUTTON = ".intelligent-generation-library-tab-button"
 SCROLL_MS = 2000
+SCAN_SECONDS = 1800
 
 PAINTED = """
 async () => {
@@ -97,7 +98,7 @@ def measure(base: Path, count: int, rounds: int) -> dict[str, Any]:
     loras.write_library(base / "models" / "loras", count)
     with server.running(), browsing() as browser:
         server.client.post(f"{LIBRARY}/rescan")
-        server.client.library_after_scan()
+        server.client.library_after_scan(SCAN_SECONDS)
         with tab(browser, server.url) as page:
             page.load(ui_workflow(AUTO))
             painted = median(rounds, lambda: page.tab.evaluate(PAINTED))

@@ -30,7 +30,7 @@ ADDED = """
 """
 HEADINGS = """
 type => [...window.app.graph._nodes.find(node => node.type === type).widgets.find(widget => widget.name === "report")
-    .element.querySelectorAll(":scope > details > summary > .ig-label, :scope > .ig-plain > .ig-label")]
+    .element.querySelectorAll("summary > .ig-label, .ig-plain > .ig-label")]
     .map(label => label.textContent).filter(text => text !== "Seed")
 """
 PARTS = {

@@ -1,6 +1,6 @@
 // The looks of our views, from the page's own colours, so that they follow its theme.
 const CSS = `
-.ig-card { contain: size; width: 100%; height: 100%; font: 13px/1.45 system-ui, sans-serif; color: var(--input-text, #ddd); overflow-y: auto; padding: 4px 8px;
+.ig-card { contain: size; width: 100%; height: 100%; min-height: 90px; font: 13px/1.45 system-ui, sans-serif; color: var(--input-text, #ddd); overflow-y: auto; padding: 4px 8px;
   overflow-wrap: anywhere; user-select: text; background: var(--comfy-input-bg, #222); border-radius: 6px; box-sizing: border-box }
 .ig-card details { border-top: 1px solid var(--border-color, #4e4e4e); padding: 4px 0 }
 .ig-card details:first-child { border-top: 0 }
