@@ -15,7 +15,7 @@ const MAX_WORDS = 6;
 const QUOTED = 12; // characters of an earlier prompt, at least
 const CHARACTER_PX = 6.5;
 const FRAME_PX = 150; // of a row that quotes it: its margins and its other words
-const MIN_CONFIDENCE = 0.005; // what shows as 0 % is not offered
+const MIN_CONFIDENCE = 0.005; // of what is shown as a number: others are close in meaning alone
 const ROW = Symbol("row of LoRA Recommend");
 
 /** Graph and node id → {offers, basis}: outlives the node itself, which a tab switch and undo make anew. */
@@ -62,10 +62,7 @@ function remember(node, output, justMade) {
     suggested.set(keyOf(node), { offers, basis: known?.basis ?? basis, now: basis });
     return;
   }
-  const near = (output.nearest ?? [])
-    .filter((one) => one.confidence >= MIN_CONFIDENCE)
-    .slice(0, MAX_NEAR)
-    .map((one) => ({ ...one, near: true }));
+  const near = (output.nearest ?? []).slice(0, MAX_NEAR).map((one) => ({ ...one, near: true }));
   suggested.set(keyOf(node), { offers: [...found, ...near], basis, now: basis });
   if (justMade && widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
     writeSelection(node, found.map(entryOf), basis);
@@ -142,7 +139,7 @@ function* wanted(node) {
   const names = new Set();
   for (const { offer, entry } of choices(node)) {
     const title = unique(offer.title || offer.name || offer.lora, names);
-    const sure = offer.confidence == null ? "" : ` · ${Math.round(100 * offer.confidence)} %`;
+    const sure = !(offer.confidence >= MIN_CONFIDENCE) ? "" : ` · ${Math.round(100 * offer.confidence)} %`;
     const tooltip = [offer.reasoning, offer.reason, offer.near && t("One click adds it.")].filter(Boolean).join("\n");
     const flip = (on) => change(node, offer.lora, on ? entryOf(offer) : null);
     yield [`LoRA ${title}`, "toggle", { label: `${title}${sure}`, value: entry !== null, tooltip, callback: flip }];
