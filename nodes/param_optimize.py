@@ -9,6 +9,8 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..intelligence.config import ASPECTS, AUTO, GenerationConstraints, Priority
+from .host.decisions import decisions
+from .host.library_scan import decision_revision
 from .host.server_planner import planner
 from .node_schema import (
     ADVANCED,
@@ -146,6 +148,10 @@ class ParamOptimize(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_: Any) -> str:
+        return decisions.fingerprint(cls.hidden.unique_id)
+
+    @classmethod
     def check_lazy_status(cls, recommendations: Any, **inputs: Any) -> list[str]:
         needed = inputs.get("model") is None and not getattr(recommendations, "suggest_only", False)
         return ["model"] if needed else []
@@ -170,7 +176,12 @@ class ParamOptimize(io.ComfyNode):
         model_family: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.card import SETTINGS, card
-        from ..intelligence.generation.choice_requests import SettingsRequest, chosen_settings, settings_report
+        from ..intelligence.generation.choice_requests import (
+            SettingsRequest,
+            applied_settings,
+            chosen_settings,
+            settings_report,
+        )
         from ..intelligence.memory import MemoryRequest
         from ..intelligence.parameters.parameters import NO_GUIDANCE
         from .host import device_memory, model_evidence, model_guidance, model_settings, sampler_run
@@ -190,7 +201,17 @@ class ParamOptimize(io.ComfyNode):
             comfy.samplers.KSampler.SCHEDULERS,
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
+        revision = decision_revision()
         variants = planner().parametrize_variants(request, recommendations, known)
+        settled = applied_settings(variants)
+
+        def again() -> Any:
+            """Choose by today's ratings; a time budget keeps what it got, lest a measured time samples anew."""
+            if max_time_seconds:
+                return settled
+            return applied_settings(planner().parametrize_variants(request, recommendations, known))
+
+        decisions.remember(cls.hidden.unique_id, revision, settled, again)
         ui = {
             "text": [settings_report(variants[0])],
             "card": [card(variants[0], SETTINGS)],

@@ -24,7 +24,7 @@ from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence
 from ..models.lora_fit import LoRAFit
-from ..parameters.parameters import NO_GUIDANCE, ModelGuidance
+from ..parameters.parameters import IMPROVEMENTS, NO_GUIDANCE, OVERRIDES, ModelGuidance
 from ..parameters.samplers import SAMPLER_NAMES
 from ..parameters.schedules import SCHEDULER_NAMES
 from ..prompt import LoRATag
@@ -191,6 +191,15 @@ def applied_choice(sets: Sequence[PromptRecommendations]) -> list[Any]:
             [one.prompt, one.negative_prompt, one.mode],
         ]
         for one in sets
+    ]
+
+
+def applied_settings(variants: Sequence[Recommendations]) -> list[Any]:
+    """Return what pictures depend on in settings, as JSON types: no estimate, no reason."""
+    names = (*OVERRIDES[: -len(IMPROVEMENTS)], "sigmas", "schedule")
+    return [
+        [[getattr(one.suggested_params, name) for name in names], vars(one.suggested_params.improvements)]
+        for one in variants
     ]
 
 
