@@ -28,3 +28,9 @@ def page(request: pytest.FixtureRequest, browser: Browser, server: Server) -> It
     """The page, with each renderer of nodes."""
     with tab(browser, server.url, nodes2=request.param) as page:
         yield page
+
+
+@pytest.fixture
+def untaught(server: Server) -> None:
+    """Forget what the ratings of other tests taught this server."""
+    server.client.post("/intelligent_generation/learned/reset", {"all": True})

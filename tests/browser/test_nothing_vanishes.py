@@ -6,9 +6,13 @@ import itertools
 import json
 from typing import Any
 
+import pytest
+
 from ..comfyui.server import Server
 from .page import Page
 from .test_nodes_page import SET, load, run
+
+pytestmark = pytest.mark.usefixtures("untaught")
 
 seeds = itertools.count(700)
 VIEW = """

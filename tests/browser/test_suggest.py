@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
+
+import pytest
 
 from ..comfyui.examples import SMALL
 from ..comfyui.server import Server
 from .page import Page
 from .test_nodes_page import SET, load, node_of, run
 
+pytestmark = pytest.mark.usefixtures("untaught")
+
 PROMPT = "portrait of the mirkwood witch at dusk"
+numbers = count(2)
 WIDGETS = """
 type => Object.fromEntries(app.graph._nodes.find(node => node.type === type).widgets
     .filter(widget => !widget.element).map(widget => [widget.name, widget.value]))
@@ -59,13 +65,14 @@ def click(page: Page, name: str, value: Any = None) -> None:
 
 
 def test_suggest_confirms_rows_and_run_goes_on_from_there(page: Page, server: Server) -> None:
-    assisted(page, ParamOptimize=SMALL | {"steps": 0})
+    prompt = f"{PROMPT}, {next(numbers)} ravens"  # that nothing on this server has cached
+    assisted(page, prompt, ParamOptimize=SMALL | {"steps": 0})
     before = page.prompt()
     entry = server.client.wait(suggest(page))
     (cached,) = [set(data["nodes"]) for event, data in entry["status"]["messages"] if event == "execution_cached"]
     ran = {entry["prompt"][2][key]["class_type"] for key in entry["outputs"].keys() - cached}
     assert ran - {"PromptAnalyze"} == {"LoRARecommend", "ParamOptimize"}  # no loader
-    assert selection(page)["chosen_for"] == {"prompt": PROMPT, "checkpoint": "embedded", "family": ""}
+    assert selection(page)["chosen_for"] == {"prompt": prompt, "checkpoint": "embedded", "family": ""}
 
     shown = page.tab.evaluate(WIDGETS, "LoRARecommend")
     assert (shown[WITCH], shown[STRENGTH], shown[WORD]) == (True, 0.8, True)

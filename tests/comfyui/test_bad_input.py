@@ -25,7 +25,7 @@ WITCH = "the mirkwood witch in a forest"
         ({"PromptAnalyze": {"prompt": " \n"}}, "The prompt is empty"),
         ({"Feedback": {"rating": 6}}, "bigger than max"),
         ({"Feedback": {"rating": -1}}, "smaller than min"),
-        ({"LoRARecommend": {"mode": "MAGIC"}}, "mode must be one of AUTO"),
+        ({"LoRARecommend": {"mode": "MAGIC"}}, "mode: 'MAGIC' not in"),
         ({"LoRARecommend": {"selection": "{"}}, "selection must be JSON"),
         ({"LoRARecommend": {"selection": '[{"lora": "mirkwood_witch", "strength": 1e9}]'}}, "strength must be"),
         ({"LoRARecommend": {"selection": "[" * 100_000}}, "selection must be JSON"),

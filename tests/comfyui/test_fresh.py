@@ -44,7 +44,7 @@ def test_template_makes_first_picture(
 
 
 def test_broken_store_costs_no_image(fresh_server: Server, fresh: Client) -> None:
-    """The ratings' database is damaged between two starts: the image is made, and the explanation says so."""
+    """The ratings' database is damaged between two starts: it is set aside, the image made, the explanation says so."""
     prompt = example(fresh, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 21})
     fresh.complete(prompt)
     fresh_server.stop()
@@ -53,9 +53,10 @@ def test_broken_store_costs_no_image(fresh_server: Server, fresh: Client) -> Non
     for leftover in store.parent.glob("learning.db-*"):
         leftover.unlink()
     fresh_server.start()
-    run = fresh_server.client.run(prompt)
-    assert "learning.db" in (run.error or run.outputs[node_id(prompt, "Explain")]["text"][0])
-    assert store.read_bytes().startswith(b"not a database")
+    run = fresh_server.client.complete(prompt)
+    assert "learning.db" in run.outputs[node_id(prompt, "Explain")]["text"][0]
+    (aside,) = store.parent.glob("learning.db.damaged-*")
+    assert aside.read_bytes().startswith(b"not a database")
 
 
 def test_unwritable_data_folder_is_named(installation: Installation, tmp_path: Path) -> None:

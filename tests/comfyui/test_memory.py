@@ -337,7 +337,7 @@ def chosen(client: Client, stage: str | None = None, times: int = 1, after: int 
     if stage is None:
         return prompt
     loras = node_id(prompt, "LoRARecommend")
-    loader = node_id(prompt, "EmbeddedDemoModel")
+    loader = node_id(prompt, "CheckpointOrFirst")
     passed = {(loras, 0): 0, (loras, 1): 1, (loader, 2): 2}
     for key, node in prompt.items():
         for name, value in node["inputs"].items():

@@ -83,11 +83,11 @@ def test_own_pictures_make_an_unnamed_lora_known(home: Path, output: Path, capsy
         )
     planner = Planner(registry, LearningEngine(home / "learning.db"))
     analysis = planner.analyze(f"{PROMPT}, at night")
-    assert planner.recommender().recommend(analysis, SDXL) == []
+    assert planner.recommender().rank(analysis, SDXL) == []
     command(capsys, "on", str(output))
-    (chosen,) = planner.recommender().recommend(analysis, SDXL)
+    (chosen,) = planner.recommender().rank(analysis, SDXL)
     assert (chosen.lora_name, chosen.suggested_alpha) == ("qx7_final", 0.65)
     assert "6 pictures of yours have 0.65" in chosen.reasoning
     assert chosen.lora_metadata.example_prompts == ()  # they stay on this machine
     command(capsys, "off")
-    assert planner.recommender().recommend(analysis, SDXL) == []
+    assert planner.recommender().rank(analysis, SDXL) == []

@@ -72,7 +72,8 @@ function scanStatus(root, tell, changed) {
     if (!found) return;
     if (wasScanning && !found.scanning) changed();
     wasScanning = found.scanning;
-    box.replaceChildren(...(found.scanning ? progress(found, button, act) : [counts(found, button, act)]), ...problems(found.errors));
+    const open = box.querySelector("details")?.open;
+    box.replaceChildren(...(found.scanning ? progress(found, button, act) : [counts(found, button, act)]), ...problems(found.errors, open));
     if (found.scanning) timer = setTimeout(refresh, POLL_MS);
   }
   setTimeout(refresh, 0);
@@ -93,12 +94,14 @@ function counts({ counts: found, unhashed }, button, act) {
 }
 
 /** Files that were left out, folded: their number, then each file with the reason. */
-function problems(errors) {
+function problems(errors, open = false) {
   const files = Object.entries(errors);
   if (!files.length) return [];
   const rows = files.map(([path, reason]) => make("li", "", make("span", "ig-label", path.split(/[\\/]/).pop()), `: ${reason}`));
   const heading = counted(files.length, t("1 file was left out: why"), t("{count} files were left out: why"));
-  return [make("details", "", make("summary", "", heading), make("ul", "", ...rows))];
+  const folded = make("details", "", make("summary", "", heading), make("ul", "", ...rows));
+  folded.open = open;
+  return [folded];
 }
 
 app.registerExtension({
