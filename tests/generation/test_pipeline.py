@@ -156,8 +156,10 @@ def test_generate_batch_seeds(pipeline: IntelligentGenerationPipeline) -> None:
 
 
 def small(pipeline: IntelligentGenerationPipeline) -> None:
-    """A time budget that keeps the batch short: the plan then takes few steps."""
-    pipeline.config.constraints = GenerationConstraints(max_time_seconds=3, priority=Priority.SPEED)
+    """Plan few steps by a time budget, that a slow machine does not change in flight."""
+    pipeline.config.constraints = GenerationConstraints(
+        max_time_seconds=3, hold_time_limit=False, priority=Priority.SPEED
+    )
 
 
 def test_generate_batch_in_one_forward_batch(pipeline: IntelligentGenerationPipeline) -> None:
