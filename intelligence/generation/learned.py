@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..learning import LearningEngine
@@ -87,12 +87,6 @@ def learned(registry: ModelRegistry, learning: LearningEngine, notes: Sequence[R
         tuple(notes),
         learning_gain((each.generation.data, each.rating) for each in learning.rated_pictures(MAX_COMPARED)),
     )
-
-
-def effects(registry: ModelRegistry, learning: LearningEngine, loras: Iterable[str]) -> list[str]:
-    """Return a sentence for each of these LoRAs (model ids) that ratings speak of."""
-    found = {each.lora: each for each in learned(registry, learning).loras}
-    return [f"{one.name}: {_effect(one)}" for lora in loras if (one := found.get(lora))]
 
 
 def learned_lines(found: Learned) -> list[str]:

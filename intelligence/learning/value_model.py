@@ -49,9 +49,6 @@ FORGETTING = 0.999
 """Correlation of a utility with itself one observation later: half of it is left after about 700."""
 MAX_OBSERVATIONS = 256
 """Newest observations that count."""
-GUARD, GUARD_RATINGS = 2.0, 40
-"""Standard deviations by which a free choice must be better than what was expected to be best, before any rating, and
-ratings after which it need only be better."""
 
 
 class Utilities(NamedTuple):
@@ -154,20 +151,6 @@ class ValueModel:
         return _Posterior(
             np.asarray(np.linalg.inv(covariance + np.diag(noise / trust)), np.float64), surprise, trust, noise**0.5
         )
-
-
-def free_choice(expected: Sequence[float], found: Utilities, ratings: int) -> int:
-    """Return the place of the best of several LoRAs, one of which is taken in any case.
-
-    The one that was expected to be best before ratings is left only for one that is proven better [guards: 1602.04064];
-    the proof asked for fades with the number of ratings.
-    """
-    mean, first = found.shift + np.array(expected), int(np.argmax(expected))
-    covariance = found.covariance
-    variance = covariance.diagonal() + covariance[first, first] - 2 * covariance[first]
-    guard = GUARD * max(0.0, 1 - ratings / GUARD_RATINGS)
-    proven = mean - mean[first] >= guard * np.sqrt(np.maximum(variance, 0.0))
-    return int(np.argmax(np.where(proven, mean, -np.inf)))
 
 
 class _Posterior(NamedTuple):

@@ -1,4 +1,4 @@
-"""What was learned, in words."""
+"""Words for what was learned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intelligence import LearningEngine, ModelRegistry
-from intelligence.generation.learned import effects, learned, learned_lines
+from intelligence.generation.learned import learned, learned_lines
 
 from ..model_fixtures import model  # noqa: F401
 
@@ -38,12 +38,8 @@ def test_learned_orders_loras_by_liking(stores: tuple[ModelRegistry, LearningEng
     assert all(0 < one.sd < 2 for one in found.loras)
     text = "\n".join(learned_lines(found))
     assert "ink: liked, +" in text and "(5, 5, 4)" in text and "oil: disliked, -" in text
+    assert "  ink: liked" in text and "never" not in text
     assert "gone.safetensors" in text and "(not installed)" in text
-
-
-def test_effects_tell_of_rated_loras_alone(stores: tuple[ModelRegistry, LearningEngine]) -> None:
-    (told,) = effects(*stores, ["lora:ink.safetensors", "lora:never.safetensors"])
-    assert told.startswith("ink: liked")
 
 
 def test_learned_is_empty_after_reset_and_while_paused(stores: tuple[ModelRegistry, LearningEngine]) -> None:
