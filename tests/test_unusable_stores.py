@@ -121,7 +121,7 @@ def test_damaged_file_is_set_aside_and_choices_go_on(home: Path, library: Path, 
 
 @pytest.mark.parametrize("kind", ["header", "middle", "cut"])
 def test_ratings_come_back_from_rows_and_backup(home: Path, kind: str) -> None:
-    """What was stored after the backup comes back as far as it can be read; nothing that was taken back does."""
+    """Ratings stored after the backup come back as far as they can be read; nothing that was taken back does."""
     with closing(LearningEngine(home / "learning.db")) as learning:
         learning.remove_feedback("g1")
         learning.record_feedback("g3", 5, "later")

@@ -140,7 +140,7 @@ class User:
 
 
 class History(NamedTuple):
-    """What came of a user's rounds, in stars."""
+    """Outcome of a user's rounds, in stars."""
 
     regret: float
     plain_regret: float
@@ -225,7 +225,7 @@ class Counted(NamedTuple):
     stars: int
     relevance: float
     ratings: int
-    """One more than were tried: never."""
+    """Never is one more than were tried."""
 
 
 def _count(prompt: Prompt, lora: LoRARecommendation, stars: int, most: int) -> Counted:

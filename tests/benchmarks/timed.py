@@ -71,7 +71,7 @@ class Measured:
 
     @property
     def told_meanwhile(self) -> bool:
-        """Whether it was said while sampling, or at the end."""
+        """True where a note says so, written while sampling or at the end."""
         return any("exceeded" in note for note in self.notes)
 
 
@@ -79,7 +79,7 @@ class Runner(Protocol):
     """Something that makes images and remembers how long they took."""
 
     def run(self, settings: Settings) -> Measured:
-        """One image or batch with these widgets of Param Optimize, and the sampler's `hold_time_limit`."""
+        """Make one image or batch with these widgets of Param Optimize, and the sampler's `hold_time_limit`."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a run has shown is there again after undo, a tab switch, a reload and a dropped picture; stars on pictures."""
+"""Views of a run are there again after undo, a tab switch, a reload and a dropped picture; stars on pictures."""
 
 from __future__ import annotations
 

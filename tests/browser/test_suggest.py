@@ -34,7 +34,7 @@ CLICK = """
     widget.callback(value, app.canvas, node)
 }
 """
-"""What both renderers do when a widget is clicked or dragged."""
+"""The callbacks of both renderers when a widget is clicked or dragged."""
 
 WITCH, STRENGTH, WORD = "LoRA Mirkwood Witch", "Strength of Mirkwood Witch", "Word of Mirkwood Witch: green cloak"
 

@@ -38,7 +38,7 @@ def found(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def measured(installation: Installation, folder: Path, *arguments: str | Path) -> Any:
-    """What `fit_program` prints for the LoRAs in `folder`."""
+    """Return what `fit_program` prints for the LoRAs in `folder`."""
     program = Path(__file__).with_name("fit_program.py")
     parts = (installation.python, program, installation.path, folder / "loras", folder / "home", *arguments)
     done = subprocess.run([*map(str, parts)], capture_output=True, text=True, timeout=600, check=False)

@@ -1,4 +1,4 @@
-"""What ratings change in the choice of LoRAs, and the reasons that say so."""
+"""Changes that ratings make in the choice of LoRAs, and the reasons that say so."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How often words and names stand in prompts and captions at large, and how many LoRAs have such a name."""
+"""Counts of words and names in prompts and captions at large, and how many LoRAs have such a name."""
 
 from __future__ import annotations
 

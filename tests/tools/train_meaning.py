@@ -149,7 +149,7 @@ def chosen_loras(loras: Sequence[CivitaiLoRA], rng: random.Random) -> list[Civit
 
 
 def drawn(corpus: Corpus, made: Made, rng: random.Random) -> np.ndarray:
-    """Which LoRAs stand in a query's library."""
+    """LoRAs that stand in a query's library."""
     size = len(corpus.models)
     allowed = np.zeros(size, bool)
     count = min(size, int(math.exp(rng.uniform(math.log(5), math.log(size + 1)))))
