@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..history import PastPicture
-from ..learning.observations import Applied, Observation, Picture, PromptTraits
+from ..learning.observations import Applied, Evidence, Observation, Picture, PromptTraits
 from ..learning.value_model import LEVEL
 
 MAX_PAST = 96
@@ -30,7 +30,7 @@ def past_observations(pictures: Iterable[PastPicture]) -> tuple[Observation, ...
                 ),
             ),
             noise=NOISE,
-            is_rating=False,
+            evidence=Evidence.PAST,
         )
         for picture in told
     )

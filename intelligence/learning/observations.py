@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from enum import StrEnum
 from typing import NamedTuple
 
 RATING_NOISE = 1.0
@@ -81,6 +82,32 @@ class Picture(NamedTuple):
     settings: Settings | None = None
 
 
+class Evidence(StrEnum):
+    """Acts of the user that tell of taste."""
+
+    STARS = "stars"
+    PAST = "past"
+    """Fate of a picture that was made before, see `history.past_pictures`."""
+    KEPT = "kept"
+    """A LoRA that was suggested, and left in the choice."""
+    ADDED = "added"
+    """A LoRA that was put into the choice beside those suggested."""
+    REMOVED = "removed"
+    """A LoRA that was taken out of the suggestions."""
+    REWEIGHTED = "reweighted"
+    """A LoRA whose suggested strength was changed."""
+    SETTING = "setting"
+    """A setting that was given another value than the one offered."""
+    PICKED = "picked"
+    """A picture that was picked among several of one run."""
+    SAVED = "saved"
+    """A picture that was saved, and others of its run not."""
+    SCOUTED = "scouted"
+    """A scouted seed that was finished."""
+    REROLLED = "rerolled"
+    """A picture after which the same was tried with another seed."""
+
+
 class Observation(NamedTuple):
     """Stars of a picture, or stars by which it beats another of the same prompt."""
 
@@ -90,8 +117,13 @@ class Observation(NamedTuple):
     """None: `stars` are a rating."""
     noise: float = RATING_NOISE
     """Standard deviation in stars."""
-    is_rating: bool = True
-    """False where the user gave no stars, and they stand for something else that was done."""
+    evidence: Evidence = Evidence.STARS
+    """Act that the stars stand for."""
+
+    @property
+    def is_rating(self) -> bool:
+        """True for stars that the user gave."""
+        return self.evidence is Evidence.STARS
 
 
 def expected_stars(confidence: float) -> float:
