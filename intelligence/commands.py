@@ -36,9 +36,10 @@ from .learning import LearningEngine
 from .lora import LoRARecommender
 from .lora.lora_messages import LoRAMessage
 from .models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
-from .pictures.picture_files import check_destination, picture_format, write_whole
+from .pictures.picture_files import check_destination, picture_format
 from .registry import ModelRegistry, newer_versions
 from .registry import enrich as enrich_registry
+from .whole_files import write_whole
 
 if TYPE_CHECKING:
     from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline

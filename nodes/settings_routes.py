@@ -9,8 +9,8 @@ from typing import Any
 
 from ..intelligence.config import ServerSettings, require
 from ..intelligence.errors import StorageError
-from ..intelligence.pictures.picture_files import write_whole
 from ..intelligence.validation import validated
+from ..intelligence.whole_files import write_whole
 from .host.server_planner import CONFIG_FILE, VOCABULARY_FILE, home, settings
 
 Arguments = Mapping[str, Any]

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "intelligence"
 
 FLOORS = (
-    {"errors", "units"},
-    {"validation"},
+    {"errors", "units", "whole_files"},
+    {"validation", "settings_files"},
     {"records"},
     {"config"},
     {"database"},

@@ -22,8 +22,8 @@ from ..pictures.picture_files import (
     picture_format,
     shortened,
     write_in_safe_place,
-    write_whole,
 )
+from ..whole_files import write_whole
 from .generation_messages import GenerationMessage as Text
 from .stages import Generation
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from ..config import MAX_LORA_STRENGTH, require
 from ..errors import StorageError
-from ..pictures.picture_files import write_whole
 from ..prompt import LoRATag
 from ..records import ValidatedRecord
 from ..validation import bounds, read_user_file
+from ..whole_files import write_whole
 
 FILE = "lora_sets.json"
 MAX_SETS = 500

@@ -1,4 +1,4 @@
-"""Files of pictures: where they may be written, and writing them whole or not at all."""
+"""Files of pictures: their formats and names, and where they may be written."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from ..config import data_folder
 from ..errors import InvalidInputError, StorageError
-
-Result = TypeVar("Result")
+from ..whole_files import new_file, write_whole
 
 FORMATS = {".png": "PNG", ".webp": "WEBP", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
@@ -69,31 +68,9 @@ def check_destination(path: str | Path) -> Path:
 
 def _try_writing(folder: Path) -> None:
     """Raise OSError where no file can be made in a folder: permissions alone do not tell (network drives, /proc)."""
-    handle, temporary = _new_file(folder)
+    handle, temporary = new_file(folder)
     os.close(handle)
     temporary.unlink()
-
-
-def _new_file(folder: Path) -> tuple[int, Path]:
-    """Make a file of a new name, short whatever the picture's is, with the rights that the umask gives."""
-    temporary = folder / f".{secrets.token_hex(8)}.tmp"
-    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666), temporary
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
-    """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
-
-    Returns what `write` returns. Raises OSError.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = _new_file(path.parent)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            result = write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return result
 
 
 def write_in_safe_place(name: str, write: Callable[[BinaryIO], object]) -> Path | None:

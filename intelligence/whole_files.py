@@ -1,0 +1,33 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+Result = TypeVar("Result")
+
+
+def new_file(folder: Path) -> tuple[int, Path]:
+    """Make a file of a new, short name, with the rights that the umask gives. Returns its descriptor and its path."""
+    temporary = folder / f".{secrets.token_hex(8)}.tmp"
+    return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o666), temporary
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
+    """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
+
+    Returns what `write` returns. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = new_file(path.parent)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            result = write(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return result
