@@ -182,9 +182,11 @@ class IntelligentSampler(io.ComfyNode):
 
 def _scouted(seeds: Sequence[int], images: Any, scouted: Scouted) -> io.NodeOutput:
     """Return an output that shows the scouted images and blocks the nodes behind it."""
+    from ..intelligence.generation.generation_messages import GenerationMessage
+
     shown = {
         **ui.PreviewImage(images).as_dict(),
-        "text": [f"{len(seeds)} seeds, sampled for {scouted.steps} steps each. Set `pick` to the one to finish."],
+        "text": [GenerationMessage.SCOUTED.format(seeds=len(seeds), steps=scouted.steps)],
         "scouted": [{"pick": number, "seed": seed} for number, seed in enumerate(seeds, 1)],
         "forward_items": [scouted.forward_items],
     }

@@ -47,8 +47,10 @@ class PromptAnalyze(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, prompt: str | None = None) -> bool | str:
+        from ..intelligence.prompt.prompt_messages import PromptMessage
+
         if prompt is not None and not prompt.strip():
-            return "The prompt is empty: type what the picture should show."
+            return PromptMessage.EMPTY.value
         return True
 
     @classmethod

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ..intelligence.generation.stages import Generation
 
 
-OUTSIDE = "filename_prefix: {prefix!r} lies outside the output folder"
-
-
 class SaveGeneration(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -59,10 +56,11 @@ class SaveGeneration(io.ComfyNode):
     def validate_inputs(cls, filename_prefix: str | None = None) -> bool | str:
         """Refuse, before anything is sampled, a place that cannot be written."""
         from ..intelligence.errors import IntelligentGenerationError
+        from ..intelligence.generation.problem_messages import ProblemMessage
         from ..intelligence.pictures.picture_files import check_destination
 
         if _is_outside(filename_prefix or ""):
-            return OUTSIDE.format(prefix=filename_prefix)
+            return ProblemMessage.OUTSIDE_OUTPUT.format(prefix=repr(filename_prefix))
         try:
             check_destination(_output() / Path(filename_prefix or "").parent / "image.png")
         except IntelligentGenerationError as error:
@@ -81,6 +79,7 @@ class SaveGeneration(io.ComfyNode):
         from ..intelligence.errors import StorageError
         from ..intelligence.generation.image_file import Metadata, complete_record, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
+        from ..intelligence.generation.problem_messages import ProblemMessage
         from .host.images import eight_bit
 
         height, width = images.shape[1:3]
@@ -103,7 +102,7 @@ class SaveGeneration(io.ComfyNode):
         for number, (pixels, index) in enumerate(zip(pictures, indices, strict=True)):
             prefix = picture_name(filename_prefix, generation, index, (width, height))
             if _is_outside(prefix):  # a linked prefix is known only now
-                notes.append(OUTSIDE.format(prefix=prefix))
+                notes.append(ProblemMessage.OUTSIDE_OUTPUT.format(prefix=repr(prefix)))
                 prefix = Path(prefix).name
             folder, subfolder, file = _free_name(prefix, number, (width, height), format)
             image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config import HOME_VARIABLE
 from ..errors import StorageError
+from .database_messages import DatabaseMessage as Text
 
 MAX_FREE_SHARE, MIN_FREE_PAGES = 0.5, 1000
 """Share and number of free pages from which a migrated file is made smaller."""
@@ -58,10 +59,7 @@ def migrate(connection: sqlite3.Connection, path: Path | str, migrations: Sequen
     with in_transaction(connection, "IMMEDIATE"):
         found = _version(connection)  # another process may have migrated while this one waited
         if found > len(migrations):
-            raise StorageError(
-                f"{path} was written by a newer version (schema {found}, this one reads up to {len(migrations)}); "
-                f"update Intelligent Generation, or name another data folder in {HOME_VARIABLE}"
-            )
+            raise StorageError(Text.NEWER.format(path=path, found=found, known=len(migrations), variable=HOME_VARIABLE))
         if 0 < found < len(migrations) and str(path) != ":memory:":
             with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(f"{path}.v{found}.backup")) as backup:
                 old.backup(backup)

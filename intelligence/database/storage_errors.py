@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..config import HOME_VARIABLE
 from ..errors import StorageError
+from .database_messages import DatabaseMessage as Text
 
 MIN_FREE_BYTES = 16 * 1024**2
 """Free space from which a full disk is written to again."""
@@ -32,17 +33,15 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 _REMEDIES = {
-    sqlite3.SQLITE_BUSY: "{path} is in use by another program; close it, or a second ComfyUI, or wait for its backup",
-    sqlite3.SQLITE_LOCKED: "{path} is in use by another program; close it, or a second ComfyUI, or wait for its backup",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged ({error}) and cannot be renamed; move it away ",
-    sqlite3.SQLITE_NOTADB: "{path} is no SQLite database ({error}) and cannot be renamed; move it away",
-    sqlite3.SQLITE_FULL: "the disk that holds {path} is full; free some space (what was stored before is intact)",
-    sqlite3.SQLITE_READONLY: "{path} is read-only; make the file and its folder writable",
-    sqlite3.SQLITE_IOERR: "the disk that holds {path} reports an error ({error}); check it, copy the folder elsewhere",
+    sqlite3.SQLITE_BUSY: Text.IN_USE,
+    sqlite3.SQLITE_LOCKED: Text.IN_USE,
+    sqlite3.SQLITE_CORRUPT: Text.DAMAGED,
+    sqlite3.SQLITE_NOTADB: Text.NO_DATABASE,
+    sqlite3.SQLITE_FULL: Text.DISK_FULL,
+    sqlite3.SQLITE_READONLY: Text.READ_ONLY,
+    sqlite3.SQLITE_IOERR: Text.DISK_ERROR,
 }
-"""Result code of SQLite → the cause and its remedy; all are tried again by themselves."""
-
-_OTHER = "cannot use the database {path}: {error}; make its folder writable"
+"""Result code of SQLite → the cause and its remedy."""
 
 _CODES = {
     errno.ENOSPC: sqlite3.SQLITE_FULL,
@@ -56,8 +55,8 @@ _CODES = {
 
 def explain(path: Path, error: Exception) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF or _CODES.get(getattr(error, "errno", 0) or 0, 0)
-    cause = _REMEDIES.get(code, _OTHER).format(path=path, error=error)
-    return f"{cause}, or name another data folder in the environment variable {HOME_VARIABLE}"
+    cause = _REMEDIES.get(code, Text.UNUSABLE).format(path=path, error=error)
+    return Text.OR_OTHER_FOLDER.format(cause=cause, variable=HOME_VARIABLE)
 
 
 def check_space(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BrokenImageError
 from .generation_messages import GenerationMessage as Text
+from .problem_messages import ProblemMessage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,9 +37,7 @@ def decode_checked(
     notes = []
     lost = _indices(~_finite(latents))
     if len(lost) == latents.shape[0]:
-        raise BrokenImageError(
-            f"sampling gave not-a-number instead of a picture: the model overflows in its precision; {remedy}"
-        )
+        raise BrokenImageError(ProblemMessage.SAMPLED_NOT_A_NUMBER.format(remedy=remedy))
     if lost:
         latents = latents.nan_to_num(0.0, 0.0, 0.0)
         notes.append(Text.LATENT_NOT_A_NUMBER.format(images=_images(lost)))
@@ -56,7 +55,7 @@ def decode_checked(
     if lost or broken:
         images[[*lost, *broken]] = 0.0
     if len(lost) + len(broken) == images.shape[0]:
-        raise BrokenImageError("the VAE gives not-a-number even in float32: its file is broken; choose another VAE")
+        raise BrokenImageError(ProblemMessage.VAE_BROKEN.value)
     if broken:
         notes.append(Text.VAE_NOT_A_NUMBER.format(images=_images(broken)))
     if blank := [index for index in _indices(_flat(images.movedim(-1, 1))) if index not in (*lost, *broken, *flat)]:
@@ -84,4 +83,4 @@ def _indices(rows: Tensor) -> list[int]:
 
 def _images(indices: Sequence[int]) -> str:
     numbers = ", ".join(str(index + 1) for index in indices)
-    return f"image {numbers}" if len(indices) == 1 else f"images {numbers}"
+    return (Text.ONE_IMAGE if len(indices) == 1 else Text.SEVERAL_IMAGES).format(numbers=numbers)

@@ -31,6 +31,7 @@ from ..prompt import LoRATag
 from ..validation import checked
 from .card import CHOICE, card
 from .explanation import as_text, explain
+from .problem_messages import ProblemMessage
 from .stages import Arm, PromptRecommendations, Recommendations
 
 DEFAULT_STRENGTH = 1.0
@@ -276,7 +277,7 @@ def _selection(text: str) -> list[Any] | dict[str, Any] | None:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data.get("loras") if isinstance(data, dict) else data, list):
-        raise InvalidInputError('selection must be JSON like [{"lora": "name", "strength": 0.8}], [] or empty')
+        raise InvalidInputError(ProblemMessage.SELECTION_NOT_JSON.format())
     return data
 
 
@@ -298,14 +299,14 @@ def _tag(item: object) -> LoRATag:
     elif isinstance(item, Sequence):
         item = dict(zip(("lora", "strength", "strength_clip"), item, strict=False))
     if not isinstance(item, Mapping) or not isinstance(item.get("lora"), str):
-        raise InvalidInputError(f"a selected LoRA needs a name, got {item!r}")
+        raise InvalidInputError(ProblemMessage.SELECTION_WITHOUT_NAME.format(entry=repr(item)))
     strength, clip = item.get("strength", DEFAULT_STRENGTH), item.get("strength_clip")
     for value in (strength, clip):
         if value is not None:
             checked(f"{item['lora']}: strength", value, float, ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)
     words = item.get("trigger_words")
     if words is not None and not (isinstance(words, list | tuple) and all(isinstance(word, str) for word in words)):
-        raise InvalidInputError(f"{item['lora']}: trigger_words must be a list of texts, got {words!r}")
+        raise InvalidInputError(ProblemMessage.SELECTION_WORDS.format(lora=item["lora"], words=repr(words)))
     return LoRATag(
         item["lora"],
         DEFAULT_STRENGTH if strength is None else float(strength),

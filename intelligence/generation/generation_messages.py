@@ -85,6 +85,7 @@ class GenerationMessage(Message):
     OWN_CFG_FUNCTION = (
         "RescaleCFG is off: another node put a function of its own on the model, in whose place it would stand"
     )
+    SCOUTED = "{seeds} seeds, sampled for {steps} steps each. Set `pick` to the one to finish."
     NOT_SCOUTED = "nothing scouted is kept for these inputs: sampled from the start"
     NOT_RESUMABLE = (
         "a scouted seed cannot be resumed beside self-attention guidance, which needs every step's attention: take it "
@@ -108,6 +109,8 @@ class GenerationMessage(Message):
         "picked from {seeds} scouted seeds, which took {spent} forward items; "
         "resumed after step {step}, so {kept} of them are not repeated"
     )
+    ONE_IMAGE = "image {numbers}"
+    SEVERAL_IMAGES = "images {numbers}"
     LATENT_NOT_A_NUMBER = "{images}: sampling gave not-a-number; not a picture"
     LATENT_FLAT = "{images}: the latent is flat; nothing was painted"
     VAE_OVERFLOWED = "{images}: the VAE overflowed in {dtype}; decoded again in float32"

@@ -12,6 +12,7 @@ from ..errors import StorageError, UnknownGenerationError
 from ..learning import LearningEngine
 from ..learning.generation_rows import prompt_of
 from ..records import Record
+from .problem_messages import ProblemMessage
 from .run import store_generation
 from .stages import Generation
 
@@ -86,16 +87,13 @@ class GraphRatings:
             del self._shown[oldest]
         name = now.generation.id
         if not now.rating:
-            return f"Not rated yet: {name}"
+            return ProblemMessage.NOT_RATED_YET.format(picture=name)
         if not run_id or now.generation.run_id != run_id:
             return _rate_shown(learning, now.generation, now)
         if before is None or before.prompt != now.prompt or before[1:] == now[1:]:
-            return (
-                f"Not counted: {name} was made in this very run. Look at it, then click its stars, or set the rating "
-                "and queue again."
-            )
+            return ProblemMessage.RATED_TOO_EARLY.format(picture=name)
         told = _rate_shown(learning, before.generation, now)
-        return f"{told} (the picture before this one, which you were looking at)"
+        return ProblemMessage.RATED_BEFORE.format(rated=told)
 
 
 def _rate_shown(learning: LearningEngine, generation: Generation, now: Shown) -> str:
@@ -103,7 +101,7 @@ def _rate_shown(learning: LearningEngine, generation: Generation, now: Shown) ->
         remember_generation(generation, learning)
         return rate_named(learning, generation.id, now.rating, now.comments)
     except StorageError as error:
-        return f"Not rated: {error}"
+        return ProblemMessage.NOT_RATED.format(problem=error)
 
 
 def remember_generation(generation: Generation, learning: LearningEngine) -> None:
@@ -119,8 +117,8 @@ def rate_named(learning: LearningEngine, identifier: str, rating: int, comments:
 
     Raises InvalidInputError, UnknownGenerationError, StorageError.
     """
-    require(bool(identifier), "Feedback: link a generation, or give the generation_id of an earlier one.")
+    require(bool(identifier), ProblemMessage.NOTHING_TO_RATE.value)
     if not rating:
-        return f"Not rated yet: {identifier}"
+        return ProblemMessage.NOT_RATED_YET.format(picture=identifier)
     learning.record_feedback(identifier, rating, comments)
-    return f"Rated {rating} of 5: {identifier}"
+    return ProblemMessage.RATED.format(rating=rating, picture=identifier)

@@ -30,17 +30,13 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .past_taste import past_observations
+from .problem_messages import ProblemMessage
 from .stages import AnyRecommendations, Arm, GenerationPlan, PromptRecommendations, Recommendations
 from .store_notes import store_notes
 from .used_files import UsedFiles
 
 STALE_CHARACTERS = 60
 """Characters of an earlier prompt that are quoted."""
-
-UNCONFIRMED = (
-    "`selection` is empty, and ASSISTED mode waits for your choice: press Suggest (Ctrl+Shift+G) and confirm the "
-    "suggestions, write [] for no LoRA, or set `on_unconfirmed` to use_suggestions."
-)
 
 NOT_CROSSED = (
     "`variations`: {sets} sets of LoRAs come in already, and ComfyUI pairs lists item by item, so that most images "
@@ -77,11 +73,11 @@ class Planner:
         if request.on_unconfirmed is not OnUnconfirmed.ERROR:
             return None
         if request.unconfirmed:
-            return UNCONFIRMED
+            return ProblemMessage.UNCONFIRMED.value
         if not (request.selection and (unusable := self.unusable_loras(request.selection))):
             return None
         missing = "; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in unusable)
-        return f"`selection` names LoRAs that cannot be used here ({missing}). Remove them from `selection`."
+        return ProblemMessage.UNUSABLE_SELECTION.format(loras=missing)
 
     def analyze(self, prompt: str, negative_prompt: str = "", ollama: OllamaConfig | None = None) -> PromptAnalysis:
         """Read the prompt. Raises InvalidInputError for an empty one."""

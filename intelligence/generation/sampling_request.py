@@ -12,6 +12,7 @@ from ..parameters import Improvements, ModelGuidance, OptimizedParameters
 from ..parameters.parameters import NO_GUIDANCE
 from ..parameters.samplers import find_sampler
 from .generation_messages import GenerationMessage
+from .problem_messages import ProblemMessage
 from .run import seeds_from
 from .scouting import MAX_SEEDS
 from .stages import GenerationPlan
@@ -61,8 +62,8 @@ class SamplingRequest:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        require(0 <= self.scout <= MAX_SEEDS, f"`scout` must be from 0 to {MAX_SEEDS}, got {self.scout!r}")
-        require(0 <= self.pick <= self.scout, f"`pick` is {self.pick}, but only {self.scout} seeds are scouted")
+        require(0 <= self.scout <= MAX_SEEDS, ProblemMessage.TOO_MANY_SCOUTED.format(most=MAX_SEEDS, scout=self.scout))
+        require(0 <= self.pick <= self.scout, ProblemMessage.PICK_TOO_HIGH.format(pick=self.pick, scout=self.scout))
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,10 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     """
     latent = facts.latent
     images = latent.images if latent else 1 if request.scout else plan.parameters.batch_size
-    require(images == 1 or not request.scout, f"one latent can be scouted at a time, not a batch of {images}")
+    require(images == 1 or not request.scout, ProblemMessage.SCOUTED_BATCH.format(images=images))
     improvements, rescale_cfg, left_out = _switched(plan.parameters, request.switches, facts)
     cached = facts.has_easycache or improvements.easycache
-    require(not (request.scout and cached), "a scouted seed cannot be resumed beside EasyCache: switch one of them off")
+    require(not (request.scout and cached), ProblemMessage.SCOUTED_CACHE.value)
     planned = plan.parameters.width, plan.parameters.height
     width, height = (latent.width, latent.height) if latent else planned
     resized = (width, height) != planned

@@ -104,3 +104,8 @@ class LoRAMessage(Message):
     MEANING_UNUSABLE = "meaning is not compared: {problem}"
     MEANING_NOT_INSTALLED = "meaning is not compared: its encoder is not installed ({command})"
     MEANING_UNREAD = "meaning is not compared yet: {read} of {size} LoRAs have been read for it"
+
+    SET_NAME = "a set's name has 1 to {most} characters"
+    SET_SIZE = "a set holds 1 to {most} LoRAs"
+    TOO_MANY_SETS = "there are {most} sets already; delete one first"
+    TOO_MANY_ALWAYS = "at most {most} LoRAs are used always"

@@ -14,6 +14,7 @@ from ..prompt import LoRATag
 from ..records import ValidatedRecord
 from ..validation import bounds, read_user_file
 from ..whole_files import write_whole
+from .lora_messages import LoRAMessage
 
 FILE = "lora_sets.json"
 MAX_SETS = 500
@@ -60,13 +61,13 @@ class LoRASets(ValidatedRecord):
 
     def with_set(self, name: str, loras: Iterable[Mapping[str, Any]] | None) -> LoRASets:
         """Return these with the set `name` of `{"lora": …, "strength": …}`; None: without it."""
-        require(0 < len(name.strip()) <= MAX_NAME_CHARACTERS, f"a set's name has 1 to {MAX_NAME_CHARACTERS} characters")
+        require(0 < len(name.strip()) <= MAX_NAME_CHARACTERS, LoRAMessage.SET_NAME.format(most=MAX_NAME_CHARACTERS))
         sets = {known: entries for known, entries in self.sets.items() if known != name.strip()}
         if loras is None:
             return replace(self, sets=sets)
         entries = tuple(SetEntry(str(entry.get("lora", "")), entry.get("strength", 1.0)) for entry in loras)
-        require(0 < len(entries) <= MAX_LORAS, f"a set holds 1 to {MAX_LORAS} LoRAs")
-        require(len(sets) < MAX_SETS, f"there are {MAX_SETS} sets already; delete one first")
+        require(0 < len(entries) <= MAX_LORAS, LoRAMessage.SET_SIZE.format(most=MAX_LORAS))
+        require(len(sets) < MAX_SETS, LoRAMessage.TOO_MANY_SETS.format(most=MAX_SETS))
         return replace(self, sets={**sets, name.strip(): entries})
 
     def with_always(self, lora: str, strength: float | None, checkpoint: str = "") -> LoRASets:
@@ -74,7 +75,7 @@ class LoRASets(ValidatedRecord):
         others = tuple(entry for entry in self.always if entry.lora != lora)
         if strength is None:
             return replace(self, always=others)
-        require(len(others) < MAX_LORAS, f"at most {MAX_LORAS} LoRAs are used always")
+        require(len(others) < MAX_LORAS, LoRAMessage.TOO_MANY_ALWAYS.format(most=MAX_LORAS))
         return replace(self, always=(*others, AlwaysUsed(lora, strength, checkpoint)))
 
     def tags(self, checkpoint: str) -> tuple[LoRATag, ...]:

@@ -57,3 +57,13 @@ class MemoryMessage(Message):
     SIZE_OR_LIMIT = "{width}x{height} would fit; or free memory, or raise the limit"
     OFFLOAD_ONLY = "no smaller size would fit; free memory, or let AUTO offload"
     LIMIT_ONLY = "no smaller size would fit; free memory, or raise the limit"
+
+    OPTION_FLOAT8 = "8 bit float weights"
+    OPTION_INT8 = "8 bit weights"
+    OPTION_NF4 = "4 bit weights"
+    OPTION_BATCH = "{batch} images at a time"
+    OPTION_BATCH_OF = "{batch} of {images} images at a time"
+    OPTION_CFG_SPLIT = "CFG split"
+    OPTION_SLICED = "attention sliced"
+    OPTION_TILES = "VAE tiles of {tile}"
+    OPTION_BFLOAT16 = "VAE in bfloat16"

@@ -8,13 +8,14 @@ from typing import Annotated
 from ..config import OffloadStrategy
 from ..records import Reason, Record, renamed
 from ..units import format_memory
+from .memory_messages import MemoryMessage as Text
 
 BAR_WIDTH = 24
 """Characters."""
 
 STAGE_TITLES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
 
-WEIGHT_TITLES = {"float8": "8 bit float weights", "int8": "8 bit weights", "nf4": "4 bit weights"}
+WEIGHT_TITLES = {"float8": Text.OPTION_FLOAT8, "int8": Text.OPTION_INT8, "nf4": Text.OPTION_NF4}
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ def peak_line(plan: MemoryPlan, measured_gb: float = 0.0) -> str:
 
 def describe(option: PlanOption | MemoryPlan, images: int | None = None) -> str:
     """Return a way to run a job in a few words; `images`: the number of which a forward batch is a part."""
-    batch = option.batch_size
+    batch = (Text.OPTION_BATCH_OF if images else Text.OPTION_BATCH).format(batch=option.batch_size, images=images)
     parts = [
         option.strategy.value,
         WEIGHT_TITLES.get(option.weight_dtype),
-        None if batch == (images or 1) else f"{batch}{f' of {images}' if images else ''} images at a time",
-        "CFG split" if option.cfg_split else None,
-        "attention sliced" if option.attention_slicing else None,
-        f"VAE tiles of {option.tile_size}" if option.tile_size else None,
-        "VAE in bfloat16" if option.vae_dtype == "bfloat16" else None,
+        None if option.batch_size == (images or 1) else batch,
+        Text.OPTION_CFG_SPLIT.value if option.cfg_split else None,
+        Text.OPTION_SLICED.value if option.attention_slicing else None,
+        Text.OPTION_TILES.format(tile=option.tile_size) if option.tile_size else None,
+        Text.OPTION_BFLOAT16.value if option.vae_dtype == "bfloat16" else None,
     ]
     return ", ".join(part for part in parts if part)

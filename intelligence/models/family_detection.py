@@ -21,6 +21,7 @@ from .kinds import (
     Family,
     Finding,
 )
+from .model_messages import ModelMessage as Text
 from .name_patterns import architecture_named, match_family, names_speed_lora, names_v_prediction, steps_named
 
 MIN_BASE_MODEL_CONFIDENCE = 0.5
@@ -63,8 +64,8 @@ def identify_family(evidence: ModelEvidence) -> FamilyFinding:
     if evidence.family is not Family.UNKNOWN:
         found = _chosen_by_user(evidence, architecture, distilled)
     elif evidence.prediction == "edm" and architecture in (*UNETS, Architecture.UNKNOWN):
-        reason = f"it samples {_schedule(evidence)} without fixed steps, as Playground v2.5 and CosXL do"
-        return FamilyFinding(Family.UNKNOWN, architecture, 0.0, f"{reason}, for which no settings are known")
+        reason = Text.SAMPLES_EDM.format(schedule=_schedule(evidence))
+        return FamilyFinding(Family.UNKNOWN, architecture, 0.0, reason)
     else:
         found = distilled or sampling or _edition(evidence, named) or _by_shapes(evidence, architecture)
     declared = sampling is not None and sampling.zsnr and evidence.family is Family.UNKNOWN
@@ -118,7 +119,7 @@ def _named(texts: list[_Text], architecture: Architecture, skip: frozenset[Famil
     known = Architecture.SDXL if architecture is Architecture.UNKNOWN else architecture
     for source, text, trust in texts:
         if found := match_family(text, architecture, skip):
-            reason = f"{source}, '{text[:80]}', names {TITLES[found.family]}"
+            reason = Text.NAMED.format(source=source, text=text[:80], family=TITLES[found.family])
             confidence = round(found.confidence * trust, 2)
             return FamilyFinding(found.family, found.architecture or known, confidence, reason, variant=found.variant)
     return None
@@ -137,20 +138,19 @@ def _sampling(
     if not declared and evidence.prediction != "v_prediction":
         # The loaded model does not predict v, though its name says so.
         if evidence.prediction == "epsilon" and named and named.family is Family.NOOBAI_VPRED:
-            return replace(named, family=Family.NOOBAI, reason=f"{named.reason}, but it predicts noise")
+            return replace(named, family=Family.NOOBAI, reason=Text.NAMED_NOISE.format(named=named.reason))
         return None
     high = evidence.zero_terminal_snr
     if architecture is not Architecture.SDXL and not (architecture is Architecture.UNKNOWN and (high or declared)):
         return None
     zsnr = high or evidence.sigma_max is None
     if zsnr and named and named.family in (Family.PONY, Family.ILLUSTRIOUS):
-        return replace(named, zsnr=True, reason=f"{named.reason}, and it predicts v")
+        return replace(named, zsnr=True, reason=Text.NAMED_V.format(named=named.reason))
     noob = named is not None and named.family in (Family.NOOBAI, Family.NOOBAI_VPRED)
     if declared:
-        source = f"'{name[:80]}'" if name else "its header"
-        reason = f"{source} says v-prediction, which NoobAI v-pred is known for"
+        reason = Text.SAYS_V.format(source=f"'{name[:80]}'" if name else Text.HEADER)
     else:
-        reason = f"it predicts v, {_schedule(evidence)}, as NoobAI v-pred does"
+        reason = Text.PREDICTS_V.format(schedule=_schedule(evidence))
     return FamilyFinding(Family.NOOBAI_VPRED, Architecture.SDXL, (0.95 if noob else 0.8) - 0.1 * declared, reason, zsnr)
 
 
@@ -161,7 +161,7 @@ def _edition(evidence: ModelEvidence, named: FamilyFinding | None) -> FamilyFind
         named and named.confidence >= MIN_EDITION_NAMED * 0.9 and _close(named.family, shown)
     ):
         return named
-    reason = f"only {TITLES[shown]}'s network has this form"
+    reason = Text.ONLY_NETWORK.format(family=TITLES[shown])
     return FamilyFinding(shown, evidence.architecture, 0.9, reason)
 
 
@@ -176,29 +176,25 @@ def _chosen_by_user(
     chosen = architecture if measured else ARCHITECTURES.get(evidence.family, architecture)
     assumed = evidence.family is Family.NOOBAI_VPRED and evidence.sigma_max is None
     variant = distilled.variant if distilled and distilled.family is evidence.family else ""
-    return FamilyFinding(evidence.family, chosen, 1.0, "chosen by you", assumed, variant=variant)
+    return FamilyFinding(evidence.family, chosen, 1.0, Text.CHOSEN_BY_USER.value, assumed, variant=variant)
 
 
 def _by_shapes(evidence: ModelEvidence, architecture: Architecture) -> FamilyFinding:
     family = BASE_FAMILIES.get(architecture, Family.UNKNOWN)
     title = ARCHITECTURE_TITLES[architecture]
     if family is Family.SDXL:
-        reason = "its weights are shaped like SDXL's, and nothing tells which fine-tune it is"
-        return FamilyFinding(family, architecture, SHAPE_CONFIDENCE, reason)
+        return FamilyFinding(family, architecture, SHAPE_CONFIDENCE, Text.SHAPED_LIKE_SDXL.value)
     if any(family in group for group in CLOSE_FAMILIES):
-        reason = (
-            f"its network is {title}'s, and nothing tells which edition: {TITLES[family]} is a guess, whose settings "
-            "do the least harm to the others. Name the family if it is another"
-        )
+        reason = Text.EDITION_GUESSED.format(network=title, family=TITLES[family])
         return FamilyFinding(family, architecture, SHAPE_CONFIDENCE, reason)
     if family is not Family.UNKNOWN:
-        return FamilyFinding(family, architecture, 0.9, f"its weights are shaped like {TITLES[family]}'s")
+        return FamilyFinding(family, architecture, 0.9, Text.SHAPED_LIKE.format(family=TITLES[family]))
     if architecture not in (Architecture.UNKNOWN, Architecture.OTHER):
-        reason = f"it is a {title} model, for which no settings are known"
+        reason = Text.NO_SETTINGS.format(network=title)
     elif evidence.model_class:
-        reason = f"it is loaded as {evidence.model_class}, for which no settings are known"
+        reason = Text.LOADED_AS.format(network=evidence.model_class)
     else:
-        reason = "neither its name nor its file tells what it is"
+        reason = Text.NOTHING_TELLS.value
     return FamilyFinding(family, architecture, 0.0, reason, variant=_unknown_variant(evidence, architecture))
 
 
@@ -212,18 +208,18 @@ def _unknown_variant(evidence: ModelEvidence, architecture: Architecture) -> str
 
 def _schedule(evidence: ModelEvidence) -> str:
     if evidence.sigma_max is None:
-        return "from an unknown noise level"
-    zero = " (zero terminal SNR)" if evidence.zero_terminal_snr and evidence.prediction != "edm" else ""
-    return f"from noise level {evidence.sigma_max:g}{zero}"
+        return Text.FROM_UNKNOWN_LEVEL.value
+    zero = evidence.zero_terminal_snr and evidence.prediction != "edm"
+    return (Text.FROM_LEVEL_ZERO_SNR if zero else Text.FROM_LEVEL).format(sigma=evidence.sigma_max)
 
 
 def _texts(evidence: ModelEvidence) -> list[_Text]:
     header = evidence.metadata
     texts = [
-        ("the title in its header", header.get("modelspec.title", ""), 0.95),
-        ("the model it was trained from", header.get("ss_sd_model_name", ""), 0.95),
-        ("its base model", evidence.base_model or "", 1.0),
-        ("its name", evidence.name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors"), 0.9),
+        (Text.TITLE_IN_HEADER, header.get("modelspec.title", ""), 0.95),
+        (Text.TRAINED_FROM, header.get("ss_sd_model_name", ""), 0.95),
+        (Text.BASE_MODEL, evidence.base_model or "", 1.0),
+        (Text.NAME, evidence.name.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".safetensors"), 0.9),
     ]
     return [item for item in texts if item[1]]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from ..errors import UnsupportedModelError
+from .file_messages import FileMessage as Text
 from .headers import Header, Shapes
 
 GGUF_SUFFIX = ".gguf"
@@ -43,13 +44,13 @@ def read_gguf_header(path: Path) -> Header:
         with path.open("rb") as file:
             return _Reader(file).header()
     except OSError as error:
-        _refuse(path, f"cannot be read ({error.strerror or error})")
+        _refuse(path, Text.UNREADABLE.format(error=error.strerror or error))
     except (_CorruptError, struct.error, UnicodeDecodeError) as error:
-        _refuse(path, f"corrupt GGUF file: {error}")
+        _refuse(path, Text.CORRUPT_GGUF.format(error=error))
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
-    raise UnsupportedModelError(f"{path.name}: {reason}") from None
+    raise UnsupportedModelError(Text.LEFT_OUT.format(file=path.name, problem=reason)) from None
 
 
 class _CorruptError(Exception):

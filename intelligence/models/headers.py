@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from ..errors import UnsupportedModelError
+from .file_messages import FileMessage as Text
 
 MAX_HEADER_BYTES = 32 * 1024 * 1024
 """The format allows 100 MB; headers of real models are below 10 MB."""
@@ -22,18 +23,15 @@ MAX_HEADER_BYTES = 32 * 1024 * 1024
 DIGESTED_BYTES = 4096
 """Of each end of the tensors, which a digest of the file holds."""
 
-_AGAIN = "download it again"
-_UNPACK = "a compressed archive, not the model; unpack it, and keep the .safetensors file that it holds"
-
 _MAGIC = (
-    (b"version https://git-lfs", "a git-lfs pointer, not the file itself; fetch it with `git lfs pull`"),
-    (b"\x80\x02", "a Python pickle under a .safetensors name; it is never loaded"),
-    (b"\x80\x04", "a Python pickle under a .safetensors name; it is never loaded"),
-    (b"<?xml", f"an XML text, not a model; the download has failed, {_AGAIN}"),
-    (b"GGUF", "a GGUF file under another name; rename it to .gguf, and load it with a loader for GGUF"),
-    (b"Rar!", _UNPACK),
-    (b"7z\xbc\xaf", _UNPACK),
-    (b"\x1f\x8b", _UNPACK),
+    (b"version https://git-lfs", Text.LFS_POINTER),
+    (b"\x80\x02", Text.PICKLE),
+    (b"\x80\x04", Text.PICKLE),
+    (b"<?xml", Text.XML),
+    (b"GGUF", Text.GGUF_RENAMED),
+    (b"Rar!", Text.COMPRESSED),
+    (b"7z\xbc\xaf", Text.COMPRESSED),
+    (b"\x1f\x8b", Text.COMPRESSED),
 )
 
 MAX_ANSWER_BYTES = 65536
@@ -80,7 +78,7 @@ def read_header(path: Path) -> Header:
             _check_keys(path, raw, shapes)
             return Header(metadata, shapes, _first_alpha(file, raw), _digest(file, raw))
     except OSError as error:
-        _refuse(path, f"cannot be read ({error.strerror or error})")
+        _refuse(path, Text.UNREADABLE.format(error=error.strerror or error))
 
 
 def read_shapes(path: Path) -> Shapes:
@@ -115,19 +113,19 @@ def _of_entries(path: Path, read: Callable[[dict[str, Any]], Facts]) -> Facts:
             entries = json.loads(_raw_header(path, file))
         return read({key: entry for key, entry in entries.items() if key != "__metadata__"})
     except OSError as error:
-        _refuse(path, f"cannot be read ({error.strerror or error})")
+        _refuse(path, Text.UNREADABLE.format(error=error.strerror or error))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        _refuse(path, "corrupt header")
+        _refuse(path, Text.CORRUPT_HEADER)
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
-    raise UnsupportedModelError(f"{path.name}: {reason}") from None
+    raise UnsupportedModelError(Text.LEFT_OUT.format(file=path.name, problem=reason)) from None
 
 
 def _raw_header(path: Path, file: BinaryIO) -> bytes:
     size = path.stat().st_size
     if size == 0:
-        _refuse(path, f"empty file; the download has failed, {_AGAIN}")
+        _refuse(path, Text.EMPTY_FILE)
     start = file.read(32)
     for magic, reason in _MAGIC:
         if start[: len(magic)].lower() == magic.lower():
@@ -139,14 +137,13 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
         if answer := _answer(file.read(MAX_ANSWER_BYTES)):
             _refuse(path, answer)
     if size < 10:
-        _refuse(path, f"truncated: {size} bytes are no safetensors file")
+        _refuse(path, Text.TRUNCATED.format(size=size))
     (length,) = struct.unpack("<Q", start[:8])
     if length < 2 or length > size - 8:
-        _refuse(path, f"corrupt: header length {length} in a file of {size} bytes; {_AGAIN}")
+        _refuse(path, Text.HEADER_LENGTH.format(length=length, size=size))
     if length > MAX_HEADER_BYTES:
-        _refuse(
-            path, f"header of {length / 1e6:.0f} MB is larger than the {MAX_HEADER_BYTES / 1e6:.0f} MB that are read"
-        )
+        sizes = {"size": f"{length / 1e6:.0f}", "most": f"{MAX_HEADER_BYTES / 1e6:.0f}"}
+        _refuse(path, Text.HEADER_TOO_LARGE.format(**sizes))
     file.seek(8)
     return file.read(length)
 
@@ -159,22 +156,21 @@ def _archive(file: BinaryIO) -> str:
         with ZipFile(file) as archive:
             names = archive.namelist()
     except (BadZipFile, OSError, ValueError, NotImplementedError):
-        return "a zip or pickled PyTorch archive under a .safetensors name; it is never loaded"
+        return Text.BROKEN_ARCHIVE.value
     if any(name.endswith("data.pkl") for name in names):
-        return "a pickled PyTorch archive under a .safetensors name; it is never loaded"
+        return Text.PICKLED_ARCHIVE.value
     inside = next((name for name in names if name.lower().endswith(".safetensors")), None)
-    holds = f" that holds {inside[-80:]}" if inside else ""
-    return f"a zip archive{holds}, not the model; unpack it, and keep the .safetensors file"
+    return Text.ARCHIVE_WITH_MODEL.format(inside=inside[-80:]) if inside else Text.ARCHIVE.value
 
 
 def _answer(text: bytes) -> str | None:
     """Return which answer of a server lies in a model's place; None where it is no text."""
     start = text.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] in (b"{", b"["):
-        kind, said = "a server's answer", _message(start)
+        kind, said = Text.SERVER_ANSWER, _message(start)
     elif start[:1] == b"<":
         match = _TITLE.search(text)
-        kind, said = "a web page", match[1].decode("utf-8", "replace").strip() if match else ""
+        kind, said = Text.WEB_PAGE, match[1].decode("utf-8", "replace").strip() if match else ""
     else:
         try:
             said = start[:100].decode("ascii").strip()
@@ -182,13 +178,10 @@ def _answer(text: bytes) -> str | None:
             return None
         if not said.isprintable():
             return None
-        kind = "a text"
-    quoted = f" ({' '.join(said.split())[:120]!r})" if said else ""
-    if _REFUSED.search(said):
-        remedy = "the hub wants you to log in: set an API token or use the browser, and download it again"
-    else:
-        remedy = f"the download has failed, {_AGAIN}"
-    return f"{kind}, not a model{quoted}; {remedy}"
+        kind = Text.PLAIN_TEXT
+    remedy = Text.LOG_IN if _REFUSED.search(said) else Text.DOWNLOAD_FAILED
+    quoted = repr(" ".join(said.split())[:120])
+    return (Text.ANSWER_QUOTED if said else Text.ANSWER).format(kind=kind, quoted=quoted, remedy=remedy)
 
 
 def _message(text: bytes) -> str:
@@ -222,8 +215,8 @@ def _open(path: Path, raw: bytes) -> tuple[dict[str, str], Shapes]:
     except SafetensorError as error:
         whole, size = 8 + len(raw) + max(map(int, _TENSOR_END.findall(raw)), default=0), path.stat().st_size
         if size < whole < 2**63:
-            _refuse(path, f"corrupt: cut off after {size:,} of {whole:,} bytes; {_AGAIN}")
-        _refuse(path, f"corrupt safetensors file: {' '.join(str(error).split())[:200]}")
+            _refuse(path, Text.CUT_OFF.format(size=size, whole=whole))
+        _refuse(path, Text.CORRUPT.format(error=" ".join(str(error).split())[:200]))
 
 
 def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -232,16 +225,16 @@ def _check_keys(path: Path, raw: bytes, shapes: Mapping[str, tuple[int, ...]]) -
     Every tensor's entry holds `"data_offsets"` once, and no other text does: a quote within a text is escaped.
     """
     if raw.count(b'"data_offsets"') != len(shapes) or (b"\\u00" in raw and _ESCAPED_LETTER.search(raw)):
-        _refuse(path, f"{_repeated_key(raw)} in the header")
+        _refuse(path, _repeated_key(raw))
     if ".__" in (joined := "." + "\n.".join(shapes)):
         key = next(line for line in joined.split("\n") if ".__" in line)[1:]
-        _refuse(path, f"tensor key {key[:80]!r} names a Python attribute")
+        _refuse(path, Text.ATTRIBUTE_KEY.format(key=repr(key[:80])))
 
 
 def _repeated_key(raw: bytes) -> str:
     pairs = json.loads(raw, object_pairs_hook=tuple)
     (key, count), *_ = Counter(key for key, _ in pairs).most_common(1)
-    return f"key {key[:80]!r} appears twice" if count > 1 else "letters written as escapes, which hides keys,"
+    return Text.KEY_TWICE.format(key=repr(key[:80])) if count > 1 else Text.KEYS_HIDDEN.value
 
 
 def _first_alpha(file: BinaryIO, raw: bytes) -> float | None:

@@ -50,7 +50,7 @@ class PromptAnalyzer:
         """
         _check_text("prompt", prompt)
         _check_text("negative_prompt", negative_prompt)
-        require(bool(prompt.strip()), "the prompt is empty: describe the picture that you want")
+        require(bool(prompt.strip()), PromptMessage.EMPTY.value)
         vocabulary = load_vocabulary(self.vocabulary_path)
         parsed = parse(prompt)
         segments, notes = finite_weights(parsed)
@@ -97,11 +97,11 @@ def _check_text(name: str, text: object) -> None:
     assert isinstance(text, str)
     require(
         len(text) <= MAX_PROMPT_CHARACTERS,
-        f"{name} has {len(text):,} characters; shorten it to {MAX_PROMPT_CHARACTERS:,} or fewer",
+        PromptMessage.TOO_LONG.format(name=name, length=len(text), most=MAX_PROMPT_CHARACTERS),
     )
-    require("\0" not in text, f"{name} contains a NUL character (at {text.find(chr(0))}); remove it")
+    require("\0" not in text, PromptMessage.HAS_NUL.format(name=name, place=text.find(chr(0))))
     surrogate = next((i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff"), None) if not text.isascii() else None
-    require(surrogate is None, f"{name} is not valid Unicode (lone surrogate at {surrogate}); paste it again as text")
+    require(surrogate is None, PromptMessage.NOT_UNICODE.format(name=name, place=surrogate))
 
 
 def _complexity(concepts: Mapping[ConceptCategory, tuple[str, ...]]) -> Reason:

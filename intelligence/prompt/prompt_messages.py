@@ -6,7 +6,7 @@ from ..records import Message
 
 
 class PromptMessage(Message):
-    """Reasons, then notes."""
+    """Reasons, then notes, then errors."""
 
     STYLE = "{kind}: the prompt says {words}"
     CONTENT = "{kind}: the prompt names {words}"
@@ -32,3 +32,8 @@ class PromptMessage(Message):
     EMBEDDING_NAMELESS = "ComfyUI cannot encode “embedding:” without a name; remove it"
     READ_LITERALLY = "ComfyUI reads {syntax} literally, as words of the prompt"
     OLLAMA_LEFT_OUT = "Ollama was left out: {cause}"
+
+    EMPTY = "The prompt is empty: type what the picture should show."
+    TOO_LONG = "{name} has {length:,} characters; shorten it to {most:,} or fewer"
+    HAS_NUL = "{name} contains a NUL character (at {place}); remove it"
+    NOT_UNICODE = "{name} is not valid Unicode (lone surrogate at {place}); paste it again as text"

@@ -10,6 +10,7 @@ from ..errors import UnsupportedModelError
 from ..models.architecture import Words, identify_architecture, is_lora, lora_tensors
 from ..models.evidence import evidence_in
 from ..models.family_detection import identify_family, identify_lora_family
+from ..models.file_messages import FileMessage as Text
 from ..models.header_facts import header_facts, kept_entries, modelspec_tags
 from ..models.headers import Header, read_header
 from ..models.kinds import Architecture, Family, Finding, LoRAKind, ModelKind
@@ -40,9 +41,9 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
     except UnsupportedModelError as error:
         return replace(record, problem=str(error))
     except OSError as error:
-        return replace(record, problem=f"{path.name}: cannot be read ({error.strerror})")
+        return replace(record, problem=_problem(path, Text.UNREADABLE.format(error=error.strerror)))
     if file.kind is ModelKind.LORA and not is_lora(header.shapes):
-        return replace(record, problem=f"{path.name}: holds no LoRA weights")
+        return replace(record, problem=_problem(path, Text.NO_LORA))
 
     beside = {suffix: Path(sidecar) for suffix, sidecar in file.sidecars.items()}
     from_sidecars, ignored = read_sidecars(path.name, beside)
@@ -109,9 +110,9 @@ def _checkpoint_findings(header: Header, file_name: str, base_model: str | None)
 
 def _problem_by_name(file_path: str, path: Path) -> str | None:
     if path.suffix.lower() in PICKLED_SUFFIXES:
-        reason = "a pickled file can run code when loaded; it is never opened. Use its .safetensors version"
-    elif encodable(file_path) != file_path:
-        reason = "its name is not valid UTF-8; rename it"
-    else:
-        return None
-    return f"{encodable(path.name)}: {reason}"
+        return _problem(path, Text.PICKLED_FILE)
+    return _problem(path, Text.NAME_NOT_UTF8) if encodable(file_path) != file_path else None
+
+
+def _problem(path: Path, problem: str) -> str:
+    return Text.LEFT_OUT.format(file=encodable(path.name), problem=problem)

@@ -11,6 +11,7 @@ import torch
 from ...intelligence.config import MemorySettings, require
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.image_identity import image_digest
+from ...intelligence.generation.problem_messages import ProblemMessage
 from ...intelligence.generation.run import Execution, OnStep
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
@@ -177,8 +178,7 @@ class ComfyHost:
         planned, actual = plan.memory.device, self.inputs.model.load_device.type
         require(
             planned == actual,
-            f"the memory plan was made for {planned}, but this model samples on {actual}: "
-            "connect Memory Plan to the same model as the sampler",
+            ProblemMessage.OTHER_DEVICE.format(planned=planned, actual=actual),
         )
         return Attempts(plan, self.inputs.model, self.inputs.vae, images, self.notify)
 

@@ -11,6 +11,7 @@ import comfy.model_management as management
 from ...intelligence.config import MemorySettings, OffloadStrategy
 from ...intelligence.errors import OutOfMemoryError, StorageError
 from ...intelligence.generation.generation_messages import GenerationMessage
+from ...intelligence.generation.problem_messages import ProblemMessage
 from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, MemoryRequest, describe
 from .device_memory import fit, resources
@@ -106,9 +107,9 @@ def _remedy(plan: GenerationPlan, smaller: MemoryPlan, doing: str) -> str:
     size = f"{plan.parameters.width}x{plan.parameters.height}"
     if smaller.largest_size:
         width, height = smaller.largest_size
-        remedy = f"the largest size that is likely to fit is {width}x{height}"
+        remedy = ProblemMessage.LARGEST_SIZE.format(size=f"{width}x{height}")
     elif smaller.fits:
-        remedy = f"queue it again, to be planned smaller than {describe(plan.memory, plan.memory.max_batch)}"
+        remedy = ProblemMessage.QUEUE_AGAIN.format(plan=describe(plan.memory, plan.memory.max_batch))
     else:
-        remedy = "no smaller size is likely to fit either"
-    return f"out of memory twice while {doing} at {size}: {remedy}; or close what else uses the {plan.memory.device}"
+        remedy = ProblemMessage.NO_SIZE_FITS.value
+    return ProblemMessage.OUT_OF_MEMORY.format(stage=doing, size=size, remedy=remedy, device=plan.memory.device)

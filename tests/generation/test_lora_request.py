@@ -17,7 +17,8 @@ from intelligence.generation.choice_requests import (
     named_loras,
     parse_selection,
 )
-from intelligence.generation.planner import UNCONFIRMED, Planner
+from intelligence.generation.planner import Planner
+from intelligence.generation.problem_messages import ProblemMessage
 from intelligence.generation.stages import PromptRecommendations
 from intelligence.learning import LearningEngine
 from intelligence.models import Architecture, Family, ModelEvidence
@@ -103,7 +104,7 @@ def test_stale_selection_is_applied_and_told(planner: Planner) -> None:
 @pytest.mark.parametrize(
     ("texts", "problem"),
     [
-        (("ASSISTED", "", "error"), UNCONFIRMED),
+        (("ASSISTED", "", "error"), ProblemMessage.UNCONFIRMED),
         (("ASSISTED", "", "use_suggestions"), None),
         (("AUTO", '["not_here"]', "use_suggestions"), None),
         (("AUTO", "[]", "error"), None),

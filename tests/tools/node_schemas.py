@@ -33,8 +33,10 @@ STAND_INS = (
 class Slot:
     """An input or output."""
 
-    def __init__(self, id: str = "", *_: Any, optional: bool = False, **__: Any) -> None:
+    def __init__(self, id: str = "", *_: Any, optional: bool = False, **texts: Any) -> None:
         self.id, self.optional = id, optional
+        self.name: str = texts.get("display_name") or id
+        self.tooltip: str = texts.get("tooltip") or ""
 
 
 class LinkType:
@@ -102,15 +104,36 @@ class Finder(MetaPathFinder, Loader):
         pass
 
 
-def node_schemas() -> dict[str, dict[str, list[str]]]:
-    """Node id → names of its inputs and outputs, in the order in which workflows save them."""
+def schemas() -> list[Any]:
+    """The schema of every node of the pack."""
     sys.meta_path.insert(0, Finder())
     spec = importlib.util.spec_from_file_location("pack", ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     assert spec is not None
     sys.modules["pack"] = importlib.util.module_from_spec(spec)
+    return [node.define_schema() for node in importlib.import_module("pack.nodes").NODES]
+
+
+def node_texts() -> dict[str, dict[str, Any]]:
+    """Node id → its English texts, in the form of ComfyUI's `nodeDefs.json`."""
+
+    def texts(slot: Slot) -> dict[str, str]:
+        return {"name": slot.name, **({"tooltip": slot.tooltip} if slot.tooltip else {})}
+
+    return {
+        schema.node_id: {
+            "display_name": schema.display_name,
+            "description": schema.description,
+            "inputs": {slot.id: texts(slot) for slot in schema.inputs},
+            "outputs": {str(place): texts(slot) for place, slot in enumerate(schema.outputs)},
+        }
+        for schema in schemas()
+    }
+
+
+def node_schemas() -> dict[str, dict[str, list[str]]]:
+    """Node id → names of its inputs and outputs, in the order in which workflows save them."""
     found = {}
-    for node in importlib.import_module("pack.nodes").NODES:
-        schema = node.define_schema()
+    for schema in schemas():
         ordered = sorted(schema.inputs, key=lambda slot: slot.optional)
         found[schema.node_id] = {
             "inputs": [slot.id for slot in ordered],
@@ -121,4 +144,4 @@ def node_schemas() -> dict[str, dict[str, list[str]]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(node_schemas(), indent=1))
+    print(json.dumps(node_texts() if "--texts" in sys.argv else node_schemas(), indent=1))

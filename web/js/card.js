@@ -1,7 +1,7 @@
 // The card of a stage: LoRAs as chips, settings in one line, the prompt that is encoded with what was added, time and
 // memory as bars; each line unfolds to the evidence. `intelligence/generation/card.py` makes the data.
 import { copyText, make } from "./common.js";
-import { counted, duration, memory, sentence, t, word } from "./language.js";
+import { counted, decimals, duration, memory, sentence, t, translation, word } from "./language.js";
 
 /** The lines of a card, one for each part that it has. `open`: with the evidence unfolded. */
 export function cardLines(card, open = false) {
@@ -12,8 +12,8 @@ export function cardLines(card, open = false) {
     card.time && timeLine(card.time),
     card.memory && memoryLine(card.memory),
     card.left_out?.length && leftOutLine(card.left_out),
-    card.seeds?.length && line([label(t(card.seeds.length > 1 ? "Seeds" : "Seed")), card.seeds.join(", ")], []),
-    card.notes?.length && line([label(t("Notes")), String(card.notes.length)], [list(card.notes)], true),
+    card.seeds?.length && line([label(card.seeds.length > 1 ? t("Seeds") : t("Seed")), card.seeds.join(", ")], []),
+    card.notes?.length && line([label(t("Notes")), String(card.notes.length)], [list(card.notes.map(translation))], true),
   ].filter(Boolean);
   const folded = lines.flatMap((each) => [each, ...each.querySelectorAll("details")]);
   if (open) folded.forEach((each) => (each.open = true));
@@ -48,7 +48,7 @@ function chip(name, number, title = "") {
 
 function loraLine(loras) {
   const chips = loras.map(({ name, strength, confidence, named }) =>
-    chip(name, strength.toFixed(2), named ? t("named by you") : t("confidence {percent} %", { percent: Math.round(100 * confidence) })),
+    chip(name, decimals(strength, { minimumFractionDigits: 2, maximumFractionDigits: 2 }), named ? t("named by you") : t("confidence {percent} %", { percent: Math.round(100 * confidence) })),
   );
   const evidence = loras.map(({ name, why }) => make("div", "", label(name), reasons(why)));
   return line([label(t("LoRAs")), ...(chips.length ? chips : [t("none")])], evidence);

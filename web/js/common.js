@@ -1,5 +1,6 @@
 // What every view of the pack shares: its routes and its elements.
 import { api } from "../../../scripts/api.js";
+import { translation } from "./language.js";
 
 const ROUTES = "/intelligent_generation";
 
@@ -12,7 +13,7 @@ export async function call(path, body) {
   };
   const response = await api.fetchApi(ROUTES + path, request);
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.error);
+  if (!response.ok) throw new Error(translation(answer.error));
   return answer;
 }
 

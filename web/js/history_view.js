@@ -1,7 +1,7 @@
 // Pictures made, newest first: search by prompt, filter by stars, make one again, use its LoRAs.
 import { address, call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
-import { counted, t } from "./language.js";
+import { counted, language, t } from "./language.js";
 import { setWidget } from "./graph_tools.js";
 import { virtualGrid } from "./virtual_grid.js";
 
@@ -73,7 +73,7 @@ function tile({ image, prompt, rating, made }, { again, loras }) {
   shown.addEventListener("error", () => shown.remove());
   picture.append(shown);
   const text = make("span", "ig-title", prompt);
-  text.title = `${prompt}\n${new Date(made).toLocaleString()}`;
+  text.title = `${prompt}\n${new Date(made).toLocaleString(language())}`;
   const starred = make("span", "ig-dim", rating ? "★".repeat(rating) : t("not rated"));
   return make("div", "ig-tile", picture, text, starred, make("span", "ig-row", button(t("Again"), again), button(t("Use these LoRAs"), loras)));
 }

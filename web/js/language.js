@@ -1,19 +1,35 @@
-// The language of the page: the English text itself is the key of a translation, and a reason brings its own key.
+// The language of the page. English text is the key of what the page itself says; a reason brings its message's key;
+// sentences that come as text alone (errors, progress, notes of a run) are found by the English table of messages.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 
 const OURS = "intelligentGeneration";
+const ENGLISH = "en";
+const PLACEHOLDER = /\{\{|\}\}|\{(\w+)(?::([^}]*))?\}/g;
+const AMOUNT = /^[±×]?\d+(\.\d+)?( ?(s|min|h|GiB|MiB|%|px).*)?$/;
+const APART = /(; | \| |, | and |\n)/;
+const OF_FILE = /^([^:]+): (.+)$/s;
+const NUMBER = "-?[\\d.,e+]+"; // as Python writes one with a format
+const MIN_LETTERS = 5; // of a message's own words, by which it is told from others
+const NAMES = new Set(["lora", "loras", "name", "words", "prompt", "prefix", "file", "files", "tags", "text", "scheduler", "sampler", "device"]);
+
 let table = {};
+let messages = []; // of the English table, the longest first
+const translations = new Map();
 
 /** Reads the texts of the page's language; before that, and where one is missing, texts are English. */
 export const ready = api
   .fetchApi("/i18n")
   .then((response) => response.json())
-  .then((locales) => (table = locales[language()]?.[OURS] ?? {}))
+  .then((locales) => {
+    const english = locales[ENGLISH]?.[OURS] ?? {};
+    table = locales[language()]?.[OURS] ?? english;
+    if (table !== english) messages = Object.entries(english.reasons ?? {}).map(readable).filter(Boolean).sort((one, other) => other.letters - one.letters);
+  })
   .catch(() => {}); // a server without translations: English
 
 export function language() {
-  return app.ui?.settings?.getSettingValue?.("Comfy.Locale") ?? "en";
+  return app.ui?.settings?.getSettingValue?.("Comfy.Locale") ?? ENGLISH;
 }
 
 /** An English text in the page's language, its `{named}` placeholders filled. */
@@ -21,6 +37,9 @@ export function t(text, values) {
   const said = table.page?.[text] ?? text;
   return values ? fill(said, values) : said;
 }
+
+/** Marks a text that is translated where it is shown. */
+export const later = (text) => text;
 
 /** A count with its noun: `one` where it is 1, else `many`, whose {count} is filled. */
 export function counted(count, one, many) {
@@ -34,30 +53,103 @@ export function word(name) {
 
 /** A reason as the server sends it, as a sentence. */
 export function sentence({ text, key, arguments: values, otherwise }) {
-  const translated = key && table.reasons?.[key];
-  const said = translated ? fill(translated, values) : text;
-  return otherwise ? t("{sentence} (otherwise {otherwise})", { sentence: said, otherwise }) : said;
+  const known = key && table.reasons?.[key];
+  const said = known && messages.length ? fill(known, translated(values)) : translation(text);
+  return otherwise ? t("{sentence} (otherwise {otherwise})", { sentence: said, otherwise: translation(otherwise) }) : said;
+}
+
+/** An English text of the server in the page's language: a message of its table, a word, or several of them. */
+export function translation(text) {
+  if (!messages.length || typeof text !== "string" || !text) return text;
+  if (!translations.has(text)) translations.set(text, sought(text));
+  return translations.get(text);
+}
+
+function sought(text) {
+  const sentences = text.split("; ").map(whole);
+  if (sentences.length > 1 && sentences.every(Boolean)) return sentences.join("; ");
+  const found = whole(text);
+  if (found) return found;
+  const parts = text.split(APART);
+  return parts.map((part, place) => (place % 2 ? (part === " and " ? t(" and ") : part) : whole(part) ?? part)).join("");
+}
+
+/** The translation of a text as one; null where there is none. */
+function whole(text) {
+  const found = table.page?.[text] ?? table.words?.[text] ?? byMessage(text);
+  if (found || !text) return found;
+  if (AMOUNT.test(text)) return amount(text);
+  const [, file, problem] = OF_FILE.exec(text) ?? [];
+  const said = problem && whole(problem);
+  return said ? `${file}: ${said}` : null;
+}
+
+function byMessage(text) {
+  for (const { pattern, key } of messages) {
+    const found = pattern.exec(text);
+    if (found) return table.reasons?.[key] && fill(table.reasons[key], translated(found.groups ?? {}));
+  }
+  return null;
+}
+
+/** A message's values, words and sentences among them in the page's language; names stay. */
+function translated(values) {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, NAMES.has(name) ? value : translation(value)]));
+}
+
+/** How an English message is found in a text: {key, pattern, letters}; null where it has too few words of its own. */
+function readable([key, text]) {
+  const letters = text.replace(PLACEHOLDER, "").replace(/\W/g, "").length;
+  if (letters < MIN_LETTERS && /\{\w+\}/.test(text)) return null;
+  const seen = new Set();
+  let pattern = "";
+  let end = 0;
+  for (const found of text.matchAll(PLACEHOLDER)) {
+    const name = found[1];
+    pattern += escaped(text.slice(end, found.index));
+    pattern += !name ? escaped(found[0][0]) : seen.has(name) ? `\\k<${name}>` : `(?<${name}>${found[2] ? NUMBER : ".+?"})`;
+    seen.add(name);
+    end = found.index + found[0].length;
+  }
+  return { key, letters, pattern: new RegExp(`^${pattern}${escaped(text.slice(end))}$`, "s") };
+}
+
+function escaped(text) {
+  return text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 }
 
 /** Fills placeholders as Python does: {name}, {name:.2f}, {name:.3g}, {name:g}, {name:,}; {{ and }} are braces. */
 export function fill(text, values) {
-  return text.replace(/\{\{|\}\}|\{(\w+)(?::([^}]*))?\}/g, (whole, name, format) => {
+  return text.replace(PLACEHOLDER, (whole, name, format) => {
     if (!name) return whole[0];
     const value = values[name];
-    return typeof value === "number" ? number(value, format) : String(value ?? "");
+    return typeof value === "number" ? number(value, format) : AMOUNT.test(value) ? amount(value) : String(value ?? "");
   });
 }
 
 function number(value, format = "") {
-  if (/^\.\d+f$/.test(format)) return value.toFixed(Number(format.slice(1, -1)));
-  if (/^(\.\d+)?g$/.test(format)) return String(Number(value.toPrecision(Number(format.slice(1, -1)) || 6)));
-  return format === "," ? value.toLocaleString(language()) : String(value);
+  const fixed = /^\.(\d+)f$/.exec(format);
+  if (fixed) return decimals(value, { minimumFractionDigits: Number(fixed[1]), maximumFractionDigits: Number(fixed[1]) });
+  const general = /^(?:\.(\d+))?g$/.exec(format);
+  if (general) return decimals(Number(value.toPrecision(Number(general[1]) || 6)));
+  return format === "," ? value.toLocaleString(language()) : Number.isInteger(value) ? String(value) : decimals(value);
+}
+
+/** A number as the page's language writes it; no marks between thousands. */
+export function decimals(value, options = {}) {
+  return value.toLocaleString(language(), { useGrouping: false, maximumFractionDigits: 6, ...options });
+}
+
+/** An amount that came as text ("3.6 GiB"), its point as in the page's language. */
+function amount(text) {
+  const point = decimals(1.5).slice(1, 2);
+  return text.replace(/(\d)\.(\d)/g, `$1${point}$2`);
 }
 
 /** A time as people say it: 0.4 s, 54 s, 2 min 5 s, 2 h 27 min. */
 export function duration(seconds) {
-  if (seconds < 0.95) return `${Number(seconds.toPrecision(2))} s`;
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 0.95) return `${decimals(Number(seconds.toPrecision(2)))} s`;
+  if (seconds < 9.95) return `${number(seconds, ".1f")} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole / 60} min`;
@@ -67,5 +159,5 @@ export function duration(seconds) {
 
 /** An amount of memory: 512 MiB, 3.6 GiB. */
 export function memory(gib) {
-  return gib >= 1 ? `${gib.toFixed(1)} GiB` : `${Math.round(gib * 1024)} MiB`;
+  return gib >= 1 ? `${number(gib, ".1f")} GiB` : `${Math.round(gib * 1024)} MiB`;
 }

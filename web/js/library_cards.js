@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 import { address, call, make } from "./common.js";
 import { basisOf, nodesOf } from "./graph_tools.js";
-import { counted as countOf, t, word } from "./language.js";
+import { counted as countOf, later, t, word } from "./language.js";
 import { virtualGrid } from "./virtual_grid.js";
 
 const TILE_WIDTH_PX = 128;
@@ -67,10 +67,10 @@ export function libraryCards(open) {
 
 const ONLY = {
   "": () => true,
-  "Fits this checkpoint": (lora) => lora.fits === true,
-  "Favourites": (lora) => lora.favourite,
-  "Used always": (lora) => lora.always != null,
-  "Never suggested": (lora) => lora.excluded,
+  [later("Fits this checkpoint")]: (lora) => lora.fits === true,
+  [later("Favourites")]: (lora) => lora.favourite,
+  [later("Used always")]: (lora) => lora.always != null,
+  [later("Never suggested")]: (lora) => lora.excluded,
 };
 
 function choice(label) {

@@ -3,7 +3,7 @@ import { app } from "../../../scripts/app.js";
 import { exactlyAgain } from "./again.js";
 import { call, make } from "./common.js";
 import { historyView } from "./history_view.js";
-import { counted, ready, t, word } from "./language.js";
+import { counted, ready, t, translation, word } from "./language.js";
 import { libraryCards } from "./library_cards.js";
 import { loraDetails } from "./lora_details.js";
 import { loraSets } from "./lora_sets.js";
@@ -97,7 +97,7 @@ function counts({ counts: found, unhashed }, button, act) {
 function problems(errors, open = false) {
   const files = Object.entries(errors);
   if (!files.length) return [];
-  const rows = files.map(([path, reason]) => make("li", "", make("span", "ig-label", path.split(/[\\/]/).pop()), `: ${reason}`));
+  const rows = files.map(([path, reason]) => make("li", "", make("span", "ig-label", path.split(/[\\/]/).pop()), `: ${translation(reason)}`));
   const heading = counted(files.length, t("1 file was left out: why"), t("{count} files were left out: why"));
   const folded = make("details", "", make("summary", "", heading), make("ul", "", ...rows));
   folded.open = open;

@@ -2,28 +2,28 @@
 import { address, call, copyText, make } from "./common.js";
 import { currentCheckpoint, targetNode } from "./library_cards.js";
 import { addLoras } from "./lora_rows.js";
-import { language, t, word } from "./language.js";
+import { decimals, language, later, t, translation, word } from "./language.js";
 
 const USUAL_STRENGTH = 0.8;
 const SHOWN_PREVIEW = /^$|\.(png|jpe?g|webp)$/i;
 const KINDS = ["style", "character", "concept", "effect", "speed"];
 
-const KNOWN = "How it is known";
+const KNOWN = later("How it is known");
 
 const known = (...texts) => [...new Set(texts)].filter((text) => text && text !== "unknown").join(", ");
 
 /** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
-  "Base model": (m) => known(m.base_model, m.architecture, m.family),
-  Kind: (m) => known(word(m.lora_kind), m.lora_type, m.rank && t("rank {rank}", { rank: m.rank })),
-  Strength: ({ strength, strength_range: range }) =>
+  [later("Base model")]: (m) => known(m.base_model, m.architecture, m.family),
+  [later("Kind")]: (m) => known(word(m.lora_kind), m.lora_type, m.rank && t("rank {rank}", { rank: m.rank })),
+  [later("Strength")]: ({ strength, strength_range: range }) =>
     [strength, range && t("from {low} to {high}", { low: range[0], high: range[1] })].filter((part) => part != null).join(", "),
-  "Strength on the text encoders": (m) => m.strength_clip,
-  Tags: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
-  Creator: (m) => m.creator,
-  Licence: (m) => m.license_notes,
-  Description: (m) => m.description,
-  "Example prompts": (m) =>
+  [later("Strength on the text encoders")]: (m) => m.strength_clip,
+  [later("Tags")]: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
+  [later("Creator")]: (m) => m.creator,
+  [later("Licence")]: (m) => m.license_notes,
+  [later("Description")]: (m) => m.description,
+  [later("Example prompts")]: (m) =>
     m.example_prompts
       .slice(0, 5)
       .map(({ prompt, weight }) => (weight == null ? prompt : `${weight}: ${prompt}`))
@@ -31,11 +31,11 @@ const DETAILS = {
   [KNOWN]: (m) =>
     Object.entries(m.findings)
       .map(([field, found]) => [word(field), found, Math.round(100 * found.confidence)])
-      .map(([field, { value, source }, percent]) => `${field} ${value}: ${source} (${percent} %)`)
+      .map(([field, { value, source }, percent]) => `${field} ${value}: ${translation(source)} (${percent} %)`)
       .join("\n"),
-  "Preview, not shown here": (m) => (SHOWN_PREVIEW.test(m.preview_path ?? "") ? "" : m.preview_path),
-  "The same file again": (m) => m.copies.join("\n"),
-  File: (m) => m.local_path,
+  [later("Preview, not shown here")]: (m) => (SHOWN_PREVIEW.test(m.preview_path ?? "") ? "" : m.preview_path),
+  [later("The same file again")]: (m) => m.copies.join("\n"),
+  [later("File")]: (m) => m.local_path,
 };
 
 /** The details' view. `back` leaves it; `changed` runs after the library has changed; `tell(error)` shows a problem. */
@@ -111,7 +111,7 @@ function used({ stars, rated, used: count, last_used: last }) {
   if (!count) return t("Not used yet");
   const when = new Date(last).toLocaleDateString(language());
   const often = t("Used {count} times, last on {date}", { count, date: when });
-  return stars == null ? often : `${often}; ${t("{stars} stars on average ({count} rated)", { stars: stars.toFixed(1), count: rated })}`;
+  return stars == null ? often : `${often}; ${t("{stars} stars on average ({count} rated)", { stars: decimals(stars, { minimumFractionDigits: 1, maximumFractionDigits: 1 }), count: rated })}`;
 }
 
 /** Trigger words as chips that copy themselves. */

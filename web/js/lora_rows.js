@@ -2,7 +2,7 @@
 // suggested last and what `selection` holds; every change is written into `selection`, and nothing else is saved.
 import { app } from "../../../scripts/app.js";
 import { basisOf, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
-import { t } from "./language.js";
+import { t, translation } from "./language.js";
 import { clearSelection, readSelection, staleParts, writeSelection } from "./selection.js";
 import { suggestOrTell } from "./suggest.js";
 import { api } from "../../../scripts/api.js";
@@ -140,7 +140,7 @@ function* wanted(node) {
   for (const { offer, entry } of choices(node)) {
     const title = unique(offer.title || offer.name || offer.lora, names);
     const sure = !(offer.confidence >= MIN_CONFIDENCE) ? "" : ` · ${Math.round(100 * offer.confidence)} %`;
-    const tooltip = [offer.reasoning, offer.reason, offer.near && t("One click adds it.")].filter(Boolean).join("\n");
+    const tooltip = [translation(offer.reasoning), translation(offer.reason), offer.near && t("One click adds it.")].filter(Boolean).join("\n");
     const flip = (on) => change(node, offer.lora, on ? entryOf(offer) : null);
     yield [`LoRA ${title}`, "toggle", { label: `${title}${sure}`, value: entry !== null, tooltip, callback: flip }];
     if (!entry) continue;

@@ -1,6 +1,7 @@
 // The short face of our nodes: advanced widgets are folded, and a number that stands for a word is shown as that word.
 // Both renderers keep the number as the widget's value.
 import { app } from "../../../scripts/app.js";
+import { ready, t } from "./language.js";
 
 const OURS = "intelligent generation";
 const FOLD = "advanced inputs";
@@ -12,7 +13,7 @@ app.registerExtension({
     if (!definition.category?.startsWith(OURS)) return;
     const inputs = { ...definition.input?.required, ...definition.input?.optional };
     for (const [name, [, options]] of Object.entries(inputs)) {
-      if (options?.shown_as) addRule(definition.name, name, ...options.shown_as);
+      if (options?.shown_as) ready.then(() => addRule(definition.name, name, ...options.shown_as));
     }
   },
 
@@ -35,7 +36,7 @@ function showAs(widget, value, text) {
   if (!get) return;
   Object.defineProperty(widget, "_displayValue", {
     get() {
-      return this.value === value && !this.computedDisabled ? text : get.call(this);
+      return this.value === value && !this.computedDisabled ? t(text) : get.call(this);
     },
   });
 }
@@ -51,7 +52,7 @@ function inherited(object, name) {
 function addRule(type, name, value, text) {
   const field = `.lg-node:has([data-node-type="${type}"]) [aria-label="${name}"] div:has(> input[aria-valuenow="${value}"]:not(:focus))`;
   style().sheet.insertRule(`${field} > input { color: transparent }`);
-  style().sheet.insertRule(`${field}::after { content: "${text}"; position: absolute; inset: 0; display: grid; place-items: center start; padding: 4px; pointer-events: none }`);
+  style().sheet.insertRule(`${field}::after { content: "${t(text)}"; position: absolute; inset: 0; display: grid; place-items: center start; padding: 4px; pointer-events: none }`);
 }
 
 let sheet;
@@ -81,7 +82,7 @@ function addFoldButton(node) {
   if (views >= 0) node.widgets.splice(views, 0, node.widgets.pop()); // before rows and reports, whichever came first
   Object.assign(button.options, { serialize: false, hidden: true, canvasOnly: true });
   Object.defineProperty(button, "label", {
-    get: () => (node.showAdvanced ? "Hide advanced" : "Show advanced"),
+    get: () => (node.showAdvanced ? t("Hide advanced") : t("Show advanced")),
     set() {},
   });
 }

@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { rootGraph } from "./graph_tools.js";
-import { t } from "./language.js";
+import { t, translation } from "./language.js";
 
 const OURS = "intelligent generation";
 const ANSWER_MS = 250;
@@ -33,7 +33,7 @@ function sentences(id, { class_type: type, errors = [] }) {
   const node = rootGraph().getNodeById?.(Number(id)) ?? null;
   const isOurs = LiteGraph.registered_node_types[type]?.nodeData?.category?.startsWith(OURS);
   return errors.flatMap(({ type: kind, details }) => {
-    if (kind === "custom_validation_failed" && isOurs) return [details.replace(/^\w+ - /, "")];
+    if (kind === "custom_validation_failed" && isOurs) return [translation(details.replace(/^\w+ - /, ""))];
     const off = kind === "required_input_missing" ? bypassedSource(node, details) : null;
     if (off) return [t("{source} is bypassed, and {node} needs what it gives: switch it on.", { source: off.title, node: node.title })];
     return [];

@@ -3,7 +3,7 @@
 import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
 import { widgetOf } from "./graph_tools.js";
-import { sentence, t, word } from "./language.js";
+import { sentence, t, translation, word } from "./language.js";
 import { addStyles } from "./styles.js";
 
 const STARS = 5;
@@ -104,7 +104,7 @@ function againButton(again, keep, told) {
 
 async function store(image, rating, comments) {
   const { learned = [] } = await call("/feedback", { generation_id: image, rating, comments });
-  const told = learned.map((one) => sentence({ ...one, arguments: { ...one.arguments, kind: word(one.arguments.kind) } }));
+  const told = learned.map(sentence);
   return [t("saved"), told.join("; ")].filter(Boolean).join(" — ");
 }
 
@@ -120,7 +120,7 @@ export function ratingView(node, box, setHeight) {
   return async ({ text = [], feedback = [] }) => {
     if (!feedback.length) return;
     const status = element("div", "opacity:.85; user-select:text; overflow-wrap:anywhere; font-size:12px");
-    status.textContent = text.join("\n");
+    status.textContent = text.map(translation).join("\n");
     const several = feedback.length > 1;
     const rows = feedback.flatMap((one, place) =>
       one.image_ids.map((image, index) => ({

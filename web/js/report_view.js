@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 import { cardLines } from "./card.js";
 import { make } from "./common.js";
-import { ready, t } from "./language.js";
+import { ready, t, translation } from "./language.js";
 import { addStyles } from "./styles.js";
 
 /** Id of the setting that unfolds every line of a report. */
@@ -18,7 +18,7 @@ export function makeReport() {
   const show = ({ text = [], card: [card] = [] }) => {
     if (!card && !text.length) return;
     const open = Boolean(app.ui.settings.getSettingValue(LONG_REPORTS));
-    ready.then(() => box.replaceChildren(...(card ? cardLines(card, open) : text.map((one) => make("div", "ig-text", one)))));
+    ready.then(() => box.replaceChildren(...(card ? cardLines(card, open) : text.map((one) => make("div", "ig-text", translation(one))))));
   };
   return { element: box, show };
 }

@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { nodesOf } from "./graph_tools.js";
-import { ready, t } from "./language.js";
+import { ready, t, translation } from "./language.js";
 
 const RECOMMEND = "LoRARecommend";
 const OPTIMIZE = "ParamOptimize";
@@ -49,7 +49,7 @@ export async function suggestOrTell(nodes) {
     return await suggest(nodes);
   } catch (error) {
     const node = Object.values(error.response?.node_errors ?? {})[0];
-    const detail = node?.errors?.map((one) => one.details).join("\n") || error.message;
+    const detail = node?.errors?.map((one) => translation(one.details)).join("\n") || error.message;
     app.extensionManager.toast.add({ severity: "warn", summary: t("No suggestions"), detail, life: 8000 });
     return null;
   }
