@@ -48,33 +48,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 _OUT = (
     ".png, .webp or .jpg; filled in: %%seed%% %%model%% %%sampler%% %%steps%% %%cfg%% %%loras%% "
-    "%%date:yyyy-MM-dd%% (default: %(default)s)"
+    "%%date:yyyy-MM-dd%% (default: image.png)"
 )
 
 
 def _prompt(add: Add) -> None:
-    add("prompt")
+    add("prompt", nargs="?", help="may be left out where --config has one")
+    add("--config", metavar="FILE", help="a run as .toml or .json, or a saved picture: the same again; options win")
     add(
         "--base-model",
-        default=DEFAULT_BASE_MODEL,
-        help="a Hugging Face id, a diffusers folder, a .safetensors checkpoint, or embedded (default: %(default)s)",
+        help="a Hugging Face id, a diffusers folder, a .safetensors checkpoint, or embedded "
+        f"(default: {DEFAULT_BASE_MODEL})",
     )
     add("--model-family", metavar="FAMILY", help="what kind of model it is, such as pony (default: detected)")
-    add("--allow-downloads", action="store_true", help="fetch a missing base model from the hub")
-    add("--mode", default="AUTO", type=str.upper, choices=["AUTO", "MANUAL"], help="MANUAL: nothing is chosen")
-    add("--priority", default="BALANCED", type=str.upper, choices=list(Priority), help="speed or quality")
+    add("--allow-downloads", action=BooleanOptionalAction, help="fetch a missing base model from the hub")
+    add("--mode", type=str.upper, choices=["AUTO", "MANUAL"], help="MANUAL: nothing is chosen (default: AUTO)")
+    add("--priority", type=str.upper, choices=list(Priority), help="speed or quality (default: BALANCED)")
     add("--max-time", type=float, metavar="SECONDS", help="time limit of the run")
     add("--max-vram", type=float, metavar="GIB", help="memory limit on the graphics card")
-    add("--max-loras", type=int, default=LoRAPreferences.max_loras, help="at most (default: %(default)s)")
-    confidence = LoRAPreferences.min_confidence
-    add("--min-confidence", type=float, default=confidence, help="0 to 1 (default: %(default)s)")
-    add("--mix-styles", action="store_true", help="allow LoRAs of several styles together")
+    add("--max-loras", type=int, help=f"at most (default: {LoRAPreferences.max_loras})")
+    add("--min-confidence", type=float, help=f"0 to 1 (default: {LoRAPreferences.min_confidence})")
+    add("--mix-styles", action=BooleanOptionalAction, help="allow LoRAs of several styles together")
 
 
 def _pictures(command: AddCommand) -> None:
     add = command("generate", "Make a picture from a prompt.")
     _prompt(add)
-    add("--negative", default="", help="what the picture should not show")
+    add("--negative", help="what the picture should not show")
     add("--seed", type=int, help="0 to 2**64 - 1 (default: random)")
     add("--steps", type=int, help="sampling steps")
     add("--cfg", type=float, help="guidance scale")
@@ -83,12 +83,12 @@ def _pictures(command: AddCommand) -> None:
     add("--size", metavar="WxH", help="such as 1024x1024")
     add("--aspect", help="such as portrait or 16:9")
     add("--lora", action="append", metavar="NAME", help="apply this LoRA instead of choosing")
-    add("--images", type=int, default=1, help="how many (default: %(default)s)")
+    add("--images", type=int, help="how many (default: 1)")
     strategies = list(VariationStrategy)
-    add("--vary", default="SEED_VARIATION", type=str.upper, choices=strategies, help="what differs between the images")
+    add("--vary", type=str.upper, choices=strategies, help="what differs between the images (default: the seed)")
     add("--scout", type=int, default=0, metavar="N", help="try N seeds for a quarter of the steps and ask")
-    add("--parallel", action="store_true", help="sample several images in one forward batch")
-    add("--out", default="image.png", help=_OUT)
+    add("--parallel", action=BooleanOptionalAction, help="sample several images in one forward batch")
+    add("--out", help=_OUT)
     add("--no-metadata", action="store_true", help="write the pixels alone: nothing in the file, no JSON beside it")
 
     add = command("recommend", "Show which LoRAs and settings a prompt would get.")

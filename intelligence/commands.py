@@ -18,14 +18,9 @@ from typing import TYPE_CHECKING, Any
 from .config import (
     DEFAULT_BASE_MODEL,
     BatchConfig,
-    GenerationConstraints,
-    LoRAPreferences,
     MemorySettings,
     OffloadStrategy,
-    OperationMode,
     PipelineConfig,
-    Priority,
-    VariationStrategy,
     data_folder,
     require,
 )
@@ -44,6 +39,7 @@ from .whole_files import write_whole
 if TYPE_CHECKING:
     from .generation.pipeline import GenerationResult, IntelligentGenerationPipeline
     from .generation.planner import Planner
+    from .generation.run_file import Run, RunFile
     from .generation.stages import Recommendations
     from .history import PictureHistory
 
@@ -57,14 +53,16 @@ def generate(options: argparse.Namespace) -> Answer:
     from .generation.standalone import quiet_process
 
     keep = Metadata.NONE if options.no_metadata else Metadata.ALL
-    for number in range(options.images):
-        check_destination(_numbered(options.out, number, options.images))
+    run_file, chosen = _run_file(options)
+    count = run_file.run.batch.num_images if run_file.run.batch else 1
+    for number in range(count):
+        check_destination(_numbered(run_file.run.out, number, count))
     with quiet_process():
-        results = _results(options)
+        results = _results(options, run_file, chosen)
     data, texts, problems = [], [], []
     for number, result in enumerate(results):
         try:
-            saved = result.write(_numbered(options.out, number, len(results)), keep)
+            saved = result.write(_numbered(run_file.run.out, number, len(results)), keep)
         except StorageError as error:
             problems.append(str(error))
             continue
@@ -83,35 +81,50 @@ def _numbered(name: str, number: int, count: int) -> Path:
     return path if count == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def _results(options: argparse.Namespace) -> list[GenerationResult]:
+def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendations | None) -> list[GenerationResult]:
     from .generation.pipeline import IntelligentGenerationPipeline
+    from .generation.run_file import changed_choice
 
-    pipeline = IntelligentGenerationPipeline(_config(options))
-    if not options.lora:
-        _prepare(options, pipeline.planner)
+    run, pipeline = run_file.run, IntelligentGenerationPipeline(run_file.config)
+    overrides, batch = run.settings.overrides(), run.batch or BatchConfig(1)
+    if chosen:
+        chosen = changed_choice(chosen, run_file)
+    elif "loras" not in overrides:
+        _prepare(options, run.prompt, pipeline.planner)
     if options.scout:
-        if options.images > 1:
+        if batch.num_images > 1:
             raise InvalidInputError("only one scouted seed is finished; leave out --images or --scout")
-        return [_scouted(options, pipeline)]
+        return [_scouted(options, run, pipeline, chosen)]
     with _progress(options, "step") as step:
-        if options.images == 1:
-            overrides = _overrides(options)
-            return [pipeline.generate(options.prompt, options.negative, options.seed, on_step=step, **overrides)]
-        if _overrides(options):
+        if chosen:
+            return [pipeline.generate_from_recommendations(run.prompt, chosen, run.negative_prompt, run.seed)]
+        if batch.num_images == 1:
+            seed = run.seed if batch.base_seed is None else batch.base_seed
+            return [pipeline.generate(run.prompt, run.negative_prompt, seed, on_step=step, **overrides)]
+        if overrides:
             raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
-        batch = BatchConfig(options.images, VariationStrategy(options.vary), options.parallel, options.seed)
+        batch = replace(batch, base_seed=run.seed if batch.base_seed is None else batch.base_seed)
         return pipeline.generate_batch(
-            options.prompt, batch, options.negative, lambda now: step(now.steps_done, now.steps_total)
+            run.prompt, batch, run.negative_prompt, lambda now: step(now.steps_done, now.steps_total)
         )
 
 
-def _scouted(options: argparse.Namespace, pipeline: IntelligentGenerationPipeline) -> GenerationResult:
+def _scouted(
+    options: argparse.Namespace, run: Run, pipeline: IntelligentGenerationPipeline, chosen: Recommendations | None
+) -> GenerationResult:
     """Scout, write the previews, ask which seed to finish, and finish it."""
+    overrides = {} if chosen else run.settings.overrides()
     with _progress(options, "step") as step:
         scouting = pipeline.scout(
-            options.prompt, options.negative, options.seed, count=options.scout, on_step=step, **_overrides(options)
+            run.prompt,
+            run.negative_prompt,
+            run.seed,
+            count=options.scout,
+            recommendations=chosen,
+            on_step=step,
+            **overrides,
         )
-    target = Path(options.out)
+    target = Path(run.out)
     for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
         path = target.with_name(f"{target.stem}-scout-{number}{target.suffix}")
         try:
@@ -131,25 +144,26 @@ def recommend(options: argparse.Namespace) -> Answer:
     from .generation.explanation import as_text, explain
     from .generation.pipeline import IntelligentGenerationPipeline
 
-    config = _config(options)
+    run_file, _ = _run_file(options)
+    config, prompt = run_file.config, run_file.run.prompt
     if config.base_model == DEFAULT_BASE_MODEL:
-        recommendations = _recommended_without_model(options, config)
+        recommendations = _recommended_without_model(options, prompt, config)
     else:
         pipeline = IntelligentGenerationPipeline(config)
-        _prepare(options, pipeline.planner)
-        recommendations = pipeline.analyze_and_recommend(options.prompt)
+        _prepare(options, prompt, pipeline.planner)
+        recommendations = pipeline.analyze_and_recommend(prompt)
     text = as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
     if any(reason.message == LoRAMessage.EMPTY_LIBRARY.key for reason in recommendations.reasons):
         text += "\n\nNo LoRA is known here yet: python -m intelligence scan FOLDER reads those of a folder."
     return recommendations.to_dict(), text
 
 
-def _prepare(options: argparse.Namespace, planner: Planner) -> None:
+def _prepare(options: argparse.Namespace, prompt: str, planner: Planner) -> None:
     with _progress(options, "LoRA") as step:
-        planner.prepare(options.prompt, step)
+        planner.prepare(prompt, step)
 
 
-def _recommended_without_model(options: argparse.Namespace, config: PipelineConfig) -> Recommendations:
+def _recommended_without_model(options: argparse.Namespace, prompt: str, config: PipelineConfig) -> Recommendations:
     """LoRAs of one's own library and settings for the kind of model that is named, of which no file is needed."""
     from .generation.choice_requests import LoRARequest, SettingsRequest
     from .generation.explanation import explain
@@ -162,8 +176,8 @@ def _recommended_without_model(options: argparse.Namespace, config: PipelineConf
         raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {named!r}")
     evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=Family(named))
     request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
-    _prepare(options, planner)
-    chosen = planner.recommend(planner.analyze(options.prompt), evidence, request)
+    _prepare(options, prompt, planner)
+    chosen = planner.recommend(planner.analyze(prompt), evidence, request)
     recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))
     return replace(recommendations, explanation=explain(recommendations))
 
@@ -442,30 +456,51 @@ def _line(model: ModelMetadata) -> str:
     return f"{model.name}  {model.architecture.value}/{model.family.value}  {model.local_path}"
 
 
-def _config(options: argparse.Namespace) -> PipelineConfig:
-    return PipelineConfig(
-        base_model=options.base_model,
-        mode=OperationMode(options.mode),
-        constraints=GenerationConstraints(options.max_time, options.max_vram, Priority(options.priority)),
-        lora_preferences=LoRAPreferences(options.max_loras, options.min_confidence, options.mix_styles),
-        allow_downloads=options.allow_downloads,
-        model_family=options.model_family,
-    )
+_PLACES = {
+    "prompt": "run.prompt",
+    "base_model": "base_model",
+    "model_family": "model_family",
+    "allow_downloads": "allow_downloads",
+    "mode": "mode",
+    "priority": "constraints.priority",
+    "max_time": "constraints.max_time_seconds",
+    "max_vram": "constraints.max_vram_gb",
+    "max_loras": "lora_preferences.max_loras",
+    "min_confidence": "lora_preferences.min_confidence",
+    "mix_styles": "lora_preferences.allow_style_mixing",
+    "negative": "run.negative_prompt",
+    "seed": "run.seed",
+    "steps": "run.settings.num_steps",
+    "cfg": "run.settings.guidance_scale",
+    "sampler": "run.settings.sampler_name",
+    "scheduler": "run.settings.scheduler",
+    "width": "run.settings.width",
+    "height": "run.settings.height",
+    "aspect": "run.settings.aspect",
+    "lora": "run.settings.loras",
+    "images": "run.batch.num_images",
+    "vary": "run.batch.variation_strategy",
+    "parallel": "run.batch.parallel_generation",
+    "out": "run.out",
+}
+"""Option → its place in a run file."""
 
 
-def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    width, height = _size(options.size) if options.size else (None, None)
-    given = {
-        "num_steps": options.steps,
-        "guidance_scale": options.cfg,
-        "sampler_name": options.sampler,
-        "scheduler": options.scheduler,
-        "width": width,
-        "height": height,
-        "aspect": options.aspect,
-        "loras": options.lora,
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def _run_file(options: argparse.Namespace) -> tuple[RunFile, Recommendations | None]:
+    """Return the run that the file and the options describe, and the choice of the picture that it repeats, if any."""
+    from .generation.choice_requests import DEFAULT_STRENGTH
+    from .generation.run_file import RunFile
+
+    run_file, chosen = RunFile.read(options.config) if options.config else (RunFile(), None)
+    given = {name: value for name, value in vars(options).items() if name in _PLACES and value is not None}
+    if size := getattr(options, "size", None):
+        given["width"], given["height"] = _size(size)
+    if "lora" in given:
+        given["lora"] = dict.fromkeys(given["lora"], DEFAULT_STRENGTH)
+    for told in run_file.override({_PLACES[name]: value for name, value in given.items()}):
+        print(told, file=sys.stderr)
+    require(bool(run_file.run.prompt.strip() or options.config), "give a prompt, or --config FILE with one")
+    return run_file, chosen
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
 from .records import ValidatedRecord
-from .validation import bounds, checked
+from .settings_files import read_settings, write_settings
+from .validation import adapter, bounds, checked, validated
 
 EMBEDDED_MODEL = "embedded"
 """The small random-weight SDXL that is made on first use."""
@@ -177,6 +178,31 @@ class PipelineConfig(Settings):
     """Add the family's quality tags to the prompt where they are missing."""
     model_family: str | None = None
     """The kind of model that `base_model` is, a `models.Family` (`pony` …); None: read from the model."""
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Read a configuration from a .toml or .json file; what the file does not name has its default.
+
+        The file may declare a whole run (`generation.RunFile`), whose `run` is left out here.
+
+        Raises:
+            InvalidInputError: names the file, the place in it, what must stand there, and what does.
+        """
+        path = Path(path)
+        content = read_settings(path)
+        if "run" not in (each.name for each in fields(cls)):
+            content.pop("run", None)
+        try:
+            return validated(cls, content)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from None
+
+    def to_file(self, path: str | Path) -> None:
+        """Write this as a .toml or .json file that `from_file` reads, defaults included.
+
+        Raises InvalidInputError (another ending), MissingDependencyError (TOML needs tomli-w), StorageError.
+        """
+        write_settings(Path(path), adapter(type(self)).dump_python(self, mode="json"))
 
 
 @dataclass

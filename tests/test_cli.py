@@ -14,6 +14,7 @@ from PIL import Image
 from intelligence.__main__ import main
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
+from intelligence.generation.run_file import Run, RunFile, RunSettings
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.learning import LearningEngine
 from intelligence.models import ModelMetadata
@@ -246,8 +247,34 @@ def test_commands_report_errors(
 
 def test_main_exits_with_2_for_unusable_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["generate"])
+        main(["generate", "a fox", "--steps", "many"])
     assert stopped.value.code == 2
+
+
+def test_generate_without_a_prompt_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate"]) == 1
+    assert capsys.readouterr().err == "error: give a prompt, or --config FILE with one\n"
+
+
+def test_picture_and_its_json_are_runs_that_make_it_again(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_file = RunFile(base_model="embedded", run=Run("anime girl with magical powers", seed=3))
+    run_file.run.settings = RunSettings(num_steps=2, width=64, height=64)
+    run_file.to_file(tmp_path / "run.toml")
+    first = tmp_path / "first.png"
+    assert main(["generate", "--config", str(tmp_path / "run.toml"), "--seed", "5", "--out", str(first)]) == 0
+    assert capsys.readouterr().err == "run.seed: 5 instead of 3\n"
+    for number, config in enumerate((first, first.with_suffix(".json"))):
+        out = tmp_path / f"again-{number}.png"
+        assert main(["generate", "--config", str(config), "--out", str(out)]) == 0
+        assert Image.open(out).tobytes() == Image.open(first).tobytes()
+    other = tmp_path / "other.png"
+    capsys.readouterr()
+    (made,) = as_json(capsys, "generate", "--config", str(first), "--steps", "3", "--out", str(other))  # type: ignore[misc]
+    assert (made["metadata"]["steps"], made["metadata"]["seed"]) == (3, 5)
+    assert main(["generate", "--config", str(first), "--priority", "SPEED", "--out", str(other)]) == 1
+    assert "give its prompt without the picture" in capsys.readouterr().err
 
 
 def test_get_refuses_what_names_no_model(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
