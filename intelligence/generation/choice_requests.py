@@ -120,6 +120,12 @@ class LoRARequest:
         return self.mode is not OperationMode.MANUAL and self.selection is None
 
     @property
+    def was_offered(self) -> bool:
+        """True where the user confirmed a selection after looking at suggestions."""
+        looked = self.mode is OperationMode.ASSISTED or self.chosen_for is not None
+        return self.selection is not None and looked and self.mode is not OperationMode.MANUAL
+
+    @property
     def suggest_only(self) -> bool:
         """True where suggestions are shown and nothing is applied."""
         return self.unconfirmed and self.on_unconfirmed is OnUnconfirmed.SUGGEST_ONLY

@@ -21,8 +21,10 @@ from ..config import (
 from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
 from ..lora import LoRARecommendation
+from ..lora.recommendation import offered_loras
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
+from ..parameters.baseline import as_edited
 from ..parameters.samplers import check_names
 from ..records import Reason, Record, Source
 from ..registry import ModelRegistry
@@ -173,7 +175,8 @@ class IntelligentGenerationPipeline:
     def analyze_and_recommend(self, prompt: str) -> Recommendations:
         """Choose LoRAs and settings for a prompt without generating. Every part of the answer may be edited."""
         recommendations = self._recommend(prompt, "", {}, measured=False)
-        return replace(recommendations, explanation=explain(recommendations))
+        offered = offered_loras(recommendations.suggested_loras, recommendations.nearest)
+        return replace(recommendations, explanation=explain(recommendations), offered=offered)
 
     def generate_from_recommendations(
         self, prompt: str, recommendations: Recommendations, negative_prompt: str = "", seed: int | None = None
@@ -355,7 +358,7 @@ class IntelligentGenerationPipeline:
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations.suggested_params.check()
         check_names(recommendations.suggested_params.sampler_name, recommendations.suggested_params.scheduler)
-        one = replace(recommendations.suggested_params, batch_size=1)
+        one = replace(as_edited(recommendations.suggested_params), batch_size=1)
         recommendations = replace(
             recommendations,
             prompt_analysis=analysis,

@@ -14,6 +14,7 @@ from ..learning.value_model import ValueModel
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
 from ..lora.lora_library import library_of
+from ..lora.recommendation import OfferedLoRA, offered_loras
 from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
 from ..lora.search.meaning import MAX_TAG_STYLE
 from ..lora.target_model import left_out
@@ -147,6 +148,18 @@ class Planner:
             allow_style_mixing=preferences.allow_style_mixing,
             nearest=MAX_OFFERED if request.mode is OperationMode.ASSISTED else MAX_NEAREST,
         )
+        stale = _stale(request.chosen_for, analysis, model)
+        offered: tuple[OfferedLoRA, ...] = ()
+        if request.was_offered and not stale:
+            again = recommender.choose(
+                replace(analysis, lora_tags=(*analysis.lora_tags, *request.stack)),
+                model,
+                preferences.max_loras,
+                preferences.min_confidence,
+                preferences.allow_style_mixing,
+                MAX_OFFERED,
+            )
+            offered = offered_loras(again.chosen, again.nearest)
         names = {*(tag.name for tag in tags), *(tag.text for tag in analysis.refused_tags)}
         rejected = [item for item in choice.rejected if item.lora_name in names or not named_only]
         return self.compose(
@@ -160,9 +173,10 @@ class Planner:
                 mode=request.mode,
                 reasons=(
                     *store_notes(self.registry, self.learning, self.memory),
-                    *_stale(request.chosen_for, analysis, model),
+                    *stale,
                     *choice.reasons,
                 ),
+                offered=offered,
                 suggest_only=request.suggest_only,
                 arm=arm,
                 arm_share={
@@ -227,7 +241,9 @@ class Planner:
             else:
                 dropped.append(RejectedLoRA(lora.lora_name, reason))
         rejected = (*dropped, *recommendations.rejected)
-        told = replace(recommendations, suggested_loras=kept, rejected=rejected)
+        used = {lora.lora_metadata.model_id for lora in kept}
+        offered = tuple(one for one in recommendations.offered if one.lora in used or not dropped)
+        told = replace(recommendations, suggested_loras=kept, rejected=rejected, offered=offered)
         return self.compose(told, quality_tags=request.quality_tags) if dropped else told
 
     def compose(self, recommendations: AnyRecommendations, *, quality_tags: bool) -> AnyRecommendations:
@@ -371,7 +387,9 @@ def lora_variants(
     for loras in sets:
         distinct.setdefault(frozenset(lora.lora_name for lora in loras), loras)
     kept = list(distinct.values())[:count]
-    variants = [replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept)) for loras in kept]
+    variants = [
+        replace(recommendations, suggested_loras=[*fixed, *loras], variants=len(kept), offered=()) for loras in kept
+    ]
     return [planner.compose(each, quality_tags=quality_tags) for each in variants]
 
 

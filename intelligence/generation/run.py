@@ -104,6 +104,7 @@ def run_plan(
     )
     try:
         store_generation(generation, learning)
+        learning.signals.note_made(generation.id, generation.to_dict())
         if timing := _timing(plan, execution, len(seeds)):
             learning.record_timing(plan.parameters.timing_key, timing)
         if memory is not None:

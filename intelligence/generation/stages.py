@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ..config import OperationMode
 from ..lora import LoRARecommendation, NearLoRA, RejectedLoRA
+from ..lora.recommendation import OfferedLoRA
 from ..memory import MemoryPlan
 from ..models import FamilyFinding, ModelEvidence, ModelMetadata
 from ..parameters import OptimizedParameters
@@ -62,6 +63,8 @@ class PromptRecommendations(Record):
     """Side of the comparison that this choice belongs to."""
     arm_share: float = 1.0
     """Share of prompts that are drawn for this side."""
+    offered: tuple[OfferedLoRA, ...] = ()
+    """Suggestions that the user looked at before confirming these LoRAs; empty: nobody did."""
     suggest_only: bool = False
     """True where these are shown for the user to confirm, and nothing is applied or sampled."""
 

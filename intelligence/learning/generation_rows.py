@@ -196,7 +196,7 @@ def delete(db: sqlite3.Connection, keys: Iterable[int]) -> int:
         number += 1
         parts.release(row[0])
         db.execute("DELETE FROM generations WHERE key = ?", (key,))
-        for table in ("named_images", "ratings", "rating_history"):
+        for table in ("named_images", "ratings", "rating_history", "signals"):
             db.execute(f"DELETE FROM {table} WHERE generation = ?", (key,))
     return number
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from .generation_rows import GenerationRow, insert
 from .rating_rows import Rating, put
+from .signal_rows import SIGNALS, note_edits
 
 FIRST = (
     """
@@ -142,4 +143,11 @@ def _milliseconds(text: str) -> int:
         return 0
 
 
-MIGRATIONS = (*FIRST, (LEAN, _move_rows))
+def _note_edits(db: sqlite3.Connection) -> None:
+    """Store the edits of settings that rated generations show, which counted with their ratings before."""
+    query = "SELECT DISTINCT generation FROM ratings JOIN generations ON key = generation WHERE detailed IS NOT NULL"
+    for (key,) in db.execute(f"{query} ORDER BY key").fetchall():
+        note_edits(db, key)
+
+
+MIGRATIONS = (*FIRST, (LEAN, _move_rows), (SIGNALS, _note_edits))

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..prompt import PromptAnalysis
-from ..records import Source
 from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits, Settings
 from .value_model import ReadTraits, ValueModel
 
-EDIT_STARS, EDIT_NOISE = 1.0, 1.2
-"""Stars by which a value that the user set beats the one that was offered, and their standard deviation."""
-MAX_EDITS = 4
-"""Pictures with which one and the same edit counts: a setting that is left alone is no edit each time."""
 UNJUDGED_CONFIDENCE = 0.3
 """Confidence taken for a LoRA of which none was stored, as for those that the user named in earlier versions."""
-
-
-OFFERED: dict[str | None, Callable[[str], Any]] = {"cfg": float, "steps": int, "sampler": str, "scheduler": str}
-"""Setting → how `Reason.otherwise` of a setting that the user set is read."""
 
 
 class UsedLoRA(NamedTuple):
@@ -43,18 +33,16 @@ class PictureRating(NamedTuple):
     weight: float = 1.0
     """Share of the rating, which the pictures of a generation that was rated whole have together."""
     settings: Settings | None = None
-    usual: Settings | None = None
-    """Settings that the user changed into `settings`; None: none was changed."""
 
-    def observations(self, moves: Mapping[str, str]) -> list[Observation]:
-        """Return its stars, and the lead of settings that the user set over the usual ones."""
+    def picture(self, moves: Mapping[str, str]) -> Picture:
+        """Return what was rated. Args: moves: earlier model id → id that the same file has now."""
         loras = {moves.get(one.lora, one.lora): one for one in self.loras}
         used = tuple(Applied.judged(lora, one.confidence, one.strength) for lora, one in loras.items())
-        picture = Picture(self.prompt, used, self.settings)
-        found = [Observation(self.rating, picture, noise=RATING_NOISE / self.weight**0.5)]
-        if self.usual is not None:
-            found.append(Observation(EDIT_STARS, picture, picture._replace(settings=self.usual), EDIT_NOISE, False))
-        return found
+        return Picture(self.prompt, used, self.settings)
+
+    def observation(self, moves: Mapping[str, str]) -> Observation:
+        """Return its stars. Args: moves: see `picture`."""
+        return Observation(self.rating, self.picture(moves), noise=RATING_NOISE / self.weight**0.5)
 
 
 class Preferences:
@@ -63,11 +51,11 @@ class Preferences:
     def __init__(self, pictures: Iterable[PictureRating] = (), moves: Mapping[str, str] | None = None) -> None:
         """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`)."""
         moves = moves or {}
-        self.observations = tuple(_observations(pictures, moves))
+        self.observations = tuple(picture.observation(moves) for picture in pictures)
         self._model: tuple[Hashable, ValueModel] | None = None
 
     def after(self, earlier: Sequence[Observation]) -> Preferences:
-        """Return the preferences with what was seen before any rating."""
+        """Return the preferences with what was seen before any rating, or tells less than one."""
         found = Preferences()
         found.observations = (*earlier, *self.observations)
         return found
@@ -80,19 +68,6 @@ class Preferences:
         if self._model is None or self._model[0] != library:
             self._model = library, ValueModel(self.observations, traits)
         return self._model[1]
-
-
-def _observations(pictures: Iterable[PictureRating], moves: Mapping[str, str]) -> Iterator[Observation]:
-    edits: Counter[Hashable] = Counter()
-    for picture in pictures:
-        for one in picture.observations(moves):
-            if one.other is None:
-                yield one
-                continue
-            edit = one.picture.settings, one.other.settings
-            edits[edit] += 1
-            if edits[edit] <= MAX_EDITS:
-                yield one
 
 
 def picture_rating(
@@ -134,7 +109,6 @@ def picture_rating(
         rating,
         weight,
         settings_of(stage.get("suggested_params")),
-        usual_settings(stage.get("suggested_params")),
     )
 
 
@@ -151,20 +125,6 @@ def settings_of(parameters: Any) -> Settings | None:
         parameters.get("schedule") or parameters.get("scheduler"),
         (width, height) if width and height else None,
     )
-
-
-def usual_settings(parameters: Any) -> Settings | None:
-    """Return the settings that the user changed, as they were offered; None where none was changed."""
-    settings = settings_of(parameters)
-    changed = {}
-    for reason in parameters.get("reasons") or () if settings else ():
-        name, read = reason.get("setting"), OFFERED.get(reason.get("setting"))
-        if read and reason.get("source") == Source.USER and reason.get("otherwise"):
-            try:
-                changed[name] = read(reason["otherwise"])
-            except ValueError:
-                continue
-    return settings._replace(**changed) if settings and changed else None
 
 
 def prompt_traits(key: Hashable, style: str, content: str, tag_style: float, concepts: Iterable[str]) -> PromptTraits:

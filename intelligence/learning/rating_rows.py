@@ -143,7 +143,8 @@ def settle(db: sqlite3.Connection) -> None:
             ON CONFLICT (generation, image) DO UPDATE SET rating = excluded.rating, comments = excluded.comments,
             rated_ms = excluded.rated_ms"""
     )
-    db.execute("DELETE FROM ratings WHERE generation NOT IN (SELECT key FROM generations)")
+    for table in ("ratings", "signals"):
+        db.execute(f"DELETE FROM {table} WHERE generation NOT IN (SELECT key FROM generations)")
     db.execute("INSERT INTO decisions SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM decisions)")
     db.execute("DELETE FROM decisions WHERE rowid > (SELECT min(rowid) FROM decisions)")
     bump(db)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import time
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 from ..config import data_folder, require
 from ..database import Database, recovering
 from ..validation import checked
-from . import rating_rows
+from . import rating_rows, signal_rows
 from .exchange import Imported, exported, imported
 from .generation_rows import (
     WHOLE,
@@ -31,18 +30,18 @@ from .generation_rows import (
     replace_data,
     stored_id,
 )
+from .learning_options import Switch, is_set, put_switch
 from .learning_schema import MIGRATIONS
-from .preferences import Preferences, picture_rating
+from .observations import Observation, Picture
+from .preferences import PictureRating, Preferences, picture_rating
 from .rating_rows import Feedback, Rating
+from .signal_store import SignalStore, noticed
 from .timings import Timing, put_timing, timings_of
 from .value_model import MAX_OBSERVATIONS
 
 MAX_COMMENT_LENGTH = 10_000
 """Characters."""
 MAX_ID_LENGTH = 200
-
-PAUSED, NO_PROMPTS = "paused", "no_prompts"
-"""Options that are set or not."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -78,6 +77,8 @@ class LearningEngine:
         """`db_path`: learning.db; None: the one in the data folder. It is opened on first use."""
         path = data_folder() / "learning.db" if db_path is None else db_path
         self.database = Database(path, MIGRATIONS, synchronous="FULL", daily_backup=True, settle=rating_rows.settle)
+        self.signals = SignalStore(self.database)
+        """Acts beside stars."""
         self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
 
     def record_generation(
@@ -117,14 +118,14 @@ class LearningEngine:
             for image_id in image_ids:
                 other = image_place(db, image_id)
                 require(other is None, f"image id {image_id!r} already belongs to another generation")
-            insert(db, row, keep_prompt=not _is_set(db, NO_PROMPTS))
+            insert(db, row, keep_prompt=not is_set(db, Switch.NO_PROMPTS))
 
     def complete_generation(self, generation_id: str, data: Mapping[str, Any]) -> None:
         """Replace the JSON of a stored `Generation` by one with more facts; an unknown one stays unknown."""
         with self.database.transaction() as db:
             query = "SELECT key FROM generations WHERE id = ?"
             if row := db.execute(query, (stored_id(generation_id),)).fetchone():
-                replace_data(db, row[0], dict(data), keep_prompt=not _is_set(db, NO_PROMPTS))
+                replace_data(db, row[0], dict(data), keep_prompt=not is_set(db, Switch.NO_PROMPTS))
 
     def get_generation(self, generation_id: str) -> StoredGeneration:
         """Return the generation of this id, the newest one of a run. Raises UnknownGenerationError."""
@@ -225,13 +226,23 @@ class LearningEngine:
     def reset(self, lora: str | None = None) -> int:
         """Forget what was learned: ratings of pictures with this LoRA (a model id), or all, count no longer.
 
-        They stay stored and shown; one that is given anew counts again. Returns how many there were.
+        So do acts beside stars. They stay stored and shown; a rating that is given anew counts again. Returns how many
+        ratings there were.
         """
         with self.database.transaction() as db:
             if lora is None:
-                return rating_rows.reset(db)
-            rated = rating_rows.newest_rated(db)
-            return rating_rows.reset(db, [Place(*one[:2]) for one in rated if lora in read(db, one.key).loras])
+                dropped, number = signal_rows.drop(db), rating_rows.reset(db)
+            else:
+
+                def has_lora(key: int) -> bool:
+                    return lora in read(db, key).loras
+
+                dropped = signal_rows.drop_lora(db, has_lora, lora)
+                rated = [Place(*one[:2]) for one in rating_rows.newest_rated(db) if has_lora(one.key)]
+                number = rating_rows.reset(db, rated)
+            if dropped:
+                rating_rows.bump(db)
+            return number
 
     def export_ratings(self) -> dict[str, Any]:
         """Return every rating with its history and its generation, as JSON types."""
@@ -244,7 +255,7 @@ class LearningEngine:
         Raises InvalidInputError where `data` is no export; nothing is added then.
         """
         with self.database.transaction() as db:
-            return imported(db, data, keep_prompt=not _is_set(db, NO_PROMPTS))
+            return imported(db, data, keep_prompt=not is_set(db, Switch.NO_PROMPTS))
 
     def counts(self) -> Counts:
         """Return how many generations and ratings are stored."""
@@ -265,7 +276,7 @@ class LearningEngine:
         Empty while learning is paused.
         """
         with self.database.read() as db:
-            if _is_set(db, PAUSED):
+            if is_set(db, Switch.PAUSED):
                 return []
             return [
                 RatedPicture(
@@ -279,36 +290,29 @@ class LearningEngine:
         state = self.revision, dict(moves or {})
         if self._preferences is None or self._preferences[0] != state:
             pictures = [
-                picture_rating(
-                    each.generation.data,
-                    each.generation.loras,
-                    each.generation.concepts,
-                    each.generation.strengths,
-                    each.rating,
-                    each.images * each.weight,
-                )
+                _as_rated(each.generation, each.rating, each.images * each.weight)
                 for each in self.rated_pictures(MAX_OBSERVATIONS)
             ]
-            self._preferences = state, Preferences(pictures, moves)
+            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}))
         return self._preferences[1]
 
     @property
     def paused(self) -> bool:
         """True while choices heed no rating; new ones are stored all the same."""
-        return self._option(PAUSED)
+        return self._option(Switch.PAUSED)
 
     @paused.setter
     def paused(self, value: bool) -> None:
-        self._set_option(PAUSED, value)
+        self._set_option(Switch.PAUSED, value)
 
     @property
     def keep_prompts(self) -> bool:
         """True where prompts are stored with generations. Set to False, those already stored are taken out too."""
-        return not self._option(NO_PROMPTS)
+        return not self._option(Switch.NO_PROMPTS)
 
     @keep_prompts.setter
     def keep_prompts(self, value: bool) -> None:
-        self._set_option(NO_PROMPTS, not value)
+        self._set_option(Switch.NO_PROMPTS, not value)
         if not value:
             with self.database.transaction() as db:
                 blank_prompts(db)
@@ -330,20 +334,28 @@ class LearningEngine:
         """Close the database; the next use opens it again."""
         self.database.close()
 
-    def _option(self, name: str) -> bool:
+    def _noticed(self, moves: Mapping[str, str]) -> list[Observation]:
+        known: dict[int, Picture] = {}
+
+        def picture_of(db: sqlite3.Connection, key: int) -> Picture:
+            if key not in known:
+                known[key] = _as_rated(read(db, key), 0).picture(moves)
+            return known[key]
+
         with self.database.read() as db:
-            return _is_set(db, name)
+            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves)
 
-    def _set_option(self, name: str, value: bool) -> None:
+    def _option(self, switch: Switch) -> bool:
+        with self.database.read() as db:
+            return is_set(db, switch)
+
+    def _set_option(self, switch: Switch, value: bool) -> None:
         with self.database.transaction() as db:
-            if value != _is_set(db, name):
-                db.execute("INSERT OR REPLACE INTO options VALUES (?, ?)", (name, json.dumps(value)))
-                rating_rows.bump(db)
+            put_switch(db, switch, value)
 
 
-def _is_set(db: sqlite3.Connection, name: str) -> bool:
-    row = db.execute("SELECT value FROM options WHERE name = ?", (name,)).fetchone()
-    return row is not None and bool(json.loads(row[0]))
+def _as_rated(stored: StoredGeneration, rating: int, weight: float = 1.0) -> PictureRating:
+    return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, rating, weight)
 
 
 def _places(db: sqlite3.Connection, identifier: str) -> list[Place]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
@@ -109,6 +110,36 @@ class NearLoRA:
             reasoning=lora.reasoning,
             reason=reason,
         )
+
+
+@dataclass(frozen=True)
+class OfferedLoRA(Record):
+    """A LoRA as it was suggested to the user, who then made the choice."""
+
+    lora: str
+    """Model id."""
+    strength: float
+    confidence: float = 0.0
+    """Before ratings, 0 … 1."""
+    suggested: bool = True
+    """False: it was only listed as near."""
+    named: bool = False
+    """True where the prompt or the graph names it."""
+
+
+def offered_loras(chosen: Sequence[LoRARecommendation], nearest: Sequence[NearLoRA] = ()) -> tuple[OfferedLoRA, ...]:
+    """Return suggestions as they were offered, best first, those that are only near last."""
+    suggested = [
+        OfferedLoRA(
+            one.lora_metadata.model_id,
+            one.suggested_alpha,
+            one.confidence_score if one.relevance is None else one.relevance,
+            named=one.named,
+        )
+        for one in chosen
+    ]
+    near = [OfferedLoRA(f"lora:{one.lora}", one.strength, one.confidence_score, suggested=False) for one in nearest]
+    return (*suggested, *near)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..learning import Preferences
-from ..learning.observations import Applied, Observation
+from ..learning.observations import Applied, Evidence, Observation, Picture
 from ..learning.preferences import traits_of
 from ..learning.value_model import LEVEL, Floats, ValueModel
 from ..prompt import PromptAnalysis
@@ -101,9 +101,9 @@ class Taste:
             return None
         model = self._model
         tried = [
-            (used.strength, one.stars)
+            (used.strength, one.stars if one.is_rating else None)
             for one in model.observations
-            if one.is_rating
+            if one.is_rating or one.evidence is Evidence.REWEIGHTED
             for used in one.picture.loras
             if used.lora == model_id and used.strength is not None
         ]
@@ -121,7 +121,10 @@ class Taste:
         message, near = LoRAMessage.LIKED_STRENGTH, value
         if gain[best] < MIN_STRENGTH_GAIN:
             message, near = LoRAMessage.DISLIKED_STRENGTH, usual
-        stars = _stars([one for strength, one in tried if abs(strength - near) <= STRENGTH_REACH])
+        rated = [one for strength, one in tried if one is not None and abs(strength - near) <= STRENGTH_REACH]
+        stars = _stars(rated)
+        if not rated:
+            message = LoRAMessage.SET_STRENGTH
         reason = Reason.of(
             "strength",
             Source.LEARNED,
@@ -148,9 +151,8 @@ class Taste:
         own = [place for place in rated if any(used.lora == lora for used in observations[place].picture.loras)]
         if own:
             return _own_reasons([observations[place] for place in own], shift)
-        if past := [one for one in observations if not one.is_rating and _has(one, lora)]:
-            liked = sum(one.stars > LEVEL for one in past)
-            return (_reason(LoRAMessage.PAST, shift, liked=liked, disliked=len(past) - liked),)
+        if told := _acts(observations, lora, shift):
+            return told
         names = {model.model_id: model.name for model in self.library.models}
         share: defaultdict[str, float] = defaultdict(float)
         for place in rated:
@@ -170,8 +172,28 @@ class Taste:
         return (_reason(LoRAMessage.RATED_ALIKE, shift, stars=_stars(stars), loras=listed),)
 
 
-def _has(one: Observation, lora: str) -> bool:
-    return any(used.lora == lora for used in one.picture.loras)
+def _acts(observations: Sequence[Observation], lora: str, shift: float) -> tuple[Reason, ...]:
+    """Tell what the user did with pictures of a LoRA without a star, here and in the pictures made before."""
+    told = []
+    for message, is_past in ((LoRAMessage.NOTICED, False), (LoRAMessage.PAST, True)):
+        acts = [one for one in observations if not one.is_rating and (one.evidence is Evidence.PAST) is is_past]
+        signs = [_sign(one, lora) for one in acts]
+        if any(signs):
+            told.append(_reason(message, shift, liked=signs.count(1), disliked=signs.count(-1)))
+    return tuple(told)
+
+
+def _sign(one: Observation, lora: str) -> int:
+    """Return 1 where an act speaks for a LoRA, −1 where it speaks against it, 0 where it tells nothing of it."""
+    here, there = (_has(picture, lora) for picture in (one.picture, one.other))
+    if not here or one.other is not None:
+        return here - there
+    expected = 0.0 if one.evidence is Evidence.PAST else sum(used.expected for used in one.picture.loras)
+    return 1 if one.stars > LEVEL + expected else -1
+
+
+def _has(picture: Picture | None, lora: str) -> bool:
+    return picture is not None and any(used.lora == lora for used in picture.loras)
 
 
 def _own_reasons(rated: Sequence[Observation], shift: float) -> tuple[Reason, ...]:

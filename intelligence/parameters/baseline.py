@@ -128,6 +128,29 @@ def choose_baseline(request: ParameterRequest, table: Path, taste: ValueModel | 
     return Baseline(request, finding, profile, choice, reasons)
 
 
+def as_edited(parameters: OptimizedParameters) -> OptimizedParameters:
+    """Return settings with a reason of the user's for each that is not as it was chosen any more.
+
+    Steps under a time limit may have been changed in flight, and tell nothing.
+    """
+    values: dict[str, Any] = {
+        "cfg": parameters.guidance_scale,
+        "sampler": parameters.sampler_name,
+        "size": f"{parameters.width}x{parameters.height}",
+    }
+    if parameters.max_time_seconds is None:
+        values["steps"] = parameters.num_steps
+    if parameters.schedule is None:
+        values["scheduler"] = parameters.scheduler
+    reasons = [
+        _set_by_user(reason.setting, values[reason.setting], shown(reason.value))
+        if reason.source is not Source.USER and reason.value != values.get(reason.setting, reason.value)
+        else reason
+        for reason in parameters.reasons
+    ]
+    return replace(parameters, reasons=tuple(reasons))
+
+
 def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
     """Return a reason a setting for MANUAL mode: passed by the user, or a plain default."""
     used = {**MANUAL_DEFAULTS, **given}

@@ -98,6 +98,8 @@ def _better(
     liked, others = _stars(name, value, usual, rated)
     chosen, before = (f"{each[0]}x{each[1]}" if name == "size" else shown(each) for each in (value, usual))
     message = ParameterMessage.LEARNED_SETTING if others else ParameterMessage.LEARNED_LIKED
+    if not liked:
+        message = ParameterMessage.LEARNED_SET
     reason = Reason.of(
         name,
         Source.LEARNED,

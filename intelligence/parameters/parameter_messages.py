@@ -28,6 +28,7 @@ class ParameterMessage(Message):
         "{chosen} instead of {before}: you gave {stars} to pictures near it, {others} to those near {before}"
     )
     LEARNED_LIKED = "{chosen}, which you set: you gave {stars} to pictures near it"
+    LEARNED_SET = "{chosen}, which you set in earlier pictures"
     MANUAL_USER = "MANUAL: as passed"
     MANUAL_DEFAULT = "MANUAL: a plain default, not passed"
 

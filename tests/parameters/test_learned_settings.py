@@ -1,13 +1,17 @@
 """Settings that ratings move: among those that were tried, and no other."""
 
+from dataclasses import replace
+
 import pytest
 
 from intelligence.config import GenerationConstraints
 from intelligence.learning import Preferences
-from intelligence.learning.observations import LoRATraits, Settings
-from intelligence.learning.preferences import PictureRating, picture_rating, traits_of
+from intelligence.learning.observations import Evidence, LoRATraits, Picture, Settings
+from intelligence.learning.preferences import PictureRating, traits_of
+from intelligence.learning.signals import Signal, edits, observations
 from intelligence.models import ModelEvidence
 from intelligence.parameters import ParameterOptimizer
+from intelligence.parameters.baseline import as_edited
 from intelligence.parameters.parameters import ParameterRequest
 from intelligence.prompt import PromptAnalyzer
 from intelligence.records import Source
@@ -17,7 +21,7 @@ PROMPT = PromptAnalyzer().analyze("anime girl in a forest")
 USUAL = ParameterOptimizer().choose(ParameterRequest(PROMPT, model=SDXL))
 
 
-def rated(stars, prompt=PROMPT, edited=False, **values):
+def rated(stars, prompt=PROMPT, **values):
     usual = {
         "cfg": USUAL.guidance_scale,
         "steps": USUAL.num_steps,
@@ -26,13 +30,12 @@ def rated(stars, prompt=PROMPT, edited=False, **values):
         "size": (USUAL.width, USUAL.height),
     }
     settings = Settings(USUAL.family.value, **{**usual, **values})
-    offered = Settings(USUAL.family.value, **usual) if edited else None
-    return PictureRating(traits_of(prompt), (), stars, settings=settings, usual=offered)
+    return PictureRating(traits_of(prompt), (), stars, settings=settings)
 
 
-def choose(*pictures, **request):
-    model = Preferences(pictures).model(lambda lora: LoRATraits(), 1)
-    optimizer = ParameterOptimizer(taste=lambda: model if pictures else None)
+def choose(*pictures, kept=(), **request):
+    model = Preferences(pictures).after(kept).model(lambda lora: LoRATraits(), 1)
+    optimizer = ParameterOptimizer(taste=lambda: model if pictures or kept else None)
     return optimizer.choose(ParameterRequest(PROMPT, model=SDXL, **request))
 
 
@@ -105,25 +108,38 @@ def test_other_family_learns_nothing():
     assert settings_of(choose(*pictures)) == settings_of(USUAL)
 
 
-def test_edit_that_was_kept_is_evidence():
-    kept = [rated(3, cfg=4.0, edited=True)] * 4
-    found = choose(*kept)
+def edited_cfg(parameters):
+    """The act that a generation with these settings shows, as an observation."""
+    data = {"plan": {"recommendations": {"suggested_params": parameters.to_dict()}}}
+    (signal,) = edits(data)
+    assert signal == Signal(Evidence.SETTING, "cfg", USUAL.guidance_scale)
+    settings = Settings(parameters.family.value, cfg=parameters.guidance_scale)
+    return observations(signal, Picture(traits_of(PROMPT), settings=settings), ())
+
+
+def test_edit_that_was_kept_is_evidence_without_a_star():
+    kept = edited_cfg(
+        ParameterOptimizer().choose(
+            ParameterRequest(PROMPT, GenerationConstraints(), SDXL, overrides={"guidance_scale": 4.0})
+        )
+    )
+    found = choose(kept=kept * 4)
     assert found.guidance_scale < USUAL.guidance_scale
+    assert reason(found, "cfg").source is Source.LEARNED
     assert settings_of(choose(*[rated(3, cfg=4.0)] * 4)) == settings_of(USUAL)
 
 
-def test_edit_counts_a_few_times():
-    few, many = (Preferences([rated(3, cfg=4.0, edited=True)] * count).observations for count in (4, 40))
-    assert [sum(one.other is not None for one in each) for each in (few, many)] == [4, 4]
+def test_settings_edited_in_python_are_the_users():
+    edited = as_edited(replace(USUAL, guidance_scale=4.0))
+    assert reason(edited, "cfg").source is Source.USER
+    assert len(edited_cfg(edited)) == 1
+    assert as_edited(USUAL) == USUAL
 
 
-def test_edit_is_read_from_a_stored_generation():
-    edited = ParameterOptimizer().choose(
-        ParameterRequest(PROMPT, GenerationConstraints(), SDXL, overrides={"guidance_scale": 4.0})
-    )
-    data = {"plan": {"recommendations": {"suggested_params": edited.to_dict()}}}
-    found = picture_rating(data, [], [], [], 4)
-    assert (found.settings.cfg, found.usual.cfg) == (4.0, USUAL.guidance_scale)
-    assert found.settings._replace(cfg=None) == found.usual._replace(cfg=None)
-    data = {"plan": {"recommendations": {"suggested_params": USUAL.to_dict()}}}
-    assert picture_rating(data, [], [], [], 4).usual is None
+def test_steps_that_a_time_limit_changed_are_not_the_users():
+    hurried = replace(USUAL, num_steps=USUAL.num_steps - 3, max_time_seconds=9.0)
+    assert as_edited(hurried) == hurried
+
+
+def test_settings_as_offered_are_no_edit():
+    assert edits({"plan": {"recommendations": {"suggested_params": USUAL.to_dict()}}}) == []

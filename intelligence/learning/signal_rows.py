@@ -1,0 +1,160 @@
+"""Rows of acts beside stars in an open learning.db."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .generation_rows import Place, prompt_of, read
+from .observations import Evidence
+from .preferences import settings_of
+from .signals import PER_PROMPT, WORTH, Signal, edits, is_reroll
+
+SIGNALS = """
+    CREATE TABLE signals (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        image INTEGER NOT NULL,
+        subject TEXT NOT NULL,
+        offered TEXT NOT NULL,
+        slot INTEGER NOT NULL,
+        propensity REAL NOT NULL,
+        noted_ms INTEGER NOT NULL,
+        counts INTEGER NOT NULL DEFAULT 1,
+        UNIQUE (generation, kind, image, subject)
+    );
+    CREATE INDEX signals_by_kind ON signals (kind, subject, number);
+"""
+"""`image`: place in the generation, −1: all of its images. `counts`: 0 where it was taken back."""
+
+
+class SignalRow(NamedTuple):
+    """An act as it is stored."""
+
+    number: int
+    evidence: Evidence
+    key: int
+    """Of the generation."""
+    image: int
+    subject: str
+    offered: Any
+    slot: int
+    propensity: float
+    noted_ms: int
+
+
+def put(db: sqlite3.Connection, place: Place, signal: Signal, now_ms: int) -> bool:
+    """Store an act, once for one picture. Returns whether it was new."""
+    offered = json.dumps(signal.offered)
+    row = (signal.evidence, *place, signal.subject, offered, signal.slot, signal.propensity, now_ms)
+    query = """INSERT OR IGNORE INTO signals (kind, generation, image, subject, offered, slot, propensity, noted_ms)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
+    return db.execute(query, row).rowcount > 0
+
+
+def acts(db: sqlite3.Connection, key: int, data: dict[str, Any], now_ms: int) -> list[tuple[Place, Signal]]:
+    """Return the acts of the user that a new generation shows: edits, and that the one before was tried again."""
+    found = [(Place(key), signal) for signal in edits(data)]
+    query = "SELECT key, created_ms FROM generations WHERE key < ? ORDER BY key DESC LIMIT 1"
+    if (before := db.execute(query, (key,)).fetchone()) is not None:
+        pause = (now_ms - before[1]) / 1000 - float(data.get("generation_time_seconds") or 0.0)
+        if is_reroll(data, read(db, before[0]).data, pause):
+            found.append((Place(before[0]), Signal(Evidence.REROLLED)))
+    return [one for one in found if not _is_known(db, one[0].key, one[1])]
+
+
+def note_edits(db: sqlite3.Connection, key: int) -> None:
+    """Store what a stored generation tells of edits, at the time when it was made."""
+    (made,) = db.execute("SELECT created_ms FROM generations WHERE key = ?", (key,)).fetchone()
+    for signal in edits(read(db, key).data):
+        if not _is_known(db, key, signal):
+            put(db, Place(key), signal, made)
+
+
+def newest(db: sqlite3.Connection) -> list[SignalRow]:
+    """Return the acts that count, oldest first: of each kind, so many of the newest."""
+    rows: list[SignalRow] = []
+    for evidence, worth in WORTH.items():
+        query = f"{_SELECT} WHERE kind = ? AND counts = 1 ORDER BY number DESC LIMIT ?"
+        rows += _rows(db.execute(query, (evidence, worth.newest)).fetchall())
+    return sorted(rows)
+
+
+def shown(db: sqlite3.Connection, limit: int) -> list[SignalRow]:
+    """Return the newest acts that count, newest first."""
+    return _rows(db.execute(f"{_SELECT} WHERE counts = 1 ORDER BY number DESC LIMIT ?", (limit,)).fetchall())
+
+
+def drop(db: sqlite3.Connection, numbers: Iterable[int] | None = None) -> int:
+    """Have acts (None: all) count no longer. Returns how many did."""
+    if numbers is None:
+        return db.execute("UPDATE signals SET counts = 0 WHERE counts = 1").rowcount
+    query = "UPDATE signals SET counts = 0 WHERE number = ? AND counts = 1"
+    return sum(db.execute(query, (number,)).rowcount for number in numbers)
+
+
+def drop_lora(db: sqlite3.Connection, has_lora: Callable[[int], bool], lora: str) -> int:
+    """Have acts that tell of a LoRA count no longer. Returns how many did. Args: has_lora: asks a generation's key."""
+    found = _rows(db.execute(f"{_SELECT} WHERE counts = 1").fetchall())
+    about = {Evidence.SETTING, *PER_PROMPT}
+    return drop(
+        db, [one.number for one in found if (one.subject == lora if one.evidence in about else has_lora(one.key))]
+    )
+
+
+def rivals(db: sqlite3.Connection, row: SignalRow) -> list[int]:
+    """Return the other generations of the same run, of which none of this kind is known."""
+    (run,) = db.execute("SELECT run_id FROM generations WHERE key = ?", (row.key,)).fetchone()
+    if run is None:
+        return []
+    query = """SELECT key FROM generations WHERE run_id = ? AND key != ? AND key NOT IN
+               (SELECT generation FROM signals WHERE kind = ?)"""
+    return [key for (key,) in db.execute(query, (run, row.key, row.evidence)).fetchall()]
+
+
+def has_rivals(db: sqlite3.Connection, place: Place) -> bool:
+    """Return whether an image is one of several of its run."""
+    run, images = db.execute("SELECT run_id, images FROM generations WHERE key = ?", (place.key,)).fetchone()
+    query = "SELECT 1 FROM generations WHERE run_id = ? AND key != ?"
+    return images > 1 or (run is not None and db.execute(query, (run, place.key)).fetchone() is not None)
+
+
+def forget_other_picks(db: sqlite3.Connection, place: Place) -> None:
+    """Take back what was picked before in the same run: one picture is."""
+    query = """DELETE FROM signals WHERE kind = ? AND (generation = ? OR generation IN
+               (SELECT key FROM generations WHERE run_id = (SELECT run_id FROM generations WHERE key = ?)))"""
+    db.execute(query, (Evidence.PICKED, place.key, place.key))
+
+
+_SELECT = "SELECT number, kind, generation, image, subject, offered, slot, propensity, noted_ms FROM signals"
+
+
+def _rows(found: Sequence[Sequence[Any]]) -> list[SignalRow]:
+    return [SignalRow._make((row[0], Evidence(row[1]), *row[2:5], json.loads(row[5]), *row[6:])) for row in found]
+
+
+def _is_known(db: sqlite3.Connection, key: int, signal: Signal) -> bool:
+    """Return whether the same act was stored already: for the same prompt, or often enough."""
+    query = "SELECT generation, counts FROM signals WHERE kind = ? AND subject = ?"
+    about = signal.evidence, signal.subject
+    if signal.evidence is Evidence.SETTING:
+        value, same = _setting(db, key, signal.subject), 0
+        for other, _ in db.execute(f"{query} AND offered = ?", (*about, json.dumps(signal.offered))).fetchall():
+            same += _setting(db, other, signal.subject) == value
+        return same >= WORTH[signal.evidence].same
+    if signal.evidence not in PER_PROMPT:
+        return False
+    rows = db.execute(query, about).fetchall()
+    if sum(counts for _, counts in rows) >= WORTH[signal.evidence].same:
+        return True
+    prompt = prompt_of(read(db, key).data)
+    return bool(prompt) and any(prompt_of(read(db, other).data) == prompt for other, _ in rows)
+
+
+def _setting(db: sqlite3.Connection, key: int, name: str) -> tuple[str, Any] | None:
+    stage = read(db, key).data.get("plan", {}).get("recommendations", {})
+    settings = settings_of(stage.get("suggested_params"))
+    return settings and (settings.family, getattr(settings, name))

@@ -1,0 +1,188 @@
+"""Acts beside stars that tell of taste: edits of what was offered, picks, saves, rerolls; all weaker than a rating."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .observations import Applied, Evidence, Observation, Picture, Settings
+from .value_model import LEVEL
+
+
+class Worth(NamedTuple):
+    """Weight of one act."""
+
+    stars: float
+    """By which what was chosen beats what was not; of an act without a rival, beside what was expected."""
+    noise: float
+    """Standard deviation in stars."""
+    newest: int
+    """Acts of this kind that count."""
+    same: int = 1_000_000
+    """Times that one and the same act is stored: what is only left alone is no new act."""
+
+
+WORTH = {
+    Evidence.SETTING: Worth(1.0, 1.2, 24, 4),
+    Evidence.REWEIGHTED: Worth(1.0, 1.2, 16, 4),
+    Evidence.REMOVED: Worth(1.0, 1.5, 24, 8),
+    Evidence.ADDED: Worth(1.0, 1.5, 24, 8),
+    Evidence.PICKED: Worth(1.0, 1.5, 16),
+    Evidence.SAVED: Worth(0.6, 1.8, 16),
+    Evidence.KEPT: Worth(0.4, 2.0, 12, 4),
+    Evidence.SCOUTED: Worth(0.3, 2.5, 8),
+    Evidence.REROLLED: Worth(-0.3, 2.5, 8),
+}
+"""An order by how deliberate the act is; an edit counts as one difference of ratings."""
+
+PER_PROMPT = frozenset((Evidence.KEPT, Evidence.ADDED, Evidence.REMOVED, Evidence.REWEIGHTED))
+"""Acts that count once for one prompt."""
+
+READ_OFFER: dict[str, Callable[[str], Any]] = {
+    "cfg": float,
+    "steps": int,
+    "sampler": str,
+    "scheduler": str,
+    "size": lambda text: tuple(int(side) for side in text.split("x")),
+}
+"""Setting → how `Reason.otherwise` of a setting that the user set is read."""
+
+MIN_REWEIGHT = 0.02
+"""Difference of strengths from which one was changed."""
+
+MIN_LOOK_SECONDS, MAX_LOOK_SECONDS = 2.0, 1800.0
+"""Pause before another try of the same prompt, in which somebody looked at the picture: less is a queue at work."""
+
+
+class Signal(NamedTuple):
+    """An act of the user."""
+
+    evidence: Evidence
+    subject: str = ""
+    """Model id of the LoRA, or name of the setting."""
+    offered: Any = None
+    """JSON: strength and confidence of the LoRA, or value of the setting, as it was offered."""
+    slot: int = 0
+    """Place in what was offered, from 0."""
+    propensity: float = 1.0
+    """Probability that this was offered at this place, 0 … 1; of a pick, that of picking it by chance."""
+
+
+def edits(data: Mapping[str, Any]) -> list[Signal]:
+    """Return what the user changed of the suggestions before a generation was made, and left of those looked at.
+
+    Args:
+        data: JSON of the `Generation`.
+    """
+    stage = data.get("plan", {}).get("recommendations", {}) if isinstance(data.get("plan"), Mapping) else {}
+    return [*_lora_edits(stage), *_setting_edits(stage.get("suggested_params") or {})]
+
+
+def _lora_edits(stage: Mapping[str, Any]) -> Iterator[Signal]:
+    offered = stage.get("offered") or ()
+    used = {
+        one.get("lora_metadata", {}).get("model_id"): one.get("suggested_alpha", 0.0)
+        for one in stage.get("suggested_loras") or ()
+    }
+    for slot, one in enumerate(offered):
+        strength, is_suggested, is_used = one["strength"], one.get("suggested", True), one["lora"] in used
+        if one.get("named") or not (is_suggested or is_used):
+            continue
+        evidence = Evidence.KEPT if is_suggested else Evidence.ADDED
+        if not is_used:
+            evidence = Evidence.REMOVED
+        elif is_suggested and abs(used[one["lora"]] - strength) >= MIN_REWEIGHT:
+            evidence = Evidence.REWEIGHTED
+        yield Signal(evidence, one["lora"], {"strength": strength, "confidence": one.get("confidence", 0.0)}, slot)
+    known = {one["lora"] for one in offered}
+    for lora in used if offered else ():
+        if lora and lora not in known:
+            yield Signal(Evidence.ADDED, lora, {"strength": used[lora], "confidence": 0.0}, len(offered))
+
+
+def _setting_edits(parameters: Mapping[str, Any]) -> Iterator[Signal]:
+    for reason in parameters.get("reasons") or ():
+        name, otherwise = reason.get("setting"), reason.get("otherwise")
+        if reason.get("source") == "user" and otherwise and name in READ_OFFER:
+            try:
+                offered = READ_OFFER[name](otherwise)
+            except ValueError:
+                continue
+            yield Signal(Evidence.SETTING, name, offered)
+
+
+def observations(signal: Signal, picture: Picture, rivals: Sequence[Picture]) -> list[Observation]:
+    """Return what an act tells of taste; nothing where both sides are the same, as those that differ by the seed.
+
+    Args:
+        picture: as it was made.
+        rivals: of a pick, the pictures that were left.
+    """
+    evidence, worth = signal.evidence, WORTH[signal.evidence]
+    if evidence in (Evidence.SCOUTED, Evidence.REROLLED):
+        expected = LEVEL + sum(one.expected for one in picture.loras)
+        return [Observation(expected + worth.stars, picture, None, worth.noise, evidence)]
+    if evidence in (Evidence.PICKED, Evidence.SAVED):
+        rivals = list(dict.fromkeys(one for one in rivals if one != picture))
+        noise = worth.noise * max(1, len(rivals)) ** 0.5
+        return [Observation(worth.stars, picture, rival, noise, evidence) for rival in rivals]
+    better, other = _sides(signal, picture)
+    if better == other:
+        return []
+    return [Observation(worth.stars, better, other, worth.noise, evidence)]
+
+
+def _sides(signal: Signal, picture: Picture) -> tuple[Picture, Picture]:
+    """The picture as the user wanted it, and as it was offered, in what differs alone."""
+    evidence, subject, offered = signal[:3]
+    plain = Picture(picture.prompt)
+    if evidence is Evidence.SETTING:
+        return plain._replace(settings=_alone(picture.settings, subject)), plain._replace(
+            settings=_alone(picture.settings, subject, tuple(offered) if subject == "size" else offered)
+        )
+    used = next((one for one in picture.loras if one.lora == subject), None)
+    if evidence is Evidence.REMOVED:
+        return plain, plain._replace(loras=(Applied.judged(subject, offered["confidence"], offered["strength"]),))
+    if used is None:
+        return plain, plain
+    with_it = plain._replace(loras=(used,))
+    if evidence is Evidence.REWEIGHTED:
+        return with_it, plain._replace(loras=(used._replace(strength=offered["strength"]),))
+    return with_it, plain
+
+
+def _alone(settings: Settings | None, name: str, value: Any = None) -> Settings | None:
+    """Return this setting alone, or with another value in its place; None: it is not known."""
+    used = settings and getattr(settings, name)
+    named: dict[str, Any] = {name: used if value is None else value}
+    return Settings(settings.family, **named) if settings and used is not None else None
+
+
+def is_reroll(now: Mapping[str, Any], before: Mapping[str, Any], pause_seconds: float) -> bool:
+    """Return True where a generation is another try of the one before: nothing but the seed differs.
+
+    Args:
+        now, before: JSON of two `Generation`s.
+        pause_seconds: between the end of the one and the start of the other.
+    """
+    if not MIN_LOOK_SECONDS <= pause_seconds <= MAX_LOOK_SECONDS or now.get("seeds") == before.get("seeds"):
+        return False
+    if now.get("run_id") and now.get("run_id") == before.get("run_id"):
+        return False
+    return _recipe(now) == _recipe(before) is not None
+
+
+def _recipe(data: Mapping[str, Any]) -> str | None:
+    """All that a picture depends on but the seed; None: the prompt is not known."""
+    stage = data.get("plan", {}).get("recommendations", {}) if isinstance(data.get("plan"), Mapping) else {}
+    if not stage.get("prompt"):
+        return None
+    chosen = stage.get("suggested_params") or {}
+    names = ("num_steps", "guidance_scale", "sampler_name", "scheduler", "schedule", "width", "height")
+    loras = [
+        (one.get("lora_metadata", {}).get("model_id"), one.get("suggested_alpha"))
+        for one in stage.get("suggested_loras") or ()
+    ]
+    model = data.get("base_model_id")
+    return json.dumps([stage["prompt"], stage.get("negative_prompt", ""), loras, [chosen.get(n) for n in names], model])
