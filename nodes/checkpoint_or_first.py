@@ -6,7 +6,6 @@ from typing import Any
 
 import folder_paths
 from comfy_api.latest import io
-from server import PromptServer
 
 from ..intelligence.config import AUTO
 from .host.checkpoint_choice import CheckpointChoice, choose_checkpoint
@@ -22,7 +21,6 @@ class CheckpointOrFirst(io.ComfyNode):
             description="Loads the checkpoint you name. Where it is not on this machine, or with auto, the first that "
             "is; on a machine without any, the embedded demo model, a toy that draws coloured patterns.",
             search_aliases=["checkpoint", "load checkpoint", "model loader", "ckpt", "demo", "intelligent"],
-            hidden=[io.Hidden.unique_id],
             has_intermediate_output=True,
             inputs=[
                 io.Combo.Input(
@@ -50,10 +48,13 @@ class CheckpointOrFirst(io.ComfyNode):
 
     @classmethod
     def execute(cls, ckpt_name: str) -> io.NodeOutput:
+        from ..intelligence.generation.card import reason_data
+
         choice = choose_checkpoint(ckpt_name)
-        if choice.sentence:
-            PromptServer.instance.send_progress_text(choice.sentence, cls.hidden.unique_id)
-        return io.NodeOutput(*_load(choice), ui={"text": [choice.sentence or choice.name]})
+        told = {"text": [choice.name]}
+        if choice.reason:
+            told = {"text": [choice.reason.evidence], "reasons": [reason_data(choice.reason)]}
+        return io.NodeOutput(*_load(choice), ui=told)
 
 
 def _load(choice: CheckpointChoice) -> tuple[Any, ...]:

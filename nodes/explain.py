@@ -36,6 +36,7 @@ class Explain(io.ComfyNode):
     @classmethod
     def execute(cls, generation: Stage) -> io.NodeOutput:
         from ..intelligence.generation.generation_views import explanation_report
+        from .host.server_planner import planner
 
-        ui = explanation_report(generation)
+        ui = explanation_report(generation, planner().registry)
         return io.NodeOutput(ui["explanation"][0]["summary"], generation.to_json(indent=2), ui=ui)

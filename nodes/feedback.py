@@ -77,7 +77,7 @@ class Feedback(io.ComfyNode):
             run_id = context.prompt_id if context else ""
             text = graph_ratings().rate(planner().learning, node, Shown(made, rating, comments), run_id)
             target, ids = made.id, list(made.image_ids)
-        return io.NodeOutput(ui=rating_report(target, ids, text, made))
+        return io.NodeOutput(ui=rating_report(planner().registry, target, ids, text, made))
 
 
 @cache

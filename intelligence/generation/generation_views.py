@@ -18,37 +18,40 @@ from .stages import Generation
 Values = dict[str, Any]
 
 
-def explanation_report(stage: Stage) -> dict[str, list[Any]]:
-    """Return the explanation of a stage as lists of JSON types: `text`, `explanation`, `card`, `generation_id`."""
+def explanation_report(stage: Stage, registry: ModelRegistry) -> dict[str, list[Any]]:
+    """Return the explanation of a stage as lists of JSON types: `text`, `explanation`, `card`, `generation_id`.
+
+    `registry` knows the LoRAs' titles and trigger words, which are not stored with each generation.
+    """
     explanation = explain(stage)
     ids = [stage.id] if isinstance(stage, Generation) else []
     return {
         "text": [as_text(explanation)],
         "explanation": [explanation.to_dict()],
-        "card": [card(stage)],
+        "card": [card(_with_library(stage, registry) if isinstance(stage, Generation) else stage)],
         "generation_id": ids,
     }
 
 
 def rating_report(
-    generation_id: str, image_ids: Sequence[str], text: str = "", made: Generation | None = None
+    registry: ModelRegistry,
+    generation_id: str,
+    image_ids: Sequence[str],
+    text: str = "",
+    made: Generation | None = None,
 ) -> dict[str, list[Any]]:
     """Return what can be rated, as lists of JSON types: `text`, `feedback`, with what tells variations apart."""
     about = {}
     if made is not None:
-        loras = [f"{lora.lora_name} {lora.suggested_alpha:g}" for lora in made.plan.loras]
+        known = _with_library(made, registry).plan.loras
+        loras = [f"{lora.lora_metadata.title or lora.lora_name} {lora.suggested_alpha:g}" for lora in known]
         about = {"loras": ", ".join(loras), **chosen_settings(made.plan.recommendations)}
     return {"text": [text], "feedback": [{"generation_id": generation_id, "image_ids": [*image_ids], "about": about}]}
 
 
 def node_outputs(generation: Generation, registry: ModelRegistry) -> dict[str, dict[str, list[Any]]]:
-    """Return node type → the `ui` output with which its node told of this generation.
-
-    `registry` knows the LoRAs' titles and trigger words, which are not stored with each generation.
-    """
-    recommendations = generation.plan.recommendations
-    loras = [_known(lora, registry) for lora in recommendations.suggested_loras]
-    recommendations = replace(recommendations, suggested_loras=loras)
+    """Return node type → the `ui` output with which its node told of this generation."""
+    recommendations = _with_library(generation, registry).plan.recommendations
     return {
         "LoRARecommend": choice_report(recommendations),
         "ParamOptimize": {
@@ -56,9 +59,17 @@ def node_outputs(generation: Generation, registry: ModelRegistry) -> dict[str, d
             "card": [card(recommendations, SETTINGS)],
             "settings": [chosen_settings(recommendations)],
         },
-        "Explain": explanation_report(generation),
-        "Feedback": rating_report(generation.id, generation.image_ids, made=generation),
+        "Explain": explanation_report(generation, registry),
+        "Feedback": rating_report(registry, generation.id, generation.image_ids, made=generation),
     }
+
+
+def _with_library(generation: Generation, registry: ModelRegistry) -> Generation:
+    """The generation with what the library knows of its LoRAs now."""
+    recommendations = generation.plan.recommendations
+    loras = [_known(lora, registry) for lora in recommendations.suggested_loras]
+    plan = replace(generation.plan, recommendations=replace(recommendations, suggested_loras=loras))
+    return replace(generation, plan=plan)
 
 
 def _known(lora: LoRARecommendation, registry: ModelRegistry) -> LoRARecommendation:

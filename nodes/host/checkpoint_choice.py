@@ -11,8 +11,11 @@ import folder_paths
 from ...intelligence.config import AUTO, EMBEDDED_MODEL
 from ...intelligence.generation.generation_messages import GenerationMessage as Text
 from ...intelligence.models import Architecture, ModelKind
+from ...intelligence.records import Reason, Source
 from .library_scan import refresh_library
 from .server_planner import planner
+
+SETTING = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class CheckpointChoice:
     """The checkpoint to load, by ComfyUI's name; `embedded`: the demo model."""
 
     name: str
-    sentence: str = ""
-    """The reason where it is not the one that was named."""
+    reason: Reason | None = None
+    """None where it is the one that was named, or the first one as asked."""
 
     @property
     def is_demo(self) -> bool:
@@ -39,7 +42,7 @@ def choose_checkpoint(named: str) -> CheckpointChoice:
     if found:
         return CheckpointChoice(found)
     if not names:
-        return CheckpointChoice(EMBEDDED_MODEL, Text.NO_CHECKPOINT.value)
+        return CheckpointChoice(EMBEDDED_MODEL, Reason.of(SETTING, Source.DEFAULT, Text.NO_CHECKPOINT))
     refresh_library()
     known = {model.model_id.partition(":")[2]: model for model in planner().registry.summaries(ModelKind.CHECKPOINT)}
 
@@ -50,7 +53,9 @@ def choose_checkpoint(named: str) -> CheckpointChoice:
         return 0 if model.architecture is Architecture.SDXL else 1
 
     first = min(names, key=order)
-    return CheckpointChoice(first, "" if named == AUTO else Text.OTHER_CHECKPOINT.format(named=named, taken=first))
+    if named == AUTO:
+        return CheckpointChoice(first)
+    return CheckpointChoice(first, Reason.of(SETTING, Source.DEFAULT, Text.OTHER_CHECKPOINT, named=named, taken=first))
 
 
 def _same_file(named: str, names: Iterable[str]) -> str | None:

@@ -52,6 +52,14 @@ STARS = """
 () => window.app.graph._nodes.find(node => node.type === "Feedback")
     .widgets.find(widget => widget.name === "stars").element.textContent
 """
+WIDGET_TEXT = """
+([type, name]) => window.app.graph._nodes.find(node => node.type === type)
+    .widgets.find(widget => widget.name === name).element.textContent
+"""
+PROGRESS = """
+() => window.app.graph._nodes.flatMap(node => node.widgets ?? []).map(widget => widget.name)
+    .filter(name => name.includes("text-preview"))
+"""
 MARKUP = '<img src=x onerror="window.injected = true">'
 TITLE = 30
 """Height of a node's title, which stands above its position."""
@@ -115,9 +123,11 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
     for kind in PARTS.keys() - {"MemoryPlan"} | plan:
         assert page.tab.evaluate(HEADINGS, kind) == PARTS[kind]
     (explained,) = page.tab.evaluate(REPORTS, "Explain")
-    assert "mirkwood" in explained.lower()
+    assert explained.startswith("LoRAsMirkwood Witch")  # by its title, as in LoRA Recommend
     assert "2 steps · CFG" in explained
     assert page.tab.evaluate(ADDED) == ["green cloak, antler crown"]
+    assert page.tab.evaluate(WIDGET_TEXT, ["CheckpointOrFirst", "taken"]).startswith("no checkpoint on this machine")
+    assert page.tab.evaluate(PROGRESS) == []
     assert page.prompt() == before
     assert page.problems == []
 

@@ -48,7 +48,7 @@ def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> N
     rows = page.tab.locator(".ig-rating")
     labels = [row.get_attribute("aria-label") or "" for row in rows.all()]
     assert [label.split(" · ")[0] for label in labels] == ["1", "2"]
-    assert labels[0] != labels[1] and "mirkwood_witch" in labels[0]
+    assert labels[0] != labels[1] and "Mirkwood Witch 0." in labels[0]
     rows.nth(1).focus()
     page.tab.keyboard.press("5")
     page.tab.wait_for_function("() => document.querySelectorAll('.ig-rating')[1].textContent.includes('★★★★★')")
@@ -57,4 +57,4 @@ def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> N
     page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
     chosen = page.tab.evaluate(WIDGETS, "LoRARecommend")
     assert chosen["variations"] == 1
-    assert ("mirkwood_witch" in chosen["selection"]) == ("mirkwood_witch" in labels[1])
+    assert ("mirkwood_witch" in chosen["selection"]) == ("Mirkwood Witch" in labels[1])

@@ -2,19 +2,22 @@
 // workflows and API prompts never depend on this file.
 import { app } from "../../../scripts/app.js";
 import { chosenSettings } from "./chosen_settings.js";
-import { element } from "./common.js";
+import { element, make } from "./common.js";
 import { nodesOf, outputKey } from "./graph_tools.js";
+import { sentence } from "./language.js";
 import { loraPictures } from "./lora_pictures.js";
 import { loraRows } from "./lora_rows.js";
 import { pickView } from "./picks.js";
 import { ratingView } from "./ratings.js";
 import { makeReport } from "./report_view.js";
 import { refill, remember } from "./restore.js";
+import { addStyles } from "./styles.js";
 
 const MIN_WIDTH_PX = 320;
 
 /** Node id → function that adds its view and returns how to show an output: (node) => (output, justMade) => void. */
 const VIEWS = {
+  CheckpointOrFirst: lineView,
   LoRARecommend: (node) => both(picturedReport(node), loraRows(node)),
   ParamOptimize: (node) => both(reportView(node), chosenSettings(node)),
   MemoryPlan: reportView,
@@ -33,6 +36,7 @@ app.registerExtension({
     const show = VIEWS[node.comfyClass]?.(node);
     if (!show) return;
     shown.set(node, show);
+    node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
     const before = node.onExecuted;
     node.onExecuted = function (output) {
       before?.apply(this, arguments);
@@ -61,6 +65,12 @@ function both(...views) {
   return (...output) => views.forEach((show) => show(...output));
 }
 
+function lineView(node) {
+  const line = make("div", "ig-line");
+  addView(node, "taken", line, 40);
+  return ({ text: [text] = [], reasons: [reason] = [] }) => (line.textContent = reason ? sentence(reason) : (text ?? ""));
+}
+
 function reportView(node) {
   const report = makeReport();
   addView(node, "report", report.element, 110);
@@ -83,6 +93,7 @@ function starView(node) {
 
 /** Adds a view below the node's widgets. Returns how to set the height that it needs, in pixels. */
 function addView(node, name, view, minHeight) {
+  addStyles();
   let needed = minHeight;
   view.dataset.captureWheel = "true"; // Nodes 2.0: once clicked into, the wheel scrolls the view and not the canvas
   view.dataset.nodeType = node.comfyClass; // by which node_faces.js finds the node in Nodes 2.0
@@ -91,7 +102,6 @@ function addView(node, name, view, minHeight) {
   const options = { serialize: false, hideInPanel: true, hideOnZoom: false, getMinHeight: () => needed };
   const widget = node.addDOMWidget(name, name, view, options); // the right side panel would set its width
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
-  node.setSize([Math.max(node.size[0], MIN_WIDTH_PX), node.size[1]]); // a loaded workflow sets its own size later
   return (height) => {
     needed = Math.max(minHeight, height);
     view.style.minHeight = `${needed}px`;

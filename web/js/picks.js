@@ -4,12 +4,14 @@ import { app } from "../../../scripts/app.js";
 import { element } from "./common.js";
 import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
-import { addStyles } from "./styles.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
 const LAST_KEY = 9;
-const TILE_PX = 84; // width of a picture, as styles.js lays it out
-const MAX_HEIGHT_PX = 360;
+const TILE_PX = 116; // least width of a picture, as styles.js lays it out
+const MARGIN_PX = 30; // of the node and the view
+const TITLE_PX = 34; // below a picture
+const AGAIN_PX = 40;
+const MAX_HEIGHT_PX = 420;
 
 /** Adds the pictures to an Intelligent Sampler, once there are any. Returns how to show an output. */
 export function pickView(node, addView) {
@@ -31,11 +33,9 @@ export function pickView(node, addView) {
   onChange(widgetOf(node, "pick"), mark);
   return (output) => {
     if (!output.scouted?.length) return;
-    addStyles();
     takeFiles(output);
     setHeight ??= addView(node, "picks", box, TILE_PX);
-    const columns = Math.max(1, Math.floor((node.size[0] - 20) / TILE_PX));
-    setHeight(Math.min(MAX_HEIGHT_PX, Math.ceil((output.scouted.length + 1) / columns) * TILE_PX * 1.25));
+    setHeight(heightFor(output.scouted.length, node.size[0] - MARGIN_PX));
     const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
     const again = element("button", "", { textContent: t("Scout again"), type: "button", className: "ig-scout-again" });
     again.addEventListener("click", () => queue(node, { pick: 0, seed: output.scouted.at(-1).seed + 1 }));
@@ -49,6 +49,11 @@ export function pickView(node, addView) {
     };
     mark();
   };
+}
+
+function heightFor(pictures, width) {
+  const columns = Math.max(1, Math.floor(width / TILE_PX));
+  return Math.min(MAX_HEIGHT_PX, Math.ceil(pictures / columns) * (width / columns + TITLE_PX) + AGAIN_PX);
 }
 
 /** Moves the pictures from ComfyUI's own grid, which has no labels and tells no clicks, to the scouted seeds. */

@@ -4,7 +4,6 @@ import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
 import { widgetOf } from "./graph_tools.js";
 import { sentence, t, translation, word } from "./language.js";
-import { addStyles } from "./styles.js";
 
 const STARS = 5;
 const KEYS = /^[0-5]$/;
@@ -14,11 +13,10 @@ const MAX_HEIGHT_PX = 380;
 let hovered = null;
 let prepared = false;
 
-/** Adds the style and the keys to the page, once. */
+/** Adds the keys to the page, once. */
 function prepare() {
   if (prepared) return;
   prepared = true;
-  addStyles();
   document.addEventListener("keydown", onKey, { capture: true });
 }
 

@@ -3,14 +3,12 @@ import { app } from "../../../scripts/app.js";
 import { cardLines } from "./card.js";
 import { make } from "./common.js";
 import { ready, t, translation } from "./language.js";
-import { addStyles } from "./styles.js";
 
 /** Id of the setting that unfolds every line of a report. */
 export const LONG_REPORTS = "IntelligentGeneration.Reports.Long";
 
 /** A new report: its element, and how to show an output in it. */
 export function makeReport() {
-  addStyles();
   const box = make("div", "ig-card");
   const placeholder = make("div", "ig-dim", t("shown after a run"));
   box.append(placeholder);

@@ -13,6 +13,7 @@ const CSS = `
 .ig-plain { border-top: 1px solid var(--border-color, #4e4e4e); padding: 4px 0 }
 .ig-text { white-space: pre-wrap }
 .ig-label { font-weight: 600 }
+.ig-line { padding: 4px 8px; overflow-y: auto; overflow-wrap: anywhere; font: 12px/1.4 system-ui, sans-serif; color: var(--input-text, #ddd); user-select: text }
 .ig-dim { opacity: .8; font-size: 12px }
 .ig-card ul { margin: 4px 0 2px; padding-left: 18px }
 .ig-chip { display: inline-flex; gap: 5px; align-items: baseline; padding: 1px 8px; border-radius: 10px; font: inherit; font-size: 12px;
@@ -71,13 +72,13 @@ button.ig-chip { cursor: pointer }
 .ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(142px, 1fr)); gap: 4px; align-items: start }
 .ig-ratings img { width: 100%; height: 84px; object-fit: contain }
 .ig-ratings .ig-rating .ig-star { font-size: 20px }
-.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
+.ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(110px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
 .ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
 .ig-picks button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff) }
 .ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
 .ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
 .ig-picks img { display: block; width: 100%; border-radius: 4px }
-.ig-scout-again { align-self: center; border: 1px solid currentColor !important }
+.ig-picks .ig-scout-again { grid-column: 1 / -1; border: 1px solid currentColor }
 .ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
 .ig-rating .ig-told:empty { display: none }
 .ig-lora-pictures { display: flex; flex-wrap: wrap; gap: 4px; padding: 4px 6px }
