@@ -51,7 +51,7 @@ class CheckpointOrFirst(io.ComfyNode):
         from ..intelligence.generation.card import reason_data
 
         choice = choose_checkpoint(ckpt_name)
-        told = {"text": [choice.name]}
+        told: dict[str, list[Any]] = {"text": [choice.name]}
         if choice.reason:
             told = {"text": [choice.reason.evidence], "reasons": [reason_data(choice.reason)]}
         return io.NodeOutput(*_load(choice), ui=told)

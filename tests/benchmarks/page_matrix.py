@@ -3,8 +3,9 @@
 python -m tests.benchmarks.page_matrix --out DIR [--frontend DIR/static] [--only nodes2-es-light] --json
 
 `--frontend`: another frontend's static folder, beside the pinned one. axe-core comes from `axe-playwright-python`
-(the extra `test`). Prints one flat JSON object: for each combination the axe findings of impact serious or critical in
-our views, and the console errors that concern the pack; the sums at the end.
+(the extra `test`). A combination whose figures lie in DIR already is not walked again. Prints one flat JSON object: for
+each combination the axe findings of impact serious or critical in our views, and the console errors that concern the
+pack; the sums at the end.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ..conftest import PACKS
 RENDERERS, LANGUAGES, THEMES = ("canvas", "nodes2"), ("en", "es"), ("dark", "light")
 OURS = [".ig-card", ".ig-library", "[data-node-type]"]
 BUTTON = ".intelligent-generation-library-tab-button"
+FIGURES = "-figures.json"
 SERIOUS = {"serious", "critical"}
 
 SET = """
@@ -38,7 +40,18 @@ edits => {
             node.widgets.find(widget => widget.name === name).value = value
 }
 """
+CHANGED = "() => window.app.api.dispatchCustomEvent('graphChanged', {})"
 FIT = "() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')"
+SUGGEST = "() => void window.app.extensionManager.command.execute('IntelligentGeneration.Suggest')"
+UNFOLD = """
+() => {
+    document.querySelectorAll(".ig-card details").forEach(one => (one.open = true))
+    const node = window.app.graph._nodes.find(node => node.type === "ParamOptimize")
+    const button = document.querySelector(`[data-node-id="${node.id}"] [data-testid=advanced-inputs-button]`)
+    if (button) button.click()
+    else node.widgets.find(widget => widget.name === "advanced inputs").callback()
+}
+"""
 AXE = """
 async selectors => {
     const include = selectors.filter(selector => document.querySelector(selector)).map(selector => [selector])
@@ -58,19 +71,24 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one flat JSON object")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, Any] = {}
     for frontend in filter(None, ("pinned", options.frontend)):
-        figures |= walk_frontend(frontend, options.out, options.only)
+        walk_frontend(frontend, options.out, options.only)
+    figures: dict[str, Any] = {}
+    for path in sorted(options.out.glob(f"*{FIGURES}")):
+        figures |= json.loads(path.read_text())
     figures["serious"] = sum(count for name, count in figures.items() if name.endswith("_axe"))
     figures["errors"] = sum(count for name, count in figures.items() if name.endswith("_console"))
     print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
-def walk_frontend(frontend: str | Path, out: Path, only: str) -> dict[str, Any]:
-    """Return the figures of every combination in one frontend."""
+def walk_frontend(frontend: str | Path, out: Path, only: str) -> None:
+    """Write the figures of every combination in one frontend that has none yet."""
     name = frontend if isinstance(frontend, str) else "other"
     arguments = () if isinstance(frontend, str) else ("--front-end-root", str(frontend))
-    figures: dict[str, Any] = {}
+    combinations = {f"{name}-{'-'.join(each)}": each for each in itertools.product(RENDERERS, LANGUAGES, THEMES)}
+    left = [key for key in combinations if only in key and not (out / f"{key}{FIGURES}").exists()]
+    if not left:
+        return
     with tempfile.TemporaryDirectory() as folder:
         installation = locate.installation(locate.checkout())
         server = Server(Path(folder), installation, PACKS, checkpoints=False, arguments=arguments)
@@ -79,18 +97,16 @@ def walk_frontend(frontend: str | Path, out: Path, only: str) -> dict[str, Any]:
         with server.running(), browsing() as browser:
             server.client.post(f"{LIBRARY}/rescan")
             server.client.library_after_scan()
-            for renderer, language, theme in itertools.product(RENDERERS, LANGUAGES, THEMES):
-                key = f"{name}-{renderer}-{language}-{theme}"
-                if only not in key:
-                    continue
+            for key in left:
+                renderer, language, theme = combinations[key]
                 server.client.post("/settings", {"Comfy.Locale": language, "Comfy.ColorPalette": theme})
                 with tab(browser, server.url, nodes2=renderer == "nodes2", width=1600, height=900) as page:
-                    figures |= walk(page, server.client, key, out)
-    return figures
+                    figures = walk(page, server.client, key, out)
+                (out / f"{key}{FIGURES}").write_text(json.dumps(figures))
 
 
 def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
-    """Return the figures of one combination: run the template, open the library, a LoRA's details, the history."""
+    """Return the figures of one combination: suggest, change the prompt, run, rate, scout; the library's views."""
     spec = importlib.util.find_spec("axe_playwright_python")
     if spec is None or spec.origin is None:
         raise SystemExit("axe-playwright-python is not installed: pip install '.[test]'")
@@ -102,15 +118,34 @@ def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
         found.extend({**one, "state": state} for one in page.tab.evaluate(AXE, OURS) if one["impact"] in SERIOUS)
         (out / f"{key}-axe.json").write_text(json.dumps(found, indent=1))
 
+    def end(prompt_id: str) -> None:
+        client.wait(prompt_id)
+        page.wait_until_ended(prompt_id)
+
+    def assign(**edits: dict[str, Any]) -> None:
+        page.tab.evaluate(SET, edits)
+        page.tab.evaluate(CHANGED)
+
     page.load(ui_workflow(AUTO))
     page.tab.evaluate(FIT)
     look("opened")
-    prompt = {"prompt": "portrait of the mirkwood witch, (misty forest:1.2)"}
-    page.tab.evaluate(SET, {"ParamOptimize": SMALL, "PromptAnalyze": prompt})
-    prompt_id = page.queue()
-    client.wait(prompt_id)
-    page.wait_until_ended(prompt_id)
+    prompt = "portrait of the mirkwood witch, (misty forest:1.2)"
+    assign(ParamOptimize=SMALL, PromptAnalyze={"prompt": prompt}, LoRARecommend={"mode": "ASSISTED"})
+    end(page.queued_by(lambda: page.tab.evaluate(SUGGEST)))
+    look("suggested")
+    assign(PromptAnalyze={"prompt": "a lighthouse, ink wash"})
+    look("stale")
+    assign(PromptAnalyze={"prompt": prompt}, ParamOptimize={"images": 3}, LoRARecommend={"mode": "AUTO"})
+    end(page.queue())
     look("run")
+    page.tab.locator(".ig-rating").first.focus()
+    page.tab.keyboard.press("4")
+    page.tab.locator("[aria-checked=true]").first.wait_for()
+    unfold(page)
+    look("unfolded")
+    assign(ParamOptimize={"images": 1, "steps": 8}, IntelligentSampler={"scout": 4})
+    end(page.queue())
+    look("scouted")
     page.tab.locator(BUTTON).first.click()
     page.tab.locator("button.ig-tile").first.wait_for()
     look("library")
@@ -123,6 +158,12 @@ def walk(page: Page, client: Client, key: str, out: Path) -> dict[str, Any]:
     page.tab.locator(".ig-tile:visible").first.wait_for()
     look("history")
     return {f"{key}_axe": len(found), f"{key}_console": len(page.problems)}
+
+
+def unfold(page: Page) -> None:
+    """Show every line's evidence, and the advanced widgets of Param Optimize."""
+    page.tab.evaluate(UNFOLD)
+    page.tab.wait_for_timeout(500)
 
 
 if __name__ == "__main__":
