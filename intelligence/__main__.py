@@ -21,7 +21,7 @@ Add = Callable[..., object]
 """`ArgumentParser.add_argument` of a command's parser."""
 
 AddCommand = Callable[[str, str], Add]
-"""Adds a command, which the function of this name in `commands` runs, with its text."""
+"""Adds a command, which the function of this name in `commands` or `learning_commands` runs, with its text."""
 
 _KINDS = ("lora", "checkpoint", "vae", "embedding")
 
@@ -29,10 +29,11 @@ _KINDS = ("lora", "checkpoint", "vae", "embedding")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0; 1 for an error that the message explains; 2 for unusable arguments."""
     options = _parser().parse_args(arguments)
-    from . import commands
+    from . import commands, learning_commands
 
     try:
-        data, text = getattr(commands, options.command)(options)
+        run = getattr(learning_commands, options.command, None) or getattr(commands, options.command)
+        data, text = run(options)
     except IntelligentGenerationError as error:
         if options.json:
             print(json.dumps({"error": str(error), "kind": type(error).__name__}))
@@ -125,6 +126,7 @@ def _generations(command: AddCommand) -> None:
     add("rating", type=int, nargs="?", help="1 to 5 stars; a later rating corrects an earlier one")
     add("comments", nargs="?", default="")
     add("--remove", action="store_true", help="take the rating back")
+    add("--pick", action="store_true", help="it is the best of its batch; weaker than stars")
 
     add = command("learned", "Show what was learned from ratings, and take back what you like.")
     add("--reset", nargs="?", const="", metavar="LORA", help="forget what was learned of one LoRA; of all without it")
@@ -134,6 +136,8 @@ def _generations(command: AddCommand) -> None:
     add("--import", dest="import_file", metavar="FILE", help="add the ratings of an export")
     add("--forget", metavar="ID", help="delete a generation, its ratings and every copy")
     add("--forget-prompt", metavar="TEXT", help="delete all generations of a prompt")
+    add("--acts", choices=("on", "off"), help="off: heed stars alone, not what you change, pick, save or try again")
+    add("--drop", nargs="*", type=int, metavar="NUMBER", help="take acts beside stars back; all without a number")
     add("--prompts", choices=("on", "off"), help="off: keep prompts out of every store, those stored already too")
 
 

@@ -152,8 +152,10 @@ class IntelligentSampler(io.ComfyNode):
         pick: int = 0,
         hold_time_limit: bool = True,
     ) -> io.NodeOutput:
+        from ..intelligence.generation.noticing import note_act
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
+        from ..intelligence.learning.observations import Evidence
         from .host import thumbnails
         from .host.comfy_host import ComfyHost, fitted_run
         from .host.model_settings import settled
@@ -176,6 +178,8 @@ class IntelligentSampler(io.ComfyNode):
         found = used_files.start(run.plan)
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
         generation = used_files.told(generation, found)
+        if run.task is Task.RESUME:
+            note_act(planner().learning, generation.image_ids[0], Evidence.SCOUTED, pick - 1, scout)
         thumbnails.save(generation.image_ids, execution.images)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 

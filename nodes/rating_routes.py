@@ -65,16 +65,21 @@ def learned(arguments: Arguments) -> dict[str, Any]:
 
     stores = planner()
     notes = store_notes(stores.registry, stores.learning, stores.memory)
-    found = learned(stores.registry, stores.learning, notes)
+    found = learned(stores.registry, stores.learning, notes, stores.pictures)
     return {**found.to_dict(), "text": learned_lines(found)}
 
 
 def change_learned(arguments: Arguments) -> dict[str, Any]:
-    """Set {"paused": true | false} or {"keep_prompts": true | false}. Returns what GET /learned does."""
-    for name in ("paused", "keep_prompts"):
+    """Set {"paused": …}, {"keep_prompts": …} or {"heeds_acts": …}, true or false. Returns what GET /learned does."""
+    learning = planner().learning
+    for name in ("paused", "keep_prompts", "heeds_acts"):
         if name in arguments:
             require(isinstance(arguments[name], bool), f"{name} must be true or false")
-            setattr(planner().learning, name, arguments[name])
+    for name in ("paused", "keep_prompts"):
+        if name in arguments:
+            setattr(learning, name, arguments[name])
+    if "heeds_acts" in arguments:
+        learning.signals.on = arguments["heeds_acts"]
     if "keep_prompts" in arguments:
         planner().pictures.keep_prompts(arguments["keep_prompts"])
     return learned(arguments)
@@ -86,6 +91,25 @@ def reset_learned(arguments: Arguments) -> dict[str, Any]:
     stores = planner()
     lora = _lora(arguments["lora"]) if "lora" in arguments else None
     return {"lora": lora, "reset": stores.learning.reset(lora)}
+
+
+def pick(arguments: Arguments) -> dict[str, Any]:
+    """Say that of its batch this picture is the best; the target is named as in `feedback`. Weaker than stars.
+
+    Returns whether that tells anything: not of a picture that was made alone.
+    """
+    from ..intelligence.learning.observations import Evidence
+
+    target = _target(arguments)
+    return {"generation_id": target, "noticed": planner().learning.signals.note(target, Evidence.PICKED)}
+
+
+def drop_acts(arguments: Arguments) -> dict[str, Any]:
+    """Take acts beside stars back: {"numbers": […]} as GET /learned gives them, or {"all": true}."""
+    numbers = arguments.get("numbers")
+    valid = isinstance(numbers, list) and all(isinstance(one, int) for one in numbers)
+    require(valid or arguments.get("all") is True, 'the body lacks "numbers", or {"all": true}')
+    return {"dropped": planner().learning.signals.drop(numbers if valid else None)}
 
 
 def forget(arguments: Arguments) -> dict[str, Any]:
@@ -164,7 +188,9 @@ GET = {"/generations/{id}/history": history, "/learned": learned, "/learned/expo
 POST = {
     "/feedback": feedback,
     "/feedback/remove": remove_feedback,
+    "/feedback/pick": pick,
     "/learned": change_learned,
+    "/learned/drop": drop_acts,
     "/learned/forget": forget,
     "/learned/import": take_in,
     "/learned/reset": reset_learned,

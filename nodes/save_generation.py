@@ -79,6 +79,7 @@ class SaveGeneration(io.ComfyNode):
         from ..intelligence.errors import StorageError
         from ..intelligence.generation.image_file import Metadata, complete_record, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
+        from ..intelligence.generation.noticing import note_saved
         from ..intelligence.generation.problem_messages import ProblemMessage
         from .host.images import eight_bit
 
@@ -121,6 +122,9 @@ class SaveGeneration(io.ComfyNode):
             written.append((picture, index))
             notes += picture.notes
             saved.append({"filename": file, "subfolder": subfolder, "type": "output"})
+        note_saved(
+            planner().learning, generation.id, generation.image_ids, {one for _, one in written if one is not None}
+        )
         if problems:
             raise StorageError("\n".join(problems))
         if not args.disable_metadata:

@@ -193,6 +193,7 @@ def test_learned_exports_imports_resets_and_forgets(
         learning.record_feedback(f"g{number}", 5)
     learning.close()
     assert as_json(capsys, "learned", "--export", str(file))["ratings"] == 3  # type: ignore[index]
+    assert as_json(capsys, "learned", "--acts", "off", "--drop")["heeds_acts"] is False  # type: ignore[index]
     assert as_json(capsys, "learned", "--forget", "g0")["generations"] == 2  # type: ignore[index]
     found = as_json(capsys, "learned", "--pause", "--reset")
     assert (found["paused"], found["ratings"], found["loras"]) == (True, 2, [])  # type: ignore[index]
@@ -217,6 +218,8 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["feedback", "nobody"], "--remove"),
         (["feedback", "nobody", "5", "--remove"], "--remove"),
         (["feedback", "nobody", "--remove"], "nobody"),
+        (["feedback", "nobody", "--pick"], "nobody"),
+        (["feedback", "nobody", "4", "--pick"], "--pick"),
         (["learned", "--forget", "nobody"], "nobody"),
         (["learned", "--reset", "nobody"], "nobody"),
         (["learned", "--import", __file__], "cannot be read"),

@@ -27,7 +27,7 @@ FLOORS = (
     {"memory", "learning", "history"},
     {"parameters", "lora"},
     {"generation"},
-    {"commands"},
+    {"commands", "learning_commands"},
     {"__main__", "__init__"},
 )
 """From the ground up; a room may import from its own floor's own folder and from the floors below."""

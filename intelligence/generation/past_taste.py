@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..history import PastPicture
 from ..learning.observations import Applied, Evidence, Observation, Picture, PromptTraits
@@ -16,9 +16,15 @@ USED_CONFIDENCE = 0.9
 """Confidence that a LoRA was right for a prompt on which the user applied it by hand."""
 
 
-def past_observations(pictures: Iterable[PastPicture]) -> tuple[Observation, ...]:
-    """Return what became of pictures as observations, oldest first; pictures of which nothing tells are none."""
-    told = [picture for picture in pictures if picture.signal][-MAX_PAST:]
+def past_observations(
+    pictures: Iterable[PastPicture], resets: Mapping[str, int] | None = None
+) -> tuple[Observation, ...]:
+    """Return what became of pictures as observations, oldest first; pictures of which nothing tells are none.
+
+    Args:
+        resets: see `LearningEngine.past_resets`.
+    """
+    told = [picture for picture in pictures if picture.signal and _counts(picture, resets or {})][-MAX_PAST:]
     return tuple(
         Observation(
             LEVEL + STARS * picture.signal,
@@ -34,3 +40,7 @@ def past_observations(pictures: Iterable[PastPicture]) -> tuple[Observation, ...
         )
         for picture in told
     )
+
+
+def _counts(picture: PastPicture, resets: Mapping[str, int]) -> bool:
+    return all(picture.made_at * 1000 > resets.get(name, -1) for name in ("", *(used.name for used in picture.loras)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from ..config import (
 )
 from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import Feedback, LearningEngine
+from ..learning.observations import Evidence
 from ..lora import LoRARecommendation
 from ..lora.recommendation import offered_loras
 from ..memory import MemoryManager, MemoryRequest
@@ -35,6 +37,7 @@ from .embedded import ensure_embedded
 from .explanation import explain
 from .generation_messages import GenerationMessage
 from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
+from .noticing import note_act
 from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
 from .run import Host, OnStep, run_plan, seeds_from
@@ -124,6 +127,8 @@ class GenerationResult:
         saved = save_picture(named, self.image, generation, self.index, keep=keep)
         if waits:
             waits.afterwards(generation, lambda completed: complete_record(saved, completed, self.index))
+        if self.used_files:
+            note_act(self.used_files.learning, self.id, Evidence.SAVED)
         return saved
 
 
@@ -232,7 +237,9 @@ class IntelligentGenerationPipeline:
         otherwise like `generate`.
         """
         host = self.host.resume(scouting, pick)
-        return self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
+        result = self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
+        note_act(self.learning, result.id, Evidence.SCOUTED, pick, len(scouting.seeds))
+        return result
 
     def generate_batch(
         self,
@@ -265,8 +272,9 @@ class IntelligentGenerationPipeline:
             if on_progress:
                 on_progress(BatchProgress(len(results), count, steps_done, steps_total))
 
+        run_id = str(uuid.uuid4())
         for variant, run_seeds in runs:
-            results.extend(self._run(self.planner.plan(variant, request), run_seeds, report))
+            results.extend(self._run(self.planner.plan(variant, request), run_seeds, report, run_id=run_id))
             report(0, 0)
         return results
 
@@ -286,6 +294,16 @@ class IntelligentGenerationPipeline:
         Raises UnknownGenerationError, StorageError.
         """
         return self.learning.remove_feedback(rated_id(generation_id, self.learning))
+
+    def pick(self, generation_id: str | Path) -> bool:
+        """Say that of a batch this picture is the best, named as in `provide_feedback`; the last word counts.
+
+        Weaker than stars; images that differ by nothing but the seed tell nothing. Returns False where no other was
+        made with it, or acts beside stars are switched off.
+
+        Raises UnknownGenerationError, StorageError.
+        """
+        return self.learning.signals.note(rated_id(generation_id, self.learning), Evidence.PICKED)
 
     def _require_confirmation(self, then: str) -> None:
         if self.config.mode is OperationMode.ASSISTED:
@@ -379,11 +397,16 @@ class IntelligentGenerationPipeline:
         return self.planner.plan(recommendations, self._memory_request())
 
     def _run(
-        self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None, host: Host | None = None
+        self,
+        plan: GenerationPlan,
+        seeds: Sequence[int],
+        on_step: OnStep | None = None,
+        host: Host | None = None,
+        run_id: str = "",
     ) -> list[GenerationResult]:
         found = self.planner.used_files.start(plan)
         execution, generation = run_plan(
-            host or self.host, plan, seeds, self.learning, on_step=on_step, memory=self.memory_manager
+            host or self.host, plan, seeds, self.learning, run_id=run_id, on_step=on_step, memory=self.memory_manager
         )
         generation = self.planner.used_files.told(generation, found)
         explanation = explain(generation)

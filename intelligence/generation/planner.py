@@ -92,7 +92,7 @@ class Planner:
             return rated
         if self._preferences is None or self._preferences[:2] != (rated, revision):
             pictures = self.pictures.pictures(library_of(self.registry).models, moves)
-            self._preferences = rated, revision, rated.after(past_observations(pictures))
+            self._preferences = rated, revision, rated.after(past_observations(pictures, self.learning.past_resets()))
         return self._preferences[2]
 
     def taste(self) -> ValueModel | None:

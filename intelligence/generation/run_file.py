@@ -62,7 +62,7 @@ class RunSettings(Settings):
 
 @dataclass
 class Run(Settings):
-    """One picture, or a batch of them."""
+    """A picture, or a batch of them."""
 
     prompt: str = ""
     negative_prompt: str = ""

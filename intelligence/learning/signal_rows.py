@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .generation_rows import Place, prompt_of, read
 from .observations import Evidence
 from .preferences import settings_of
-from .signals import PER_PROMPT, WORTH, Signal, edits, is_reroll
+from .signals import OF_LORAS, PER_PROMPT, WORTH, Signal, edits, is_reroll
 
 SIGNALS = """
     CREATE TABLE signals (
@@ -29,6 +29,10 @@ SIGNALS = """
     CREATE INDEX signals_by_kind ON signals (kind, subject, number);
 """
 """`image`: place in the generation, −1: all of its images. `counts`: 0 where it was taken back."""
+
+
+COMPARED = 16
+"""Newest acts of a kind that are compared with a new one."""
 
 
 class SignalRow(NamedTuple):
@@ -99,9 +103,9 @@ def drop(db: sqlite3.Connection, numbers: Iterable[int] | None = None) -> int:
 def drop_lora(db: sqlite3.Connection, has_lora: Callable[[int], bool], lora: str) -> int:
     """Have acts that tell of a LoRA count no longer. Returns how many did. Args: has_lora: asks a generation's key."""
     found = _rows(db.execute(f"{_SELECT} WHERE counts = 1").fetchall())
-    about = {Evidence.SETTING, *PER_PROMPT}
+    named = {Evidence.SETTING, *OF_LORAS}
     return drop(
-        db, [one.number for one in found if (one.subject == lora if one.evidence in about else has_lora(one.key))]
+        db, [one.number for one in found if (one.subject == lora if one.evidence in named else has_lora(one.key))]
     )
 
 
@@ -115,11 +119,13 @@ def rivals(db: sqlite3.Connection, row: SignalRow) -> list[int]:
     return [key for (key,) in db.execute(query, (run, row.key, row.evidence)).fetchall()]
 
 
-def has_rivals(db: sqlite3.Connection, place: Place) -> bool:
-    """Return whether an image is one of several of its run."""
-    run, images = db.execute("SELECT run_id, images FROM generations WHERE key = ?", (place.key,)).fetchone()
-    query = "SELECT 1 FROM generations WHERE run_id = ? AND key != ?"
-    return images > 1 or (run is not None and db.execute(query, (run, place.key)).fetchone() is not None)
+def place_in_run(db: sqlite3.Connection, place: Place) -> tuple[int, int]:
+    """Return the number of an image in its run, from 0, and how many images the run has."""
+    (run,) = db.execute("SELECT run_id FROM generations WHERE key = ?", (place.key,)).fetchone()
+    query, value = ("key", place.key) if run is None else ("run_id", run)
+    rows = db.execute(f"SELECT key, images FROM generations WHERE {query} = ? ORDER BY key", (value,)).fetchall()
+    before = sum(images for key, images in rows if key < place.key)
+    return before + max(0, place.image), sum(images for _, images in rows)
 
 
 def forget_other_picks(db: sqlite3.Connection, place: Place) -> None:
@@ -147,7 +153,7 @@ def _is_known(db: sqlite3.Connection, key: int, signal: Signal) -> bool:
         return same >= WORTH[signal.evidence].same
     if signal.evidence not in PER_PROMPT:
         return False
-    rows = db.execute(query, about).fetchall()
+    rows = db.execute(f"{query} ORDER BY number DESC LIMIT {COMPARED}", about).fetchall()
     if sum(counts for _, counts in rows) >= WORTH[signal.evidence].same:
         return True
     prompt = prompt_of(read(db, key).data)

@@ -17,7 +17,7 @@ from .generation_rows import iso_time, places, rated_place, shown_id
 from .learning_options import Switch, is_set, put_switch
 from .observations import Evidence, Observation, Picture
 from .rating_rows import bump
-from .signals import Signal, observations
+from .signals import PASSIVE, Signal, observations
 
 MAX_RIVALS = 8
 """Pictures of one run that a pick is compared with."""
@@ -70,7 +70,7 @@ class SignalStore:
         with self._database.transaction() as db:
             put_switch(db, Switch.NO_SIGNALS, not value)
 
-    def note(self, identifier: str, evidence: Evidence, slot: int = 0, propensity: float = 1.0) -> bool:
+    def note(self, identifier: str, evidence: Evidence, slot: int | None = None, of: int | None = None) -> bool:
         """Store that an image was picked, saved or finished after scouting. Returns whether that tells anything new.
 
         Of an image that is the only one of its run nothing is stored: no other was turned down. A pick takes the place
@@ -78,20 +78,23 @@ class SignalStore:
 
         Args:
             identifier: id of an image, a generation or a run.
-            slot, propensity: see `Noticed`.
+            slot: place among those to choose from, from 0; None: that in its run.
+            of: how many there were; None: the images of its run.
 
         Raises UnknownGenerationError.
         """
         require(evidence in NOTED, f"{evidence} shows in the generations, and is not told")
         with self._database.read() as db:
             found = rated_place(db, places(db, identifier)[-1])
-            alone = evidence is not Evidence.SCOUTED and not signal_rows.has_rivals(db, found)
-            if alone or is_set(db, Switch.NO_SIGNALS):
+            place, images = signal_rows.place_in_run(db, found)
+            total = images if of is None else of
+            if total < 2 or is_set(db, Switch.NO_SIGNALS):
                 return False
         with self._database.transaction() as db:
             if evidence is Evidence.PICKED:
                 signal_rows.forget_other_picks(db, found)
-            stored = signal_rows.put(db, found, Signal(evidence, "", None, slot, propensity), _now())
+            signal = Signal(evidence, "", None, place if slot is None else slot, round(1 / total, 4))
+            stored = signal_rows.put(db, found, signal, _now())
             if stored:
                 bump(db)
             return stored
@@ -131,16 +134,21 @@ class SignalStore:
             return dropped
 
 
-def noticed(db: sqlite3.Connection, picture_of: Pictures, moves: Mapping[str, str]) -> list[Observation]:
+def noticed(
+    db: sqlite3.Connection, picture_of: Pictures, moves: Mapping[str, str], beside_stars: bool
+) -> list[Observation]:
     """Return what acts tell of taste, oldest first; nothing where they are switched off.
 
     Args:
         moves: earlier model id → id that the same file has now.
+        beside_stars: whether ratings count: without any, acts that may mean nothing do not.
     """
     if is_set(db, Switch.NO_SIGNALS):
         return []
     found: list[Observation] = []
     for row in signal_rows.newest(db):
+        if row.evidence in PASSIVE and not beside_stars:
+            continue
         others = []
         if row.evidence in (Evidence.PICKED, Evidence.SAVED):
             others = [picture_of(db, key) for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]

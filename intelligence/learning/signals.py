@@ -19,7 +19,7 @@ class Worth(NamedTuple):
     """Standard deviation in stars."""
     newest: int
     """Acts of this kind that count."""
-    same: int = 1_000_000
+    same: int = 1_000
     """Times that one and the same act is stored: what is only left alone is no new act."""
 
 
@@ -36,8 +36,12 @@ WORTH = {
 }
 """An order by how deliberate the act is; an edit counts as one difference of ratings."""
 
-PER_PROMPT = frozenset((Evidence.KEPT, Evidence.ADDED, Evidence.REMOVED, Evidence.REWEIGHTED))
+OF_LORAS = frozenset((Evidence.KEPT, Evidence.ADDED, Evidence.REMOVED, Evidence.REWEIGHTED))
+PER_PROMPT = OF_LORAS | {Evidence.REROLLED}
 """Acts that count once for one prompt."""
+
+PASSIVE = frozenset((Evidence.KEPT, Evidence.SAVED, Evidence.SCOUTED, Evidence.REROLLED))
+"""Acts that may mean nothing, which count only beside stars: without any, they leave the choice as it is."""
 
 READ_OFFER: dict[str, Callable[[str], Any]] = {
     "cfg": float,

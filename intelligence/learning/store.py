@@ -30,7 +30,7 @@ from .generation_rows import (
     replace_data,
     stored_id,
 )
-from .learning_options import Switch, is_set, put_switch
+from .learning_options import Switch, is_set, past_resets, put_past_reset, put_switch
 from .learning_schema import MIGRATIONS
 from .observations import Observation, Picture
 from .preferences import PictureRating, Preferences, picture_rating
@@ -226,8 +226,8 @@ class LearningEngine:
     def reset(self, lora: str | None = None) -> int:
         """Forget what was learned: ratings of pictures with this LoRA (a model id), or all, count no longer.
 
-        So do acts beside stars. They stay stored and shown; a rating that is given anew counts again. Returns how many
-        ratings there were.
+        So do acts beside stars, and what pictures made before now tell. Ratings stay stored and shown; one that is
+        given anew counts again. Returns how many there were.
         """
         with self.database.transaction() as db:
             if lora is None:
@@ -242,6 +242,7 @@ class LearningEngine:
                 number = rating_rows.reset(db, rated)
             if dropped:
                 rating_rows.bump(db)
+            put_past_reset(db, lora or "", _now())
             return number
 
     def export_ratings(self) -> dict[str, Any]:
@@ -293,8 +294,13 @@ class LearningEngine:
                 _as_rated(each.generation, each.rating, each.images * each.weight)
                 for each in self.rated_pictures(MAX_OBSERVATIONS)
             ]
-            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}))
+            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}, bool(pictures)))
         return self._preferences[1]
+
+    def past_resets(self) -> dict[str, int]:
+        """Return model id (empty: all) → milliseconds since 1970, up to which pictures made before do not count."""
+        with self.database.read() as db:
+            return past_resets(db)
 
     @property
     def paused(self) -> bool:
@@ -334,7 +340,7 @@ class LearningEngine:
         """Close the database; the next use opens it again."""
         self.database.close()
 
-    def _noticed(self, moves: Mapping[str, str]) -> list[Observation]:
+    def _noticed(self, moves: Mapping[str, str], beside_stars: bool) -> list[Observation]:
         known: dict[int, Picture] = {}
 
         def picture_of(db: sqlite3.Connection, key: int) -> Picture:
@@ -343,7 +349,7 @@ class LearningEngine:
             return known[key]
 
         with self.database.read() as db:
-            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves)
+            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, beside_stars)
 
     def _option(self, switch: Switch) -> bool:
         with self.database.read() as db:

@@ -49,6 +49,11 @@ class Store:
         self.engine.signals.note_made(name, data)
         return name
 
+    def rate_something(self):
+        name = self.make({}, prompt="something else")
+        self.engine.record_feedback(name, 3)
+        return name
+
     def kinds(self):
         return [(one.kind, one.subject) for one in reversed(self.engine.signals.shown())]
 
@@ -153,26 +158,27 @@ def test_strength_that_was_set_is_liked_better(store):
 
 def test_pick_beats_the_others_of_its_run(store):
     names = [store.make(used, run="r") for used in ({FOX: 0.8}, {OWL: 0.8}, {})]
-    assert store.engine.signals.note(f"{names[1]}-0", Evidence.PICKED, 1, 1 / 3)
+    assert store.engine.signals.note(f"{names[1]}-0", Evidence.PICKED)
     assert store.shift(OWL) > 0 > store.shift(FOX)
     (one,) = store.engine.signals.shown()
-    assert (one.slot, one.propensity, one.generation_id) == (1, 1 / 3, names[1])
+    assert (one.slot, one.propensity, one.generation_id) == (1, 0.3333, names[1])
     store.engine.signals.note(names[0], Evidence.PICKED)
     assert [one.generation_id for one in store.engine.signals.shown()] == [names[0]]
 
 
 def test_saving_one_of_several_tells_and_saving_all_does_not(store):
+    store.rate_something()
     names = [store.make(used, run="r") for used in ({FOX: 0.8}, {OWL: 0.8})]
     store.engine.signals.note(names[0], Evidence.SAVED)
     assert store.shift(FOX) > 0 > store.shift(OWL)
     store.engine.signals.note(names[1], Evidence.SAVED)
-    assert store.shift(FOX) == store.shift(OWL) == 0
+    assert [one.evidence for one in store.engine.preferences().observations] == [Evidence.STARS]
 
 
 def test_only_image_of_a_run_is_neither_picked_nor_saved(store):
     name = store.make({FOX: 0.8}, run="alone")
     assert not store.engine.signals.note(name, Evidence.SAVED)
-    assert store.engine.signals.note(name, Evidence.SCOUTED, 2, 0.25)
+    assert store.engine.signals.note(name, Evidence.SCOUTED, 2, 4)
 
 
 def test_images_that_differ_by_the_seed_tell_nothing(store):
@@ -183,10 +189,21 @@ def test_images_that_differ_by_the_seed_tell_nothing(store):
 
 def test_second_try_is_noticed_after_a_look(store):
     first = store.make({FOX: 0.8})
-    store.now += 20_000
-    store.make({FOX: 0.8}, generation_time_seconds=10.0)
+    for _ in range(3):
+        store.now += 20_000
+        store.make({FOX: 0.8}, generation_time_seconds=10.0)
     assert [(one.kind, one.generation_id) for one in store.engine.signals.shown()] == [("rerolled", first)]
-    assert store.shift(FOX) < 0
+
+
+def test_acts_that_may_mean_nothing_count_only_beside_stars(store):
+    for number in range(3):
+        store.make({FOX: 0.8}, offered=[offer(FOX)], prompt=str(number))
+    assert store.kinds() == [("kept", FOX)] * 3
+    assert len(store.engine.preferences()) == 0
+    rated = store.rate_something()
+    assert store.shift(FOX) > 0
+    store.engine.remove_feedback(rated)
+    assert len(store.engine.preferences()) == 0
 
 
 def test_acts_are_taken_back_one_or_all(store):

@@ -129,7 +129,10 @@ export function ratingView(node, box, setHeight) {
           label: labelOf(feedback, place, index),
           keep: several,
           comments: () => widgetOf(node, "comments")?.value,
-          again: () => exactlyAgain(node, one.generation_id, index),
+          again: async () => {
+            await exactlyAgain(node, one.generation_id, index);
+            if (several) await call("/feedback/pick", { generation_id: image });
+          },
         }),
       })),
     );

@@ -1,0 +1,105 @@
+"""The commands of `python -m intelligence` that rate, and that show and change what was learned; as in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from .config import data_folder, require
+from .errors import InvalidInputError, StorageError
+from .history.own_pictures import HISTORY_FILE, PictureHistory
+from .learning import LearningEngine
+from .learning.observations import Evidence
+from .registry import ModelRegistry
+from .whole_files import write_whole
+
+Answer = tuple[Any, str]
+"""JSON data, and the same as text for people."""
+
+
+def feedback(options: argparse.Namespace) -> Answer:
+    from .generation.picture_history import rated_id
+
+    learning = LearningEngine()
+    wanted = [options.rating is not None, options.remove, options.pick]
+    require(sum(wanted) == 1, "give a rating from 1 to 5, --remove or --pick")
+    rated = rated_id(options.id, learning)
+    if options.pick:
+        noticed = learning.signals.note(rated, Evidence.PICKED)
+        return {"id": rated, "noticed": noticed}, f"{'picked' if noticed else 'nothing to pick among'}: {options.id}"
+    if options.remove:
+        removed = learning.remove_feedback(rated)
+        return {"id": rated, "removed": removed}, f"{'rating taken back' if removed else 'had no rating'}: {options.id}"
+    stored = learning.record_feedback(rated, options.rating, options.comments)
+    return stored.to_dict(), f"rated {options.rating} of 5: {options.id}"
+
+
+def learned(options: argparse.Namespace) -> Answer:
+    from .generation.learned import learned, learned_lines
+    from .generation.store_notes import store_notes
+    from .memory import MemoryManager
+
+    registry, learning = ModelRegistry(), LearningEngine()
+    pictures = PictureHistory(registry.folder / HISTORY_FILE)
+    told = [*_switched(options, learning, pictures), *_taken_back(options, registry, learning, pictures)]
+    told += _moved(options, learning)
+    notes = store_notes(registry, learning, MemoryManager(data_folder() / "memory.db"))
+    found = learned(registry, learning, notes, pictures)
+    return found.to_dict(), "\n".join([*told, *([""] if told else []), *learned_lines(found)])
+
+
+def _switched(options: argparse.Namespace, learning: LearningEngine, pictures: PictureHistory) -> list[str]:
+    if options.paused is not None:
+        learning.paused = options.paused
+    if options.acts is not None:
+        learning.signals.on = options.acts == "on"
+    if options.prompts is not None:
+        learning.keep_prompts = options.prompts == "on"
+        pictures.keep_prompts(learning.keep_prompts)
+    return []
+
+
+def _taken_back(
+    options: argparse.Namespace, registry: ModelRegistry, learning: LearningEngine, pictures: PictureHistory
+) -> list[str]:
+    told = []
+    if options.drop is not None:
+        told.append(f"{learning.signals.drop(options.drop or None)} acts beside stars count no longer")
+    if options.reset is not None:
+        lora = registry.get_model(options.reset).model_id if options.reset else None
+        told.append(f"{learning.reset(lora)} ratings count no longer")
+    if options.forget is not None:
+        told.append(f"{learning.forget_generation(options.forget)} generations forgotten")
+    if options.forget_prompt is not None:
+        told.append(f"{learning.forget_prompt(options.forget_prompt)} generations forgotten")
+        pictures.forget(options.forget_prompt)
+    return told
+
+
+def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
+    told = []
+    if options.import_file is not None:
+        try:
+            data = json.loads(Path(options.import_file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{options.import_file} cannot be read: {error}") from None
+        added = learning.import_ratings(data)
+        told.append(f"{added.generations} generations and {added.ratings} ratings added")
+    if options.export_file is not None:
+        text = json.dumps(learning.export_ratings())
+        try:
+            write_whole(Path(options.export_file), lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise StorageError(f"{options.export_file} cannot be written: {error}") from error
+        told.append(f"written: {options.export_file}")
+    return told
+
+
+def generations(options: argparse.Namespace) -> Answer:
+    from .generation.history import recent_generations
+
+    found = recent_generations(LearningEngine(), options.limit)
+    lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]
+    return [each.to_dict() for each in found], "\n".join(lines) or "nothing was made yet"
