@@ -68,7 +68,11 @@ def _prompt(add: Add) -> None:
     add("--max-time", type=float, metavar="SECONDS", help="time limit of the run")
     add("--max-vram", type=float, metavar="GIB", help="memory limit on the graphics card")
     add("--max-loras", type=int, help=f"at most (default: {LoRAPreferences.max_loras})")
-    add("--min-confidence", type=float, help=f"0 to 1 (default: {LoRAPreferences.min_confidence})")
+    add(
+        "--min-confidence",
+        type=float,
+        help=f"0 to 1 (default: your settings, {LoRAPreferences.min_confidence})",
+    )
     add("--mix-styles", action=BooleanOptionalAction, help="allow LoRAs of several styles together")
 
 

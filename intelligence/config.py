@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 from .errors import InvalidInputError
 from .records import ValidatedRecord
 from .settings_files import read_settings, write_settings
-from .validation import adapter, bounds, checked, validated
+from .validation import adapter, bounds, checked, read_user_file, validated
 
 EMBEDDED_MODEL = "embedded"
 """The small random-weight SDXL that is made on first use."""
@@ -32,6 +32,9 @@ ASPECTS = {"square": 1.0, "portrait": 832 / 1216, "landscape": 1216 / 832, "tall
 """Shape → width / height; `W:H` is understood too."""
 
 HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
+
+CONFIG_FILE = "config.json"
+"""File of the data folder with the user's settings."""
 
 
 class _Named(StrEnum):
@@ -167,7 +170,8 @@ class PipelineConfig(Settings):
     """A Hugging Face id, a diffusers folder, a single-file checkpoint, or `embedded`."""
     mode: OperationMode = OperationMode.AUTO
     constraints: GenerationConstraints = field(default_factory=GenerationConstraints)
-    lora_preferences: LoRAPreferences = field(default_factory=LoRAPreferences)
+    lora_preferences: LoRAPreferences = field(default_factory=lambda: usual_preferences())
+    """Given none, those with the user's own confidence (`config.json`)."""
     memory_settings: MemorySettings = field(default_factory=MemorySettings)
     ollama_config: OllamaConfig | None = None
     judge_loras: bool = False
@@ -227,10 +231,21 @@ class HistorySettings(Settings):
     """Folders of pictures beside ComfyUI's output folder."""
 
 
+class Hub(StrEnum):
+    """A site that models come from."""
+
+    CIVITAI = "civitai"
+    HUGGING_FACE = "huggingface"
+
+
 @dataclass
 class ServerSettings(Settings):
-    """`config.json` of the data folder in ComfyUI. Never taken from a workflow."""
+    """`config.json` of the data folder: the user's settings. Never taken from a workflow."""
 
+    min_confidence: Annotated[float, bounds(ge=0, le=1)] = LoRAPreferences.min_confidence
+    """Confidence where none is given: of new nodes, in the terminal, of a new `PipelineConfig`."""
+    hubs: tuple[Hub, ...] = tuple(Hub)
+    """Hubs that may be asked, once somebody asks for it."""
     ollama: OllamaConfig = field(default_factory=OllamaConfig)
     """The server that the analyzer `ollama` asks."""
     allowed_hosts: tuple[str, ...] = ()
@@ -238,6 +253,19 @@ class ServerSettings(Settings):
     hash_megabytes_per_second: Annotated[float, bounds(ge=0)] = 30.0
     """Reading speed for hashes, light work even for a hard disk; 0: files are not hashed in the background."""
     history: HistorySettings = field(default_factory=HistorySettings)
+
+
+def user_settings(folder: Path | None = None) -> ServerSettings:
+    """Return what `config.json` of a data folder (None: the usual one) says, or the defaults.
+
+    Raises InvalidInputError, which names the mistake in the file.
+    """
+    return read_user_file((folder or data_folder()) / CONFIG_FILE, ServerSettings) or ServerSettings()
+
+
+def usual_preferences() -> LoRAPreferences:
+    """Return the preferences of a user who gives none. Raises InvalidInputError."""
+    return LoRAPreferences(min_confidence=user_settings().min_confidence)
 
 
 def data_folder() -> Path:

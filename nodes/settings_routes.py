@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..intelligence.config import ServerSettings, require
+from ..intelligence.config import CONFIG_FILE, ServerSettings, require
 from ..intelligence.errors import StorageError
 from ..intelligence.validation import validated
 from ..intelligence.whole_files import write_whole
-from .host.server_planner import CONFIG_FILE, VOCABULARY_FILE, home, settings
+from .host.server_planner import VOCABULARY_FILE, home, settings
 
 Arguments = Mapping[str, Any]
 
 OLLAMA_PARTS = ("base_url", "model")
+CONFIG_PARTS = ("min_confidence", "hubs", "ollama")
 """Fields of `config.json` that a page may change; the rest, such as trusted hosts, is for an editor alone."""
 
 EXPLICIT = "explicit_words"
@@ -25,11 +26,16 @@ MAX_WORDS = 1000
 
 
 def change_settings(arguments: Arguments) -> dict[str, Any]:
-    """Change settings: {"ollama": {"model": …}, "never_add": ["word"]}; what is not named stays. Returns them all."""
-    unknown = [*arguments.keys() - {"ollama", "never_add"}]
-    require(not unknown, f"only ollama and never_add can be changed here, not {str(unknown[:1])[:40]}")
-    if "ollama" in arguments:
-        _change_ollama(arguments["ollama"])
+    """Change settings: {"min_confidence": 0.5, "hubs": ["civitai"], "ollama": {"model": …}, "never_add": ["word"]}.
+
+    What is not named stays; null brings the default back. Returns them all.
+    """
+    unknown = [*arguments.keys() - {*CONFIG_PARTS, "never_add"}]
+    allowed = ", ".join((*CONFIG_PARTS, "never_add"))
+    require(not unknown, f"only {allowed} can be changed here, not {str(unknown[:1])[:40]}")
+    config = {name: arguments[name] for name in CONFIG_PARTS if name in arguments}
+    if config:
+        _change_config(config)
     if "never_add" in arguments:
         _change_words(arguments["never_add"])
     return current_settings({})
@@ -37,19 +43,30 @@ def change_settings(arguments: Arguments) -> dict[str, Any]:
 
 def current_settings(arguments: Arguments) -> dict[str, Any]:
     """Return the settings that a page may change."""
-    ollama = settings().ollama
-    words = _read(home() / VOCABULARY_FILE).get(EXPLICIT, [])
-    return {"ollama": {part: getattr(ollama, part) for part in OLLAMA_PARTS}, "never_add": words}
+    known = settings()
+    return {
+        "min_confidence": known.min_confidence,
+        "hubs": [*known.hubs],
+        "ollama": {part: getattr(known.ollama, part) for part in OLLAMA_PARTS},
+        "never_add": _read(home() / VOCABULARY_FILE).get(EXPLICIT, []),
+    }
 
 
-def _change_ollama(parts: Any) -> None:
+def _change_config(changes: dict[str, Any]) -> None:
     settings()  # a file with a mistake is told, not overwritten
-    require(isinstance(parts, dict) and parts.keys() <= {*OLLAMA_PARTS}, f"ollama has {', '.join(OLLAMA_PARTS)}")
     path = home() / CONFIG_FILE
     known = _read(path)
-    known["ollama"] = {**known.get("ollama", {}), **parts}
+    if "ollama" in changes:
+        parts = changes["ollama"]
+        require(isinstance(parts, dict) and parts.keys() <= {*OLLAMA_PARTS}, f"ollama has {', '.join(OLLAMA_PARTS)}")
+        changes = {**changes, "ollama": _merged(known.get("ollama", {}), parts)}
+    known = _merged(known, changes)
     validated(ServerSettings, known)
     _write(path, known)
+
+
+def _merged(before: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
 def _change_words(words: Any) -> None:

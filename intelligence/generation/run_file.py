@@ -14,10 +14,10 @@ from ..config import (
     MAX_SEED,
     BatchConfig,
     GenerationConstraints,
-    LoRAPreferences,
     PipelineConfig,
     Settings,
     require,
+    usual_preferences,
 )
 from ..errors import InvalidInputError
 from ..lora.lora_messages import LoRAMessage
@@ -138,7 +138,7 @@ def changed_choice(chosen: Recommendations, run_file: RunFile) -> Recommendation
     Raises InvalidInputError for what only a new choice could heed.
     """
     given, limits = run_file.run.settings.overrides(), (run_file.constraints, run_file.lora_preferences)
-    chooses = {"loras", "aspect"} & given.keys() or limits != (GenerationConstraints(), LoRAPreferences())
+    chooses = {"loras", "aspect"} & given.keys() or limits != (GenerationConstraints(), usual_preferences())
     require(
         not chooses and run_file.run.batch is None,
         "a picture is made again with its own LoRAs, shape and limits, once: only its prompts, its seed, and settings "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ..config import require
+from ..config import Hub, require
 from ..errors import HubError
 from ..models.civitai_record import TYPES, file_fields, file_of, hashes_of, sha256_of, size_of, version_of
 from ..models.kinds import ModelKind
@@ -17,7 +17,7 @@ from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, dicts, safe_file_name
 from ..validation import checked
 from .downloads import Download, download_file
-from .hub_http import check_address, checked_token, fetch_json, same_origin
+from .hub_http import check_address, checked_token, fetch_json, not_asked, same_origin
 from .hub_work import Cancelled, Control, Fetched, HubNotFoundError, Progress, SearchPage
 
 CIVITAI_API = "https://civitai.com/api/v1"
@@ -59,7 +59,7 @@ class CivitAI:
         require(base_url.startswith(("https://", "http://")), f"base_url must be an http address, got {base_url!r}")
         self._token = checked_token(token)
         self._base_url = base_url.rstrip("/")
-        self._offline = offline
+        self._unasked = not_asked(Hub.CIVITAI, offline)
         self._sleep = sleep
         self.now = now
 
@@ -185,8 +185,8 @@ class CivitAI:
         return model_id
 
     def _control(self, on_progress: Progress | None = None, cancelled: Cancelled | None = None) -> Control:
-        if self._offline:
-            raise HubError("CivitAI is not asked: offline is set")
+        if self._unasked:
+            raise HubError(f"CivitAI is not asked: {self._unasked}")
         return Control(on_progress, cancelled, self._sleep, self.now)
 
     def _record(self, model_id: int, control: Control) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from ..config import CONFIG_FILE, Hub, data_folder, user_settings
 from ..errors import HubError, InvalidInputError, MissingDependencyError, install_command
 from ..models.sanitize import parse_json
 from .hub_work import Control, HubNotFoundError, TryAgainError
@@ -36,6 +37,15 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 def missing_hubs(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(f"model hubs need {error.name or 'more packages'}: {install_command('hubs')}")
+
+
+def not_asked(hub: Hub, offline: bool = False) -> str:
+    """Return why a hub is not asked; empty where it may be. Raises InvalidInputError for a mistake in the settings."""
+    if offline:
+        return "offline is set"
+    if hub in user_settings().hubs:
+        return ""
+    return f"it is switched off in the settings (`hubs` in {data_folder() / CONFIG_FILE})"
 
 
 def checked_token(token: str | None) -> str | None:

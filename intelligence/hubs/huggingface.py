@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import require
+from ..config import Hub, require
 from ..errors import HubError, InvalidInputError
 from ..models.fields import base_model_finding, strengths_in, tag_counts, trigger_sets
 from ..models.kinds import ModelKind
@@ -19,7 +19,7 @@ from ..models.metadata import ModelMetadata
 from ..models.sanitize import as_dict, clean_text, safe_file_name
 from ..validation import checked
 from .downloads import PARTIAL_PREFIX, checked_folder, download_lock, move_into_place, sha256_of, verify, writable
-from .hub_http import check_address, checked_token, missing_hubs, status_error
+from .hub_http import check_address, checked_token, missing_hubs, not_asked, status_error
 from .hub_work import Cancelled, CleanupReport, Control, Fetched, HubNotFoundError, Progress, SearchPage, TryAgainError
 
 SOURCE = "huggingface"
@@ -60,7 +60,7 @@ class HuggingFace:
     ) -> None:
         self._token = checked_token(token)
         self._endpoint = endpoint
-        self._offline = offline
+        self._unasked = not_asked(Hub.HUGGING_FACE, offline)
         self._sleep = sleep
 
     def search(
@@ -86,8 +86,8 @@ class HuggingFace:
         """
         require(sort in SORTS, f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
         checked("limit", limit, int, ge=1, le=100)
-        if self._offline:
-            raise HubError("Hugging Face is not asked: offline is set")
+        if self._unasked:
+            raise HubError(f"Hugging Face is not asked: {self._unasked}")
         tags = [*KIND_TAGS[kind], *([f"base_model:{base_model}"] if base_model else [])]
         with _errors("search"):
             api = self._api()
@@ -130,7 +130,7 @@ class HuggingFace:
         target = checked_folder(Path(folder).expanduser().absolute())
         control = Control(on_progress, cancelled, self._sleep)
         with _errors(repo_id):
-            if self._offline:
+            if self._unasked:
                 return _local(repo_id, filename, target)
             api = self._api()
             info = _retry(repo_id, control, lambda: _record(lambda: api.model_info(repo_id, files_metadata=True)))

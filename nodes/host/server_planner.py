@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 import folder_paths
 
-from ...intelligence.config import HOME_VARIABLE, HistorySettings, ServerSettings, data_folder
+from ...intelligence.config import HOME_VARIABLE, HistorySettings, ServerSettings, data_folder, user_settings
 from ...intelligence.errors import InvalidInputError
-from ...intelligence.validation import read_user_file
 from .users import current_user
 
 if TYPE_CHECKING:
     from ...intelligence.generation.planner import Planner
     from ...intelligence.lora.lora_sets import LoRASets
 
-CONFIG_FILE, VOCABULARY_FILE = "config.json", "vocabulary.json"
+VOCABULARY_FILE = "vocabulary.json"
 
 
 def home() -> Path:
@@ -84,4 +83,4 @@ def lora_sets() -> LoRASets:
 
 def settings() -> ServerSettings:
     """Return what `config.json` of the data folder says, or the defaults. Raises InvalidInputError."""
-    return read_user_file(home() / CONFIG_FILE, ServerSettings) or ServerSettings()
+    return user_settings(home())

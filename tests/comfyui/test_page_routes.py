@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from intelligence.config import Hub, LoRAPreferences, user_settings
+
 from .client import LIBRARY, Client, Prompt, Refused
+from .server import Server
 
 WITCH = "characters/mirkwood_witch.safetensors"
 SETTINGS = "/intelligent_generation/settings"
@@ -95,3 +98,14 @@ def test_settings_refuse(client: Client, body: dict) -> None:
         client.post(SETTINGS, body)
     assert refused.value.status == 400
     assert client.get(SETTINGS) == before
+
+
+def test_settings_are_those_of_the_data_folder(client: Client, server: Server) -> None:
+    """Confidence and hubs lie where Python and the terminal read them; null brings a default back."""
+    try:
+        assert client.post(SETTINGS, {"min_confidence": 0.65, "hubs": ["civitai"]})["hubs"] == ["civitai"]
+        assert user_settings(server.home).min_confidence == 0.65
+        assert user_settings(server.home).hubs == ("civitai",)
+    finally:
+        restored = client.post(SETTINGS, {"min_confidence": None, "hubs": None})
+    assert (restored["min_confidence"], restored["hubs"]) == (LoRAPreferences.min_confidence, [*Hub])

@@ -1,23 +1,60 @@
-// The pack's settings: in the page where they concern the page, in the server's config.json where they concern it.
+// The pack's settings. What Python and the terminal use too lies in the server's data folder, and is read from there
+// when the page opens; the rest is the page's own.
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
-import { ready, t } from "./language.js";
+import { ready, t, translation } from "./language.js";
 import { LONG_REPORTS } from "./report_view.js";
 
 const CATEGORY = "Intelligent Generation";
 const CONFIDENCE = "IntelligentGeneration.Confidence";
 const OLLAMA_URL = "IntelligentGeneration.Ollama.Url";
 const OLLAMA_MODEL = "IntelligentGeneration.Ollama.Model";
+const CIVITAI = "IntelligentGeneration.Hubs.CivitAI";
+const HUGGING_FACE = "IntelligentGeneration.Hubs.HuggingFace";
 const NEVER_ADD = "IntelligentGeneration.Words.NeverAdd";
+const OWN_PICTURES = "IntelligentGeneration.Pictures.Learn";
 const GREETED = "IntelligentGeneration.Greeted";
-const GREETING_MS = 12_000;
+const GREETING_MS = 20_000;
+const TOLD_FILES = 3; // of those that were left out
 const PATIENCE_MS = 1500;
+const DEFAULT_CONFIDENCE = 0.4;
 
-/** Writes a setting of the server; what it was before this page was opened is no change. */
-const server = (change) => (value, before) => {
-  if (before === undefined || value === before || value === "") return;
-  call("/settings", change(value)).catch((error) => app.extensionManager.toast.add({ severity: "error", summary: CATEGORY, detail: error.message }));
+const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+const withHub = (hub) => (on) => ({ hubs: on ? [...new Set([...stored.hubs, hub])] : stored.hubs.filter((one) => one !== hub) });
+
+/** Setting → [its value in what the server tells, what to send for a new one, the route]. */
+const SERVER = {
+  [CONFIDENCE]: [({ min_confidence: value }) => value, (value) => ({ min_confidence: value }), "/settings"],
+  [OLLAMA_MODEL]: [({ ollama }) => ollama.model, (model) => ({ ollama: { model: model || null } }), "/settings"],
+  [OLLAMA_URL]: [({ ollama }) => ollama.base_url, (url) => ({ ollama: { base_url: url || null } }), "/settings"],
+  [CIVITAI]: [({ hubs }) => hubs.includes("civitai"), withHub("civitai"), "/settings"],
+  [HUGGING_FACE]: [({ hubs }) => hubs.includes("huggingface"), withHub("huggingface"), "/settings"],
+  [NEVER_ADD]: [({ never_add: words }) => words.join(", "), (text) => ({ never_add: list(text) }), "/settings"],
+  [OWN_PICTURES]: [({ on }) => on, (on) => ({ on }), "/history"],
 };
+
+/** What the server tells; null before the page has asked. */
+let stored = null;
+
+async function change(id, value) {
+  const [read, body, route] = SERVER[id];
+  if (!stored || value === read(stored)) return;
+  try {
+    stored = { ...stored, ...(await call(route, body(value))) };
+  } catch (error) {
+    app.extensionManager.toast.add({ severity: "error", summary: CATEGORY, detail: error.message });
+  }
+  if (read(stored) !== value) await app.extensionManager.setting.set(id, read(stored));
+}
+
+async function readStored() {
+  stored = { ...(await call("/settings")), ...(await call("/history")) };
+  for (const [id, [read]] of Object.entries(SERVER)) {
+    if (app.extensionManager.setting.get(id) !== read(stored)) await app.extensionManager.setting.set(id, read(stored));
+  }
+}
+
+const ofServer = (id) => ({ id, onChange: (value) => change(id, value) });
 
 app.registerExtension({
   name: "IntelligentGeneration.Settings",
@@ -28,8 +65,8 @@ app.registerExtension({
       name: "Ollama: model",
       type: "text",
       defaultValue: "",
-      tooltip: "The local model that is asked where a node says ollama. Empty: as in config.json.",
-      onChange: server((model) => ({ ollama: { model } })),
+      tooltip: "The local model that is asked where a node says ollama. Empty: the usual one.",
+      ...ofServer(OLLAMA_MODEL),
     },
     {
       id: OLLAMA_URL,
@@ -37,26 +74,54 @@ app.registerExtension({
       name: "Ollama: address",
       type: "text",
       defaultValue: "",
-      tooltip: "Such as http://127.0.0.1:11434. Empty: as in config.json.",
-      onChange: server((base_url) => ({ ollama: { base_url } })),
+      tooltip: "Such as http://127.0.0.1:11434. Empty: the usual one.",
+      ...ofServer(OLLAMA_URL),
+    },
+    {
+      id: CIVITAI,
+      category: [CATEGORY, "Hubs", "CivitAI"],
+      name: "CivitAI may be asked",
+      type: "boolean",
+      defaultValue: true,
+      tooltip: "For downloads, facts and newer versions of models, and only when you ask for them. Off: never.",
+      ...ofServer(CIVITAI),
+    },
+    {
+      id: HUGGING_FACE,
+      category: [CATEGORY, "Hubs", "Hugging Face"],
+      name: "Hugging Face may be asked",
+      type: "boolean",
+      defaultValue: true,
+      tooltip: "For downloads and searches, and only when you ask for them. Off: never.",
+      ...ofServer(HUGGING_FACE),
+    },
+    {
+      id: OWN_PICTURES,
+      category: [CATEGORY, "Choice", "Own pictures"],
+      name: "Learn from the pictures that I already have",
+      type: "boolean",
+      defaultValue: false,
+      tooltip: "Reads the output folder while nothing is generated, and changes nothing there. Off: what was read is not used.",
+      ...ofServer(OWN_PICTURES),
     },
     {
       id: NEVER_ADD,
-      category: [CATEGORY, "Words", "Never added"],
+      category: [CATEGORY, "Choice", "Never added"],
       name: "Words never to add",
       type: "text",
       defaultValue: "",
       tooltip: "Trigger words with one of these, apart by commas, are added only where the prompt has them.",
-      onChange: server((text) => ({ never_add: text.split(",").map((word) => word.trim()).filter(Boolean) })),
+      ...ofServer(NEVER_ADD),
     },
     {
       id: CONFIDENCE,
-      category: [CATEGORY, "Nodes", "Confidence"],
+      category: [CATEGORY, "Choice", "Confidence"],
       name: "Confidence of new LoRA Recommend nodes",
       type: "slider",
-      defaultValue: 0.3,
+      defaultValue: DEFAULT_CONFIDENCE,
       attrs: { min: 0, max: 1, step: 0.05 },
-      tooltip: "How sure a choice must be. Nodes that are there keep theirs.",
+      tooltip: "How sure a choice must be. Nodes that are there keep theirs. The terminal uses it too.",
+      ...ofServer(CONFIDENCE),
     },
     {
       id: LONG_REPORTS,
@@ -71,16 +136,15 @@ app.registerExtension({
   nodeCreated(node) {
     if (node.comfyClass !== "LoRARecommend") return;
     const widget = node.widgets.find(({ name }) => name === "min_confidence");
-    const value = app.ui.settings.getSettingValue(CONFIDENCE);
-    if (widget && typeof value === "number") widget.value = value; // a loaded workflow sets its own afterwards
+    if (widget && stored) widget.value = stored.min_confidence; // a loaded workflow sets its own afterwards
   },
 
   setup() {
-    setTimeout(() => greet().catch((error) => console.warn(error)), PATIENCE_MS);
+    setTimeout(() => readStored().then(greet).catch((error) => console.warn(error)), PATIENCE_MS);
   },
 });
 
-/** On the first run: how many LoRAs were read, and where to start. */
+/** On the first run: how many LoRAs were read, how many not and why, and where to start. */
 async function greet() {
   const { setting, toast } = app.extensionManager;
   if (setting.get(GREETED)) return;
@@ -89,7 +153,11 @@ async function greet() {
   if (scanning) return; // told when the page is opened next
   const left = Object.keys(errors).length;
   const read = left ? t("{count} LoRAs read, {left} left out", { count: counts.lora ?? 0, left }) : t("{count} LoRAs read", { count: counts.lora ?? 0 });
-  const detail = t("They are in the LoRA library in the sidebar. Open the template Prompt to picture to start.");
+  const start = t("They are in the LoRA library in the sidebar. Open the template Prompt to picture to start.");
+  const why = Object.entries(errors)
+    .slice(0, TOLD_FILES)
+    .map(([path, problem]) => `– ${path.split(/[\\/]/).pop()}: ${translation(problem)}`);
+  const detail = [start, ...(why.length ? [t("Left out:"), ...why] : []), ...(left > TOLD_FILES ? ["…"] : [])].join("\n");
   toast.add({ severity: "info", summary: `Intelligent Generation: ${read}`, detail, life: GREETING_MS });
   await setting.set(GREETED, true);
 }
