@@ -105,6 +105,8 @@ def test_page_finds_the_translation_of_a_text_alone(node: str) -> None:
         "descarga falló, descárgalo otra vez",
         "at 0.80, usual for style LoRAs; its name matches “fox”": "a 0,80, lo habitual para un LoRA de tipo estilo; su "
         "nombre coincide con “fox”",
+        "a.safetensors: corrupt: cut off after 163,292 of 326,584 bytes; download it again": "a.safetensors: corrupto: "
+        "cortado tras 163.292 de 326.584 bytes; descárgalo otra vez",
         "image 2: of one colour only": "imagen 2: de un solo color",
         "after step 3 the run was going to take 9.5 s, beyond the limit of 5 s: guidance ends at sigma 1.2 and 8 steps "
         "instead of 20": "tras el paso 3 la ejecución iba a tardar 9,5 s, más que el límite de 5 s: la guía acaba en "

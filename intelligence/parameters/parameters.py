@@ -159,6 +159,13 @@ class OptimizedParameters(ValidatedRecord):
     latent: LatentKind | None = None
     """Latent that the model denoises, as far as it is known before it is loaded; None: not known."""
 
+    def guided_steps(self, sigmas: Sequence[float]) -> range:
+        """Return the steps with guidance, counted from 1; `sigmas` are the noise levels of all, falling, to the end."""
+        if self.guidance_scale == 1:
+            return range(1, 1)
+        guided = [step for step, sigma in enumerate(sigmas[:-1], 1) if self.improvements.guides(sigma)]
+        return range(guided[0], guided[-1] + 1) if guided else range(1, 1)
+
     def check(self) -> None:
         """Raise InvalidInputError where edits left settings that do not fit each other."""
         values = self.num_steps + 1

@@ -25,6 +25,7 @@ from ...intelligence.parameters.samplers import check_names
 from ...intelligence.parameters.schedules import FLUX2
 from . import scout_hooks
 from .forward_passes import Foreteller, ForwardCounter
+from .guidance_progress import tell_guidance
 from .model_guidance import model_guidance, replays
 from .model_settings import has_easycache, with_guidance, with_improvements
 from .plan_hooks import apply_plan
@@ -239,6 +240,7 @@ class SamplerRun:
             positive = with_guidance(self.inputs.positive, self.parameters.guidance)
             guider.set_conds(positive, self.inputs.negative)
             self.timer.pause()
+            tell_guidance(keeper.parameters, keeper.sigmas)
             try:
                 samples = guider.sample(
                     noise,

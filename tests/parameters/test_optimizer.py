@@ -1,6 +1,7 @@
 """The choice of settings."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -279,3 +280,18 @@ def test_choose_is_valid_serialisable_and_deterministic(style, content, priority
     assert {"family", "steps", "cfg", "sampler", "scheduler", "size", "clip_skip", "time"} <= {
         item.setting for item in parameters.reasons
     }
+
+
+@pytest.mark.parametrize(
+    ("cfg", "improvements", "guided"),
+    [
+        (7.0, Improvements(), range(1, 5)),
+        (7.0, Improvements(1.0), range(1, 4)),
+        (7.0, Improvements(1.0, 5.0), range(2, 4)),
+        (7.0, Improvements(20.0), range(1, 1)),
+        (1.0, Improvements(), range(1, 1)),
+    ],
+)
+def test_guided_steps(cfg: float, improvements: Improvements, guided: range):
+    parameters = replace(choose(), guidance_scale=cfg, improvements=improvements)
+    assert parameters.guided_steps((14.6, 5.0, 2.0, 1.0, 0.0)) == guided

@@ -45,6 +45,7 @@ WORDS = {
     "fits": "memory",
     "attention_slicing": "attention",
     "strength_clip": "strength on the text encoders",
+    **{"cpu": "the processor", "cuda": "the graphics card", "mps": "the graphics card"},
 }
 """Words of the server that the page does not show as they are."""
 

@@ -130,7 +130,7 @@ function timeLine({ predicted, between, limit, took }) {
 function memoryLine({ predicted, peak, budget, fits, stages, device, seconds, why }) {
   const scale = budget ?? Math.max(predicted, peak ?? 0, ...Object.values(stages)) ?? 1;
   const texts = [peak != null && t("used {memory}", { memory: memory(peak) }), t("predicted {memory}", { memory: memory(predicted) })];
-  if (budget != null) texts.push(t("of {memory} on {device}", { memory: memory(budget), device }));
+  if (budget != null) texts.push(t("of {memory} on {device}", { memory: memory(budget), device: word(device) }));
   const rows = Object.entries(stages).map(([stage, gib]) =>
     make("div", "", `${word(stage)} ${memory(gib)}`, bar(gib / scale, "ig-foretold", budget != null && gib > budget)),
   );

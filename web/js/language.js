@@ -122,7 +122,8 @@ function escaped(text) {
 export function fill(text, values) {
   return text.replace(PLACEHOLDER, (whole, name, format) => {
     if (!name) return whole[0];
-    const value = values[name];
+    const given = values[name];
+    const value = format && typeof given === "string" ? Number(given.replaceAll(",", "")) : given; // found in a text
     return typeof value === "number" ? number(value, format) : AMOUNT.test(value) ? amount(value) : String(value ?? "");
   });
 }
@@ -149,7 +150,7 @@ function amount(text) {
 /** A time as people say it: 0.4 s, 54 s, 2 min 5 s, 2 h 27 min. */
 export function duration(seconds) {
   if (seconds < 0.95) return `${decimals(Number(seconds.toPrecision(2)))} s`;
-  if (seconds < 9.95) return `${number(seconds, ".1f")} s`;
+  if (seconds < 9.95 && !Number.isInteger(seconds)) return `${number(seconds, ".1f")} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole / 60} min`;
