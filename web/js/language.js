@@ -94,7 +94,7 @@ function byMessage(text) {
 
 /** A message's values, words and sentences among them in the page's language; names stay. */
 function translated(values) {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, NAMES.has(name) ? value : translation(value)]));
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, NAMES.has(name) || AMOUNT.test(value) ? value : translation(value)]));
 }
 
 /** How an English message is found in a text: {key, pattern, letters}; null where it has too few words of its own. */
