@@ -45,7 +45,9 @@ WORDS = {
     "fits": "memory",
     "attention_slicing": "attention",
     "strength_clip": "strength on the text encoders",
-    **{"cpu": "the processor", "cuda": "the graphics card", "mps": "the graphics card"},
+    "cpu": "the processor",
+    "cuda": "the graphics card",
+    "mps": "the graphics card",
 }
 """Words of the server that the page does not show as they are."""
 
