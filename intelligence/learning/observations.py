@@ -47,16 +47,18 @@ class Applied(NamedTuple):
     doubt: float = 0.3
     """Standard deviation in stars of what this prompt makes of it, beyond its traits."""
     strength: float | None = None
+    trigger_set: str = UNKNOWN
+    """Name of the trigger words that were used, of several sets."""
 
     @classmethod
-    def judged(cls, lora: str, confidence: float, strength: float | None = None) -> Applied:
+    def judged(cls, lora: str, confidence: float, strength: float | None = None, trigger_set: str = UNKNOWN) -> Applied:
         """Return a LoRA of which the choice is so sure, 0 … 1, before any rating.
 
         A liking counts less where the LoRA hardly fits: what is liked elsewhere is no reason to apply it here. What is
         doubtful in the fit itself is learned from ratings too.
         """
         doubt = (0.3**2 + 1.4**2 * confidence * (1 - confidence)) ** 0.5
-        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * confidence, doubt, strength)
+        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * confidence, doubt, strength, trigger_set)
 
 
 class Settings(NamedTuple):

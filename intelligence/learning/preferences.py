@@ -21,6 +21,8 @@ class UsedLoRA(NamedTuple):
     strength: float | None = None
     confidence: float = UNJUDGED_CONFIDENCE
     """The choice's own, before ratings, 0 … 1."""
+    trigger_set: str = UNKNOWN
+    """See `Applied`."""
 
 
 class PictureRating(NamedTuple):
@@ -37,7 +39,7 @@ class PictureRating(NamedTuple):
     def picture(self, moves: Mapping[str, str]) -> Picture:
         """Return what was rated. Args: moves: earlier model id → id that the same file has now."""
         loras = {moves.get(one.lora, one.lora): one for one in self.loras}
-        used = tuple(Applied.judged(lora, one.confidence, one.strength) for lora, one in loras.items())
+        used = tuple(Applied.judged(lora, one.confidence, one.strength, one.trigger_set) for lora, one in loras.items())
         return Picture(self.prompt, used, self.settings)
 
     def observation(self, moves: Mapping[str, str]) -> Observation:
@@ -90,12 +92,13 @@ def picture_rating(
     """
     stage = _at(data, "plan", "recommendations")
     analysis, intent = _at(stage, "prompt_analysis"), _at(stage, "prompt_analysis", "intent")
-    judged = {}
+    judged, sets = {}, {}
     for one in stage.get("suggested_loras") or ():
         confidence = one.get("relevance")
         if confidence is None:
             confidence = UNJUDGED_CONFIDENCE if one.get("named") else one.get("confidence_score", UNJUDGED_CONFIDENCE)
         judged[_at(one, "lora_metadata").get("model_id")] = confidence
+        sets[_at(one, "lora_metadata").get("model_id")] = one.get("trigger_set", UNKNOWN)
     used = zip(loras, [*strengths] or [None] * len(loras), strict=True)
     return PictureRating(
         prompt_traits(
@@ -105,7 +108,10 @@ def picture_rating(
             analysis.get("tag_style", 0.5),
             concepts,
         ),
-        tuple(UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE)) for lora, strength in used),
+        tuple(
+            UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE), sets.get(lora, UNKNOWN))
+            for lora, strength in used
+        ),
         rating,
         weight,
         settings_of(stage.get("suggested_params")),

@@ -37,6 +37,8 @@ KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 
 """… of what LoRAs of a kind (or of a style) share on prompts of one content, one style, one form, …"""
 STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
 """… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length, …"""
+TRIGGER_SET_SD = 0.4
+"""… of what each set of trigger words does to a LoRA that has several, …"""
 SLOPE_SD = 0.3
 """… and of the factor, 1 before ratings, by which the choice's own expectation counts."""
 NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
@@ -101,6 +103,17 @@ class ValueModel:
             return np.zeros(len(strengths))
         mine = terms.lora == terms.loras.index(lora)
         cross = _strength_covariance(np.array(strengths, np.float64), terms.strength) * mine
+        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
+        found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
+        return found
+
+    def trigger_sets(self, lora: str, names: Sequence[str]) -> Floats:
+        """Return the stars that sets of trigger words add to a LoRA, as far as observations tell; 0: nothing known."""
+        terms = self._terms
+        if lora not in terms.loras or not names:
+            return np.zeros(len(names))
+        mine = terms.lora == terms.loras.index(lora)
+        cross = TRIGGER_SET_SD**2 * _Values(names).same(terms.trigger_set) * mine
         age = self._forgetting ** np.arange(len(self.observations), 0, -1)
         found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
         return found
@@ -189,6 +202,7 @@ class _Terms:
         values = [(one.expected, one.fit, one.doubt, one.strength) for *_, one in applied]
         self.expects, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 4).T
         """Per member, in stars, 0 … 1, in stars; nan: not known."""
+        self.trigger_set = _Values([one.trigger_set for *_, one in applied])
         self.settings = [(picture.prompt, picture.settings) for _, _, picture in pictures]
         self.keys = _Values([picture.prompt.key for _, _, picture in pictures])
         signs = [sign for _, sign, _ in pictures]
@@ -228,7 +242,8 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     found = alone[loras] + kind[loras] * by_kind[prompts] + style[loras] * by_style[prompts]
     found *= np.outer(one.fit, other.fit)
     here = np.outer(one.doubt, other.doubt) * _likeness(one, other)[prompts]
-    found += lora[loras] * (here + _strength_covariance(one.strength, other.strength))
+    by_words = TRIGGER_SET_SD**2 * one.trigger_set.same(other.trigger_set)
+    found += lora[loras] * (here + _strength_covariance(one.strength, other.strength) + by_words)
     found += SLOPE_SD**2 * np.outer(one.expects, other.expects)
     return found
 

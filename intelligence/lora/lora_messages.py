@@ -70,6 +70,8 @@ class LoRAMessage(Message):
     LIKED_STRENGTH = "you gave {stars} to pictures with it near {strength:.2f}"
     DISLIKED_STRENGTH = "you gave {stars} to pictures with it near {before:.2f}"
     SET_STRENGTH = "you set {strength:.2f} before"
+    LIKED_WORDS = "its words “{words}”: you gave {stars} to pictures with them"
+    DISLIKED_WORDS = "without its words “{words}”: you gave {stars} to pictures with them"
     EXAMPLE_STRENGTH = "1 example prompt uses {low:.2f}"
     EXAMPLE_STRENGTHS = "{count} example prompts use {low:.2f}"
     EXAMPLE_STRENGTH_RANGE = "{count} example prompts use {low:.2f} to {high:.2f}"

@@ -51,6 +51,8 @@ class LoRARecommendation(ValidatedRecord):
     """True where the user named it (by a tag, a selection, a stack); False where the pack chose it."""
     relevance: Annotated[float, bounds(ge=0, le=1)] | None = None
     """Confidence before ratings; None: not judged."""
+    trigger_set: str = ""
+    """Phrases that the set of trigger words which was used has for itself; empty: there is one set, or none was."""
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)

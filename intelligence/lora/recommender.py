@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config import LoRAPreferences
 from ..learning import Preferences
 from ..learning.observations import expected_stars
-from ..models import LoRAKind, ModelEvidence
+from ..models import LoRAKind, ModelEvidence, ModelMetadata
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
@@ -22,7 +22,7 @@ from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA,
 from .strength import Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons, unknown_warning
 from .taste import Taste
-from .triggers import PromptText, TriggerWords, choose_words
+from .triggers import PromptText, TriggerWords, choose_words, set_of
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
@@ -87,8 +87,8 @@ class LoRARecommender:
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         found = liked_first(found)
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
-        text = PromptText.of(prompt_analysis)
-        return [_recommendation(one, strength, text, base) for one, strength in zip(found, alone, strict=False)]
+        told = Told(PromptText.of(prompt_analysis), base, taste)
+        return [_recommendation(one, strength, told) for one, strength in zip(found, alone, strict=False)]
 
     def liking(self, prompt_analysis: PromptAnalysis, model_ids: Sequence[str]) -> dict[str, float]:
         """Return what ratings add to the confidence in LoRAs of the library, by their ids; 0 without any."""
@@ -174,21 +174,22 @@ class LoRARecommender:
         chosen, turned_down = select(surest, named, query, limits)
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, taste)
-        text = PromptText.of(prompt_analysis)
+        told = Told(PromptText.of(prompt_analysis), base, taste)
         relevance = {one.model.model_id: round(one.relevance, 3) for one in fitting}
         by_name = [
-            replace(_named_recommendation(*one, text, base), relevance=relevance.get(one[0].model.model_id, 0.0))
+            replace(_named_recommendation(*one, told), relevance=relevance.get(one[0].model.model_id, 0.0))
             for one in zip(named, usual, strict=True)
         ]
-        recommended = [_recommendation(*one, text, base) for one in zip(chosen, strengths, strict=True)]
+        recommended = [_recommendation(*one, told) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
-        told = _worth_telling(turned_down, nearest)
-        left_out = [RejectedLoRA(one.model.name, reason) for one, reason in told]
+        worth_telling = _worth_telling(turned_down, nearest)
+        left_out = [RejectedLoRA(one.model.name, reason) for one, reason in worth_telling]
         offered = sorted(
-            (one for one in told if one[0].relevance > 0), key=lambda one: -max(one[0].confidence, one[0].meant)
+            (one for one in worth_telling if one[0].relevance > 0),
+            key=lambda one: -max(one[0].confidence, one[0].meant),
         )
         near = [
-            NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), text, base), reason)
+            NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), told), reason)
             for one, reason in offered[: max(0, MAX_OFFERED - len(chosen))]
             if limits.max_loras
         ]
@@ -232,11 +233,30 @@ def _by_confidence(candidate: Candidate) -> float:
     return -round(candidate.confidence, 2)
 
 
-def _recommendation(
-    candidate: Candidate, strength: Strength, text: PromptText, base: TargetModel
-) -> LoRARecommendation:
+class Told(NamedTuple):
+    """Facts about a choice that every LoRA of it is told by."""
+
+    text: PromptText
+    base: TargetModel
+    taste: Taste
+
+    def words(self, model: ModelMetadata) -> tuple[TriggerWords, tuple[Reason, ...]]:
+        """Return the trigger words of a LoRA, and why they are not the usual ones."""
+        usual: str | None = None
+
+        def liked(names: Sequence[str], first: str) -> str:
+            nonlocal usual
+            usual = first
+            return self.taste.trigger_set(model.model_id, names, first)
+
+        words = choose_words(model, self.text, liked)
+        reasons = self.taste.words_reasons(model.model_id, words.set_name, words.set_name if usual is None else usual)
+        return words, (*reasons, *_trigger_reasons(words))
+
+
+def _recommendation(candidate: Candidate, strength: Strength, told: Told) -> LoRARecommendation:
     model = candidate.model
-    words = choose_words(model, text) if strength.value else TriggerWords()
+    words, word_reasons = told.words(model) if strength.value else (TriggerWords(), ())
     clip = clip_strength(model, strength.value)
     return LoRARecommendation(
         lora_name=model.name,
@@ -249,30 +269,31 @@ def _recommendation(
         trigger_words=words.missing,
         reasons=(
             *candidate.reasons,
-            *fit_reasons(model, base),
+            *fit_reasons(model, told.base),
             *strength.reasons,
             *clip_reasons(clip),
-            *_trigger_reasons(words),
+            *word_reasons,
         ),
+        trigger_set=words.set_name,
         relevance=round(candidate.relevance, 3),
     )
 
 
-def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, base: TargetModel) -> LoRARecommendation:
+def _named_recommendation(named: NamedLoRA, usual: Strength, told: Told) -> LoRARecommendation:
     model, strength, clip, ignored, given_words = named
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
-    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *fit_reasons(model, base)]
+    reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *fit_reasons(model, told.base)]
     if ignored:
         reasons.append(Reason.of("lora", Source.USER, LoRAMessage.TAG_PARTS_IGNORED, parts=ignored))
-    if (warning := unknown_warning(model, base)) is not None:
+    if (warning := unknown_warning(model, told.base)) is not None:
         reasons.append(warning)
+    words, word_reasons = TriggerWords(), tuple[Reason, ...]()
     if given_words is not None:
-        words = TriggerWords(given_words)
-    elif model.lora_kind is LoRAKind.SPEED or not (strength or clip):
-        words = TriggerWords()
-    else:
-        words = choose_words(model, text)
+        words = TriggerWords(given_words, set_name=set_of(model, given_words))
+        word_reasons = _trigger_reasons(words)
+    elif model.lora_kind is not LoRAKind.SPEED and (strength or clip):
+        words, word_reasons = told.words(model)
     return LoRARecommendation(
         lora_name=model.name,
         lora_metadata=without_own_examples(model),
@@ -281,7 +302,8 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, text: PromptText, b
         suggested_alpha_clip=clip,
         strength_range=usual.limits,
         trigger_words=words.missing,
-        reasons=(*reasons, *_trigger_reasons(words)),
+        reasons=(*reasons, *word_reasons),
+        trigger_set=words.set_name,
         named=True,
     )
 

@@ -33,6 +33,8 @@ COST_BELOW, COST_ABOVE = 0.004, 0.008
 """Stars that a strength is worth less which lies so far below the usual one, or above it: too much spoils more."""
 MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.25
 """Stars that a strength must gain to be taken, or that the usual one must lose to be left."""
+MIN_WORDS_GAIN, BAD_WORDS = 0.1, 0.25
+"""Stars that a set of trigger words must gain over the usual one to be taken, or that the usual one must lose."""
 MAX_GROUPS = 3
 """Kinds of prompts whose stars are named, each with …"""
 MAX_STARS = 8
@@ -136,6 +138,34 @@ class Taste:
             before=usual,
         )
         return value, reason
+
+    def trigger_set(self, model_id: str, names: Sequence[str], usual: str) -> str:
+        """Return the set of trigger words that ratings speak for, by its name: the usual one where none does.
+
+        A set that was never used is taken only where the usual one was proven bad.
+        """
+        if not self.preferences:
+            return usual
+        gain = dict(zip(names, self._model.trigger_sets(model_id, names), strict=True))
+        best = max(names, key=lambda name: (gain[name], name == usual))
+        bar = MIN_WORDS_GAIN if gain[best] > 0 else BAD_WORDS
+        return best if gain[best] - gain.get(usual, 0.0) >= bar else usual
+
+    def words_reasons(self, model_id: str, used: str, usual: str) -> tuple[Reason, ...]:
+        """Return why a set of trigger words took the place of the usual one; nothing where it is that."""
+        if used == usual or not self.preferences:
+            return ()
+        for name, message in ((used, LoRAMessage.LIKED_WORDS), (usual, LoRAMessage.DISLIKED_WORDS)):
+            stars = [
+                one.stars
+                for one in self._model.observations
+                if name and one.is_rating
+                for lora in one.picture.loras
+                if (lora.lora, lora.trigger_set) == (model_id, name)
+            ]
+            if stars:
+                return (Reason.of("trigger words", Source.LEARNED, message, words=name, stars=_stars(stars)),)
+        return ()
 
     @cached_property
     def _model(self) -> ValueModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -44,6 +44,12 @@ class TriggerWords(NamedTuple):
     """Phrases that the LoRA needs, ready to be written into the prompt."""
     left_out: tuple[str, ...] = ()
     """Phrases of the same set that would bring in something that the prompt does not ask for."""
+    set_name: str = ""
+    """Phrases that the used set has for itself, of several sets; empty: there is one, or none was used."""
+
+
+Liked = Callable[[Sequence[str], str], str]
+"""(names of the sets, name of the usual one) → name of the one that the user likes best; empty: what all share."""
 
 
 class PromptText:
@@ -136,18 +142,22 @@ def _keys(texts: Iterable[str]) -> Iterator[Key]:
     return (key for key in pieces if not all(map(is_meta, key)))
 
 
-def choose_words(model: ModelMetadata, text: PromptText) -> TriggerWords:
+def choose_words(model: ModelMetadata, text: PromptText, liked: Liked = lambda names, usual: usual) -> TriggerWords:
     """Return the phrases that this LoRA needs and the prompt lacks.
 
     Of several trigger sets, those whose own phrases the prompt has (all of them in a pack of several characters, else
     the best); where it has none of their own, what all sets share (no outfit that was not asked for); where they share
     nothing, the first set with a telling phrase, but nobody of a pack. Of these phrases those are left out that the
     prompt does not want, clothes and colours where it names others, and explicit ones that it does not name.
+
+    Args:
+        liked: asked where the prompt has nothing of any set.
     """
     outfit = _Outfit(model, text)
     missing: dict[Key, str] = {}
     left_out: list[str] = []
-    for key, phrase in _needed(model, text).items():
+    needed, set_name = _needed(model, text, liked)
+    for key, phrase in needed.items():
         if text.contains(phrase):
             continue
         if outfit.is_left_out(key):
@@ -155,33 +165,69 @@ def choose_words(model: ModelMetadata, text: PromptText) -> TriggerWords:
         else:
             missing[key] = phrase
     kept = [phrase for key, phrase in missing.items() if not any(_is_part(key, other) for other in missing)]
-    return TriggerWords(tuple(kept[:MAX_WORDS]), tuple(left_out))
+    return TriggerWords(tuple(kept[:MAX_WORDS]), tuple(left_out), set_name)
 
 
-def _needed(model: ModelMetadata, text: PromptText) -> Mapping[Key, str]:
+def set_of(model: ModelMetadata, words: Iterable[str]) -> str:
+    """Return the name of the set of trigger words that given ones are from; empty: of none alone."""
     sets = [found for trigger in model.trigger_sets if (found := _phrases(trigger.words))]
+    given = {tokens(plain_text(word)) for word in words}
+    own = [(number, len(given & _own(sets, number).keys())) for number in range(len(sets))] if len(sets) > 1 else []
+    number, shared = max(own, key=lambda one: one[1], default=(0, 0))
+    return _name(_own(sets, number)) if shared else ""
+
+
+def _needed(model: ModelMetadata, text: PromptText, liked: Liked) -> tuple[Mapping[Key, str], str]:
+    sets = [phrases for trigger in model.trigger_sets if (phrases := _phrases(trigger.words))]
     if len(sets) < 2:
-        return sets[0] if sets else {}
+        return (sets[0] if sets else {}), ""
+    names = [_name(_own(sets, number)) for number in range(len(sets))]
+    found, is_asked = _asked(model, sets, text)
+    usual = names[found] if isinstance(found, int) else ""
+    options = [name for name in dict.fromkeys(names) if name] + [""] * bool(_core(sets))
+    wanted = usual if is_asked else liked(options, usual)
+    if wanted != usual:
+        return sets[names.index(wanted)] if wanted else _core(sets), wanted
+    return (sets[found] if isinstance(found, int) else found), usual
+
+
+def _core(sets: Sequence[Mapping[Key, str]]) -> dict[Key, str]:
+    """The phrases that all sets share."""
+    return {key: phrase for key, phrase in sets[0].items() if all(key in phrases for phrases in sets)}
+
+
+def _own(sets: Sequence[Mapping[Key, str]], number: int) -> dict[Key, str]:
+    core = _core(sets)
+    return {key: phrase for key, phrase in sets[number].items() if key not in core}
+
+
+def _name(phrases: Mapping[Key, str]) -> str:
+    return ", ".join(phrases.values())[:MAX_CHARACTERS]
+
+
+def _asked(
+    model: ModelMetadata, sets: Sequence[Mapping[Key, str]], text: PromptText
+) -> tuple[int | Mapping[Key, str], bool]:
+    """Return the number of the set that the prompt asks for, or phrases, and whether it asks for these at all."""
     title = _title(model)
-    core = {key: phrase for key, phrase in sets[0].items() if all(key in phrases for phrases in sets)}
-    own = [{key: phrase for key, phrase in phrases.items() if key not in core} for phrases in sets]
+    core, own = _core(sets), [_own(sets, number) for number in range(len(sets))]
     matched = [{key for key, phrase in phrases.items() if text.contains(phrase)} for phrases in own]
     telling = [{key for key in phrases if _is_telling(key, title)} for phrases in own]
     is_pack = _is_pack(telling, title)
     named = [number for number, keys in enumerate(matched) if keys & telling[number]]
     if named and is_pack:
-        return {key: phrase for number in named for key, phrase in sets[number].items()}
+        return {key: phrase for number in named for key, phrase in sets[number].items()}, True
     if named:
-        return sets[max(named, key=lambda number: (len(matched[number] & telling[number]), len(matched[number])))]
+        return max(named, key=lambda number: (len(matched[number] & telling[number]), len(matched[number]))), True
     partly = [max(map(text.parts_of, keys), default=0) for keys in telling]
     if any(partly):
-        return sets[partly.index(max(partly))]
+        return partly.index(max(partly)), True
     wearing = [number for number, keys in enumerate(matched) if keys and (core or telling[number])]
     if wearing:
-        return sets[max(wearing, key=lambda number: (len(matched[number]), -number))]
-    if core:
-        return core
-    return {} if is_pack else next((sets[number] for number, keys in enumerate(telling) if keys), {})
+        return max(wearing, key=lambda number: (len(matched[number]), -number)), True
+    if core or is_pack:
+        return core, is_pack
+    return next((number for number, keys in enumerate(telling) if keys), {}), False
 
 
 def _title(model: ModelMetadata) -> frozenset[str]:
