@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
@@ -56,9 +57,62 @@ SLOWED = 1.25
 """Times the run's usual time an item that the median of the last steps must take to be what the rest is expected to
 take: then another program has begun to compute. Steps of an idle machine vary by less."""
 
+LONGEST = 3.0
+"""Times the median time an item from which a step does not count for more: it waited for something else."""
+
+STEP_SPREAD = 0.08
+STEP_SPREAD_WEIGHT = 2
+"""Relative spread of a run's steps before they show it, and how many steps it counts for."""
+
+AFTER_SPREAD = 0.15
+"""Relative spread of the time after sampling about its prediction."""
+
+LATE, SAFE = 1.0, 2.0
+"""Standard deviations of the time left by which a run must keep its limit: else it is changed, to keep it by the
+second."""
+
 Change = Callable[[float, float], float]
 """(forward items that the time left is enough for, seconds that the run would take) → forward items that are still to
 come."""
+
+
+class Pace(NamedTuple):
+    """Seconds of a forward item, as the steps of a run show them."""
+
+    mean: float
+    spread: float
+    """Standard deviation of a step's mean item, in shares of `mean`."""
+    steps: int
+    """Number of steps behind it."""
+    items_per_step: float
+
+    @classmethod
+    def of(cls, rates: Sequence[float], items_per_step: float) -> Pace:
+        """Return the pace of steps that took `rates` seconds a forward item: of the last ones, if those are slow."""
+        recent = rates[-RECENT_STEPS:]
+        shown = recent if statistics.median(recent) > SLOWED * statistics.median(rates) else rates
+        longest = LONGEST * statistics.median(shown)
+        cut = [min(rate, longest) for rate in shown]
+        mean, count = statistics.mean(cut), len(cut)
+        squares = sum((rate / mean - 1) ** 2 for rate in cut) + STEP_SPREAD_WEIGHT * STEP_SPREAD**2
+        return cls(mean, (squares / (count - 1 + STEP_SPREAD_WEIGHT)) ** 0.5, count, items_per_step)
+
+    def seconds(self, items: float, after: float, deviations: float = 0.0) -> float:
+        """Return the seconds of `items` more forward items and of what comes `after` them, in items; so many standard
+        deviations longer than expected."""
+        steps = max(1.0, items / self.items_per_step)
+        left = items + after
+        known = self.spread * left * self.steps**-0.5
+        doubt = (known**2 + (self.spread * items) ** 2 / steps + (AFTER_SPREAD * after) ** 2) ** 0.5
+        return self.mean * (left + deviations * doubt)
+
+    def affordable(self, seconds: float, after: float, deviations: float) -> float:
+        """Return the most forward items for which `seconds` will do, with what comes `after` them; 0: none."""
+        low, high = 0.0, max(0.0, seconds / self.mean - after)
+        for _ in range(30):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.seconds(middle, after, deviations) <= seconds else (low, middle)
+        return low
 
 
 class RunTimer:
@@ -74,6 +128,7 @@ class RunTimer:
         self._items, self._after, self._limit = items, after, limit
         self._started = time.perf_counter()
         self._last: tuple[float, int] | None = None
+        self._count = 0
         self._steps: list[float] = []
         self._rates: list[float] = []
         self.warning: str | None = None
@@ -92,10 +147,6 @@ class RunTimer:
     def seconds_per_item(self) -> float | None:
         """Median over the same steps, per forward item that the model computed."""
         return statistics.median(self._rates) if self._rates else None
-
-    def _current_rate(self) -> float:
-        usual, recent = statistics.median(self._rates), statistics.median(self._rates[-RECENT_STEPS:])
-        return recent if recent > SLOWED * usual else usual
 
     def verdict(self) -> str | None:
         """Return what is to be told of the limit once everything is done: the warning, or that it was missed after all;
@@ -120,6 +171,7 @@ class RunTimer:
             change: may shorten a run that will be late.
         """
         now = time.perf_counter()
+        self._count += 1
         if self._last is not None:
             seconds, computed = now - self._last[0], items - self._last[1]
             if computed:
@@ -128,12 +180,13 @@ class RunTimer:
         self._last = now, items
         if self._limit is None or not self._rates:
             return None
-        rate, spent = self._current_rate(), now - self._started
+        pace, spent = Pace.of(self._rates, items / self._count), now - self._started
+        left, after = self._limit - spent, self._after
         rest = max(0, self._items - items) if rest is None else rest
-        expected = spent + (rest + self._after) * rate
-        if expected > self._limit and change is not None:
-            rest = change((self._limit - spent) / rate - self._after, expected)
-            expected = spent + (rest + self._after) * rate
+        expected = spent + pace.seconds(rest, after)
+        if change is not None and pace.seconds(rest, after, LATE) > left:
+            rest = change(pace.affordable(left, after, SAFE), expected)
+            expected = spent + pace.seconds(rest, after)
         if self.warning is None and expected > self._limit:
             took = format_duration(expected)
             self.warning = GenerationMessage.TIME_LIMIT_MISSED.format(limit=self._limit, expected=took)

@@ -21,9 +21,6 @@ Sigmas = tuple[float, ...]
 StepItems = Callable[[OptimizedParameters, Sequence[float]], Sequence[float]]
 """(settings, schedule of steps + 1 sigmas) → forward items of one image in each step."""
 
-MARGIN = 0.1
-"""Share of the remaining time that a changed run leaves free."""
-
 ROUNDING = 1e-4
 """A cutoff lies so much above the level at which guidance ends: hosts read levels from the model's training steps."""
 
@@ -84,7 +81,7 @@ class TimeKeeper:
             rest = self._rest(parameters, sigmas, step)
             if rest < (best[0] if best else before):
                 best = rest, parameters, sigmas
-            if best and best[0] <= affordable * (1 - MARGIN):
+            if best and best[0] <= affordable:
                 break
         if best is None:
             return False

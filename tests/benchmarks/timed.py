@@ -162,11 +162,12 @@ def add_host(arguments: ArgumentParser) -> None:
 
 
 @contextmanager
-def runner(host: str) -> Iterator[Runner]:
-    """What runs on `host`, over a store that knows nothing yet."""
+def runner(host: str, scale: dict[str, int] | None = None) -> Iterator[Runner]:
+    """What runs on `host`, over a store that knows nothing yet; `scale`: in place of that of the host."""
+    scale = SCALE[host] if scale is None else scale
     if host == "comfyui":
         with serving() as server:
-            yield Scaled(OnComfyUI(server), SCALE[host])
+            yield Scaled(OnComfyUI(server), scale)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield Scaled(OnDiffusers(Path(folder)), SCALE[host])
+        yield Scaled(OnDiffusers(Path(folder)), scale)

@@ -102,11 +102,11 @@ def test_run_timer_warns_when_run_slows_down(clock: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("slow", "asked"),
-    [([6, 6], [4]), ([6, 2, 2], []), ([2.4, 2.4, 2.4], [])],
+    [([6, 6], [3]), ([6, 2, 2], []), ([2.4, 2.4, 2.4], [])],
     ids=["two slow steps", "one slow step", "a little slower"],
 )
 def test_run_timer_shortens_a_run_that_slows_down_late(clock: list[float], slow: list[float], asked: list[int]) -> None:
-    """20 steps of 2 s and a limit of 60 s: after 12 steps the rest would take 36 s at 6 s a step."""
+    """20 steps of 2 s and a limit of 60 s: after 12 steps the rest would take 36 s at 6 s a step, and 24 s are left."""
     affordable: list[int] = []
 
     def shorten(items: float, expected: float) -> float:
@@ -118,6 +118,37 @@ def test_run_timer_shortens_a_run_that_slows_down_late(clock: list[float], slow:
         clock[0] += seconds
         run.step(done, change=shorten)
     assert affordable == asked
+
+
+@pytest.mark.parametrize(
+    ("seconds", "after", "limit", "late"),
+    [
+        ([2.0] * 10, 0, 41, False),
+        ([2.0] * 10, 0, 40.2, True),
+        ([1.0, 3.0] * 5, 0, 41, True),
+        ([2.0] * 10, 10, 64, False),
+        ([2.0] * 10, 10, 62, True),
+    ],
+    ids=["even", "even, too close", "uneven", "with a long decode", "a long decode, too close"],
+)
+def test_run_timer_leaves_room_for_steps_and_decodes_that_take_longer(
+    clock: list[float], seconds: list[float], after: float, limit: float, late: bool
+) -> None:
+    """20 steps of about 2 s, of which 10 are done, and a decode of `after` steps: a limit just above what is expected
+    is kept by what varies least."""
+    asked: list[float] = []
+
+    def shorten(items: float, expected: float) -> float:
+        asked.append(items)
+        assert expected == pytest.approx(40 + 2 * after, abs=2)
+        return items
+
+    run = RunTimer(20, after=after, limit=limit)
+    for done, each in enumerate(seconds, 1):
+        clock[0] += each
+        run.step(done, change=shorten if done == len(seconds) else None)
+    assert bool(asked) == late
+    assert all(items < 10 for items in asked)
 
 
 def test_run_timer_medians(clock: list[float]) -> None:

@@ -26,10 +26,10 @@ def keeper(images: int = 1, levers: frozenset[Lever] = BOTH, **settings: Any) ->
 @pytest.mark.parametrize(
     ("affordable", "cutoff_at", "steps"),
     [
-        (20.0, 10, 12),
-        (17.0, 7, 12),
-        (14.5, 5, 11),
-        (10.0, 4, 9),
+        (18.0, 10, 12),
+        (15.3, 7, 12),
+        (13.1, 5, 11),
+        (9.0, 4, 9),
         (0.0, 4, 8),
     ],
 )
