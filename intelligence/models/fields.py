@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 from ..config import MAX_LORA_STRENGTH
@@ -46,6 +47,9 @@ _LABELS = (
 )
 _LABEL = re.compile(rf"^[\W_]*(?:{'|'.join(_LABELS)})\s*(?:\([^()\n]{{0,60}}\)\s*)?[:：=]\s*(.*)$", re.IGNORECASE)
 """Begin of a line of trigger words in a note, with what follows it."""
+_BULLETS = " -–—*•·‣▪●○◦・>`\"'"
+_OTHER_LABEL = re.compile(r"^[\W_]*[^\W\d_][\w ]{0,40}[:：=]\s*[-+~]?\d*[.,]?\d+(?!\w)")
+"""Begin of a line that tells a number: `Strength: 0.8`."""
 _SENTENCE = re.compile(
     r"[.!?。！？:]|https?|\b(?:use|lora|weight|strength|the|for|with|this|model|trained)\b", re.IGNORECASE
 )
@@ -84,14 +88,17 @@ def triggers_in(text: str) -> list[str]:
     phrases = []
     for number, line in enumerate(lines):
         if match := _LABEL.match(line):
-            below = lines[number + 1 :] if not match[1] else []
-            block = [match[1], *below[: below.index("")]] if "" in below else [match[1], *below]
-            phrases += [part.strip(" -*•`\"'") for part in block if not _LABEL.match(part)]
+            below = takewhile(_is_list_item, lines[number + 1 :]) if not match[1] else ()
+            phrases += [part.strip(_BULLETS) for part in (match[1], *below) if not _LABEL.match(part)]
     if not phrases and len(told := [line for line in lines if line]) == 1 and not _SENTENCE.search(told[0]):
         parts = [part.split() for part in _SEPARATOR.split(told[0]) if part.strip()]
         if all(len(words) <= _MAX_PHRASE_WORDS for words in parts) and (len(parts) > 1 or len(parts[0]) == 1):
             phrases = told
     return [phrase for phrase in phrases if phrase]
+
+
+def _is_list_item(line: str) -> bool:
+    return bool(line) and not _OTHER_LABEL.match(line)
 
 
 def strengths(preferred: Any = None, low: Any = None, high: Any = None) -> dict[str, Any]:

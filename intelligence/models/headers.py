@@ -40,7 +40,7 @@ MAX_ANSWER_BYTES = 65536
 _REFUSED = re.compile(
     r"unauthori[sz]ed|forbidden|log ?in|sign ?in|api key|access denied|gated|\b40[13]\b", re.IGNORECASE
 )
-_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TITLE = re.compile(rb"<(?:title|h1|body)[^>]*>\s*([^<\s][^<]{0,200})", re.IGNORECASE)
 _TENSOR_END = re.compile(rb'"data_offsets"\s*:\s*\[\s*\d+\s*,\s*(\d+)\s*\]')
 
 Shapes = dict[str, tuple[int, ...]]
@@ -132,7 +132,7 @@ def _raw_header(path: Path, file: BinaryIO) -> bytes:
             _refuse(path, reason)
     if start.startswith(b"PK\x03\x04"):
         _refuse(path, _archive(file))
-    if size >= 10 and b"\0" not in start[:8]:  # a header's length, below 100 MB, has zeros
+    if b"\0" not in start[:8]:  # a header's length, below 100 MB, has zeros
         file.seek(0)
         if answer := _answer(file.read(MAX_ANSWER_BYTES)):
             _refuse(path, answer)

@@ -150,7 +150,7 @@ _UNETS = (
     _pattern(r"\bnoob|\bnaixl", _F.NOOBAI, _SDXL, 0.9),
     _pattern(r"illustrious|\bilxl|\bilx\b|\bil ?v\d|\bwai (ani|nsfw|illu)", _F.ILLUSTRIOUS, _SDXL, 0.9),
     _pattern(
-        r"(?<!little )\bpony(?!tails?\b| (?:tails?|hair|ears?|ride|riding|express|town|girl costume)\b)"
+        r"(?<!little )(?<!\bmlp )\bpony(?!tails?\b| (?:tails?|hair|ears?|ride|riding|express|town|girl costume)\b)"
         r"|pony ?xl\b|pdxl|\bpdv6|autism ?mix",
         *(_F.PONY, _SDXL, 0.9),
     ),

@@ -237,6 +237,7 @@ SHARED = {
     "text": (".txt", b"A witch.\nTrigger words: fern, purple hair, coat\nStrength 0.8"),
     "words alone": (".txt", b"fern, purple hair, coat"),
     "below a heading": (".txt", b"Trigger words:\nfern, purple hair, coat\n\nBest with tea."),
+    "a list below a heading": (".txt", "Trigger words:\n· fern, purple hair, coat\nStrength: 0.6-0.8\nCFG: 5".encode()),
     "trigger file": (".trigger.txt", b"fern, purple hair, coat"),
 }
 
@@ -299,6 +300,13 @@ def test_read_sidecars_text_of_any_encoding(tmp_path: Path, text: str, encoding:
     assert [" ".join(item.words) for item in found.trigger_sets] == [
         " ".join(part.strip() for part in text.replace("：", ":").partition(":")[2].replace("，", ",").split(","))
     ]
+
+
+def test_read_sidecars_list_of_trigger_sets(tmp_path: Path) -> None:
+    text = "Trigger words:\n· fern\n◦ Outfit 2: 1girl, coat\n– *purple hair*\nRecommended weight: 0,6\nuse with care"
+    found, _ = read(tmp_path, **{".txt": text.encode()})
+    assert [item.words for item in found.trigger_sets] == [("fern",), ("Outfit 2: 1girl", "coat"), ("purple hair",)]
+    assert found.strength == 0.6
 
 
 @pytest.mark.parametrize("text", ["A LoRA of a witch, trained on 30 pictures.", "use strength 0.3", "witch with a hat"])
