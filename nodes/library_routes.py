@@ -22,9 +22,13 @@ USAGE_GENERATIONS = 500
 
 
 def cards(arguments: Arguments) -> dict[str, Any]:
-    """Return every LoRA as a card; `?checkpoint=`: with whether it fits this checkpoint's file, null: unknown."""
+    """Return every LoRA as a card, copies of one file as one.
+
+    `?checkpoint=`: with whether it fits this checkpoint's file, null: unknown.
+    """
     from ..intelligence.models.compatibility import Fit, architecture_fit
     from ..intelligence.models.kinds import ARCHITECTURE_TITLES, TITLES, Architecture
+    from ..intelligence.models.metadata import without_copies
 
     registry = planner().registry
     checkpoint = arguments.get("checkpoint", "")
@@ -34,8 +38,13 @@ def cards(arguments: Arguments) -> dict[str, Any]:
             base = model.architecture
     answers = {Fit.YES: True, Fit.NO: False, Fit.UNKNOWN: None}
     always = {entry.lora: entry.checkpoint for entry in lora_sets().always}
+    listed = registry.summaries(ModelKind.LORA)
+    names: dict[str | None, list[str]] = {}
+    for one in listed:
+        names.setdefault(one.digest, []).append(one.name)
     found = []
-    for record in registry.read_models(registry.summaries(ModelKind.LORA)):
+    for record in registry.read_models(without_copies(listed)):
+        copies = names[record.digest][1:] if record.digest else []
         name = record.model_id.partition(":")[2]
         words = [word for trigger in record.trigger_sets for word in trigger.words][:CARD_TRIGGERS]
         found.append(
@@ -46,7 +55,9 @@ def cards(arguments: Arguments) -> dict[str, Any]:
                 "base": TITLES.get(record.family) or record.base_model or ARCHITECTURE_TITLES[record.architecture],
                 "kind": record.lora_kind.value,
                 "fits": None if base is None else answers[architecture_fit(record.architecture, base)],
-                "words": " ".join([record.name, *words, *list(record.tags)[:CARD_TRIGGERS], record.creator or ""]),
+                "words": " ".join(
+                    [record.name, *copies, *words, *list(record.tags)[:CARD_TRIGGERS], record.creator or ""]
+                ),
                 "strength": record.strength,
                 "favourite": record.favourite,
                 "excluded": record.excluded,

@@ -14,6 +14,7 @@ from ..config import LoRAPreferences
 from ..models import Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
+from ..models.metadata import without_copies
 from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
@@ -92,7 +93,7 @@ def find_candidates(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """Return the LoRAs that the prompt may ask for: those that fit the base model, and those that do not.
 
-    Both are best first, by the ranker's score and the decision's sum together.
+    Both are best first, by the ranker's score and the decision's sum together. Copies of one file are one LoRA.
 
     Args:
         query: the analysis' words.
@@ -105,6 +106,7 @@ def find_candidates(
     judged = rated(judged, taste, depth.minimum)
     fitting = [one for one in judged if max(one.confidence, one.relevance, one.meant - MEANT) >= depth.confidence]
     others = [one for one in judge.judge_others(~fits) if one.relevance >= depth.confidence]
+    fitting, others = judge.without_copies(fitting), judge.without_copies(others)
     judge.read([one.place for one in (*fitting, *others)])
     return (
         [judge.explain(one, None) for one in fitting],
@@ -175,6 +177,11 @@ class _Judge:
             return []
         ranked = rank(self.hits.postings, self.tag_style, allowed, count=MAX_RANKED_OTHERS)
         return self.judge(ranked, allowed, MAX_JUDGED_OTHERS)
+
+    def without_copies(self, judged: list[_Judged]) -> list[_Judged]:
+        """The LoRAs, and of copies of one file the first."""
+        kept = {id(model) for model in without_copies(self.library.models[one.place] for one in judged)}
+        return [one for one in judged if id(self.library.models[one.place]) in kept]
 
     def _raised(self, judged: list[_Judged], told: Floats, close: Close) -> list[_Judged]:
         """The LoRAs, with what closeness in meaning says; those that words alone would apply are surer by it."""

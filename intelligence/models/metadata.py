@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from ..records import Record
 from .civitai_record import record_fields
@@ -35,6 +35,20 @@ class ModelSummary:
     digest: str | None
     version: int
     """A number that no other state of this model's record has."""
+
+
+class _HasDigest(Protocol):
+    @property
+    def digest(self) -> str | None: ...
+
+
+Copied = TypeVar("Copied", bound=_HasDigest)
+
+
+def without_copies(models: Iterable[Copied]) -> list[Copied]:
+    """Return the models, and of copies of one file only the first."""
+    first: dict[str, Copied] = {}
+    return [model for model in models if model.digest is None or first.setdefault(model.digest, model) is model]
 
 
 @dataclass(frozen=True)

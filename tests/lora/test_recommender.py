@@ -50,6 +50,18 @@ def test_choose_by_words(prompt, expected):
     assert choice.reasons
 
 
+def test_copies_of_one_file_are_offered_once():
+    models = [replace(WITCH, digest="d"), replace(WITCH, model_id="lora:b.safetensors", name="b", digest="d")]
+    photos = [replace(PHOTO, digest="e"), replace(PHOTO, model_id="lora:c.safetensors", name="c", digest="e")]
+    choice = choose("mirkwood witch, cinematic", *models, *photos, nearest=40)
+    offered = [*names(choice), *(one.lora_name for one in (*choice.rejected, *choice.nearest))]
+    assert {"mirkwood_witch_xl", "cinematic_photo"} <= set(offered)
+    assert not {"b", "c"} & set(offered)
+    ranked = LoRARecommender(Library(*models, *photos)).rank(PromptAnalyzer().analyze("mirkwood witch"), SDXL)
+    assert ranked[0].lora_name == "mirkwood_witch_xl"
+    assert "b" not in [one.lora_name for one in ranked]
+
+
 def test_choose_gives_reasons():
     for item in choose("anime girl with magical powers", *SMALL).chosen:
         assert {reason.setting for reason in item.reasons} >= {"name", "strength"}
