@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "intelligence"
 
 FLOORS = (
-    {"errors", "units", "whole_files"},
+    {"errors", "units", "version", "whole_files"},
     {"validation", "settings_files"},
     {"records"},
     {"config"},
@@ -27,7 +27,8 @@ FLOORS = (
     {"memory", "learning", "history"},
     {"parameters", "lora"},
     {"generation"},
-    {"commands", "learning_commands"},
+    {"agents"},
+    {"cli"},
     {"__main__", "__init__"},
 )
 """From the ground up; a room may import from its own floor's own folder and from the floors below."""

@@ -265,11 +265,16 @@ def complete_record(saved: SavedPicture, generation: Generation, index: int | No
 
 def record_path(path: Path, image_id: str = "") -> Path:
     """Return the JSON beside a picture, there or yet to be written."""
-    plain = path.with_suffix(".json")
-    full = path.with_name(f"{shortened(path.stem, len(path.suffix) + 5)}{path.suffix}.json")
+    plain, full = record_places(path)
     own = own_record(plain)
     of_this = own is not None and (own.get("file") == path.name or own.get("image_id") == image_id)
     return plain if of_this or not plain.exists() else full
+
+
+def record_places(path: Path) -> tuple[Path, Path]:
+    """Return the two paths at which the JSON of a picture may lie."""
+    full = path.with_name(f"{shortened(path.stem, len(path.suffix) + 5)}{path.suffix}.json")
+    return path.with_suffix(".json"), full
 
 
 def own_record(path: Path) -> dict[str, Any] | None:

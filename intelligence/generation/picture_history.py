@@ -9,7 +9,7 @@ from ..errors import InvalidInputError
 from ..learning import LearningEngine
 from ..pictures.picture_info import PictureInfo, embedded_record, own_info, read_picture
 from .history import remember_generation
-from .image_file import own_record, record_path
+from .image_file import own_record, record_places
 from .stages import Generation
 
 
@@ -21,9 +21,8 @@ def picture_record(path: Path) -> dict[str, Any] | None:
     inside = embedded_record(path)
     if inside is not None and own_info(inside) is not None:
         return inside
-    beside = record_path(path) if own_record(record_path(path)) else path.with_suffix(".json")
-    found = own_record(beside)
-    return found if found and found.get("file", path.name) == path.name else None
+    plain, full = map(own_record, record_places(path))
+    return full or (plain if plain and plain.get("file", path.name) == path.name else None)
 
 
 def picture_of(path: Path, record: dict[str, Any] | None) -> PictureInfo:

@@ -1,26 +1,23 @@
-"""The commands of `python -m intelligence` that rate, and that show and change what was learned; as in `commands`."""
+"""Commands that rate, and that show and change what was learned."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
-from .config import data_folder, require
-from .errors import InvalidInputError, StorageError
-from .history.own_pictures import HISTORY_FILE, PictureHistory
-from .learning import LearningEngine
-from .learning.observations import Evidence
-from .registry import ModelRegistry
-from .whole_files import write_whole
-
-Answer = tuple[Any, str]
-"""JSON data, and the same as text for people."""
+from ..config import data_folder, require
+from ..errors import InvalidInputError, StorageError
+from ..history.own_pictures import HISTORY_FILE, PictureHistory
+from ..learning import LearningEngine
+from ..learning.observations import Evidence
+from ..registry import ModelRegistry
+from ..whole_files import write_whole
+from .terminal import Answer
 
 
 def feedback(options: argparse.Namespace) -> Answer:
-    from .generation.picture_history import rated_id
+    from ..generation.picture_history import rated_id
 
     learning = LearningEngine()
     wanted = [options.rating is not None, options.remove, options.pick]
@@ -37,9 +34,9 @@ def feedback(options: argparse.Namespace) -> Answer:
 
 
 def learned(options: argparse.Namespace) -> Answer:
-    from .generation.learned import learned, learned_lines
-    from .generation.store_notes import store_notes
-    from .memory import MemoryManager
+    from ..generation.learned import learned, learned_lines
+    from ..generation.store_notes import store_notes
+    from ..memory import MemoryManager
 
     registry, learning = ModelRegistry(), LearningEngine()
     pictures = PictureHistory(registry.folder / HISTORY_FILE)
@@ -98,7 +95,7 @@ def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
 
 
 def generations(options: argparse.Namespace) -> Answer:
-    from .generation.history import recent_generations
+    from ..generation.history import recent_generations
 
     found = recent_generations(LearningEngine(), options.limit)
     lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]

@@ -79,7 +79,7 @@ def test_generate_as_text(embedded_home: Path, tmp_path: Path, capsys: pytest.Ca
 def test_generate_refuses_destination_before_sampling(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("intelligence.commands._results", lambda options: pytest.fail("sampled"))
+    monkeypatch.setattr("intelligence.cli.picture_commands._results", lambda options: pytest.fail("sampled"))
     (tmp_path / "file").write_text("")
     assert main(["generate", "a lake", "--base-model", "embedded", "--out", str(tmp_path / name)]) == 1
     assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,1 @@
+"""Programs that act for the user: what they may ask and do here, as MCP tools."""
