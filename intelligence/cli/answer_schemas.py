@@ -30,7 +30,7 @@ def answer_schema(command: str) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     schema = TypeAdapter(_answer_types()[command]).json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": command, **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": command}
 
 
 def _answer_types() -> dict[str, Any]:

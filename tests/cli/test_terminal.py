@@ -1,0 +1,140 @@
+"""The terminal at its worst: other encodings, readers that leave, full disks, Ctrl-C; schemas of the answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from intelligence.__main__ import main
+from intelligence.cli.arguments import parser
+from intelligence.models import ModelMetadata
+from intelligence.registry import ModelRegistry
+from tests.test_upgrades import OLD
+
+ROOT = Path(__file__).parents[2]
+NAME = "幻想_fée_✨"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a LoRA whose name few encodings have."""
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
+    registry = ModelRegistry()
+    registry.register_model(ModelMetadata(f"lora:{NAME}.safetensors", NAME, local_path=f"/loras/{NAME}.safetensors"))
+    registry.close()
+    return tmp_path
+
+
+def run(*arguments: str, encoding: str = "utf-8", **more: object) -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "intelligence", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output="stdout" not in more, **more)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_answer_in_any_encoding(home: Path, encoding: str) -> None:
+    listed = run("search", encoding=encoding)
+    assert (listed.returncode, listed.stderr) == (0, b"")
+    assert "?" in listed.stdout.decode(encoding)
+    found = json.loads(run("search", "--json", encoding=encoding).stdout.decode(encoding))
+    assert [model["name"] for model in found] == [NAME]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_full_disk_is_one_sentence(home: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = run("search", stdout=full, stderr=subprocess.PIPE)
+    assert told.returncode == 1
+    assert told.stderr.decode() == "error: the answer cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_reader_that_leaves_is_no_error(home: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    told = run("show", str(OLD / "saved.png"), "--json", stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (told.returncode, told.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_interrupt_exits_with_130(home: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "intelligence", "mcp", "--http", "0"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "intelligence.cli.terminal" in line:
+            break
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in told
+
+
+def test_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert f'version = "{capsys.readouterr().out.strip()}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def commands() -> list[str]:
+    """Every command."""
+    return next(list(action.choices) for action in parser()._actions if isinstance(action.choices, dict))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["search"],
+        ["show", NAME],
+        ["show", str(OLD / "saved.png")],
+        ["show", str(OLD / "saved.png"), "--as-workflow"],
+        ["feedback", str(OLD / "saved.jpg"), "4"],
+        ["generations"],
+        ["learned"],
+        ["history"],
+        ["history", "used"],
+        ["verify"],
+        ["cleanup"],
+        ["plan"],
+        ["recommend", "a lake", "--model-family", "sdxl"],
+        ["completion", "fish"],
+    ],
+    ids=" ".join,
+)
+def test_answer_is_as_its_schema_says(home: Path, capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    assert main([asked[0], "--json-schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert main([*asked, "--json"]) == 0
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(json.loads(capsys.readouterr().out), schema)
+
+
+def test_every_command_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in commands():
+        assert main([command, "--json-schema"]) == 0
+        assert json.loads(capsys.readouterr().out)["title"] == command
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(["lea"], ["learned"]), (["plan", "--arch"], ["--architecture"]), (["correct", "x", "--fav"], ["--favourite"])],
+)
+def test_completion_in_bash(capsys: pytest.CaptureFixture[str], words: list[str], expected: list[str]) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out
+    typed = " ".join(f"'{word}'" for word in ("intelligent-generation", *words))
+    asked = (
+        f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _intelligent_generation; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    )
+    assert subprocess.check_output(["bash", "-c", f"{script}\n{asked}"], text=True).split() == expected
