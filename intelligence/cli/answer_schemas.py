@@ -18,6 +18,13 @@ class TakenBack(TypedDict):
     removed: bool
 
 
+class Picked(TypedDict):
+    """A picture that was named the best of its batch."""
+
+    id: str
+    noticed: bool
+
+
 class Script(TypedDict):
     """A script for a shell."""
 
@@ -59,7 +66,7 @@ def _answer_types() -> dict[str, Any]:
         "generations": list[GenerationSummary],
         "history": HistoryStatus | OwnUse,
         "show": Generation | PictureInfo | ModelMetadata | graph,
-        "feedback": Feedback | TakenBack,
+        "feedback": Feedback | TakenBack | Picked,
         "learned": Learned,
         "scan": ScanReport,
         "search": list[ModelMetadata],
