@@ -11,6 +11,7 @@ from .host.server_planner import home, lora_sets, planner
 
 if TYPE_CHECKING:
     from ..intelligence.lora.lora_sets import LoRASets
+    from ..intelligence.models import ModelMetadata
 
 Arguments = Mapping[str, Any]
 
@@ -27,7 +28,7 @@ def cards(arguments: Arguments) -> dict[str, Any]:
     `?checkpoint=`: with whether it fits this checkpoint's file, null: unknown.
     """
     from ..intelligence.models.compatibility import Fit, architecture_fit
-    from ..intelligence.models.kinds import ARCHITECTURE_TITLES, TITLES, Architecture
+    from ..intelligence.models.kinds import Architecture
     from ..intelligence.models.metadata import without_copies
 
     registry = planner().registry
@@ -52,7 +53,7 @@ def cards(arguments: Arguments) -> dict[str, Any]:
                 "id": record.model_id,
                 "lora": name,
                 "title": record.title or record.name,
-                "base": TITLES.get(record.family) or record.base_model or ARCHITECTURE_TITLES[record.architecture],
+                "base": base_title(record),
                 "kind": record.lora_kind.value,
                 "fits": None if base is None else answers[architecture_fit(record.architecture, base)],
                 "words": " ".join(
@@ -65,6 +66,13 @@ def cards(arguments: Arguments) -> dict[str, Any]:
             }
         )
     return {"revision": registry.revision, "loras": found}
+
+
+def base_title(model: ModelMetadata) -> str:
+    """Return the base model of a file as people name it."""
+    from ..intelligence.models.kinds import ARCHITECTURE_TITLES, TITLES
+
+    return TITLES.get(model.family) or model.base_model or ARCHITECTURE_TITLES[model.architecture]
 
 
 def usage(arguments: Arguments) -> dict[str, Any]:

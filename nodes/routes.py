@@ -34,7 +34,7 @@ MAX_MODELS = 50
 """Models in the answer to a search."""
 
 DEFAULT_GENERATIONS = 20
-MAX_GENERATIONS = 200
+MAX_GENERATIONS = 500
 """Generations in one list."""
 
 MODEL_FIELDS = ("model_id", "name", "title", "base_model", "family", "lora_kind", "creator")
@@ -69,7 +69,7 @@ def generation(arguments: Arguments) -> dict[str, Any]:
 
 
 def generations(arguments: Arguments) -> list[dict[str, Any]]:
-    """Return the newest `?limit=` generations, newest first: id, images, time, start of the prompt, stars."""
+    """Return the newest `?limit=` generations, newest first: id, images, time, prompt, stars."""
     from ..intelligence.generation.history import recent_generations
 
     limit = arguments.get("limit", str(DEFAULT_GENERATIONS))
@@ -111,7 +111,8 @@ def model(arguments: Arguments) -> dict[str, Any]:
     registry = planner().registry
     found = registry.get_model(arguments.get("name", "")[:MAX_NAME_CHARACTERS])
     correction = registry.correction(found.model_id).to_plain()
-    return {**found.to_dict(), "correction": correction, "copies": registry.copies(found.model_id)}
+    base = library_routes.base_title(found)
+    return {**found.to_dict(), "base": base, "correction": correction, "copies": registry.copies(found.model_id)}
 
 
 def correct(arguments: Arguments) -> dict[str, Any]:

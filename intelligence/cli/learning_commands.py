@@ -98,5 +98,5 @@ def generations(options: argparse.Namespace) -> Answer:
     from ..generation.history import recent_generations
 
     found = recent_generations(LearningEngine(), options.limit)
-    lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.prompt}" for each in found]
+    lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.first_words}" for each in found]
     return [each.to_dict() for each in found], "\n".join(lines) or "nothing was made yet"

@@ -27,14 +27,21 @@ class GenerationSummary(Record):
     created_at: str
     """ISO 8601, UTC."""
     prompt: str
-    """Its first words, as the user gave them."""
+    """As the user gave it, its white space made single."""
     ratings: tuple[int, ...] = ()
     """Stars, 1 to 5, of the generation and its images."""
+    image_ratings: tuple[int, ...] = ()
+    """Stars of each image, or those of the generation; 0: none."""
 
     @property
     def made_at(self) -> str:
         """Date and time on this machine's clock."""
         return f"{datetime.fromisoformat(self.created_at).astimezone():%Y-%m-%d %H:%M}" if self.created_at else ""
+
+    @property
+    def first_words(self) -> str:
+        """Start of the prompt, 60 characters at most."""
+        return self.prompt if len(self.prompt) <= 60 else f"{self.prompt[:59]}…"
 
     @property
     def stars(self) -> str:
@@ -43,17 +50,21 @@ class GenerationSummary(Record):
 
 def recent_generations(learning: LearningEngine, limit: int = 20) -> list[GenerationSummary]:
     """Return the newest generations, newest first. Raises InvalidInputError for a limit below 1, StorageError."""
-    return [
-        GenerationSummary(
-            stored.generation_id,
-            stored.image_ids,
-            stored.created_at,
-            words if len(words) <= 60 else f"{words[:59]}…",
-            tuple(rating.rating for rating in learning.ratings(stored.generation_id)),
+    found = []
+    for stored in learning.list_generations(limit):
+        rated = {one.target_id: one.rating for one in learning.ratings(stored.generation_id)}
+        whole = rated.get(stored.generation_id, 0)
+        found.append(
+            GenerationSummary(
+                stored.generation_id,
+                stored.image_ids,
+                stored.created_at,
+                " ".join(prompt_of(stored.data).split()),
+                tuple(rated.values()),
+                tuple(rated.get(image, whole) for image in stored.image_ids),
+            )
         )
-        for stored in learning.list_generations(limit)
-        for words in [" ".join(prompt_of(stored.data).split())]
-    ]
+    return found
 
 
 class Shown(NamedTuple):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ..comfyui.examples import AUTO, ui_workflow
+from ..comfyui.examples import AUTO, SMALL, ui_workflow
 from ..comfyui.server import Server
 from .page import Page, tab
+from .test_nodes_page import SET, run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -21,6 +23,11 @@ SELECTION = """
 () => window.app.graph._nodes.find(node => node.type === "LoRARecommend")
     .widgets.find(widget => widget.name === "selection").value
 """
+PROMPT = """
+() => window.app.graph._nodes.find(node => node.type === "PromptAnalyze")
+    .widgets.find(widget => widget.name === "prompt").value
+"""
+MARKUP = "<img src=x onerror=window.injected=true> witches"
 WITCH = "characters/mirkwood_witch.safetensors"
 
 
@@ -102,5 +109,44 @@ def test_choice_is_kept_as_a_set(library: Page, server: Server) -> None:
     library.tab.locator("span.ig-dim", has_text="1 LoRA").wait_for()
     assert server.client.get(SETS)["sets"] == {"witches": [{"lora": WITCH, "strength": 0.8}]}
     library.tab.get_by_role("button", name="Delete").click()
-    library.tab.locator("span.ig-dim", has_text="1 LoRA").wait_for(state="detached")
+    library.tab.get_by_text("No set yet.").wait_for()
     assert server.client.get(SETS)["sets"] == {}
+    exported = {"name": MARKUP, "loras": [{"lora": WITCH, "strength": 0.4}]}
+    file = {"name": "set.json", "mimeType": "application/json", "buffer": json.dumps(exported).encode()}
+    library.tab.locator("input[type=file][accept='application/json']").last.set_input_files(file)
+    library.tab.locator(".ig-library .ig-label", has_text=MARKUP).wait_for()
+    assert server.client.get(SETS)["sets"] == {MARKUP: exported["loras"]}
+    library.tab.get_by_role("button", name="Use", exact=True).click()
+    assert library.tab.evaluate(SELECTION) == f'[{{"lora":"{WITCH}","strength":0.4}}]'
+    library.tab.get_by_role("button", name="Delete").click()
+
+
+def test_history_rates_and_restores(library: Page, server: Server) -> None:
+    prompt = "portrait of the mirkwood witch with a lantern"
+    library.load(ui_workflow(AUTO))
+    library.tab.evaluate(SET, {"ParamOptimize": {**SMALL, "images": 2}, "PromptAnalyze": {"prompt": prompt}})
+    (made,) = run(library, server)[0]["Feedback"]["feedback"]
+    library.tab.get_by_role("tab", name="History").click()
+    library.tab.get_by_label("Find a picture").fill("lantern witch")
+    tiles = library.tab.locator(".ig-tile:visible", has_text=prompt)
+    assert tiles.count() == 2
+    rows = tiles.locator(".ig-rating")
+    rows.nth(1).focus()
+    library.tab.keyboard.press("5")
+    rows.nth(1).get_by_text("saved").wait_for()
+    library.tab.get_by_label("Stars", exact=True).select_option("5")
+    library.tab.get_by_text("1 picture", exact=True).wait_for()
+    rated = server.client.get(f"/intelligent_generation/generations/{made['generation_id']}")["ratings"]
+    assert [(one["target_id"], one["rating"]) for one in rated] == [(made["image_ids"][1], 5)]
+
+    library.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "a lake"}, "LoRARecommend": {"selection": ""}})
+    tiles.get_by_role("button", name="Use these LoRAs").click()
+    library.tab.wait_for_function(f"() => ({SELECTION})().includes('mirkwood_witch')")
+    tiles.get_by_role("button", name="Again").click()
+    library.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").wait_for()
+    texts = [
+        node["inputs"].get("prompt") for node in library.prompt().values() if node["class_type"] == "PromptAnalyze"
+    ]
+    assert texts == [prompt]
+    library.tab.get_by_label("Stars", exact=True).select_option("")
+    assert library.problems == []

@@ -34,7 +34,7 @@ ROWS = ".ig-rating"
 DROP = """
 async ({bytes, name}) => {
     const data = new DataTransfer()
-    data.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}))
+    data.items.add(new File([new Uint8Array(bytes)], name, {type: `image/${name.split(".").at(-1)}`}))
     const canvas = document.querySelector("#graph-canvas")
     for (const kind of ["dragover", "drop"])
         canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true}))
@@ -72,7 +72,8 @@ def test_keys_rate_focused_and_hovered_picture(page: Page, server: Server) -> No
     first.focus()
     page.tab.keyboard.press("4")
     page.tab.wait_for_function(f"() => ({VIEW})().rated[0] === 4")
-    assert "Mirkwood Witch" in first.get_by_role("status").inner_text()  # what was learned, in words
+    told = page.tab.locator(".ig-told", has_text="saved").inner_text()  # what was learned, in words
+    assert told.startswith("Image 1: saved — ") and "Mirkwood Witch" in told
     page.tab.evaluate("() => document.activeElement.blur()")
     rows.nth(1).dispatch_event("pointerenter")
     page.tab.keyboard.press("2")
@@ -99,7 +100,8 @@ def test_forgotten_picture_leaves_no_thumbnail(page: Page, server: Server) -> No
 
 
 def test_views_return_after_undo_tab_switch_reload_and_drop(page: Page, server: Server) -> None:
-    generation = made(page, server)
+    nodes2 = page.tab.evaluate("() => Boolean(LiteGraph.vueNodesMode)")
+    generation = made(page, server, SaveGeneration={"format": "webp" if nodes2 else "png"})
     page.tab.locator(ROWS).first.focus()
     page.tab.keyboard.press("3")
     page.tab.wait_for_function(f"() => ({VIEW})().rated[0] === 3")

@@ -42,9 +42,11 @@ def test_recent_generations_newest_first(learning: LearningEngine) -> None:
 
 def test_recent_generations_tell_prompt_and_stars(learning: LearningEngine) -> None:
     second = recent_generations(learning)[1]
-    assert second.prompt.startswith("second prompt, long long") and second.prompt.endswith("…")
-    assert len(second.prompt) == 60
+    assert second.prompt == "second prompt, " + " ".join(["long"] * 20)
+    assert second.first_words.startswith("second prompt, long long") and second.first_words.endswith("…")
+    assert len(second.first_words) == 60
     assert sorted(second.ratings) == [3, 5]
+    assert second.image_ratings == (5, 3)
     assert recent_generations(learning)[0].stars == ""
 
 

@@ -5,6 +5,12 @@ const FILE_WIDGETS = ["ckpt_name", "unet_name", "model_name"];
 const DEMO_LOADER = "EmbeddedDemoModel";
 const FIRST_LOADER = "CheckpointOrFirst";
 const DEMO = "embedded";
+const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname).split("/extensions/")[1]?.split("/")[0]}`;
+
+/** True for the definition of a node of this pack. Its category would not tell: the page translates it. */
+export function isOurs(definition) {
+  return definition?.python_module === MODULE;
+}
 
 /** The graph that holds all others, whichever is open. */
 export function rootGraph() {

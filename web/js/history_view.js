@@ -1,16 +1,17 @@
 // Pictures made, newest first: search by prompt, filter by stars, make one again, use its LoRAs.
-import { address, call, make } from "./common.js";
+import { call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
 import { counted, language, t } from "./language.js";
 import { setWidget } from "./graph_tools.js";
+import { ratingRow } from "./ratings.js";
 import { virtualGrid } from "./virtual_grid.js";
 
 const TILE_WIDTH_PX = 128;
-const TILE_HEIGHT_PX = 210;
-const LIMIT = 200;
+const TILE_HEIGHT_PX = 236;
+const LIMIT = 500;
 
-/** The history's view. `again(node, id, index)` writes a picture's settings; `tell(message)` shows a problem. */
-export function historyView(again, tell) {
+/** The history's view, in which pictures are rated too. `again(node, id, index)` writes a picture's settings. */
+export function historyView(again) {
   const search = Object.assign(make("input", "ig-field ig-wide"), { type: "search", placeholder: t("Find a picture by its prompt") });
   search.setAttribute("aria-label", t("Find a picture by its prompt"));
   const stars = make("select", "ig-field");
@@ -19,28 +20,14 @@ export function historyView(again, tell) {
   stars.append(...levels.map(([value, text]) => Object.assign(make("option", "", text), { value })));
   const count = make("div", "ig-dim");
   count.setAttribute("aria-live", "polite");
-  const attempt = (work) => async () => {
-    try {
-      await work();
-      tell("");
-    } catch (error) {
-      tell(error.message);
-    }
-  };
-  const draw = (picture) => tile(picture, {
-    again: attempt(() => again(needed(), picture.generation, picture.index)),
-    loras: attempt(async () => {
-      const { widgets } = await call(`/generations/${encodeURIComponent(picture.generation)}/again`);
-      setWidget(needed(), "selection", widgets[picture.index].LoRARecommend.selection);
-    }),
-  });
+  const draw = (picture) => tile(picture, again);
   const grid = virtualGrid({ draw, minWidth: TILE_WIDTH_PX, height: TILE_HEIGHT_PX, label: t("Pictures") });
   let pictures = [];
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const enough = { "": () => true, 0: (rating) => !rating }[stars.value] ?? ((rating) => rating >= Number(stars.value));
     const found = pictures.filter(({ prompt, rating }) => enough(rating) && words.every((each) => prompt.toLowerCase().includes(each)));
-    count.textContent = found.length ? counted(found.length, t("1 picture"), t("{count} pictures")) : t("No picture here yet.");
+    count.textContent = found.length ? counted(found.length, t("1 picture"), t("{count} pictures")) : pictures.length ? t("No picture fits this search.") : t("No picture here yet.");
     grid.show(found);
   };
   for (const field of [search, stars]) field.addEventListener("input", filter);
@@ -53,7 +40,7 @@ export function historyView(again, tell) {
         generation: each.id,
         prompt: each.prompt,
         made: each.created_at,
-        rating: Math.max(0, ...each.ratings),
+        rating: each.image_ratings[index],
       })),
     );
     filter();
@@ -67,19 +54,20 @@ function needed() {
   return node;
 }
 
-function tile({ image, prompt, rating, made }, { again, loras }) {
-  const picture = make("span", "ig-picture");
-  const shown = Object.assign(make("img"), { alt: prompt, loading: "lazy", src: address(`/thumbnail?id=${encodeURIComponent(image)}`) });
-  shown.addEventListener("error", () => shown.remove());
-  picture.append(shown);
-  const text = make("span", "ig-title", prompt);
-  text.title = `${prompt}\n${new Date(made).toLocaleString(language())}`;
-  const starred = make("span", "ig-dim", rating ? "★".repeat(rating) : t("not rated"));
-  return make("div", "ig-tile", picture, text, starred, make("span", "ig-row", button(t("Again"), again), button(t("Use these LoRAs"), loras)));
-}
-
-function button(text, act) {
-  const made = make("button", "ig-button ig-small", text);
-  made.addEventListener("click", act);
-  return made;
+function tile(picture, again) {
+  const { image, index, generation, prompt, rating, made } = picture;
+  const useLoras = async () => {
+    const node = needed();
+    const { widgets } = await call(`/generations/${encodeURIComponent(generation)}/again`);
+    setWidget(node, "selection", widgets[index].LoRARecommend.selection);
+  };
+  const actions = [
+    { text: t("Again"), title: t("Writes this picture's prompt, LoRAs, settings and seed into the nodes"), act: async () => again(needed(), generation, index) },
+    { text: t("Use these LoRAs"), title: t("Writes this picture's LoRAs into LoRA Recommend"), act: useLoras },
+  ];
+  const row = ratingRow({ image, label: prompt, actions, rated: (stars) => (picture.rating = stars) });
+  row.show(rating);
+  const shown = make("div", "ig-tile", row.element);
+  shown.title = `${prompt}\n${new Date(made).toLocaleString(language())}`;
+  return shown;
 }

@@ -24,7 +24,7 @@ async function render(root) {
     details.replaceChildren(loraDetails(id, { back, tell, changed: () => cards.load().catch((error) => tell(error.message)) }));
     show("details");
   });
-  const views = { loras: cards, sets: loraSets(tell), history: historyView(exactlyAgain, tell), details: { element: details, load() {} } };
+  const views = { loras: cards, sets: loraSets(tell), history: historyView(exactlyAgain), details: { element: details, load() {} } };
   const tabs = Object.entries({ loras: t("LoRAs"), sets: t("Sets"), history: t("History") }).map(([name, title]) => {
     const tab = make("button", "ig-button", title);
     tab.setAttribute("role", "tab");
@@ -88,9 +88,9 @@ function progress({ done, total }, button, act) {
 }
 
 function counts({ counts: found, unhashed }, button, act) {
-  const kinds = Object.entries(found).filter(([, count]) => count).map(([kind, count]) => `${count} × ${word(kind)}`);
+  const kinds = Object.entries(found).filter(([kind, count]) => count && kind !== "lora").map(([kind, count]) => `${count} × ${word(kind)}`);
   const hashing = unhashed > 0 && make("span", "", t("{count} files will be hashed while nothing is generated", { count: unhashed }));
-  return make("div", "ig-row", make("span", "", kinds.join(", ")), button(t("Rescan"), act("/library/rescan")), hashing);
+  return make("div", "ig-row", kinds.length > 0 && make("span", "", kinds.join(", ")), button(t("Rescan"), act("/library/rescan")), hashing);
 }
 
 /** Files that were left out, folded: their number, then each file with the reason. */

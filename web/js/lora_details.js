@@ -14,7 +14,7 @@ const known = (...texts) => [...new Set(texts)].filter((text) => text && text !=
 
 /** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
-  [later("Base model")]: (m) => known(m.base_model, m.architecture, m.family),
+  [later("Base model")]: (m) => m.base,
   [later("Kind")]: (m) => known(word(m.lora_kind), m.lora_type, m.rank && t("rank {rank}", { rank: m.rank })),
   [later("Strength")]: ({ strength, strength_range: range }) =>
     [strength, range && t("from {low} to {high}", { low: range[0], high: range[1] })].filter((part) => part != null).join(", "),
@@ -110,7 +110,7 @@ function ways(model, kept, { attempt, correct, redraw, changed }) {
 function used({ stars, rated, used: count, last_used: last }) {
   if (!count) return t("Not used yet");
   const when = new Date(last).toLocaleDateString(language());
-  const often = t("Used {count} times, last on {date}", { count, date: when });
+  const often = count === 1 ? t("Used once, on {date}", { date: when }) : t("Used {count} times, last on {date}", { count, date: when });
   return stars == null ? often : `${often}; ${t("{stars} stars on average ({count} rated)", { stars: decimals(stars, { minimumFractionDigits: 1, maximumFractionDigits: 1 }), count: rated })}`;
 }
 

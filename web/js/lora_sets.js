@@ -29,7 +29,11 @@ export function loraSets(tell) {
     draw(await call("/library/sets", { name: name.value, loras }));
   };
   const list = make("div", "");
-  const draw = ({ sets }) => list.replaceChildren(...Object.entries(sets).map(([title, loras]) => row(title, loras)));
+  const draw = ({ sets }) => {
+    const rows = Object.entries(sets).map(([title, loras]) => row(title, loras));
+    const hint = t("No set yet. Suggest or use LoRAs in the node, name them above, and keep them as a set.");
+    list.replaceChildren(...(rows.length ? rows : [make("div", "ig-dim", hint)]));
+  };
   const row = (title, loras) => {
     const names = loras.map(({ lora, strength }) => `${lora} ${strength}`).join("\n");
     const made = make(

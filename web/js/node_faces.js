@@ -1,16 +1,16 @@
 // The short face of our nodes: advanced widgets are folded, and a number that stands for a word is shown as that word.
 // Both renderers keep the number as the widget's value.
 import { app } from "../../../scripts/app.js";
+import { isOurs } from "./graph_tools.js";
 import { ready, t } from "./language.js";
 
-const OURS = "intelligent generation";
 const FOLD = "advanced inputs";
 
 app.registerExtension({
   name: "IntelligentGeneration.Faces",
 
   beforeRegisterNodeDef(_, definition) {
-    if (!definition.category?.startsWith(OURS)) return;
+    if (!isOurs(definition)) return;
     const inputs = { ...definition.input?.required, ...definition.input?.optional };
     for (const [name, [, options]] of Object.entries(inputs)) {
       if (options?.shown_as) ready.then(() => addRule(definition.name, name, ...options.shown_as));
@@ -19,7 +19,7 @@ app.registerExtension({
 
   nodeCreated(node) {
     const definition = node.constructor.nodeData;
-    if (!definition?.category?.startsWith(OURS)) return;
+    if (!isOurs(definition)) return;
     const inputs = { ...definition.input?.required, ...definition.input?.optional };
     for (const widget of node.widgets ?? []) {
       const options = inputs[widget.name]?.[1];
@@ -75,6 +75,7 @@ function addFoldButton(node) {
   const button = node.addWidget("button", FOLD, null, () => {
     node.showAdvanced = !node.showAdvanced;
     node.setSize([node.size[0], node.computeSize()[1]]);
+    app.canvas.bringToFront(node); // it may grow over the next one
     node.setDirtyCanvas(true, true);
   });
   button.serialize = false;

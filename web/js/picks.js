@@ -69,7 +69,7 @@ function pickButton({ pick: number, seed, file }, choose) {
   const picture = element("img", "", { alt: "" });
   if (file) picture.src = api.apiURL(`/view?${new URLSearchParams(file)}`);
   picture.addEventListener("error", () => picture.remove());
-  button.append(picture, element("span", "", { textContent: `${number} · ${t("seed {seed}", { seed })}` }));
+  button.append(picture, element("span", "", { textContent: `${number} · ${seed}` }));
   button.addEventListener("click", choose);
   return button;
 }

@@ -1,10 +1,9 @@
 // Why a prompt was refused, where our nodes are the cause: ComfyUI's own toast names no reason.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { rootGraph } from "./graph_tools.js";
+import { isOurs, rootGraph } from "./graph_tools.js";
 import { t, translation } from "./language.js";
 
-const OURS = "intelligent generation";
 const ANSWER_MS = 250;
 const PATIENCE = 40; // answers that are looked at: ten seconds
 const LIFE_MS = 12_000;
@@ -31,9 +30,9 @@ function tell(errors) {
 
 function sentences(id, { class_type: type, errors = [] }) {
   const node = rootGraph().getNodeById?.(Number(id)) ?? null;
-  const isOurs = LiteGraph.registered_node_types[type]?.nodeData?.category?.startsWith(OURS);
+  const ours = isOurs(LiteGraph.registered_node_types[type]?.nodeData);
   return errors.flatMap(({ type: kind, details }) => {
-    if (kind === "custom_validation_failed" && isOurs) return [translation(details.replace(/^\w+ - /, ""))];
+    if (kind === "custom_validation_failed" && ours) return [translation(details.replace(/^\w+ - /, ""))];
     const off = kind === "required_input_missing" ? bypassedSource(node, details) : null;
     if (off) return [t("{source} is bypassed, and {node} needs what it gives: switch it on.", { source: off.title, node: node.title })];
     return [];
@@ -44,5 +43,5 @@ function sentences(id, { class_type: type, errors = [] }) {
 function bypassedSource(node, name) {
   const index = node?.inputs?.findIndex((input) => input.name === name) ?? -1;
   const source = index < 0 ? null : node.getInputNode(index);
-  return source?.mode === BYPASSED && source.constructor.nodeData?.category?.startsWith(OURS) ? source : null;
+  return source?.mode === BYPASSED && isOurs(source.constructor.nodeData) ? source : null;
 }

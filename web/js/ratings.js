@@ -7,7 +7,8 @@ import { sentence, t, translation, word } from "./language.js";
 
 const STARS = 5;
 const KEYS = /^[0-5]$/;
-const TILE_PX = [150, 178]; // of an image among several, as styles.js lays it out
+const TILE_PX = [150, 154]; // of an image among several, as styles.js lays it out
+const TOLD_PX = 36; // of what was learned, below them
 const MAX_HEIGHT_PX = 380;
 
 let hovered = null;
@@ -33,8 +34,11 @@ function isTyping({ tagName, isContentEditable }) {
   return isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(tagName);
 }
 
-/** Row of one image: {element, show(stars)}. `label` names it to screen readers too; `again` is left out where null. */
-export function ratingRow({ image, label, comments, again, keep = false }) {
+/**
+ * Row of one image: {element, show(stars)}. `label` names it to screen readers too. `actions`: of its further buttons
+ * {text, title, act}. `told`: where it is said what was learned, else in the row. `rated(stars)` runs after a rating.
+ */
+export function ratingRow({ image, label, comments, actions = [], told, rated }) {
   prepare();
   const row = element("div", "", { className: "ig-rating", tabIndex: 0 });
   row.setAttribute("role", "group");
@@ -43,8 +47,8 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   picture.addEventListener("error", () => picture.remove());
   picture.src = address(`/thumbnail?optional=1&id=${encodeURIComponent(image)}`);
   const name = element("span", "opacity:.85; min-width:56px; font-size:12px", { textContent: label });
-  const told = element("span", "", { className: "ig-told" });
-  told.setAttribute("role", "status");
+  const own = told ? null : toldLine();
+  const tell = (text) => (own ? (own.textContent = text) : (told.textContent = `${label}: ${text}`));
   const group = element("span", "display:inline-flex");
   group.setAttribute("role", "radiogroup");
   group.setAttribute("aria-label", t("Stars for {label}", { label }));
@@ -59,10 +63,11 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   };
   row.rate = async (rating) => {
     try {
-      told.textContent = rating ? await store(image, rating, comments?.() ?? "") : await takeBack(image, given);
+      tell(rating ? await store(image, rating, comments?.() ?? "") : await takeBack(image, given));
       show(rating);
+      rated?.(rating);
     } catch (error) {
-      told.textContent = error.message;
+      tell(error.message);
     }
   };
   const stars = Array.from({ length: STARS }, (_, index) => starButton(index + 1, row.rate));
@@ -70,9 +75,15 @@ export function ratingRow({ image, label, comments, again, keep = false }) {
   group.addEventListener("keydown", (event) => step(event, stars));
   row.addEventListener("pointerenter", () => (hovered = row));
   row.addEventListener("pointerleave", () => (hovered = hovered === row ? null : hovered));
-  row.append(picture, name, group, ...(again ? [againButton(again, keep, told)] : []), told);
+  row.append(picture, name, group, ...actions.map((action) => actionButton(action, tell)), ...(own ? [own] : []));
   show(0);
-  return { element: row, show, tell: (text) => (told.textContent = text) };
+  return { element: row, show };
+}
+
+function toldLine() {
+  const told = element("div", "", { className: "ig-told" });
+  told.setAttribute("role", "status");
+  return told;
 }
 
 function starButton(rating, rate) {
@@ -92,11 +103,9 @@ function step(event, stars) {
   stars[(stars.indexOf(document.activeElement) + by + stars.length) % stars.length].focus();
 }
 
-function againButton(again, keep, told) {
-  const textContent = keep ? t("Keep this one") : t("Exactly this again");
-  const button = element("button", "", { className: "ig-again", textContent, type: "button" });
-  button.title = t("Writes this picture's prompt, LoRAs, settings and seed into the nodes");
-  button.addEventListener("click", () => again().catch((error) => (told.textContent = error.message)));
+function actionButton({ text, title, act }, tell) {
+  const button = element("button", "", { className: "ig-again", textContent: text, title, type: "button" });
+  button.addEventListener("click", () => act().catch((error) => tell(error.message)));
   return button;
 }
 
@@ -119,7 +128,10 @@ export function ratingView(node, box, setHeight) {
     if (!feedback.length) return;
     const status = element("div", "opacity:.85; user-select:text; overflow-wrap:anywhere; font-size:12px");
     status.textContent = text.map(translation).join("\n");
-    const several = feedback.length > 1;
+    const images = feedback.flatMap((one) => one.image_ids);
+    const told = images.length > 1 ? toldLine() : undefined;
+    const again = feedback.length > 1 ? t("Keep this one") : t("Exactly this again");
+    const title = t("Writes this picture's prompt, LoRAs, settings and seed into the nodes");
     const rows = feedback.flatMap((one, place) =>
       one.image_ids.map((image, index) => ({
         ...one,
@@ -127,20 +139,17 @@ export function ratingView(node, box, setHeight) {
         row: ratingRow({
           image,
           label: labelOf(feedback, place, index),
-          keep: several,
+          told,
           comments: () => widgetOf(node, "comments")?.value,
-          again: async () => {
-            await exactlyAgain(node, one.generation_id, index);
-            if (several) await call("/feedback/pick", { generation_id: image });
-          },
+          actions: [{ text: again, title, act: () => take(node, one.generation_id, image, index, feedback.length > 1) }],
         }),
       })),
     );
     const grid = element("div", "", { className: rows.length > 1 ? "ig-ratings" : "" });
     grid.append(...rows.map(({ row }) => row.element));
-    box.replaceChildren(grid, status);
+    box.replaceChildren(grid, ...(told ? [told] : []), status);
     const columns = Math.max(1, Math.floor((node.size[0] - 20) / TILE_PX[0]));
-    setHeight(Math.min(MAX_HEIGHT_PX, rows.length > 1 ? Math.ceil(rows.length / columns) * TILE_PX[1] : 0));
+    setHeight(Math.min(MAX_HEIGHT_PX, told ? Math.ceil(rows.length / columns) * TILE_PX[1] + TOLD_PX : 0));
     try {
       for (const { generation_id: generation } of feedback) {
         const { ratings } = await call(`/generations/${encodeURIComponent(generation)}`);
@@ -153,6 +162,12 @@ export function ratingView(node, box, setHeight) {
       status.textContent = error.message;
     }
   };
+}
+
+/** Sets the nodes to one picture; of variations, that one was picked, which is learned from. */
+async function take(node, generation, image, index, picked) {
+  await exactlyAgain(node, generation, index);
+  if (picked) await call("/feedback/pick", { generation_id: image });
 }
 
 /** "Image 2", or of variations what this one has of its own. */

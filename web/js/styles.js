@@ -4,8 +4,8 @@ const CSS = `
   overflow-wrap: anywhere; user-select: text; background: var(--comfy-input-bg, #222); border-radius: 6px; box-sizing: border-box }
 .ig-card details { border-top: 1px solid var(--border-color, #4e4e4e); padding: 4px 0 }
 .ig-card details:first-child { border-top: 0 }
-.ig-card summary { cursor: pointer; list-style: none; display: flex; flex-wrap: wrap; gap: 4px 6px; align-items: baseline }
-.ig-card summary::after { content: "›"; margin-left: auto; opacity: .7; order: 1 }
+.ig-card summary { cursor: pointer; list-style: none; display: flex; flex-wrap: wrap; gap: 4px 6px; align-items: baseline; position: relative; padding-right: 14px }
+.ig-card summary::after { content: "›"; opacity: .7; position: absolute; right: 0; top: 0 }
 .ig-card details[open] > summary::after { content: "⌄" }
 .ig-card summary:focus-visible, .ig-button:focus-visible, .ig-chip:focus-visible, .ig-tile:focus-visible, .ig-field:focus-visible
   { outline: 2px solid var(--p-primary-color, #4a9eff); outline-offset: 1px }
@@ -50,7 +50,7 @@ button.ig-chip { cursor: pointer }
 .ig-picture img { width: 100%; height: 100%; object-fit: cover; min-height: 0 }
 .ig-title { overflow: hidden; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow-wrap: anywhere; flex: none }
 .ig-chips { display: flex; flex-wrap: wrap; gap: 3px; max-height: 42px; overflow: hidden; flex: none }
-.ig-tile .ig-chip { font-size: 11px; padding: 0 6px; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.ig-tile .ig-chip { display: inline-block; font-size: 11px; padding: 0 6px; max-width: 100%; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .ig-fits { border-color: var(--p-green-500, #2e9e57) }
 .ig-misfit { border-style: dashed }
 .ig-heading { margin: 0; font-size: 15px; overflow-wrap: anywhere }
@@ -70,7 +70,7 @@ button.ig-chip { cursor: pointer }
 :root:not(.dark-theme):not(:has(.dark-theme)) .ig-rating .ig-star { color: #9a6b00 }
 .ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
 .ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(142px, 1fr)); gap: 4px; align-items: start }
-.ig-ratings img { width: 100%; height: 84px; object-fit: contain }
+.ig-ratings img { width: 100%; height: 68px; object-fit: contain }
 .ig-ratings .ig-rating .ig-star { font-size: 20px }
 .ig-picks { display: grid; grid-template-columns: repeat(auto-fill, minmax(110px, 1fr)); gap: 6px; overflow-y: auto; padding: 4px; align-content: start }
 .ig-picks button { all: unset; cursor: pointer; border-radius: 6px; font-size: 12px; text-align: center; padding: 3px }
@@ -79,8 +79,11 @@ button.ig-chip { cursor: pointer }
 .ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
 .ig-picks img { display: block; width: 100%; border-radius: 4px }
 .ig-picks .ig-scout-again { grid-column: 1 / -1; border: 1px solid currentColor }
-.ig-rating .ig-told { flex-basis: 100%; font-size: 12px }
-.ig-rating .ig-told:empty { display: none }
+.ig-told { flex-basis: 100%; font-size: 12px; overflow-wrap: anywhere }
+.ig-told:empty { display: none }
+.ig-tile .ig-rating { flex: 1 1 auto; min-height: 0; align-content: start; overflow: hidden; padding: 0 }
+.ig-tile .ig-rating img { width: 100%; height: 96px; border-radius: 5px }
+.ig-tile .ig-rating > span:first-of-type { overflow: hidden; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow-wrap: anywhere }
 .ig-lora-pictures { display: flex; flex-wrap: wrap; gap: 4px; padding: 4px 6px }
 .ig-lora-pictures:empty { display: none }
 .ig-lora-pictures img { width: 56px; height: 56px; object-fit: cover; border-radius: 4px }
