@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import os
 import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intelligence.errors import UnsupportedModelError
+from intelligence.memory import COMFYUI, MemoryManager, Resources
+from intelligence.memory.model_files import read_model_file
 from intelligence.models import Family, identify_family
 from intelligence.models.architecture import identify_architecture
 from intelligence.models.gguf import read_gguf_header
@@ -95,6 +100,46 @@ def test_family_of_gguf_is_read_in_its_own_name(tmp_path: Path) -> None:
     path = tmp_path / "q5.GGUF"
     path.write_bytes(gguf(checkpoint(model, ""), entry("general.name", TEXT, text("Z-Image Base"))))
     assert identify_family(evidence_of_file(path)).family is Family.Z_IMAGE
+
+
+def write_with_the_package(path: Path, shapes: Shapes, architecture: str) -> int:
+    """Write the file that the `gguf` package makes of these tensors in Q4_0, with holes in place of the values. Returns
+    its size in bytes."""
+    package = pytest.importorskip("gguf", reason="gguf is not installed")
+    quantised = package.GGMLQuantizationType.Q4_0
+    writer = package.GGUFWriter(path, architecture)
+    writer.add_quantization_version(package.GGML_QUANT_VERSION)
+    writer.add_file_type(package.LlamaFileType.MOSTLY_Q4_0)
+    for name, shape in shapes.items():
+        packed = package.quant_shape_to_byte_shape(shape, quantised)
+        size = math.prod(packed)
+        writer.add_tensor_info(name, packed, np.dtype(np.uint8), size, raw_dtype=quantised)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    size = path.stat().st_size + sum(math.prod(shape) for shape in shapes.values()) * 18 // 32
+    os.truncate(path, size)
+    return size
+
+
+@pytest.mark.parametrize(("name", "architecture"), [("flux", "flux"), ("z_image", "lumina2"), ("wan_14b", "wan")])
+def test_gguf_of_the_package_is_told_and_planned(tmp_path: Path, name: str, architecture: str) -> None:
+    """As ComfyUI-GGUF's converter writes it: from the file to its family and a memory plan."""
+    model, path = PUBLISHED[name], tmp_path / f"{name}-Q4_0.gguf"
+    shapes = {key: shape for key, shape in checkpoint(model, "").items() if len(shape) > 1 and shape[-1] % 32 == 0}
+    size = write_with_the_package(path, shapes, architecture)
+    assert read_gguf_header(path).shapes == shapes
+    assert evidence_of_file(path).architecture == model.architecture
+    found = read_model_file(path)
+    assert found is not None
+    assert (found.numbers, found.weights_gb) == ("GGUF", size / 2**30)
+    details = {"architecture": model.architecture, "host": COMFYUI, "weights_gb": {"unet": found.weights_gb}}
+    plan = MemoryManager().plan(
+        1024, 1024, resources=Resources("cuda", "Test", 12, 12, 64, 48, backend="cuda"), **details
+    )
+    assert plan.fits
+    assert plan.predicted_peak_gb > 0
 
 
 HOSTILE = {
