@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import UnknownGenerationError
 from ..prompt.analysis import QUALITY_CATEGORIES
 from ..records import Record
-from .stored_json import SharedParts, shrunk, without_prompt
+from .stored_json import SharedParts, pack, shrunk, unpack, without_prompt
 
 DETAILED = 1000
 """Newest generations that keep their reasons; of older ones, the recipe is kept."""
@@ -69,7 +70,10 @@ class StoredGeneration(Record):
 
 
 def insert(db: sqlite3.Connection, row: GenerationRow, *, keep_prompt: bool = True) -> int:
-    """Store a generation, and leave out the reasons of a few old ones. Returns its key."""
+    """Store a generation, its reasons beside it, and delete those of a few old ones. Returns its key.
+
+    Rows of `generations` are whole from the start and `details` is used up again, so that no page stays half empty.
+    """
     usual = [f"{row.id}-{place}" for place in range(len(row.image_ids))] == list(row.image_ids)
     values = (
         stored_id(row.id),
@@ -77,11 +81,10 @@ def insert(db: sqlite3.Connection, row: GenerationRow, *, keep_prompt: bool = Tr
         _stored_run(row.run_id),
         len(row.image_ids),
         None if usual else json.dumps(list(row.image_ids)),
-        1 if keep_prompt else None,
         SharedParts(db).put(_lean(row, keep_prompt)),
     )
-    query = """INSERT INTO generations (id, created_ms, run_id, images, image_ids, detailed, data)
-               VALUES (?, ?, ?, ?, ?, ?, ?)"""
+    query = """INSERT INTO generations (id, created_ms, run_id, images, image_ids, data)
+               VALUES (?, ?, ?, ?, ?, ?)"""
     key = db.execute(query, values).lastrowid
     assert key is not None
     if not usual:
@@ -89,6 +92,8 @@ def insert(db: sqlite3.Connection, row: GenerationRow, *, keep_prompt: bool = Tr
             "INSERT INTO named_images VALUES (?, ?, ?)",
             [(image_id, key, place) for place, image_id in enumerate(row.image_ids)],
         )
+    if keep_prompt:
+        _put_details(db, key, row)
     shrink_older(db, key - DETAILED)
     return key
 
@@ -106,24 +111,33 @@ def replace_data(db: sqlite3.Connection, key: int, data: dict[str, Any], *, keep
         before.run_id,
         _created(db, key),
     )
-    _put_data(db, key, _lean(row, keep_prompt), detailed=keep_prompt)
+    _put_data(db, key, _lean(row, keep_prompt))
+    if keep_prompt and db.execute("DELETE FROM details WHERE key = ?", (key,)).rowcount:
+        _put_details(db, key, row)
 
 
 def shrink_older(db: sqlite3.Connection, newest: int, limit: int = SHRUNK_AT_ONCE) -> int:
-    """Leave out the reasons of at most `limit` generations up to the key `newest`. Returns how many lost them."""
+    """Leave out the reasons of at most `limit` generations up to the key `newest`. Returns how many lost them.
+
+    Those that version 4 stored lie in the rows themselves.
+    """
+    query = "SELECT key FROM details WHERE key <= ? ORDER BY key LIMIT ?"
+    keys = db.execute(query, (newest, limit)).fetchall()
+    db.executemany("DELETE FROM details WHERE key = ?", keys)
     query = "SELECT key, data FROM generations WHERE detailed IS NOT NULL AND key <= ? ORDER BY key LIMIT ?"
     rows = db.execute(query, (newest, limit)).fetchall()
     parts = SharedParts(db)
     for key, data in rows:
-        _put_data(db, key, shrunk(parts.get(data)), detailed=False)
-    return len(rows)
+        _put_data(db, key, shrunk(parts.get(data)))
+    return len(keys) + len(rows)
 
 
 def blank_prompts(db: sqlite3.Connection) -> None:
     """Take the words of prompts out of every stored generation."""
     parts = SharedParts(db)
     for key, data in db.execute("SELECT key, data FROM generations").fetchall():
-        _put_data(db, key, without_prompt(parts.get(data)), detailed=False)
+        _put_data(db, key, without_prompt(parts.get(data)))
+    db.execute("DELETE FROM details")
 
 
 def places(db: sqlite3.Connection, identifier: str) -> list[Place]:
@@ -166,11 +180,12 @@ def rated_place(db: sqlite3.Connection, place: Place) -> Place:
 
 def read(db: sqlite3.Connection, key: int) -> StoredGeneration:
     """Return a stored generation."""
-    query = "SELECT id, created_ms, run_id, images, image_ids, data FROM generations WHERE key = ?"
-    id_, created_ms, run, images, image_ids, body = db.execute(query, (key,)).fetchone()
+    query = """SELECT id, created_ms, run_id, images, image_ids, data, (SELECT body FROM details WHERE key = ?1)
+               FROM generations WHERE key = ?1"""
+    id_, created_ms, run, images, image_ids, body, details = db.execute(query, (key,)).fetchone()
     generation_id, created_at = shown_id(id_), iso_time(created_ms)
     named = image_names(generation_id, images, image_ids)
-    data = SharedParts(db).get(body)
+    data = _unpacked(details) or SharedParts(db).get(body)
     facts = data.pop(_FACTS, None)
     if data.get("type") == "Generation":
         own = {
@@ -195,7 +210,8 @@ def delete(db: sqlite3.Connection, keys: Iterable[int]) -> int:
             continue
         number += 1
         parts.release(row[0])
-        db.execute("DELETE FROM generations WHERE key = ?", (key,))
+        for table in ("generations", "details"):
+            db.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
         for table in ("named_images", "ratings", "rating_history", "signals"):
             db.execute(f"DELETE FROM {table} WHERE generation = ?", (key,))
     return number
@@ -241,9 +257,13 @@ _FACTS = "@facts"
 
 
 def _lean(row: GenerationRow, keep_prompt: bool) -> dict[str, Any]:
+    """Return the JSON of a row without its reasons and without what its columns tell."""
+    data = (shrunk if keep_prompt else without_prompt)(row.data)
+    return _whole(row, data, row.concepts if keep_prompt else ())
+
+
+def _whole(row: GenerationRow, data: dict[str, Any], concepts: Sequence[str]) -> dict[str, Any]:
     """Return the JSON of a row without what its columns tell."""
-    data = dict(row.data) if keep_prompt else without_prompt(row.data)
-    concepts = row.concepts if keep_prompt else ()
     facts = [list(row.loras), list(concepts), list(row.strengths)]
     if facts != [list(each) for each in _facts_of(data)]:
         data[_FACTS] = facts
@@ -279,11 +299,22 @@ def _inside(value: Any, *path: str) -> Any:
     return value
 
 
-def _put_data(db: sqlite3.Connection, key: int, data: dict[str, Any], *, detailed: bool) -> None:
+def _put_details(db: sqlite3.Connection, key: int, row: GenerationRow) -> None:
+    """Store the JSON of a generation with its reasons."""
+    db.execute("INSERT INTO details VALUES (?, ?)", (key, pack(_whole(row, dict(row.data), row.concepts))))
+
+
+def _unpacked(body: bytes | None) -> dict[str, Any]:
+    """Return what `_put_details` stored; {} where there is nothing, or it is damaged."""
+    with suppress(ValueError):
+        return dict(unpack(body)) if body is not None else {}
+    return {}
+
+
+def _put_data(db: sqlite3.Connection, key: int, data: dict[str, Any]) -> None:
     parts = SharedParts(db)
     (before,) = db.execute("SELECT data FROM generations WHERE key = ?", (key,)).fetchone()
-    values = (parts.put(data), 1 if detailed else None, key)
-    db.execute("UPDATE generations SET data = ?, detailed = ? WHERE key = ?", values)
+    db.execute("UPDATE generations SET data = ?, detailed = NULL WHERE key = ?", (parts.put(data), key))
     parts.release(before)
 
 

@@ -113,6 +113,11 @@ LEAN = """
 `rating_history.rating`: 0 where one was taken back. Ids of 32 hexadecimal digits lie as 16 bytes."""
 
 
+DETAILS = "CREATE TABLE IF NOT EXISTS details (key INTEGER PRIMARY KEY, body BLOB NOT NULL);"
+"""JSON of the newest generations with their reasons; in `generations.data` it lies without them. Made by the first step
+that needs it."""
+
+
 def _move_rows(db: sqlite3.Connection) -> None:
     """Store the generations and ratings of version 3 in the tables of version 4."""
     query = "SELECT id, created_at, run_id, data, loras, concepts, strengths FROM generations_3 ORDER BY rowid"
@@ -150,4 +155,4 @@ def _note_edits(db: sqlite3.Connection) -> None:
         note_edits(db, key)
 
 
-MIGRATIONS = (*FIRST, (LEAN, _move_rows), (SIGNALS, _note_edits))
+MIGRATIONS = (*FIRST, (DETAILS + LEAN, _move_rows), (DETAILS + SIGNALS, _note_edits), DETAILS)

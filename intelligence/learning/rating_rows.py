@@ -145,6 +145,7 @@ def settle(db: sqlite3.Connection) -> None:
     )
     for table in ("ratings", "signals"):
         db.execute(f"DELETE FROM {table} WHERE generation NOT IN (SELECT key FROM generations)")
+    db.execute("DELETE FROM details WHERE key NOT IN (SELECT key FROM generations)")
     db.execute("INSERT INTO decisions SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM decisions)")
     db.execute("DELETE FROM decisions WHERE rowid > (SELECT min(rowid) FROM decisions)")
     bump(db)
