@@ -260,6 +260,25 @@ class ModelStore:
             for key, model_id, word in carried:  # other content under a corrected file's name
                 self.corrections.put(key, model_id, word)
 
+    def leave_words(self, replaced: Mapping[str, str], words: Words) -> None:
+        """Take corrections back from files that have other content now, where the corrected content lies elsewhere.
+
+        Args:
+            replaced: id of such a file → digest of its content of before.
+            words: the user's corrections before the scan.
+        """
+        moved = {model_id: digest for model_id, digest in replaced.items() if digest in words}
+        if not moved:
+            return
+        sql = "SELECT model_id, digest FROM models WHERE present = 1 AND digest IN (SELECT value FROM json_each(?))"
+        elsewhere = {digest for _, digest in self._rows(sql, json.dumps([*moved.values()]))}
+        for model_id in (model_id for model_id, digest in moved.items() if digest in elsewhere):
+            ((digest, edits),) = self._rows(
+                "SELECT digest, edits FROM models JOIN details USING (id) WHERE model_id = ?", model_id
+            )
+            if digest not in words and edits_of(edits).get(WORD) == words[moved[model_id]]:
+                self.correct(model_id, digest, {})
+
     def roots(self) -> set[str]:
         """Return the scanned folders that have present models."""
         return {root for (root,) in self._rows("SELECT DISTINCT root FROM models WHERE present = 1 AND root NOT NULL")}

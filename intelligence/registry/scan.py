@@ -151,6 +151,7 @@ def scan(
     facts = store.hub_facts(sizes) if fresh else {}
     added, changed, done = len(back), 0, 0
     batch: list[ScannedFile] = []
+    replaced: dict[str, str] = {}
     stored_at = time.monotonic()
     reading = read_files(fresh, facts, cancelled)
     try:
@@ -162,6 +163,8 @@ def scan(
             batch.append(ScannedFile(file.model_id, row, file.root, file.stamp, previous_id))
             done += 1
             is_change = before is not None and before.present
+            if before and before.digest and row.digest not in (None, before.digest):
+                replaced[file.model_id] = before.digest
             changed += is_change
             added += not is_change
             if row.problem:
@@ -174,6 +177,7 @@ def scan(
     finally:
         reading.close()
         store.apply_scan(batch, words=words)
+        store.leave_words(replaced, words)
     return ScanReport(
         added=added,
         changed=changed,

@@ -7,6 +7,7 @@ three. Then both run at equal settings in turns, which tells what ours costs on 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from ..comfyui.bench import Bench
 from ..comfyui.graphs import CHECKPOINT
@@ -59,16 +60,16 @@ def compare(bench: Bench, some: list[tuple[str, str]]) -> dict[tuple[str, str, f
     return {case: shown[key]["equal"][0] and shown[key]["finite"][0] for case, key in found.items()}
 
 
-def together(bench: Bench) -> dict[str, float]:
+def together(bench: Bench, samplers: Sequence[str]) -> dict[str, float]:
     """Compare three images in one pass with the same images one by one: the largest difference of their latents,
-    over samplers that draw no noise, and the largest value of a latent beside it."""
-    for sampler in NOISELESS:
+    over `samplers`, which draw no noise, and the largest value of a latent beside it."""
+    for sampler in samplers:
         changes = {"sampler_name": sampler, "scheduler": "karras"}
         bench.ours(f"alone_{sampler}", changes, 3)
         bench.ours(f"together_{sampler}", changes, 3, one_pass=True)
         bench.equal(f"equal_{sampler}", [f"alone_{sampler}", 1], [f"together_{sampler}", 1])
     shown = bench.run().outputs
-    found = [shown[f"equal_{sampler}"] for sampler in NOISELESS]
+    found = [shown[f"equal_{sampler}"] for sampler in samplers]
     return {
         "one_pass_apart": max(each["apart"][0] for each in found),
         "one_pass_largest": max(each["largest"][0] for each in found),
@@ -101,7 +102,8 @@ def main() -> None:
         found: dict[tuple[str, str, float, int], bool] = {}
         for first in range(0, len(every), AT_ONCE):
             found |= compare(Bench(client, side=SIDE, loader=CHECKPOINT), every[first : first + AT_ONCE])
-        apart = together(Bench(client, side=SIDE, loader=CHECKPOINT)) if every else {}
+        noiseless = NOISELESS[: options.pairs]
+        apart = together(Bench(client, side=SIDE, loader=CHECKPOINT), noiseless) if noiseless else {}
         timed = overhead(Bench(client, side=SIDE, loader=CHECKPOINT), options.runs) if options.runs else {}
     different = [" ".join(map(str, case)) for case, same in found.items() if not same]
     report(

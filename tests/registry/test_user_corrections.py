@@ -141,9 +141,22 @@ def test_correction_of_a_moved_file_is_not_of_a_new_file_under_its_name(
     registry.correct("a", exclude=True)
     (root / "a.safetensors").rename(root / "c.safetensors")
     model(root / "a.safetensors", metadata={"ss_output_name": "new"})
+    for _ in range(2):
+        registry.scan([root])
+        excluded = [(item.name, item.excluded) for item in registry.list_models()]
+        assert excluded == [("a", False), ("b", False), ("c", True)]
+    assert registry.correction("a").to_plain() == {}
+
+
+def test_corrections_of_files_that_exchange_names_go_with_them(registry: ModelRegistry, root: Path) -> None:
+    registry.correct("a", exclude=True, strength=0.3)
+    registry.correct("b", strength=0.7)
+    (root / "a.safetensors").rename(root / "x")
+    (root / "b.safetensors").rename(root / "a.safetensors")
+    (root / "x").rename(root / "b.safetensors")
     registry.scan([root])
-    registry.scan([root])
-    assert [(item.name, item.excluded) for item in registry.list_models()] == [("a", True), ("b", False), ("c", True)]
+    found = [(item.name, item.excluded, item.strength) for item in registry.list_models()]
+    assert found == [("a", False, 0.7), ("b", True, 0.3)]
 
 
 def test_correction_of_a_model_without_a_file(registry: ModelRegistry) -> None:
