@@ -61,7 +61,9 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.pictures = self.history or PictureHistory(self.registry.folder / HISTORY_FILE)
-        self.optimizer = ParameterOptimizer(self.memory, self.learning.timings, self.families, self.taste)
+        self.optimizer = ParameterOptimizer(
+            self.memory, self.learning.timings, self.families, self.taste, self.pictures.usual_settings
+        )
         self.used_files = UsedFiles(self.registry, self.learning)
         self._preferences: tuple[Preferences, int, Preferences] | None = None
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from ..config import HistorySettings, data_folder, require
 from ..errors import StorageError
 from ..models.kinds import ExamplePrompt
+from ..models.name_patterns import plain_name
+from ..pictures.picture_info import OWN_PROGRAM
 from ..records import Record
 from .history_reading import Cancelled, HistoryReport, Progress, ReadingPace, read_pictures
 from .history_store import HistoryStore, State
@@ -155,6 +157,19 @@ class PictureHistory:
     def checkpoints(self) -> tuple[CheckpointUse, ...]:
         """Return the checkpoints that the user used, with the usual settings of each, the most used first."""
         return checkpoint_uses(self._pictures())
+
+    def usual_settings(self, checkpoint: str) -> CheckpointUse | None:
+        """Return the user's usual settings with a checkpoint, by its file's name; None: no picture has it.
+
+        Pictures of this pack do not count: their settings were its own choice, and would confirm themselves.
+        """
+        name = plain_name(checkpoint)
+        found = [
+            picture
+            for picture in self._pictures()
+            if picture.program != OWN_PROGRAM and picture.checkpoint and plain_name(picture.checkpoint) == name
+        ]
+        return next(iter(checkpoint_uses(found)), None)
 
     def use(self, loras: Iterable[Listed], moves: Mapping[str, str] | None = None) -> OwnUse:
         """Return how often LoRAs, pairs of them and checkpoints were used."""

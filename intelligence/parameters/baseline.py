@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..history.own_use import CheckpointUse
 from ..learning.value_model import ValueModel
 from ..models import Architecture, Family, FamilyFinding
 from ..models.kinds import TITLES, UNETS
@@ -14,7 +15,7 @@ from ..models.latents import LATENTS
 from ..prompt import ComplexityCategory
 from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
-from .learned_settings import LearnedSetting, learned_settings, with_learned
+from .learned_settings import learned_settings, own_settings, with_learned
 from .parameter_messages import ParameterMessage, shown
 from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
 from .profiles import Profile, choose_profile, find_profile
@@ -101,21 +102,27 @@ class Baseline:
         )
 
 
-def choose_baseline(request: ParameterRequest, table: Path, taste: ValueModel | None = None) -> Baseline:
+def choose_baseline(
+    request: ParameterRequest, table: Path, taste: ValueModel | None = None, own: CheckpointUse | None = None
+) -> Baseline:
     """Return the settings of the model's profile with the user's in their place; `overrides` under full names.
 
-    `taste`: by which ratings move settings that the user tried; None: nothing is known.
+    Args:
+        taste: by which ratings move settings that the user tried; None: nothing is known.
+        own: the user's usual settings with this checkpoint, before any rating; None: not known.
 
     Raises InvalidInputError for an impossible override, an unknown aspect, a table that cannot be used.
     """
     finding, profile, reasons = choose_profile(request, table)
     if request.manual:
         profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0, guidance=None, shift=None)
-    learned: dict[str, LearnedSetting] = {}
+    learned = own_settings(request, profile, own)
+    profile = with_learned(profile, learned)
+    learned = {name: one for name, one in learned.items() if not request.overrides.keys() & set(SETTINGS[name])}
     if taste is not None:
         width, height, _ = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
-        learned = learned_settings(request, profile, (width, height), taste)
-        profile = with_learned(profile, learned)
+        liked = learned_settings(request, profile, (width, height), taste)
+        profile, learned = with_learned(profile, liked), {**learned, **liked}
     choice, chosen = _choice(request, profile, finding.architecture, _other_profiles(profile, request, table))
     if "size" in learned:
         choice = replace(choice, width=learned["size"].value[0], height=learned["size"].value[1])

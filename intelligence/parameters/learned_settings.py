@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..config import Priority
+from ..history.own_use import CheckpointUse
 from ..learning.observations import PromptTraits
 from ..learning.preferences import traits_of
 from ..learning.value_model import ValueModel
@@ -22,6 +24,8 @@ PROOF = 1.0
 CFG_STEP = 0.5
 """Values of cfg between those that were tried."""
 MAX_STARS = 8
+MIN_OWN_PICTURES = 5
+"""Pictures of the user's own with a checkpoint from which their settings are the usual ones."""
 PARAMETERS = {
     "cfg": ("guidance_scale",),
     "steps": ("num_steps",),
@@ -61,6 +65,41 @@ def learned_settings(
         if (better := _better(name, value, request, profile, prompt, model)) is not None:
             found[name] = better
     return found
+
+
+def own_settings(request: ParameterRequest, profile: Profile, use: CheckpointUse | None) -> dict[str, LearnedSetting]:
+    """Return the settings of the user's own pictures with this checkpoint, where they are not those of the profile.
+
+    Only what the family takes, and nothing where it needs what it has; steps only where no priority moves them.
+
+    Args:
+        use: see `PictureHistory.usual_settings`.
+    """
+    if use is None or use.pictures < MIN_OWN_PICTURES or profile.fixed or profile.zsnr or request.manual:
+        return {}
+    steps = profile.step_range if profile.priority is Priority.BALANCED else None
+    takes: dict[str, Callable[[Any], bool]] = {
+        "cfg": lambda value: _within(value, profile.cfg_range),
+        "steps": lambda value: _within(value, steps),
+        "sampler": request.samplers.__contains__,
+        "scheduler": request.schedulers.__contains__,
+    }
+    found = {}
+    for name, is_taken in takes.items():
+        value, usual = use.settings.get(name), getattr(profile, name)
+        if value is None or value == usual or not is_taken(value):
+            continue
+        value = type(usual)(value)
+        arguments: dict[str, Any] = {"chosen": shown(value), "pictures": use.pictures}
+        reason = Reason.of(
+            name, Source.LEARNED, ParameterMessage.OWN_SETTING, value=value, otherwise=shown(usual), **arguments
+        )
+        found[name] = LearnedSetting(value, reason)
+    return found
+
+
+def _within(value: Any, span: tuple[float, float] | None) -> bool:
+    return span is not None and isinstance(value, int | float) and span[0] <= value <= span[1]
 
 
 def with_learned(profile: Profile, learned: dict[str, LearnedSetting]) -> Profile:

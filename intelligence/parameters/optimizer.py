@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import AUTO, GenerationConstraints, Priority, data_folder
+from ..history.own_use import CheckpointUse
 from ..learning import Timing
 from ..learning.value_model import ValueModel
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest
@@ -50,14 +51,15 @@ class ParameterOptimizer:
         timings: Callable[[str], Sequence[Timing]] | None = None,
         table: Path | None = None,
         taste: Callable[[], ValueModel | None] = lambda: None,
+        own_settings: Callable[[str], CheckpointUse | None] = lambda checkpoint: None,
     ) -> None:
         """`timings`: key (`OptimizedParameters.timing_key`) → earlier runs, oldest first, as `LearningEngine().timings`
         returns them. `table`: the user's table of families; None: `families.json` in the data folder. `taste`:
-        reads what ratings say."""
+        reads what ratings say. `own_settings`: file name of a checkpoint → the user's usual settings with it."""
         self.memory = memory or MemoryManager()
         self._timings = timings or (lambda key: ())
         self._own_table = table
-        self._taste = taste
+        self._taste, self._own_settings = taste, own_settings
 
     @property
     def table(self) -> Path:
@@ -103,9 +105,11 @@ class ParameterOptimizer:
 
     def _choose(self, request: ParameterRequest) -> OptimizedParameters:
         limits, images = request.constraints, request.images
-        baseline = choose_baseline(
-            request, self.table, None if request.manual or not request.learned else self._taste()
-        )
+        taste, own = None, None
+        if request.learned and not request.manual:
+            taste = self._taste()
+            own = self._own_settings(request.model.name) if request.model and request.model.name else None
+        baseline = choose_baseline(request, self.table, taste, own)
         choice, reasons = baseline.choice, baseline.reasons
         resources = request.resources or self.memory.detect_resources()
         architecture = baseline.finding.architecture

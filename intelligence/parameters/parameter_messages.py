@@ -29,6 +29,7 @@ class ParameterMessage(Message):
     )
     LEARNED_LIKED = "{chosen}, which you set: you gave {stars} to pictures near it"
     LEARNED_SET = "{chosen}, which you set in earlier pictures"
+    OWN_SETTING = "{chosen}, usual in your {pictures} pictures with this checkpoint"
     MANUAL_USER = "MANUAL: as passed"
     MANUAL_DEFAULT = "MANUAL: a plain default, not passed"
 
