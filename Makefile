@@ -30,7 +30,7 @@ $(VENV)/standalone: $(VENV)/torch pyproject.toml
 	touch $@
 
 $(VENV)/test: $(VENV)/standalone
-	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone,quantization,hubs,meaning,ollama,test]"
+	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone,quantization,hubs,ollama,test]"
 	touch $@
 
 # What the ComfyUI found on this machine needs, where it has no environment of its own.

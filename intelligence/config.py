@@ -132,8 +132,8 @@ class LoRAPreferences(Settings):
     min_confidence: Annotated[float, bounds(ge=0, le=1)] = 0.4
     """More than nine of ten LoRAs applied from here on are right; measured in intelligence/lora/search/README.md."""
     allow_style_mixing: bool = False
-    dense_text: bool = True
-    """Use similarity of meaning (the extra `meaning`) where it is installed."""
+    dense_text: bool | None = None
+    """Without effect: an extra that compared meaning is gone. Accepted, and told, so that older settings still open."""
     unlearned_share: Annotated[float, bounds(ge=0, le=1)] = 0.0
     """Share of prompts on which AUTO chooses without learning, so that what learning gains can be told; 0: none."""
     explore_every: Annotated[int, bounds(ge=0)] = 0

@@ -33,14 +33,6 @@ def tier_of(path: Path) -> str:
     return TIERS.get(path.relative_to(Path(__file__).parent).parts[0], "unit")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def by_words_alone() -> Iterator[None]:
-    """Choose as where the extra `meaning` is not installed; its own tests ask for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intelligence.lora.search.embeddings.find_weights", lambda: None)
-        yield
-
-
 @pytest.fixture(scope="session")
 def installation() -> locate.Installation:
     """The ComfyUI that is tested against first."""

@@ -49,7 +49,7 @@ def choose(stores: Planner, library: Path) -> tuple[list[str], list[Reason]]:
         stores.registry.scan([library])
     except StorageError as error:
         assert "learning" not in str(error)
-    found = stores.recommend(stores.analyze(PROMPT), SDXL, LoRAPreferences(dense_text=False))
+    found = stores.recommend(stores.analyze(PROMPT), SDXL, LoRAPreferences())
     stores.memory.plan(512, 512)
     notes = [reason for reason in found.reasons if reason.setting in ("library", "ratings", "memory", "corrections")]
     return [lora.lora_name for lora in found.suggested_loras], notes

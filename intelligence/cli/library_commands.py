@@ -8,7 +8,6 @@ from pathlib import Path
 from ..errors import InvalidInputError
 from ..hubs import CivitAI, HuggingFace
 from ..hubs.references import reference
-from ..lora import LoRARecommender
 from ..models import ModelKind, ModelMetadata
 from ..registry import ModelRegistry, newer_versions
 from ..registry import enrich as enrich_registry
@@ -24,10 +23,6 @@ def scan(options: argparse.Namespace) -> Answer:
         found = registry.scan({ModelKind(options.kind): options.folders}, step)
     lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
     lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
-    if options.kind == ModelKind.LORA:
-        with progress(options, "LoRA") as step:
-            read = LoRARecommender(registry).build_meaning(step)
-        lines += [f"{read} read for comparing meaning"] * bool(read)
     return found.to_dict(), "\n".join(lines)
 
 

@@ -29,7 +29,6 @@ from .terminal import Answer, progress
 
 if TYPE_CHECKING:
     from ..generation.pipeline import GenerationResult, IntelligentGenerationPipeline
-    from ..generation.planner import Planner
     from ..generation.run_file import Run, RunFile
     from ..generation.stages import Recommendations
 
@@ -76,8 +75,6 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
     overrides, batch = run.settings.overrides(), run.batch or BatchConfig(1)
     if chosen:
         chosen = changed_choice(chosen, run_file)
-    elif "loras" not in overrides:
-        _prepare(options, run.prompt, pipeline.planner)
     if options.scout:
         if batch.num_images > 1:
             raise InvalidInputError("only one scouted seed is finished; leave out --images or --scout")
@@ -134,23 +131,16 @@ def recommend(options: argparse.Namespace) -> Answer:
     run_file, _ = _run_file(options)
     config, prompt = run_file.config, run_file.run.prompt
     if config.base_model == DEFAULT_BASE_MODEL:
-        recommendations = _recommended_without_model(options, prompt, config)
+        recommendations = _recommended_without_model(prompt, config)
     else:
-        pipeline = IntelligentGenerationPipeline(config)
-        _prepare(options, prompt, pipeline.planner)
-        recommendations = pipeline.analyze_and_recommend(prompt)
+        recommendations = IntelligentGenerationPipeline(config).analyze_and_recommend(prompt)
     text = as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
     if any(reason.message == LoRAMessage.EMPTY_LIBRARY.key for reason in recommendations.reasons):
         text += "\n\nNo LoRA is known here yet: python -m intelligence scan FOLDER reads those of a folder."
     return recommendations.to_dict(), text
 
 
-def _prepare(options: argparse.Namespace, prompt: str, planner: Planner) -> None:
-    with progress(options, "LoRA") as step:
-        planner.prepare(prompt, step)
-
-
-def _recommended_without_model(options: argparse.Namespace, prompt: str, config: PipelineConfig) -> Recommendations:
+def _recommended_without_model(prompt: str, config: PipelineConfig) -> Recommendations:
     """LoRAs of one's own library and settings for the kind of model that is named, of which no file is needed."""
     from ..generation.choice_requests import LoRARequest, SettingsRequest
     from ..generation.explanation import explain
@@ -163,7 +153,6 @@ def _recommended_without_model(options: argparse.Namespace, prompt: str, config:
         raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {named!r}")
     evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=Family(named))
     request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
-    _prepare(options, prompt, planner)
     chosen = planner.recommend(planner.analyze(prompt), evidence, request)
     recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))
     return replace(recommendations, explanation=explain(recommendations))

@@ -317,9 +317,8 @@ class IntelligentGenerationPipeline:
     ) -> list[Recommendations]:
         if strategy is VariationStrategy.PARAM_VARIATION:
             return parameter_variants(self.planner, recommendations, count)
-        tags, dense_text = self.config.quality_tags, self.config.lora_preferences.dense_text
-        fit = self.host.lora_fit()
-        return lora_variants(self.planner, recommendations, count, quality_tags=tags, dense_text=dense_text, fit=fit)
+        tags, fit = self.config.quality_tags, self.host.lora_fit()
+        return lora_variants(self.planner, recommendations, count, quality_tags=tags, fit=fit)
 
     def _own_registry(self) -> ModelRegistry:
         if self.config.base_model != EMBEDDED_MODEL:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
@@ -16,7 +16,6 @@ from ..lora.judge import ollama_judge
 from ..lora.lora_library import library_of
 from ..lora.recommendation import OfferedLoRA, offered_loras
 from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
-from ..lora.search.meaning import MAX_TAG_STYLE
 from ..lora.target_model import left_out
 from ..memory import MemoryManager, MemoryRequest, Resources
 from ..models import Architecture, Family, ModelEvidence, identify_family
@@ -105,16 +104,8 @@ class Planner:
         library = library_of(self.registry)
         return preferences.model(library.taste_traits, library)
 
-    def prepare(self, prompt: str, on_progress: Callable[[int, int], None] | None = None) -> None:
-        """Load and read what comparing the meaning of this prompt takes, for a process that makes no other choice.
-
-        Choices never wait for that by themselves. `on_progress` is called with (LoRAs read, LoRAs).
-        """
-        if self.analyze(prompt).tag_style <= MAX_TAG_STYLE:
-            self.recommender().build_meaning(on_progress)
-
     def recommender(
-        self, dense_text: bool = True, fit: LoRAFit | None = None, judge: OllamaConfig | None = None
+        self, dense_text: bool | None = None, fit: LoRAFit | None = None, judge: OllamaConfig | None = None
     ) -> LoRARecommender:
         """Return a recommender over the library and the ratings as they are now.
 
@@ -198,19 +189,13 @@ class Planner:
         chosen = replace(chosen, reasons=(*notes, *chosen.reasons))
         if request.explores(analysis.prompt) and (tried := self._explored(chosen, request)) is not None:
             return [replace(chosen, variants=2), tried]
-        return lora_variants(
-            self,
-            chosen,
-            1 if request.suggest_only else request.variations,
-            quality_tags=request.quality_tags,
-            dense_text=request.preferences.dense_text,
-            fit=request.fit,
-        )
+        count = 1 if request.suggest_only else request.variations
+        return lora_variants(self, chosen, count, quality_tags=request.quality_tags, fit=request.fit)
 
     def _explored(self, chosen: PromptRecommendations, request: LoRARequest) -> PromptRecommendations | None:
         """The set with a LoRA that is worth trying, in the place of the least sure one where there is no room."""
         preferences, loras = request.preferences, chosen.suggested_loras
-        found = self.recommender(preferences.dense_text, request.fit).explore(
+        found = self.recommender(fit=request.fit).explore(
             chosen.prompt_analysis,
             chosen.model,
             [lora.lora_metadata.model_id for lora in loras],
@@ -366,21 +351,20 @@ def lora_variants(
     count: int,
     *,
     quality_tags: bool,
-    dense_text: bool = True,
     fit: LoRAFit | None = None,
 ) -> list[AnyRecommendations]:
     """Return the recommendations as they are, then with other LoRAs: at most `count` sets, all different.
 
     The last chosen LoRA is replaced by the next surest, then each chosen one stands alone, then none, then the last is
-    replaced by those further down. LoRAs that the user named stay in every set. `dense_text`: see `LoRAPreferences`.
-    `fit`: see `LoRARequest`.
+    replaced by those further down. LoRAs that the user named stay in every set. `fit`: see
+    `LoRARequest`.
     """
     if count == 1:
         return [recommendations]
     chosen = recommendations.suggested_loras
     fixed = [lora for lora in chosen if lora.named]
     free = [lora for lora in chosen if not lora.named]
-    ranked = planner.recommender(dense_text, fit).rank(recommendations.prompt_analysis, recommendations.model)
+    ranked = planner.recommender(fit=fit).rank(recommendations.prompt_analysis, recommendations.model)
     known = {lora.lora_name for lora in chosen}
     others = sorted((lora for lora in ranked if lora.lora_name not in known), key=lambda one: -one.confidence_score)
     last_replaced = [[*free[:-1], other] for other in others]

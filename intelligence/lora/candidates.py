@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import LoRAPreferences
 from ..models import Family, ModelMetadata
 from ..models.fields import MAX_TAGS, MAX_TRIGGER_SETS
 from ..models.kinds import CLOSE_FAMILIES, DISTILLED
@@ -22,8 +21,7 @@ from .lora_messages import LoRAMessage
 from .search.decision import decision, knowledge
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
-from .search.index import STYLES, Floats
-from .search.meaning import Close, Pair, meaning_evidence, meaning_model
+from .search.index import STYLES
 from .search.naming_evidence import Matches, evidence
 from .search.ranker import Hits, Ranked, rank
 from .search.tokens import Query, is_common, is_meta, tokens
@@ -33,8 +31,6 @@ from .taste import Taste
 
 MAX_RANKED_OTHERS, MAX_JUDGED_OTHERS = 20, 5
 """LoRAs that do not fit the base model and are ranked and judged all the same, where the prompt names one of them."""
-MIN_MEANT, MEANT = 0.02, 0.25
-"""Probability from which closeness in meaning counts, and from which it is worth a word where it was not asked for."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -50,8 +46,6 @@ class Candidate:
     """Telling tokens of the prompt that speak for it."""
     relevance: float = 0.0
     """The confidence before ratings, 0 … 1."""
-    meant: float = 0.0
-    """Probability by closeness in meaning, which alone applies nothing; 0 where that tells nothing."""
     matching: tuple[str, ...] = ()
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
@@ -78,8 +72,6 @@ class Depth(NamedTuple):
     """Least confidence of a candidate."""
     minimum: float | None = None
     """Confidence from which a LoRA is applied; None: none is."""
-    meaning: bool = False
-    """True: LoRAs are found by meaning too, where that is possible."""
 
 
 def find_candidates(
@@ -100,11 +92,11 @@ def find_candidates(
         hits: what `library` has for them.
         taste: what ratings say.
     """
-    judge = _Judge(library, analysis, query, hits, depth.meaning)
+    judge = _Judge(library, analysis, query, hits)
     against, fits = library.incompatibilities(base)
     judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
     judged = rated(judged, taste, depth.minimum)
-    fitting = [one for one in judged if max(one.confidence, one.relevance, one.meant - MEANT) >= depth.confidence]
+    fitting = [one for one in judged if max(one.confidence, one.relevance) >= depth.confidence]
     others = [one for one in judge.judge_others(~fits) if one.relevance >= depth.confidence]
     fitting, others = judge.without_copies(fitting), judge.without_copies(others)
     judge.read([one.place for one in (*fitting, *others)])
@@ -121,8 +113,6 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...] = ()
     """Other than words."""
-    meant: float = 0.0
-    """Probability by closeness in meaning; 0 where that tells nothing."""
 
 
 def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
@@ -135,14 +125,9 @@ def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_J
 
 
 class _Judge:
-    def __init__(
-        self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits, meaning: bool = False
-    ) -> None:
+    def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits) -> None:
         self.library, self.query, self.hits = library, query, hits
-        self.analysis, self.meaning = analysis, meaning
         self.tag_style = analysis.tag_style
-        self.pairs: dict[int, Pair] = {}
-        """LoRA that meaning raised → the name and the part of the prompt that are closest."""
         self.requested = analysis.intent.artistic_style
         self.styles = library.index.loras.style
         self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
@@ -160,16 +145,12 @@ class _Judge:
         loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
         if not len(loras):
             return []
-        close = self.library.close_in_meaning(self.analysis, allowed, loras) if self.meaning else None
-        if close is not None:
-            loras = np.array([*dict.fromkeys([*loras.tolist(), *close.loras.tolist()])], np.int64)
         sums = decision().trees(evidence(matches, self.hits.postings, ranked, loras, self.tag_style))
         scores = np.full(len(loras), ranked.scores.min(initial=0.0) - 1)
         scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
         order = np.argsort(-(scores + sums), kind="stable")
         told = decision().probability(sums[order])
-        found = [self._styled(place, p) for place, p in zip(loras[order].tolist(), told.tolist(), strict=True)]
-        return found if close is None else self._raised(found, told, close)
+        return [self._styled(place, p) for place, p in zip(loras[order].tolist(), told.tolist(), strict=True)]
 
     def judge_others(self, allowed: NDArray[np.bool_]) -> list[_Judged]:
         """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
@@ -182,19 +163,6 @@ class _Judge:
         """The LoRAs, and of copies of one file the first."""
         kept = {id(model) for model in without_copies(self.library.models[one.place] for one in judged)}
         return [one for one in judged if id(self.library.models[one.place]) in kept]
-
-    def _raised(self, judged: list[_Judged], told: Floats, close: Close) -> list[_Judged]:
-        """The LoRAs, with what closeness in meaning says; those that words alone would apply are surer by it."""
-        at = {one.place: number for number, one in enumerate(judged)}
-        numbers = [at[place] for place in close.loras.tolist()]
-        meant = meaning_model()(meaning_evidence(close, self.analysis, self.library.index, told[numbers]))
-        for number, sure, pair in zip(numbers, meant.tolist(), close.pairs, strict=True):
-            one = judged[number]
-            if sure >= MIN_MEANT and sure > one.relevance > 0:
-                known = sure if one.relevance >= LoRAPreferences.min_confidence else one.relevance
-                judged[number] = one._replace(relevance=known, confidence=known, meant=sure)
-                self.pairs[one.place] = pair
-        return judged
 
     def _styled(self, place: int, probability: float) -> _Judged:
         """The probability, with what the prompt says of the LoRA's style; none of a style that it rules out."""
@@ -233,10 +201,6 @@ class _Judge:
         words = self._trigger_words(model, reasons) | self._name_words(model, reasons)
         words |= self._tag_words(model, reasons, phrases)
         self._mentioned_words(judged.place, words, reasons)
-        if (pair := self.pairs.get(judged.place)) is not None:
-            names = {"part": pair.part, "name": pair.name} if pair.part else {}
-            message = LoRAMessage.CLOSE_IN_MEANING if names else LoRAMessage.CLOSE_TEXTS
-            reasons.append(_reason("meaning", Source.PROMPT, message, judged.meant, **names))
         if not reasons:
             reasons.append(_reason("text", Source.PROMPT, LoRAMessage.ALIKE, judged.relevance))
         telling = frozenset(word for word in words if not is_common(word))
@@ -246,7 +210,6 @@ class _Judge:
             confidence=judged.confidence,
             words=telling,
             relevance=judged.relevance,
-            meant=judged.meant,
             matching=tuple(word for word in written if not any(word != o and word in o.split() for o in written)),
             reasons=(*reasons, *judged.reasons),
             incompatibility=incompatibility,

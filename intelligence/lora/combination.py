@@ -14,8 +14,6 @@ from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity, is_style
 from .strength import MIN_STRENGTH_ROOM, Named, counts_towards_total, max_total
 
-MIN_OFFERED = 0.02
-"""Probability by meaning from which a LoRA is offered for that."""
 NEWER_MARGIN = 0.05
 """Confidence by which a newer version may be less sure and still be taken in place of an older one."""
 
@@ -43,7 +41,7 @@ def select(
             chosen.append(candidate)
             taken.append(candidate)
         else:
-            reason = replace(objection, weight=round(min(1.0, max(0.0, candidate.confidence, candidate.meant)), 3))
+            reason = replace(objection, weight=round(min(1.0, max(0.0, candidate.confidence)), 3))
             rejected.append((candidate, reason))
     return chosen, rejected
 
@@ -66,8 +64,6 @@ def _objection(candidate: Candidate, taken: Sequence[Candidate], limits: LoRAPre
         confidence, minimum = max(0.0, candidate.confidence), limits.min_confidence
         if candidate.relevance >= minimum and candidate.ratings is not None:
             return replace(candidate.ratings, setting="lora")
-        if candidate.meant > max(confidence, MIN_OFFERED):
-            return Reason.of("lora", Source.PROMPT, LoRAMessage.MEANING_ONLY, confidence=candidate.meant)
         return Reason.of("lora", Source.PROMPT, LoRAMessage.NOT_CONFIDENT, confidence=confidence, minimum=minimum)
     for other in taken:
         if candidate.identity.is_version_of(other.identity):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,17 +22,15 @@ from .lora_messages import LoRAMessage
 from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
-from .search.embeddings import EmbeddingStore
 from .search.index import STYLES, Index, Postings, load, save
-from .search.meaning import MAX_TAG_STYLE, Close, compare
-from .search.sentence_encoder import INSTALL
 from .search.spelling import corrected
 from .search.tokens import Query, digest, prompt_query
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
 INDEX_FILE = "lora-index.npz"
-EMBEDDINGS_FILE = "lora-meaning.db"
+EARLIER_FILES = ("lora-meaning.db*", "lora-embeddings.db*")
+"""Left by versions that compared meaning."""
 MIN_KEPT_SIZE = 500
 """LoRAs from which an index is kept: fewer are read faster than a file is worth."""
 MAX_UNWRITTEN_SHARE = 0.01
@@ -65,7 +64,7 @@ class Library:
 
     Args:
         models: also those that cannot be used.
-        folder: where the index of a large library and its embeddings are kept between runs; None: nowhere.
+        folder: where the index of a large library is kept between runs; None: nowhere.
         before: this library at an earlier revision: only LoRAs that are new or changed since are read.
         read: gives the whole records of some of `models`.
     """
@@ -91,7 +90,6 @@ class Library:
                 self._named.setdefault(_plain(key_of(model)), []).append(model)
         self._make_index(folder / INDEX_FILE if folder and len(models) >= MIN_KEPT_SIZE else None, before)
         self.strengths = Strengths(self.models, self.index.loras)
-        self._meaning = EmbeddingStore(self.models, folder / EMBEDDINGS_FILE, read) if folder else None
 
     def _make_index(self, path: Path | None, before: Library | None) -> None:
         known: Index | None = None
@@ -137,40 +135,6 @@ class Library:
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
         return self.index.match_query(query)
-
-    def close_in_meaning(
-        self, analysis: PromptAnalysis, allowed: NDArray[np.bool_], others: NDArray[np.int64]
-    ) -> Close | None:
-        """Compare the meaning of a prompt in sentences; None for a list of tags, and where that is not possible (yet).
-
-        Args:
-            allowed: per LoRA, whether it may be chosen.
-            others: LoRAs that are compared in any case.
-        """
-        if self._meaning is None or analysis.tag_style > MAX_TAG_STYLE or (ready := self._meaning.ask()) is None:
-            return None
-        running, embeddings = ready
-        return compare(analysis, running.encode, embeddings, allowed, others)
-
-    def build_meaning(
-        self, on_progress: Callable[[int, int], None] | None = None, cancelled: Callable[[], bool] = lambda: False
-    ) -> int:
-        """Embed the texts of LoRAs that are new or changed. Returns how many were (0: the extra is not installed)."""
-        return 0 if self._meaning is None else self._meaning.build(on_progress, cancelled)
-
-    def meaning_reason(self, analysis: PromptAnalysis) -> Reason | None:
-        """Say whether the meaning of a prompt in sentences was compared, or why not; None for a list of tags."""
-        meaning = self._meaning
-        if meaning is None or not self.usable or analysis.tag_style > MAX_TAG_STYLE:
-            return None
-        if meaning.problem:
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNUSABLE, problem=meaning.problem)
-        if not meaning.available:
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_NOT_INSTALLED, command=INSTALL)
-        if not meaning.is_ready:
-            read, size = meaning.read_count, len(self.models)
-            return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_UNREAD, read=read, size=size)
-        return Reason.of("loras", Source.DEFAULT, LoRAMessage.MEANING_COMPARED)
 
     def summary(self, named: int, chosen: int) -> Reason:
         """Say how many LoRAs were named by tags, and how many chosen."""
@@ -236,6 +200,8 @@ def library_of(registry: Registry, pictures: OwnPictures | None = None) -> Libra
         return before
     listed: Sequence[Listed]
     if isinstance(registry, ModelRegistry):
+        if before is None:
+            _remove_earlier_files(registry.folder)
         listed, read = registry.summaries(ModelKind.LORA, with_problems=True), registry.read_models
         own = pictures.examples(listed, registry.moves()) if pictures else {}
         models = [_told_apart(one, own.get(one.model_id, ())) for one in listed]
@@ -246,6 +212,13 @@ def library_of(registry: Registry, pictures: OwnPictures | None = None) -> Libra
         library = Library(list(with_own_examples(listed, own)), before=before)
     _LIBRARIES[registry] = revision, library
     return library
+
+
+def _remove_earlier_files(folder: Path) -> None:
+    for pattern in EARLIER_FILES:
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
 
 
 MAX_OWN_FIRST = 12

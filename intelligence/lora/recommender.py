@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -33,11 +33,11 @@ MIN_NEAREST_CONFIDENCE, MAX_NEAREST = 0.05, 3
 """Confidence from which a LoRA below the threshold is worth a word, and how many are told of in AUTO."""
 UNDECIDED = 0.5
 """Confidence of a LoRA of which only the ratings are asked."""
-MAX_OFFERED, MAX_MEANT = 8, 3
-"""LoRAs in a list to choose from (those applied, and the nearest), and how many may be there by meaning alone."""
+MAX_OFFERED = 8
+"""LoRAs in a list to choose from: those applied, and the nearest."""
 
 TurnedDown = tuple[Candidate, Reason]
-_UNSURE = (LoRAMessage.NOT_CONFIDENT.key, LoRAMessage.MEANING_ONLY.key)
+_UNSURE = LoRAMessage.NOT_CONFIDENT.key
 
 EXPLORED_BELOW = 0.4
 """Stars by which what is tried may promise less than the threshold asks for."""
@@ -49,7 +49,7 @@ class LoRARecommender:
     Args:
         registry: where the LoRAs are listed; its library is remembered as long as its revision stays.
         preferences: what ratings say; None: nothing.
-        dense_text: whether meaning is compared where the extra `meaning` is installed.
+        dense_text: without effect; see `LoRAPreferences`.
         fit: measures LoRAs against the loaded base model; None: it is not loaded.
         judge: asked by `choose` about the first candidates; None: nobody.
         pictures: what the user made before; None: nothing.
@@ -60,7 +60,7 @@ class LoRARecommender:
         registry: Registry,
         preferences: Preferences | None = None,
         *,
-        dense_text: bool = True,
+        dense_text: bool | None = None,
         fit: LoRAFit | None = None,
         judge: Judge | None = None,
         pictures: OwnPictures | None = None,
@@ -83,7 +83,7 @@ class LoRARecommender:
         taste = Taste(self.preferences, library, prompt_analysis)
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
-        depth = Depth(max(MAX_JUDGED, min(top_k, MAX_RANKED)), meaning=self.dense_text)
+        depth = Depth(max(MAX_JUDGED, min(top_k, MAX_RANKED)))
         found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         found = liked_first(found)
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
@@ -164,7 +164,7 @@ class LoRARecommender:
         query = library.read_query(prompt_analysis)
         hits = library.search(prompt_analysis, query, base)
         least = min(min_confidence, MIN_NEAREST_CONFIDENCE) if nearest <= MAX_NEAREST else 0.0
-        depth = Depth(MAX_JUDGED, least, min_confidence, self.dense_text)
+        depth = Depth(MAX_JUDGED, least, min_confidence)
         fitting, others = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
         surest = sorted(fitting, key=_by_confidence)
         unjudged = None
@@ -186,7 +186,7 @@ class LoRARecommender:
         left_out = [RejectedLoRA(one.model.name, reason) for one, reason in worth_telling]
         offered = sorted(
             (one for one in worth_telling if one[0].relevance > 0),
-            key=lambda one: -max(one[0].confidence, one[0].meant),
+            key=lambda one: -one[0].confidence,
         )
         near = [
             NearLoRA.of(_recommendation(one, library.strengths.alone(one.model, query, taste), told), reason)
@@ -195,22 +195,9 @@ class LoRARecommender:
         ]
         rejected = (*[*by_syntax.values()][:MAX_REJECTED], *refused, *_worth_naming(others, left_out, limits, named))
         reasons = [library.summary(len(named), len(chosen)), *_stricter(limits), *([unjudged] if unjudged else [])]
-        if self.dense_text and limits.max_loras and (reason := library.meaning_reason(prompt_analysis)):
-            reasons.append(reason)
+        if self.dense_text is not None:
+            reasons.append(Reason.of("loras", Source.USER, LoRAMessage.NO_MEANING))
         return LoRAChoice((*by_name, *recommended), rejected, tuple(near), tuple(reasons))
-
-    def build_meaning(
-        self, on_progress: Callable[[int, int], None] | None = None, cancelled: Callable[[], bool] = lambda: False
-    ) -> int:
-        """Read the LoRAs that are new or changed for comparing meaning, ahead of the first prompt.
-
-        Returns how many were read: 0 where the extra `meaning` is not installed.
-
-        Args:
-            on_progress: called with (LoRAs read, LoRAs).
-            cancelled: asked between some LoRAs and the next.
-        """
-        return self._library().build_meaning(on_progress, cancelled)
 
     def _library(self) -> Library:
         return library_of(self.registry, self.pictures)
@@ -318,17 +305,10 @@ def _trigger_reasons(words: TriggerWords) -> tuple[Reason, ...]:
 
 
 def _worth_telling(turned_down: Sequence[TurnedDown], nearest: int) -> list[TurnedDown]:
-    """All that are turned down, but of the ones that are not sure enough only some: the first, and some by meaning.
-
-    Where many are asked for, those by meaning take the last places; they never take that of one of the first.
-    """
-    unsure = [one for one in turned_down if one[1].message in _UNSURE]
-    first = unsure[: nearest if nearest <= MAX_NEAREST else nearest - MAX_MEANT]
-    rest = unsure[len(first) :]
-    meant = sorted((one for one in rest if one[0].meant > one[0].confidence), key=lambda one: -one[0].meant)[:MAX_MEANT]
-    told = {id(one) for one in (*first, *meant)}
-    told |= {id(one) for one in [one for one in rest if id(one) not in told][: max(0, nearest - len(told))]}
-    return [one for one in turned_down if one[1].message not in _UNSURE or id(one) in told]
+    """All that are turned down, but of the ones that are not sure enough only the first."""
+    unsure = [one for one in turned_down if one[1].message == _UNSURE]
+    told = {id(one) for one in unsure[:nearest]}
+    return [one for one in turned_down if one[1].message != _UNSURE or id(one) in told]
 
 
 def _worth_naming(

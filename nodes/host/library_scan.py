@@ -29,8 +29,7 @@ HASH_POLL_SECONDS = 0.5
 class LibraryScan:
     """Scans of ComfyUI's model folders, one at a time, in a thread of their own: never on the server's event loop.
 
-    After each scan, another thread reads new LoRAs for comparing meaning, where the extra is installed, and hashes the
-    files whose hash is unknown: slowly, while no prompt runs.
+    After each scan, another thread hashes the files whose hash is unknown: slowly, while no prompt runs.
     """
 
     def __init__(self) -> None:
@@ -103,7 +102,6 @@ class LibraryScan:
 
         picture_reading.start_if_due()
         try:
-            planner().recommender().build_meaning(cancelled=cancelled)
             if rate := settings().hash_megabytes_per_second:
                 planner().registry.hash_models(cancelled=cancelled, max_bytes_per_second=rate * 1e6)
         except IntelligentGenerationError as error:

@@ -197,7 +197,7 @@ def time_figures(models: Sequence[ModelMetadata], prompts: Sequence[str], sizes:
     """Processor milliseconds of reading a prompt and choosing."""
     figures: Figures = {}
     for size in sizes:
-        recommender = LoRARecommender(Shelf(enlarged(models, size)), dense_text=False)
+        recommender = LoRARecommender(Shelf(enlarged(models, size)))
         taken = []
         for prompt in (*prompts[:20], *prompts):
             started = time.process_time()

@@ -47,7 +47,7 @@ def labelled_figures(folder: str, labels: str) -> Figures:
         models = registry.list_models(ModelKind.LORA)
     read = [(row, ANALYZER.analyze(row["text"], row.get("neg", ""))) for row in prompts]
     figures: Figures = {"labelled_loras": len(models)}
-    whole = LoRARecommender(Shelf(models), dense_text=False)
+    whole = LoRARecommender(Shelf(models))
     for mark, checkpoint in CHECKPOINTS.items():
         base = ModelEvidence(name=checkpoint, architecture=Architecture.SDXL)
         for least, name in ((LoRAPreferences.min_confidence, ""), (SAVED, "_at_0.7")):
@@ -62,7 +62,7 @@ def labelled_figures(folder: str, labels: str) -> Figures:
                 names = [model.name for model in part if model.architecture is Architecture.SDXL]
                 asked = [pair for pair in read if pair[0]["kind"] == kind]
                 least = LoRAPreferences.min_confidence
-                total += labelled_tally(LoRARecommender(Shelf(part), dense_text=False), asked, SDXL, least, names)
+                total += labelled_tally(LoRARecommender(Shelf(part)), asked, SDXL, least, names)
             figures |= {f"random_{size}_{kind}_{key}": value for key, value in tally_figures(total).items()}
     return figures
 

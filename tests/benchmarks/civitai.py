@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import csv
 import json
+import pickle
 import random
 import re
 from collections import defaultdict
@@ -99,7 +100,12 @@ def load_records(folder: str | Path, ids: str = "all") -> list[CivitaiLoRA]:
     """The usable LoRAs of a folder of records that show no real person (`poi`), ordered by number.
 
     LoRAs in prompts are identified among all records of the folder, whatever `ids` says.
+
+    Args:
+        folder: or a pickle of what this returns, which is read in seconds.
     """
+    if Path(folder).suffix == ".pkl":
+        return [lora for lora in pickle.loads(Path(folder).read_bytes()) if in_ids(lora.number, ids)]
     records = [json.loads(path.read_bytes()) for path in sorted(Path(folder).glob("*.json"))]
     records = [record for record in records if record.get("type") in ("LORA", "LoCon", "DoRA") and not record["poi"]]
     owners: dict[str, set[int]] = defaultdict(set)

@@ -232,7 +232,7 @@ def worth(loras: Sequence[CivitaiLoRA]) -> Figures:
         figures["loras_with_examples"] = len(history.examples(shelf.models))
         assert NamedModels(shelf.models).id_of(known[0].model.name)
         for name, pictures in (("none", None), ("own", history)):
-            recommender = LoRARecommender(Shelf(shelf.models), dense_text=False, pictures=pictures)
+            recommender = LoRARecommender(Shelf(shelf.models), pictures=pictures)
             figures |= {f"{name}_{what}": value for what, value in asked(recommender, known).items()}
         history.close()
     figures["r1_gain"] = round(figures["own_r1"] - figures["none_r1"], 4)

@@ -142,7 +142,7 @@ class Chooser:
     """The choice of LoRAs for a prompt, at the default threshold."""
 
     def __init__(self) -> None:
-        self.analyzer, self.recommender = PromptAnalyzer(), LoRARecommender(library(), dense_text=False)
+        self.analyzer, self.recommender = PromptAnalyzer(), LoRARecommender(library())
 
     def applies(self, prompt: str, thing: Thing) -> bool:
         """Return whether the thing's LoRA is applied, or its trigger word written into the prompt."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from intelligence.config import LoRAPreferences
 from intelligence.errors import InvalidInputError
 from intelligence.lora import LoRARecommender
 from intelligence.lora.lora_messages import LoRAMessage
@@ -322,3 +323,11 @@ def test_choose_takes_trigger_words_that_the_user_chose(words, woven):
 def test_choose_adds_no_words_for_lora_of_strength_zero():
     (chosen,) = choose("a cat <lora:x:0>", lora("x", "zorblax")).chosen
     assert (chosen.suggested_alpha, chosen.trigger_words) == (0, ())
+
+
+def test_choose_accepts_dense_text_and_says_that_it_has_no_effect():
+    """Settings written when an extra compared meaning."""
+    given = LoRAPreferences.from_dict({"dense_text": True}).dense_text
+    for dense_text, told in ((given, 1), (LoRAPreferences().dense_text, 0)):
+        choice = LoRARecommender(Library(WITCH), dense_text=dense_text).choose(PromptAnalyzer().analyze("a dog"))
+        assert [reason.message for reason in choice.reasons].count(LoRAMessage.NO_MEANING.key) == told

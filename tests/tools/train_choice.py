@@ -140,10 +140,7 @@ def table(rows: Rows, told: np.ndarray, threshold: float) -> None:
 def rows_from(options: argparse.Namespace) -> tuple[Rows, dict[str, Any]]:
     """Make the rows, and what else decision.json holds."""
     rng = random.Random(7)
-    if options.records.endswith(".pkl"):
-        loras = [lora for lora in pickle.loads(Path(options.records).read_bytes()) if lora.even]
-    else:
-        loras = load_records(options.records, "even")
+    loras = load_records(options.records, "even")
     series = find_series(loras)
     plain = load_plain(options.captions, options.prompts)
     captions = [text for text, _ in plain]

@@ -15,7 +15,7 @@ const MAX_WORDS = 6;
 const QUOTED = 12; // characters of an earlier prompt, at least
 const CHARACTER_PX = 6.5;
 const FRAME_PX = 150; // of a row that quotes it: its margins and its other words
-const MIN_CONFIDENCE = 0.005; // of what is shown as a number: others are close in meaning alone
+const MIN_CONFIDENCE = 0.005; // of what is shown as a number
 const ROW = Symbol("row of LoRA Recommend");
 
 /** Graph and node id → {offers, basis}: outlives the node itself, which a tab switch and undo make anew. */

@@ -1,1 +1,1 @@
-"""Finding LoRAs by words and numbers: tokens, documents, index, features, ranker, embeddings. Knows no reasons."""
+"""Finding LoRAs by words and numbers: tokens, documents, index, features, ranker. Knows no reasons."""
