@@ -14,6 +14,7 @@ const MIN_LETTERS = 5; // of a message's own words, by which it is told from oth
 const NAMES = new Set(["lora", "loras", "name", "words", "prompt", "prefix", "file", "files", "tags", "text", "scheduler", "sampler", "device"]);
 
 let table = {};
+let nodes = {};
 let messages = []; // of the English table, the longest first
 const translations = new Map();
 
@@ -24,6 +25,7 @@ export const ready = api
   .then((locales) => {
     const english = locales[ENGLISH]?.[OURS] ?? {};
     table = locales[language()]?.[OURS] ?? english;
+    nodes = locales[language()]?.nodeDefs ?? locales[ENGLISH]?.nodeDefs ?? {};
     if (table !== english) messages = Object.entries(english.reasons ?? {}).map(readable).filter(Boolean).sort((one, other) => other.letters - one.letters);
   })
   .catch(() => {}); // a server without translations: English
@@ -49,6 +51,12 @@ export function counted(count, one, many) {
 /** The name of a setting, a kind or another word that the server sends. */
 export function word(name) {
   return table.words?.[name] ?? String(name).replaceAll("_", " ");
+}
+
+/** A node's title, and the name and tooltip of one of its inputs. */
+export function nodeText(type, input) {
+  const { display_name: title = type, inputs = {} } = nodes[type] ?? {};
+  return { display_name: title, name: input, tooltip: "", ...inputs[input] };
 }
 
 /** A reason as the server sends it, as a sentence. */
