@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROMPT ?= anime girl with magical powers
 TORCH ?= torch==2.13.0
+# The newest frontend that is tested, beside the one of the ComfyUI found here.
+FRONTEND ?= comfyui-frontend-package==1.58.1
 PYTEST_ARGS ?=
 
 .PHONY: demo test lint clean
@@ -11,7 +13,7 @@ PYTEST_ARGS ?=
 demo: $(VENV)/standalone
 	$(BIN)/python -m intelligence generate "$(PROMPT)" --base-model embedded --seed 0 --out demo/image.png
 
-test: lint $(VENV)/comfyui
+test: lint $(VENV)/comfyui $(VENV)/frontend
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -40,6 +42,9 @@ $(VENV)/comfyui: $(VENV)/test
 	grep -v torchvision $(VENV)/comfyui.txt > $(VENV)/comfyui-rest.txt || true
 	$(BIN)/pip install --quiet $(TORCH) --requirement $(VENV)/comfyui-rest.txt
 	touch $@
+
+$(VENV)/frontend: | $(VENV)/test
+	$(BIN)/pip install --quiet --no-deps --target $@ $(FRONTEND)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Response
+    from playwright.sync_api import Browser, ConsoleMessage, Response, Route
     from playwright.sync_api import Page as Tab
 
 from ..comfyui.client import Client
@@ -25,6 +26,7 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-features=LocalNetworkAccessChecks",  # else no page of `frontend` may open the server's websocket
 )
 DOCS = PACK / "web" / "docs"
 OURS = ("intelligent-generation", "intelligent_generation", *(path.stem for path in DOCS.glob("*.md")))
@@ -174,8 +176,18 @@ def browsing() -> Iterator[Browser]:
 
 
 @contextmanager
-def tab(browser: Browser, url: str, nodes2: bool = False, width: int = 1800, height: int = 1100) -> Iterator[Page]:
-    """The page of the server at `url`, with the canvas or (nodes2) the Vue renderer of nodes."""
+def tab(
+    browser: Browser,
+    url: str,
+    nodes2: bool = False,
+    width: int = 1800,
+    height: int = 1100,
+    frontend: Path | None = None,
+) -> Iterator[Page]:
+    """The page of the server at `url`, with the canvas or (nodes2) the Vue renderer of nodes.
+
+    frontend: static folder of another frontend than the server's.
+    """
     settings = {
         "Comfy.TutorialCompleted": True,
         "Comfy.InstalledVersion": "1.0.0",
@@ -187,10 +199,21 @@ def tab(browser: Browser, url: str, nodes2: bool = False, width: int = 1800, hei
     shown = browser.new_page(viewport={"width": width, "height": height})
     shown.set_default_timeout(PATIENCE)
     page = Page(shown)
+    if frontend is not None:
+        shown.route(f"{url}/**", lambda route: _serve(frontend, route))
     shown.goto(url, wait_until="domcontentloaded")
     page.wait_until_ready()
     yield page
     shown.close()
+
+
+def _serve(frontend: Path, route: Route) -> None:
+    """Answer a request from a frontend's folder where it has the file."""
+    file = frontend / (unquote(urlsplit(route.request.url).path).strip("/") or "index.html")
+    if file.is_file():
+        route.fulfill(path=file)
+    else:
+        route.continue_()
 
 
 def _is_prompt(answer: Response) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from ..comfyui.examples import AUTO, ui_workflow
+from ..comfyui.examples import AUTO, SMALL, ui_workflow
 from ..comfyui.locate import PACK
 from ..comfyui.server import Server
 from .page import Page
+from .test_nodes_page import run
 
 SHORT = ["priority", "images", "aspect"]
 """Widgets of Param Optimize at first."""
@@ -28,6 +29,30 @@ type => {
     const button = document.querySelector(`[data-node-id="${node.id}"] [data-testid=advanced-inputs-button]`)
     if (button) button.click()
     else node.widgets.find(widget => widget.name === "advanced inputs").callback()
+}
+"""
+RATED_BLUEPRINT = """
+({prompt, small}) => {
+    const [node] = app.graph._nodes
+    node.widgets.find(widget => widget.name === "prompt").value = prompt
+    const inner = node.subgraph.nodes.find(node => node.type === "ParamOptimize")
+    for (const [name, value] of Object.entries(small)) inner.widgets.find(widget => widget.name === name).value = value
+    const feedback = LiteGraph.createNode("Feedback")
+    app.graph.add(feedback)
+    feedback.pos = [600, 60]
+    for (const [slot, name] of [[1, "generation"], [0, "images"]])
+        node.connect(slot, feedback, feedback.inputs.findIndex(input => input.name === name))
+}
+"""
+INNER_LABELS = """
+type => app.graph._nodes[0].subgraph.nodes.find(node => node.type === type).widgets
+    .map(widget => widget.label ?? widget.name)
+"""
+OUTER = """
+prompt => {
+    const widget = app.graph._nodes[0].widgets.find(widget => widget.name === "prompt")
+    if (prompt !== null) widget.value = prompt
+    return widget.value
 }
 """
 SHOWN = """
@@ -68,7 +93,7 @@ def test_missing_checkpoint_makes_no_red_frame(page: Page) -> None:
     assert kept["widgets"]["ckpt_name"] == "sd_xl_base_1.0.safetensors"
 
 
-def test_blueprint_shows_what_a_person_sets(page: Page, server: Server) -> None:
+def test_blueprint_is_suggested_for_run_rated_and_restored(page: Page, server: Server) -> None:
     blueprint = json.loads((PACK / "subgraphs" / "Prompt to picture.json").read_text(encoding="utf-8"))
     offered = server.client.get("/global_subgraphs").values()
     assert "Prompt to picture" in {each["name"] for each in offered}
@@ -76,8 +101,24 @@ def test_blueprint_shows_what_a_person_sets(page: Page, server: Server) -> None:
     assert page.red_nodes() == []
     (node,) = page.nodes()
     assert [*node["widgets"]] == ["prompt", "negative_prompt", "ckpt_name", "aspect", "images", "seed"]
-    kinds = {each["class_type"] for each in page.prompt().values()}
-    assert kinds >= {"PromptAnalyze", "LoRARecommend", "ParamOptimize", "MemoryPlan", "IntelligentSampler"}
+    prompt = "portrait of the mirkwood witch in a mirror"
+    page.tab.evaluate(RATED_BLUEPRINT, {"prompt": prompt, "small": SMALL})
+    page.tab.locator("#graph-canvas").focus()
+    before = page.tab.evaluate("() => window.ended.size")
+    page.tab.keyboard.press("Control+Shift+G")
+    page.tab.wait_for_function("before => window.ended.size > before", arg=before)
+    labels = page.tab.evaluate(INNER_LABELS, "LoRARecommend")
+    assert any(label.startswith("Mirkwood Witch") for label in labels)
+    assert not any("Chosen for" in label for label in labels)
+
+    run(page, server)
+    page.tab.locator(".ig-rating").first.focus()
+    page.tab.keyboard.press("5")
+    page.tab.locator(".ig-told", has_text="saved").wait_for()
+    page.tab.evaluate(OUTER, "a lake")
+    page.tab.get_by_role("button", name="Exactly this again").press("Enter")
+    page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
+    assert page.tab.evaluate(OUTER, None) == prompt
     assert page.problems == []
 
 

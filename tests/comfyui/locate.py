@@ -41,6 +41,15 @@ def old_checkout() -> Path:
     return _checked(Path(named).expanduser(), "COMFYUI_OLD_PATH")
 
 
+def newest_frontend() -> Path:
+    """The static folder of the newest frontend tested: COMFYUI_FRONTEND_PATH, or the one that `make test` fetches."""
+    named = os.environ.get("COMFYUI_FRONTEND_PATH")
+    path = Path(named).expanduser() if named else PACK / ".venv" / "frontend" / "comfyui_frontend_package" / "static"
+    if not (path / "index.html").is_file():
+        raise Unavailable(f"no frontend in {path}: set COMFYUI_FRONTEND_PATH to the static folder of one")
+    return path
+
+
 def own_python(path: Path) -> Path | None:
     """The Python of COMFYUI_PYTHON, or of the checkout's own environment."""
     if named := os.environ.get("COMFYUI_PYTHON"):

@@ -5,6 +5,7 @@ const FILE_WIDGETS = ["ckpt_name", "unet_name", "model_name"];
 const DEMO_LOADER = "EmbeddedDemoModel";
 const FIRST_LOADER = "CheckpointOrFirst";
 const DEMO = "embedded";
+const SUBGRAPH_INPUT = "-10"; // the id that ComfyUI gives the inputs of a subgraph inside it
 const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname).split("/extensions/")[1]?.split("/")[0]}`;
 
 /** True for the definition of a node of this pack. Its category would not tell: the page translates it. */
@@ -19,9 +20,13 @@ export function rootGraph() {
 
 /** Every node of a type, those inside subgraphs included. */
 export function nodesOf(type) {
+  return allNodes().filter((node) => node.comfyClass === type);
+}
+
+function allNodes() {
   const root = rootGraph();
   const graphs = [root, ...(root.subgraphs?.values() ?? [])];
-  return graphs.flatMap((graph) => graph._nodes ?? graph.nodes).filter((node) => node.comfyClass === type);
+  return graphs.flatMap((graph) => graph._nodes ?? graph.nodes);
 }
 
 /** The key of a node's output among `app.nodeOutputs`. */
@@ -82,6 +87,18 @@ export function upstream(node, name) {
   return index < 0 ? null : (node.getInputNode(index) ?? null);
 }
 
+/**
+ * Where a widget's value is set: {node, widget}, of the subgraph node where it is promoted to that; null where another
+ * node gives it. `widget` is undefined where there is none of this name.
+ */
+export function setAt(node, name) {
+  const link = node.graph?.getLink?.(node.inputs?.find((input) => input.name === name)?.link);
+  if (!link) return { node, widget: widgetOf(node, name) };
+  if (String(link.origin_id) !== SUBGRAPH_INPUT) return null;
+  const holder = allNodes().find((one) => one.subgraph === node.graph);
+  return holder ? setAt(holder, node.graph.inputs[link.origin_slot].name) : null;
+}
+
 /** The nearest node of a type that `node` depends on, else the only one of that type, else null. */
 export function ancestor(node, type) {
   let level = [node];
@@ -99,7 +116,7 @@ export function ancestor(node, type) {
 
 /** A text widget's value; null where it is linked, so that only a run tells it. */
 function ownText(node, name) {
-  return upstream(node, name) ? null : (widgetOf(node, name)?.value ?? null);
+  return setAt(node, name)?.widget?.value ?? null;
 }
 
 /** What a LoRA Recommend would choose for now: {prompt, checkpoint, family}, null where the page cannot tell. */
