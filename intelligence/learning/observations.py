@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 RATING_NOISE = 1.0
 """Standard deviation of a rating in stars: luck of the seed, mood, rounding."""
+STARS_RIGHT = 1.4
+"""Stars between a LoRA that is right and one that is not; see `expected_stars`."""
 UNKNOWN = ""
 """Value of a trait that is not known; it is like no other."""
 
@@ -49,16 +51,31 @@ class Applied(NamedTuple):
     strength: float | None = None
     trigger_set: str = UNKNOWN
     """Name of the trigger words that were used, of several sets."""
+    nearest: float = 0.0
+    """Stars that it adds beyond `expected` for a user who likes the nearest LoRA even where nobody asked for it."""
 
     @classmethod
-    def judged(cls, lora: str, confidence: float, strength: float | None = None, trigger_set: str = UNKNOWN) -> Applied:
-        """Return a LoRA of which the choice is so sure, 0 … 1, before any rating.
+    def judged(
+        cls,
+        lora: str,
+        confidence: float,
+        strength: float | None = None,
+        trigger_set: str = UNKNOWN,
+        standing: float = 0.0,
+    ) -> Applied:
+        """Return a LoRA as the choice judged it, before any rating.
 
         A liking counts less where the LoRA hardly fits: what is liked elsewhere is no reason to apply it here. What is
         doubtful in the fit itself is learned from ratings too.
+
+        Args:
+            confidence: that somebody asked for it, 0 … 1.
+            standing: that it belongs to the prompt rather than another or none, 0 … 1.
         """
-        doubt = (0.3**2 + 1.4**2 * confidence * (1 - confidence)) ** 0.5
-        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * confidence, doubt, strength, trigger_set)
+        fits = max(confidence, standing)
+        doubt = (0.3**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
+        nearest = STARS_RIGHT * (fits - confidence)
+        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * fits, doubt, strength, trigger_set, nearest)
 
 
 class Settings(NamedTuple):
@@ -133,4 +150,4 @@ def expected_stars(confidence: float) -> float:
 
     Bounded, so that ratings can argue .999 down and .05 up.
     """
-    return 0.6 * confidence - 0.8 * (1 - confidence)
+    return STARS_RIGHT * confidence - 0.8

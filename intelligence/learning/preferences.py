@@ -23,6 +23,8 @@ class UsedLoRA(NamedTuple):
     """The choice's own, before ratings, 0 … 1."""
     trigger_set: str = UNKNOWN
     """See `Applied`."""
+    standing: float = 0.0
+    """See `Applied.judged`."""
 
 
 class PictureRating(NamedTuple):
@@ -39,7 +41,10 @@ class PictureRating(NamedTuple):
     def picture(self, moves: Mapping[str, str]) -> Picture:
         """Return what was rated. Args: moves: earlier model id → id that the same file has now."""
         loras = {moves.get(one.lora, one.lora): one for one in self.loras}
-        used = tuple(Applied.judged(lora, one.confidence, one.strength, one.trigger_set) for lora, one in loras.items())
+        used = tuple(
+            Applied.judged(lora, one.confidence, one.strength, one.trigger_set, one.standing)
+            for lora, one in loras.items()
+        )
         return Picture(self.prompt, used, self.settings)
 
     def observation(self, moves: Mapping[str, str]) -> Observation:
@@ -92,13 +97,13 @@ def picture_rating(
     """
     stage = _at(data, "plan", "recommendations")
     analysis, intent = _at(stage, "prompt_analysis"), _at(stage, "prompt_analysis", "intent")
-    judged, sets = {}, {}
+    judged, known = {}, {}
     for one in stage.get("suggested_loras") or ():
         confidence = one.get("relevance")
         if confidence is None:
             confidence = UNJUDGED_CONFIDENCE if one.get("named") else one.get("confidence_score", UNJUDGED_CONFIDENCE)
         judged[_at(one, "lora_metadata").get("model_id")] = confidence
-        sets[_at(one, "lora_metadata").get("model_id")] = one.get("trigger_set", UNKNOWN)
+        known[_at(one, "lora_metadata").get("model_id")] = one.get("trigger_set", UNKNOWN), one.get("standing", 0.0)
     used = zip(loras, [*strengths] or [None] * len(loras), strict=True)
     return PictureRating(
         prompt_traits(
@@ -109,7 +114,7 @@ def picture_rating(
             concepts,
         ),
         tuple(
-            UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE), sets.get(lora, UNKNOWN))
+            UsedLoRA(lora, strength, judged.get(lora, UNJUDGED_CONFIDENCE), *known.get(lora, (UNKNOWN, 0.0)))
             for lora, strength in used
         ),
         rating,

@@ -40,7 +40,9 @@ STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
 TRIGGER_SET_SD = 0.4
 """… of what each set of trigger words does to a LoRA that has several, …"""
 SLOPE_SD = 0.3
-"""… and of the factor, 1 before ratings, by which the choice's own expectation counts."""
+"""… of the factor, 1 before ratings, by which the choice's own expectation counts, …"""
+NEAREST_SD = 0.5
+"""… and of the factor, 0 before ratings, by which standing first counts where nobody asked for the LoRA."""
 NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
 """Ratings that the usual noise counts as, beside what a user's own tell of it, and bounds of the ratio of variances."""
 OUTLIERS = 0.08
@@ -199,9 +201,9 @@ class _Terms:
         words = sorted(frozenset().union(*(prompt.concepts for prompt in self.prompts)))
         self.concepts = {word: place for place, word in enumerate(words)}
         self.bags = _bags(self.prompts, self.concepts)
-        values = [(one.expected, one.fit, one.doubt, one.strength) for *_, one in applied]
-        self.expects, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 4).T
-        """Per member, in stars, 0 … 1, in stars; nan: not known."""
+        values = [(one.expected, one.nearest, one.fit, one.doubt, one.strength) for *_, one in applied]
+        self.expects, self.nearest, self.fit, self.doubt, self.strength = np.array(values, np.float64).reshape(-1, 5).T
+        """Per member, in stars, in stars, 0 … 1, in stars; nan: not known."""
         self.trigger_set = _Values([one.trigger_set for *_, one in applied])
         self.settings = [(picture.prompt, picture.settings) for _, _, picture in pictures]
         self.keys = _Values([picture.prompt.key for _, _, picture in pictures])
@@ -245,6 +247,7 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     by_words = TRIGGER_SET_SD**2 * one.trigger_set.same(other.trigger_set)
     found += lora[loras] * (here + _strength_covariance(one.strength, other.strength) + by_words)
     found += SLOPE_SD**2 * np.outer(one.expects, other.expects)
+    found += NEAREST_SD**2 * np.outer(one.nearest, other.nearest)
     return found
 
 

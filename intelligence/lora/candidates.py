@@ -46,6 +46,8 @@ class Candidate:
     """Telling tokens of the prompt that speak for it."""
     relevance: float = 0.0
     """The confidence before ratings, 0 … 1."""
+    standing: float = 0.0
+    """See `Ranked.weights`."""
     matching: tuple[str, ...] = ()
     """Words and phrases of the prompt that speak for it, for people."""
     reasons: tuple[Reason, ...] = ()
@@ -113,11 +115,13 @@ class _Judged(NamedTuple):
     confidence: float
     reasons: tuple[Reason, ...] = ()
     """Other than words."""
+    standing: float = 0.0
+    """See `Ranked.weights`."""
 
 
 def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
     """Return the LoRAs with their confidences moved by ratings."""
-    opinions = taste.opinions([one.place for one in judged], [one.relevance for one in judged], minimum)
+    opinions = taste.opinions([(one.place, one.relevance, one.standing) for one in judged], minimum)
     return [
         one._replace(confidence=opinion.score, reasons=(*one.reasons, *opinion.reasons))
         for one, opinion in zip(judged, opinions, strict=True)
@@ -150,7 +154,8 @@ class _Judge:
         scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
         order = np.argsort(-(scores + sums), kind="stable")
         told = decision().probability(sums[order])
-        return [self._styled(place, p) for place, p in zip(loras[order].tolist(), told.tolist(), strict=True)]
+        each = zip(loras[order].tolist(), told.tolist(), ranked.weights(loras[order]).tolist(), strict=True)
+        return [self._styled(*one) for one in each]
 
     def judge_others(self, allowed: NDArray[np.bool_]) -> list[_Judged]:
         """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
@@ -164,20 +169,20 @@ class _Judge:
         kept = {id(model) for model in without_copies(self.library.models[one.place] for one in judged)}
         return [one for one in judged if id(self.library.models[one.place]) in kept]
 
-    def _styled(self, place: int, probability: float) -> _Judged:
+    def _styled(self, place: int, probability: float, standing: float) -> _Judged:
         """The probability, with what the prompt says of the LoRA's style; none of a style that it rules out."""
         style, requested = STYLES[self.styles[place]], self.requested
         names = {"style": style.value, "requested": requested.value}
         if style is ArtisticStyle.UNSPECIFIED:
-            return _Judged(place, probability, probability)
+            return _Judged(place, probability, probability, standing=standing)
         if style in self.avoided:
             reason = _reason("style", Source.PROMPT, LoRAMessage.AVOIDED_STYLE, 1.0, **names)
             return _Judged(place, 0.0, 0.0, (reason,))
         if requested in (style, ArtisticStyle.UNSPECIFIED):
             reasons = [_reason("style", Source.PROMPT, LoRAMessage.STYLE, probability, **names)] * (requested is style)
-            return _Judged(place, probability, probability, tuple(reasons))
+            return _Judged(place, probability, probability, tuple(reasons), standing=standing)
         reason = _reason("style", Source.PROMPT, LoRAMessage.OTHER_STYLE, 1 - probability, **names)
-        return _Judged(place, probability, probability, (reason,))
+        return _Judged(place, probability, probability, (reason,), standing=standing)
 
     def placed(self, judged: _Judged, base: TargetModel) -> _Judged:
         """With a warning where the LoRA was made for another family, or nothing is known of the base model."""
@@ -210,6 +215,7 @@ class _Judge:
             confidence=judged.confidence,
             words=telling,
             relevance=judged.relevance,
+            standing=judged.standing,
             matching=tuple(word for word in written if not any(word != o and word in o.split() for o in written)),
             reasons=(*reasons, *judged.reasons),
             incompatibility=incompatibility,

@@ -53,6 +53,8 @@ class LoRARecommendation(ValidatedRecord):
     """Confidence before ratings; None: not judged."""
     trigger_set: str = ""
     """Phrases that the set of trigger words which was used has for itself; empty: there is one set, or none was."""
+    standing: Annotated[float, bounds(ge=0, le=1)] = 0.0
+    """Probability that it, rather than another LoRA or none, belongs to the prompt; 0: not ranked."""
 
     def __post_init__(self) -> None:
         self.reasoning = self.reasoning or "; ".join(reason.evidence for reason in self.reasons)

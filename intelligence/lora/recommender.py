@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from ..config import LoRAPreferences
 from ..learning import Preferences
-from ..learning.observations import expected_stars
 from ..models import LoRAKind, ModelEvidence, ModelMetadata
 from ..models.lora_fit import LoRAFit
 from ..prompt import PromptAnalysis
@@ -21,7 +20,7 @@ from .lora_messages import LoRAMessage
 from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA, RejectedLoRA
 from .strength import Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons, unknown_warning
-from .taste import Taste
+from .taste import Taste, worth_applying
 from .triggers import PromptText, TriggerWords, choose_words, set_of
 
 MAX_REJECTED = 10
@@ -40,7 +39,7 @@ TurnedDown = tuple[Candidate, Reason]
 _UNSURE = LoRAMessage.NOT_CONFIDENT.key
 
 EXPLORED_BELOW = 0.4
-"""Stars by which what is tried may promise less than the threshold asks for."""
+"""Stars by which what is tried may promise less than what is worth applying."""
 
 
 class LoRARecommender:
@@ -94,9 +93,8 @@ class LoRARecommender:
         """Return what ratings add to the confidence in LoRAs of the library, by their ids; 0 without any."""
         library = self._library()
         places = {one: place for one in model_ids if (place := library.place(one)) is not None}
-        opinions = Taste(self.preferences, library, prompt_analysis).opinions(
-            [*places.values()], [UNDECIDED] * len(places), None
-        )
+        asked = [(place, UNDECIDED, UNDECIDED) for place in places.values()]
+        opinions = Taste(self.preferences, library, prompt_analysis).opinions(asked, None)
         return {one: opinion.score - UNDECIDED for one, opinion in zip(places, opinions, strict=True)}
 
     def explore(
@@ -118,7 +116,7 @@ class LoRARecommender:
         ranked = self.rank(prompt_analysis, base_model, MAX_JUDGED)
         free = [one for one in ranked if one.lora_metadata.model_id not in but and one.relevance]
         promise = Taste(self.preferences, self._library(), prompt_analysis).promise(free)
-        least = expected_stars(min_confidence) - EXPLORED_BELOW
+        least = worth_applying(min_confidence) - EXPLORED_BELOW
         order = sorted(range(len(free)), key=lambda place: -float(promise[place]))
         return [free[place] for place in order if promise[place] > least]
 
@@ -175,11 +173,11 @@ class LoRARecommender:
         usual = [library.strengths.alone(one.model, query) for one in named]
         strengths = library.strengths.together([one.model for one in chosen], named, query, taste)
         told = Told(PromptText.of(prompt_analysis), base, taste)
-        relevance = {one.model.model_id: round(one.relevance, 3) for one in fitting}
-        by_name = [
-            replace(_named_recommendation(*one, told), relevance=relevance.get(one[0].model.model_id, 0.0))
-            for one in zip(named, usual, strict=True)
-        ]
+        judged_as = {one.model.model_id: (round(one.relevance, 3), round(one.standing, 3)) for one in fitting}
+        by_name = []
+        for one, alone in zip(named, usual, strict=True):
+            confidence, standing = judged_as.get(one.model.model_id, (0.0, 0.0))
+            by_name.append(replace(_named_recommendation(one, alone, told), relevance=confidence, standing=standing))
         recommended = [_recommendation(*one, told) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
         worth_telling = _worth_telling(turned_down, nearest)
@@ -263,6 +261,7 @@ def _recommendation(candidate: Candidate, strength: Strength, told: Told) -> LoR
         ),
         trigger_set=words.set_name,
         relevance=round(candidate.relevance, 3),
+        standing=round(candidate.standing, 3),
     )
 
 

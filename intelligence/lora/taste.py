@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..learning import Preferences
-from ..learning.observations import Applied, Evidence, Observation, Picture
+from ..learning.observations import STARS_RIGHT, Applied, Evidence, Observation, Picture, expected_stars
 from ..learning.preferences import traits_of
 from ..learning.value_model import LEVEL, Floats, ValueModel
 from ..prompt import PromptAnalysis
@@ -20,11 +20,11 @@ from .lora_library import Library
 from .lora_messages import LoRAMessage
 from .recommendation import LoRARecommendation
 
-STARS_PER_CONFIDENCE = 1.4
-"""Stars between a LoRA that is right and one that is not; see `observations.expected_stars`."""
-PROOF = 0.75
-"""Standard deviations by which a LoRA must be worse than the threshold before ratings drop it: dropping is final where
-nothing is tried, applying is not."""
+PROOF = 1.0
+"""Standard deviations by which a LoRA must be worse than what is worth applying before ratings drop it: dropping is
+final where nothing is tried, applying is not."""
+BELOW = 0.01
+"""Confidence under the threshold at which a LoRA stands that ratings keep out."""
 MIN_SHIFT = 0.05
 """Stars from which ratings are a reason."""
 STRENGTH_REACH = 0.25
@@ -59,36 +59,45 @@ class Taste:
     library: Library
     analysis: PromptAnalysis
 
-    def opinions(self, places: Sequence[int], confidences: Sequence[float], minimum: float | None) -> list[Opinion]:
-        """Return the LoRAs at these places of the library as ratings see them: without any, as the choice does.
+    def opinions(self, judged: Sequence[tuple[int, float, float]], minimum: float | None) -> list[Opinion]:
+        """Return LoRAs as ratings see them: without any, as the choice does.
+
+        One that the choice applies stays until ratings prove it worse than nothing, and than the threshold asks for;
+        any other is taken where it is likely to be better than both.
 
         Args:
-            confidences: the choice's own. 0: the prompt rules the LoRA out, and ratings change nothing.
-            minimum: confidence from which a LoRA is applied. One that is above it before ratings stays there until they
-                prove it worse; None: nothing is applied.
+            judged: place in the library, confidence and standing (see `Applied.judged`) of each. Confidence 0: the
+                prompt rules the LoRA out, and ratings change nothing.
+            minimum: confidence from which a LoRA is applied; None: nothing is applied.
         """
-        if not self.preferences or not places:
-            return [Opinion(confidence) for confidence in confidences]
+        if not self.preferences or not judged:
+            return [Opinion(confidence) for _, confidence, _ in judged]
         model = self._model
-        ids = [self.library.models[place].model_id for place in places]
-        asked = [Applied.judged(*each) for each in zip(ids, confidences, strict=True)]
+        ids = [self.library.models[place].model_id for place, *_ in judged]
+        asked = [
+            Applied.judged(lora, confidence, standing=standing)
+            for lora, (_, confidence, standing) in zip(ids, judged, strict=True)
+        ]
         found = model.utilities(traits_of(self.analysis), asked)
         opinions = []
-        for lora, confidence, shift, sd, parts in zip(
-            ids, confidences, found.shift, found.sd, found.parts, strict=True
-        ):
+        for number, (one, (_, confidence, _)) in enumerate(zip(asked, judged, strict=True)):
+            shift, sd = float(found.shift[number]), float(found.sd[number])
             if not confidence or not shift:
                 opinions.append(Opinion(confidence))
                 continue
-            score = confidence + shift / STARS_PER_CONFIDENCE
-            if minimum is not None and confidence >= minimum > score >= minimum - PROOF * sd / STARS_PER_CONFIDENCE:
-                score = minimum
-            opinions.append(Opinion(score, self._reasons(lora, shift, model.observations, parts)))
+            score = confidence + shift / STARS_RIGHT
+            if minimum is not None:
+                over = one.expected + shift - worth_applying(minimum)
+                taken = over > (-PROOF * sd if confidence >= minimum else 0.0)
+                score = max(score, minimum) if taken else min(score, minimum - BELOW)
+            opinions.append(Opinion(score, self._reasons(one.lora, shift, model.observations, found.parts[number])))
         return opinions
 
     def promise(self, loras: Sequence[LoRARecommendation]) -> Floats:
         """Return the stars that each LoRA adds by itself if it turns out a standard deviation better than likely."""
-        asked = [Applied.judged(one.lora_metadata.model_id, one.relevance or 0.0) for one in loras]
+        asked = [
+            Applied.judged(one.lora_metadata.model_id, one.relevance or 0.0, standing=one.standing) for one in loras
+        ]
         found = self._model.utilities(traits_of(self.analysis), asked)
         likely: Floats = np.array([one.expected for one in asked]) + found.shift
         return likely + found.sd
@@ -200,6 +209,15 @@ class Taste:
         ]
         listed = ", ".join(names[other] for other in alike)
         return (_reason(LoRAMessage.RATED_ALIKE, shift, stars=_stars(stars), loras=listed),)
+
+
+def worth_applying(minimum: float) -> float:
+    """Return the stars from which on a LoRA is worth applying: none that takes stars away, however low the threshold.
+
+    Args:
+        minimum: confidence from which the choice applies a LoRA before ratings.
+    """
+    return max(0.0, expected_stars(minimum))
 
 
 def _acts(observations: Sequence[Observation], lora: str, shift: float) -> tuple[Reason, ...]:

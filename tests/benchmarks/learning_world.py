@@ -160,7 +160,10 @@ class History(NamedTuple):
 
 def rated(prompt: Prompt, loras: Sequence[LoRARecommendation], stars: int) -> PictureRating:
     """Return a picture as the learning store would."""
-    used = [UsedLoRA(one.lora_metadata.model_id, one.suggested_alpha, one.relevance or 0.0) for one in loras]
+    used = [
+        UsedLoRA(one.lora_metadata.model_id, one.suggested_alpha, one.relevance or 0.0, standing=one.standing)
+        for one in loras
+    ]
     return PictureRating(traits_of(prompt.analysis), tuple(used), stars)
 
 

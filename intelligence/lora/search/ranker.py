@@ -32,6 +32,9 @@ FIRST_PASS, SECOND_PASS = 256, 100
 MAX_GAP = 20.0
 STANDING = ("probability", "lead", "rank")
 """Standing in the ranking: the probability, the score beside the best other LoRA's, the place."""
+NO_LORA = 5.3
+"""Score that parts prompts of a LoRA of the library from prompts of none: of 1,400 prompts of records without names,
+the LoRA that is right and first stands at 8.0 in the median, the first where the right one is missing at 4.3."""
 UNKNOWN_STANDING = np.array((-1, 0, -1), np.float32)
 COMPARED = ("creator_coverage", "covered", "set_mass", "name_mass", "title_mass", "best_hook", "likelihood")
 """Features whose distance to the best other LoRA is looked at."""
@@ -61,6 +64,15 @@ class Ranked:
             there = self.loras[place] == loras
             out[there] = columns[place[there]]
         return out
+
+    def weights(self, loras: NDArray[np.int64]) -> Floats:
+        """Return how probable it is that each LoRA, rather than another or none, belongs to the prompt: 0 … 1.
+
+        It tells which LoRA is nearest, where the decision tells whether anybody asked for it. A softmax of the scores.
+        """
+        known = dict(zip(self.loras.tolist(), np.exp(self.scores - NO_LORA).tolist(), strict=True))
+        weights = [known.get(lora, 0.0) / (1 + sum(known.values())) for lora in loras.tolist()]
+        return np.array(weights, np.float32)
 
 
 NOTHING = Ranked(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
