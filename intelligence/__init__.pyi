@@ -21,11 +21,11 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import StorageError as StorageError
 from .errors import UnknownGenerationError as UnknownGenerationError
 from .errors import UnsupportedModelError as UnsupportedModelError
+from .generation.generation_result import GenerationMetadata as GenerationMetadata
+from .generation.generation_result import GenerationResult as GenerationResult
+from .generation.generation_result import LoRAInfo as LoRAInfo
 from .generation.pipeline import BatchProgress as BatchProgress
 from .generation.pipeline import IntelligentGenerationPipeline as IntelligentGenerationPipeline
-from .generation.result import GenerationMetadata as GenerationMetadata
-from .generation.result import GenerationResult as GenerationResult
-from .generation.result import LoRAInfo as LoRAInfo
 from .generation.scouting import Scouting as Scouting
 from .generation.stages import Generation as Generation
 from .generation.stages import GenerationExplanation as GenerationExplanation

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
-from .validation import adapter, plain, problem, renamed, validated
+from .validation import adapter, did_you_mean, plain, problem, renamed, validated
 
 SCHEMA_VERSION = 1
 
@@ -64,14 +64,30 @@ class Record:
         return cls.from_dict(data)
 
 
-class ValidatedRecord(Record):
+class EditableRecord(Record):
+    """Record that users edit: a field is checked when it is assigned, and no other name can be.
+
+    Raises InvalidInputError for a value that the field cannot have, AttributeError for a name that is no field.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self):
+            _assign(self, name, value)
+        elif name in self.__dataclass_fields__:
+            object.__setattr__(self, name, value)  # in `__init__`
+        else:
+            known = f"{type(self).__name__} has no field {name!r}"
+            raise AttributeError(f"{known}{did_you_mean(name, self.__dataclass_fields__)}")
+
+
+class ValidatedRecord(EditableRecord):
     """Record that users make: its fields are checked when it is made and when they are assigned, as in `from_dict`.
 
     Booleans, numbers and text are not taken for each other. NumPy's numbers, paths, names of enum members and nested
     records as dictionaries are taken. Whatever is refused raises InvalidInputError.
     """
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -83,16 +99,8 @@ class ValidatedRecord(Record):
             if value is not self.__dataclass_fields__[name].default:
                 _assign(self, name, value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self):
-            _assign(self, name, value)
-        elif name in self.__dataclass_fields__:
-            object.__setattr__(self, name, value)  # in `__init__`; `__post_init__` checks it
-        else:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
-
-def _assign(record: ValidatedRecord, name: str, value: Any) -> None:
+def _assign(record: EditableRecord, name: str, value: Any) -> None:
     from pydantic import ValidationError
 
     try:

@@ -10,7 +10,6 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
-from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -98,8 +97,8 @@ def _number(kind: Any, **limits: float) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return NumPy's numbers as Python's, and paths as text."""
-    if isinstance(value, Number) and hasattr(value, "item"):
+    """Return NumPy's numbers and booleans as Python's, and paths as text."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         return value.item()
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -111,15 +110,20 @@ def problem(error: ValidationError, form: Any) -> str:
     if first["type"] == "missing":
         return f"{place} is missing"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        from difflib import get_close_matches
-
-        known = get_close_matches(str(first["loc"][-1]), set(_names(adapter(form).json_schema())), n=1)
-        return f"{place} is unknown" + "".join(f"; did you mean {name!r}?" for name in known)
+        known = set(_names(adapter(form).json_schema()))
+        return f"{place} is unknown{did_you_mean(str(first['loc'][-1]), known)}"
     if first["type"] == "value_error":
         said = str(first["ctx"]["error"])
         return f"{place} {said}" if said.startswith("must ") else f"{place}: {said}"
     _, found, expected = first["msg"].partition(" should ")
     return f"{place} must {expected}, got {reprlib.repr(first['input'])}" if found else f"{place}: {first['msg']}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean …?` with the nearest known name; empty: none is near."""
+    from difflib import get_close_matches
+
+    return "".join(f"; did you mean {near!r}?" for near in get_close_matches(name[:100], list(known), n=1, cutoff=0.5))
 
 
 def _names(schema: Any) -> Iterator[str]:

@@ -160,7 +160,7 @@ def test_package_imports_public_names_and_types_them() -> None:
     stub = (PACKAGE / "__init__.pyi").read_text(encoding="utf-8")
     for name in intelligence.__all__:
         assert getattr(intelligence, name).__name__ == name
-        assert f"import {name} as {name}\n" in stub
+        assert f"from {intelligence._HOME_OF[name]} import {name} as {name}\n" in stub
 
 
 def test_distribution_installs_intelligence_alone(tmp_path: Path) -> None:

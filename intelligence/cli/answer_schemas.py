@@ -41,9 +41,9 @@ def answer_schema(command: str) -> dict[str, Any]:
 
 
 def _answer_types() -> dict[str, Any]:
+    from ..generation.generation_result import GenerationMetadata
     from ..generation.history import GenerationSummary
     from ..generation.learned import Learned
-    from ..generation.pipeline import GenerationMetadata
     from ..generation.stages import Generation, GenerationExplanation, Recommendations
     from ..history.own_pictures import HistoryStatus
     from ..history.own_use import OwnUse

@@ -28,7 +28,8 @@ from ..whole_files import write_whole
 from .terminal import Answer, progress
 
 if TYPE_CHECKING:
-    from ..generation.pipeline import GenerationResult, IntelligentGenerationPipeline
+    from ..generation.generation_result import GenerationResult
+    from ..generation.pipeline import IntelligentGenerationPipeline
     from ..generation.run_file import Run, RunFile
     from ..generation.stages import Recommendations
 
@@ -85,11 +86,9 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
         if batch.num_images == 1:
             seed = run.seed if batch.base_seed is None else batch.base_seed
             return [pipeline.generate(run.prompt, run.negative_prompt, seed, on_step=step, **overrides)]
-        if overrides:
-            raise InvalidInputError("settings can be given for one image only; leave out --images or the settings")
         batch = replace(batch, base_seed=run.seed if batch.base_seed is None else batch.base_seed)
         return pipeline.generate_batch(
-            run.prompt, batch, run.negative_prompt, lambda now: step(now.steps_done, now.steps_total)
+            run.prompt, batch, run.negative_prompt, lambda now: step(now.steps_done, now.steps_total), **overrides
         )
 
 

@@ -28,7 +28,7 @@ from ..parameters.parameters import IMPROVEMENTS, NO_GUIDANCE, OVERRIDES, ModelG
 from ..parameters.samplers import SAMPLER_NAMES
 from ..parameters.schedules import SCHEDULER_NAMES
 from ..prompt import LoRATag
-from ..validation import checked
+from ..validation import checked, plain
 from .card import CHOICE, card
 from .explanation import as_text, explain
 from .problem_messages import ProblemMessage
@@ -293,13 +293,14 @@ def named_loras(value: object) -> list[LoRATag]:
     Raises InvalidInputError.
     """
     if isinstance(value, Mapping):
-        return [_tag((name, strength)) for name, strength in value.items()]
+        return [_tag((plain(name), strength)) for name, strength in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_tag(item) for item in value]
     raise InvalidInputError(f"loras must be a list of names or a mapping of name to strength, got {value!r}")
 
 
 def _tag(item: object) -> LoRATag:
+    item = plain(item)
     if isinstance(item, str):
         item = {"lora": item}
     elif isinstance(item, Sequence):
@@ -316,6 +317,6 @@ def _tag(item: object) -> LoRATag:
     return LoRATag(
         item["lora"],
         DEFAULT_STRENGTH if strength is None else float(strength),
-        clip,
+        plain(clip),
         trigger_words=words if words is None else tuple(words),
     )

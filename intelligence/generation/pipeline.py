@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,26 +27,25 @@ from ..memory import MemoryManager, MemoryRequest
 from ..models import Family, ModelEvidence, ModelKind
 from ..parameters.baseline import as_edited
 from ..parameters.samplers import check_names
-from ..records import Reason, Record, Source
+from ..records import Reason, Source
 from ..registry import ModelRegistry
-from ..validation import checked
+from ..validation import checked, did_you_mean
 from .choice_requests import LoRARequest, SettingsRequest, named_loras
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
 from .explanation import explain
 from .generation_messages import GenerationMessage
-from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
+from .generation_result import GenerationResult, metadata_of
 from .noticing import note_act
 from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
 from .run import Host, OnStep, run_plan, seeds_from
 from .run_timer import planned_items, sigmas_of
 from .scouting import MAX_SEEDS, Scouting
-from .stages import Generation, GenerationExplanation, GenerationPlan, Recommendations
-from .used_files import UsedFiles
+from .stages import GenerationPlan, Recommendations
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 
 @dataclass(frozen=True)
@@ -57,79 +55,6 @@ class BatchProgress:
     steps_done: int
     steps_total: int
     """Of the forward batches that are being sampled now."""
-
-
-@dataclass(frozen=True)
-class LoRAInfo(Record):
-    name: str
-    alpha: float
-
-
-@dataclass(frozen=True)
-class GenerationMetadata(Record):
-    """Settings and measurements of an image."""
-
-    prompt: str
-    """As the user gave it."""
-    negative_prompt: str
-    seed: int
-    steps: int
-    cfg_scale: float
-    width: int
-    height: int
-    sampler: str
-    loras_used: list[LoRAInfo] = field(default_factory=list)
-    generation_time_seconds: float = 0.0
-    """Of the run that made this image and maybe others."""
-    peak_vram_gb: float = 0.0
-    base_model_id: str = ""
-    pipeline_type: str = "intelligent"
-    final_prompt: str = ""
-    """As encoded: without LoRA tags, with trigger words and quality tags."""
-    final_negative_prompt: str = ""
-
-
-@dataclass(frozen=True)
-class GenerationResult:
-    """A generated image."""
-
-    id: str
-    """Id of this image, for `provide_feedback`."""
-    image: Image
-    metadata: GenerationMetadata
-    explanation: GenerationExplanation
-    generation: Generation
-    """The stored record."""
-    index: int = 0
-    """Position among the generation's images."""
-
-    used_files: UsedFiles | None = field(default=None, repr=False, compare=False)
-
-    def save(self, path: str | Path, keep: Metadata = Metadata.ALL) -> Path:
-        """Write the image (.png, .webp, .jpg) with its metadata embedded, and the generation as JSON beside it.
-
-        `%seed%`, `%model%`, `%date:yyyy-MM-dd%` … are filled into the name, see `picture_name`. Files that were just
-        used for the first time may still be hashed: saving waits 10 s at most. What could not be kept is warned of.
-
-        Raises InvalidInputError (another file type) or StorageError (it cannot be written; says where it lies instead).
-        """
-        saved = self.write(path, keep)
-        for note in saved.notes:
-            warnings.warn(note, stacklevel=2)
-        return saved.path
-
-    def write(self, path: str | Path, keep: Metadata = Metadata.ALL) -> SavedPicture:
-        """Write like `save`; return the files and the notes on what could not be kept."""
-        generation, waits = self.generation, self.used_files if keep is not Metadata.NONE else None
-        if waits:
-            generation = waits.waited(generation)
-        named = picture_name(str(path), generation, self.index, self.image.size)
-        saved = save_picture(named, self.image, generation, self.index, keep=keep)
-        if waits:
-            waits.afterwards(generation, lambda completed: complete_record(saved, completed, self.index))
-        if self.used_files:
-            note_act(self.used_files.learning, self.id, Evidence.SAVED)
-        return saved
 
 
 class IntelligentGenerationPipeline:
@@ -143,18 +68,21 @@ class IntelligentGenerationPipeline:
 
     def __init__(self, config: PipelineConfig | None = None, model_registry: ModelRegistry | None = None) -> None:
         self.config = config or PipelineConfig()
-        family, known = self.config.model_family, ", ".join(Family)
-        require(
-            family is None or family in list(Family), f"model_family must be one of {known}, or None, got {family!r}"
-        )
-        needed = "judge_loras asks the language model of ollama_config: set that too"
-        require(not self.config.judge_loras or self.config.ollama_config is not None, needed)
+        self._check_config(self.config.base_model)
         self.registry = model_registry or self._own_registry()
         self._of_demo = model_registry is None and self.config.base_model == EMBEDDED_MODEL
         self.learning = LearningEngine()
         self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
         self.host = DiffusersHost(self.config.base_model, allow_downloads=self.config.allow_downloads)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = ("config", "registry", "learning", "memory_manager", "planner", "host", "_of_demo")
+        if name not in known:
+            raise AttributeError(f"a pipeline has no attribute {name!r}{did_you_mean(name, known[:-1])}")
+        if name == "config":
+            require(isinstance(value, PipelineConfig), f"config must be a PipelineConfig, got {value!r}")
+        super().__setattr__(name, value)
 
     def generate(
         self, prompt: str, negative_prompt: str = "", seed: int | None = None, **overrides: Any
@@ -247,8 +175,11 @@ class IntelligentGenerationPipeline:
         batch_config: BatchConfig,
         negative_prompt: str = "",
         on_progress: Callable[[BatchProgress], None] | None = None,
+        **overrides: Any,
     ) -> list[GenerationResult]:
         """Make several images of one prompt that differ as `batch_config` says.
+
+        `overrides`: settings as for `generate`, which no variation changes.
 
         SEED_VARIATION: the same settings, another seed each (`parallel_generation`: in one forward batch where memory
         allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
@@ -259,7 +190,7 @@ class IntelligentGenerationPipeline:
         seeds = seeds_from(batch_config.base_seed, count)
         only_seeds = strategy is VariationStrategy.SEED_VARIATION
         request = self._memory_request(count if only_seeds else 1, batch_config.parallel_generation)
-        recommendations = self._recommend(prompt, negative_prompt, {}, request)
+        recommendations = self._recommend(prompt, negative_prompt, overrides, request)
         if only_seeds:
             runs = [(recommendations, seeds)]
         else:
@@ -304,6 +235,16 @@ class IntelligentGenerationPipeline:
         Raises UnknownGenerationError, StorageError.
         """
         return self.learning.signals.note(rated_id(generation_id, self.learning), Evidence.PICKED)
+
+    def _check_config(self, base_model: str) -> None:
+        """Refuse what was assigned since the pipeline was made, and cannot be used."""
+        config, known = self.config, ", ".join(Family)
+        family = config.model_family
+        require(family in (None, *Family), f"model_family must be one of {known}, or None, got {family!r}")
+        needed = "judge_loras asks the language model of ollama_config: set that too"
+        require(not config.judge_loras or config.ollama_config is not None, needed)
+        other = f"base_model is {config.base_model!r} now, and this pipeline was made for {base_model!r}: make another"
+        require(config.base_model == base_model, other)
 
     def _require_confirmation(self, then: str) -> None:
         if self.config.mode is OperationMode.ASSISTED:
@@ -351,6 +292,8 @@ class IntelligentGenerationPipeline:
     ) -> Recommendations:
         """`measured`: whether LoRAs are measured against the model, for which diffusers is imported."""
         config = self.config
+        self._check_config(self.host.base_model)
+        self.host.allow_downloads = config.allow_downloads
         loras, aspect = overrides.pop("loras", None), overrides.pop("aspect", AUTO)
         analysis = self.planner.analyze(prompt, negative_prompt, config.ollama_config)
         choice = LoRARequest(
@@ -372,6 +315,12 @@ class IntelligentGenerationPipeline:
         return self.planner.parametrize(recommendations, settings)
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
+        self._check_config(self.host.base_model)
+        for lora in recommendations.suggested_loras:
+            known = isinstance(lora, LoRARecommendation)
+            require(
+                known, f"suggested_loras holds {lora!r}: it takes LoRARecommendation only; to name LoRAs, use `loras`"
+            )
         analysis = self.planner.analyze(prompt, negative_prompt)
         recommendations.suggested_params.check()
         check_names(recommendations.suggested_params.sampler_name, recommendations.suggested_params.scheduler)
@@ -413,7 +362,7 @@ class IntelligentGenerationPipeline:
             GenerationResult(
                 image_id,
                 image,
-                _metadata_of(generation, index),
+                metadata_of(generation, index),
                 explanation,
                 generation,
                 index,
@@ -421,23 +370,3 @@ class IntelligentGenerationPipeline:
             )
             for index, (image_id, image) in enumerate(zip(generation.image_ids, execution.images, strict=True))
         ]
-
-
-def _metadata_of(generation: Generation, index: int) -> GenerationMetadata:
-    recommendations, parameters = generation.plan.recommendations, generation.plan_of(index).parameters
-    return GenerationMetadata(
-        prompt=recommendations.prompt_analysis.prompt,
-        negative_prompt=recommendations.prompt_analysis.negative_prompt,
-        seed=generation.seeds[index],
-        steps=parameters.num_steps,
-        cfg_scale=parameters.guidance_scale,
-        width=parameters.width,
-        height=parameters.height,
-        sampler=parameters.sampler_name,
-        loras_used=[LoRAInfo(lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras],
-        generation_time_seconds=generation.generation_time_seconds,
-        peak_vram_gb=generation.peak_vram_gb,
-        base_model_id=generation.base_model_id,
-        final_prompt=recommendations.prompt,
-        final_negative_prompt=recommendations.negative_prompt,
-    )

@@ -13,7 +13,8 @@ from ..memory import MemoryPlan
 from ..models import FamilyFinding, ModelEvidence, ModelMetadata
 from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
-from ..records import Reason, Record
+from ..records import EditableRecord, Reason, Record
+from .notebook import explanation_html, recommendations_html
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class GenerationExplanation(Record):
     def __str__(self) -> str:
         return self.summary
 
+    def _repr_html_(self) -> str:
+        notes = {str(number): note for number, note in enumerate(self.performance_notes, 1)}
+        tables = {"LoRAs": self.lora_reasoning, "Settings": self.parameter_reasoning, "Notes": notes}
+        return explanation_html(self.summary, tables)
+
 
 class Arm(StrEnum):
     """Sides of the comparison of choices with and without learning."""
@@ -41,7 +47,7 @@ class Arm(StrEnum):
 
 
 @dataclass
-class PromptRecommendations(Record):
+class PromptRecommendations(EditableRecord):
     """LoRAs and prompts to encode, before the settings are chosen."""
 
     prompt_analysis: PromptAnalysis
@@ -82,6 +88,11 @@ class Recommendations(PromptRecommendations):
     suggested_params: OptimizedParameters
     explanation: GenerationExplanation | None = None
     """Prints as its summary. Describes the suggestions, not later edits."""
+
+    def _repr_html_(self) -> str:
+        """Return these for a notebook: the LoRAs as they are now, the explanation as it was."""
+        loras = [(lora.lora_name, lora.suggested_alpha, lora.confidence_score) for lora in self.suggested_loras]
+        return recommendations_html(loras, self.prompt, self.explanation._repr_html_() if self.explanation else "")
 
 
 @dataclass(frozen=True)

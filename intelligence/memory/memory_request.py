@@ -100,7 +100,7 @@ class MemoryRequest:
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "images"):
-            checked(name, getattr(self, name), int, ge=1)
+            object.__setattr__(self, name, checked(name, getattr(self, name), int, ge=1))
         stages = ("text", "unet", "vae")
         unknown = set(self.weights_gb) - set(stages)
         require(not unknown, f"weights_gb knows {', '.join(stages)}, not {', '.join(sorted(unknown))}")

@@ -15,7 +15,7 @@ from ..models import Family, ModelEvidence, ModelMetadata
 from ..models.latents import LatentKind
 from ..prompt import PromptAnalysis
 from ..records import Reason, ValidatedRecord
-from ..validation import bounds
+from ..validation import bounds, plain
 from .samplers import SAMPLER_NAMES
 from .schedules import SCHEDULER_NAMES
 
@@ -247,5 +247,5 @@ def canonical(overrides: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInputError(f"{name!r} is no setting that can be passed; known: {known}")
         if full in given:
             raise InvalidInputError(f"{full} is given twice")
-        given[full] = value
+        given[full] = plain(value)
     return given

@@ -188,7 +188,7 @@ class ModelRegistry:
             InvalidInputError: unknown `sort`, or a `limit` below 1.
         """
         require(sort in SORTS, f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
-        require(isinstance(limit, int) and 1 <= limit <= 1_000_000, f"limit must be 1 or more, got {limit!r}")
+        limit = checked("limit", limit, int, ge=1, le=1_000_000)
         filters = (("kind", kind), ("base", base_model), ("source", source))
         given = [(column, _bindable(str(value))) for column, value in filters if value is not None]
         return self.store.search(
