@@ -69,8 +69,16 @@ def generation(arguments: Arguments) -> dict[str, Any]:
 
 
 def generations(arguments: Arguments) -> list[dict[str, Any]]:
-    """Return the newest `?limit=` generations, newest first: id, images, time, prompt, stars."""
-    from ..intelligence.generation.history import recent_generations
+    """Return the newest `?limit=` generations, newest first: id, images, time, prompt, stars.
+
+    `?to_rate=8`: so many that are not rated, and whose stars would tell the most.
+    """
+    from ..intelligence.generation.history import generations_to_rate, recent_generations
+
+    if (wanted := arguments.get("to_rate")) is not None:
+        require(wanted.isdecimal(), f"to_rate must be a number, got {wanted[:40]!r}")
+        found = generations_to_rate(planner().learning, min(int(wanted), MAX_GENERATIONS))
+        return [summary.to_dict() for summary in found]
 
     limit = arguments.get("limit", str(DEFAULT_GENERATIONS))
     require(limit.isdecimal(), f"limit must be a number, got {limit[:40]!r}")

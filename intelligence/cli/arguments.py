@@ -93,6 +93,7 @@ def _pictures(command: AddCommand) -> None:
 def _ratings(command: AddCommand) -> None:
     add = command("generations", "List what was made, newest first.")
     add("--limit", type=int, default=20, help="how many, newest first (default: %(default)s)")
+    add("--to-rate", type=int, nargs="?", const=8, metavar="N", help="those N (8) whose stars would tell the most")
 
     add = command("feedback", "Rate a picture with 1 to 5 stars; later choices heed it.")
     add("id", help="a picture made here or elsewhere, or an id as `generate` and `generations` print it")

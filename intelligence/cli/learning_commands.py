@@ -95,8 +95,12 @@ def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
 
 
 def generations(options: argparse.Namespace) -> Answer:
-    from ..generation.history import recent_generations
+    from ..generation.history import generations_to_rate, recent_generations
 
-    found = recent_generations(LearningEngine(), options.limit)
+    learning = LearningEngine()
+    if options.to_rate is None:
+        found = recent_generations(learning, options.limit)
+    else:
+        found = generations_to_rate(learning, options.to_rate)
     lines = [f"{each.id}  {each.made_at}  {each.stars or '-':<5}  {each.first_words}" for each in found]
     return [each.to_dict() for each in found], "\n".join(lines) or "nothing was made yet"

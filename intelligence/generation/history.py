@@ -9,13 +9,16 @@ from typing import NamedTuple
 
 from ..config import require
 from ..errors import StorageError, UnknownGenerationError
-from ..learning import LearningEngine
+from ..learning import LearningEngine, StoredGeneration
 from ..learning.generation_rows import prompt_of
 from ..records import Record
+from ..validation import checked
 from .problem_messages import ProblemMessage
 from .run import store_generation
 from .stages import Generation
 
+MAX_LOOKED_AT = 200
+"""Newest generations among which those to rate are looked for."""
 MAX_SHOWN = 256
 """Nodes whose last picture is remembered."""
 
@@ -50,21 +53,48 @@ class GenerationSummary(Record):
 
 def recent_generations(learning: LearningEngine, limit: int = 20) -> list[GenerationSummary]:
     """Return the newest generations, newest first. Raises InvalidInputError for a limit below 1, StorageError."""
-    found = []
-    for stored in learning.list_generations(limit):
-        rated = {one.target_id: one.rating for one in learning.ratings(stored.generation_id)}
-        whole = rated.get(stored.generation_id, 0)
-        found.append(
-            GenerationSummary(
-                stored.generation_id,
-                stored.image_ids,
-                stored.created_at,
-                " ".join(prompt_of(stored.data).split()),
-                tuple(rated.values()),
-                tuple(rated.get(image, whole) for image in stored.image_ids),
-            )
-        )
+    return [_summary(stored, learning) for stored in learning.list_generations(limit)]
+
+
+def generations_to_rate(learning: LearningEngine, count: int = 8) -> list[GenerationSummary]:
+    """Return the unrated generations whose stars would tell the most, for a start: other LoRAs and prompts each.
+
+    Of the 200 newest; a picture without LoRAs, which the others are compared with, is among them where there is one.
+
+    Raises InvalidInputError for a count below 1, StorageError.
+    """
+    checked("count", count, int, ge=1)
+    waiting, seen = [], set[Hashable]()
+    for stored in learning.list_generations(MAX_LOOKED_AT):
+        if learning.ratings(stored.generation_id):
+            seen |= _told(stored)
+        else:
+            waiting.append(stored)
+    found: list[GenerationSummary] = []
+    while waiting and len(found) < count:
+        best = max(waiting, key=lambda stored: len(_told(stored) - seen))
+        waiting.remove(best)
+        seen |= _told(best)
+        found.append(_summary(best, learning))
     return found
+
+
+def _told(stored: StoredGeneration) -> set[Hashable]:
+    """The LoRAs of a generation (its lack of any is one too) and its prompt."""
+    return {*(stored.loras or ("",)), (prompt_of(stored.data),)}
+
+
+def _summary(stored: StoredGeneration, learning: LearningEngine) -> GenerationSummary:
+    rated = {one.target_id: one.rating for one in learning.ratings(stored.generation_id)}
+    whole = rated.get(stored.generation_id, 0)
+    return GenerationSummary(
+        stored.generation_id,
+        stored.image_ids,
+        stored.created_at,
+        " ".join(prompt_of(stored.data).split()),
+        tuple(rated.values()),
+        tuple(rated.get(image, whole) for image in stored.image_ids),
+    )
 
 
 class Shown(NamedTuple):

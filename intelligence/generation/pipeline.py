@@ -36,6 +36,7 @@ from .embedded import ensure_embedded
 from .explanation import explain
 from .generation_messages import GenerationMessage
 from .generation_result import GenerationResult, metadata_of
+from .history import GenerationSummary, generations_to_rate
 from .noticing import note_act
 from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
@@ -225,6 +226,13 @@ class IntelligentGenerationPipeline:
         Raises UnknownGenerationError, StorageError.
         """
         return self.learning.remove_feedback(rated_id(generation_id, self.learning))
+
+    def pictures_to_rate(self, count: int = 8) -> list[GenerationSummary]:
+        """Return the unrated generations whose stars would tell the most, for a start; see `generations_to_rate`.
+
+        Where there are too few, `generate_batch` with LORA_VARIATION makes pictures of one prompt that differ.
+        """
+        return generations_to_rate(self.learning, count)
 
     def pick(self, generation_id: str | Path) -> bool:
         """Say that of a batch this picture is the best, named as in `provide_feedback`; the last word counts.

@@ -17,6 +17,7 @@ from ..records import Reason, Source
 from .parameter_messages import ParameterMessage, shown
 from .parameters import ParameterRequest
 from .profiles import Profile
+from .samplers import SAMPLERS
 from .schedules import AYS_TABLES
 
 PROOF = 1.0
@@ -24,6 +25,8 @@ PROOF = 1.0
 CFG_STEP = 0.5
 """Values of cfg between those that were tried."""
 MAX_STARS = 8
+NAMES = {sampler.display: sampler.name for sampler in SAMPLERS}
+"""A1111's name of a sampler → ComfyUI's."""
 MIN_OWN_PICTURES = 5
 """Pictures of the user's own with a checkpoint from which their settings are the usual ones."""
 PARAMETERS = {
@@ -87,6 +90,7 @@ def own_settings(request: ParameterRequest, profile: Profile, use: CheckpointUse
     found = {}
     for name, is_taken in takes.items():
         value, usual = use.settings.get(name), getattr(profile, name)
+        value = NAMES.get(str(value), value) if name == "sampler" else value
         if value is None or value == usual or not is_taken(value):
             continue
         value = type(usual)(value)

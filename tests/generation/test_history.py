@@ -8,7 +8,7 @@ import pytest
 
 from intelligence.config import OffloadStrategy
 from intelligence.errors import InvalidInputError
-from intelligence.generation.history import recent_generations
+from intelligence.generation.history import generations_to_rate, recent_generations
 from intelligence.generation.run import store_generation
 from intelligence.generation.stages import Generation, GenerationPlan, Recommendations
 from intelligence.learning import LearningEngine
@@ -53,3 +53,15 @@ def test_recent_generations_tell_prompt_and_stars(learning: LearningEngine) -> N
 def test_recent_generations_limit(learning: LearningEngine) -> None:
     with pytest.raises(InvalidInputError, match="limit"):
         recent_generations(learning, 0)
+
+
+def test_generations_to_rate_differ_and_begin_with_what_is_new(tmp_path: Path) -> None:
+    learning = LearningEngine(tmp_path / "learning.db")
+    loras = [["a"], ["a"], ["b"], [], ["a", "c"], ["b"]]
+    for number, used in enumerate(loras):
+        learning.record_generation(f"g{number}", [f"g{number}-0"], {}, loras=used)
+    learning.record_feedback("g2", 4)
+    found = [one.id for one in generations_to_rate(learning, 3)]
+    assert found == ["g4", "g3", "g5"]
+    assert len(generations_to_rate(learning)) == 5
+    assert generations_to_rate(LearningEngine(tmp_path / "empty.db")) == []

@@ -80,4 +80,5 @@ def test_usual_settings_are_read_from_pictures_of_the_checkpoint(tmp_path):
     history.read([folder])
     use = history.usual_settings("MyMix.safetensors")
     assert (use.pictures, use.settings["cfg"], use.settings["steps"]) == (6, 4.5, 28)
+    assert values(choose(use.settings))["sampler"] == "euler_ancestral"
     assert history.usual_settings("unknown") is None

@@ -16,7 +16,7 @@ export function historyView(again) {
   search.setAttribute("aria-label", t("Find a picture by its prompt"));
   const stars = make("select", "ig-field");
   stars.setAttribute("aria-label", t("Stars"));
-  const levels = [["", t("All pictures")], ["1", t("Rated")], ["3", "★★★ +"], ["4", "★★★★ +"], ["5", "★★★★★"], ["0", t("Not rated")]];
+  const levels = [["", t("All pictures")], ["1", t("Rated")], ["3", "★★★ +"], ["4", "★★★★ +"], ["5", "★★★★★"], ["0", t("Not rated")], ["asked", t("Rate these 8")]];
   stars.append(...levels.map(([value, text]) => Object.assign(make("option", "", text), { value })));
   const count = make("div", "ig-dim");
   count.setAttribute("aria-live", "polite");
@@ -26,13 +26,15 @@ export function historyView(again) {
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const enough = { "": () => true, 0: (rating) => !rating }[stars.value] ?? ((rating) => rating >= Number(stars.value));
-    const found = pictures.filter(({ prompt, rating }) => enough(rating) && words.every((each) => prompt.toLowerCase().includes(each)));
+    const fits = stars.value === "asked" ? ({ asked }) => asked : ({ rating }) => enough(rating);
+    const found = pictures.filter((one) => fits(one) && words.every((each) => one.prompt.toLowerCase().includes(each)));
     count.textContent = found.length ? counted(found.length, t("1 picture"), t("{count} pictures")) : pictures.length ? t("No picture fits this search.") : t("No picture here yet.");
     grid.show(found);
   };
   for (const field of [search, stars]) field.addEventListener("input", filter);
   const load = async () => {
     const made = await call(`/generations?limit=${LIMIT}`);
+    const asked = new Set((await call("/generations?to_rate=8")).map((one) => one.id));
     pictures = made.flatMap((each) =>
       each.image_ids.map((image, index) => ({
         image,
@@ -41,6 +43,7 @@ export function historyView(again) {
         prompt: each.prompt,
         made: each.created_at,
         rating: each.image_ratings[index],
+        asked: asked.has(each.id), // their stars would tell the most
       })),
     );
     filter();
