@@ -34,15 +34,14 @@ def feedback(arguments: Arguments) -> dict[str, Any]:
     JPEG), and `?rating=` and `?comments=` stand in the query. The answer's `learned`
     says in words what it changes.
     """
-    from ..intelligence.generation.rating_effects import with_effects
+    from ..intelligence.generation.rating_effects import rate
 
     require("rating" in arguments, "the body lacks 'rating'")
     rating, comments = arguments["rating"], arguments.get("comments", "")
     if isinstance(rating, str) and "picture" in arguments:
         require(rating.isdecimal(), f"rating must be an integer from 1 to 5, got {rating[:40]!r}")
         rating = int(rating)
-    target, learning = _target(arguments), planner().learning
-    stored, learned = with_effects(planner(), target, lambda: learning.record_feedback(target, rating, comments))
+    stored, learned = rate(planner(), _target(arguments), rating, comments)
     told = [{"text": one.evidence, "key": one.message, "arguments": one.arguments} for one in learned]
     return {**stored.to_dict(), "learned": told}
 

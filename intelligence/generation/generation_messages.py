@@ -26,6 +26,8 @@ class GenerationMessage(Message):
 
     LORA_RISES = "{lora} rises for {kind} prompts"
     LORA_FALLS = "{lora} falls for {kind} prompts"
+    LORA_FALLS_SHORT = "{lora} falls a little for {kind} prompts: more stars were expected here"
+    LORA_RISES_BEYOND = "{lora} rises a little for {kind} prompts: fewer stars were expected here"
 
     SUMMARY_PROMPT = "Prompt: {kind}, {complexity}"
     NO_SUBJECT = "no particular subject"

@@ -40,11 +40,13 @@ SETTINGS = {
 
 def effects_covariance(seen: Seen) -> Floats:
     """Return the covariance of the summed effects of all settings of pictures."""
-    found = np.zeros((len(seen), len(seen)))
-    if any(settings is not None for _, settings in seen):
-        for name in SETTINGS:
-            found += effect_covariance(name, seen, seen)
-    return found
+    if all(settings is None for _, settings in seen):
+        return np.zeros((len(seen), len(seen)))
+    numbers: dict[tuple[str, Settings | None], int] = {}
+    places = [numbers.setdefault((prompt.style, settings), len(numbers)) for prompt, settings in seen]
+    distinct = [(PromptTraits(None, style), settings) for style, settings in numbers]
+    found: Floats = np.sum([effect_covariance(name, distinct, distinct) for name in SETTINGS], axis=0)
+    return found[np.ix_(places, places)]
 
 
 def effect_covariance(name: str, one: Seen, other: Seen) -> Floats:

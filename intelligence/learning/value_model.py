@@ -253,8 +253,10 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
 
 def _strength_covariance(one: Floats, other: Floats) -> Floats:
     """Covariance of what two strengths do to one LoRA; 0 where a strength is not known."""
-    apart = (one[:, None] - other) / STRENGTH_LENGTH
-    return np.nan_to_num(STRENGTH_SD**2 * np.exp(-(apart**2) / 2))
+    (first, mine), (second, others) = (np.unique(each, return_inverse=True) for each in (one, other))
+    apart = (first[:, None] - second) / STRENGTH_LENGTH
+    found: Floats = np.nan_to_num(STRENGTH_SD**2 * np.exp(-(apart**2) / 2))
+    return found[np.ix_(mine, others)]
 
 
 def _likeness(one: _Terms, other: _Terms) -> Floats:

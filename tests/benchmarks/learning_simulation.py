@@ -9,8 +9,10 @@ mine_N_*   `--records DIR`: libraries of N real records with even numbers, users
            `LoRARecommender.choose` with its default preferences, 200 ratings. `ratio`: regret over regret without
            learning; `bound`: of a clairvoyant who may only leave out LoRAs that the choice applies; `share`: of the
            gain that the bound allows; `worse`: share of users whose pictures are worse after all ratings, `worst` in
-           stars over 200 pictures; `lost`: share of LoRAs that a user likes and that are applied no more. `vK_`: with a
-           variation on one prompt in K, which is rated too and does not count in the regret
+           stars over 200 pictures; `lost`: share of LoRAs that a user likes, that the choice applies, and that ratings
+           keep out; `displaced`: the same for those that make room for others; `pairs_gain`: in the user's order after
+           30 ratings, over the order without learning. `vK_`: with a variation on one prompt in K, which is rated too
+           and does not count in the regret; `noisy_`: one star in ten says nothing, and luck of the seed is 1.1
 count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`
 """
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +32,8 @@ from intelligence.models import ModelEvidence
 from intelligence.parameters import ParameterOptimizer, ParameterRequest
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import CivitaiLoRA, load_records, tag_queries
-from tests.benchmarks.learning_toy import Learner, LinUCB, Played, Policy, Popularity, World, play
-from tests.benchmarks.learning_world import History, User, counts, make_pool
+from tests.benchmarks.learning_toy import Learner, LinUCB, Policy, Popularity, World, play
+from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, make_pool
 from tests.benchmarks.learning_world import play as rate
 from tests.benchmarks.report import parser, report
 
@@ -44,6 +47,7 @@ WORLDS: dict[str, dict[str, bool | float]] = {
     "random20_": {"random_share": 0.2},
 }
 POLICIES: dict[str, Callable[[World], Policy]] = {"popularity": Popularity, "linucb": LinUCB}
+PARTS = ("toy", "cfg", "mine_20", "mine_200", "count")
 MIN_PROMPTS = 5
 """Of each LoRA of a library of 20."""
 
@@ -54,7 +58,7 @@ def toy(seeds: int) -> Figures:
     for name, make in POLICIES.items():
         figures[f"toy_{name}_regret"] = _mean(play(make, seed).regret for seed in range(seeds))
     for prefix, world in WORLDS.items():
-        played: list[Played] = [play(Learner, seed, **world) for seed in range(seeds)]
+        played = [play(Learner, seed, **world) for seed in range(seeds)]
         figures[f"toy_{prefix}regret"] = _mean(one.regret for one in played)
         if not world:
             figures["toy_first20_worse"] = _mean(one.first_lead < -1e-9 for one in played)
@@ -62,15 +66,29 @@ def toy(seeds: int) -> Figures:
     return figures
 
 
-def mine(loras: Sequence[CivitaiLoRA], size: int, users: int, variation_every: int = 0) -> Figures:
+class Habits(NamedTuple):
+    """Users of one kind. `variations`: see `rate`; `random_share`, `seed_luck`: see `User`."""
+
+    variations: int = 0
+    random_share: float = 0.0
+    seed_luck: float = SEED_LUCK
+
+
+USERS = {"": Habits(), "noisy_": Habits(0, 0.1, 1.1), "v5_": Habits(5), "v2_": Habits(2)}
+
+
+def mine(loras: Sequence[CivitaiLoRA], size: int, users: int) -> Figures:
     """Return the figures of users with libraries of `size` LoRAs."""
-    histories: list[History] = []
+    histories: dict[str, list[History]] = {name: [] for name in USERS}
     for seed in range(users):
         library = draw(loras, size, seed)
-        pool = make_pool(library, seed)
-        models = [lora.model for lora in library]
-        histories.append(rate(User(models, seed), pool, 200, seed, variation_every))
-    return _figures(f"mine_{size}_" + (f"v{variation_every}_" if variation_every else ""), histories)
+        pool, models = make_pool(library, seed), [lora.model for lora in library]
+        for name, (variations, *luck) in USERS.items():
+            histories[name].append(rate(User(models, seed, *luck), pool, 200, seed, variations))
+    figures: Figures = {}
+    for name, each in histories.items():
+        figures |= _figures(f"mine_{size}_{name}", each)
+    return figures
 
 
 def draw(loras: Sequence[CivitaiLoRA], size: int, seed: int) -> list[CivitaiLoRA]:
@@ -91,7 +109,10 @@ def _figures(prefix: str, histories: Sequence[History]) -> Figures:
         "worst": 200 * min(one.late_gain for one in histories),
         "early_worse_by_a_star": _mean(one.early_gain < -1 for one in histories),
         "changed": _mean(one.changed for one in histories),
+        "liked": liked,
         "lost": sum(one.lost for one in histories) / max(1, liked),
+        "displaced": sum(one.displaced for one in histories) / max(1, liked),
+        "pairs_gain": _mean(one.pairs - one.plain_pairs for one in histories),
     }
     return {prefix + name: value for name, value in found.items()}
 
@@ -162,14 +183,19 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=60)
     arguments.add_argument("--users", type=int, default=30)
     arguments.add_argument("--records", type=Path)
+    arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="mine and count need --records")
     options = arguments.parse_args()
-    figures = toy(options.seeds) | settings(options.users)
-    if options.records:
-        loras = load_records(options.records, "even")
-        for size in (20, 200):
-            for every in (0, 5, 2):
-                figures |= mine(loras, size, options.users, every)
-        figures |= until(loras, max(1, options.users // 5))
+    figures: Figures = {}
+    loras = load_records(options.records, "even") if options.records else []
+    for part in options.parts:
+        if part == "toy":
+            figures |= toy(options.seeds)
+        elif part == "cfg":
+            figures |= settings(options.users)
+        elif loras and part == "count":
+            figures |= until(loras, max(1, options.users // 5))
+        elif loras:
+            figures |= mine(loras, int(part.removeprefix("mine_")), options.users)
     report(figures, options.json)
 
 

@@ -25,12 +25,15 @@ from intelligence.lora.search.tokens import Query
 from intelligence.lora.target_model import TargetModel
 from intelligence.models import ModelMetadata
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer
+from intelligence.records import Source
 from tests.benchmarks.civitai import SD1, CivitaiLoRA, PromptQuery, tag_queries, without_names
 from tests.benchmarks.corpus import Asked, Chooser, Corpus
 
 POOL = 100
 """Prompts that a user draws from."""
 PROMPTS_OF_A_LORA = 6
+PAIRS_AFTER = 30
+"""Ratings."""
 LEVEL = 3.2
 LORA, BAD_SHARE, BAD = 0.45, 0.15, -1.2
 CREATOR, KIND, KIND_CONTENT, KIND_LOOK, TAG, TAGS = 0.3, 0.15, 0.2, 0.2, 0.5, 6
@@ -153,9 +156,15 @@ class History(NamedTuple):
     changed: float
     """Share of pictures with other LoRAs than without learning."""
     lost: int
-    """LoRAs which the user likes where the choice applies them, and that are not applied there any more …"""
+    """LoRAs which the user likes where the choice applies them, and that ratings keep out there by the end …"""
+    displaced: int
+    """… or that make room for others, …"""
     liked: int
     """… of so many."""
+    pairs: float
+    """Share of pairs of LoRAs of a prompt that are in the user's order after 30 ratings, …"""
+    plain_pairs: float
+    """… and without learning."""
 
 
 def rated(prompt: Prompt, loras: Sequence[LoRARecommendation], stars: int) -> PictureRating:
@@ -174,7 +183,8 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
     place of the LoRA that was least sure, or beside the others; it does not count in the figures. 0: none.
     """
     rng, pictures = random.Random(seed), list[PictureRating]()
-    regret = plain = bound = early = changed = 0.0
+    regret = plain = bound = early = changed = pairs = 0.0
+    plain_pairs = ordered_pairs(user, pool, ())
     for number in range(rounds):
         prompt = rng.choice(pool)
         chosen = apply(prompt, pictures)
@@ -189,14 +199,33 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
             if tried := prompt.chooser.explore(prompt.analysis, SD1, ids)[:1]:
                 varied = (*chosen[: LoRAPreferences.max_loras - 1], *tried)
                 pictures.append(rated(prompt, varied, user.stars(prompt, varied)))
-    late, lost, liked = 0.0, 0, 0
+        if not pairs and len(pictures) >= PAIRS_AFTER:
+            pairs = ordered_pairs(user, pool, pictures)
+    late, lost, displaced, liked = 0.0, 0, 0, 0
     for prompt in pool:
-        chosen = apply(prompt, pictures)
-        late += user.value(prompt, chosen) - user.value(prompt, prompt.applied)
-        good = [one.lora_name for one in prompt.applied if user.utility(prompt, one.lora_metadata) > 0]
+        prompt.chooser.preferences = Preferences(pictures)
+        choice = prompt.chooser.choose(prompt.analysis, SD1)
+        late += user.value(prompt, choice.chosen) - user.value(prompt, prompt.applied)
+        good = {one.lora_name for one in prompt.applied if user.utility(prompt, one.lora_metadata) > 0}
+        gone = good - {one.lora_name for one in choice.chosen}
         liked += len(good)
-        lost += len({*good} - {one.lora_name for one in chosen})
-    return History(regret, plain, bound, early, late / len(pool), changed / rounds, lost, liked)
+        kept_out = {one.lora_name for one in choice.rejected if one.reason.source is Source.LEARNED}
+        lost += len(gone & kept_out)
+        displaced += len(gone - kept_out)
+    late, changed = late / len(pool), changed / rounds
+    return History(regret, plain, bound, early, late, changed, lost, displaced, liked, pairs, plain_pairs)
+
+
+def ordered_pairs(user: User, pool: Sequence[Prompt], pictures: Sequence[PictureRating]) -> float:
+    """Return the share of pairs of LoRAs that the choice ranks as the user would."""
+    right, pairs = 0, 0
+    for prompt in pool:
+        prompt.chooser.preferences = Preferences(pictures)
+        ranked = prompt.chooser.rank(prompt.analysis, SD1, 20)
+        value = np.array([user.utility(prompt, one.lora_metadata) for one in ranked])
+        later = np.triu(value[:, None] - value, 1)
+        right, pairs = right + np.count_nonzero(later > 0), pairs + np.count_nonzero(later)
+    return right / max(1, pairs)
 
 
 def apply(prompt: Prompt, pictures: Sequence[PictureRating]) -> tuple[LoRARecommendation, ...]:
