@@ -14,12 +14,13 @@ from ..comfyui.server import Server
 
 
 @contextmanager
-def serving(probe: Path | str = PROBE, pack: bool = True) -> Iterator[Server]:
+def serving(probe: Path | str = PROBE, pack: bool = True, checkpoints: bool = True) -> Iterator[Server]:
     """A started server in folders of its own.
 
     Args:
         probe: the pack of test nodes beside ours: its folder, or its source.
         pack: whether our pack is there.
+        checkpoints: whether the random checkpoint is there; else the demo model stands in for it.
 
     Ends the benchmark, saying why, where ComfyUI cannot be run.
     """
@@ -30,6 +31,8 @@ def serving(probe: Path | str = PROBE, pack: bool = True) -> Iterator[Server]:
     packs: dict[str, Path | str] = {"intelligent-generation": locate.PACK} if pack else {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Server(Path(folder) / "server", installation, {**packs, "probe": probe}).running() as server,
+        Server(
+            Path(folder) / "server", installation, {**packs, "probe": probe}, checkpoints=checkpoints
+        ).running() as server,
     ):
         yield server

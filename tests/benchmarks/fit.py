@@ -20,12 +20,15 @@ PROGRAM = Path(locate.__file__).with_name("fit_program.py")
 
 
 def main() -> None:
-    options = parser("Fit of LoRAs to models").parse_args()
+    arguments = parser("Fit of LoRAs to models")
+    arguments.add_argument("--models", default="", help="of the networks only these, by commas")
+    options = arguments.parse_args()
     installation = locate.installation(locate.checkout())
     with tempfile.TemporaryDirectory() as folder:
         loras, home = Path(folder, "loras"), Path(folder, "home")
         write_all(loras)
-        command = [installation.python, PROGRAM, installation.path, loras, home, "--load"]
+        chosen = [f"--models={options.models}"] if options.models else []
+        command = [installation.python, PROGRAM, installation.path, loras, home, "--load", *chosen]
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr[-3000:])

@@ -22,7 +22,7 @@ from intelligence.memory import MemoryRequest
 from intelligence.parameters import OptimizedParameters, TimeEstimate
 
 from ..comfyui.client import Prompt
-from ..comfyui.examples import checkpoint_example
+from ..comfyui.examples import checkpoint_example, example
 from ..comfyui.server import Server
 from ..comfyui.workflow import changed
 from .comfyui_server import serving
@@ -84,12 +84,13 @@ class Runner(Protocol):
 
 
 class OnComfyUI:
-    """A server with the pack and the random checkpoint."""
+    """A server with the pack and the random checkpoint, or the demo model, which is much quicker."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, demo: bool = False) -> None:
         self.client = server.client
         self.base = server.base
-        self.prompt: Prompt = checkpoint_example(self.client, PromptAnalyze={"prompt": "a lighthouse at dusk"})
+        graph = example if demo else checkpoint_example
+        self.prompt: Prompt = graph(self.client, PromptAnalyze={"prompt": "a lighthouse at dusk"})
         self.seed = 0
 
     def run(self, settings: Settings) -> Measured:
@@ -162,12 +163,12 @@ def add_host(arguments: ArgumentParser) -> None:
 
 
 @contextmanager
-def runner(host: str, scale: dict[str, int] | None = None) -> Iterator[Runner]:
-    """What runs on `host`, over a store that knows nothing yet; `scale`: in place of that of the host."""
-    scale = SCALE[host] if scale is None else scale
+def runner(host: str, *, quick: bool = False) -> Iterator[Runner]:
+    """What runs on `host`, over a store that knows nothing yet; `quick`: the demo model, at the sizes as they are."""
+    scale = {} if quick else SCALE[host]
     if host == "comfyui":
-        with serving() as server:
-            yield Scaled(OnComfyUI(server), scale)
+        with serving(checkpoints=not quick) as server:
+            yield Scaled(OnComfyUI(server, demo=quick), scale)
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Scaled(OnDiffusers(Path(folder)), scale)
