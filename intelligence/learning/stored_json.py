@@ -28,6 +28,9 @@ SHARED = (
 """Places in a `Generation`'s JSON of what others repeat; a place is listed after those inside it. A new place is
 appended; none is ever removed, since stored rows are read by this list."""
 
+WRITTEN = tuple(path for path in SHARED if path != "plan.recommendations.prompt_analysis")
+"""Places that are shared when a row is written: an analysis takes less beside the prompt that is made of it."""
+
 _DETAILS = """
     reasons rejected nearest notes segments refused_tags explanation reasoning strength_range findings metadata
     description example_prompts tags trigger_sets license_notes rank alpha size_bytes resident reserved_gb stages
@@ -125,7 +128,7 @@ class SharedParts:
         holder = _recommendations(copy)
         if isinstance(holder.get(SETTINGS), dict):
             copy[_SETTINGS] = holder.pop(SETTINGS)
-        for path in SHARED:
+        for path in WRITTEN:
             for holder, name in _places(copy, path):
                 if shared_part(holder[name]):
                     holder[name] = {REFERENCE: self._add(pack(holder[name]))}

@@ -107,12 +107,7 @@ def rating_kills(number: int, seed: int = 0) -> dict[str, int]:
                 figures["kills"] += process.poll() is None
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
-                others = [other.pid for other in running.values()]
-                for pid in others:
-                    os.kill(pid, signal.SIGSTOP)
-                _check_ratings(database, logs, figures)
-                for pid in others:
-                    os.kill(pid, signal.SIGCONT)
+                _check_stopped(database, logs, figures, [other.pid for other in running.values()])
             log = Path(folder, f"log-{kill}")
             log.touch()
             logs.append(log)
@@ -127,6 +122,22 @@ def rating_kills(number: int, seed: int = 0) -> dict[str, int]:
         _check_ratings(database, logs, figures)
         figures["acknowledged"] = sum(log.read_text().count(" told ") for log in logs)
     return figures
+
+
+def _check_stopped(database: Path, logs: list[Path], figures: dict[str, int], pids: list[int]) -> None:
+    """Check while the other processes stand still; one that stands in the middle of a lock goes on for a moment."""
+    for attempt in range(50):
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            return _check_ratings(database, logs, figures)
+        except sqlite3.OperationalError:
+            if attempt == 49:
+                raise
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
 
 
 def _check_ratings(database: Path, logs: list[Path], figures: dict[str, int]) -> None:

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def fill(path: Path, number: int, ratings: int, rng: random.Random) -> None:
                     concepts = [word for each in stage["prompt_analysis"]["concepts"].values() for word in each]
                     strengths = [lora["suggested_alpha"] for lora in stage["suggested_loras"]]
                     made = now + place * STEP_MS
+                    data["created_at"] = datetime.fromtimestamp(made // 1000, UTC).isoformat(timespec="seconds")
                     row = GenerationRow(
                         data["id"], data["image_ids"], data, loras, concepts, strengths, data["run_id"], made
                     )
