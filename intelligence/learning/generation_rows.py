@@ -178,14 +178,14 @@ def rated_place(db: sqlite3.Connection, place: Place) -> Place:
     return Place(place.key, 0) if images == 1 else place
 
 
-def read(db: sqlite3.Connection, key: int) -> StoredGeneration:
-    """Return a stored generation."""
+def read(db: sqlite3.Connection, key: int, parts: SharedParts | None = None) -> StoredGeneration:
+    """Return a stored generation. Args: parts: of `db`, shared by several reads, whose records then share parts."""
     query = """SELECT id, created_ms, run_id, images, image_ids, data, (SELECT body FROM details WHERE key = ?1)
                FROM generations WHERE key = ?1"""
     id_, created_ms, run, images, image_ids, body, details = db.execute(query, (key,)).fetchone()
     generation_id, created_at = shown_id(id_), iso_time(created_ms)
     named = image_names(generation_id, images, image_ids)
-    data = _unpacked(details) or SharedParts(db).get(body)
+    data = _unpacked(details) or (parts or SharedParts(db)).get(body)
     facts = data.pop(_FACTS, None)
     if data.get("type") == "Generation":
         own = {

@@ -36,6 +36,7 @@ from .observations import Observation, Picture
 from .preferences import PictureRating, Preferences, picture_rating
 from .rating_rows import Feedback, Rating
 from .signal_store import SignalStore, noticed
+from .stored_json import SharedParts
 from .timings import Timing, put_timing, timings_of
 from .value_model import MAX_OBSERVATIONS
 
@@ -279,12 +280,11 @@ class LearningEngine:
         with self.database.read() as db:
             if is_set(db, Switch.PAUSED):
                 return []
-            return [
-                RatedPicture(
-                    read(db, one.key), None if one.image == WHOLE else one.image, one.rating, one.images, one.weight
-                )
-                for one in rating_rows.newest_rated(db, limit)
-            ]
+            parts, found = SharedParts(db), []
+            for one in rating_rows.newest_rated(db, limit):
+                image = None if one.image == WHOLE else one.image
+                found.append(RatedPicture(read(db, one.key, parts), image, *one[2:]))
+            return found
 
     def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
         """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""

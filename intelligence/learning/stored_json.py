@@ -121,6 +121,8 @@ class SharedParts:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        self._known: dict[int, Any] = {}
+        """Parts that were read and hold no other."""
 
     def put(self, data: dict[str, Any]) -> bytes:
         """Return the packed row of a generation's JSON, its shared parts stored and counted."""
@@ -177,10 +179,15 @@ class SharedParts:
                     self._db.execute("UPDATE parts SET uses = uses - 1 WHERE id = ?", (part,))
 
     def _read(self, part: int) -> Any:
+        if part in self._known:
+            return self._known[part]
         row = self._db.execute("SELECT body FROM parts WHERE id = ?", (part,)).fetchone()
         if row is None:
             raise ValueError(f"part {part} is lost")
-        return unpack(row[0])
+        found = unpack(row[0])
+        if not _holds_parts(found):
+            self._known[part] = found
+        return found
 
     def _give_up(self, part: int) -> Any:
         """Return the content of a part of which this was the last use, deleted now; {} where others use it too."""
@@ -193,6 +200,10 @@ class SharedParts:
             return {}
         self._db.execute("DELETE FROM parts WHERE id = ?", (part,))
         return unpack(body)
+
+
+def _holds_parts(value: Any) -> bool:
+    return isinstance(value, dict) and ("suggested_loras" in value or "prompt_analysis" in value)
 
 
 def _recommendations(data: dict[str, Any]) -> dict[str, Any]:

@@ -130,7 +130,8 @@ def _check_stopped(database: Path, logs: list[Path], figures: dict[str, int], pi
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
-            return _check_ratings(database, logs, figures)
+            _check_ratings(database, logs, figures)
+            break
         except sqlite3.OperationalError:
             if attempt == 49:
                 raise
