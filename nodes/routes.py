@@ -140,9 +140,14 @@ def correct(arguments: Arguments) -> dict[str, Any]:
 def preview(arguments: Arguments) -> web.Response:
     """Return the preview picture of one model (`?name=`), if it is a PNG, JPEG or WebP.
 
-    404 if there is none; 204 with `?optional=1`, so that a page that tries every model logs no error.
+    404 if there is none, or no such model; 204 with `?optional=1`, so that a page that tries every model logs no error.
     """
-    found = planner().registry.preview(arguments.get("name", ""))
+    try:
+        found = planner().registry.preview(arguments.get("name", ""))
+    except ModelNotFoundError:
+        if "optional" not in arguments:
+            raise
+        found = None
     if found is None:
         return web.Response(status=204) if "optional" in arguments else _problem(404, "this model has no preview")
     headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'"}

@@ -1,6 +1,6 @@
 """The page in every combination of frontend, renderer, language and theme: screenshots, axe-core, console errors.
 
-python -m tests.benchmarks.page_matrix --out DIR [--frontend DIR/static] [--only nodes2-es-light] --json
+python -m tests.benchmarks.page_matrix --out DIR [--frontend DIR/static] [--only nodes2-es-light …] --json
 
 `--frontend`: another frontend's static folder, beside the pinned one. axe-core comes from `axe-playwright-python`
 (the extra `test`). A combination whose figures lie in DIR already is not walked again. Prints one flat JSON object: for
@@ -67,12 +67,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the screenshots and axe's findings")
     parser.add_argument("--frontend", type=Path, help="static folder of another frontend")
-    parser.add_argument("--only", default="", help="a part of the combinations' names")
+    parser.add_argument("--only", nargs="+", default=[""], help="parts of the combinations' names")
     parser.add_argument("--json", action="store_true", help="print one flat JSON object")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    for frontend in filter(None, ("pinned", options.frontend)):
-        walk_frontend(frontend, options.out, options.only)
+    walk_all(options.frontend, options.out, options.only)
     figures: dict[str, Any] = {}
     for path in sorted(options.out.glob(f"*{FIGURES}")):
         figures |= json.loads(path.read_text())
@@ -81,26 +80,26 @@ def main() -> None:
     print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
-def walk_frontend(frontend: str | Path, out: Path, only: str) -> None:
-    """Write the figures of every combination in one frontend that has none yet."""
-    name = frontend if isinstance(frontend, str) else "other"
-    arguments = () if isinstance(frontend, str) else ("--front-end-root", str(frontend))
-    combinations = {f"{name}-{'-'.join(each)}": each for each in itertools.product(RENDERERS, LANGUAGES, THEMES)}
-    left = [key for key in combinations if only in key and not (out / f"{key}{FIGURES}").exists()]
+def walk_all(newest: Path | None, out: Path, only: list[str]) -> None:
+    """Write the figures of every combination that has none yet."""
+    frontends = {"pinned": None, **({"newest": newest} if newest else {})}
+    combinations = {"-".join(each): each for each in itertools.product(frontends, RENDERERS, LANGUAGES, THEMES)}
+    wanted = [key for key in combinations if any(part in key for part in only)]
+    left = [key for key in wanted if not (out / f"{key}{FIGURES}").exists()]
     if not left:
         return
     with tempfile.TemporaryDirectory() as folder:
-        installation = locate.installation(locate.checkout())
-        server = Server(Path(folder), installation, PACKS, checkpoints=False, arguments=arguments)
+        server = Server(Path(folder), locate.installation(locate.checkout()), PACKS, checkpoints=False)
         loras.make(server.base / "models" / "loras", loras.DEMO_LIBRARY)
         ensure_embedded(server.home / "embedded")
         with server.running(), browsing() as browser:
             server.client.post(f"{LIBRARY}/rescan")
             server.client.library_after_scan()
             for key in left:
-                renderer, language, theme = combinations[key]
+                name, renderer, language, theme = combinations[key]
                 server.client.post("/settings", {"Comfy.Locale": language, "Comfy.ColorPalette": theme})
-                with tab(browser, server.url, nodes2=renderer == "nodes2", width=1600, height=900) as page:
+                frontend = frontends[name]
+                with tab(browser, server.url, renderer == "nodes2", width=1600, height=900, frontend=frontend) as page:
                     figures = walk(page, server.client, key, out)
                 (out / f"{key}{FIGURES}").write_text(json.dumps(figures))
 

@@ -55,6 +55,35 @@ prompt => {
     return widget.value
 }
 """
+HOSTILE_NAMES = ["<img src=x onerror='window.injected = true'>", "x" * 300, "\u202e\u202egnihtyna", "a\nb\tc"]
+HOSTILE = """
+names => {
+    const why = [{setting: "lora", text: names[1], key: "", arguments: {}}]
+    const loras = names.map(name => ({name, strength: 0.8, confidence: 0.5, named: false, why}))
+    const card = {loras, prompt: names.map(name => [name, true]), negative: [[names[1], false]], why, left_out: loras}
+    const suggestions = names.map((title, number) => ({
+        lora: `${number}.safetensors`, name: title, title, strength: 0.8, confidence: 0.5, trigger_words: [title],
+        trigger_sets: [], reasoning: title, named: false,
+    }))
+    const output = {text: names, card: [card], suggestions, nearest: [], confirmed: [false]}
+    for (const node of app.graph._nodes.filter(node => ["LoRARecommend", "Explain"].includes(node.type)))
+        node.onExecuted(output)
+    document.querySelectorAll(".ig-card details").forEach(one => (one.open = true))
+}
+"""
+ZOOM = "scale => { app.canvas.ds.changeScale(scale, [800, 500]); app.canvas.setDirty(true, true) }"
+SELECT = """
+type => {
+    app.canvas.deselectAll()
+    app.canvas.selectItems([app.graph._nodes.find(node => node.type === type)])
+}
+"""
+TOO_WIDE = """
+() => app.graph._nodes.flatMap(node => (node.widgets ?? []).filter(widget => widget.element?.dataset.nodeType)
+    .filter(({element, width}) => element.scrollWidth > element.clientWidth + 1
+        || element.clientWidth > node.size[0] || (width ?? node.size[0]) !== node.size[0])
+    .map(widget => [node.type, widget.name, widget.element.scrollWidth, widget.element.clientWidth, widget.width]))
+"""
 SHOWN = """
 ([type, name]) => {
     const node = window.app.graph._nodes.find(node => node.type === type)
@@ -120,6 +149,38 @@ def test_blueprint_is_suggested_for_run_rated_and_restored(page: Page, server: S
     page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
     assert page.tab.evaluate(OUTER, None) == prompt
     assert page.problems == []
+
+
+def test_hostile_names_fit_at_every_zoom_and_beside_the_panel(page: Page) -> None:
+    page.load(ui_workflow(AUTO))
+    sizes = [node["size"] for node in page.nodes()]
+    page.tab.evaluate(HOSTILE, HOSTILE_NAMES)
+    assert page.tab.locator("img[src=x]").count() == 0 and page.tab.evaluate("window.injected") is None
+    for scale in (0.5, 1, 2):
+        page.tab.evaluate(ZOOM, scale)
+        page.tab.wait_for_timeout(300)
+        assert page.tab.evaluate(TOO_WIDE) == []
+    if not page.tab.get_by_text("Workflow Overview").count():
+        page.tab.locator("button[aria-label*='roperties']").first.click()
+        page.tab.get_by_text("Workflow Overview").first.wait_for()
+    for kind in ("LoRARecommend", "Explain"):
+        page.tab.evaluate(SELECT, kind)
+        page.tab.wait_for_timeout(300)
+        assert page.tab.evaluate(TOO_WIDE) == []
+    page.tab.locator("button[aria-label*='roperties']").first.click()
+    now = [node["size"] for node in page.nodes()]
+    assert [size[0] for size in now] == [size[0] for size in sizes]
+    assert page.problems == []
+
+
+def test_app_template_opens_as_app(page: Page) -> None:
+    page.load(ui_workflow(f"{AUTO} (app)"))
+    page.tab.wait_for_timeout(1000)
+    assert page.red_nodes() == []
+    prompt = ui_workflow(AUTO)["nodes"][0]["widgets_values"][0]
+    shown = page.tab.locator("textarea:visible")
+    assert prompt in [area.input_value() for area in shown.all()]
+    page.load(ui_workflow(AUTO))
 
 
 def test_progress_tells_step_and_time_left(page: Page) -> None:

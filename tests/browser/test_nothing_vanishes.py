@@ -42,6 +42,17 @@ async ({bytes, name}) => {
 """
 
 
+LOAD_JOB = """
+async () => {
+    const {$pinia} = document.querySelector("#vue-app").__vue_app__.config.globalProperties
+    const queue = $pinia._s.get("queue")
+    await queue.update()
+    await queue.historyTasks[0].loadWorkflow(app)
+}
+"""
+"""*Open as workflow* of the newest job."""
+
+
 def made(page: Page, server: Server, images: int = 1, **edits: dict[str, Any]) -> dict[str, Any]:
     """Run the example; what its Feedback node can rate, and the files."""
     load(page, **edits)
@@ -121,6 +132,11 @@ def test_views_return_after_undo_tab_switch_reload_and_drop(page: Page, server: 
     page.tab.reload(wait_until="domcontentloaded")
     page.wait_until_ready()
     page.load(saved)
+    wait_for(page, view)
+
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.tab.evaluate(LOAD_JOB)
+    page.tab.wait_for_function("() => app.graph._nodes.some(node => node.type === 'Feedback')")
     wait_for(page, view)
 
     page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")

@@ -1,7 +1,7 @@
 // Scouted seeds as numbered pictures: a click or its number's key finishes one.
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
-import { element } from "./common.js";
+import { element, make } from "./common.js";
 import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
 
@@ -69,7 +69,7 @@ function pickButton({ pick: number, seed, file }, choose) {
   const picture = element("img", "", { alt: "" });
   if (file) picture.src = api.apiURL(`/view?${new URLSearchParams(file)}`);
   picture.addEventListener("error", () => picture.remove());
-  button.append(picture, element("span", "", { textContent: `${number} · ${seed}` }));
+  button.append(picture, make("span", "ig-seed", make("b", "", String(number)), ` ${seed}`));
   button.addEventListener("click", choose);
   return button;
 }

@@ -1,10 +1,11 @@
 // While Intelligent Sampler runs: step, time left and what guidance does, as the text that ComfyUI shows on a node.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
-import { nodesOf } from "./graph_tools.js";
+import { nodesOf, widgetOf } from "./graph_tools.js";
 import { duration, t, translation } from "./language.js";
 
 const GUIDANCE = "intelligent_generation.guidance";
+const PROGRESS_WIDGET = "$$node-text-preview"; // the name that ComfyUI gives it
 const STEPS_BEFORE_GUESS = 2; // the first one loads and warms up
 const TELLING = ["IntelligentSampler", "CheckpointOrFirst"];
 
@@ -19,6 +20,15 @@ function tell(nodeId, ...lines) {
   telling = true;
   api.dispatchCustomEvent("progress_text", { nodeId, text: lines.filter(Boolean).join(" · ") });
   telling = false;
+}
+
+/** Takes the text off the samplers: the canvas would keep it until the next run. */
+function clear() {
+  run = null;
+  for (const node of nodesOf("IntelligentSampler")) {
+    const shown = widgetOf(node, PROGRESS_WIDGET);
+    if (shown) node.removeWidget(shown);
+  }
 }
 
 /** The text of a step; the time left from the second step on. */
@@ -41,6 +51,7 @@ app.registerExtension({
   name: "IntelligentGeneration.Progress",
 
   setup() {
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(end, clear);
     api.addEventListener(GUIDANCE, ({ detail }) => (guidance = detail));
     api.addEventListener("progress", ({ detail: { value, max, node, prompt_id: prompt } }) => {
       if (!isSampler(node)) return;

@@ -77,6 +77,7 @@ button.ig-chip { cursor: pointer }
 .ig-picks button:focus-visible { outline: 2px solid var(--p-primary-color, #4a9eff) }
 .ig-picks button:hover { background: color-mix(in srgb, currentColor 12%, transparent) }
 .ig-picks [aria-pressed="true"] { box-shadow: inset 0 0 0 2px #e6b422 }
+.ig-seed { font-size: 11px; overflow-wrap: anywhere }
 .ig-picks img { display: block; width: 100%; border-radius: 4px }
 .ig-picks .ig-scout-again { grid-column: 1 / -1; border: 1px solid currentColor }
 .ig-told { flex-basis: 100%; font-size: 12px; overflow-wrap: anywhere }
