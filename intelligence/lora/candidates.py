@@ -18,6 +18,7 @@ from ..prompt import ArtisticStyle, PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library
 from .lora_messages import LoRAMessage
+from .own_phrases import OWN
 from .search.decision import decision, knowledge
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
@@ -225,17 +226,18 @@ class _Judge:
         return self.query.has(phrase) or "".join(phrase) in self.query.keys
 
     def _trigger_words(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
-        best: tuple[float, list[tuple[str, ...]], set[str]] = (0.0, [], set())
+        best: tuple[float, list[tuple[str, ...]], set[str], bool] = (0.0, [], set(), False)
         for trigger in model.trigger_sets[:MAX_TRIGGER_SETS]:
             phrases = trigger_phrases(trigger)
             found = {word for phrase in phrases for word in phrase if word in self.idf}
             whole = [phrase for phrase in phrases if self._has(phrase) and not all(map(is_meta, phrase))]
             information = sum(self.idf[word] for word in found) + len(whole)
             if information > best[0]:
-                best = information, whole, found | {word for phrase in whole for word in phrase}
-        information, whole, words = best
+                best = information, whole, found | {w for phrase in whole for w in phrase}, trigger.source == OWN
+        information, whole, words, own = best
         if information:
             message = LoRAMessage.TRIGGER_WORDS if whole else LoRAMessage.SOME_TRIGGER_WORDS
+            message = LoRAMessage.OWN_WORDS if own else message
             quoted = ", ".join(f"“{self._as_written(phrase)}”" for phrase in whole[:3]) or self._quoted(words)
             reasons.append(_reason("trigger words", Source.PROMPT, message, self._weight(words), words=quoted))
         return words

@@ -12,6 +12,7 @@ from ..prompt.ollama_client import OllamaUnusableError, ask
 from ..records import Reason, Source
 from .candidates import Candidate
 from .lora_messages import LoRAMessage
+from .own_phrases import OWN
 
 MAX_ASKED = 8
 """LoRAs of one question."""
@@ -80,7 +81,8 @@ def judged(candidates: Sequence[Candidate], prompt: str, judge: Judge) -> tuple[
 
 def _described(candidate: Candidate) -> str:
     model = candidate.model
-    words = ", ".join(dict.fromkeys(word for trigger in model.trigger_sets[:3] for word in trigger.words[:3]))
+    sets = [trigger for trigger in model.trigger_sets if trigger.source != OWN][:3]
+    words = ", ".join(dict.fromkeys(word for trigger in sets for word in trigger.words[:3]))
     kind = model.lora_kind.value
     parts = (model.title or model.name, kind, words and f"trigger words: {words}", model.description[:MAX_DESCRIPTION])
     return " | ".join(" ".join(part.split()) for part in parts if part)

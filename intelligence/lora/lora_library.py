@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..learning.observations import UNKNOWN, LoRATraits
-from ..models import ExamplePrompt, LoRAKind, ModelKind, ModelMetadata, ModelSummary
+from ..models import ExamplePrompt, LoRAKind, ModelKind, ModelMetadata, ModelSummary, TriggerSet
 from ..prompt import ArtisticStyle, LoRATag, PromptAnalysis, unescape
 from ..records import Reason, Source
 from ..registry import ModelRegistry
 from .lora_messages import LoRAMessage
+from .own_phrases import OWN, own_triggers
 from .recommendation import NamedLoRA, RejectedLoRA
 from .search import ranker
 from .search.documents import Listed, ReadModels
@@ -204,12 +205,13 @@ def library_of(registry: Registry, pictures: OwnPictures | None = None) -> Libra
             _remove_earlier_files(registry.folder)
         listed, read = registry.summaries(ModelKind.LORA, with_problems=True), registry.read_models
         own = pictures.examples(listed, registry.moves()) if pictures else {}
-        models = [_told_apart(one, own.get(one.model_id, ())) for one in listed]
-        library = Library(models, registry.folder, before, lambda some: with_own_examples(read(some), own))
+        triggers = own_triggers(own)
+        models = [_told_apart(one, own.get(one.model_id, ()), triggers.get(one.model_id, ())) for one in listed]
+        library = Library(models, registry.folder, before, lambda some: with_own_examples(read(some), own, triggers))
     else:
         listed = registry.list_models(ModelKind.LORA, with_problems=True)
         own = pictures.examples(listed, {}) if pictures else {}
-        library = Library(list(with_own_examples(listed, own)), before=before)
+        library = Library(list(with_own_examples(listed, own, own_triggers(own))), before=before)
     _LIBRARIES[registry] = revision, library
     return library
 
@@ -226,13 +228,20 @@ MAX_OWN_FIRST = 12
 
 
 def with_own_examples(
-    models: Iterable[ModelMetadata], own: Mapping[str, tuple[ExamplePrompt, ...]]
+    models: Iterable[ModelMetadata],
+    own: Mapping[str, tuple[ExamplePrompt, ...]],
+    triggers: Mapping[str, tuple[TriggerSet, ...]],
 ) -> Iterator[ModelMetadata]:
-    """Yield the records with the user's own example prompts (model id → examples) among the others."""
+    """Yield the records with the user's own example prompts (model id → examples) among the others, and their phrases.
+
+    Args:
+        triggers: see `own_triggers`.
+    """
     for model in models:
         mine = own.get(model.model_id, ())
         examples = (*mine[:MAX_OWN_FIRST], *model.example_prompts, *mine[MAX_OWN_FIRST:])
-        yield replace(model, example_prompts=examples) if mine else model
+        sets = (*model.trigger_sets, *triggers.get(model.model_id, ()))
+        yield replace(model, example_prompts=examples, trigger_sets=sets) if mine else model
 
 
 def forget_index(folder: Path) -> None:
@@ -241,14 +250,17 @@ def forget_index(folder: Path) -> None:
 
 
 def without_own_examples(model: ModelMetadata) -> ModelMetadata:
-    """Return a record without the user's own example prompts: they are no facts about the LoRA, and stay here."""
+    """Return a record without the user's own prompts and phrases: they are no facts about the LoRA, and stay here."""
     others = tuple(example for example in model.example_prompts if not example.own)
-    return replace(model, example_prompts=others) if len(others) < len(model.example_prompts) else model
+    if len(others) == len(model.example_prompts):
+        return model
+    sets = tuple(trigger for trigger in model.trigger_sets if trigger.source != OWN)
+    return replace(model, example_prompts=others, trigger_sets=sets)
 
 
-def _told_apart(model: ModelSummary, own: tuple[ExamplePrompt, ...]) -> ModelSummary:
+def _told_apart(model: ModelSummary, own: tuple[ExamplePrompt, ...], triggers: tuple[TriggerSet, ...]) -> ModelSummary:
     """Return the summary with a version that stands for own examples too: where it differs, its LoRA is read anew."""
-    return replace(model, version=int(digest([f"{model.version}\0{own!r}"])[0])) if own else model
+    return replace(model, version=int(digest([f"{model.version}\0{own!r}\0{triggers!r}"])[0])) if own else model
 
 
 def _plain(name: str) -> str:

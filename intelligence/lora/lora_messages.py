@@ -13,6 +13,7 @@ class LoRAMessage(Message):
     NAME = "its name matches {words}"
     TAGS = "tagged {tags}"
     TEXT = "its description and examples mention {words}"
+    OWN_WORDS = "you wrote {words} with it before"
     ALIKE = "its example prompts look like yours"
     JUDGE_YES = "the language model says yes: {why}"
     JUDGE_NO = "the language model says no: {why}"

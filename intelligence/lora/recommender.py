@@ -240,12 +240,12 @@ class Told(NamedTuple):
 
 
 def _recommendation(candidate: Candidate, strength: Strength, told: Told) -> LoRARecommendation:
-    model = candidate.model
+    model = without_own_examples(candidate.model)
     words, word_reasons = told.words(model) if strength.value else (TriggerWords(), ())
     clip = clip_strength(model, strength.value)
     return LoRARecommendation(
         lora_name=model.name,
-        lora_metadata=without_own_examples(model),
+        lora_metadata=model,
         confidence_score=round(min(1.0, max(0.0, candidate.confidence)), 3),
         suggested_alpha=strength.value,
         suggested_alpha_clip=clip,
@@ -266,7 +266,8 @@ def _recommendation(candidate: Candidate, strength: Strength, told: Told) -> LoR
 
 
 def _named_recommendation(named: NamedLoRA, usual: Strength, told: Told) -> LoRARecommendation:
-    model, strength, clip, ignored, given_words = named
+    listed, strength, clip, ignored, given_words = named
+    model = without_own_examples(listed)
     given: dict[str, Any] = {"strength": strength} if clip is None else {"strength": strength, "clip": clip}
     message = LoRAMessage.NAMED if clip is None else LoRAMessage.NAMED_WITH_CLIP
     reasons = [Reason.of("lora", Source.USER, message, value=strength, **given), *fit_reasons(model, told.base)]
@@ -282,7 +283,7 @@ def _named_recommendation(named: NamedLoRA, usual: Strength, told: Told) -> LoRA
         words, word_reasons = told.words(model)
     return LoRARecommendation(
         lora_name=model.name,
-        lora_metadata=without_own_examples(model),
+        lora_metadata=model,
         confidence_score=1.0,
         suggested_alpha=strength,
         suggested_alpha_clip=clip,
