@@ -32,7 +32,10 @@ _OUT = (
 )
 
 
-def _prompt(add: Add) -> None:
+_MODES = "MANUAL: nothing is chosen; ASSISTED, where it stands: the first eight to choose from (default: AUTO)"
+
+
+def _prompt(add: Add, modes: str) -> None:
     add("prompt", nargs="?", help="may be left out where --config has one")
     add("--config", metavar="FILE", help="a run as .toml or .json, or a saved picture: the same again; options win")
     add(
@@ -42,7 +45,7 @@ def _prompt(add: Add) -> None:
     )
     add("--model-family", metavar="FAMILY", help="what kind of model it is, such as pony (default: detected)")
     add("--allow-downloads", action=BooleanOptionalAction, help="fetch a missing base model from the hub")
-    add("--mode", type=str.upper, choices=["AUTO", "MANUAL"], help="MANUAL: nothing is chosen (default: AUTO)")
+    add("--mode", type=str.upper, choices=modes.split(), help=_MODES)
     add("--priority", type=str.upper, choices=list(Priority), help="speed or quality (default: BALANCED)")
     add("--max-time", type=float, metavar="SECONDS", help="time limit of the run")
     add("--max-vram", type=float, metavar="GIB", help="memory limit on the graphics card")
@@ -57,7 +60,7 @@ def _prompt(add: Add) -> None:
 
 def _pictures(command: AddCommand) -> None:
     add = command("generate", "Make a picture from a prompt.")
-    _prompt(add)
+    _prompt(add, "AUTO MANUAL")
     add("--negative", help="what the picture should not show")
     add("--seed", type=int, help="0 to 2**64 - 1 (default: random)")
     add("--steps", type=int, help="sampling steps")
@@ -76,7 +79,7 @@ def _pictures(command: AddCommand) -> None:
     add("--no-metadata", action="store_true", help="write the pixels alone: nothing in the file, no JSON beside it")
 
     add = command("recommend", "Show which LoRAs and settings a prompt would get.")
-    _prompt(add)
+    _prompt(add, "AUTO ASSISTED MANUAL")
 
     add = command("plan", "Show how a model would fit into this machine's memory, or another card's.")
     add("--architecture", default="sdxl", metavar="NAME", help="sdxl, flux, z_image … (default: %(default)s)")

@@ -134,6 +134,10 @@ def recommend(options: argparse.Namespace) -> Answer:
     else:
         recommendations = IntelligentGenerationPipeline(config).analyze_and_recommend(prompt)
     text = as_text(explain(recommendations)) + f"\n\nPrompt: {recommendations.prompt}"
+    if recommendations.nearest:
+        text += "\n\nNear, not applied; its tag in the prompt adds it:"
+    for near in recommendations.nearest:
+        text += f"\n  {near.confidence_score:.2f}  <lora:{near.lora.removesuffix('.safetensors')}:{near.strength:g}>"
     if any(reason.message == LoRAMessage.EMPTY_LIBRARY.key for reason in recommendations.reasons):
         text += "\n\nNo LoRA is known here yet: python -m intelligence scan FOLDER reads those of a folder."
     return recommendations.to_dict(), text

@@ -45,7 +45,7 @@ class LoRAMessage(Message):
     ON_MODEL_ALREADY = "on the model already, at {strength:.2f}: it is not applied twice"
     EXCLUDED = "you excluded it from being chosen; naming it in the prompt still applies it"
     SPEED_LORA = "a speed LoRA: picked by the sampling settings, not the prompt"
-    NOT_CONFIDENT = "not sure enough: confidence {confidence:.3g}, {minimum:g} is required"
+    NOT_CONFIDENT = "not sure enough: confidence {confidence:.2f}, {minimum:g} is required"
     SAME_LORA = "a version of {other}, which is applied already"
     SECOND_STYLE = "a second style beside {other}; styles are not mixed unless that is allowed"
     COVERED = "the prompt's words for it are covered by {others}"

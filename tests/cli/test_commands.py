@@ -344,5 +344,7 @@ def test_recommend_needs_no_checkpoint_for_a_family(
     unnamed = as_json(capsys, "recommend", "a portrait of Zorbla Vex")
     assert [lora["lora_name"] for lora in unnamed["suggested_loras"]] == ["zorbla_vex"]  # type: ignore[index]
     assert unnamed["family"]["family"] == "sdxl"  # type: ignore[index]
+    assert main(["recommend", "vex", "--model-family", "sdxl", "--min-confidence", "1", "--mode", "assisted"]) == 0
+    assert "<lora:zorbla_vex:" in capsys.readouterr().out
     assert main(["recommend", "Zorbla Vex", "--model-family", "no such family"]) == 1
     assert "--model-family must be one of" in capsys.readouterr().err
