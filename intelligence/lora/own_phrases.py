@@ -11,7 +11,7 @@ from .search.tokens import MAX_PHRASE, pieces
 
 OWN = "own pictures"
 """Source of trigger sets that such phrases stand in: they call the LoRA, and are never added to a prompt."""
-MIN_PROMPTS, MIN_SHARE, MIN_OWNED = 3, 0.5, 0.8
+MIN_PROMPTS, MIN_SHARE, MIN_OWNED = 3, 0.3, 0.8
 """Prompts with the LoRA that have the phrase; their share of all with the LoRA, and of all that have the phrase."""
 MIN_WEIGHT = 1.5
 """Sum of `name_weight` from which a phrase may call a LoRA."""
