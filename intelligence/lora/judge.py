@@ -3,7 +3,7 @@
 An Ollama server is asked. ComfyUI's loaded text encoder is not, though core's `TextGenerate` (0.33; 0.8 has none) could
 ask it: `CLIP.generate` takes neither a time limit nor a callback, reading the question cannot be stopped at all, and
 writing the answer only by the interrupt of the whole process, which is the user's to press. Tokens bound no seconds
-there: an encoder of 4 to 8 billion weights writes on a card or, offloaded, on the processor, a hundred times slower, and
+there: an encoder of 4 to 8 billion weights writes on a card or, offloaded, far slower on the processor, and
 a limit that is looked at between questions is overrun by one. CLIP, which SDXL has alone, writes nothing.
 """
 
