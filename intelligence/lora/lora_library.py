@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,7 @@ from .search.documents import Listed, ReadModels
 from .search.index import STYLES, Index, Postings, load, save
 from .search.spelling import corrected
 from .search.tokens import Query, digest, prompt_query
+from .search.traits import version_stem
 from .strength import Strengths
 from .target_model import TargetModel, incompatibility, load_problem
 
@@ -111,18 +113,29 @@ class Library:
         return self._places.get(model_id)
 
     def taste_traits(self, model_id: str) -> LoRATraits:
-        """Return what a user's taste may depend on, of the LoRA with this id; nothing of one that is not here."""
+        """Return what a user's taste may depend on, of the LoRA with this id; of one that is not here, its versions."""
         if (place := self._places.get(model_id)) is None:
-            return LoRATraits()
+            stem = version_stem(PurePath(model_id.partition(":")[2]).stem)
+            return LoRATraits(origin=self._origins.get(stem, stem or UNKNOWN))
         known = self.index.loras
-        creator, origin = int(known.creator[place]), int(known.civitai_id[place])
+        creator = int(known.creator[place])
         kind, style = self.models[place].lora_kind, STYLES[known.style[place]]
         return LoRATraits(
             creator or UNKNOWN,
             UNKNOWN if kind is LoRAKind.UNKNOWN else kind.value,
             UNKNOWN if style is ArtisticStyle.UNSPECIFIED else style.value,
-            UNKNOWN if origin < 0 else origin,
+            self._origin(place),
         )
+
+    def _origin(self, place: int) -> Hashable:
+        """What versions of a LoRA share: its number on CivitAI, else the words of its name."""
+        number = int(self.index.loras.civitai_id[place])
+        return number if number >= 0 else version_stem(self.models[place].name) or UNKNOWN
+
+    @cached_property
+    def _origins(self) -> dict[Hashable, Hashable]:
+        """Words of a LoRA's name → what its versions share; ratings of a version that is gone count for those here."""
+        return {stem: self._origin(place) for place, one in enumerate(self.models) if (stem := version_stem(one.name))}
 
     def read_query(self, analysis: PromptAnalysis) -> Query:
         """The words of a prompt, slips in the names of this library's LoRAs mended."""

@@ -9,7 +9,7 @@ from itertools import chain
 from ...config import MAX_LORA_STRENGTH
 from ...models import ExamplePrompt, LoRAKind, ModelMetadata
 from ...prompt import load_vocabulary
-from .tokens import is_meta, tokens
+from .tokens import is_everyday, is_meta, tokens
 
 MAX_CHOSEN_STRENGTH = 2.0
 """Bound of a strength that is chosen (not named by the user), either sign; a slider's bound is its range."""
@@ -56,6 +56,12 @@ def civitai_ids(model: ModelMetadata) -> tuple[int | None, int | None]:
     """CivitAI's ids of the model and of its version; None where they are not known."""
     found = _CIVITAI_IDS.fullmatch(model.source_id or "")
     return (int(found[1]), int(found[2])) if found else (None, None)
+
+
+def version_stem(name: str) -> frozenset[str]:
+    """Return the words that versions of a LoRA share in their names; empty where none of them is rare."""
+    words = frozenset(word for word in tokens(name) if not is_meta(word))
+    return words if any(not is_everyday(word) for word in words) else frozenset()
 
 
 class Identity:
