@@ -174,11 +174,16 @@ def manual_reasons(given: Mapping[str, Any]) -> tuple[Reason, ...]:
 
 def _other_profiles(profile: Profile, request: ParameterRequest, table: Path) -> Others:
     style, zsnr = request.analysis.intent.artistic_style, profile.zsnr
-    same_family = (
-        (find_profile(profile.family, style, zsnr=zsnr, table=table), "at BALANCED priority"),
-        (find_profile(profile.family, None, profile.priority, zsnr=zsnr, table=table), "for another style"),
+    balanced, plain, general = (
+        ParameterMessage.OTHERWISE_BALANCED,
+        ParameterMessage.OTHERWISE_STYLE,
+        ParameterMessage.OTHERWISE_UNKNOWN,
     )
-    unknown = (find_profile(Family.UNKNOWN, style, profile.priority, table=table), "for an unknown model")
+    same_family = (
+        (find_profile(profile.family, style, zsnr=zsnr, table=table), balanced),
+        (find_profile(profile.family, None, profile.priority, zsnr=zsnr, table=table), plain),
+    )
+    unknown = (find_profile(Family.UNKNOWN, style, profile.priority, table=table), general)
     return (unknown,) if profile.fixed else (*same_family, unknown)
 
 
@@ -288,7 +293,7 @@ def _usual_reason(setting: str, value: Any, profile: Profile, others: Others) ->
     if profile.family is Family.UNKNOWN:
         source, message = Source.DEFAULT, ParameterMessage.USUAL_UNKNOWN
     tried = ((getattr(other, setting), circumstance) for other, circumstance in others)
-    otherwise = next((f"{shown(found)} {circumstance}" for found, circumstance in tried if found != value), None)
+    otherwise = next((circumstance.format(value=shown(found)) for found, circumstance in tried if found != value), None)
     arguments: dict[str, Any] = {"family": TITLES[profile.family], "priority": profile.priority.value}
     chosen = shown(value)
     return Reason.of(setting, source, message, value=value, otherwise=otherwise, chosen=chosen, **arguments)

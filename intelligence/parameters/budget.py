@@ -85,7 +85,7 @@ def fit_time(choice: Choice, budget: TimeBudget, reasons: dict[str, Reason], cha
     """Return `choice`, or the least changed one that will hold the time limit; else the nearest, with the reason."""
     if budget.meets(choice):
         return choice
-    otherwise = f"about {format_duration(budget.estimate(choice).seconds)}"
+    otherwise = ParameterMessage.ABOUT.format(time=format_duration(budget.estimate(choice).seconds))
     for change, lever in _LEVERS.items():
         choice, why = lever(choice, budget)
         reasons |= {reason.setting: reason for reason in why}
@@ -129,16 +129,18 @@ def fit_memory(
 
 def format_estimate(found: TimeEstimate) -> str:
     """Return an estimate as people say it: "about 54 s (50 s to 58 s)"."""
-    about = f"about {format_duration(found.seconds)}"
+    time = format_duration(found.seconds)
     if not found.learned:
-        return f"{about} (a cautious guess: the speed of this device is not known yet)"
-    return f"{about} ({format_duration(found.low)} to {format_duration(found.high)})"
+        return ParameterMessage.ABOUT_GUESSED.format(time=time)
+    return ParameterMessage.ABOUT_WITHIN.format(
+        time=time, low=format_duration(found.low), high=format_duration(found.high)
+    )
 
 
 def cutoff_reason(now: Choice, before: Choice, source: Source, message: ParameterMessage, **arguments: Any) -> Reason:
     """Return the reason for leaving guidance out at the end; `arguments`: those of `message` beside sigma and items."""
     sigma = now.improvements.cfg_cutoff_sigma
-    otherwise = f"{before.items} forward items"
+    otherwise = ParameterMessage.OTHERWISE_ITEMS.format(items=before.items)
     return Reason.of(
         "guidance", source, message, value=sigma, otherwise=otherwise, sigma=sigma, items=now.items, **arguments
     )

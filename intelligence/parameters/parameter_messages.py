@@ -82,6 +82,14 @@ class ParameterMessage(Message):
     SIZE_FOR_MEMORY = "{size} to fit into the available {budget}"
     MEMORY_TOO_SMALL = "needs more than the available {budget}; the nearest plan is {option}, about {peak}"
 
+    OTHERWISE_ITEMS = "{items} forward items"
+    OTHERWISE_BALANCED = "{value} at BALANCED priority"
+    OTHERWISE_STYLE = "{value} for another style"
+    OTHERWISE_UNKNOWN = "{value} for an unknown model"
+
+    ABOUT = "about {time}"
+    ABOUT_GUESSED = "about {time} (a cautious guess: the speed of this device is not known yet)"
+    ABOUT_WITHIN = "about {time} ({low} to {high})"
     TIME = "{time} on {device}"
     TIME_IMAGES = "{time} for {images} images on {device}"
     TIME_KEPT = "{time}, within the limit of {limit}"

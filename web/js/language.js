@@ -8,6 +8,7 @@ const ENGLISH = "en";
 const PLACEHOLDER = /\{\{|\}\}|\{(\w+)(?::([^}]*))?\}/g;
 const AMOUNT = /^[±×]?\d+(\.\d+)?( ?(s|min|h|GiB|MiB|%|px).*)?$/;
 const APART = /(; | \| |, | and |\n)/;
+const SETTING = /^([a-z]+) ([\d.]+)$/;
 const OF_FILE = /^([^:]+): (.+)$/s;
 const NUMBER = "-?[\\d.,e+]+"; // as Python writes one with a format
 const MIN_LETTERS = 5; // of a message's own words, by which it is told from others
@@ -87,6 +88,8 @@ function whole(text) {
   const found = table.page?.[text] ?? table.words?.[text] ?? byMessage(text);
   if (found || !text) return found;
   if (AMOUNT.test(text)) return amount(text);
+  const [, setting, value] = SETTING.exec(text) ?? [];
+  if (table.words?.[setting]) return `${table.words[setting]} ${amount(value)}`;
   const [, file, problem] = OF_FILE.exec(text) ?? [];
   const said = problem && whole(problem);
   return said ? `${file}: ${said}` : null;

@@ -57,7 +57,7 @@ export function libraryCards(open) {
     const answer = await call(`/library/cards?checkpoint=${encodeURIComponent(currentCheckpoint())}`);
     loras = answer.loras;
     for (const lora of loras) lora.text = `${lora.title} ${lora.lora} ${lora.words} ${lora.base}`.toLowerCase();
-    fillChoice(base, t("All base models"), counted(loras, "base"), (name) => name);
+    fillChoice(base, t("All base models"), counted(loras, "base"), word);
     fillChoice(kind, t("All kinds"), counted(loras, "kind"), word);
     fillChoice(only, t("Everything"), Object.keys(ONLY).filter(Boolean), t);
     filter();
@@ -105,7 +105,7 @@ function tile(lora, open) {
   const chips = make(
     "span",
     "ig-chips",
-    lora.base !== UNKNOWN && make("span", "ig-chip", lora.base),
+    lora.base !== UNKNOWN && make("span", "ig-chip", word(lora.base)),
     lora.kind !== UNKNOWN && make("span", "ig-chip", word(lora.kind)),
     fits && make("span", `ig-chip ${lora.fits ? "ig-fits" : "ig-misfit"}`, fits),
     lora.always != null && make("span", "ig-chip", t("always")),

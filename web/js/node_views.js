@@ -14,6 +14,7 @@ import { refill, remember } from "./restore.js";
 import { addStyles } from "./styles.js";
 
 const MIN_WIDTH_PX = 320;
+const NOTE_PX = 60;
 
 /** Node id → function that adds its view and returns how to show an output: (node) => (output, justMade) => void. */
 const VIEWS = {
@@ -23,6 +24,7 @@ const VIEWS = {
   MemoryPlan: reportView,
   Explain: reportView,
   Feedback: starView,
+  SaveGeneration: noteView,
   IntelligentSampler: (node) => pickView(node, addView),
 };
 
@@ -75,6 +77,19 @@ function reportView(node) {
   const report = makeReport();
   addView(node, "report", report.element, 110);
   return report.show;
+}
+
+/** A report that is there only once there is something to tell. */
+function noteView(node) {
+  let report = null;
+  return (output) => {
+    if (!report && !output.text?.length) return;
+    if (!report) {
+      report = makeReport();
+      addView(node, "report", report.element, NOTE_PX);
+    }
+    report.show(output.text?.length ? output : { text: [" "] });
+  };
 }
 
 function picturedReport(node) {
