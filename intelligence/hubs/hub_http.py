@@ -199,7 +199,23 @@ def _resolve(host: str) -> list[Address]:
     except (OSError, UnicodeError):
         return []
     addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    return [embedded_ipv4(address) or address for address in addresses]
+
+
+NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+"""Prefixes whose addresses end in an IPv4 address [RFC 6052, RFC 8215]."""
+
+
+def embedded_ipv4(address: Address) -> ipaddress.IPv4Address | None:
+    """Return the IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64, 6to4 or Teredo; None: none."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    teredo = address.teredo
+    if found := address.ipv4_mapped or address.sixtofour or (teredo and teredo[1]):
+        return found
+    low = int(address) & 0xFFFFFFFF
+    compatible = int(address) >> 32 == 0 and low > 1
+    return ipaddress.IPv4Address(low) if compatible or any(address in prefix for prefix in NAT64) else None
 
 
 def _is_local(host: str, addresses: list[Address]) -> bool:
