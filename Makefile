@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 FRONTEND ?= comfyui-frontend-package==1.58.1
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint clients clean
 
 demo: $(VENV)/standalone
 	$(BIN)/python -m intelligence generate "$(PROMPT)" --base-model embedded --seed 0 --out demo/image.png
@@ -45,6 +45,14 @@ $(VENV)/comfyui: $(VENV)/test
 
 $(VENV)/frontend: | $(VENV)/test
 	$(BIN)/pip install --quiet --no-deps --target $@ $(FRONTEND)
+
+# Programs of others that drive ComfyUI, in an environment of their own; their tests are skipped without it.
+clients: $(VENV)/clients/done
+
+$(VENV)/clients/done: $(VENV)/torch
+	$(PYTHON) -m venv $(VENV)/clients
+	$(VENV)/clients/bin/pip install --quiet "comfy-cli>=1.23" comfy-api-simplified
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -17,6 +17,12 @@ def test_sound_inputs_are_read(name: str, tmp_path: Path) -> None:
     assert any(read_or_refuse(name, data, tmp_path) for data in TARGETS[name][1])
 
 
+@pytest.mark.parametrize(("name", "data"), [("sidecars", b"\0,"), ("sidecars", b"\0; ,\n")])
+def test_inputs_that_once_crashed(name: str, data: bytes, tmp_path: Path) -> None:
+    """A note that holds separators alone ended the reading of its model."""
+    assert read_or_refuse(name, data, tmp_path)
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_forged_inputs_are_read_or_refused(name: str) -> None:
     checks = (HealthCheck.too_slow, HealthCheck.data_too_large)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 
@@ -95,7 +96,7 @@ def test_callable_takes_promised_parameters(name: str) -> None:
     named = [part for part in by_name.split(", ") if part]
     for parameter, (promise, has_default, default) in zip(parameters, promised, strict=False):
         assert parameter.name == promise
-        assert not has_default or parameter.default == eval(default)
+        assert not has_default or parameter.default == ast.literal_eval(default)
     assert len(parameters) >= len(promised)
     known = {str(parameter).split(":")[0] for parameter in parameters[len(promised) :]}
     assert set(named) <= known

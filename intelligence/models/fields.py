@@ -92,7 +92,8 @@ def triggers_in(text: str) -> list[str]:
             phrases += [part.strip(_BULLETS) for part in (match[1], *below) if not _LABEL.match(part)]
     if not phrases and len(told := [line for line in lines if line]) == 1 and not _SENTENCE.search(told[0]):
         parts = [part.split() for part in _SEPARATOR.split(told[0]) if part.strip()]
-        if all(len(words) <= _MAX_PHRASE_WORDS for words in parts) and (len(parts) > 1 or len(parts[0]) == 1):
+        short = parts and all(len(words) <= _MAX_PHRASE_WORDS for words in parts)
+        if short and (len(parts) > 1 or len(parts[0]) == 1):
             phrases = told
     return [phrase for phrase in phrases if phrase]
 
