@@ -117,7 +117,7 @@ def _number(value: str | int | float) -> int | float | str:
     return value
 
 
-_TAG = re.compile(r"(?:(?<!\s)\s+)?<lora:([^:<>]+)(?::([-+0-9.]+))?[^<>]*>")
+_TAG = re.compile(r"(?:(?<!\s)\s+)?<lora:([^:<>]++)(?::([-+0-9.]++))?[^<>]*+>")
 
 
 def _without_tags(prompt: str) -> tuple[str, tuple[UsedLoRA, ...]]:
