@@ -125,6 +125,30 @@ def test_learned_is_paused_reset_exported_and_forgotten(client: Client) -> None:
         assert refused.value.status in (400, 404)
 
 
+def test_acts_beside_stars_are_noticed_and_taken_back(client: Client) -> None:
+    made(
+        client,
+        PromptAnalyze={"prompt": "the mirkwood witch at a well"},
+        LoRARecommend={"mode": "ASSISTED", "selection": "[]"},
+        ParamOptimize={"cfg": 4.0},
+    )
+    acts = client.get(LEARNED)["acts"]
+    found = {(one["kind"], one["subject"].rpartition(":")[2].rpartition("/")[2]): one["number"] for one in acts}
+    edits = [found["setting", "cfg"], found["removed", "mirkwood_witch.safetensors"]]
+    assert client.post(f"{LEARNED}/drop", {"numbers": edits}) == {"dropped": 2}
+
+    prompt, run = made(client, LoRARecommend={"variations": 2})
+    first, _ = run.outputs[node_id(prompt, "Feedback")]["feedback"]
+    assert client.post(f"{FEEDBACK}/pick", {"generation_id": first["image_ids"][0]})["noticed"]
+    (picked,) = [one for one in client.get(LEARNED)["acts"] if one["kind"] == "picked"]
+    assert (picked["generation_id"], picked["slot"], picked["propensity"]) == (first["generation_id"], 0, 0.5)
+    assert client.post(LEARNED, {"heeds_acts": False})["heeds_acts"] is False
+    assert client.post(LEARNED, {"heeds_acts": True})["heeds_acts"] is True
+    assert client.post(f"{LEARNED}/drop", {"all": True})["dropped"]
+    with pytest.raises(Refused):
+        client.post(f"{LEARNED}/drop", {})
+
+
 def test_pictures_are_made_whatever_is_wrong_with_the_databases(server: Server, client: Client) -> None:
     """Damaged under the running server, each set aside; the note says so, and the next rating is stored."""
     prompt, run = made(client, PromptAnalyze={"prompt": "the mirkwood witch among ruins"})
