@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from . import signal_rows
 from .generation_rows import iso_time, places, rated_place, shown_id
 from .learning_options import Switch, is_set, put_switch
 from .observations import Evidence, Observation, Picture
+from .preferences import PictureRating
 from .rating_rows import bump
 from .signals import PASSIVE, Signal, observations
 
 MAX_RIVALS = 8
 """Pictures of one run that a pick is compared with."""
+LIKED = 4
+"""Stars from which a picture is one that a user tried again for."""
 NOTED = (Evidence.PICKED, Evidence.SAVED, Evidence.SCOUTED)
 """Acts that are told by whoever sees them; the others show in the generations."""
 
@@ -135,23 +138,26 @@ class SignalStore:
 
 
 def noticed(
-    db: sqlite3.Connection, picture_of: Pictures, moves: Mapping[str, str], beside_stars: bool
+    db: sqlite3.Connection, picture_of: Pictures, moves: Mapping[str, str], rated: Sequence[PictureRating]
 ) -> list[Observation]:
     """Return what acts tell of taste, oldest first; nothing where they are switched off.
 
     Args:
         moves: earlier model id → id that the same file has now.
-        beside_stars: whether ratings count: without any, acts that may mean nothing do not.
+        rated: pictures with stars, oldest first: without any, acts that may mean nothing do not count.
     """
     if is_set(db, Switch.NO_SIGNALS):
         return []
     found: list[Observation] = []
     for row in signal_rows.newest(db):
-        if row.evidence in PASSIVE and not beside_stars:
+        if row.evidence in PASSIVE and not rated:
             continue
         others = []
         if row.evidence in (Evidence.PICKED, Evidence.SAVED):
             others = [picture_of(db, key) for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]
+        elif row.evidence is Evidence.REROLLED:
+            prompt = picture_of(db, row.key).prompt
+            others = [one.picture(moves) for one in rated if one.rating >= LIKED and one.prompt.key == prompt.key][-1:]
         signal = Signal(row.evidence, moves.get(row.subject, row.subject), row.offered)
         found += observations(signal, picture_of(db, row.key), others)
     return found

@@ -32,7 +32,7 @@ WORTH = {
     Evidence.SAVED: Worth(0.6, 1.8, 16),
     Evidence.KEPT: Worth(0.4, 2.0, 12, 4),
     Evidence.SCOUTED: Worth(0.3, 2.5, 8),
-    Evidence.REROLLED: Worth(-0.3, 2.5, 8),
+    Evidence.REROLLED: Worth(0.3, 2.5, 8),
 }
 """An order by how deliberate the act is; an edit counts as one difference of ratings."""
 
@@ -121,10 +121,12 @@ def observations(signal: Signal, picture: Picture, rivals: Sequence[Picture]) ->
 
     Args:
         picture: as it was made.
-        rivals: of a pick, the pictures that were left.
+        rivals: of a pick, the pictures that were left; of a further try, the one of the same prompt that was liked.
     """
     evidence, worth = signal.evidence, WORTH[signal.evidence]
-    if evidence in (Evidence.SCOUTED, Evidence.REROLLED):
+    if evidence is Evidence.REROLLED:
+        return [Observation(worth.stars, liked, picture, worth.noise, evidence) for liked in rivals if liked != picture]
+    if evidence is Evidence.SCOUTED:
         expected = LEVEL + sum(one.expected for one in picture.loras)
         return [Observation(expected + worth.stars, picture, None, worth.noise, evidence)]
     if evidence in (Evidence.PICKED, Evidence.SAVED):

@@ -294,7 +294,7 @@ class LearningEngine:
                 _as_rated(each.generation, each.rating, each.images * each.weight)
                 for each in self.rated_pictures(MAX_OBSERVATIONS)
             ]
-            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}, bool(pictures)))
+            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}, pictures))
         return self._preferences[1]
 
     def past_resets(self) -> dict[str, int]:
@@ -340,7 +340,7 @@ class LearningEngine:
         """Close the database; the next use opens it again."""
         self.database.close()
 
-    def _noticed(self, moves: Mapping[str, str], beside_stars: bool) -> list[Observation]:
+    def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:
         known: dict[int, Picture] = {}
 
         def picture_of(db: sqlite3.Connection, key: int) -> Picture:
@@ -349,7 +349,7 @@ class LearningEngine:
             return known[key]
 
         with self.database.read() as db:
-            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, beside_stars)
+            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, rated)
 
     def _option(self, switch: Switch) -> bool:
         with self.database.read() as db:

@@ -193,6 +193,12 @@ def test_second_try_is_noticed_after_a_look(store):
         store.now += 20_000
         store.make({FOX: 0.8}, generation_time_seconds=10.0)
     assert [(one.kind, one.generation_id) for one in store.engine.signals.shown()] == [("rerolled", first)]
+    store.rate_something()
+    before = store.engine.preferences().observations
+    store.engine.record_feedback(store.make({OWL: 0.8}), 5)
+    (tried,) = [one for one in store.engine.preferences().observations if one.evidence is Evidence.REROLLED]
+    assert [[used.lora for used in one.loras] for one in (tried.picture, tried.other)] == [[OWL], [FOX]]
+    assert all(one.evidence is Evidence.STARS for one in before)
 
 
 def test_acts_that_may_mean_nothing_count_only_beside_stars(store):
