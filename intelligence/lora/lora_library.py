@@ -128,7 +128,7 @@ class Library:
         )
 
     def _origin(self, place: int) -> Hashable:
-        """What versions of a LoRA share: its number on CivitAI, else the words of its name."""
+        """The mark that versions of a LoRA share: its number on CivitAI, else the words of its name."""
         number = int(self.index.loras.civitai_id[place])
         return number if number >= 0 else version_stem(self.models[place].name) or UNKNOWN
 
