@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from ..models import ExamplePrompt, TriggerSet
 from .search.naming import name_weight
@@ -15,17 +16,24 @@ MIN_PROMPTS, MIN_SHARE, MIN_OWNED = 3, 0.3, 0.8
 """Prompts with the LoRA that have the phrase; their share of all with the LoRA, and of all that have the phrase."""
 MIN_WEIGHT = 1.5
 """Sum of `name_weight` from which a phrase may call a LoRA."""
-MAX_PHRASES = 3
+MAX_PHRASES, MAX_READ = 6, 20
+"""Phrases of one LoRA, and its prompts that are read for them, the first."""
 
 Phrase = tuple[str, ...]
 
 
 def own_triggers(own: Mapping[str, Sequence[ExamplePrompt]]) -> dict[str, tuple[TriggerSet, ...]]:
     """Return model id → a trigger set for each phrase, the most telling first. Args: own: see `with_own_examples`."""
+    prompts = {model_id: frozenset(example.prompt for example in some[:MAX_READ]) for model_id, some in own.items()}
+    return _own_triggers(frozenset(prompts.items()))
+
+
+@lru_cache(maxsize=2)
+def _own_triggers(known: frozenset[tuple[str, frozenset[str]]]) -> dict[str, tuple[TriggerSet, ...]]:
     users: defaultdict[str, set[str]] = defaultdict(set)
-    for model_id, examples in own.items():
-        for example in examples:
-            users[example.prompt].add(model_id)
+    for model_id, written in known:
+        for prompt in written:
+            users[prompt].add(model_id)
     everywhere: Counter[Phrase] = Counter()
     of_lora: defaultdict[str, Counter[Phrase]] = defaultdict(Counter)
     prompts: Counter[str] = Counter()
