@@ -74,6 +74,7 @@ def pixels(client: Client, prompt: Prompt, run: Run) -> np.ndarray:
 
 
 def test_twelve_ratings_flip_the_choice_and_removing_them_flips_it_back(client: Client, twins: None) -> None:
+    client.post(f"{LEARNED}/reset", {"all": True})  # what other tests left
     prompt, first = made(client)
     name, before = choice(prompt, first)
     other = next(twin for twin in TWINS if twin != name)
