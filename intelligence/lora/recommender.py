@@ -21,7 +21,7 @@ from .recommendation import LoRAChoice, LoRARecommendation, NamedLoRA, NearLoRA,
 from .strength import Strength, clip_reasons, clip_strength
 from .target_model import TargetModel, find_base, fit_reasons, unknown_warning
 from .taste import Taste, worth_applying
-from .triggers import PromptText, TriggerWords, choose_words, set_of
+from .triggers import PromptText, TriggerWords, choose_words, is_explicit_unasked, set_of
 
 MAX_REJECTED = 10
 """LoRAs that are named as turned down, beside those that the prompt's tags name."""
@@ -180,7 +180,7 @@ class LoRARecommender:
             by_name.append(replace(_named_recommendation(one, alone, told), relevance=confidence, standing=standing))
         recommended = [_recommendation(*one, told) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
-        worth_telling = _worth_telling(turned_down, nearest)
+        worth_telling = _worth_telling(turned_down, nearest, told.text)
         left_out = [RejectedLoRA(one.model.name, reason) for one, reason in worth_telling]
         offered = sorted(
             (one for one in worth_telling if one[0].relevance > 0),
@@ -304,9 +304,10 @@ def _trigger_reasons(words: TriggerWords) -> tuple[Reason, ...]:
     )
 
 
-def _worth_telling(turned_down: Sequence[TurnedDown], nearest: int) -> list[TurnedDown]:
-    """All that are turned down, but of the ones that are not sure enough only the first."""
-    unsure = [one for one in turned_down if one[1].message == _UNSURE]
+def _worth_telling(turned_down: Sequence[TurnedDown], nearest: int, text: PromptText) -> list[TurnedDown]:
+    """All that are turned down, but of the ones that are not sure enough only the first, and no explicit one that the
+    prompt does not ask for."""
+    unsure = [one for one in turned_down if one[1].message == _UNSURE and not is_explicit_unasked(one[0].model, text)]
     told = {id(one) for one in unsure[:nearest]}
     return [one for one in turned_down if one[1].message != _UNSURE or id(one) in told]
 

@@ -89,6 +89,14 @@ class PromptText:
         """Return whether the phrase is of a kind that the prompt does not want: the `witch hat` of `no hat`."""
         return any(key[-len(other) :] == other or other == key for other in self._unwanted)
 
+    def is_explicit_beyond(self, key: Key) -> bool:
+        """Return whether a phrase holds explicit words that the prompt does not: not those of an innocent phrase, such
+        as `blood moon`."""
+        innocent = _named_in([key], self.listed("innocent_words"))
+        found = _named_in([key], self.listed("explicit_words"))
+        explicit = {word for word in found if not any(word == other or _is_part(word, other) for other in innocent)}
+        return not all(map(self.asks_for, explicit))
+
     def asks_for(self, key: Key) -> bool:
         """Return whether the words stand together in the prompt, in any form of theirs."""
         return any(key == piece[at : at + len(key)] for piece in self._keys for at in range(len(piece)))
@@ -230,6 +238,11 @@ def _asked(
     return next((number for number, keys in enumerate(telling) if keys), {}), False
 
 
+def is_explicit_unasked(model: ModelMetadata, text: PromptText) -> bool:
+    """Return whether the name or the title of a LoRA holds explicit words that the prompt does not."""
+    return any(text.is_explicit_beyond(tokens(name)) for name in (model.name, model.title) if name)
+
+
 def _title(model: ModelMetadata) -> frozenset[str]:
     return frozenset(token for name in (model.name, model.title) for token in tokens(name))
 
@@ -280,7 +293,7 @@ class _Outfit:
     def is_left_out(self, key: Key) -> bool:
         if self.text.is_unwanted(key):
             return True
-        if not all(map(self.text.asks_for, self._explicit(key))):
+        if self.text.is_explicit_beyond(key):
             return True
         if self.title.issuperset(token for token in key if _is_rare(token)) and not self.title.isdisjoint(key):
             return False
@@ -289,12 +302,6 @@ class _Outfit:
         if self.several and self._whole_outfit(key):
             return True
         return not self.asked and bool(self.text.garments and _named_in([key], self.text.clothes))
-
-    def _explicit(self, key: Key) -> set[Key]:
-        """The explicit words of a phrase, without those of an innocent one: `blood moon`."""
-        innocent = _named_in([key], self.text.listed("innocent_words"))
-        found = _named_in([key], self.text.listed("explicit_words"))
-        return {word for word in found if not any(word == other or _is_part(word, other) for other in innocent)}
 
     def _whole_outfit(self, key: Key) -> str:
         """The outfit that a phrase names, of which a person wears one; empty: none."""

@@ -63,6 +63,23 @@ def test_copies_of_one_file_are_offered_once():
     assert "b" not in [one.lora_name for one in ranked]
 
 
+@pytest.mark.parametrize(
+    "prompt, offered",
+    [
+        ("a woman in a forest", False),
+        ("a naked woman in a forest", True),
+        ("a woman in a forest, without naked people", False),
+    ],
+)
+def test_explicit_lora_is_offered_only_where_the_prompt_is(prompt, offered):
+    explicit = lora("forest_naked_nymph", title="Naked Forest Nymph")
+    plain = lora("forest_nymph", title="Forest Nymph")
+    choice = choose(prompt, explicit, plain, min_confidence=1.0, nearest=8)
+    near = {one.lora_name for one in choice.nearest}
+    assert "forest_nymph" in near
+    assert ("forest_naked_nymph" in near) is offered
+
+
 def test_choose_gives_reasons():
     for item in choose("anime girl with magical powers", *SMALL).chosen:
         assert {reason.setting for reason in item.reasons} >= {"name", "strength"}
