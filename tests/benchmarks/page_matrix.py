@@ -29,7 +29,7 @@ from ..conftest import PACKS
 
 RENDERERS, LANGUAGES, THEMES = ("canvas", "nodes2"), ("en", "es"), ("dark", "light")
 OURS = [".ig-card", ".ig-library", "[data-node-type]"]
-BUTTON = ".intelligent-generation-library-tab-button"
+BUTTON = ".intelligent-generation-library-tab-button, button[aria-label^='Intelligent Generation:']"
 FIGURES = "-figures.json"
 SERIOUS = {"serious", "critical"}
 

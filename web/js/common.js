@@ -12,7 +12,7 @@ export async function call(path, body) {
     body: JSON.stringify(body),
   };
   const response = await api.fetchApi(ROUTES + path, request);
-  const answer = await response.json();
+  const answer = await response.json().catch(() => ({ error: `${response.status} ${response.statusText}` }));
   if (!response.ok) throw new Error(translation(answer.error));
   return answer;
 }

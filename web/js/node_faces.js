@@ -64,16 +64,33 @@ function style() {
 /** The canvas: takes an advanced widget out of the node until they are shown, except where something is linked to it. */
 function fold(node, widget) {
   const always = () => app.ui.settings.getSettingValue("Comfy.Node.AlwaysShowAdvancedWidgets");
-  Object.defineProperty(widget, "hidden", {
-    get: () => widget.options.advanced && !node.showAdvanced && node.getSlotFromWidget?.(widget)?.link == null && !always(),
-    set() {},
-  });
+  const folded = () => Boolean(widget.options.advanced) && !node.showAdvanced && node.getSlotFromWidget?.(widget)?.link == null && !always();
+  if (!widget.visibility) {
+    Object.defineProperty(widget, "hidden", { get: folded, set() {} });
+    return;
+  }
+  const refold = () => (widget.visibility.surfaces.canvas = folded() ? "never" : "shown"); // of newer frontends
+  refold();
+  onCall(node, "onConnectionsChange", refold);
+  onCall(node, "onConfigure", refold);
+  onCall(node, "onAdvancedChange", refold);
+}
+
+/** Has `act` run after each call of a method of the node, whether it has one yet or not. */
+function onCall(node, name, act) {
+  const before = node[name];
+  node[name] = function () {
+    const result = before?.apply(this, arguments);
+    act();
+    return result;
+  };
 }
 
 /** The canvas: a button that folds and unfolds; Nodes 2.0 has one of its own in the footer. */
 function addFoldButton(node) {
   const button = node.addWidget("button", FOLD, null, () => {
     node.showAdvanced = !node.showAdvanced;
+    node.onAdvancedChange?.();
     node.setSize([node.size[0], node.computeSize()[1]]);
     app.canvas.bringToFront(node); // it may grow over the next one
     node.setDirtyCanvas(true, true);
@@ -81,7 +98,8 @@ function addFoldButton(node) {
   button.serialize = false;
   const views = node.widgets.findIndex((widget) => widget !== button && widget.serialize === false);
   if (views >= 0) node.widgets.splice(views, 0, node.widgets.pop()); // before rows and reports, whichever came first
-  Object.assign(button.options, { serialize: false, hidden: true, canvasOnly: true });
+  Object.assign(button.options, { serialize: false, canvasOnly: true });
+  if (!button.visibility) button.options.hidden = true; // for Nodes 2.0; newer frontends would hide it in the canvas too
   Object.defineProperty(button, "label", {
     get: () => (node.showAdvanced ? t("Hide advanced") : t("Show advanced")),
     set() {},

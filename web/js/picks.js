@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { element, make } from "./common.js";
-import { onChange, setWidget, together, widgetOf } from "./graph_tools.js";
+import { onChange, outputKey, setWidget, together, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
@@ -33,7 +33,7 @@ export function pickView(node, addView) {
   onChange(widgetOf(node, "pick"), mark);
   return (output) => {
     if (!output.scouted?.length) return;
-    takeFiles(output);
+    takeFiles(node, output);
     setHeight ??= addView(node, "picks", box, TILE_PX);
     setHeight(heightFor(output.scouted.length, node.size[0] - MARGIN_PX));
     const buttons = output.scouted.map((one) => pickButton(one, () => pick(node, one)));
@@ -57,9 +57,11 @@ function heightFor(pictures, width) {
 }
 
 /** Moves the pictures from ComfyUI's own grid, which has no labels and tells no clicks, to the scouted seeds. */
-function takeFiles(output) {
+function takeFiles(node, output) {
   output.images?.forEach((file, index) => Object.assign(output.scouted[index] ?? {}, { file }));
   delete output.images;
+  const shown = app.nodeOutputs?.[outputKey(node)]; // newer frontends keep a copy there
+  if (shown?.images) app.nodeOutputs = { ...app.nodeOutputs, [outputKey(node)]: { ...shown, images: undefined, scouted: output.scouted } };
 }
 
 function pickButton({ pick: number, seed, file }, choose) {
@@ -92,8 +94,11 @@ async function queue(node, { pick: number, seed }) {
 function expose(node, scouting) {
   for (const name of SHOWN_WHILE_SCOUTING) {
     const widget = widgetOf(node, name);
-    if (widget) Object.assign(widget.options, { advanced: !scouting });
+    if (!widget) continue;
+    Object.assign(widget.options, { advanced: !scouting });
+    if (widget.visibility) widget.visibility.surfaces.vueNode = scouting ? "shown" : "advanced"; // of newer frontends
   }
+  node.onAdvancedChange?.();
   node.widgets.splice(0, node.widgets.length, ...node.widgets); // Nodes 2.0 reads the options anew
   if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
 }

@@ -66,8 +66,7 @@ button.ig-chip { cursor: pointer }
 .ig-rating:hover { background: color-mix(in srgb, currentColor 8%, transparent) }
 .ig-rating img { width: 64px; height: 64px; object-fit: cover; border-radius: 4px; background: #8883 }
 .ig-rating button { all: unset; cursor: pointer; border-radius: 4px; line-height: 1 }
-.ig-rating .ig-star { font-size: 22px; color: #e6b422; padding: 1px }
-:root:not(.dark-theme):not(:has(.dark-theme)) .ig-rating .ig-star { color: #9a6b00 }
+.ig-rating .ig-star { font-size: 22px; color: color-mix(in srgb, #e6b422 60%, var(--input-text, #ddd)); padding: 1px }
 .ig-rating .ig-again { font-size: 12px; padding: 3px 7px; border: 1px solid currentColor; opacity: .85 }
 .ig-ratings { display: grid; grid-template-columns: repeat(auto-fill, minmax(142px, 1fr)); gap: 4px; align-items: start }
 .ig-ratings img { width: 100%; height: 68px; object-fit: contain }
@@ -80,7 +79,7 @@ button.ig-chip { cursor: pointer }
 .ig-seed { font-size: 11px; overflow-wrap: anywhere }
 .ig-picks img { display: block; width: 100%; border-radius: 4px }
 .ig-picks .ig-scout-again { grid-column: 1 / -1; border: 1px solid currentColor }
-.ig-told { flex-basis: 100%; font-size: 12px; overflow-wrap: anywhere }
+.ig-told { flex-basis: 100%; margin-top: 4px; font-size: 12px; overflow-wrap: anywhere }
 .ig-told:empty { display: none }
 .ig-tile .ig-rating { flex: 1 1 auto; min-height: 0; align-content: start; overflow: hidden; padding: 0 }
 .ig-tile .ig-rating img { width: 100%; height: 96px; border-radius: 5px }
