@@ -173,9 +173,8 @@ def is_named(model: ModelMetadata, keys: Container[str]) -> bool:
     return any(source in STRONG and "".join(phrase) in keys for source, phrase in naming_phrases(model))
 
 
-def rank_figures(loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int, name: str) -> Figures:
-    """Places of the LoRA that a person used, among all, by `rank`."""
-    corpus = Corpus(loras)
+def rank_figures(corpus: Corpus, loras: Sequence[CivitaiLoRA], rng: random.Random, asked: int, name: str) -> Figures:
+    """Places of the LoRA that a person used, among all, by `rank`. Args: loras: those of the corpus."""
     by_number = {lora.number: lora for lora in loras}
     found = tag_queries([lora for lora in loras if not lora.even], 1)
     whole = rng.sample(found, min(asked, len(found)))
@@ -227,17 +226,18 @@ def main() -> None:
         loras = load_records(options.records)
         odd = [lora for lora in loras if not lora.even]
         figures |= fresh_figures(loras)
+        library = Corpus(odd)
         if options.captions:
             plain = load_plain(options.captions, options.prompts, odd_rows=False)
             sentences = [PromptQuery(text, right) for text, right in plain]
             world = World(odd, sentences, [text for text, _ in plain], rng, decision().series)
             asked = {kind: count // 6 if options.quick else count for kind, count in ASKED.items()}
-            figures |= made_figures(world, Corpus(odd), rng, asked)
+            figures |= made_figures(world, library, rng, asked)
         count = options.asked // 5 if options.quick else options.asked
         figures |= record_figures(loras, rng, count)
-        figures |= rank_figures(odd, rng, count, "rank_odd")
+        figures |= rank_figures(library, odd, rng, count, "rank_odd")
         if not options.quick:
-            figures |= rank_figures(loras, rng, count, "rank_all")
+            figures |= rank_figures(Corpus(loras), loras, rng, count, "rank_all")
         prompts = [query.prompt for query in tag_queries(odd, 1)[:300]]
         sizes = options.scales[:1] if options.quick else options.scales
         figures |= time_figures([lora.model for lora in loras], prompts, sizes)

@@ -5,13 +5,16 @@ import pytest
 
 from intelligence.learning.observations import Applied, LoRATraits, Observation, Picture, PromptTraits
 from intelligence.learning.value_model import ValueModel
+from intelligence.lora.search.features import FEATURES
 from intelligence.lora.search.ranker import NO_LORA, Ranked
 from intelligence.lora.taste import worth_applying
 
 
 def ranked(*scores):
     values = np.array(scores, np.float32)
-    return Ranked(np.arange(len(scores)), np.zeros_like(values), values)
+    return Ranked(
+        np.arange(len(scores)), np.zeros_like(values), values, np.zeros((len(scores), len(FEATURES)), np.float32)
+    )
 
 
 def test_weights_part_the_nearest_from_none():

@@ -76,7 +76,7 @@ class Nested(Generic[T]):
 
     def take(self, owners: Rows) -> Nested[T]:
         """Return the rows of these owners, in this order."""
-        counts = self.counts[owners]
+        counts = self.starts[owners + 1] - self.starts[owners]
         return Nested.of(counts, take(self.rows, ranges(self.starts[owners], counts)))
 
 

@@ -6,32 +6,29 @@ that a phrase names, and in libraries of `MIN_RIVALS` and more the place in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...prompt import ArtisticStyle
 from ...prompt.clip_words import word_rank
-from .building import UNKNOWN_SHARE, Background
-from .features import FEATURES, LIKENESS, features, postings_of
-from .index import NAME_WEIGHT_STEP, STYLES, Floats, Index, Postings
-from .knowledge import RARE, Knowledge, PhraseCounts
+from .building import UNKNOWN_SHARE
+from .features import FEATURES, LIKENESS
+from .index import NAME_WEIGHT_STEP, STYLES, Floats, Names, Nested, Postings
+from .knowledge import RARE, PhraseCounts
 from .naming import STRONG, NameSource, rank_level
+from .naming_runs import Run, Runs, is_among
 from .ranker import STANDING, UNKNOWN_STANDING, Ranked
-from .tokens import MAX_PHRASE, Query, digest, is_common, is_meta, root
+from .tokens import digest, is_common, is_meta, root
 
-MAX_NAMED = 12
-"""LoRAs that are judged because the prompt names them in full."""
-MAX_OWNERS, MAX_LOOSE_OWNERS = 60, 6
-"""LoRAs that one phrase may name and still bring them forward by itself: as the name, and in another way."""
 MIN_RIVALS = 60
 """LoRAs from which on the place in the ranking, and likeness to example prompts, say something: of few, the likest may
 be like any prompt."""
 SOURCES = tuple(NameSource)
+IS_STRONG = np.array([source in STRONG for source in SOURCES])
 STYLE_WORDS = frozenset(("style", "styled", "art", "aesthetic", "estilo", "look"))
 LINKS = frozenset(("by", "like", "from", "as", "named", "called", "como", "de"))
 ARTICLES = frozenset(("a", "an", "the", "some", "this", "un", "una", "el", "la", "los", "las"))
@@ -61,130 +58,27 @@ EVIDENCE = (*NAMING, *PARTS, *PROMPT, *LORA, *(f"ranked_{name}" for name in FEAT
 """Columns of the decision."""
 
 
-class Run(NamedTuple):
-    """A run of a prompt's words that names some LoRA."""
-
-    start: int
-    end: int
-    piece: int
-
-
 @dataclass(frozen=True)
-class Matches:
-    """Runs of a prompt's words that name LoRAs of an index."""
+class Matches(Runs):
+    """Runs of a prompt's words that name LoRAs of an index, and the evidence that they are."""
 
-    query: Query
-    index: Index
-    fitting: NDArray[np.bool_]
-    known: Knowledge
-    requested: ArtisticStyle = ArtisticStyle.UNSPECIFIED
-    """The style that the prompt asks for."""
-
-    def among(self, fitting: NDArray[np.bool_]) -> Matches:
-        """Return the same of other LoRAs of the index. Args: fitting: which."""
-        other = replace(self, fitting=fitting)
-        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers"):
-            other.__dict__[name] = getattr(self, name)
-        return other
-
-    @cached_property
-    def tokens(self) -> list[str]:
-        return [token for piece in self.query.pieces for token in piece]
-
-    @cached_property
-    def runs(self) -> dict[str, list[Run]]:
-        """Key → where it stands."""
-        found: dict[str, list[Run]] = {}
-        base = 0
-        for number, piece in enumerate(self.query.pieces):
-            for start in range(len(piece)):
-                for end in range(start + 1, min(len(piece), start + MAX_PHRASE) + 1):
-                    key = "".join(piece[start:end])
-                    found.setdefault(key, []).append(Run(base + start, base + end, number))
-            base += len(piece)
+    def _names(self, loras: NDArray[np.int64]) -> Nested[Names]:
+        """Naming phrases of some LoRAs; those of the last are remembered."""
+        if self._taken[0] is not loras:
+            self._taken[:] = [loras, self.index.loras.names.take(loras)]
+        found: Nested[Names] = self._taken[1]
         return found
 
     @cached_property
-    def _hashes(self) -> tuple[list[str], NDArray[np.uint64], NDArray[np.int64]]:
-        """Keys, their digests sorted, and the place of each digest among the keys."""
-        digests = dict(zip(self.query.keys, self.query.hashes.tolist(), strict=True))
-        keys = [key for key in self.runs if key in digests]
-        hashes = np.array([digests[key] for key in keys], np.uint64)
-        order = np.argsort(hashes, kind="stable")
-        return keys, hashes[order], order
-
-    @cached_property
-    def callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Key → the fitting LoRAs that it names, and which of them by a strong source."""
-        fitting = ((key, loras, strong, self.fitting[loras]) for key, (loras, strong) in self._callers.items())
-        return {key: (loras[fits], strong[fits]) for key, loras, strong, fits in fitting if fits.any()}
-
-    @cached_property
-    def _callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
-        """Key → all LoRAs that it names, and which of them by a strong source."""
-        keys, hashes, order = self._hashes
-        named, owner, strong = self.index.named
-        starts, ends = np.searchsorted(named, hashes, "left"), np.searchsorted(named, hashes, "right")
-        found = {}
-        for number in np.flatnonzero(ends > starts).tolist():
-            part = slice(starts[number], ends[number])
-            loras, first = np.unique(owner[part], return_index=True)
-            found[keys[order[number]]] = loras, strong[part][first]
-        return found
-
-    @cached_property
-    def owners(self) -> dict[str, NDArray[np.int32]]:
-        """Key → the fitting LoRAs that it names by a strong source."""
-        return {key: loras[strong] for key, (loras, strong) in self.callers.items() if strong.any()}
-
-    @cached_property
-    def _naming_runs(self) -> list[Run]:
-        """Runs of two words and more that name some LoRA."""
-        return [run for key in self.owners for run in self.runs[key] if run.end - run.start > 1]
-
-    @cached_property
-    def told_by_names(self) -> list[float]:
-        """Per word: the information of the most telling run around it that names a LoRA, 0 where none does."""
-        told = [0.0] * len(self.tokens)
-        for key in self.owners:
-            for run in self.runs[key]:
-                information = self.information(run)
-                for place in range(run.start, run.end):
-                    told[place] = max(told[place], information)
-        return told
-
-    def is_covered(self, key: str) -> bool:
-        """Return whether a key stands nowhere but inside a longer run that names a LoRA."""
-        runs = self.runs[key]
-        spoken = [run for run in runs if run.piece < self.query.spoken] or runs
-        return all(any(_inside(run, longer) for longer in self._naming_runs) for run in spoken)
-
-    def named(self, most: int = MAX_NAMED) -> NDArray[np.int64]:
-        """Return the LoRAs that the prompt names in full, those with the most telling names first."""
-        calling: list[tuple[bool, float, int, str]] = []
-        for key, (loras, strong) in self.callers.items():
-            mine = int(strong.sum())
-            information = self.information(self.runs[key][0])
-            if 0 < mine <= MAX_OWNERS:
-                calling.append((True, information, mine, key))
-            elif not mine and len(loras) <= MAX_LOOSE_OWNERS:
-                calling.append((False, information, len(loras), key))
-        calling.sort(key=lambda call: (not call[0], -call[1] + np.log(call[2]), call[3]))
-        places = dict.fromkeys(
-            place for own, *_, key in calling for place in (self.owners if own else self._all)[key].tolist()
-        )
-        return np.array(list(places)[:most], np.int64)
-
-    @cached_property
-    def _all(self) -> dict[str, NDArray[np.int32]]:
-        return {key: loras for key, (loras, _) in self.callers.items()}
+    def _taken(self) -> list[Any]:
+        return [None, None]
 
     def partial(self, loras: NDArray[np.int64]) -> Floats:
         """`PARTS` of some LoRAs, shape (LoRAs, …)."""
-        names = self.index.loras.names.take(loras)
+        names = self._names(loras)
         words, phrases = names.rows.words, len(names.rows.key)
         weight = words.rows.weight * NAME_WEIGHT_STEP
-        here = np.isin(words.rows.key, self._word_hashes)
+        here = is_among(words.rows.key, self._word_hashes)
         of = np.repeat(np.arange(phrases), words.counts)
         total, mass = np.bincount(of, weight, phrases), np.bincount(of, weight * here, phrases)
         missing = np.zeros(phrases)
@@ -193,17 +87,18 @@ class Matches:
         share = mass / np.maximum(total, 1e-6)
         several = np.bincount(of, weight > 0, phrases) > 1
         owner = np.repeat(np.arange(len(loras)), names.counts)
-        strong = np.isin(names.rows.source, STRONG)
+        strong = IS_STRONG[names.rows.source]
         told = np.array([self._told_by_root.get(key, 0.0) for key in words.rows.key[here].tolist()])
         rival = np.zeros(phrases)
         np.maximum.at(rival, of[here], told)
         out = np.zeros((len(loras), len(PARTS)), np.float32)
+        told_of = np.column_stack((share, mass, missing, count, rival))
         for start, kind in ((0, strong), (len(PARTIAL), ~strong)):
             worth = np.where(several & kind, share * mass, 0)
-            for number in np.flatnonzero(worth > 0)[np.argsort(worth[worth > 0], kind="stable")].tolist():
-                out[owner[number], start : start + len(PARTIAL)] = (
-                    share[number], mass[number], missing[number], count[number], rival[number],
-                )  # fmt: skip
+            found = np.flatnonzero(worth > 0)
+            found = found[np.argsort(worth[found], kind="stable")]
+            best = dict(zip(owner[found].tolist(), found.tolist(), strict=True))
+            out[[*best], start : start + len(PARTIAL)] = told_of[[*best.values()]]
         return out
 
     @cached_property
@@ -214,26 +109,6 @@ class Matches:
         for key, told in zip(digest(roots).tolist(), self.told_by_names, strict=True):
             found[key] = max(found.get(key, 0.0), told)
         return found
-
-    @cached_property
-    def _word_hashes(self) -> NDArray[np.uint64]:
-        """Digests of the roots of its words, and of two words written as one; those of series left out."""
-        of_series = {
-            token
-            for key in self.known.series & self.runs.keys()
-            for run in self.runs[key]
-            for token in self.tokens[run.start : run.end]
-        }
-        words = {root(token) for token in self.query.tokens - of_series}
-        joined = {root("".join(phrase)) for phrase in self.query.phrases if len(phrase) == 2}
-        return digest(words | joined)
-
-    def surprisal(self, token: str) -> float:
-        return _surprisal(self.known.words, token)
-
-    def information(self, run: Run) -> float:
-        """Return how little probable its words are in any prompt, in nats."""
-        return sum(self.surprisal(token) for token in self.tokens[run.start : run.end])
 
     def described(self, key: str, run: Run) -> list[float]:
         """`BEST` of a run, without its source."""
@@ -273,15 +148,9 @@ class Matches:
         ]
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return np.cumsum([0, *(len(piece) for piece in self.query.pieces)]).tolist()
-
-    def _same_piece(self, place: int, run: Run) -> bool:
-        return bool(self._piece_of[place] == run.piece)
-
-    @cached_property
-    def _piece_of(self) -> NDArray[np.int64]:
-        return np.repeat(np.arange(len(self.query.pieces)), [len(piece) for piece in self.query.pieces])
+    def _described(self) -> dict[str, list[float]]:
+        """Key → `described` of it."""
+        return {}
 
     def evidence_of(self, loras: NDArray[np.int64]) -> Floats:
         """`NAMING` of some LoRAs, shape (LoRAs, …)."""
@@ -289,7 +158,7 @@ class Matches:
         keys, hashes, order = self._hashes
         if not len(hashes):
             return out
-        names = self.index.loras.names.take(loras)
+        names = self._names(loras)
         places = np.minimum(np.searchsorted(hashes, names.rows.key), len(hashes) - 1)
         hit = hashes[places] == names.rows.key
         owner = np.repeat(np.arange(len(loras)), names.counts)
@@ -324,17 +193,10 @@ class Matches:
         strong = sum(by_source[source] > 0 for source in STRONG)
         words = sum(end - start for start, end in outer)
         key, source = best
-        described = self.described(key, self.runs[key][0])
+        if key not in self._described:
+            self._described[key] = self.described(key, self.runs[key][0])
+        described = self._described[key]
         return [*by_source, strong, len(outer), words, *described, source, *self.counts(key, lora)]
-
-
-def _inside(run: Run, other: Run) -> bool:
-    return other.start <= run.start and run.end <= other.end and other.end - other.start > run.end - run.start
-
-
-def _surprisal(known: Mapping[str, Background], token: str) -> float:
-    background = known.get(token)
-    return -float(np.log(max(background.prompts, UNKNOWN_SHARE) if background else UNKNOWN_SHARE))
 
 
 def _style_agreement(styles: NDArray[np.uint8], requested: int) -> NDArray[np.int64]:
@@ -353,7 +215,6 @@ def evidence(
     Args:
         ranked: the ranking that some of them come from.
     """
-    rows = postings_of(postings, loras)
     query, index = matches.query, matches.index
     size = int(np.count_nonzero(matches.fitting))
     prompt = [tag_style, *np.log1p((len(matches.tokens), len(query.pieces), size))]
@@ -367,7 +228,7 @@ def evidence(
             np.log1p(postings.examples[loras]),
         )
     )
-    by_ranker = features(rows)
+    by_ranker = ranked.features_of(loras, postings)
     if size < MIN_RIVALS:
         by_ranker[:, LIKENESS] = 0
     return np.concatenate(

@@ -48,6 +48,25 @@ class Ranked:
     probabilities: Floats
     """That the LoRA is right, 0 … 1; never rising."""
     scores: Floats
+    features: Floats
+    """`FEATURES` of each."""
+
+    def features_of(self, loras: NDArray[np.int64], postings: Postings) -> Floats:
+        """Return `FEATURES` of some LoRAs, whether or not they are ranked."""
+        out = np.zeros((len(loras), len(FEATURES)), np.float32)
+        there, place = self._places(loras)
+        out[there] = self.features[place[there]]
+        if not there.all():
+            out[~there] = features(postings_of(postings, loras[~there]))
+        return out
+
+    def _places(self, loras: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which of some LoRAs are ranked, and where."""
+        if not len(self.loras):
+            return np.zeros(len(loras), bool), np.zeros(len(loras), np.int64)
+        order = np.argsort(self.loras)
+        place = order[np.minimum(np.searchsorted(self.loras, loras, sorter=order), len(self.loras) - 1)]
+        return self.loras[place] == loras, place
 
     def standing(self, loras: NDArray[np.int64]) -> Floats:
         """Return `STANDING` of some LoRAs, shape (LoRAs, …); one that is not ranked stands behind all."""
@@ -59,9 +78,7 @@ class Ranked:
             best_other[first] = np.delete(self.scores, first).max(initial=self.scores[first] - MAX_GAP)
             lead = np.clip(self.scores - best_other, -MAX_GAP, MAX_GAP)
             columns = np.column_stack((self.probabilities, lead, np.log1p(np.arange(count))))
-            order = np.argsort(self.loras)
-            place = order[np.minimum(np.searchsorted(self.loras, loras, sorter=order), count - 1)]
-            there = self.loras[place] == loras
+            there, place = self._places(loras)
             out[there] = columns[place[there]]
         return out
 
@@ -75,7 +92,9 @@ class Ranked:
         return np.array(weights, np.float32)
 
 
-NOTHING = Ranked(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+NOTHING = Ranked(
+    np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32), np.empty((0, len(FEATURES)), np.float32)
+)
 
 
 @dataclass(frozen=True)
@@ -276,7 +295,7 @@ def rank(
     of_tags = logistic(network(np.concatenate((best.inputs, others), axis=1), n["calibrator"]))
     of_sentences = logistic(network(others, n["sentences"]))
     probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
-    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score)
+    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score, best.features)
 
 
 def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:

@@ -1,0 +1,189 @@
+"""Runs of a prompt's words that name LoRAs of a library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...prompt import ArtisticStyle
+from .building import UNKNOWN_SHARE, Background
+from .index import Index
+from .knowledge import Knowledge
+from .tokens import MAX_PHRASE, Query, digest, root
+
+MAX_NAMED = 12
+"""LoRAs that are judged because the prompt names them in full."""
+MAX_OWNERS, MAX_LOOSE_OWNERS = 60, 6
+"""LoRAs that one phrase may name and still bring them forward by itself: as the name, and in another way."""
+
+
+class Run(NamedTuple):
+    """A run of a prompt's words that names some LoRA."""
+
+    start: int
+    end: int
+    piece: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of a prompt's words that name LoRAs of an index."""
+
+    query: Query
+    index: Index
+    fitting: NDArray[np.bool_]
+    known: Knowledge
+    requested: ArtisticStyle = ArtisticStyle.UNSPECIFIED
+    """The style that the prompt asks for."""
+
+    def among(self, fitting: NDArray[np.bool_]) -> Self:
+        """Return the same of other LoRAs of the index. Args: fitting: which."""
+        other = replace(self, fitting=fitting)
+        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers"):
+            other.__dict__[name] = getattr(self, name)
+        return other
+
+    @cached_property
+    def tokens(self) -> list[str]:
+        return [token for piece in self.query.pieces for token in piece]
+
+    @cached_property
+    def runs(self) -> dict[str, list[Run]]:
+        """Key → where it stands."""
+        found: dict[str, list[Run]] = {}
+        base = 0
+        for number, piece in enumerate(self.query.pieces):
+            for start in range(len(piece)):
+                for end in range(start + 1, min(len(piece), start + MAX_PHRASE) + 1):
+                    key = "".join(piece[start:end])
+                    found.setdefault(key, []).append(Run(base + start, base + end, number))
+            base += len(piece)
+        return found
+
+    @cached_property
+    def _hashes(self) -> tuple[list[str], NDArray[np.uint64], NDArray[np.int64]]:
+        """Keys, their digests sorted, and the place of each digest among the keys."""
+        digests = dict(zip(self.query.keys, self.query.hashes.tolist(), strict=True))
+        keys = [key for key in self.runs if key in digests]
+        hashes = np.array([digests[key] for key in keys], np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        return keys, hashes[order], order
+
+    @cached_property
+    def callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """Key → the fitting LoRAs that it names, and which of them by a strong source."""
+        fitting = ((key, loras, strong, self.fitting[loras]) for key, (loras, strong) in self._callers.items())
+        return {key: (loras[fits], strong[fits]) for key, loras, strong, fits in fitting if fits.any()}
+
+    @cached_property
+    def _callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
+        """Key → all LoRAs that it names, and which of them by a strong source."""
+        keys, hashes, order = self._hashes
+        named, owner, strong = self.index.named
+        starts, ends = np.searchsorted(named, hashes, "left"), np.searchsorted(named, hashes, "right")
+        found = {}
+        for number in np.flatnonzero(ends > starts).tolist():
+            part = slice(starts[number], ends[number])
+            loras, first = np.unique(owner[part], return_index=True)
+            found[keys[order[number]]] = loras, strong[part][first]
+        return found
+
+    @cached_property
+    def owners(self) -> dict[str, NDArray[np.int32]]:
+        """Key → the fitting LoRAs that it names by a strong source."""
+        return {key: loras[strong] for key, (loras, strong) in self.callers.items() if strong.any()}
+
+    @cached_property
+    def _naming_runs(self) -> list[Run]:
+        """Runs of two words and more that name some LoRA."""
+        return [run for key in self.owners for run in self.runs[key] if run.end - run.start > 1]
+
+    @cached_property
+    def told_by_names(self) -> list[float]:
+        """Per word: the information of the most telling run around it that names a LoRA, 0 where none does."""
+        told = [0.0] * len(self.tokens)
+        for key in self.owners:
+            for run in self.runs[key]:
+                information = self.information(run)
+                for place in range(run.start, run.end):
+                    told[place] = max(told[place], information)
+        return told
+
+    def is_covered(self, key: str) -> bool:
+        """Return whether a key stands nowhere but inside a longer run that names a LoRA."""
+        runs = self.runs[key]
+        spoken = [run for run in runs if run.piece < self.query.spoken] or runs
+        return all(any(_inside(run, longer) for longer in self._naming_runs) for run in spoken)
+
+    def named(self, most: int = MAX_NAMED) -> NDArray[np.int64]:
+        """Return the LoRAs that the prompt names in full, those with the most telling names first."""
+        calling: list[tuple[bool, float, int, str]] = []
+        for key, (loras, strong) in self.callers.items():
+            mine = int(strong.sum())
+            information = self.information(self.runs[key][0])
+            if 0 < mine <= MAX_OWNERS:
+                calling.append((True, information, mine, key))
+            elif not mine and len(loras) <= MAX_LOOSE_OWNERS:
+                calling.append((False, information, len(loras), key))
+        calling.sort(key=lambda call: (not call[0], -call[1] + np.log(call[2]), call[3]))
+        places = dict.fromkeys(
+            place for own, *_, key in calling for place in (self.owners if own else self._all)[key].tolist()
+        )
+        return np.array(list(places)[:most], np.int64)
+
+    @cached_property
+    def _all(self) -> dict[str, NDArray[np.int32]]:
+        return {key: loras for key, (loras, _) in self.callers.items()}
+
+    @cached_property
+    def _word_hashes(self) -> NDArray[np.uint64]:
+        """Digests of the roots of its words, and of two words written as one, sorted; those of series left out."""
+        of_series = {
+            token
+            for key in self.known.series & self.runs.keys()
+            for run in self.runs[key]
+            for token in self.tokens[run.start : run.end]
+        }
+        words = {root(token) for token in self.query.tokens - of_series}
+        joined = {root("".join(phrase)) for phrase in self.query.phrases if len(phrase) == 2}
+        return np.sort(digest(words | joined))
+
+    def surprisal(self, token: str) -> float:
+        return _surprisal(self.known.words, token)
+
+    def information(self, run: Run) -> float:
+        """Return how little probable its words are in any prompt, in nats."""
+        return sum(self.surprisal(token) for token in self.tokens[run.start : run.end])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return np.cumsum([0, *(len(piece) for piece in self.query.pieces)]).tolist()
+
+    def _same_piece(self, place: int, run: Run) -> bool:
+        return bool(self._piece_of[place] == run.piece)
+
+    @cached_property
+    def _piece_of(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(len(self.query.pieces)), [len(piece) for piece in self.query.pieces])
+
+
+def _inside(run: Run, other: Run) -> bool:
+    return other.start <= run.start and run.end <= other.end and other.end - other.start > run.end - run.start
+
+
+def is_among(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which of the keys are known. Args: known: sorted."""
+    if not len(known):
+        return np.zeros(len(keys), bool)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return found
+
+
+def _surprisal(known: Mapping[str, Background], token: str) -> float:
+    background = known.get(token)
+    return -float(np.log(max(background.prompts, UNKNOWN_SHARE) if background else UNKNOWN_SHARE))
