@@ -26,6 +26,9 @@ from intelligence import (
     PromptAnalyzer,
     Recommendations,
 )
+from intelligence.generation.explanation import explain
+from intelligence.generation.picture_graph import picture_graph
+from intelligence.generation.picture_history import picture_of, picture_record, rated_id
 from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
 from intelligence.memory.corrections import Corrections
 
@@ -187,3 +190,26 @@ def test_api_prompt_names_inputs_that_exist(schemas: dict[str, dict[str, list[st
     for node in load("Auto text to image (API).json").values():
         if node["class_type"] in schemas:
             assert set(node["inputs"]) <= set(schemas[node["class_type"]]["inputs"])
+
+
+EARLIER = sorted(folder for folder in OLD.parent.iterdir() if (folder / "saved.png").exists())
+"""A folder for each version, and for states of the source between two of them."""
+
+
+@pytest.mark.parametrize("folder", EARLIER, ids=lambda folder: folder.name)
+def test_pictures_of_every_state_are_explained_rated_and_made_again(folder: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(folder, tmp_path / "home"))
+    learning = LearningEngine(home / "learning.db")
+    assert learning.list_generations()
+    for picture in (home / "saved.png", home / "saved.webp"):
+        record = picture_record(picture)
+        assert record is not None
+        generation = Generation.from_dict(record)
+        parameters = generation.plan.recommendations.suggested_params
+        assert (parameters.num_steps, parameters.width, generation.seeds) == (2, 64, (7,))
+        assert explain(generation).parameter_reasoning
+        graph = picture_graph(picture_of(picture, record))
+        assert [node["inputs"]["seed"] for node in graph.values() if "seed" in node["inputs"]] == [7]
+        rated = learning.record_feedback(rated_id(picture, learning), 5)
+        assert [one.rating for one in learning.ratings(rated.generation_id)][-1] == 5
+    learning.close()
