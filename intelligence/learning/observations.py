@@ -10,6 +10,8 @@ RATING_NOISE = 1.0
 """Standard deviation of a rating in stars: luck of the seed, mood, rounding."""
 STARS_RIGHT = 1.4
 """Stars between a LoRA that is right and one that is not; see `expected_stars`."""
+STARS_WRONG = -0.8
+"""Stars that a LoRA adds which is not."""
 UNKNOWN = ""
 """Value of a trait that is not known; it is like no other."""
 
@@ -73,9 +75,9 @@ class Applied(NamedTuple):
             standing: that it belongs to the prompt rather than another or none, 0 … 1.
         """
         fits = max(confidence, standing)
-        doubt = (0.3**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
+        doubt = (0.5**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
         nearest = STARS_RIGHT * (fits - confidence)
-        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * fits, doubt, strength, trigger_set, nearest)
+        return cls(lora, expected_stars(confidence), 0.2 + 0.8 * fits, doubt, strength, trigger_set, nearest)
 
 
 class Settings(NamedTuple):
@@ -150,4 +152,4 @@ def expected_stars(confidence: float) -> float:
 
     Bounded, so that ratings can argue .999 down and .05 up.
     """
-    return STARS_RIGHT * confidence - 0.8
+    return STARS_RIGHT * confidence + STARS_WRONG

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .observations import UNKNOWN, Applied, LoRATraits, Observation, Picture, PromptTraits, Settings
+from .observations import STARS_WRONG, UNKNOWN, Applied, LoRATraits, Observation, Picture, PromptTraits, Settings
 from .setting_effects import effect_covariance, effects_covariance
 
 T = TypeVar("T", bound=Hashable)
@@ -40,7 +40,7 @@ STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
 TRIGGER_SET_SD = 0.4
 """… of what each set of trigger words does to a LoRA that has several, …"""
 SLOPE_SD = 0.3
-"""… of the factor, 1 before ratings, by which the choice's own expectation counts, …"""
+"""… of the factor, 1 before ratings, by which the choice's confidence counts: nothing of a LoRA that does not fit, …"""
 NEAREST_SD = 0.5
 """… and of the factor, 0 before ratings, by which standing first counts where nobody asked for the LoRA."""
 NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
@@ -243,10 +243,10 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     loras, prompts = np.ix_(one.lora, other.lora), np.ix_(one.prompt, other.prompt)
     found = alone[loras] + kind[loras] * by_kind[prompts] + style[loras] * by_style[prompts]
     found *= np.outer(one.fit, other.fit)
-    here = np.outer(one.doubt, other.doubt) * _likeness(one, other)[prompts]
+    here = np.outer(one.doubt, other.doubt) * (_likeness(one, other) ** 2)[prompts]
     by_words = TRIGGER_SET_SD**2 * one.trigger_set.same(other.trigger_set)
     found += lora[loras] * (here + _strength_covariance(one.strength, other.strength) + by_words)
-    found += SLOPE_SD**2 * np.outer(one.expects, other.expects)
+    found += SLOPE_SD**2 * np.outer(one.expects - STARS_WRONG, other.expects - STARS_WRONG)
     found += NEAREST_SD**2 * np.outer(one.nearest, other.nearest)
     return found
 

@@ -31,7 +31,7 @@ STRENGTH_REACH = 0.25
 """Farthest from strengths that were tried that a strength is moved by ratings."""
 COST_BELOW, COST_ABOVE = 0.004, 0.008
 """Stars that a strength is worth less which lies so far below the usual one, or above it: too much spoils more."""
-MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.25
+MIN_STRENGTH_GAIN, BAD_STRENGTH = 0.05, 0.2
 """Stars that a strength must gain to be taken, or that the usual one must lose to be left."""
 MIN_WORDS_GAIN, BAD_WORDS = 0.1, 0.25
 """Stars that a set of trigger words must gain over the usual one to be taken, or that the usual one must lose."""

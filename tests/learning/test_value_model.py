@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from intelligence.learning.observations import Applied, LoRATraits, Observation, Picture, PromptTraits
+from intelligence.learning.observations import STARS_WRONG, Applied, LoRATraits, Observation, Picture, PromptTraits
 from intelligence.learning.value_model import LEVEL, LORA_SD, MAX_OBSERVATIONS, ValueModel
 
 ANIME = PromptTraits("anime girl", "anime", "character", True, frozenset({"girl", "tree"}))
@@ -119,7 +119,7 @@ def test_posterior_is_the_regression_on_effects():
     prompt = PromptTraits("x")
     sets = [("p",), ("q",), ("p", "q"), ()] * 3
     stars = [2, 4, 3, 3, 1, 5, 4, 3, 2, 4, 2, 3]
-    used = {name: Applied(name, 0.0, 1.0, 0.3) for name in "pq"}
+    used = {name: Applied(name, STARS_WRONG, 1.0, 0.3) for name in "pq"}
     observations = [
         Observation(given, Picture(prompt, tuple(used[name] for name in each)))
         for given, each in zip(stars, sets, strict=True)
@@ -129,7 +129,8 @@ def test_posterior_is_the_regression_on_effects():
     prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (LORA_SD**2 + 0.3**2)] * 2])
     weights = model.trust / model.noise**2
     precision = prior + rows.T @ (weights[:, None] * rows)
-    mean = np.linalg.solve(precision, rows.T @ (weights * (np.array(stars) - LEVEL)))
+    expected = np.array([LEVEL + STARS_WRONG * len(each) for each in sets])
+    mean = np.linalg.solve(precision, rows.T @ (weights * (np.array(stars) - expected)))
     found = model.utilities(prompt, [used["p"], used["q"]])
     assert found.shift == pytest.approx(mean[1:], abs=1e-9)
     assert found.covariance == pytest.approx(np.linalg.inv(precision)[1:, 1:], abs=1e-9)
