@@ -24,11 +24,15 @@ SHARED = (
     "plan.recommendations",
     "plan.memory",
     "@settings",
+    "plan.recommendations.suggested_params",
+    "plan",
 )
 """Places in a `Generation`'s JSON of what others repeat; a place is listed after those inside it. A new place is
 appended; none is ever removed, since stored rows are read by this list."""
 
-WRITTEN = tuple(path for path in SHARED if path != "plan.recommendations.prompt_analysis")
+_EARLIER = ("plan.recommendations.prompt_analysis", "plan.recommendations.suggested_params", "plan")
+
+WRITTEN = tuple(path for path in SHARED if path not in _EARLIER)
 """Places that are shared when a row is written: an analysis takes less beside the prompt that is made of it."""
 
 _DETAILS = """
@@ -83,11 +87,14 @@ def pack(value: Any) -> bytes:
 
 def unpack(body: bytes) -> Any:
     """Return what `pack` took. Raises ValueError for anything else."""
-    work = zlib.decompressobj(-15, zdict=_dictionary())
-    try:
-        return json.loads((work.decompress(body) + work.flush()).decode("utf-8", "surrogatepass"))
-    except zlib.error as error:
-        raise ValueError(f"not compressed JSON: {error}") from None
+    problem: ValueError | zlib.error | None = None
+    for words in (_dictionary(), _first_dictionary()):
+        work = zlib.decompressobj(-15, zdict=words)
+        try:
+            return json.loads((work.decompress(body) + work.flush()).decode("utf-8", "surrogatepass"))
+        except (zlib.error, ValueError) as error:
+            problem = problem or error
+    raise ValueError(f"not compressed JSON: {problem}")
 
 
 def shrunk(value: Any) -> Any:
@@ -242,3 +249,9 @@ def _text(value: Any) -> str:
 def _dictionary() -> bytes:
     """The usual words of a generation's JSON. The file is never changed: stored rows are read with it."""
     return Path(__file__).with_name("stored_words.txt").read_bytes()
+
+
+@cache
+def _first_dictionary() -> bytes:
+    """The words that rows of the first lean stores were packed with."""
+    return Path(__file__).with_name("stored_words_first.txt").read_bytes()
