@@ -2,9 +2,9 @@
 
 They stand in `families.json`, the built-in one and a user's own, whose families replace the built-in ones. Each row
 names its source. Rows that cite a template of ComfyUI are compared with it by a test, as far as the installed package
-holds it; FLUX 3, MOSS-Image and Qwen-Image 2.1 are newer, and theirs were read elsewhere. The cards of SD3 medium,
-SD3.5 medium and SD3.5 large turbo are cited from memory and not compared: of these, diffusers' StableDiffusion3Pipeline
-confirms the 28 steps alone.
+holds it; FLUX 3, MOSS-Image and Qwen-Image 2.1 are newer, and theirs were read elsewhere. Of SD3.5 medium and large
+turbo the cards were read as others quote them (40 steps, guidance 4.5; 4 steps, guidance 0); SD3 medium's sampler and
+cfg are cited from memory: diffusers' StableDiffusion3Pipeline confirms its 28 steps alone.
 """
 
 from __future__ import annotations
