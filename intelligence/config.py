@@ -242,10 +242,6 @@ class Hub(StrEnum):
 class ServerSettings(Settings):
     """`config.json` of the data folder: the user's settings. Never taken from a workflow."""
 
-    min_confidence: Annotated[float, bounds(ge=0, le=1)] = LoRAPreferences.min_confidence
-    """Confidence where none is given: of new nodes, in the terminal, of a new `PipelineConfig`."""
-    hubs: tuple[Hub, ...] = tuple(Hub)
-    """Hubs that may be asked, once somebody asks for it."""
     ollama: OllamaConfig = field(default_factory=OllamaConfig)
     """The server that the analyzer `ollama` asks."""
     allowed_hosts: tuple[str, ...] = ()
@@ -253,6 +249,10 @@ class ServerSettings(Settings):
     hash_megabytes_per_second: Annotated[float, bounds(ge=0)] = 30.0
     """Reading speed for hashes, light work even for a hard disk; 0: files are not hashed in the background."""
     history: HistorySettings = field(default_factory=HistorySettings)
+    min_confidence: Annotated[float, bounds(ge=0, le=1)] = LoRAPreferences.min_confidence
+    """Confidence where none is given: of new nodes, in the terminal, of a new `PipelineConfig`."""
+    hubs: tuple[Hub, ...] = tuple(Hub)
+    """Hubs that may be asked, once somebody asks for it."""
 
 
 def user_settings(folder: Path | None = None) -> ServerSettings:

@@ -77,7 +77,7 @@ class Applied(NamedTuple):
         fits = max(confidence, standing)
         doubt = (0.5**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
         nearest = STARS_RIGHT * (fits - confidence)
-        return cls(lora, expected_stars(confidence), 0.2 + 0.8 * fits, doubt, strength, trigger_set, nearest)
+        return cls(lora, expected_stars(confidence), 0.3 + 0.7 * fits, doubt, strength, trigger_set, nearest)
 
 
 class Settings(NamedTuple):

@@ -103,7 +103,7 @@ class ValueModel:
         terms = self._terms
         if lora not in terms.loras:
             return np.zeros(len(strengths))
-        mine = terms.lora == terms.loras.index(lora)
+        mine = terms.fit * (terms.lora == terms.loras.index(lora))
         cross = _strength_covariance(np.array(strengths, np.float64), terms.strength) * mine
         age = self._forgetting ** np.arange(len(self.observations), 0, -1)
         found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
@@ -114,7 +114,7 @@ class ValueModel:
         terms = self._terms
         if lora not in terms.loras or not names:
             return np.zeros(len(names))
-        mine = terms.lora == terms.loras.index(lora)
+        mine = terms.fit * (terms.lora == terms.loras.index(lora))
         cross = TRIGGER_SET_SD**2 * _Values(names).same(terms.trigger_set) * mine
         age = self._forgetting ** np.arange(len(self.observations), 0, -1)
         found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
@@ -242,10 +242,10 @@ def _utility_covariance(one: _Terms, other: _Terms) -> Floats:
     by_style = STYLE_STYLE_SD**2 * alike("style")
     loras, prompts = np.ix_(one.lora, other.lora), np.ix_(one.prompt, other.prompt)
     found = alone[loras] + kind[loras] * by_kind[prompts] + style[loras] * by_style[prompts]
-    found *= np.outer(one.fit, other.fit)
-    here = np.outer(one.doubt, other.doubt) * (_likeness(one, other) ** 2)[prompts]
     by_words = TRIGGER_SET_SD**2 * one.trigger_set.same(other.trigger_set)
-    found += lora[loras] * (here + _strength_covariance(one.strength, other.strength) + by_words)
+    found += lora[loras] * (_strength_covariance(one.strength, other.strength) + by_words)
+    found *= np.outer(one.fit, other.fit)
+    found += lora[loras] * np.outer(one.doubt, other.doubt) * (_likeness(one, other) ** 2)[prompts]
     found += SLOPE_SD**2 * np.outer(one.expects - STARS_WRONG, other.expects - STARS_WRONG)
     found += NEAREST_SD**2 * np.outer(one.nearest, other.nearest)
     return found

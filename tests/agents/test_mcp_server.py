@@ -10,8 +10,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +85,13 @@ def test_sdk_client_over_stdio(home: Path) -> None:
             assert (await client.call_tool("generate", {"prompt": "x"})).is_error
             assert not (await client.call_tool("search_library", {})).is_error
 
-    asyncio.run(ask())
+    run(ask())
+
+
+def run(asked: Coroutine[Any, Any, None]) -> None:
+    """Run in a thread of its own: a browser test before may have left its event loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, asked).result()
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +126,7 @@ def test_fastmcp_client_over_http(address: str) -> None:
             with pytest.raises(fastmcp.exceptions.ToolError, match="rate"):
                 await client.call_tool("rate", {"picture": "x", "rating": 5})
 
-    asyncio.run(ask())
+    run(ask())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ mine_N_*   `--records DIR`: libraries of N real records with even numbers, users
            keep out; `displaced`: the same for those that make room for others; `pairs_gain`: in the user's order after
            30 ratings, over the order without learning. `vK_`: with a variation on one prompt in K, which is rated too
            and does not count in the regret; `noisy_`: one star in ten says nothing, and luck of the seed is 1.1
-count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`
+count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`; `leak`:
+           share of other LoRAs' prompts on which one that is liked on its own is newly applied; see `leaks`
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from intelligence.parameters import ParameterOptimizer, ParameterRequest
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import CivitaiLoRA, load_records, tag_queries
 from tests.benchmarks.learning_toy import Learner, LinUCB, Policy, Popularity, World, play
-from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, make_pool
+from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, leaks, make_pool
 from tests.benchmarks.learning_world import play as rate
 from tests.benchmarks.report import parser, report
 
@@ -155,7 +156,8 @@ def _cfg_path(gain: float, seed: int, ratings: int = 40) -> list[float]:
 
 def until(loras: Sequence[CivitaiLoRA], libraries: int) -> Figures:
     """Return the figures of single LoRAs."""
-    every = [one for seed in range(libraries) for one in counts(make_pool(draw(loras, 20, seed), seed, 30))]
+    pools = [make_pool(draw(loras, 20, seed), seed, 30) for seed in range(libraries)]
+    every = [one for pool in pools for one in counts(pool)]
     dropped = [one for one in every if one.stars == 1]
     sure = [one for one in dropped if one.relevance >= 0.95]
     figures: Figures = {"count_applied": len(dropped), "count_sure": len(sure)}
@@ -164,6 +166,8 @@ def until(loras: Sequence[CivitaiLoRA], libraries: int) -> Figures:
             figures[f"{name}_p90"] = float(np.quantile([one.ratings for one in found], 0.9, method="higher"))
             figures[f"{name}_most"] = max(one.ratings for one in found)
             figures[f"{name}_by_one"] = _mean(one.ratings == 1 for one in found)
+    leaked, asked = np.sum([leaks(pool) for pool in pools], axis=0).tolist()
+    figures |= {"count_leak": leaked / max(1, asked), "count_leak_asked": asked}
     for name, least in (("10", 0.1), ("02", 0.02)):
         taken = [one.ratings for one in every if one.stars == 5 and one.relevance >= least]
         if taken:

@@ -269,3 +269,24 @@ def _count(prompt: Prompt, lora: LoRARecommendation, stars: int, most: int) -> C
             return Counted(stars, lora.relevance or 0.0, number)
         pictures.append(rated(prompt, (), 3))
     return Counted(stars, lora.relevance or 0.0, most + 1)
+
+
+def leaks(pool: Sequence[Prompt], ratings: int = 12, sampled: int = 4) -> tuple[int, int]:
+    """Return how often a LoRA liked on its own prompt is newly applied on prompts that another one is right for, and
+    the number of these.
+
+    Args:
+        ratings: five-stars on its own prompt, with the LoRA in, between pictures without any, which get 3 stars.
+        sampled: own prompts, the first of the pool that have a right LoRA among their candidates.
+    """
+    leaked = asked = 0
+    owned = [(one, lora) for one in pool for lora in one.candidates[:20] if lora.lora_metadata.model_id in one.right]
+    for own, lora in owned[:sampled]:
+        pictures = [rated(own, loras, stars) for _ in range(ratings) for loras, stars in (((lora,), 5), ((), 3))]
+        for other in pool:
+            if lora.lora_metadata.model_id in other.right:
+                continue
+            before = {one.lora_name for one in other.applied}
+            asked += 1
+            leaked += lora.lora_name in {one.lora_name for one in apply(other, pictures)} - before
+    return leaked, asked

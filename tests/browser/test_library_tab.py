@@ -67,7 +67,7 @@ def test_library_shows_left_out_files_as_text(library: Page, server: Server) -> 
         library.tab.get_by_text("Rescan", exact=True).click()
         library.tab.get_by_text("files were left out: why").click()
         library.tab.get_by_text(markup.name).first.wait_for()
-        library.tab.get_by_text("broken.safetensors:").wait_for()
+        library.tab.locator(".ig-library").get_by_text("broken.safetensors:").wait_for()
         assert library.tab.evaluate("window.injected") is None
         assert library.tab.locator("img[src=x]").count() == 0
     finally:
@@ -129,6 +129,7 @@ def test_history_rates_and_restores(library: Page, server: Server) -> None:
     library.tab.get_by_role("tab", name="History").click()
     library.tab.get_by_label("Find a picture").fill("lantern witch")
     tiles = library.tab.locator(".ig-tile:visible", has_text=prompt)
+    library.tab.get_by_text("2 pictures", exact=True).wait_for()
     assert tiles.count() == 2
     rows = tiles.locator(".ig-rating")
     rows.nth(1).focus()

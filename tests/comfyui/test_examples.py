@@ -89,7 +89,8 @@ def test_png_holds_graph_and_generation(auto: tuple[dict, Run], saved: Path) -> 
 def test_png_holds_a1111_parameters(saved: Path) -> None:
     prompt, negative, settings = Image.open(saved).text["parameters"].split("\n")
     assert prompt.startswith(TEXT)
-    assert prompt.endswith("<lora:mirkwood_witch:0.8>")
+    (lora,) = json.loads(saved.with_suffix(".json").read_text())["plan"]["recommendations"]["suggested_loras"]
+    assert prompt.endswith(f"<lora:mirkwood_witch:{lora['suggested_alpha']:g}>")
     assert negative.startswith(f"Negative prompt: {NEGATIVE}")
     assert settings.startswith("Steps: 2, Sampler: ")
     assert "Seed: 0, Size: 128x128" in settings

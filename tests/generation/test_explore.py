@@ -20,7 +20,7 @@ PROMPT = "anime girl with magical powers"
 @pytest.fixture
 def planner(tmp_path):
     planner = Planner(ModelRegistry(tmp_path / "registry.db"), LearningEngine(tmp_path / "learning.db"))
-    planner.recommender = lambda *_: LoRARecommender(Library(ANIME, FLAT, PHOTO, MAGIC, WITCH))
+    planner.recommender = lambda *_, **__: LoRARecommender(Library(ANIME, FLAT, PHOTO, MAGIC, WITCH))
     return planner
 
 

@@ -27,7 +27,7 @@ HERE = ChoiceBasis.of(PROMPT, SDXL)
 def planner(tmp_path):
     planner = Planner(ModelRegistry(tmp_path / "registry.db"), LearningEngine(tmp_path / "learning.db"))
     planner.ratings = None
-    planner.recommender = lambda *_: LoRARecommender(Library(ANIME, FLAT, PHOTO, MAGIC, WITCH), planner.ratings)
+    planner.recommender = lambda *_, **__: LoRARecommender(Library(ANIME, FLAT, PHOTO, MAGIC, WITCH), planner.ratings)
     return planner
 
 

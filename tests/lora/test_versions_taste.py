@@ -26,8 +26,9 @@ def liking(rated, asked, *library):
     ids=["by name", "the old one is gone", "by its number on CivitAI"],
 )
 def test_new_version_begins_with_the_old_ones_ratings(rated, asked, library):
-    assert liking(rated, asked, *library, OTHER) > 0.05
+    assert liking(rated, asked, *library, OTHER) > 0.1
 
 
 def test_other_lora_does_not():
-    assert abs(liking(OLD, OTHER, OLD, NEW, OTHER)) < 0.02
+    # What is left is the trust in confident choices, which all LoRAs share.
+    assert abs(liking(OLD, OTHER, OLD, NEW, OTHER)) < 0.05
