@@ -74,6 +74,7 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
 
     run, pipeline = run_file.run, IntelligentGenerationPipeline(run_file.config)
     overrides, batch = run.settings.overrides(), run.batch or BatchConfig(1)
+    seed = run.seed if batch.base_seed is None else batch.base_seed
     if chosen:
         chosen = changed_choice(chosen, run_file)
     if options.scout:
@@ -84,9 +85,8 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
         if chosen:
             return [pipeline.generate_from_recommendations(run.prompt, chosen, run.negative_prompt, run.seed)]
         if batch.num_images == 1:
-            seed = run.seed if batch.base_seed is None else batch.base_seed
             return [pipeline.generate(run.prompt, run.negative_prompt, seed, on_step=step, **overrides)]
-        batch = replace(batch, base_seed=run.seed if batch.base_seed is None else batch.base_seed)
+        batch = replace(batch, base_seed=seed)
         return pipeline.generate_batch(
             run.prompt, batch, run.negative_prompt, lambda now: step(now.steps_done, now.steps_total), **overrides
         )

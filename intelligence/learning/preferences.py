@@ -95,7 +95,7 @@ def picture_rating(
         rating: 1 to 5 stars.
         weight: see `PictureRating`.
     """
-    stage = _at(data, "plan", "recommendations")
+    stage = stage_of(data)
     analysis, intent = _at(stage, "prompt_analysis"), _at(stage, "prompt_analysis", "intent")
     judged, known = {}, {}
     for one in stage.get("suggested_loras") or ():
@@ -154,6 +154,11 @@ def traits_of(analysis: PromptAnalysis) -> PromptTraits:
         analysis.tag_style,
         analysis.shown_concepts,
     )
+
+
+def stage_of(data: Any) -> Mapping[str, Any]:
+    """Return the recommendations in the JSON of a `Generation`; empty where it has none."""
+    return _at(data, "plan", "recommendations")
 
 
 def _at(data: Any, *names: str) -> Mapping[str, Any]:

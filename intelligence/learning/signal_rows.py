@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from .generation_rows import Place, prompt_of, read
 from .observations import Evidence
-from .preferences import settings_of
+from .preferences import settings_of, stage_of
 from .signals import OF_LORAS, PER_PROMPT, WORTH, Signal, edits, is_reroll
 
 SIGNALS = """
@@ -161,6 +161,5 @@ def _is_known(db: sqlite3.Connection, key: int, signal: Signal) -> bool:
 
 
 def _setting(db: sqlite3.Connection, key: int, name: str) -> tuple[str, Any] | None:
-    stage = read(db, key).data.get("plan", {}).get("recommendations", {})
-    settings = settings_of(stage.get("suggested_params"))
+    settings = settings_of(stage_of(read(db, key).data).get("suggested_params"))
     return settings and (settings.family, getattr(settings, name))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .observations import Applied, Evidence, Observation, Picture, Settings
+from .preferences import stage_of
 from .value_model import LEVEL
 
 
@@ -79,7 +80,7 @@ def edits(data: Mapping[str, Any]) -> list[Signal]:
     Args:
         data: JSON of the `Generation`.
     """
-    stage = data.get("plan", {}).get("recommendations", {}) if isinstance(data.get("plan"), Mapping) else {}
+    stage = stage_of(data)
     return [*_lora_edits(stage), *_setting_edits(stage.get("suggested_params") or {})]
 
 
@@ -181,7 +182,7 @@ def is_reroll(now: Mapping[str, Any], before: Mapping[str, Any], pause_seconds: 
 
 def _recipe(data: Mapping[str, Any]) -> str | None:
     """All that a picture depends on but the seed; None: the prompt is not known."""
-    stage = data.get("plan", {}).get("recommendations", {}) if isinstance(data.get("plan"), Mapping) else {}
+    stage = stage_of(data)
     if not stage.get("prompt"):
         return None
     chosen = stage.get("suggested_params") or {}

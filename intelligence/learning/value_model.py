@@ -92,8 +92,7 @@ class ValueModel:
         own = _utility_covariance(asked, asked)
         if not self.observations:
             return Utilities(np.zeros(len(loras)), own, np.zeros((len(loras), 0)))
-        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
-        cross = self._terms.members.sums(_utility_covariance(asked, self._terms)) * age
+        cross = self._terms.members.sums(_utility_covariance(asked, self._terms)) * self._age
         known = cross @ self._posterior.inverse
         parts = known * self._posterior.surprise
         return Utilities(parts.sum(axis=1), own - known @ cross.T, parts)
@@ -103,22 +102,21 @@ class ValueModel:
         terms = self._terms
         if lora not in terms.loras:
             return np.zeros(len(strengths))
-        mine = terms.fit * (terms.lora == terms.loras.index(lora))
-        cross = _strength_covariance(np.array(strengths, np.float64), terms.strength) * mine
-        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
-        found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
-        return found
+        return self._told_of(lora, _strength_covariance(np.array(strengths, np.float64), terms.strength))
 
     def trigger_sets(self, lora: str, names: Sequence[str]) -> Floats:
         """Return the stars that sets of trigger words add to a LoRA, as far as observations tell; 0: nothing known."""
         terms = self._terms
         if lora not in terms.loras or not names:
             return np.zeros(len(names))
+        return self._told_of(lora, TRIGGER_SET_SD**2 * _Values(names).same(terms.trigger_set))
+
+    def _told_of(self, lora: str, covariance: Floats) -> Floats:
+        """Return the stars of effects on one LoRA, by their covariance with those in the members of observations."""
+        terms = self._terms
         mine = terms.fit * (terms.lora == terms.loras.index(lora))
-        cross = TRIGGER_SET_SD**2 * _Values(names).same(terms.trigger_set) * mine
-        age = self._forgetting ** np.arange(len(self.observations), 0, -1)
-        found: Floats = (terms.members.sums(cross) * age) @ self._posterior.inverse @ self._posterior.surprise
-        return found
+        found: Floats = (terms.members.sums(covariance * mine) * self._age) @ self._posterior.inverse
+        return found @ self._posterior.surprise
 
     def setting_effects(
         self, name: str, values: Sequence[Any], family: str, prompt: PromptTraits
@@ -136,6 +134,17 @@ class ValueModel:
         cross = self._terms.pictures.sums(effect_covariance(name, asked, self._terms.settings))
         known = cross @ self._posterior.inverse
         return known @ self._posterior.surprise, own - known @ cross.T
+
+    @cached_property
+    def last_strengths(self) -> dict[str, float]:
+        """The strength that each LoRA had last: its liking was learned at that."""
+        used = (lora for one in self.observations for lora in one.picture.loras)
+        return {lora.lora: lora.strength for lora in used if lora.strength is not None}
+
+    @cached_property
+    def _age(self) -> Floats:
+        """The share of each observation's word on utilities that is left by now."""
+        return np.asarray(self._forgetting ** np.arange(len(self.observations), 0, -1), np.float64)
 
     @property
     def trust(self) -> Floats:

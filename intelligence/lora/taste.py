@@ -75,7 +75,7 @@ class Taste:
         model = self._model
         ids = [self.library.models[place].model_id for place, *_ in judged]
         asked = [
-            Applied.judged(lora, confidence, self._strengths.get(lora), standing=standing)
+            Applied.judged(lora, confidence, model.last_strengths.get(lora), standing=standing)
             for lora, (_, confidence, standing) in zip(ids, judged, strict=True)
         ]
         found = model.utilities(traits_of(self.analysis), asked)
@@ -95,11 +95,12 @@ class Taste:
 
     def promise(self, loras: Sequence[LoRARecommendation]) -> Floats:
         """Return the stars that each LoRA adds by itself if it turns out a standard deviation better than likely."""
-        asked = []
+        model, asked = self._model, []
         for one in loras:
             lora = one.lora_metadata.model_id
-            asked.append(Applied.judged(lora, one.relevance or 0.0, self._strengths.get(lora), standing=one.standing))
-        found = self._model.utilities(traits_of(self.analysis), asked)
+            strength = model.last_strengths.get(lora)
+            asked.append(Applied.judged(lora, one.relevance or 0.0, strength, standing=one.standing))
+        found = model.utilities(traits_of(self.analysis), asked)
         likely: Floats = np.array([one.expected for one in asked]) + found.shift
         return likely + found.sd
 
@@ -176,12 +177,6 @@ class Taste:
             if stars:
                 return (Reason.of("trigger words", Source.LEARNED, message, words=name, stars=_stars(stars)),)
         return ()
-
-    @cached_property
-    def _strengths(self) -> dict[str, float]:
-        """The strength that each LoRA had last: its liking was learned at that."""
-        used = (lora for one in self._model.observations for lora in one.picture.loras)
-        return {lora.lora: lora.strength for lora in used if lora.strength is not None}
 
     @cached_property
     def _model(self) -> ValueModel:

@@ -74,6 +74,19 @@ def wait_for(page: Page, view: dict[str, Any]) -> None:
     page.tab.wait_for_function(SHOWN, arg=json.dumps(view, separators=(",", ":"), ensure_ascii=False), timeout=60_000)
 
 
+def switch_tab_and_reload(page: Page, saved: dict[str, Any], view: dict[str, Any]) -> None:
+    """Leave the workflow's tab and come back, then reload the page with it; the nodes show the same each time."""
+    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.tab.wait_for_function("() => !app.graph._nodes.some(node => node.type === 'Feedback')")
+    page.tab.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
+    wait_for(page, view)
+
+    page.tab.reload(wait_until="domcontentloaded")
+    page.wait_until_ready()
+    page.load(saved)
+    wait_for(page, view)
+
+
 def test_keys_rate_focused_and_hovered_picture(page: Page, server: Server) -> None:
     generation = made(page, server, images=2)
     rows = page.tab.locator(ROWS)
@@ -124,15 +137,7 @@ def test_views_return_after_undo_tab_switch_reload_and_drop(page: Page, server: 
     page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.Redo')")
     wait_for(page, view)
 
-    page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
-    page.tab.wait_for_function("() => !app.graph._nodes.some(node => node.type === 'Feedback')")
-    page.tab.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
-    wait_for(page, view)
-
-    page.tab.reload(wait_until="domcontentloaded")
-    page.wait_until_ready()
-    page.load(saved)
-    wait_for(page, view)
+    switch_tab_and_reload(page, saved, view)
 
     page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
     page.tab.evaluate(LOAD_JOB)

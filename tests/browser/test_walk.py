@@ -12,7 +12,7 @@ from ..comfyui.examples import SMALL
 from ..comfyui.server import Server
 from .page import tab
 from .test_nodes_page import SET, run
-from .test_nothing_vanishes import VIEW, wait_for
+from .test_nothing_vanishes import VIEW, switch_tab_and_reload
 from .test_suggest import STRENGTH, WITCH, assisted, click, selection, suggest
 
 if TYPE_CHECKING:
@@ -52,14 +52,6 @@ def test_suggest_edit_run_rate_switch_reload(browser: Browser, server: Server, n
         assert view["rows"] and view["explained"] and view["rated"] == [4]
         saved = page.workflow()
 
-        page.tab.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
-        page.tab.wait_for_function("() => !app.graph._nodes.some(node => node.type === 'Feedback')")
-        page.tab.evaluate("() => app.extensionManager.command.execute('Workspace.PreviousOpenedWorkflow')")
-        wait_for(page, view)
-
-        page.tab.reload(wait_until="domcontentloaded")
-        page.wait_until_ready()
-        page.load(saved)
-        wait_for(page, view)
+        switch_tab_and_reload(page, saved, view)
         assert [entry["strength"] for entry in selection(page)["loras"]] == [0.55]
         assert page.problems == []

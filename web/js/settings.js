@@ -54,7 +54,7 @@ async function readStored() {
   }
 }
 
-const ofServer = (id) => ({ id, onChange: (value) => change(id, value) });
+const ofServer = (id) => ({ onChange: (value) => change(id, value) });
 
 app.registerExtension({
   name: "IntelligentGeneration.Settings",
