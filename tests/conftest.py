@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from intelligence.learning.store import LearningEngine
+
 from .comfyui import locate, loras
 from .comfyui.bench import PROBE
 from .comfyui.client import LIBRARY, Client
@@ -20,6 +22,10 @@ TIERS = {"comfyui": "comfyui", "browser": "browser", "diffusers_host": "diffuser
 
 
 PACKS = {"intelligent-generation": locate.PACK, "probe": PROBE}
+SHARED: list[Server] = []
+"""The servers that several files of tests use, while they run."""
+HOMES: list[Path] = []
+"""The data folders that several files use."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,7 +79,19 @@ def running(server: Server) -> Iterator[Server]:
     with server.running():
         server.client.post(f"{LIBRARY}/rescan")
         server.client.library_after_scan()
+        SHARED.append(server)
         yield server
+        SHARED.remove(server)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """What a file's tests taught is forgotten after them: a choice never depends on the files that ran before."""
+    yield
+    for server in SHARED:
+        server.client.forget_learned()
+    for home in HOMES:
+        LearningEngine(home / "learning.db").reset()
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +115,9 @@ def embedded_home(standalone: None, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(home))
         ensure_embedded()
+        HOMES.append(home)
         yield home
+        HOMES.remove(home)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

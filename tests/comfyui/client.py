@@ -128,6 +128,10 @@ class Client:
             time.sleep(0.05)
         return status
 
+    def forget_learned(self) -> None:
+        """Take back what the pictures, ratings and edits made so far would change in the next choice."""
+        self.post("/intelligent_generation/learned/reset", {"all": True})
+
     def free(self) -> None:
         """Unload the models and empty the cache of outputs."""
         self.post("/free", {"unload_models": True, "free_memory": True})
