@@ -45,7 +45,7 @@ def enrich(
         HubCancelledError: `cancelled` returned True.
     """
     now = civitai.now()
-    unknown = registry.store.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
+    unknown = registry.store.hubs.unknown_hashes(now - ASK_AGAIN_DAYS * 86_400)
     waiting: dict[str, list[str]] = {}
     for model in registry.list_models():
         text = model.sha256 or model.autov3 or model.autov2
@@ -54,7 +54,7 @@ def enrich(
     updated: list[str] = []
     if waiting:
         for found in civitai.each_by_hashes(waiting, on_progress=on_progress, cancelled=cancelled):
-            registry.store.put_unknown_hashes([text for text, facts in found.items() if facts is None], now)
+            registry.store.hubs.put_unknown_hashes([text for text, facts in found.items() if facts is None], now)
             for text, facts in found.items():
                 if facts is None:
                     continue
@@ -62,7 +62,7 @@ def enrich(
                     plain = registry.store.get_plain(model_id)
                     if plain is None:  # deleted while the hub was asked
                         continue
-                    registry.store.put_facts(with_hub_facts(plain, facts), replace(facts, source=plain.source))
+                    registry.store.hubs.put_facts(with_hub_facts(plain, facts), replace(facts, source=plain.source))
                     updated.append(model_id)
     return EnrichReport(asked=len(waiting), updated=tuple(updated))
 

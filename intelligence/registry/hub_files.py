@@ -11,8 +11,9 @@ from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
 from ..validation import checked
 from .describe import describe
+from .hub_store import DownloadedFile
 from .model_rows import row_of
-from .model_store import DownloadedFile, ModelStore
+from .model_store import ModelStore
 from .row_writes import ScannedFile
 from .sidecars import find_sidecars
 from .walk import FoundFile
@@ -40,7 +41,7 @@ def register_fetched(store: ModelStore, fetched: Fetched, kind: ModelKind, folde
     model = describe(file, fetched.facts)
     if model.problem:
         raise UnsupportedModelError(model.problem)
-    store.put_download(
+    store.hubs.put_download(
         DownloadedFile(str(path), stat.st_size, stat.st_mtime_ns, time.time(), fetched.downloaded), fetched.facts
     )
     store.apply_scan([ScannedFile(model.model_id, row_of(model), str(root) if root else None, stamp)])
@@ -51,7 +52,7 @@ def free_downloads(store: ModelStore, keep_recent: int, max_size_gb: float | Non
     checked("keep_recent", keep_recent, int, ge=0)
     if max_size_gb is not None:
         checked("max_size_gb", max_size_gb, float, ge=0)
-    files = [file for file in store.downloads() if file.owned and _is_unchanged(file)]
+    files = [file for file in store.hubs.downloads() if file.owned and _is_unchanged(file)]
     total = sum(file.size for file in files)
     limit = 0 if max_size_gb is None else max_size_gb * 1024**3
     removed: list[DownloadedFile] = []
@@ -66,7 +67,7 @@ def free_downloads(store: ModelStore, keep_recent: int, max_size_gb: float | Non
                 Path(file.local_path).unlink(missing_ok=True)
             except OSError as error:
                 raise StorageError(f"{file.local_path} cannot be removed: {error.strerror}") from None
-            store.forget_download(file.local_path)
+            store.hubs.forget_download(file.local_path)
     return CleanupReport(
         removed=tuple(file.local_path for file in removed),
         freed_bytes=sum(file.size for file in removed),

@@ -61,6 +61,14 @@ def load(text: str) -> ModelMetadata:
         raise DamagedRowError(f"a damaged record ({type(error).__name__}: {str(error)[:100]})") from None
 
 
+def sound(text: str) -> ModelMetadata | None:
+    """Return the record in a row's JSON; None: the row is damaged."""
+    try:
+        return load(text)
+    except DamagedRowError:
+        return None
+
+
 class ModelRow(NamedTuple):
     """A record as text, for the database and for pipes between processes.
 

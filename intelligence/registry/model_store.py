@@ -7,15 +7,15 @@ import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..database import Database, recovering
 from ..errors import StorageError
 from ..models.metadata import ModelMetadata, ModelSummary
-from .model_rows import SUMMARY_COLUMNS, DamagedRowError, dump, load, summary_of
-from .row_writes import WORD, ScannedFile, Words, bump, edits_of, hashed, put_file, put_plain, set_word
+from .hub_store import HubStore
+from .model_rows import SUMMARY_COLUMNS, dump, load, sound, summary_of
+from .row_writes import WORD, ScannedFile, Words, bump, edits_of, hashed, put_file, put_plain, row_edits, set_word
 from .schema import MIGRATIONS
 from .user_corrections import CORRECTIONS_FILE, CorrectionStore, correction_key
 from .walk import Stamp
@@ -59,18 +59,6 @@ class Hashes(NamedTuple):
     autov3: str
 
 
-@dataclass(frozen=True)
-class DownloadedFile:
-    """A file that came from a hub."""
-
-    local_path: str
-    size: int
-    mtime_ns: int
-    used_at: float
-    owned: bool
-    """True where the registry itself downloaded it; only then may it be deleted."""
-
-
 @recovering
 class ModelStore:
     """Rows of registry.db at `path`; see `Database`."""
@@ -79,6 +67,8 @@ class ModelStore:
         self.path = path
         self.corrections = CorrectionStore(path.with_name(CORRECTIONS_FILE))
         self.database = Database(path, MIGRATIONS, cache=True)
+        self.hubs = HubStore(self.database)
+        """Files and facts from hubs."""
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -109,7 +99,7 @@ class ModelStore:
         sql = """SELECT model_id, record FROM details JOIN models USING (id)
                  WHERE model_id IN (SELECT value FROM json_each(?))"""
         rows = self._rows(sql, json.dumps(model_ids))
-        found = {model_id: record for model_id, text in rows if (record := _sound(text)) is not None}
+        found = {model_id: record for model_id, text in rows if (record := sound(text)) is not None}
         if len(found) < len(rows):
             self._read_again({model_id for model_id, _ in rows} - found.keys())
         return found
@@ -155,7 +145,7 @@ class ModelStore:
                    (SELECT *, row_number() OVER (PARTITION BY COALESCE(digest, model_id) ORDER BY {SORTS[sort]}) AS copy
                     FROM models WHERE {" AND ".join(where)})
                    WHERE copy = 1 ORDER BY place LIMIT ?) ON id = found ORDER BY place"""
-        return [record for (text,) in self._rows(sql, *values, limit) if (record := _sound(text)) is not None]
+        return [record for (text,) in self._rows(sql, *values, limit) if (record := sound(text)) is not None]
 
     def known_files(self) -> dict[str, KnownFile]:
         """Return model id → its file, present or not."""
@@ -178,25 +168,25 @@ class ModelStore:
     def put(self, record: ModelMetadata) -> None:
         """Add or replace one record as the user gave it; it counts as present."""
         with self.database.transaction() as db:
-            put_plain(db, record, _edits(db, record.model_id))
+            put_plain(db, record, row_edits(db, record.model_id))
             bump(db)
 
     def get_plain(self, model_id: str) -> ModelMetadata | None:
         """Return the model as it is without the user's correction."""
         sql = "SELECT COALESCE(plain, record) FROM models JOIN details USING (id) WHERE model_id = ?"
         rows = self._rows(sql, model_id)
-        return _sound(rows[0][0]) if rows else None
+        return sound(rows[0][0]) if rows else None
 
     def edit(self, plain: ModelMetadata, edits: dict[str, Any]) -> None:
         """Replace a record and store `edits`, which later scans of the file keep."""
         with self.database.transaction() as db:
-            put_plain(db, plain, {**_edits(db, plain.model_id), **edits})
+            put_plain(db, plain, {**row_edits(db, plain.model_id), **edits})
             bump(db)
 
     def word(self, model_id: str) -> dict[str, Any]:
         """Return the user's correction of a model."""
         with self.database.read(create=True) as db:
-            return dict(_edits(db, model_id).get(WORD, {}))
+            return dict(row_edits(db, model_id).get(WORD, {}))
 
     def correct(self, model_id: str, digest: str | None, word: dict[str, Any]) -> None:
         """Store the user's correction of a model, and of its copies; an empty one takes it back."""
@@ -306,7 +296,7 @@ class ModelStore:
                    WHERE model_id = ? AND size = ? AND mtime_ns = ?""",
                 (file.model_id, file.size, file.mtime_ns),
             ).fetchone()
-            if row and (known := _sound(row[1])):
+            if row and (known := sound(row[1])):
                 record = hashed(known, sha256, autov3)
                 values = (row[0], file.size, file.mtime_ns, sha256, autov3, record.digest)
                 db.execute(
@@ -328,61 +318,6 @@ class ModelStore:
         with self.database.transaction() as db:
             db.execute("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?, ?)", (path, size, mtime_ns, *found))
 
-    def hub_facts(self, sizes: Mapping[str, int]) -> dict[str, ModelMetadata]:
-        """Return path → a hub's facts about the file there, where it has the size in `sizes`."""
-        sql = """SELECT local_path, size, partial FROM downloads
-                 WHERE local_path IN (SELECT value FROM json_each(?))"""
-        rows = self._rows(sql, json.dumps(list(sizes)))
-        known = ((path, _sound(partial)) for path, size, partial in rows if sizes[path] == size)
-        return {path: facts for path, facts in known if facts is not None}
-
-    def put_download(self, row: DownloadedFile, facts: ModelMetadata) -> None:
-        """Store that a file came from a hub; a file that was downloaded once stays owned."""
-        with self.database.transaction() as db:
-            db.execute(
-                """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial) VALUES (?, ?, ?, ?, ?, ?)
-                   ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
-                   used_at = excluded.used_at, owned = max(owned, excluded.owned), partial = excluded.partial""",
-                (row.local_path, row.size, row.mtime_ns, row.used_at, row.owned, facts.to_json()),
-            )
-
-    def put_facts(self, plain: ModelMetadata, facts: ModelMetadata) -> None:
-        """Store a record to which a hub's `facts` were added, and the facts, for when its file is read again."""
-        with self.database.transaction() as db:
-            db.execute(
-                """INSERT INTO downloads (local_path, size, mtime_ns, used_at, owned, partial)
-                   SELECT local_path, size, mtime_ns, 0, 0, ? FROM models WHERE model_id = ? AND local_path != ''
-                   ON CONFLICT (local_path) DO UPDATE SET size = excluded.size, partial = excluded.partial""",
-                (facts.to_json(), plain.model_id),
-            )
-            put_plain(db, plain, _edits(db, plain.model_id))
-            bump(db)
-
-    def unknown_hashes(self, since: float) -> set[str]:
-        """Return the hashes that the hub did not know when asked at `since` or later."""
-        return {text for (text,) in self._rows("SELECT hash FROM unknown_hashes WHERE asked_at >= ?", since)}
-
-    def put_unknown_hashes(self, hashes: Iterable[str], asked_at: float) -> None:
-        with self.database.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO unknown_hashes VALUES (?, ?)", [(h, asked_at) for h in hashes])
-
-    def downloads(self) -> list[DownloadedFile]:
-        sql = "SELECT local_path, size, mtime_ns, used_at, owned FROM downloads ORDER BY used_at DESC, local_path"
-        return [
-            DownloadedFile(path, size, mtime, used, bool(owned)) for path, size, mtime, used, owned in self._rows(sql)
-        ]
-
-    def touch_download(self, local_path: str, used_at: float) -> None:
-        with self.database.transaction() as db:
-            db.execute("UPDATE downloads SET used_at = ? WHERE local_path = ?", (used_at, local_path))
-
-    def forget_download(self, local_path: str) -> None:
-        """Store that a downloaded file was removed, and its models are absent."""
-        with self.database.transaction() as db:
-            db.execute("DELETE FROM downloads WHERE local_path = ?", (local_path,))
-            db.execute("UPDATE models SET present = 0 WHERE local_path = ?", (local_path,))
-            bump(db)
-
     def _revision(self, db: sqlite3.Connection) -> int:
         """Return a number that no other state had in this process, the file replaced or not."""
         return int(db.execute("SELECT revision FROM state").fetchone()[0]) + (self.database.switches << 40)
@@ -401,19 +336,6 @@ class ModelStore:
 def reasons_by_path(problems: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return path → reason: the problem of a file without the file's name, which the path says already."""
     return {path: problem.removeprefix(f"{Path(path).name}: ") for path, problem in problems}
-
-
-def _sound(text: str) -> ModelMetadata | None:
-    try:
-        return load(text)
-    except DamagedRowError:
-        return None
-
-
-def _edits(db: sqlite3.Connection, model_id: str) -> dict[str, Any]:
-    sql = "SELECT edits FROM models JOIN details USING (id) WHERE model_id = ?"
-    row = db.execute(sql, (model_id,)).fetchone()
-    return edits_of(row[0]) if row else {}
 
 
 def _like(text: str) -> str:

@@ -84,7 +84,7 @@ class ModelRegistry:
             raise ModelNotFoundError(f"no model named {name!r} in the registry{hint}. Scan its folder first")
         if model.source in HUB_SOURCES:
             with suppress(StorageError):  # it only tells which download was used last
-                self.store.touch_download(model.local_path, time.time())
+                self.store.hubs.touch_download(model.local_path, time.time())
         return model
 
     def moves(self) -> dict[str, str]:

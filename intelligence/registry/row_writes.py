@@ -91,6 +91,13 @@ def set_word(db: sqlite3.Connection, model_id: str, word: dict[str, Any]) -> Non
     db.execute("UPDATE models SET present = ? WHERE model_id = ?", (present, model_id))
 
 
+def row_edits(db: sqlite3.Connection, model_id: str) -> dict[str, Any]:
+    """Return the user's changes of a model, by the name of the field."""
+    sql = "SELECT edits FROM models JOIN details USING (id) WHERE model_id = ?"
+    row = db.execute(sql, (model_id,)).fetchone()
+    return edits_of(row[0]) if row else {}
+
+
 def edits_of(text: str) -> dict[str, Any]:
     """Return the user's changes in a row; none where it is damaged."""
     try:

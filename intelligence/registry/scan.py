@@ -148,7 +148,7 @@ def scan(
     away = {model_id: file for model_id, file in known.items() if model_id in gone or not file.present}
     absent = _AbsentFiles(store, away, found.files)
     sizes = {file.local_path: file.stamp[0] for file in away.values()} | {file.path: file.stamp[0] for file in fresh}
-    facts = store.hub_facts(sizes) if fresh else {}
+    facts = store.hubs.hub_facts(sizes) if fresh else {}
     added, changed, done = len(back), 0, 0
     batch: list[ScannedFile] = []
     replaced: dict[str, str] = {}

@@ -113,7 +113,7 @@ def test_correction_survives(registry: ModelRegistry, root: Path, model: Make, c
         case "hub facts":
             plain = registry.store.get_plain("lora:a.safetensors")
             assert plain is not None
-            registry.store.put_facts(plain, ModelMetadata("", "", base_model="Pony", strength=0.1))
+            registry.store.hubs.put_facts(plain, ModelMetadata("", "", base_model="Pony", strength=0.1))
         case "hashes":
             registry.hash_models()
     registry.scan([root])
