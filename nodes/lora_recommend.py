@@ -21,7 +21,6 @@ from .node_schema import (
     PromptAnalysisType,
     RecommendationsType,
     family_input,
-    named_family,
     schema,
 )
 
@@ -201,6 +200,7 @@ class LoRARecommend(io.ComfyNode):
         explore_every: int = 0,
     ) -> io.NodeOutput:
         from ..intelligence.generation.choice_requests import LoRARequest, applied_choice, choice_report, named_loras
+        from ..intelligence.models import named_family
         from .host import demo_model, lora_patches, model_evidence, model_targets
 
         asked = LoRARequest.from_text(mode, selection, on_unconfirmed)

@@ -65,8 +65,3 @@ def family_input(automatic: str) -> Any:
         tooltip=f"The kind of checkpoint. auto: {automatic}",
         **ADVANCED,
     )
-
-
-def named_family(model_family: str) -> Family:
-    """Return the family that the widget names; UNKNOWN for `auto`."""
-    return Family.UNKNOWN if model_family == AUTO else Family(model_family)

@@ -19,7 +19,6 @@ from .node_schema import (
     SamplerType,
     SchedulerType,
     family_input,
-    named_family,
     schema,
     shown_as,
 )
@@ -183,6 +182,7 @@ class ParamOptimize(io.ComfyNode):
             settings_report,
         )
         from ..intelligence.memory import MemoryRequest
+        from ..intelligence.models import named_family
         from ..intelligence.parameters.parameters import NO_GUIDANCE
         from .host import device_memory, model_evidence, model_guidance, model_settings, sampler_run
 

@@ -32,7 +32,7 @@ from ..generation.planner import Planner
 from ..generation.stages import Generation, PromptRecommendations
 from ..learning import LearningEngine
 from ..memory import MemoryManager, MemoryRequest
-from ..models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata
+from ..models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata, named_family
 from ..models.compatibility import architecture_fit
 from ..models.header_facts import evidence_of_file
 from ..pictures.picture_files import check_destination
@@ -249,14 +249,12 @@ class AgentTools:
         return self.planner.recommend(analysis, evidence, LoRARequest(preferences=preferences))
 
     def _evidence(self, checkpoint: str, model_family: str) -> ModelEvidence:
-        known = ", ".join(Family)
-        require(model_family in ("", *Family), f"model_family must be one of {known}, got {model_family!r}")
-        evidence = ModelEvidence()
+        family, evidence = named_family(model_family), ModelEvidence()
         if checkpoint:
             model = self.planner.registry.get_model(checkpoint)
             require(model.kind is ModelKind.CHECKPOINT, f"{checkpoint} is a {model.kind.value}, not a checkpoint")
             evidence = replace(evidence_of_file(Path(model.local_path)), base_model=model.base_model)
-        return replace(evidence, family=Family(model_family)) if model_family else evidence
+        return replace(evidence, family=family) if model_family else evidence
 
     def _explained(self, data: JSON) -> JSON:
         generation = Generation.from_dict(data)

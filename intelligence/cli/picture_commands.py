@@ -21,7 +21,7 @@ from ..config import (
 from ..errors import InvalidInputError, StorageError
 from ..learning import LearningEngine
 from ..lora.lora_messages import LoRAMessage
-from ..models import Family, ModelEvidence
+from ..models import ModelEvidence, named_family
 from ..pictures.picture_files import check_destination, picture_format
 from ..registry import ModelRegistry
 from ..whole_files import write_whole
@@ -152,9 +152,7 @@ def _recommended_without_model(prompt: str, config: PipelineConfig) -> Recommend
 
     planner = Planner(ModelRegistry(), LearningEngine(), MemoryManager(data_folder() / "memory.db"))
     named = config.model_family
-    if named not in (None, *Family):
-        raise InvalidInputError(f"--model-family must be one of {', '.join(Family)}, got {named!r}")
-    evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=Family(named))
+    evidence = ModelEvidence(name=DEFAULT_BASE_MODEL) if named is None else ModelEvidence(family=named_family(named))
     request = LoRARequest(config.mode, preferences=config.lora_preferences, quality_tags=config.quality_tags)
     chosen = planner.recommend(planner.analyze(prompt), evidence, request)
     recommendations = planner.parametrize(chosen, SettingsRequest(config.constraints))

@@ -24,7 +24,7 @@ from ..learning.observations import Evidence
 from ..lora import LoRARecommendation
 from ..lora.recommendation import offered_loras
 from ..memory import MemoryManager, MemoryRequest
-from ..models import Family, ModelEvidence, ModelKind
+from ..models import ModelEvidence, ModelKind, named_family
 from ..parameters.baseline import as_edited
 from ..parameters.samplers import check_names
 from ..records import Reason, Source
@@ -246,9 +246,8 @@ class IntelligentGenerationPipeline:
 
     def _check_config(self, base_model: str) -> None:
         """Refuse what was assigned since the pipeline was made, and cannot be used."""
-        config, known = self.config, ", ".join(Family)
-        family = config.model_family
-        require(family in (None, *Family), f"model_family must be one of {known}, or None, got {family!r}")
+        config = self.config
+        named_family(config.model_family)
         needed = "judge_loras asks the language model of ollama_config: set that too"
         require(not config.judge_loras or config.ollama_config is not None, needed)
         other = f"base_model is {config.base_model!r} now, and this pipeline was made for {base_model!r}: make another"
@@ -278,7 +277,7 @@ class IntelligentGenerationPipeline:
         return registry
 
     def _evidence(self) -> ModelEvidence:
-        return replace(self.host.evidence(), family=Family(self.config.model_family or Family.UNKNOWN))
+        return replace(self.host.evidence(), family=named_family(self.config.model_family))
 
     def _memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
         return MemoryRequest(

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .evidence import FamilyFinding, ModelEvidence
+    from .evidence import FamilyFinding, ModelEvidence, named_family
     from .family_detection import identify_family
     from .kinds import Architecture, ExamplePrompt, Family, Finding, LoRAKind, ModelKind, TriggerSet
     from .metadata import ModelMetadata, ModelSummary
@@ -24,6 +24,7 @@ __all__ = [
     "ModelSummary",
     "TriggerSet",
     "identify_family",
+    "named_family",
 ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
+from ..config import AUTO, require
 from ..records import Record
+from ..validation import did_you_mean
 from .architecture import Words, identify_architecture
 from .headers import Header
 from .kinds import UNETS, Architecture, Family, Finding, LoRAKind, ModelKind
@@ -170,3 +172,13 @@ def prediction_in(keys: Container[str], metadata: Mapping[str, str]) -> str | No
     if V_PREDICTION_KEY in keys or metadata.get(PREDICTION_ENTRY) in V_PREDICTION_VALUES:
         return "v_prediction"
     return None
+
+
+def named_family(name: str | None) -> Family:
+    """Return the family that a user names; UNKNOWN where none is (None, empty, `auto`).
+
+    Raises InvalidInputError for any other name that is no family.
+    """
+    near, known = did_you_mean(str(name), Family), ", ".join(Family)
+    require(name in (None, "", AUTO, *Family), f"model_family must be one of {known}, got {name!r}{near}")
+    return Family.UNKNOWN if name in (None, "", AUTO) else Family(name)

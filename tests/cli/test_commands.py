@@ -347,4 +347,4 @@ def test_recommend_needs_no_checkpoint_for_a_family(
     assert main(["recommend", "vex", "--model-family", "sdxl", "--min-confidence", "1", "--mode", "assisted"]) == 0
     assert "<lora:zorbla_vex:" in capsys.readouterr().out
     assert main(["recommend", "Zorbla Vex", "--model-family", "no such family"]) == 1
-    assert "--model-family must be one of" in capsys.readouterr().err
+    assert "model_family must be one of" in capsys.readouterr().err
