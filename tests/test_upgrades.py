@@ -32,6 +32,8 @@ from intelligence.generation.picture_history import picture_of, picture_record, 
 from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
 from intelligence.memory.corrections import Corrections
 
+from .comfyui.loras import UNUSABLE
+
 OLD = Path(__file__).parent / "fixtures" / "v0.1.0"
 SCHEMAS = Path(__file__).parent / "tools" / "node_schemas.py"
 RECORDS = {"Generation": Generation, "GenerationPlan": GenerationPlan, "PromptAnalysis": PromptAnalysis}
@@ -214,3 +216,53 @@ def test_pictures_of_every_state_are_explained_rated_and_made_again(folder: Path
         rated = learning.record_feedback(rated_id(picture, learning), 5)
         assert [one.rating for one in learning.ratings(rated.generation_id)][-1] == 5
     learning.close()
+
+
+STATES = [folder for folder in EARLIER if (folder / "rated.jpg").exists()]
+
+
+@pytest.mark.parametrize("folder", STATES, ids=lambda folder: folder.name)
+def test_jpegs_and_ratings_of_every_state_are_read(folder: Path, tmp_path: Path) -> None:
+    home = Path(shutil.copytree(folder, tmp_path / "home"))
+    learning = LearningEngine(home / "rated.db")
+    stored = list(reversed(learning.list_generations()))
+    rated = [(one.rating, one.comments) for each in stored for one in learning.ratings(each.generation_id)]
+    assert rated == [(4, "good hands"), (5, "más brillo, please ✨")]
+    corrected = [one.rating for one in learning.rating_history(stored[1].generation_id)]
+    assert corrected == [2, 5] or (folder.name == "v0.1.0-first" and corrected == [5])  # it kept the last one alone
+    record = picture_record(home / "rated.jpg")
+    assert record is not None
+    generation = Generation.from_dict(record)
+    assert (generation.id, generation.seeds) == (stored[0].generation_id, (7,))
+    assert generation.plan.recommendations.negative_prompt.endswith("blurry, grün")
+    info = picture_of(home / "rated.jpg", record)
+    assert info.prompt.startswith("anime girl with magical powers")
+    assert [node["inputs"]["seed"] for node in picture_graph(info).values() if "seed" in node["inputs"]] == [7]
+    learning.record_feedback(rated_id(home / "rated.jpg", learning), 1)
+    assert [one.rating for one in learning.rating_history(generation.id)] == [4, 1]
+    learning.close()
+
+
+@pytest.mark.parametrize("folder", STATES, ids=lambda folder: folder.name)
+def test_registries_of_every_state_keep_models(folder: Path, tmp_path: Path) -> None:
+    registry = ModelRegistry(Path(shutil.copy(folder / "registry.db", tmp_path)))
+    witch = registry.get_model("mirkwood_witch")
+    assert witch.model_id == "lora:characters/mirkwood_witch.safetensors"
+    assert [trigger.words for trigger in witch.trigger_sets] == [("mirkwood witch", "green cloak", "antler crown")]
+    assert {Path(path).name for path in registry.status().errors} == set(UNUSABLE)
+    registry.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for folder in STATES for path in sorted((folder / "workflows").glob("*.json"))],
+    ids=lambda path: f"{path.parts[-3]}-{path.stem}",
+)
+def test_workflows_of_every_state_find_their_slots(schemas: dict[str, dict[str, list[str]]], path: Path) -> None:
+    ours = [node for node in json.loads(path.read_text(encoding="utf-8"))["nodes"] if node["type"] in schemas]
+    assert ours
+    for node in ours:
+        today = schemas[node["type"]]
+        assert {slot["name"] for slot in node["inputs"]} <= set(today["inputs"])
+        assert [slot["name"] for slot in node["outputs"]] == today["outputs"][: len(node["outputs"])]
+        assert len(node.get("widgets_values") or []) <= len(today["widgets"]) + 1  # and the control behind a seed
