@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..learning.observations import Evidence
 from ..records import Record
+from .explanation import explain
 from .image_file import Metadata, SavedPicture, complete_record, picture_name, save_picture
 from .notebook import result_html
 from .noticing import note_act
+from .run import Execution
 from .stages import Generation, GenerationExplanation
 from .used_files import UsedFiles
 
@@ -101,6 +103,15 @@ class GenerationResult:
     def _repr_html_(self) -> str:
         """Return the image and the reasons for a notebook."""
         return result_html(self._repr_png_(), self.explanation._repr_html_())
+
+
+def results_of(execution: Execution, generation: Generation, used_files: UsedFiles) -> list[GenerationResult]:
+    """Return the images of a run, as it was recorded."""
+    explanation = explain(generation)
+    return [
+        GenerationResult(image_id, image, metadata_of(generation, index), explanation, generation, index, used_files)
+        for index, (image_id, image) in enumerate(zip(generation.image_ids, execution.images, strict=True))
+    ]
 
 
 def metadata_of(generation: Generation, index: int) -> GenerationMetadata:

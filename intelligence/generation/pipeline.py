@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..config import (
     AUTO,
@@ -33,9 +33,13 @@ from ..validation import checked, did_you_mean
 from .choice_requests import LoRARequest, SettingsRequest, named_loras
 from .diffusers_host import DiffusersHost
 from .embedded import ensure_embedded
+from .execution.job_records import ONCE, Executor, Job, RunProgress
+from .execution.job_run import JobRun
+from .execution.local_executor import LocalExecutor
+from .execution.planned_run import PlannedRun
 from .explanation import explain
 from .generation_messages import GenerationMessage
-from .generation_result import GenerationResult, metadata_of
+from .generation_result import GenerationResult, results_of
 from .history import GenerationSummary, generations_to_rate
 from .noticing import note_act
 from .picture_history import rated_id
@@ -44,9 +48,6 @@ from .run import Host, OnStep, run_plan, seeds_from
 from .run_timer import planned_items, sigmas_of
 from .scouting import MAX_SEEDS, Scouting
 from .stages import GenerationPlan, Recommendations
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,13 @@ class IntelligentGenerationPipeline:
         batch_config: BatchConfig,
         negative_prompt: str = "",
         on_progress: Callable[[BatchProgress], None] | None = None,
+        executor: Executor | None = None,
         **overrides: Any,
     ) -> list[GenerationResult]:
         """Make several images of one prompt that differ as `batch_config` says.
 
-        `overrides`: settings as for `generate`, which no variation changes.
+        `executor`: where they are made, such as `RayExecutor`; None: here, one run after another. `overrides`: settings
+        as for `generate`, which no variation changes.
 
         SEED_VARIATION: the same settings, another seed each (`parallel_generation`: in one forward batch where memory
         allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
@@ -204,10 +207,22 @@ class IntelligentGenerationPipeline:
             if on_progress:
                 on_progress(BatchProgress(len(results), count, steps_done, steps_total))
 
-        run_id = str(uuid.uuid4())
-        for variant, run_seeds in runs:
-            results.extend(self._run(self.planner.plan(variant, request), run_seeds, report, run_id=run_id))
-            report(0, 0)
+        def told(state: RunProgress) -> None:
+            done, total = map(sum, zip(*(worker.step for worker in state.workers), strict=True))
+            if total:
+                report(done, total)
+
+        base_model, run_id = self.config.base_model, str(uuid.uuid4())
+        jobs = [
+            Job(variant, tuple(run_seeds), f"{run_id}-{number}", base_model, number)
+            for number, (variant, run_seeds) in enumerate(runs)
+        ]
+        planned = PlannedRun(self.planner, request)
+        with JobRun(executor or LocalExecutor(lambda _: self.host), planned.fit, ONCE, told) as run:
+            run.submit(jobs)
+            for outcome in run.results(in_order=True):
+                results.extend(planned.results(outcome, run_id))
+                report(0, 0)
         return results
 
     def provide_feedback(self, generation_id: str | Path, rating: int, comments: str = "") -> Feedback:
@@ -363,17 +378,4 @@ class IntelligentGenerationPipeline:
         execution, generation = run_plan(
             host or self.host, plan, seeds, self.learning, run_id=run_id, on_step=on_step, memory=self.memory_manager
         )
-        generation = self.planner.used_files.told(generation, found)
-        explanation = explain(generation)
-        return [
-            GenerationResult(
-                image_id,
-                image,
-                metadata_of(generation, index),
-                explanation,
-                generation,
-                index,
-                self.planner.used_files,
-            )
-            for index, (image_id, image) in enumerate(zip(generation.image_ids, execution.images, strict=True))
-        ]
+        return results_of(execution, self.planner.used_files.told(generation, found), self.planner.used_files)

@@ -44,6 +44,8 @@ class Execution:
     """Settings of each image where a time limit changed them in flight; empty: as planned."""
     digests: tuple[str, ...] = ()
     """See `Generation.image_digests`."""
+    device: str = ""
+    """See `Generation.device`."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Results for this host's own callers (ComfyUI: the latent)."""
 
@@ -75,12 +77,26 @@ def run_plan(
     on_step: OnStep | None = None,
     memory: MemoryManager | None = None,
 ) -> tuple[Execution, Generation]:
-    """Sample `len(seeds)` images by `plan` on `host`, and store the generation so that it can be rated.
-
-    A store that cannot be written is noted in the generation. `run_id` is the host's own name for the run; `memory`
-    learns from the measured peak.
-    """
+    """Sample `len(seeds)` images by `plan` on `host`, and store the generation; see `record_run`."""
     execution = host.execute(plan, seeds, on_step)
+    return execution, record_run(execution, host.name, plan, seeds, learning, run_id=run_id, memory=memory)
+
+
+def record_run(
+    execution: Execution,
+    host: str,
+    plan: GenerationPlan,
+    seeds: Sequence[int],
+    learning: LearningEngine,
+    *,
+    run_id: str = "",
+    memory: MemoryManager | None = None,
+) -> Generation:
+    """Return the generation that `execution` made, stored so that it can be rated.
+
+    A store that cannot be written is noted in the generation. `host` is the host's name, `run_id` its own name for the
+    run; `memory` learns from the measured peak.
+    """
     plan = replace(plan, memory=execution.memory or plan.memory).changed(gives_way=())
     if execution.ran:
         plan = plan.with_parameters(execution.ran[0])
@@ -91,7 +107,7 @@ def run_plan(
         image_ids=tuple(f"{generation_id}-{index}" for index in range(len(seeds))),
         seeds=tuple(seeds),
         base_model_id=model.name if model else "",
-        host=host.name,
+        host=host,
         generation_time_seconds=execution.seconds,
         peak_vram_gb=execution.peak_vram_gb,
         run_id=run_id,
@@ -100,6 +116,7 @@ def run_plan(
         notes=tuple(execution.notes),
         forward_items=execution.forward_items,
         image_digests=execution.digests,
+        device=execution.device,
         image_settings=execution.ran if any(each != execution.ran[0] for each in execution.ran) else (),
     )
     try:
@@ -111,7 +128,7 @@ def run_plan(
             memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
         generation = replace(generation, notes=(*generation.notes, GenerationMessage.NOT_STORED.format(error=error)))
-    return execution, generation
+    return generation
 
 
 def store_generation(generation: Generation, learning: LearningEngine) -> None:

@@ -159,6 +159,8 @@ class Generation(Record):
     """Identity of the base model's file, with its hashes once they are known; None: not one file."""
     other_loras: tuple[OtherLoRA, ...] = ()
     """LoRAs that the host had on the model already."""
+    device: str = ""
+    """Name of the card or processor that sampled; empty: unknown, as in older records."""
 
     def plan_of(self, index: int | None) -> GenerationPlan:
         """Return the plan that image `index` was made by; None: one of the images."""

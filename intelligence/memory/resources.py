@@ -63,7 +63,7 @@ def detect_resources() -> Resources:
     holds. Without torch the CPU is reported. RAM of 0 means that it could not be read.
     """
     ram_total, ram_free = _ram()
-    name = platform.processor() or platform.machine()
+    name = device_name("cpu")
     try:
         import torch
     except ImportError:
@@ -77,6 +77,15 @@ def detect_resources() -> Resources:
         ram, types = (ram_total, ram_free), dtypes("mps")
         return Resources("mps", name, total, free, *ram, "mps", 0.0, dtypes=types, attention="math")
     return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, "cpu", 0.0, dtypes=dtypes("cpu"))
+
+
+def device_name(device: str) -> str:
+    """Return the name of the present device of a kind (`cuda`, `xpu`, `mps`, `cpu`): its card or processor."""
+    if device in OWN_MEMORY:
+        import torch
+
+        return str(getattr(torch, device).get_device_name())
+    return platform.processor() or platform.machine()
 
 
 def hypothetical_gpu(vram_gb: float, machine: Resources) -> Resources:

@@ -22,7 +22,7 @@ from ...intelligence.generation.sampling_request import (
 )
 from ...intelligence.generation.scouting import steps_to_scout
 from ...intelligence.generation.stages import GenerationPlan
-from ...intelligence.memory import MemoryPlan, MemoryRequest, track_usage
+from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.schedules import FLUX2
 from . import scout_hooks
@@ -141,6 +141,7 @@ class ComfyHost:
             ran=run.ran,
             digests=tuple(image_digest(pixels) for pixels in eight_bit(images)),
             extra={"latent": latent},
+            device=device_name(plan.memory.device),
         )
 
     def scout(self) -> tuple[torch.Tensor, scout_hooks.Scouted]:

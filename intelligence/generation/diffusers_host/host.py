@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Any
 
 from ...config import OffloadStrategy, check_seed, require
-from ...memory import ModelOffloader, carries, detect_resources, release_pipeline, track_usage
+from ...memory import ModelOffloader, carries, detect_resources, device_name, release_pipeline, track_usage
 from ...models import ModelEvidence
 from ...models.lora_fit import LoRAFit
 from ...parameters import OptimizedParameters
@@ -112,6 +112,7 @@ class DiffusersHost:
             forward_items=calls.items,
             seconds_per_item=timer.seconds_per_item,
             ran=run.ran,
+            device=device_name(plan.memory.device),
         )
 
     def _keeper(self, plan: GenerationPlan, images: int, levers: Sequence[Lever] | None = None) -> TimeKeeper:

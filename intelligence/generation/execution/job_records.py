@@ -1,0 +1,214 @@
+"""Jobs, what came of them, and the contract of the executors that run them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from ...memory import Resources
+from ...models import ModelMetadata
+from ..choice_requests import applied_choice, applied_settings
+from ..run import Execution
+from ..stages import Generation, GenerationPlan, Recommendations
+
+KEY_VERSION = 1
+"""Changed where the same job would give another picture."""
+
+STEP_UNKNOWN = (0, 0)
+
+
+class Setup(NamedTuple):
+    """The weights that a job needs; a worker that has them goes on with its like."""
+
+    base_model: str
+    loras: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Pictures of one plan that are made in one run."""
+
+    recommendations: Recommendations
+    seeds: tuple[int, ...]
+    """Of each picture."""
+    key: str
+    """Names the pictures: see `job_key`."""
+    base_model: str
+    """As `PipelineConfig.base_model` names it."""
+    number: int = 0
+    """Place in the list, from 0; results in order go by it."""
+    seconds: float = 1.0
+    """Predicted for this machine's device; workers' own speed is learned against it."""
+    name: str = ""
+    """File name that was asked for; empty: made from number, seed and key."""
+
+    @property
+    def setup(self) -> Setup:
+        """Checkpoint and LoRA files, whatever their strengths."""
+        loras = sorted(lora.lora_metadata.model_id for lora in self.recommendations.suggested_loras)
+        return Setup(self.base_model, tuple(loras))
+
+
+def job_key(
+    recommendations: Recommendations, seeds: Sequence[int], base_model: str, base_file: ModelMetadata | None
+) -> str:
+    """Return 40 hexadecimal digits that name the pictures of a choice and seeds, the same on every machine.
+
+    They depend on what is encoded and sampled, on the content of the model files as far as hashes are known (else on
+    name, size and date), and on no estimate, reason or device.
+    """
+    loras = [_content(lora.lora_metadata) for lora in recommendations.suggested_loras]
+    parts = [
+        KEY_VERSION,
+        base_model if base_file is None else _content(base_file),
+        loras,
+        applied_choice([recommendations]),
+        applied_settings([recommendations]),
+        list(seeds),
+    ]
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def _content(file: ModelMetadata) -> str:
+    known = file.sha256 or file.autov3 or file.autov2
+    if known or not file.local_path:
+        return known or file.model_id
+    try:
+        status = Path(file.local_path).stat()
+    except OSError:
+        return file.model_id
+    return f"{file.model_id}:{status.st_size}:{status.st_mtime_ns}"
+
+
+@dataclass(frozen=True)
+class Produced:
+    """The pictures of a job, as a worker gives them."""
+
+    execution: Execution | None = None
+    """Run of this process or of a Ray worker; None: a server made finished files."""
+    files: tuple[bytes, ...] = ()
+    """Finished PNG files of a server, one a picture."""
+    generation: Generation | None = None
+    """The server's own record of them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A settled job: pictures, or the error it was set aside with."""
+
+    job: Job
+    plan: GenerationPlan | None = None
+    """With the memory plan of the device that ran it."""
+    produced: Produced | None = None
+    error: Exception | None = None
+    worker: str = ""
+    device: str = ""
+    """Name of the card or processor."""
+    seconds: float = 0.0
+    """From the start of the last attempt to its pictures."""
+    attempts: int = 1
+
+
+class JobStoppedError(Exception):
+    """A job was stopped before its end, by a cancel or because another worker was faster."""
+
+
+class WorkerLostError(Exception):
+    """A worker died, hung or became unreachable while it ran a job."""
+
+
+OnJobStep = Callable[[int, int], None]
+"""Called after each step with (steps done, steps in all); raises JobStoppedError where the job shall end."""
+
+
+class Worker(Protocol):
+    """One device that runs one job at a time, called from a thread of its own."""
+
+    name: str
+    resources: Resources | None
+    """The device; None: unknown."""
+
+    def run(self, job: Job, plan: GenerationPlan, on_step: OnJobStep, timeout: float) -> Produced:
+        """Make the pictures. Raises JobStoppedError, WorkerLostError, or the job's own error."""
+        ...
+
+    def stop(self, key: str = "") -> None:
+        """End the running job within a step, if it is the one of this key; safe from another thread at any time."""
+        ...
+
+    def revive(self) -> bool:
+        """Make a lost worker usable again; False: not yet."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; the job that runs is ended."""
+        ...
+
+
+class Executor(Protocol):
+    """A place where jobs run."""
+
+    name: str
+    inline: bool
+    """Its one worker runs in the caller's thread."""
+
+    def start(self) -> Sequence[Worker]:
+        """Return the workers, ready. Raises InvalidInputError, MissingDependencyError, ExecutorError."""
+        ...
+
+    def close(self) -> None:
+        """Release the workers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what a job may cost."""
+
+    errors: int = 3
+    """Attempts that may fail before the job is set aside."""
+    losses: int = 6
+    """Workers that may be lost under a job before it is set aside: it may be what kills them."""
+    timeout: float = 900.0
+    """Seconds that an attempt may take."""
+
+
+ONCE = Limits(errors=1, losses=1, timeout=float("inf"))
+"""A job's first error is the caller's."""
+
+
+@dataclass
+class WorkerProgress:
+    """Account of one worker."""
+
+    name: str
+    device: str = ""
+    done: int = 0
+    """Jobs whose pictures count."""
+    busy_seconds: float = 0.0
+    """Time at jobs, those that failed or were taken over included."""
+    step: tuple[int, int] = STEP_UNKNOWN
+    """Steps done and in all of the job that runs; (0, 0): none does."""
+    alive: bool = True
+    setups: int = 0
+    """Changes of checkpoint or LoRAs."""
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """Account of a run."""
+
+    done: int
+    total: int
+    failed: int = 0
+    retried: int = 0
+    """Attempts that were made again elsewhere or later."""
+    seconds_left: float | None = None
+    """None: nothing is known yet."""
+    workers: tuple[WorkerProgress, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
