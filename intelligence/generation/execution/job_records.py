@@ -127,7 +127,7 @@ OnJobStep = Callable[[int, int], None]
 
 
 class Worker(Protocol):
-    """One device that runs one job at a time, called from a thread of its own."""
+    """A device that runs a job at a time, called from a thread of its own."""
 
     name: str
     resources: Resources | None
