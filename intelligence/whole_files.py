@@ -20,6 +20,8 @@ def new_file(folder: Path) -> tuple[int, Path]:
 def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
 
+    Its content is on the disk before its name is, so that this holds where the power fails too.
+
     Returns what `write` returns. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +29,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     try:
         with os.fdopen(handle, "w+b") as file:
             result = write(file)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -25,6 +25,16 @@ class Picked(TypedDict):
     noticed: bool
 
 
+class Foretold(TypedDict):
+    """A job list that nothing was made of."""
+
+    jobs: int
+    pictures: int
+    same_as_another: int
+    setups: int
+    predicted_seconds: float
+
+
 class Script(TypedDict):
     """A script for a shell."""
 
@@ -41,6 +51,7 @@ def answer_schema(command: str) -> dict[str, Any]:
 
 
 def _answer_types() -> dict[str, Any]:
+    from ..generation.execution.batch_run import BatchSummary
     from ..generation.generation_result import GenerationMetadata
     from ..generation.history import GenerationSummary
     from ..generation.learned import Learned
@@ -61,6 +72,7 @@ def _answer_types() -> dict[str, Any]:
     graph = dict[str, Any]
     return {
         "generate": list[made],
+        "batch": BatchSummary | Foretold,
         "recommend": Recommendations,
         "plan": MemoryPlan,
         "generations": list[GenerationSummary],

@@ -93,6 +93,27 @@ def _pictures(command: AddCommand) -> None:
     add("--tile", type=int, metavar="PIXELS", help="side of a VAE tile, 0: decode whole (default: chosen)")
 
 
+def _batches(command: AddCommand) -> None:
+    add = command("batch", "Make many pictures from a job list, each exactly once; run again, it goes on.")
+    add("jobs", nargs="?", metavar="JOBS", help="a file of JSON lines, each a run as in a run file; -: standard input")
+    add("--prompt", help="instead of a list: this prompt, with --sweep")
+    add("--base-model", help="with --prompt: as for `generate`")
+    add("--sweep", default="", metavar="TEXT", help="vary every line, such as: seed=0..9 steps=12,20 lora:NAME=0.4,0.8")
+    add("--out", required=True, metavar="DIR", help="folder of the pictures, their list (jobs.db) and contact sheet")
+    executors = ("local", "ray", "comfyui")
+    add(
+        "--executor",
+        choices=executors,
+        default="local",
+        help="this process, Ray workers, ComfyUI servers of config.json",
+    )
+    add("--workers", type=int, metavar="N", help="with ray: how many (default: one a graphics card, or one)")
+    add("--retries", type=int, default=2, help="further attempts of a job that fails (default: %(default)s)")
+    add("--timeout", type=float, default=900.0, metavar="SECONDS", help="of an attempt (default: %(default)g)")
+    add("--again", action="store_true", help="try what was set aside once more")
+    add("--dry-run", action="store_true", help="say how many pictures it would be, and make nothing")
+
+
 def _ratings(command: AddCommand) -> None:
     add = command("generations", "List what was made, newest first.")
     add("--limit", type=int, default=20, help="how many, newest first (default: %(default)s)")
@@ -188,7 +209,7 @@ def _programs(command: AddCommand) -> None:
 
 
 _GROUPS = {
-    "Make pictures": {"picture_commands": _pictures},
+    "Make pictures": {"picture_commands": _pictures, "batch_commands": _batches},
     "Pictures made": {"learning_commands": _ratings, "history_commands": _history},
     "Your models": {"library_commands": _models},
     "Other programs": {"program_commands": _programs},

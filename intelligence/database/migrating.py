@@ -20,14 +20,16 @@ Step = str | Callable[[sqlite3.Connection], None]
 Migration = Step | Sequence[Step]
 
 
-def connect(path: Path | str, migrations: Sequence[Migration], synchronous: str, wait: float) -> sqlite3.Connection:
+def connect(
+    path: Path | str, migrations: Sequence[Migration], synchronous: str, wait: float, journal: str = "wal"
+) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=wait, isolation_level=None, check_same_thread=False)
     try:
         set_up(connection, synchronous)
         if migrate(connection, path, migrations):
             _give_back(connection)
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-            connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] not in (journal, "memory"):
+            connection.execute(f"PRAGMA journal_mode = {journal}")
     except BaseException:
         connection.close()
         raise

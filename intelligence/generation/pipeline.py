@@ -189,41 +189,56 @@ class IntelligentGenerationPipeline:
         allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
         are used up they begin again with the next seed. Raises like `generate`.
         """
-        self._require_confirmation("generate_from_recommendations, or use AUTO mode for batches")
-        count, strategy = batch_config.num_images, batch_config.variation_strategy
-        seeds = seeds_from(batch_config.base_seed, count)
-        only_seeds = strategy is VariationStrategy.SEED_VARIATION
-        request = self._memory_request(count if only_seeds else 1, batch_config.parallel_generation)
-        recommendations = self._recommend(prompt, negative_prompt, overrides, request)
-        if only_seeds:
-            runs = [(recommendations, seeds)]
-        else:
-            variants = self._variants(strategy, recommendations, count)
-            runs = [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)]
-
+        runs, request = self.variations(prompt, batch_config, negative_prompt, one_by_one=bool(executor), **overrides)
         results: list[GenerationResult] = []
 
         def report(steps_done: int, steps_total: int) -> None:
             if on_progress:
-                on_progress(BatchProgress(len(results), count, steps_done, steps_total))
+                on_progress(BatchProgress(len(results), batch_config.num_images, steps_done, steps_total))
 
         def told(state: RunProgress) -> None:
             done, total = map(sum, zip(*(worker.step for worker in state.workers), strict=True))
             if total:
                 report(done, total)
 
-        base_model, run_id = self.config.base_model, str(uuid.uuid4())
+        run_id = str(uuid.uuid4())
         jobs = [
-            Job(variant, tuple(run_seeds), f"{run_id}-{number}", base_model, number)
-            for number, (variant, run_seeds) in enumerate(runs)
+            Job(variant, tuple(seeds), f"{run_id}-{number}", self.config, number)
+            for number, (variant, seeds) in enumerate(runs)
         ]
-        planned = PlannedRun(self.planner, request)
+        planned = PlannedRun(lambda _: (self.planner, request))
         with JobRun(executor or LocalExecutor(lambda _: self.host), planned.fit, ONCE, told) as run:
             run.submit(jobs)
             for outcome in run.results(in_order=True):
                 results.extend(planned.results(outcome, run_id))
                 report(0, 0)
         return results
+
+    def variations(
+        self,
+        prompt: str,
+        batch_config: BatchConfig,
+        negative_prompt: str = "",
+        *,
+        one_by_one: bool = False,
+        **overrides: Any,
+    ) -> tuple[list[tuple[Recommendations, list[int]]], MemoryRequest]:
+        """Return the runs of a batch, as (choice, seeds), and the request for the memory plan of each.
+
+        `one_by_one`: images that differ by the seed are runs of their own too, unless they shall share forward batches.
+        Raises like `generate`.
+        """
+        self._require_confirmation("generate_from_recommendations, or use AUTO mode for batches")
+        count, strategy = batch_config.num_images, batch_config.variation_strategy
+        seeds = seeds_from(batch_config.base_seed, count)
+        only_seeds, parallel = strategy is VariationStrategy.SEED_VARIATION, batch_config.parallel_generation
+        apart = not only_seeds or (one_by_one and not parallel)
+        request = self.memory_request(1 if apart else count, parallel)
+        recommendations = self._recommend(prompt, negative_prompt, overrides, request)
+        if not apart:
+            return [(recommendations, seeds)], request
+        variants = [recommendations] if only_seeds else self._variants(strategy, recommendations, count)
+        return [(variants[i % len(variants)], [seeds[i // len(variants)]]) for i in range(count)], request
 
     def provide_feedback(self, generation_id: str | Path, rating: int, comments: str = "") -> Feedback:
         """Rate an image with 1 to 5 stars; the next recommendations take it into account.
@@ -294,7 +309,8 @@ class IntelligentGenerationPipeline:
     def _evidence(self) -> ModelEvidence:
         return replace(self.host.evidence(), family=named_family(self.config.model_family))
 
-    def _memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
+    def memory_request(self, images: int = 1, parallel: bool = False) -> MemoryRequest:
+        """Return the request for the memory plan of a run, `parallel`: in one forward batch where it fits."""
         return MemoryRequest(
             images=images,
             max_batch=images if parallel else 1,
@@ -333,7 +349,7 @@ class IntelligentGenerationPipeline:
         passed = {tag.name for tag in choice.selection or ()}
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
-        settings = SettingsRequest(config.constraints, overrides, request or self._memory_request(), aspect)
+        settings = SettingsRequest(config.constraints, overrides, request or self.memory_request(), aspect)
         return self.planner.parametrize(recommendations, settings)
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
@@ -364,7 +380,7 @@ class IntelligentGenerationPipeline:
         return replace(lora, lora_metadata=self.registry.get_model(lora.lora_metadata.model_id))
 
     def _planned(self, recommendations: Recommendations) -> GenerationPlan:
-        return self.planner.plan(recommendations, self._memory_request())
+        return self.planner.plan(recommendations, self.memory_request())
 
     def _run(
         self,

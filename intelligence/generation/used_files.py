@@ -37,7 +37,7 @@ class UsedFiles:
         """Begin to hash what the plan uses and nobody has hashed yet; return what it does not name. Returns at once."""
         base_model, others = None, []
         with suppress(StorageError):
-            base_model = _base_model(plan.recommendations.model, self.registry)
+            base_model = base_model_file(plan.recommendations.model, self.registry)
             others = _other_loras(plan, self.registry)
         models = [lora.lora_metadata for lora in plan.loras] + [other.file for other in others]
         models += [base_model] if base_model else []
@@ -105,7 +105,7 @@ def _other_loras(plan: GenerationPlan, registry: ModelRegistry) -> list[OtherLoR
     return [OtherLoRA(registry.get_model(lora.model_id), lora.strength) for lora in others if lora.model_id in known]
 
 
-def _base_model(evidence: ModelEvidence | None, registry: ModelRegistry) -> ModelMetadata | None:
+def base_model_file(evidence: ModelEvidence | None, registry: ModelRegistry) -> ModelMetadata | None:
     """Return the record of the file of a loaded model, found by its path, or by its name where there is no path."""
     if evidence is None or not (evidence.path or evidence.name):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 
+from intelligence.config import PipelineConfig
 from intelligence.generation.execution.dispatcher import Dispatcher
 from intelligence.generation.execution.job_records import Job
 from intelligence.generation.stages import Recommendations
@@ -23,7 +24,7 @@ def recommendations(loras: Iterable[str] = (), steps: int = 4, prompt: str = "a 
 
 def job(number: int, loras: Iterable[str] = (), base_model: str = "embedded", seconds: float = 1.0) -> Job:
     """Return the job of this number."""
-    return Job(recommendations(loras), (number,), f"key-{number}", base_model, number, seconds)
+    return Job(recommendations(loras), (number,), f"key-{number}", PipelineConfig(base_model), number, seconds)
 
 
 def play(dispatcher: Dispatcher, speeds: Mapping[str, float]) -> tuple[float, dict[str, int]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ...config import PipelineConfig
 from ...memory import Resources
 from ...models import ModelMetadata
 from ..choice_requests import applied_choice, applied_settings
@@ -37,14 +38,19 @@ class Job:
     """Of each picture."""
     key: str
     """Names the pictures: see `job_key`."""
-    base_model: str
-    """As `PipelineConfig.base_model` names it."""
+    config: PipelineConfig
+    """Names the base model, and limits its memory."""
     number: int = 0
     """Place in the list, from 0; results in order go by it."""
     seconds: float = 1.0
     """Predicted for this machine's device; workers' own speed is learned against it."""
     name: str = ""
     """File name that was asked for; empty: made from number, seed and key."""
+
+    @property
+    def base_model(self) -> str:
+        """Base model as `PipelineConfig.base_model` names it."""
+        return self.config.base_model
 
     @property
     def setup(self) -> Setup:
@@ -109,6 +115,8 @@ class Outcome:
     worker: str = ""
     device: str = ""
     """Name of the card or processor."""
+    is_here: bool = True
+    """It ran on this process' own device."""
     seconds: float = 0.0
     """From the start of the last attempt to its pictures."""
     attempts: int = 1

@@ -216,7 +216,12 @@ class JobRun:
         if not settled.counts:
             return None
         device = worker.resources.name if worker.resources else ""
-        return self._count(Outcome(job, plan, produced, problem, worker.name, device, now - started, attempts))
+        if produced and produced.execution:
+            device = produced.execution.device or device
+        outcome = Outcome(
+            job, plan, produced, problem, worker.name, device, self._executor.inline, now - started, attempts
+        )
+        return self._count(outcome)
 
     @property
     def _timeout(self) -> float:
