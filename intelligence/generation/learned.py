@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from ..history import PastPicture, PictureHistory
 from ..learning import LearningEngine
+from ..learning.observation_arrays import LEVEL
 from ..learning.observations import Applied, Evidence, Observation, PromptTraits
 from ..learning.signal_store import Noticed
-from ..learning.value_model import LEVEL, ValueModel
+from ..learning.value_model import ValueModel
 from ..lora.lora_library import library_of
 from ..records import Reason, Record
 from ..registry import ModelRegistry

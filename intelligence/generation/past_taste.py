@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ..history import PastPicture
+from ..learning.observation_arrays import LEVEL
 from ..learning.observations import Applied, Evidence, Observation, Picture, PromptTraits
-from ..learning.value_model import LEVEL
 
 MAX_PAST = 96
 """Newest pictures that count."""

@@ -178,11 +178,18 @@ def rated_place(db: sqlite3.Connection, place: Place) -> Place:
     return Place(place.key, 0) if images == 1 else place
 
 
-def read(db: sqlite3.Connection, key: int, parts: SharedParts | None = None) -> StoredGeneration:
-    """Return a stored generation. Args: parts: of `db`, shared by several reads, whose records then share parts."""
-    query = """SELECT id, created_ms, run_id, images, image_ids, data, (SELECT body FROM details WHERE key = ?1)
+def read(
+    db: sqlite3.Connection, key: int, parts: SharedParts | None = None, *, detailed: bool = True
+) -> StoredGeneration:
+    """Return a stored generation.
+
+    Args:
+        parts: of `db`, shared by several reads, whose records then share parts.
+        detailed: with its reasons, where they are kept, which takes ten times as long.
+    """
+    query = """SELECT id, created_ms, run_id, images, image_ids, data, (SELECT body FROM details WHERE key = ?1 AND ?2)
                FROM generations WHERE key = ?1"""
-    id_, created_ms, run, images, image_ids, body, details = db.execute(query, (key,)).fetchone()
+    id_, created_ms, run, images, image_ids, body, details = db.execute(query, (key, detailed)).fetchone()
     generation_id, created_at = shown_id(id_), iso_time(created_ms)
     named = image_names(generation_id, images, image_ids)
     data = _unpacked(details) or (parts or SharedParts(db)).get(body)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..prompt import PromptAnalysis
+from .observation_arrays import ReadTraits
 from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits, Settings
-from .value_model import ReadTraits, ValueModel
+from .value_model import ValueModel
 
 UNJUDGED_CONFIDENCE = 0.3
 """Confidence taken for a LoRA of which none was stored, as for those that the user named in earlier versions."""
@@ -55,15 +57,24 @@ class PictureRating(NamedTuple):
 class Preferences:
     """Rated pictures, oldest first, and the value model that follows from them."""
 
-    def __init__(self, pictures: Iterable[PictureRating] = (), moves: Mapping[str, str] | None = None) -> None:
-        """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`)."""
+    def __init__(
+        self,
+        pictures: Iterable[PictureRating] = (),
+        moves: Mapping[str, str] | None = None,
+        before: Preferences | None = None,
+    ) -> None:
+        """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`).
+
+        `before`: earlier preferences, whose model makes this one's the sooner.
+        """
         moves = moves or {}
         self.observations = tuple(picture.observation(moves) for picture in pictures)
         self._model: tuple[Hashable, ValueModel] | None = None
+        self._latest: _Latest = before._latest if before else _Latest()
 
     def after(self, earlier: Sequence[Observation]) -> Preferences:
         """Return the preferences with what was seen before any rating, or tells less than one."""
-        found = Preferences()
+        found = Preferences(before=self)
         found.observations = (*earlier, *self.observations)
         return found
 
@@ -73,8 +84,17 @@ class Preferences:
     def model(self, traits: ReadTraits, library: Hashable) -> ValueModel:
         """Return the value model, remembered for one `library`, whose LoRAs `traits` reads."""
         if self._model is None or self._model[0] != library:
-            self._model = library, ValueModel(self.observations, traits)
+            latest = self._latest.model
+            before = latest[1] if latest and latest[0] == library else None
+            self._model = self._latest.model = library, ValueModel(self.observations, traits, before=before)
         return self._model[1]
+
+
+@dataclass
+class _Latest:
+    """The last model that preferences after one another made, with its library."""
+
+    model: tuple[Hashable, ValueModel] | None = None
 
 
 def picture_rating(

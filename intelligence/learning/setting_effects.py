@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import log
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 from .observations import UNKNOWN, PromptTraits, Settings
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 Seen = Sequence[tuple[PromptTraits, Settings | None]]
 """Prompts and settings of pictures; None: not known."""
+
+Numbers = dict[tuple[str, Settings | None], tuple[tuple[int, ...], dict[str, list[float]]]]
+"""Style and settings → what is compared, and values."""
 
 SAME_STYLE_SHARE = 0.4
 """Share of the variance that holds for prompts of one style alone."""
@@ -38,48 +42,78 @@ SETTINGS = {
 """Fields of `Settings`; distances of steps and sizes are those of logarithms."""
 
 
-def effects_covariance(seen: Seen) -> Floats:
+def code(value: Hashable) -> int:
+    """Return a number that is the same for equal values; 0 for what is unknown."""
+    return 0 if value is None or value == UNKNOWN else hash((value,))
+
+
+class SeenSettings:
+    """Settings of pictures as numbers, the same ones once. Args: known: `numbers` of others, which serve again."""
+
+    def __init__(self, seen: Seen, known: Numbers | None = None) -> None:
+        places: dict[tuple[str, Settings | None], int] = {}
+        self.places = np.array(
+            [places.setdefault((prompt.style, settings), len(places)) for prompt, settings in seen], np.int64
+        )
+        """Of each picture in the rows of …"""
+        self.unknown = all(settings is None for _, settings in places)
+        self.numbers: Numbers = {key: (known or {}).get(key) or _numbers(*key) for key in places}
+        rows = list(self.numbers.values())
+        self.codes: dict[str, Codes] = {
+            name: np.array([row[0][place] for row in rows], np.int64)
+            for place, name in enumerate(("family", "style", "sampler", "scheduler"))
+        }
+        self.values: dict[str, Floats] = {
+            name: np.array([row[1][name] for row in rows], np.float64).reshape(len(rows), columns)
+            for name, columns in (("cfg", 1), ("steps", 1), ("size", 2))
+        }
+        """nan: not known."""
+
+
+def effects_covariance(one: SeenSettings, other: SeenSettings) -> Floats:
     """Return the covariance of the summed effects of all settings of pictures."""
-    if all(settings is None for _, settings in seen):
-        return np.zeros((len(seen), len(seen)))
-    numbers: dict[tuple[str, Settings | None], int] = {}
-    places = [numbers.setdefault((prompt.style, settings), len(numbers)) for prompt, settings in seen]
-    distinct = [(PromptTraits(None, style), settings) for style, settings in numbers]
-    found: Floats = np.sum([effect_covariance(name, distinct, distinct) for name in SETTINGS], axis=0)
-    return found[np.ix_(places, places)]
+    if one.unknown or other.unknown:
+        return np.zeros((len(one.places), len(other.places)))
+    alike: Floats = np.sum([_alike(name, one, other) for name in SETTINGS], axis=0)
+    found: Floats = (alike * _shared(one, other))[one.places[:, None], other.places]
+    return found
 
 
-def effect_covariance(name: str, one: Seen, other: Seen) -> Floats:
+def effect_covariance(name: str, one: SeenSettings, other: SeenSettings) -> Floats:
     """Return the covariance of the effects of one setting in two lists of pictures; 0 where it is not known."""
+    found: Floats = (_alike(name, one, other) * _shared(one, other))[one.places[:, None], other.places]
+    return found
+
+
+def _alike(name: str, one: SeenSettings, other: SeenSettings) -> Floats:
+    """Covariance by the values alone."""
     kind = SETTINGS[name]
-    first, second = ([_value(name, settings) for _, settings in seen] for seen in (one, other))
-    if kind.length:
-        left, right = (np.array(values, np.float64).reshape(len(values), -1) for values in (first, second))
-        apart = ((left[:, None] - right[None]) / kind.length) ** 2
-        alike = np.nan_to_num(np.exp(-apart.sum(axis=2) / 2))
-    else:
-        alike = _same(first, second)
-    families, styles = (
-        _same([read(each) for each in one], [read(each) for each in other])
-        for read in (lambda each: each[1].family if each[1] else None, lambda each: each[0].style or None)
-    )
-    found: Floats = kind.sd**2 * alike * families * (1 - SAME_STYLE_SHARE + SAME_STYLE_SHARE * styles)
+    if not kind.length:
+        return kind.sd**2 * _same(one.codes[name], other.codes[name])
+    apart: Floats = np.zeros(())
+    for mine, others in zip(one.values[name].T, other.values[name].T, strict=True):
+        apart = apart + ((mine[:, None] - others) / kind.length) ** 2
+    return kind.sd**2 * np.nan_to_num(np.exp(-apart / 2))
+
+
+def _shared(one: SeenSettings, other: SeenSettings) -> Floats:
+    """Share by families and styles."""
+    styles = SAME_STYLE_SHARE * _same(one.codes["style"], other.codes["style"])
+    return _same(one.codes["family"], other.codes["family"]) * (1 - SAME_STYLE_SHARE + styles)
+
+
+def _same(one: Codes, other: Codes) -> Floats:
+    found: Floats = ((one[:, None] == other) & (other != 0)).astype(np.float64)
     return found
 
 
-def _value(name: str, settings: Settings | None) -> Any:
-    value = None if settings is None else getattr(settings, name)
-    if name == "size":
-        width, height = value or (np.nan, np.nan)
-        return [log(width / height), log(width * height) / 2] if value else [np.nan, np.nan]
-    if name == "steps" and value is not None:
-        return log(value)
-    return np.nan if value is None and SETTINGS[name].length else value
-
-
-def _same(one: Sequence[Any], other: Sequence[Any]) -> Floats:
-    first, second = (
-        np.array([UNKNOWN if value is None else value for value in values], str) for values in (one, other)
-    )
-    found: Floats = ((first[:, None] == second) & (second != UNKNOWN)).astype(np.float64)
-    return found
+def _numbers(style: str, settings: Settings | None) -> tuple[tuple[int, ...], dict[str, list[float]]]:
+    if settings is None:
+        return (0, code(style), 0, 0), {"cfg": [np.nan], "steps": [np.nan], "size": [np.nan] * 2}
+    width, height = settings.size or (np.nan, np.nan)
+    values = {
+        "cfg": [np.nan if settings.cfg is None else settings.cfg],
+        "steps": [np.nan if settings.steps is None else log(settings.steps)],
+        "size": [log(width / height), log(width * height) / 2],
+    }
+    return (code(settings.family), code(style), code(settings.sampler), code(settings.scheduler)), values

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .observation_arrays import LEVEL
 from .observations import Applied, Evidence, Observation, Picture, Settings
 from .preferences import stage_of
-from .value_model import LEVEL
 
 
 class Worth(NamedTuple):

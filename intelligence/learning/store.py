@@ -81,6 +81,8 @@ class LearningEngine:
         self.signals = SignalStore(self.database)
         """Acts beside stars."""
         self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
+        self._known_rows: dict[int, tuple[bytes, PictureRating]] = {}
+        """Generation → its row, and what was rated there."""
 
     def record_generation(
         self,
@@ -290,11 +292,10 @@ class LearningEngine:
         """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""
         state = self.revision, dict(moves or {})
         if self._preferences is None or self._preferences[0] != state:
-            pictures = [
-                _as_rated(each.generation, each.rating, each.images * each.weight)
-                for each in self.rated_pictures(MAX_OBSERVATIONS)
-            ]
-            self._preferences = state, Preferences(pictures, moves).after(self._noticed(moves or {}, pictures))
+            pictures = self._rated()
+            before = self._preferences and self._preferences[1]
+            found = Preferences(pictures, moves, before).after(self._noticed(moves or {}, pictures))
+            self._preferences = state, found
         return self._preferences[1]
 
     def past_resets(self) -> dict[str, int]:
@@ -340,12 +341,27 @@ class LearningEngine:
         """Close the database; the next use opens it again."""
         self.database.close()
 
+    def _rated(self) -> list[PictureRating]:
+        """Return the newest ratings that count, oldest first; what was read of a row before is not read again."""
+        with self.database.read() as db:
+            if is_set(db, Switch.PAUSED):
+                return []
+            parts, known, found = SharedParts(db), self._known_rows, []
+            self._known_rows = {}
+            for one in rating_rows.newest_rated(db, MAX_OBSERVATIONS):
+                (body,) = db.execute("SELECT data FROM generations WHERE key = ?", (one.key,)).fetchone()
+                if (row := known.get(one.key)) is None or row[0] != body:
+                    row = body, _as_rated(read(db, one.key, parts, detailed=False))
+                self._known_rows[one.key] = row
+                found.append(row[1]._replace(rating=one.rating, weight=one.images * one.weight))
+            return found
+
     def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:
         known: dict[int, Picture] = {}
 
         def picture_of(db: sqlite3.Connection, key: int) -> Picture:
             if key not in known:
-                known[key] = _as_rated(read(db, key), 0).picture(moves)
+                known[key] = _as_rated(read(db, key, detailed=False)).picture(moves)
             return known[key]
 
         with self.database.read() as db:
@@ -360,8 +376,8 @@ class LearningEngine:
             put_switch(db, switch, value)
 
 
-def _as_rated(stored: StoredGeneration, rating: int, weight: float = 1.0) -> PictureRating:
-    return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, rating, weight)
+def _as_rated(stored: StoredGeneration) -> PictureRating:
+    return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, 0)
 
 
 def _places(db: sqlite3.Connection, identifier: str) -> list[Place]:

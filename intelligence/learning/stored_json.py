@@ -32,6 +32,8 @@ appended; none is ever removed, since stored rows are read by this list."""
 
 _EARLIER = ("plan.recommendations.prompt_analysis", "plan.recommendations.suggested_params", "plan")
 
+_PATHS = {path: (path.split(".")[:-1], path.split(".")[-1]) for path in SHARED}
+
 WRITTEN = tuple(path for path in SHARED if path not in _EARLIER)
 """Places that are shared when a row is written: an analysis takes less beside the prompt that is made of it."""
 
@@ -226,7 +228,7 @@ def _referenced(value: Any) -> int | None:
 
 def _places(data: Any, path: str) -> Iterator[tuple[Any, Any]]:
     """Yield (container, key) of every value at a dotted path; `*` stands for every item of a list."""
-    *holders, last = path.split(".")
+    holders, last = _PATHS[path]
     found = [data]
     for name in holders:
         if name == "*":

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..learning import Preferences
+from ..learning.observation_arrays import LEVEL
 from ..learning.observations import STARS_RIGHT, Applied, Evidence, Observation, Picture, expected_stars
 from ..learning.preferences import traits_of
-from ..learning.value_model import LEVEL, Floats, ValueModel
+from ..learning.value_model import Floats, ValueModel
 from ..prompt import PromptAnalysis
 from ..records import Reason, Source
 from .lora_library import Library

@@ -42,9 +42,18 @@ PROMPT_LUCK, SEED_LUCK = 0.35, 0.7
 
 
 class Remembered(Asked):
-    """A library that does not know the prompt it is asked for, and searches for it once."""
+    """A library that does not know the prompt it is asked for, and searches for it once.
+
+    Those of one pool are equal: they have all that taste depends on in common.
+    """
 
     _hits: Hits | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Remembered) and other.index is self.index
+
+    def __hash__(self) -> int:
+        return id(self.index)
 
     def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel) -> Hits:
         if self._hits is None:
@@ -182,28 +191,31 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
     `variation_every`: on one prompt in so many a second picture is made and rated, with what is worth trying in the
     place of the LoRA that was least sure, or beside the others; it does not count in the figures. 0: none.
     """
-    rng, pictures = random.Random(seed), list[PictureRating]()
+    rng, pictures, ratings = random.Random(seed), list[PictureRating](), Preferences()
     regret = plain = bound = early = changed = pairs = 0.0
-    plain_pairs = ordered_pairs(user, pool, ())
+    plain_pairs = ordered_pairs(user, pool, ratings)
     for number in range(rounds):
         prompt = rng.choice(pool)
-        chosen = apply(prompt, pictures)
+        chosen = apply(prompt, ratings)
         best, value, before = user.best(prompt), user.value(prompt, chosen), user.value(prompt, prompt.applied)
         regret, plain = regret + best - value, plain + best - before
         bound += best - user.best_without_adding(prompt)
         early += (value - before) * (number < 20)
         changed += {one.lora_name for one in chosen} != {one.lora_name for one in prompt.applied}
         pictures.append(rated(prompt, chosen, user.stars(prompt, chosen)))
+        ratings = Preferences(pictures, before=ratings)
         if variation_every and number % variation_every == 0:
             ids = {one.lora_metadata.model_id for one in chosen}
+            prompt.chooser.preferences = ratings
             if tried := prompt.chooser.explore(prompt.analysis, SD1, ids)[:1]:
                 varied = (*chosen[: LoRAPreferences.max_loras - 1], *tried)
                 pictures.append(rated(prompt, varied, user.stars(prompt, varied)))
+                ratings = Preferences(pictures, before=ratings)
         if not pairs and len(pictures) >= PAIRS_AFTER:
-            pairs = ordered_pairs(user, pool, pictures)
+            pairs = ordered_pairs(user, pool, ratings)
     late, lost, displaced, liked = 0.0, 0, 0, 0
     for prompt in pool:
-        prompt.chooser.preferences = Preferences(pictures)
+        prompt.chooser.preferences = ratings
         choice = prompt.chooser.choose(prompt.analysis, SD1)
         late += user.value(prompt, choice.chosen) - user.value(prompt, prompt.applied)
         good = {one.lora_name for one in prompt.applied if user.utility(prompt, one.lora_metadata) > 0}
@@ -216,11 +228,11 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
     return History(regret, plain, bound, early, late, changed, lost, displaced, liked, pairs, plain_pairs)
 
 
-def ordered_pairs(user: User, pool: Sequence[Prompt], pictures: Sequence[PictureRating]) -> float:
+def ordered_pairs(user: User, pool: Sequence[Prompt], ratings: Preferences) -> float:
     """Return the share of pairs of LoRAs that the choice ranks as the user would."""
     right, pairs = 0, 0
     for prompt in pool:
-        prompt.chooser.preferences = Preferences(pictures)
+        prompt.chooser.preferences = ratings
         ranked = prompt.chooser.rank(prompt.analysis, SD1, 20)
         value = np.array([user.utility(prompt, one.lora_metadata) for one in ranked])
         later = np.triu(value[:, None] - value, 1)
@@ -228,9 +240,9 @@ def ordered_pairs(user: User, pool: Sequence[Prompt], pictures: Sequence[Picture
     return right / max(1, pairs)
 
 
-def apply(prompt: Prompt, pictures: Sequence[PictureRating]) -> tuple[LoRARecommendation, ...]:
+def apply(prompt: Prompt, ratings: Preferences) -> tuple[LoRARecommendation, ...]:
     """Return what the choice applies by these ratings."""
-    prompt.chooser.preferences = Preferences(pictures)
+    prompt.chooser.preferences = ratings
     return prompt.chooser.choose(prompt.analysis, SD1).chosen
 
 
@@ -264,7 +276,7 @@ def _count(prompt: Prompt, lora: LoRARecommendation, stars: int, most: int) -> C
     pictures: list[PictureRating] = [rated(prompt, (), 3)]
     for number in range(1, most + 1):
         pictures.append(rated(prompt, (lora,), stars))
-        applied = {one.lora_name for one in apply(prompt, pictures)}
+        applied = {one.lora_name for one in apply(prompt, Preferences(pictures))}
         if (lora.lora_name in applied) == (stars == 5):
             return Counted(stars, lora.relevance or 0.0, number)
         pictures.append(rated(prompt, (), 3))
@@ -283,10 +295,11 @@ def leaks(pool: Sequence[Prompt], ratings: int = 12, sampled: int = 4) -> tuple[
     owned = [(one, lora) for one in pool for lora in one.candidates[:20] if lora.lora_metadata.model_id in one.right]
     for own, lora in owned[:sampled]:
         pictures = [rated(own, loras, stars) for _ in range(ratings) for loras, stars in (((lora,), 5), ((), 3))]
+        ratings_given = Preferences(pictures)
         for other in pool:
             if lora.lora_metadata.model_id in other.right:
                 continue
             before = {one.lora_name for one in other.applied}
             asked += 1
-            leaked += lora.lora_name in {one.lora_name for one in apply(other, pictures)} - before
+            leaked += lora.lora_name in {one.lora_name for one in apply(other, ratings_given)} - before
     return leaked, asked

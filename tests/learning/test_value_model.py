@@ -5,8 +5,17 @@ import random
 import numpy as np
 import pytest
 
-from intelligence.learning.observations import STARS_WRONG, Applied, LoRATraits, Observation, Picture, PromptTraits
-from intelligence.learning.value_model import LEVEL, LORA_SD, MAX_OBSERVATIONS, ValueModel
+from intelligence.learning.observation_arrays import LEVEL, LORA_SD
+from intelligence.learning.observations import (
+    STARS_WRONG,
+    Applied,
+    LoRATraits,
+    Observation,
+    Picture,
+    PromptTraits,
+    Settings,
+)
+from intelligence.learning.value_model import MAX_OBSERVATIONS, ValueModel
 
 ANIME = PromptTraits("anime girl", "anime", "character", True, frozenset({"girl", "tree"}))
 PHOTO = PromptTraits("photo of a street", "photorealistic", "architecture", False, frozenset({"street"}))
@@ -146,3 +155,32 @@ def test_strengths_are_pulled_to_likes_and_pushed_from_dislikes():
     disliked = ValueModel([at(1.0, 1)] * 4, traits).strengths("a", [1.0, 0.75])
     assert disliked[0] < disliked[1] < 0
     assert ValueModel([at(1.0, 1)], traits).strengths("b", [1.0]).tolist() == [0.0]
+
+
+def test_model_made_after_another_is_the_same_to_the_last_bit():
+    rng = random.Random(2)
+    strengths, prompts = (0.6, 0.8, 1.0), [ANIME, PHOTO, *(ANIME._replace(key=n) for n in range(4))]
+
+    def picture():
+        loras = [
+            Applied.judged(lora, rng.random(), rng.choice(strengths), standing=rng.random())
+            for lora in rng.sample(sorted(TRAITS), rng.randint(0, 3))
+        ]
+        return Picture(rng.choice(prompts), tuple(loras), Settings("sdxl", rng.choice((4.0, 7.0)), 20))
+
+    observations = [Observation(rng.randint(1, 5), picture()) for _ in range(30)]
+    observations[3] = Observation(1.0, picture(), picture(), 1.2)
+    changes = {
+        "more": [*observations, Observation(2, picture()), Observation(1.0, picture(), picture())],
+        "fewer": observations[:7] + observations[9:],
+        "corrected": [observations[0]._replace(stars=5), *observations[1:]],
+        "acts before": [Observation(1.0, picture(), picture()), *observations[2:]],
+        "none": [],
+    }
+    first = ValueModel(observations, traits)
+    asked = [Applied.judged(lora, 0.7, 0.8) for lora in TRAITS]
+    for name, now in changes.items():
+        fresh, after = (ValueModel(now, traits, before=before) for before in (None, first))
+        for one, other in zip(fresh.utilities(PHOTO, asked), after.utilities(PHOTO, asked), strict=True):
+            assert (one == other).all(), name
+        assert (fresh.strengths("a", strengths) == after.strengths("a", strengths)).all(), name
