@@ -101,7 +101,8 @@ def test_example_loads_clean(page: Page, server: Server, name: str) -> None:
     assert page.prompt() == to_prompt(workflow, server.client.object_info())
     for saved, shown in zip(workflow["nodes"], page.workflow()["nodes"], strict=True):
         assert (shown.get("widgets_values") or []) == saved["widgets_values"]  # views are not among them
-        assert shown["size"] == saved["size"]  # the page had not to enlarge it
+        if not saved["flags"].get("collapsed"):  # of which Nodes 2.0 saves what it shows
+            assert shown["size"] == saved["size"]  # the page had not to enlarge it
 
 
 @pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])

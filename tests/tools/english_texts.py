@@ -17,6 +17,7 @@ from intelligence.records import Message
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "web" / "js"
+TEMPLATES = ROOT / "example_workflows"
 SCHEMAS = ROOT / "tests" / "tools" / "node_schemas.py"
 OURS = "intelligentGeneration"
 NODE_CATEGORY = "intelligent generation"
@@ -68,6 +69,14 @@ def page_texts() -> dict[str, str]:
     return {text: text for text in sorted(found)}
 
 
+def template_texts() -> dict[str, str]:
+    """Titles of nodes and notes that the templates have of their own."""
+    graphs = (json.loads(path.read_text(encoding="utf-8")) for path in sorted(TEMPLATES.glob("*.json")))
+    nodes = [node for graph in graphs for node in graph["nodes"]]
+    notes = {text for node in nodes if node["type"] == "MarkdownNote" for text in node["widgets_values"]}
+    return {text: text for text in sorted(notes | {node["title"] for node in nodes if "title" in node})}
+
+
 def setting_texts() -> dict[str, dict[str, str]]:
     """Setting → name and tooltip, in the form of ComfyUI's `settings.json`."""
     return {name: texts for name, texts in _registered().items() if "name" in texts}
@@ -91,7 +100,7 @@ def english() -> dict[str, Any]:
     nodes = json.loads(subprocess.check_output([sys.executable, SCHEMAS, "--texts"], cwd=ROOT, text=True))
     known = json.loads((ROOT / "locales" / "es" / "main.json").read_text(encoding="utf-8"))[OURS]["words"]
     words = {name: WORDS.get(name, name.replace("_", " ")) for name in sorted({*known, *WORDS})}
-    ours = {"page": page_texts(), "words": words, "reasons": messages()}
+    ours = {"page": page_texts(), "words": words, "reasons": messages(), "templates": template_texts()}
     main = {
         OURS: ours,
         "settingsCategories": categories(),

@@ -41,6 +41,9 @@ export function t(text, values) {
   return values ? fill(said, values) : said;
 }
 
+/** A title or a note of our templates in the page's language. */
+export const templateText = (text) => table.templates?.[text] ?? text;
+
 /** Marks a text that is translated where it is shown. */
 export const later = (text) => text;
 
