@@ -2,7 +2,6 @@
 // when the page opens; the rest is the page's own.
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
-import { ready, t, translation } from "./language.js";
 import { LONG_REPORTS } from "./report_view.js";
 
 const CATEGORY = "Intelligent Generation";
@@ -13,9 +12,6 @@ const CIVITAI = "IntelligentGeneration.Hubs.CivitAI";
 const HUGGING_FACE = "IntelligentGeneration.Hubs.HuggingFace";
 const NEVER_ADD = "IntelligentGeneration.Words.NeverAdd";
 const OWN_PICTURES = "IntelligentGeneration.Pictures.Learn";
-const GREETED = "IntelligentGeneration.Greeted";
-const GREETING_MS = 20_000;
-const TOLD_FILES = 3; // of those that were left out
 const PATIENCE_MS = 1500;
 const DEFAULT_CONFIDENCE = 0.4;
 
@@ -130,7 +126,6 @@ app.registerExtension({
       type: "boolean",
       defaultValue: false,
     },
-    { id: GREETED, name: "First run is over", type: "hidden", defaultValue: false },
   ],
 
   nodeCreated(node) {
@@ -140,24 +135,6 @@ app.registerExtension({
   },
 
   setup() {
-    setTimeout(() => readStored().then(greet).catch((error) => console.warn(error)), PATIENCE_MS);
+    setTimeout(() => readStored().catch((error) => console.warn(error)), PATIENCE_MS);
   },
 });
-
-/** On the first run: how many LoRAs were read, how many not and why, and where to start. */
-async function greet() {
-  const { setting, toast } = app.extensionManager;
-  if (setting.get(GREETED)) return;
-  await ready;
-  const { counts, errors, scanning } = await call("/library");
-  if (scanning) return; // told when the page is opened next
-  const left = Object.keys(errors).length;
-  const read = left ? t("{count} LoRAs read, {left} left out", { count: counts.lora ?? 0, left }) : t("{count} LoRAs read", { count: counts.lora ?? 0 });
-  const start = t("They are in the LoRA library in the sidebar. Open the template Prompt to picture to start.");
-  const why = Object.entries(errors)
-    .slice(0, TOLD_FILES)
-    .map(([path, problem]) => `– ${path.split(/[\\/]/).pop()}: ${translation(problem)}`);
-  const detail = [start, ...(why.length ? [t("Left out:"), ...why] : []), ...(left > TOLD_FILES ? ["…"] : [])].join("\n");
-  toast.add({ severity: "info", summary: `Intelligent Generation: ${read}`, detail, life: GREETING_MS });
-  await setting.set(GREETED, true);
-}

@@ -20,6 +20,12 @@ const CSS = `
   color: inherit; background: var(--comfy-menu-bg, #353535); border: 1px solid var(--border-color, #4e4e4e) }
 button.ig-chip { cursor: pointer }
 .ig-chip[aria-pressed="true"] { border-color: var(--p-primary-color, #4a9eff) }
+.ig-greeting { position: fixed; z-index: 1000; bottom: 12px; left: 50%; transform: translateX(-50%); width: max-content; max-width: min(620px, 60vw); max-height: 30vh; overflow-y: auto;
+  box-sizing: border-box; padding: 8px 40px 8px 12px; font: 13px/1.45 system-ui, sans-serif; color: var(--input-text, #ddd); background: var(--comfy-menu-bg, #353535);
+  border: 1px solid var(--p-primary-color, #4a9eff); border-radius: 8px; overflow-wrap: anywhere }
+.ig-greeting summary { cursor: pointer }
+.ig-greeting ul { margin: 4px 0; padding-left: 18px }
+.ig-greeting > .ig-button { position: absolute; top: 8px; right: 8px }
 .ig-added { background: color-mix(in srgb, var(--p-green-500, #2e9e57) 30%, transparent); color: inherit; border-radius: 3px; padding: 0 1px }
 .ig-bar { position: relative; height: 8px; border-radius: 4px; background: color-mix(in srgb, currentColor 15%, transparent); margin: 3px 0; overflow: hidden }
 .ig-bar > i { position: absolute; inset: 0 auto 0 0; border-radius: 4px; background: var(--p-primary-color, #4a9eff) }
