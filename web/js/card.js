@@ -5,19 +5,23 @@ import { counted, decimals, duration, memory, sentence, t, translation, word } f
 
 /** The lines of a card, one for each part that it has. `open`: with the evidence unfolded. */
 export function cardLines(card, open = false) {
-  const lines = [
-    card.loras && loraLine(card.loras),
-    card.settings && settingsLine(card.settings),
-    card.prompt && promptLine(card),
-    card.time && timeLine(card.time),
-    card.memory && memoryLine(card.memory),
-    card.left_out?.length && leftOutLine(card.left_out),
-    card.seeds?.length && line([label(card.seeds.length > 1 ? t("Seeds") : t("Seed")), card.seeds.join(", ")], []),
-    card.notes?.length && line([label(t("Notes")), String(card.notes.length)], [list(card.notes.map(translation))], true),
-  ].filter(Boolean);
-  const folded = lines.flatMap((each) => [each, ...each.querySelectorAll("details")]);
-  if (open) folded.forEach((each) => (each.open = true));
-  return lines;
+  const lines = {
+    loras: card.loras && loraLine(card.loras),
+    settings: card.settings && settingsLine(card.settings),
+    prompt: card.prompt && promptLine(card),
+    time: card.time && timeLine(card.time),
+    memory: card.memory && memoryLine(card.memory),
+    left_out: card.left_out?.length && leftOutLine(card.left_out),
+    seeds: card.seeds?.length && line([label(card.seeds.length > 1 ? t("Seeds") : t("Seed")), card.seeds.join(", ")], []),
+    notes: card.notes?.length && line([label(t("Notes")), String(card.notes.length)], [list(card.notes.map(translation))], true),
+  };
+  const told = Object.entries(lines).filter(([, each]) => each);
+  for (const [name, each] of told) {
+    const folded = [each, ...each.querySelectorAll("details")].filter(({ tagName }) => tagName === "DETAILS");
+    folded.forEach((one) => (one.dataset.line = name));
+    if (open) folded.forEach((one) => (one.open = true));
+  }
+  return told.map(([, each]) => each);
 }
 
 /** A line that unfolds; without evidence, a plain one. */

@@ -15,8 +15,12 @@ export function makeReport() {
   ready.then(() => (placeholder.textContent = t("shown after a run")));
   const show = ({ text = [], card: [card] = [] }) => {
     if (!card && !text.length) return;
-    const open = Boolean(app.ui.settings.getSettingValue(LONG_REPORTS));
-    ready.then(() => box.replaceChildren(...(card ? cardLines(card, open) : text.map((one) => make("div", "ig-text", translation(one))))));
+    const long = Boolean(app.ui.settings.getSettingValue(LONG_REPORTS));
+    ready.then(() => {
+      const read = new Set([...box.querySelectorAll("details[open]")].map(({ dataset }) => dataset.line));
+      box.replaceChildren(...(card ? cardLines(card, long) : text.map((one) => make("div", "ig-text", translation(one)))));
+      for (const line of box.querySelectorAll("details")) line.open ||= read.has(line.dataset.line); // still being read
+    });
   };
   return { element: box, show };
 }
