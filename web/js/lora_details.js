@@ -2,41 +2,11 @@
 import { address, call, copyText, make } from "./common.js";
 import { currentCheckpoint, targetNode } from "./library_cards.js";
 import { addLoras } from "./lora_rows.js";
-import { decimals, language, later, t, translation, word } from "./language.js";
+import { decimals, language, t, word } from "./language.js";
+import { knownRows } from "./model_facts.js";
 
 const USUAL_STRENGTH = 0.8;
-const SHOWN_PREVIEW = /^$|\.(png|jpe?g|webp)$/i;
 const KINDS = ["style", "character", "concept", "effect", "speed"];
-
-const KNOWN = later("How it is known");
-
-const known = (...texts) => [...new Set(texts)].filter((text) => text && text !== "unknown").join(", ");
-
-/** Label → its text in a model's record; empty ones are left out. */
-const DETAILS = {
-  [later("Base model")]: (m) => m.base,
-  [later("Kind")]: (m) => known(word(m.lora_kind), m.lora_type, m.rank && t("rank {rank}", { rank: m.rank })),
-  [later("Strength")]: ({ strength, strength_range: range }) =>
-    [strength, range && t("from {low} to {high}", { low: range[0], high: range[1] })].filter((part) => part != null).join(", "),
-  [later("Strength on the text encoders")]: (m) => m.strength_clip,
-  [later("Tags")]: (m) => Object.keys(m.tags).slice(0, 30).join(", "),
-  [later("Creator")]: (m) => m.creator,
-  [later("Licence")]: (m) => m.license_notes,
-  [later("Description")]: (m) => m.description,
-  [later("Example prompts")]: (m) =>
-    m.example_prompts
-      .slice(0, 5)
-      .map(({ prompt, weight }) => (weight == null ? prompt : `${weight}: ${prompt}`))
-      .join("\n"),
-  [KNOWN]: (m) =>
-    Object.entries(m.findings)
-      .map(([field, found]) => [word(field), found, Math.round(100 * found.confidence)])
-      .map(([field, { value, source }, percent]) => `${field} ${value}: ${translation(source)} (${percent} %)`)
-      .join("\n"),
-  [later("Preview, not shown here")]: (m) => (SHOWN_PREVIEW.test(m.preview_path ?? "") ? "" : m.preview_path),
-  [later("The same file again")]: (m) => m.copies.join("\n"),
-  [later("File")]: (m) => m.local_path,
-};
 
 /** The details' view. `back` leaves it; `changed` runs after the library has changed; `tell(error)` shows a problem. */
 export function loraDetails(id, { back, changed, tell }) {
@@ -160,11 +130,4 @@ function kinds(current) {
   select.append(...values.map((kind) => Object.assign(make("option", "", kind ? word(kind) : "—"), { value: kind })));
   select.value = current === "unknown" ? "" : current;
   return select;
-}
-
-function knownRows(model) {
-  return Object.entries(DETAILS)
-    .map(([label, read]) => [label, read(model)])
-    .filter(([, text]) => text)
-    .map(([label, text]) => make(...(label === KNOWN ? ["details", "", make("summary", "ig-dim", t(label))] : ["div", "", make("div", "ig-dim", t(label))]), make("div", "ig-text", String(text))));
 }
