@@ -69,6 +69,21 @@ export function changed(node) {
   node?.graph?.setDirtyCanvas?.(true, true);
 }
 
+/** Node → [height that it had before its widgets needed more, height that they made it]. */
+const grown = new WeakMap();
+
+/** The canvas: grows a node by what its widgets lack, and gives that back when they go. Nodes 2.0 fits by itself. */
+export function fitHeight(node) {
+  if (!LiteGraph.vueNodesMode) {
+    const [usual, made] = grown.get(node) ?? [];
+    const own = node.size[1] === made ? usual : node.size[1];
+    const height = Math.max(node.computeSize()[1], own);
+    if (height > own) grown.set(node, [own, height]);
+    if (height !== node.size[1]) node.setSize([node.size[0], height]);
+  }
+  node.graph?.setDirtyCanvas?.(true, true);
+}
+
 /** Makes several changes one step of undo. */
 export function together(change) {
   const tracking = tracker();

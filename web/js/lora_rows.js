@@ -1,7 +1,7 @@
 // LoRA Recommend's rows: a LoRA each, from native widgets, so that both renderers draw them. They show what was
 // suggested last and what `selection` holds; every change is written into `selection`, and nothing else is saved.
 import { app } from "../../../scripts/app.js";
-import { basisOf, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
+import { basisOf, fitHeight, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
 import { t, translation } from "./language.js";
 import { clearSelection, readSelection, staleParts, writeSelection } from "./selection.js";
 import { suggestOrTell } from "./suggest.js";
@@ -229,7 +229,7 @@ function draw(node) {
   const last = others.findLastIndex((widget) => !widget.element) + 1;
   const order = [...others.slice(0, last), ...made, ...others.slice(last)];
   if (order.some((widget, index) => node.widgets[index] !== widget)) node.widgets.splice(0, node.widgets.length, ...order);
-  fit(node);
+  fitHeight(node);
 }
 
 function addRow(node, name, type, options) {
@@ -237,21 +237,6 @@ function addRow(node, name, type, options) {
   widget.serialize = false;
   widget[ROW] = true;
   return widget;
-}
-
-/** Node → [height that it had before its rows needed more, height that they made it]. */
-const grown = new WeakMap();
-
-/** The canvas: grows the node by what its rows lack, and gives that back when they go. Nodes 2.0 fits by itself. */
-function fit(node) {
-  if (!LiteGraph.vueNodesMode) {
-    const [usual, made] = grown.get(node) ?? [];
-    const own = node.size[1] === made ? usual : node.size[1];
-    const height = Math.max(node.computeSize()[1], own);
-    if (height > own) grown.set(node, [own, height]);
-    if (height !== node.size[1]) node.setSize([node.size[0], height]);
-  }
-  node.graph?.setDirtyCanvas?.(true, true);
 }
 
 app.registerExtension({

@@ -1,7 +1,7 @@
 // The short face of our nodes: advanced widgets are folded, and a number that stands for a word is shown as that word.
 // Both renderers keep the number as the widget's value.
 import { app } from "../../../scripts/app.js";
-import { isOurs } from "./graph_tools.js";
+import { fitHeight, isOurs } from "./graph_tools.js";
 import { ready, t } from "./language.js";
 
 const FOLD = "advanced inputs";
@@ -25,6 +25,7 @@ app.registerExtension({
       const options = inputs[widget.name]?.[1];
       if (options?.shown_as) showAs(widget, ...options.shown_as);
       if (widget.options?.advanced) fold(node, widget);
+      if (widget.inputEl?.placeholder === widget.name) widget.inputEl.placeholder = widget.label ?? widget.name; // as the page translates it
     }
     if (node.widgets?.some((widget) => widget.options?.advanced)) addFoldButton(node);
   },
@@ -91,9 +92,8 @@ function addFoldButton(node) {
   const button = node.addWidget("button", FOLD, null, () => {
     node.showAdvanced = !node.showAdvanced;
     node.onAdvancedChange?.();
-    node.setSize([node.size[0], node.computeSize()[1]]);
+    fitHeight(node);
     app.canvas.bringToFront(node); // it may grow over the next one
-    node.setDirtyCanvas(true, true);
   });
   button.serialize = false;
   const views = node.widgets.findIndex((widget) => widget !== button && widget.serialize === false);

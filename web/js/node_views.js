@@ -3,7 +3,7 @@
 import { app } from "../../../scripts/app.js";
 import { chosenSettings } from "./chosen_settings.js";
 import { element, make } from "./common.js";
-import { nodesOf, outputKey } from "./graph_tools.js";
+import { fitHeight, nodesOf, outputKey } from "./graph_tools.js";
 import { sentence } from "./language.js";
 import { loraPictures } from "./lora_pictures.js";
 import { loraRows } from "./lora_rows.js";
@@ -120,6 +120,6 @@ function addView(node, name, view, minHeight) {
   return (height) => {
     needed = Math.max(minHeight, height);
     view.style.minHeight = `${needed}px`;
-    if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+    fitHeight(node);
   };
 }

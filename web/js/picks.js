@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { element, make } from "./common.js";
-import { onChange, outputKey, setWidget, together, widgetOf } from "./graph_tools.js";
+import { fitHeight, onChange, outputKey, setWidget, together, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
@@ -100,5 +100,5 @@ function expose(node, scouting) {
   }
   node.onAdvancedChange?.();
   node.widgets.splice(0, node.widgets.length, ...node.widgets); // Nodes 2.0 reads the options anew
-  if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])]);
+  fitHeight(node);
 }
