@@ -253,6 +253,10 @@ class ServerSettings(Settings):
     """Confidence where none is given: of new nodes, in the terminal, of a new `PipelineConfig`."""
     hubs: tuple[Hub, ...] = tuple(Hub)
     """Hubs that may be asked, once somebody asks for it."""
+    comfyui_servers: tuple[Annotated[str, bounds(pattern=r"^https?://[^/?#@\s]+/?$")], ...] = ()
+    """ComfyUI servers that batches may use, such as `http://127.0.0.1:8188`."""
+    ray_address: str = ""
+    """Ray cluster that batches may use, such as `10.0.0.2:6379`; empty: Ray is started on this machine alone."""
 
 
 def user_settings(folder: Path | None = None) -> ServerSettings:

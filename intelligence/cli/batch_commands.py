@@ -73,6 +73,18 @@ def _lines(options: argparse.Namespace) -> list[JobLine]:
 
 
 def _executor(options: argparse.Namespace) -> Executor:
+    from ..config import user_settings
+
+    if options.workers is not None and options.executor != "ray":
+        raise InvalidInputError("--workers belongs to --executor ray")
+    if options.executor == "comfyui":
+        from ..generation.execution.comfyui_executor import ComfyUIExecutor
+
+        return ComfyUIExecutor(user_settings().comfyui_servers)
+    if options.executor == "ray":
+        from ..generation.execution.ray_executor import RayExecutor
+
+        return RayExecutor(options.workers, user_settings().ray_address)
     from ..generation.execution.batch_run import HostOfList
     from ..generation.execution.local_executor import LocalExecutor
 

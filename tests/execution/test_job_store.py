@@ -67,14 +67,15 @@ def test_store_needs_folder(tmp_path: Path) -> None:
 
 def test_job_key_depends_on_what_is_sampled_alone() -> None:
     chosen = recommendations(["anime"])
-    key = job_key(chosen, [1], "embedded", None)
+    files = ["model", "lora"]
+    key = job_key(chosen, [1], files)
     estimated = replace(chosen, suggested_params=replace(chosen.suggested_params, estimated_time_seconds=3.0))
-    assert job_key(estimated, [1], "embedded", None) == key
+    assert job_key(estimated, [1], files) == key
     others = [
-        job_key(chosen, [2], "embedded", None),
-        job_key(chosen, [1], "other", None),
-        job_key(recommendations(["other"]), [1], "embedded", None),
-        job_key(recommendations(["anime"], steps=5), [1], "embedded", None),
-        job_key(recommendations(["anime"], prompt="an owl"), [1], "embedded", None),
+        job_key(chosen, [2], files),
+        job_key(chosen, [1], ["another model", "lora"]),
+        job_key(recommendations(["other"]), [1], files),
+        job_key(recommendations(["anime"], steps=5), [1], files),
+        job_key(recommendations(["anime"], prompt="an owl"), [1], files),
     ]
     assert len({key, *others}) == 6

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...config import BatchConfig, PipelineConfig
 from ...memory import MemoryRequest
+from ...models import ModelMetadata
 from ...records import Record
 from ..diffusers_host import DiffusersHost
 from ..pipeline import IntelligentGenerationPipeline
@@ -17,11 +18,14 @@ from ..run import Host
 from ..run_file import RunFile
 from ..used_files import base_model_file
 from .job_list import JobLine
-from .job_records import Executor, Job, Limits, RunProgress, WorkerProgress, job_key
+from .job_records import Executor, Job, Limits, RunProgress, Setup, WorkerProgress, job_key
 from .job_run import JobRun
 from .job_store import JobStore, SetAside
 from .picture_writer import PictureWriter, found_pictures
 from .planned_run import PlannedRun
+
+HASH_SECONDS = 600.0
+"""Time that planning waits for the hash of a file that nobody has hashed yet."""
 
 OnProgress = Callable[[RunProgress], None]
 
@@ -69,6 +73,8 @@ class JobPlanner:
 
     pipelines: dict[str, IntelligentGenerationPipeline] = field(default_factory=dict)
     """By the configuration's JSON."""
+    contents: dict[Setup, list[str]] = field(default_factory=dict)
+    """Hashes of the files of each setup."""
 
     def pipeline(self, config: PipelineConfig) -> IntelligentGenerationPipeline:
         """Return the pipeline of a configuration, made once."""
@@ -113,9 +119,27 @@ class JobPlanner:
             yield self._keyed(Job(recommendations, (), "", config, 0, predicted), tuple(seeds))
 
     def _keyed(self, job: Job, seeds: tuple[int, ...]) -> Job:
-        pipeline = self.pipeline(job.config)
-        file = base_model_file(job.recommendations.model, pipeline.registry)
-        return replace(job, seeds=seeds, key=job_key(job.recommendations, seeds, job.base_model, file))
+        if job.setup not in self.contents:
+            self.contents[job.setup] = self._contents(job)
+        return replace(job, seeds=seeds, key=job_key(job.recommendations, seeds, self.contents[job.setup]))
+
+    def _contents(self, job: Job) -> list[str]:
+        """Return what names the content of the base model and of each LoRA, hashed now where no hash is known."""
+        registry, recommendations = self.pipeline(job.config).registry, job.recommendations
+        base = base_model_file(recommendations.model, registry)
+        files = [lora.lora_metadata for lora in recommendations.suggested_loras]
+        files += [base] if base and Path(base.local_path or "").is_file() else []
+        hashes = registry.file_hashes
+        hashes.start({file.model_id: file.local_path for file in files if file.local_path and not file.sha256})
+        hashes.wait([file.model_id for file in files], HASH_SECONDS)
+
+        def content(file: ModelMetadata) -> str:
+            known = hashes.known(file.model_id)
+            return file.sha256 or (known.sha256 if known else file.model_id)
+
+        named = {file.model_id: content(file) for file in files}
+        first = named[base.model_id] if base and base.model_id in named else job.base_model
+        return [first, *(named[lora.lora_metadata.model_id] for lora in recommendations.suggested_loras)]
 
 
 class BatchRun:

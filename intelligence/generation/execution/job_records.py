@@ -6,15 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ...config import PipelineConfig
 from ...memory import Resources
-from ...models import ModelMetadata
 from ..choice_requests import applied_choice, applied_settings
 from ..run import Execution
-from ..stages import Generation, GenerationPlan, Recommendations
+from ..stages import GenerationPlan, Recommendations
 
 KEY_VERSION = 1
 """Changed where the same job would give another picture."""
@@ -59,36 +57,23 @@ class Job:
         return Setup(self.base_model, tuple(loras))
 
 
-def job_key(
-    recommendations: Recommendations, seeds: Sequence[int], base_model: str, base_file: ModelMetadata | None
-) -> str:
+def job_key(recommendations: Recommendations, seeds: Sequence[int], contents: Sequence[str]) -> str:
     """Return 40 hexadecimal digits that name the pictures of a choice and seeds, the same on every machine.
 
-    They depend on what is encoded and sampled, on the content of the model files as far as hashes are known (else on
-    name, size and date), and on no estimate, reason or device.
+    They depend on what is encoded and sampled and on the model files, and on no estimate, reason or device.
+
+    Args:
+        contents: names the content of the base model and of each LoRA: a hash where there is one file.
     """
-    loras = [_content(lora.lora_metadata) for lora in recommendations.suggested_loras]
     parts = [
         KEY_VERSION,
-        base_model if base_file is None else _content(base_file),
-        loras,
+        list(contents),
         applied_choice([recommendations]),
         applied_settings([recommendations]),
         list(seeds),
     ]
-    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), default=str)
+    text = json.dumps(parts, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
-
-
-def _content(file: ModelMetadata) -> str:
-    known = file.sha256 or file.autov3 or file.autov2
-    if known or not file.local_path:
-        return known or file.model_id
-    try:
-        status = Path(file.local_path).stat()
-    except OSError:
-        return file.model_id
-    return f"{file.model_id}:{status.st_size}:{status.st_mtime_ns}"
 
 
 @dataclass(frozen=True)
@@ -99,8 +84,6 @@ class Produced:
     """Run of this process or of a Ray worker; None: a server made finished files."""
     files: tuple[bytes, ...] = ()
     """Finished PNG files of a server, one a picture."""
-    generation: Generation | None = None
-    """The server's own record of them."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ...whole_files import write_whole
 from ..image_file import save_picture, write_record
 from ..picture_history import picture_record
 from ..run import store_generation
+from ..stages import Generation
 from .job_records import Job, Outcome
 from .job_store import JobStore, MadePicture, disk_errors
 from .planned_run import PlannedRun
@@ -135,6 +136,7 @@ class PictureWriter:
     def _server_files(self, outcome: Outcome) -> Sequence[str]:
         """Write the files of a server as they are, the record beside them, and store the generation for rating."""
         produced, folder = outcome.produced, self._store.folder
+        learning = self._planned.learning(outcome.job)
         assert produced is not None
         ids = []
         for place, content in enumerate(produced.files):
@@ -144,9 +146,9 @@ class PictureWriter:
                 record = picture_record(path) or {}
                 write_record(path, {**record, "file": path.name})
             ids.append(str(record.get("image_id", "")))
-        if produced.generation:
-            with suppress(StorageError):  # the picture is what was asked for
-                store_generation(produced.generation, self._planned.learning(outcome.job))
+            if record:
+                with suppress(StorageError):  # the picture is what was asked for
+                    store_generation(Generation.from_dict(record), learning)
         return ids
 
 
