@@ -1,7 +1,8 @@
 """Reading the files that a scan found: in this process, and for large libraries in reader processes.
 
 Describing a file keeps the processor busy and holds Python's global lock. Reader processes share this work, and leave
-lock and memory of the scanning process to its other threads.
+lock and memory of the scanning process to its other threads. What they answer is parsed by the scanning thread alone:
+each further thread that wants the lock may take it before the one that serves requests.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ FILES_PER_READER = 250
 
 Chunk = Sequence[FoundFile]
 Read = tuple[FoundFile, ModelRow]
+Answer = tuple[Chunk, bytes]
+"""A chunk and its rows as JSON."""
 
 
 def read_files(
@@ -43,7 +46,7 @@ def read_files(
     `facts` maps paths to a hub's facts about the files there.
     """
     waiting = deque(files[start : start + CHUNK_FILES] for start in range(0, len(files), CHUNK_FILES))
-    done: queue.SimpleQueue[list[Read]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     count = min(MAX_READERS, os.cpu_count() or 1, len(files) // FILES_PER_READER) if sys.executable else 0
     readers = [Reader(waiting, facts, done) for _ in range(count)]
     try:
@@ -61,14 +64,21 @@ def read_files(
 
 
 def _next(
-    waiting: deque[Chunk], facts: Mapping[str, ModelMetadata], done: queue.SimpleQueue[list[Read]], helped: bool
+    waiting: deque[Chunk], facts: Mapping[str, ModelMetadata], done: queue.SimpleQueue[Answer], helped: bool
 ) -> Generator[Read]:
     """Yield files that the readers have read; without readers, the next chunk, read here."""
     try:
-        yield from done.get(timeout=0.1) if helped else done.get_nowait()
+        yield from rows_in(done.get(timeout=0.1) if helped else done.get_nowait())
     except queue.Empty:
         for file in waiting.popleft() if waiting and not helped else ():
             yield file, row_of(describe(file, facts.get(file.path)))
+
+
+def rows_in(answer: Answer) -> Generator[Read]:
+    """Yield the files of a reader's answer."""
+    chunk, text = answer
+    for file, (columns, *texts) in zip(chunk, json.loads(text), strict=True):
+        yield file, ModelRow(tuple(columns), *texts)
 
 
 class Reader:
@@ -78,12 +88,12 @@ class Reader:
     """
 
     def __init__(
-        self, waiting: deque[Chunk], facts: Mapping[str, ModelMetadata], done: queue.SimpleQueue[list[Read]]
+        self, waiting: deque[Chunk], facts: Mapping[str, ModelMetadata], done: queue.SimpleQueue[Answer]
     ) -> None:
         self._waiting = waiting
         self._facts = facts
         self._done = done
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="registry-reader", daemon=True)
         self._thread.start()
@@ -110,7 +120,6 @@ class Reader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                encoding="utf-8",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError:
@@ -127,22 +136,27 @@ class Reader:
                     self._waiting.append(chunk)
                     break
 
-    def _ask(self, process: subprocess.Popen[str], chunk: Chunk) -> list[Read]:
+    def _ask(self, process: subprocess.Popen[bytes], chunk: Chunk) -> Answer:
         """Raises OSError or ValueError when the process ends, or writes no rows."""
         assert process.stdin and process.stdout
         facts = [self._facts.get(file.path) for file in chunk]
         lines = [(*file, known and known.to_json()) for file, known in zip(chunk, facts, strict=True)]
-        process.stdin.write(json.dumps(lines) + "\n")
+        process.stdin.write(json.dumps(lines).encode() + b"\n")
         process.stdin.flush()
-        rows = [json.loads(process.stdout.readline()) for _ in chunk]
-        return [(file, ModelRow(tuple(columns), *texts)) for file, (columns, *texts) in zip(chunk, rows, strict=True)]
+        size = int(process.stdout.readline())
+        rows = process.stdout.read(size)
+        if len(rows) < size:
+            raise ValueError("the reader has ended")
+        return chunk, rows
 
 
 def serve() -> None:
-    """Run a reader process: read chunks as lines of JSON, and write a row as a line of JSON for each file."""
-    for line in sys.stdin:
+    """Run a reader process: read chunks as lines of JSON; write the rows of each as JSON after a line with its size."""
+    for line in sys.stdin.buffer:
+        rows = []
         for model_id, kind, root, path, stamp, sidecars, facts in json.loads(line):
             file = FoundFile(model_id, ModelKind(kind), root, path, tuple(stamp), sidecars)
-            row = row_of(describe(file, ModelMetadata.from_json(facts) if facts else None))
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+            rows.append(row_of(describe(file, ModelMetadata.from_json(facts) if facts else None)))
+        text = json.dumps(rows, ensure_ascii=False).encode()
+        sys.stdout.buffer.write(b"%d\n" % len(text) + text)
+        sys.stdout.buffer.flush()

@@ -54,11 +54,11 @@ def test_readers_give_the_same_rows(
 
 
 def test_reader_reads_every_chunk(files: list[FoundFile], hub: dict[str, ModelMetadata]) -> None:
-    waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[list[readers.Read]]()
+    waiting, done = deque([files[:100], files[100:]]), queue.SimpleQueue[readers.Answer]()
     reader = readers.Reader(waiting, hub, done)
     reader._thread.join(60)
     reader.stop()
-    found = {file.model_id: row for _ in range(2) for file, row in done.get_nowait()}
+    found = {file.model_id: row for _ in range(2) for file, row in readers.rows_in(done.get_nowait())}
     assert found == rows(files, hub)
     assert not waiting
 
