@@ -6,8 +6,11 @@ ComfyUI's start loads only their schemas: each node imports what it needs when i
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
+from aiohttp import web
 from comfy_api.latest import ComfyExtension, io
+from server import PromptServer
 
 from . import routes
 from .checkpoint_or_first import CheckpointOrFirst
@@ -51,12 +54,23 @@ def load_extension() -> IntelligentGeneration:
     queued_prompts.register()
     users.register()
     list_demo_loras()
+    for node_id, pack in _taken_ids():
+        logging.warning("Intelligent Generation: node id %s is already taken by %s; ours replaces it.", node_id, pack)
+    PromptServer.instance.app.on_startup.append(_tell_replaced)
+    return IntelligentGeneration()
+
+
+def _taken_ids() -> Iterator[tuple[str, str]]:
+    """Yield our node ids that another pack holds, each with its module."""
     for node in NODES:
         node_id = node.GET_SCHEMA().node_id
-        taken = core_nodes().NODE_CLASS_MAPPINGS.get(node_id)
-        if taken is not None and taken is not node:
-            pack = getattr(taken, "RELATIVE_PYTHON_MODULE", taken.__module__)
-            logging.warning(
-                "Intelligent Generation: node id %s is already taken by %s; ours replaces it.", node_id, pack
-            )
-    return IntelligentGeneration()
+        holder = core_nodes().NODE_CLASS_MAPPINGS.get(node_id)
+        if holder is not None and holder is not node:
+            yield node_id, getattr(holder, "RELATIVE_PYTHON_MODULE", holder.__module__)
+
+
+async def _tell_replaced(app: web.Application) -> None:
+    """Tell, once every pack is loaded, which ids were taken from us: ComfyUI leaves an id to the pack loaded last."""
+    for node_id, pack in _taken_ids():
+        message = "Intelligent Generation: %s took the node id %s; workflows get its node in place of ours. Remove or "
+        logging.warning(message + "rename one of the two packs' folders to change which is loaded last.", pack, node_id)

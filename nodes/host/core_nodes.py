@@ -7,5 +7,8 @@ from typing import Any
 
 
 def core_nodes() -> Any:
-    """Return ComfyUI's module `nodes`. An import statement would confuse type checkers: this package has its name."""
-    return import_module("nodes")
+    """Return ComfyUI's module `nodes` as its server knows it.
+
+    Packs that import a `nodes` of their own leave that one in `sys.modules`.
+    """
+    return import_module("server").nodes
