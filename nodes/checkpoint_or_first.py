@@ -38,7 +38,7 @@ class CheckpointOrFirst(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, ckpt_name: str | None) -> bool:
+    def validate_inputs(cls, ckpt_name: str | None = None) -> bool:
         """Take any name: one that is not there is replaced."""
         return True
 

@@ -152,7 +152,7 @@ class LoRARecommend(io.ComfyNode):
         )
 
     @classmethod
-    async def validate_inputs(cls, selection: str | None) -> bool | str:
+    async def validate_inputs(cls, selection: str | None = None) -> bool | str:
         """Check the choice as a whole. Names one input alone: ComfyUI repeats the text for each that is named."""
         from ..intelligence.generation.choice_requests import LoRARequest
 

@@ -77,5 +77,9 @@ class MemoryPlan(io.ComfyNode):
         )
         plan = with_file_advice(fit(parameters, model, vae, request), model, vae, request)
         model = with_shift(model, plan.parameters.shift)
-        ui = {"text": ["\n".join(plan_lines(plan.memory))], "card": [card(plan, MEMORY)]}
+        ui = {
+            "text": ["\n".join(plan_lines(plan.memory))],
+            "card": [card(plan, MEMORY)],
+            "plan": [plan.memory.to_dict()],
+        }
         return io.NodeOutput(apply_plan(model, plan.memory), plan, ui=ui)

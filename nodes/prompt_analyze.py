@@ -59,4 +59,6 @@ class PromptAnalyze(io.ComfyNode):
 
         ollama = settings().ollama if analyzer == "ollama" else None
         analysis = planner().analyze(prompt, negative_prompt, ollama)
-        return io.NodeOutput(analysis, ui={"text": [explain(analysis).summary, *analysis.notes]})
+        return io.NodeOutput(
+            analysis, ui={"text": [explain(analysis).summary, *analysis.notes], "analysis": [analysis.to_dict()]}
+        )

@@ -129,7 +129,9 @@ class SaveGeneration(io.ComfyNode):
             raise StorageError("\n".join(problems))
         if not args.disable_metadata:
             planner().used_files.afterwards(generation, complete)
-        return io.NodeOutput(ui={"images": saved, **({"text": notes} if notes else {})})
+        image_ids = [None if index is None else generation.image_ids[index] for _, index in written]
+        told = {"images": saved, "generation_id": [generation.id], "image_ids": image_ids}
+        return io.NodeOutput(ui={**told, **({"text": notes} if notes else {})})
 
 
 def _output() -> Path:

@@ -12,12 +12,15 @@ import pytest
 from PIL import Image
 
 from intelligence import Generation
+from intelligence.generation.picture_graph import picture_graph
+from intelligence.generation.picture_history import picture_of, picture_record
 
 from .client import Client, Run
 from .examples import AUTO, SMALL, SUGGESTIONS, example, kinds
 from .server import Server
-from .workflow import node_id
+from .workflow import CHECKPOINT_LOADER, changed, load, node_id
 
+OLD_WORKFLOWS = sorted((Path(__file__).parents[1] / "fixtures" / "v0.1.0-first" / "workflows").glob("*.json"))
 TEXT = "portrait of the mirkwood witch, (misty forest:1.2)"
 NEGATIVE = "blurry, low quality"
 
@@ -68,6 +71,30 @@ def test_history_holds_explanation(auto: tuple[dict, Run]) -> None:
     assert "mirkwood_witch" in text
     assert "2 steps" in text
     assert output(auto, "Explain")["explanation"][0]["lora_reasoning"]["mirkwood_witch"]
+
+
+def test_history_holds_plan_and_ids_as_json(auto: tuple[dict, Run], saved: Path) -> None:
+    record = json.loads(saved.with_suffix(".json").read_text(encoding="utf-8"))
+    (plan,) = output(auto, "MemoryPlan")["plan"]
+    assert {name: plan[name] for name in record["plan"]["memory"]} == record["plan"]["memory"]
+    assert output(auto, "PromptAnalyze")["analysis"][0]["prompt"] == TEXT
+    assert output(auto, "SaveGeneration")["generation_id"] == [record["id"]] == output(auto, "Explain")["generation_id"]
+    assert output(auto, "SaveGeneration")["image_ids"] == output(auto, "Feedback")["feedback"][0]["image_ids"]
+
+
+def test_graph_made_of_a_picture_makes_it_again(client: Client, saved: Path) -> None:
+    """`show FILE --as-workflow` prints this graph."""
+    graph = picture_graph(picture_of(saved, picture_record(saved)))
+    run = client.complete(graph)
+    again = client.view(run.outputs[node_id(graph, "SaveGeneration")]["images"][0])
+    assert Image.open(io.BytesIO(again)).tobytes() == Image.open(saved).tobytes()
+
+
+@pytest.mark.parametrize("path", OLD_WORKFLOWS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_template_of_an_earlier_state_runs(client: Client, path: Path) -> None:
+    prompt = changed(load(path, client.object_info()), {"ParamOptimize": SMALL})
+    prompt[node_id(prompt, CHECKPOINT_LOADER)] = {"class_type": "EmbeddedDemoModel", "inputs": {}}
+    assert client.complete(prompt).status == "success"
 
 
 def test_png_holds_graph_and_generation(auto: tuple[dict, Run], saved: Path) -> None:
