@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 demo: $(VENV)/standalone
 	$(BIN)/python -m intelligence generate "$(PROMPT)" --base-model embedded --seed 0 --out demo/image.png
 
-test: lint $(VENV)/comfyui $(VENV)/frontend
+test: lint $(VENV)/comfyui $(VENV)/frontend $(VENV)/clients/done
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/test
@@ -46,12 +46,16 @@ $(VENV)/comfyui: $(VENV)/test
 $(VENV)/frontend: | $(VENV)/test
 	$(BIN)/pip install --quiet --no-deps --target $@ $(FRONTEND)
 
-# Programs of others that drive ComfyUI, in an environment of their own; their tests are skipped without it.
-clients: $(VENV)/clients/done
+# Programs of others that drive ComfyUI, in an environment of their own: those in Python with the tests, npm's by hand.
+clients: $(VENV)/clients/js/done
 
-$(VENV)/clients/done: $(VENV)/torch
+$(VENV)/clients/done: | $(VENV)/torch
 	$(PYTHON) -m venv $(VENV)/clients
-	$(VENV)/clients/bin/pip install --quiet "comfy-cli>=1.23" comfy-api-simplified
+	$(VENV)/clients/bin/pip install --quiet "comfy-cli>=1.23" comfy-api-simplified "comfy-script[client]" dynaconf networkx tqdm wrapt
+	touch $@
+
+$(VENV)/clients/js/done: $(VENV)/clients/done
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/clients/js @saintno/comfyui-sdk @stable-canvas/comfyui-client
 	touch $@
 
 clean:

@@ -57,6 +57,12 @@ class Server:
         (base / "models.yaml").write_text(f"tests:\n    checkpoints: {offered}\n")
 
     @property
+    def pid(self) -> int:
+        """Id of the running process."""
+        assert self._process
+        return self._process.pid
+
+    @property
     def home(self) -> Path:
         """Our pack's data folder."""
         return self.base / "user" / "__intelligent_generation"

@@ -1,11 +1,10 @@
-"""Programs that others wrote to drive ComfyUI, with our templates; `make clients` installs them on their own."""
+"""Programs that others wrote to drive ComfyUI, and the README's curl, with our templates."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,11 @@ import pytest
 from tests.tools.make_api_workflows import API_FOLDER, api_workflows
 
 from .client import Client
+from .client_programs import PROGRAMS, NotInstalled, run_client
 from .examples import AUTO, SMALL, SUGGESTIONS
+from .locate import PACK
 from .server import Server
 from .workflow import changed, node_id
-
-CLIENTS = Path(os.environ.get("CLIENTS_PATH", Path(sys.prefix) / "clients"))
-"""An environment with comfy-cli and comfy-api-simplified."""
-
-SIMPLIFIED = """
-import sys
-from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
-api = ComfyApiWrapper(sys.argv[1])
-images = api.queue_and_wait_images(ComfyWorkflowWrapper(sys.argv[2]), sys.argv[3])
-print([len(data) for data in images.values()])
-"""
 
 
 def test_templates_in_api_format_are_those_of_the_page(client: Client) -> None:
@@ -37,45 +27,44 @@ def test_templates_in_api_format_are_those_of_the_page(client: Client) -> None:
         assert kept == prompt, f"{name}: run python -m tests.tools.make_api_workflows"
 
 
-def small(folder: Path, name: str, seed: int) -> tuple[Path, str]:
-    """A template that samples little, as a file, and the title of the node that saves."""
+def small(file: Path, name: str, seed: int) -> tuple[str, str]:
+    """Write a template that samples little to `file`. Returns id and title of the node that saves."""
     prompt = json.loads((API_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    kind = "IntelligentSampler" if name == AUTO else "KSampler"
+    kind = "KSampler" if name == SUGGESTIONS else "IntelligentSampler"
     prompt = changed(prompt, {"ParamOptimize": SMALL, kind: {"seed": seed}})
-    file = folder / "workflow.json"
     file.write_text(json.dumps(prompt), encoding="utf-8")
-    saver = node_id(prompt, "SaveGeneration" if name == AUTO else "SaveImage")
-    return file, prompt[saver]["_meta"]["title"]
-
-
-def program(name: str) -> str:
-    """A program of the clients' environment."""
-    path = CLIENTS / ("Scripts" if os.name == "nt" else "bin") / name
-    if not path.exists():
-        pytest.skip("the clients are not installed (make clients)")
-    return str(path)
-
-
-def ran(*command: str) -> str:
-    environment = {**os.environ, "no_proxy": "127.0.0.1", "DO_NOT_TRACK": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    saver = node_id(prompt, "SaveImage" if name == SUGGESTIONS else "SaveGeneration")
+    return saver, prompt[saver]["_meta"]["title"]
 
 
 @pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
-def test_comfy_cli_runs_template(server: Server, tmp_path: Path, name: str) -> None:
-    comfy = program("comfy")
-    file, _ = small(tmp_path, name, 71)
-    host, port = server.url.removeprefix("http://").split(":")
-    asked = ("run", "--workflow", str(file), "--host", host, "--port", port, "--wait", "--timeout", "240")
-    ran(comfy, "--skip-prompt", "--no-enable-telemetry", *asked)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_client_runs_template(server: Server, tmp_path: Path, program: str, name: str) -> None:
+    file = tmp_path / "workflow.json"
+    saver = small(file, name, 71 + [*PROGRAMS].index(program))
+    try:
+        (size,) = run_client(program, server.url, file, saver)
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
+    assert size > 1000
 
 
-@pytest.mark.parametrize("name", [AUTO, SUGGESTIONS])
-def test_comfy_api_simplified_runs_template(server: Server, tmp_path: Path, name: str) -> None:
-    python = program("python")
-    if subprocess.run([python, "-c", "import comfy_api_simplified"], capture_output=True).returncode:
-        pytest.skip("comfy-api-simplified is not installed (make clients)")
-    file, title = small(tmp_path, name, 72)
-    assert json.loads(ran(python, "-c", SIMPLIFIED, server.url, str(file), title).splitlines()[-1])[0] > 0
+def test_readme_curl_runs_as_written(server: Server, tmp_path: Path) -> None:
+    """Beside a template that samples little."""
+    if not (shutil.which("curl") and shutil.which("jq")):
+        pytest.skip("curl or jq is not installed")
+    section = (PACK / "README.md").read_text(encoding="utf-8").split("## Over ComfyUI's API")[1]
+    script = section.split("```sh\n")[1].split("```")[0]
+    server_line = "server=http://127.0.0.1:8188\n"
+    assert script.startswith(server_line)
+    (tmp_path / "example_workflows" / "api").mkdir(parents=True)
+    small(tmp_path / "example_workflows" / "api" / f"{AUTO}.json", AUTO, 70)
+    script = script.replace(server_line, f"export no_proxy=127.0.0.1\nserver={server.url}\n")
+    done = subprocess.run(["sh", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told, rated = done.stdout.strip().split("\n", 1)
+    assert "2 steps" in told
+    generation = json.loads(rated)["generation_id"]
+    stored = server.client.get(f"/intelligent_generation/generations/{generation}")
+    assert stored["plan"]["recommendations"]["prompt_analysis"]["prompt"] == "a red fox"
+    assert [each["rating"] for each in stored["ratings"]] == [5]
