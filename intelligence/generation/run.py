@@ -122,7 +122,7 @@ def record_run(
     try:
         store_generation(generation, learning)
         learning.signals.note_made(generation.id, generation.to_dict())
-        if timing := _timing(plan, execution, len(seeds)):
+        if timing := timing_of(plan, execution, len(seeds)):
             learning.record_timing(plan.parameters.timing_key, timing)
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
@@ -145,7 +145,8 @@ def store_generation(generation: Generation, learning: LearningEngine) -> None:
     )
 
 
-def _timing(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
+def timing_of(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
+    """Return the time of a run for its plan's `timing_key`; None: it tells nothing of that device."""
     if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
         return None
     parameters, items = plan.parameters, execution.forward_items

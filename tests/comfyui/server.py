@@ -44,6 +44,7 @@ class Server:
         self.arguments = arguments
         self.environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
         for name in FOLDERS:
             (base / name).mkdir(parents=True, exist_ok=True)
         for name, pack in ({"intelligent-generation": PACK} if packs is None else packs).items():
@@ -69,9 +70,11 @@ class Server:
 
     def start(self, timeout: float = 600) -> None:
         """Start the process and wait until it answers. Raises RuntimeError with the log's end when it does not."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        if not self._port:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self._port = free.getsockname()[1]
+        port = self._port
         self.url = f"http://127.0.0.1:{port}"
         self.client = Client(self.url)
         options = [
@@ -96,6 +99,12 @@ class Server:
                 self.stop()
                 raise RuntimeError(f"ComfyUI did not start:\n{self.log()[-3000:]}")
             time.sleep(0.1)
+
+    @property
+    def pid(self) -> int:
+        """Id of the process, which runs."""
+        assert self._process is not None
+        return self._process.pid
 
     @contextmanager
     def running(self) -> Iterator[Server]:

@@ -183,6 +183,7 @@ class BatchRun:
             PictureWriter(self.store, self._planned) as writer,
             JobRun(executor, self._planned.fit, limits, on_progress) as run,
         ):
+            run.start(lambda worker: self._planned.factor(jobs[0], worker) if jobs else None)
             run.submit(jobs)
             for outcome in run.results():
                 writer.put(outcome)

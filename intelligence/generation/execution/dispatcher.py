@@ -70,6 +70,8 @@ class Dispatcher:
         self._workers: dict[str, _Worker] = {}
         self._pending: dict[Setup, deque[Job]] = {}
         self._histories: dict[str, _History] = {}
+        self._running: dict[str, set[str]] = {}
+        """Workers at each job that runs."""
         self._settled: set[str] = set()
         self._known: set[str] = set()
         self._waiting = 0.0
@@ -103,6 +105,7 @@ class Dispatcher:
             worker.account.setups += worker.setup not in (None, setup)
             worker.setup, worker.job, worker.started, worker.fraction = setup, job, now, 0.0
             worker.account.step = (0, 0)
+            self._running.setdefault(job.key, set()).add(name)
         return job
 
     def report(self, name: str, done: int, total: int) -> None:
@@ -241,7 +244,7 @@ class Dispatcher:
         return best
 
     def _copies(self, job: Job) -> int:
-        return sum(other.job is not None and other.job.key == job.key for other in self._workers.values())
+        return len(self._running.get(job.key, ()))
 
     def _remaining(self, worker: _Worker, now: float) -> float:
         assert worker.job is not None
@@ -263,6 +266,11 @@ class Dispatcher:
     def _leave(self, worker: _Worker, now: float) -> None:
         worker.account.busy_seconds += now - worker.started
         worker.account.step = (0, 0)
+        if worker.job is not None:
+            at_it = self._running[worker.job.key]
+            at_it.discard(worker.account.name)
+            if not at_it:
+                del self._running[worker.job.key]
         worker.job = None
 
     def _settle(self, job: Job) -> Settled:
@@ -270,8 +278,7 @@ class Dispatcher:
             return Settled(False)
         self._settled.add(job.key)
         self.open -= 1
-        running = [each.account.name for each in self._workers.values() if each.job and each.job.key == job.key]
-        return Settled(True, tuple(running))
+        return Settled(True, tuple(self._running.get(job.key, ())))
 
     def _again(self, job: Job, set_aside: bool, *, counted: bool = True) -> Settled:
         if job.key in self._settled or self._copies(job):

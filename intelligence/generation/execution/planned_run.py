@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ...errors import StorageError
 from ...learning import LearningEngine
 from ...memory import MemoryRequest
+from ...parameters.speed import learn
+from ...parameters.workload import Work
 from ..generation_result import GenerationResult, results_of
 from ..planner import Planner
-from ..run import record_run
+from ..run import Execution, record_run, timing_of
 from ..stages import GenerationPlan
 from ..used_files import FoundFiles
 from .job_records import Job, Outcome, Worker
 
 HOST = "diffusers"
 """Host of the executors whose pictures are recorded here."""
+
+USUAL = Work(1024, 1024, items=40, passes=20, images=1)
+"""Run by which cards are compared."""
 
 Knowledge = Callable[[Job], tuple[Planner, MemoryRequest]]
 
@@ -35,6 +41,15 @@ class PlannedRun:
             self._found[job.key] = planner.used_files.start(plan)
         return plan
 
+    def factor(self, job: Job, worker: Worker) -> float | None:
+        """Return the seconds of a worker's card for a second of this machine's device; None: no run has told them."""
+        learning, key = self.learning(job), job.recommendations.suggested_params.timing_key
+        card = learning.timings(card_key(worker.resources.name, key)) if worker.resources else []
+        if not card:
+            return None
+        here = learn(learning.timings(key), key)
+        return learn(card, key).estimate(USUAL).seconds / here.estimate(USUAL).seconds
+
     def learning(self, job: Job) -> LearningEngine:
         """Return the store of generations of a job."""
         return self._knowledge(job)[0].learning
@@ -49,6 +64,23 @@ class PlannedRun:
             raise StorageError("a server's pictures are files: run a job list with a folder instead")
         planner, _ = self._knowledge(job)
         learning, memory = planner.learning, planner.memory if outcome.is_here else None
-        generation = record_run(execution, HOST, outcome.plan, job.seeds, learning, run_id=run_id, memory=memory)
+        plan = outcome.plan
+        if not outcome.is_here:
+            plan = self._other_card(outcome, execution)
+        generation = record_run(execution, HOST, plan, job.seeds, learning, run_id=run_id, memory=memory)
         found = self._found.pop(job.key, None)
         return results_of(execution, planner.used_files.told(generation, found), planner.used_files)
+
+    def _other_card(self, outcome: Outcome, execution: Execution) -> GenerationPlan:
+        """Learn the time of another card apart from this machine's. Returns the plan without the key of its times."""
+        plan, job = outcome.plan, outcome.job
+        assert plan is not None
+        if timing := timing_of(plan, execution, len(job.seeds)):
+            with suppress(StorageError):
+                self.learning(job).record_timing(card_key(outcome.device, plan.parameters.timing_key), timing)
+        return plan.changed(timing_key="")
+
+
+def card_key(card: str, timing_key: str) -> str:
+    """Return the key of the times of a card that is not this process' own."""
+    return f"{card}|{timing_key}"

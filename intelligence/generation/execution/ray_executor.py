@@ -45,18 +45,16 @@ class RayExecutor:
         workers: how many; None: one a graphics card of the cluster, or one where there is none.
         address: of a cluster; empty: a Ray of its own on this machine, which listens on loopback alone and ends with
             this process.
-        slowdowns: seconds added to each step of the first workers, to try mixed speeds.
     """
 
     name = "ray"
     inline = False
 
-    def __init__(self, workers: int | None = None, address: str = "", slowdowns: Sequence[float] = ()) -> None:
+    def __init__(self, workers: int | None = None, address: str = "") -> None:
         if workers is not None and workers < 1:
             raise InvalidInputError(f"workers must be 1 or more, got {workers}")
         self._count = workers
         self._address = address
-        self._slowdowns = [*slowdowns]
         self._workers: list[RayActor] = []
 
     def start(self) -> Sequence[Worker]:
@@ -65,10 +63,8 @@ class RayExecutor:
         cards = int(ray.cluster_resources().get("GPU", 0))
         count = self._count or max(1, cards)
         home = str(data_folder())
-        slow = [*self._slowdowns, *[0.0] * count][:count]
         self._workers = [
-            RayActor(f"{'gpu' if cards else 'cpu'}-{place}", ray, bool(cards), (home, slow[place]))
-            for place in range(count)
+            RayActor(f"{'gpu' if cards else 'cpu'}-{place}", ray, bool(cards), home) for place in range(count)
         ]
         for worker in self._workers:
             worker.ask_for_device()
@@ -105,11 +101,11 @@ class RayActor:
 
     resources: Resources | None = None
 
-    def __init__(self, name: str, ray: Any, on_card: bool, arguments: tuple[str, float]) -> None:
+    def __init__(self, name: str, ray: Any, on_card: bool, home: str) -> None:
         self.name = name
         self._ray = ray
         self._on_card = on_card
-        self._arguments = arguments
+        self._home = home
         self._key = ""
         self._stopped = False
         self.pid = 0
@@ -148,6 +144,10 @@ class RayActor:
         if self._key and key in ("", self._key):
             self._stopped = True
 
+    def slow_down(self, seconds: float) -> None:
+        """Add seconds to each step, to try mixed speeds."""
+        self._ray.get(self._actor.slow_down.remote(seconds))
+
     def revive(self) -> bool:
         """Put a new actor in the lost one's place; False: it did not start."""
         with suppress(Exception):  # it may be dead already
@@ -168,7 +168,7 @@ class RayActor:
     def _made(self) -> Any:
         options = {"num_gpus": 1} if self._on_card else {"num_cpus": 1}
         actor = self._ray.remote(RayWorker).options(max_concurrency=4, max_restarts=0, **options)
-        return actor.remote(*self._arguments)
+        return actor.remote(self._home)
 
     def _wait(self, answer: Any, on_step: OnJobStep, end: float) -> None:
         """Return once the answer is there; ends the job where it is stopped or late."""

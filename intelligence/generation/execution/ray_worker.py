@@ -28,10 +28,10 @@ STOPPED = "JobStoppedError"
 class RayWorker:
     """An actor. `run` makes pictures; the rest answers while it does, from another thread."""
 
-    def __init__(self, home: str, slowdown: float = 0.0) -> None:
-        """`home`: data folder. `slowdown`: seconds added to each step, to try mixed speeds."""
+    def __init__(self, home: str) -> None:
+        """`home`: data folder."""
         os.environ.setdefault("INTELLIGENT_GENERATION_HOME", home)
-        self._slowdown = slowdown
+        self._slowdown = 0.0
         self._host: DiffusersHost | None = None
         self._stop = ""
         self._step = (0, 0)
@@ -40,6 +40,10 @@ class RayWorker:
         """Import what sampling needs; return this device's `Resources` and the process id as JSON."""
         require_standalone("a Ray worker")
         return json.dumps({"resources": detect_resources().to_dict(), "pid": os.getpid()})
+
+    def slow_down(self, seconds: float) -> None:
+        """Add seconds to each step, to try mixed speeds."""
+        self._slowdown = seconds
 
     def step(self) -> tuple[int, int]:
         """Return (steps done, steps in all) of the running job."""
@@ -52,6 +56,7 @@ class RayWorker:
     def run(self, key: str, base_model: str, plan: str, seeds: list[int]) -> tuple[str, list[tuple[int, int, bytes]]]:
         """Make pictures. Returns measurements or an error as JSON, and width, height and RGB bytes of each picture."""
         self._step = (0, 0)
+        started = time.perf_counter()
 
         def on_step(done: int, total: int) -> None:
             self._step = (done, total)
@@ -69,7 +74,8 @@ class RayWorker:
         finally:
             self._step = (0, 0)
         images = [image.convert("RGB") for image in execution.images]
-        return measured(execution), [(*image.size, image.tobytes()) for image in images]
+        seconds = time.perf_counter() - started
+        return measured(execution, seconds), [(*image.size, image.tobytes()) for image in images]
 
     def _host_of(self, base_model: str) -> DiffusersHost:
         """Return the host of the checkpoint that is in use; another one takes its place."""
@@ -79,12 +85,19 @@ class RayWorker:
         return self._host
 
 
-def measured(execution: Execution) -> str:
-    """Return an execution without its images as JSON."""
+def measured(execution: Execution, seconds: float) -> str:
+    """Return an execution without its images as JSON; `seconds`: it took in the worker, LoRAs and loading included."""
     names = [each.name for each in fields(Execution) if each.name not in ("images", "extra", "memory", "ran")]
     memory = execution.memory.to_dict() if execution.memory else None
     ran = [each.to_dict() for each in execution.ran]
-    return json.dumps({**{name: getattr(execution, name) for name in names}, "memory": memory, "ran": ran})
+    return json.dumps(
+        {
+            **{name: getattr(execution, name) for name in names},
+            "memory": memory,
+            "ran": ran,
+            "extra": {"seconds": seconds},
+        }
+    )
 
 
 def execution_from(facts: dict[str, Any], images: list[Any]) -> Execution:
