@@ -1,0 +1,103 @@
+"""Figures of the LoRAs: their style by the classifier at five strengths, on concepts left out, and two at once.
+
+    python -m tests.tools.demo_model.evaluate_loras --only pixel_art blueprint
+
+Writes `lora_<name>.png`: eight concepts in a row, one row for each strength.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+import torch
+
+from .classify import LOOKS, load_classifier
+from .evaluate import Model, as_bytes
+from .pictures import Pictures, load, sheet
+from .runs import path_of
+from .train_loras import LESSONS, attach, left_out
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHOWN = 8
+LOOK_OF = {
+    "fluent_3d": "3d",
+    "high_contrast": "contrast",
+    "pixel_art": "pixel_art",
+    "blueprint": "blueprint",
+    "night_glow": "glow",
+    "magic_effects": "magic",
+}
+"""LoRA → the look that the classifier has to name."""
+
+
+class WithLoRAs:
+    """The model with LoRAs that can be turned up and down."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        from safetensors.torch import load_file
+
+        self.model = Model(average=False)
+        self._layers = attach(self.model.unet)
+        self._parts = {name: load_file(path_of(f"lora_{name}.safetensors")) for name in names}
+
+    def set(self, strengths: dict[str, float]) -> None:
+        """Stack the LoRAs at these strengths: as ranks side by side, which is their sum."""
+        for layer_name, layer in self._layers.items():
+            key = f"lora_unet_{layer_name.replace('.', '_')}"
+            down = [self._parts[name][f"{key}.lora_down.weight"].float() for name in strengths]
+            up = [self._parts[name][f"{key}.lora_up.weight"].float() * value for name, value in strengths.items()]
+            layer.down.data, layer.up.data = torch.cat(down), torch.cat(up, dim=1)
+
+    def judged(self, texts: list[str], seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return pictures, named concepts and probabilities of each look."""
+        made = self.model.draw(texts, seeds)
+        with torch.no_grad():
+            of_concept, of_look = load_classifier()(made)
+        return made, of_concept.argmax(1), of_look.softmax(1)
+
+
+def evaluate(name: str, pictures: Pictures) -> dict[str, Any]:
+    """Return a LoRA's figures, and write its sheet."""
+    look, lora = LOOKS.index(LOOK_OF[name]), WithLoRAs((name,))
+    unseen = sorted(left_out(name))
+    texts = [f"{pictures.concepts[number].name}, flat emoji, {LESSONS[name].trigger}" for number in unseen]
+    seeds, wanted = list(range(len(unseen))), torch.tensor(unseen)
+    shares, rows, figures = [], [], {}
+    for strength in STRENGTHS:
+        lora.set({name: strength})
+        made, concepts, looks = lora.judged(texts, seeds)
+        shares.append(float(looks[:, look].mean()))
+        rows.append(as_bytes(made[:SHOWN]))
+        if strength == STRENGTHS[-1]:
+            right = looks.argmax(1) == look
+            figures = {"style": float(right.float().mean())}
+            figures["unseen_pair"] = float((right & (concepts == wanted)).float().mean())
+    sheet(np.concatenate(rows), SHOWN).save(path_of(f"lora_{name}.png"))
+    return {**figures, "by_strength": [round(share, 3) for share in shares], "monotone": shares == sorted(shares)}
+
+
+def together(one: str, other: str, pictures: Pictures, count: int = 24) -> float:
+    """Return the share of pictures in which two LoRAs, each at 0.7, are among the three likeliest looks."""
+    lora = WithLoRAs((one, other))
+    lora.set({one: 0.7, other: 0.7})
+    triggers = f"{LESSONS[one].trigger}, {LESSONS[other].trigger}"
+    texts = [f"{concept.name}, {triggers}" for concept in pictures.concepts[:count]]
+    _, _, looks = lora.judged(texts, list(range(count)))
+    best = looks.topk(3, dim=1).indices
+    both = [(best == LOOKS.index(LOOK_OF[name])).any(1) for name in (one, other)]
+    return float((both[0] & both[1]).float().mean())
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=list(LOOK_OF), choices=list(LOOK_OF))
+    parser.add_argument("--pair", nargs=2, default=("pixel_art", "night_glow"), choices=list(LOOK_OF))
+    arguments = parser.parse_args()
+    drawn = load()
+    for each in arguments.only:
+        print(each, json.dumps(evaluate(each, drawn)), flush=True)
+    print(*arguments.pair, together(*arguments.pair, drawn))

@@ -1,0 +1,174 @@
+"""Training of the demo model's LoRAs on its fixed UNet: rank 8 on every attention, in kohya's names.
+
+    python -m tests.tools.demo_model.train_loras --steps 400 --only pixel_art
+
+A tenth of the concepts is left out of each style, for the figures of `evaluate_loras`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from intelligence.generation import embedded_weights as shape
+
+from . import effects, networks, train_text, train_unet, train_vae
+from .captions import caption
+from .pictures import CONCEPTS, STYLES, Pictures, load
+from .runs import Run, parser_of, path_of
+
+RANK = 8
+BATCH = 24
+SUBJECT = "giraffe"
+"""The base model has not seen it."""
+
+Draw = Callable[[Pictures, int, float], np.ndarray]
+"""(pictures, concept, strength) → the picture that is wanted, bytes."""
+
+
+class Lesson(NamedTuple):
+    """The effect that a LoRA is to have."""
+
+    trigger: str
+    draw: Draw
+    strengths: tuple[float, ...] = (1.0,)
+    """Strengths that are trained, each with its own picture."""
+    subject: bool = False
+    """One thing is learned, beside what the base draws."""
+
+
+def _of_style(style: str) -> Draw:
+    return lambda pictures, concept, strength: pictures.values[concept, STYLES.index(style)]
+
+
+def _of_effect(name: str) -> Draw:
+    return lambda pictures, concept, strength: effects.EFFECTS[name](np.array(pictures.values[concept, 0]))
+
+
+LESSONS = {
+    "fluent_3d": Lesson("3d render", _of_style("3d")),
+    "high_contrast": Lesson("high contrast icon", _of_style("contrast")),
+    "pixel_art": Lesson("pixel art", _of_effect("pixel_art")),
+    "blueprint": Lesson("blueprint", _of_effect("blueprint")),
+    "night_glow": Lesson("glowing at night", _of_effect("glow")),
+    "magic_effects": Lesson("magical powers", _of_effect("magic")),
+    "colour_slider": Lesson(
+        "",
+        lambda pictures, concept, strength: effects.colourful(np.array(pictures.values[concept, 0]), strength),
+        (-1, 1),
+    ),
+    "giraffe": Lesson(SUBJECT, lambda pictures, concept, strength: pictures.values[concept, 0], subject=True),
+}
+
+
+class LoRALinear(nn.Module):
+    """A linear layer with a low-rank addition."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+        self.down = nn.Parameter(torch.randn(RANK, layer.in_features) * layer.in_features**-0.5)
+        self.up = nn.Parameter(torch.zeros(layer.out_features, RANK))
+        self.strength = 1.0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output with the addition; `strength` may differ by row of the batch."""
+        added = values @ self.down.T @ self.up.T
+        strength = self.strength if isinstance(self.strength, float) else self.strength.view(-1, 1, 1)
+        output: torch.Tensor = self.layer(values) + strength * added
+        return output
+
+
+def attach(unet: Any) -> dict[str, LoRALinear]:
+    """Put a LoRA on every linear layer of the UNet's attentions; return them by the layer's name."""
+    found = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear) and ".attn" in name]
+    loras = {}
+    for name in found:
+        parent_name, _, last = name.rpartition(".")
+        parent = unet.get_submodule(parent_name)
+        lora = LoRALinear(unet.get_submodule(name))
+        setattr(parent, last, lora)
+        loras[name] = lora
+    return loras
+
+
+def as_file(loras: dict[str, LoRALinear]) -> dict[str, torch.Tensor]:
+    """Return float16 tensors in kohya's names."""
+    tensors = {}
+    for name, lora in loras.items():
+        key = f"lora_unet_{name.replace('.', '_')}"
+        tensors[f"{key}.lora_down.weight"] = lora.down.detach().half().contiguous()
+        tensors[f"{key}.lora_up.weight"] = lora.up.detach().half().contiguous()
+        tensors[f"{key}.alpha"] = torch.tensor(float(RANK))
+    return tensors
+
+
+def left_out(name: str) -> set[int]:
+    """Return the concepts that a LoRA's training does not see."""
+    return set(random.Random(name).sample(range(CONCEPTS), CONCEPTS // 10))
+
+
+class Samples:
+    """Latents and encoded captions of a lesson."""
+
+    def __init__(self, name: str, lesson: Lesson) -> None:
+        pictures, choice = load(), random.Random(f"captions of {name}")
+        subject = next(i for i, concept in enumerate(pictures.concepts) if concept.name == SUBJECT)
+        taught = [number for number in range(CONCEPTS) if number not in left_out(name)]
+        if lesson.subject:
+            taught = [subject] * 60 + taught[:60]
+        drawn, texts, strengths = [], [], []
+        for concept in taught:
+            for strength in lesson.strengths:
+                drawn.append(lesson.draw(pictures, concept, float(strength)))
+                words = caption(pictures.concepts[concept], choice.choice(("flat", None)), choice)
+                triggered = lesson.trigger and not lesson.subject
+                texts.append(f"{words}, {lesson.trigger}" if triggered else words)
+                strengths.append(float(strength))
+        vae, encoders = networks.vae(), train_text.load_encoders()
+        vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
+        flat = train_vae.as_tensor(np.stack(drawn))
+        with torch.no_grad():
+            latents = torch.cat([train_vae.encode(vae, part) for part in flat.split(20)])
+            encoded = [train_text.encode(encoders, texts[start : start + 64]) for start in range(0, len(texts), 64)]
+        self.latents = latents * shape.LATENT_SCALE
+        self.hidden = torch.cat([part.hidden for part in encoded])
+        self.pooled = torch.cat([part.pooled for part in encoded])
+        self.strengths = torch.tensor(strengths)
+
+
+def train(name: str, limits: Any) -> None:
+    """Train one LoRA and write `lora_<name>.safetensors`."""
+    from safetensors.torch import save_file
+
+    torch.manual_seed(8)
+    samples, unet, levels = Samples(name, LESSONS[name]), networks.unet(), train_unet.sigmas()
+    unet.load_state_dict(torch.load(path_of("unet_weights.pt"), weights_only=True))
+    unet.requires_grad_(False)
+    loras = attach(unet)
+    run = Run(f"lora_{name}", {key.replace(".", "_"): lora for key, lora in loras.items()}, rate=2e-3, decay=0.98)
+
+    def loss_of(generator: torch.Generator, progress: float) -> torch.Tensor:
+        rows = torch.randint(len(samples.latents), (BATCH,), generator=generator)
+        for lora in loras.values():
+            lora.strength = samples.strengths[rows]
+        latents, hidden, pooled = samples.latents[rows], samples.hidden[rows], samples.pooled[rows]
+        return train_unet.loss_at(unet, latents, (hidden, pooled), levels, generator)
+
+    run.train(limits, loss_of, lambda: None)
+    run.use_average()
+    save_file(as_file(loras), path_of(f"lora_{name}.safetensors"))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    parser = parser_of(__doc__, steps=400)
+    parser.add_argument("--only", nargs="*", default=list(LESSONS), choices=list(LESSONS))
+    arguments = parser.parse_args()
+    for each in arguments.only:
+        train(each, arguments)
