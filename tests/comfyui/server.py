@@ -100,12 +100,6 @@ class Server:
                 raise RuntimeError(f"ComfyUI did not start:\n{self.log()[-3000:]}")
             time.sleep(0.1)
 
-    @property
-    def pid(self) -> int:
-        """Id of the process, which runs."""
-        assert self._process is not None
-        return self._process.pid
-
     @contextmanager
     def running(self) -> Iterator[Server]:
         """Start the process; stop it at the end."""
