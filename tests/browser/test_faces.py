@@ -8,7 +8,7 @@ from ..comfyui.examples import AUTO, SMALL, ui_workflow
 from ..comfyui.locate import PACK
 from ..comfyui.server import Server
 from .page import Page
-from .test_nodes_page import run
+from .test_nodes_page import load, node_of, run
 
 SHORT = ["priority", "images", "aspect"]
 """Widgets of Param Optimize at first."""
@@ -29,6 +29,21 @@ type => {
     const button = document.querySelector(`[data-node-id="${node.id}"] [data-testid=advanced-inputs-button]`)
     if (button) button.click()
     else node.widgets.find(widget => widget.name === "advanced inputs").callback()
+}
+"""
+COVERED = """
+type => {
+    const box = node => {
+        const shown = document.querySelector(`[data-node-id="${node.id}"]`)?.getBoundingClientRect()
+        if (shown) return [shown.left, shown.top, shown.right, shown.bottom]
+        const [left, top, width, height] = node.boundingRect ?? node.getBounding()
+        return [left, top, left + width, top + height]
+    }
+    const [left, top, right, bottom] = box(app.graph._nodes.find(node => node.type === type))
+    return app.graph._nodes.filter(node => node.type !== type).filter(node => {
+        const other = box(node)
+        return other[0] < right && left < other[2] && other[1] < bottom && top < other[3]
+    }).map(node => node.type)
 }
 """
 RATED_BLUEPRINT = """
@@ -55,7 +70,31 @@ prompt => {
     return widget.value
 }
 """
-HOSTILE_NAMES = ["<img src=x onerror='window.injected = true'>", "x" * 300, "\u202e\u202egnihtyna", "a\nb\tc"]
+INJECT = "window.injected = true"
+HOSTILE_NAMES = [
+    f"<img src=x onerror='{INJECT}'>",
+    f"<script>{INJECT}</script>",
+    f"<svg onload='{INJECT}'>",
+    f"<a href='javascript:{INJECT}'>name</a>",
+    f'" onmouseover="{INJECT}" x="',
+    f"'><img src=x onerror={INJECT.replace(' ', '')}>",
+    f"</style><script>{INJECT}</script>",
+    f"${{{INJECT}}}",
+    f"{{{{{INJECT}}}}}",
+    f"]]><img src=x onerror='{INJECT}'>",
+    "<!--",
+    "&lt;b&gt;&#0;&nbsp;",
+    "<b>bold</b><br><hr>",
+    "__proto__",
+    "constructor",
+    "x" * 300,
+    "wide " * 60,
+    "\u202e\u202egnihtyna",
+    "Z\u0351\u036b\u0343" * 30,
+    "👩‍👩‍👧‍👦" * 40,
+    "a\nb\tc\r\n",
+    " ",
+]
 HOSTILE = """
 names => {
     const why = [{setting: "lora", text: names[1], key: "", arguments: {}}]
@@ -71,7 +110,17 @@ names => {
     document.querySelectorAll(".ig-card details").forEach(one => (one.open = true))
 }
 """
+SHOWN_NAMES = """
+() => [...app.graph._nodes.find(node => node.type === "Explain").widgets.find(widget => widget.name === "report").element
+    .querySelectorAll(".ig-chip")].map(chip => chip.firstChild.textContent)
+"""
 ZOOM = "scale => { app.canvas.ds.changeScale(scale, [800, 500]); app.canvas.setDirty(true, true) }"
+HEAR = """
+() => {
+    window.told = []
+    app.api.addEventListener("progress_text", ({detail}) => window.told.push([String(detail.nodeId), detail.text]))
+}
+"""
 SELECT = """
 type => {
     app.canvas.deselectAll()
@@ -105,6 +154,7 @@ def test_advanced_widgets_unfold_and_automatic_is_shown_as_auto(page: Page) -> N
         assert page.tab.evaluate(SHOWN, ["ParamOptimize", name]) == "auto"
     assert page.tab.evaluate(SHOWN, ["ParamOptimize", "max_time_seconds"]) == "no limit"
     assert page.prompt() == before
+    assert page.tab.evaluate(COVERED, "ParamOptimize") == []
     page.tab.evaluate(UNFOLD, "ParamOptimize")
     page.tab.wait_for_timeout(500)
     assert page.tab.evaluate(VISIBLE, "ParamOptimize") == SHORT
@@ -155,6 +205,9 @@ def test_hostile_names_fit_at_every_zoom_and_beside_the_panel(page: Page) -> Non
     page.load(ui_workflow(AUTO))
     sizes = [node["size"] for node in page.nodes()]
     page.tab.evaluate(HOSTILE, HOSTILE_NAMES)
+    page.tab.wait_for_timeout(300)
+    shown = page.tab.evaluate(SHOWN_NAMES)
+    assert [name for name in HOSTILE_NAMES if name not in shown] == []
     assert page.tab.locator("img[src=x]").count() == 0 and page.tab.evaluate("window.injected") is None
     for scale in (0.5, 1, 2):
         page.tab.evaluate(ZOOM, scale)
@@ -191,3 +244,12 @@ def test_progress_tells_step_and_time_left(page: Page) -> None:
     first = {"value": 1, "at": 0}
     told = [page.tab.evaluate(text, {"value": value, "max": 24, "first": first, "now": 6000}) for value in (2, 7, 24)]
     assert told == ["step 2 of 24", "step 7 of 24, about 17 s left", "step 24 of 24"]
+
+
+def test_sampler_tells_its_steps_and_guidance_while_it_runs(page: Page, server: Server) -> None:
+    load(page, ParamOptimize=SMALL | {"steps": 6})
+    page.tab.evaluate(HEAR)
+    run(page, server)
+    sampler = node_of(page, "IntelligentSampler")
+    told = [text for node, text in page.tab.evaluate("window.told") if node == sampler]
+    assert any(text.startswith("step 3 of 6") and "guidance" in text for text in told)

@@ -33,6 +33,14 @@ type => [...window.app.graph._nodes.find(node => node.type === type).widgets.fin
     .element.querySelectorAll("summary > .ig-label, .ig-plain > .ig-label")]
     .map(label => label.textContent).filter(text => text !== "Seed")
 """
+UNFOLD_ALL = """
+type => window.app.graph._nodes.find(node => node.type === type).widgets.find(widget => widget.name === "report")
+    .element.querySelectorAll("details").forEach(line => (line.open = true))
+"""
+OPEN_LINES = """
+type => [...window.app.graph._nodes.find(node => node.type === type).widgets.find(widget => widget.name === "report")
+    .element.querySelectorAll("details[open]")].map(line => line.dataset.line)
+"""
 PARTS = {
     "LoRARecommend": ["LoRAs", "Prompt"],
     "ParamOptimize": ["Settings"],
@@ -131,6 +139,14 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
     assert page.tab.evaluate(PROGRESS) == []
     assert page.prompt() == before
     assert page.problems == []
+
+    page.tab.evaluate(UNFOLD_ALL, "Explain")
+    page.tab.evaluate(SET, {"IntelligentSampler": {"seed": 12}})
+    run(page, server)
+    assert page.tab.evaluate(OPEN_LINES, "Explain") == ["loras", "settings", "prompt", "time", "memory"]
+    page.load(ui_workflow(AUTO))  # the template, opened again, is a graph of its own
+    page.tab.wait_for_timeout(1000)
+    assert page.tab.evaluate(REPORTS, "Explain") == ["shown after a run"]
 
 
 def test_suggestions_example_runs_as_saved(page: Page, server: Server) -> None:

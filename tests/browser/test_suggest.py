@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import count
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from ..comfyui.client import LIBRARY
 from ..comfyui.examples import SMALL
 from ..comfyui.server import Server
 from .page import Page
@@ -24,6 +27,10 @@ type => Object.fromEntries(app.graph._nodes.find(node => node.type === type).wid
 LABELS = """
 type => app.graph._nodes.find(node => node.type === type).widgets
     .filter(widget => !widget.element).map(widget => widget.label ?? widget.name)
+"""
+ROWS = """
+() => Object.fromEntries(app.graph._nodes.find(node => node.type === "LoRARecommend").widgets
+    .filter(widget => widget.name.startsWith("LoRA ")).map(widget => [widget.name, [widget.label, widget.tooltip]]))
 """
 SAVED = "type => app.graph._nodes.find(node => node.type === type).serialize().widgets_values"
 CLICK = """
@@ -101,6 +108,28 @@ def test_suggest_confirms_rows_and_run_goes_on_from_there(page: Page, server: Se
     (applied,) = outputs["LoRARecommend"]["suggestions"]
     assert (applied["strength"], applied["trigger_words"]) == (0.5, ["antler crown"])
     assert page.problems == []
+
+
+def test_rows_tell_confidence_and_reason_and_the_report_shows_pictures(page: Page, server: Server) -> None:
+    preview = server.base / "models" / "loras" / "characters" / "mirkwood_witch.png"
+    Image.new("RGB", (64, 64), "green").save(preview)
+    try:
+        server.client.post(f"{LIBRARY}/rescan")
+        server.client.library_after_scan()
+        assisted(page, "a mirkwood witch with magical powers")
+        suggest(page)
+        rows = page.tab.evaluate(ROWS)
+        label, tooltip = rows[WITCH]
+        assert re.fullmatch(r"Mirkwood Witch · \d+ %", label)
+        assert "mirkwood" in tooltip
+        near = {name for name, (_, told) in rows.items() if "One click adds it." in told}
+        assert near and WITCH not in near
+        picture = page.tab.locator(".ig-lora-pictures img[title='Mirkwood Witch']")
+        assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") == 64
+    finally:
+        preview.unlink()
+        server.client.post(f"{LIBRARY}/rescan")
+        server.client.library_after_scan()
 
 
 def test_switched_off_row_stays_and_clear_forgets(page: Page) -> None:
