@@ -93,7 +93,7 @@ def _loras(recommendations: PromptRecommendations) -> Card:
             "name": lora.lora_metadata.title or lora.lora_name,
             "strength": lora.suggested_alpha,
             "strength_clip": lora.alpha_clip,
-            "confidence": round(lora.confidence_score, 2),
+            "confidence": round(lora.confidence_score, 3),
             "named": lora.named,
             "why": [reason_data(reason) for reason in lora.reasons],
         }

@@ -111,8 +111,11 @@ names => {
 }
 """
 SHOWN_NAMES = """
-() => [...app.graph._nodes.find(node => node.type === "Explain").widgets.find(widget => widget.name === "report").element
-    .querySelectorAll(".ig-chip")].map(chip => chip.firstChild.textContent)
+() => {
+    const {widgets} = app.graph._nodes.find(node => node.type === "Explain")
+    const {element} = widgets.find(widget => widget.name === "report")
+    return [...element.querySelectorAll(".ig-chip")].map(chip => chip.firstChild.textContent)
+}
 """
 ZOOM = "scale => { app.canvas.ds.changeScale(scale, [800, 500]); app.canvas.setDirty(true, true) }"
 HEAR = """
