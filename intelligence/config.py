@@ -70,6 +70,16 @@ class Priority(_Named):
     QUALITY = "QUALITY"
 
 
+class SecondPassUse(StrEnum):
+    """When a picture is enlarged and sampled again."""
+
+    AUTO = "auto"
+    """At sizes beyond what the model was trained for."""
+    ON = "on"
+    """Always; a picture that needs none gets one and a half times its sides."""
+    OFF = "off"
+
+
 class OffloadStrategy(_Named):
     """Place of the weights while sampling.
 

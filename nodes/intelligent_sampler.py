@@ -11,7 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
-from ..intelligence.config import AUTO, MAX_SEED
+from ..intelligence.config import AUTO, MAX_SEED, SecondPassUse
 from .host.server_planner import planner
 from .node_schema import ADVANCED, GenerationType, PlanType, schema, shown_as
 
@@ -123,6 +123,15 @@ class IntelligentSampler(io.ComfyNode):
                     "the remaining steps become fewer. Off: it is only told.",
                     **ADVANCED,
                 ),
+                io.Combo.Input(
+                    "second_pass",
+                    options=list(SecondPassUse),
+                    default=SecondPassUse.AUTO,
+                    optional=True,
+                    tooltip="Paint at a size that the model was trained for, enlarge, and sample again. auto: where "
+                    "the planned size is larger than that. on: always; a smaller picture gets 1.5 times its sides.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Image.Output("IMAGE"),
@@ -151,6 +160,7 @@ class IntelligentSampler(io.ComfyNode):
         scout: int = 0,
         pick: int = 0,
         hold_time_limit: bool = True,
+        second_pass: str = SecondPassUse.AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.noticing import note_act
         from ..intelligence.generation.run import run_plan
@@ -163,7 +173,10 @@ class IntelligentSampler(io.ComfyNode):
 
         values = (cfg_cutoff, cfg_start, rescale_cfg, easycache)
         switches = Switches(*(None if value < 0 else value for value in values))
-        request = SamplingRequest(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit)
+        request = SamplingRequest(
+            *(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit),
+            second_pass=SecondPassUse(second_pass),
+        )
         plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
         run = fitted_run(plan, request, inputs)

@@ -24,7 +24,7 @@ from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
 from ..models import Family, ModelEvidence
 from ..models.lora_fit import LoRAFit
-from ..parameters.parameters import IMPROVEMENTS, NO_GUIDANCE, OVERRIDES, ModelGuidance
+from ..parameters.parameters import IMPROVEMENTS, NO_GUIDANCE, OVERRIDES, SECOND_PASS, ModelGuidance
 from ..parameters.samplers import SAMPLER_NAMES
 from ..parameters.schedules import SCHEDULER_NAMES
 from ..prompt import LoRATag
@@ -203,10 +203,15 @@ def applied_choice(sets: Sequence[PromptRecommendations]) -> list[Any]:
 
 def applied_settings(variants: Sequence[Recommendations]) -> list[Any]:
     """Return what pictures depend on in settings, as JSON types: no estimate, no reason."""
-    names = (*OVERRIDES[: -len(IMPROVEMENTS)], "sigmas", "schedule")
+    names = (*(name for name in OVERRIDES if name not in (*IMPROVEMENTS, *SECOND_PASS)), "sigmas", "schedule")
     return [
-        [[getattr(one.suggested_params, name) for name in names], vars(one.suggested_params.improvements)]
+        [
+            [getattr(one.suggested_params, name) for name in names],
+            vars(one.suggested_params.improvements),
+            second and replace(second, forward_items=None, estimated_seconds=None).to_dict(),
+        ]
         for one in variants
+        for second in (one.suggested_params.second_pass,)
     ]
 
 

@@ -10,6 +10,7 @@ from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
 from ..units import format_duration, format_memory
 from .generation_messages import GenerationMessage as Text
+from .postprocess.steps import PostStep
 from .stages import Generation, GenerationExplanation, GenerationPlan, PromptRecommendations, Recommendations
 
 Stage = PromptAnalysis | PromptRecommendations | GenerationPlan | Generation
@@ -34,6 +35,7 @@ def explain(stage: Stage) -> GenerationExplanation:
     if plan:
         summary.append(_memory(plan.memory))
         notes = [reason_text(reason) for reason in plan.memory.reasons] + _costs(plan, generation) + [*analysis.notes]
+        notes += [_step(step) for step in plan.postprocess]
     if generation:
         summary += _run(generation)
         notes += generation.notes
@@ -128,6 +130,13 @@ def _lora_reasons(recommendations: PromptRecommendations) -> dict[str, str]:
     for rejected in recommendations.rejected:
         rows.setdefault(rejected.lora_name, Text.LORA_REJECTED.format(reason=rejected.reason.evidence))
     return rows
+
+
+def _step(step: PostStep) -> str:
+    text = reason_text(step.reason)
+    if not step.seconds:
+        return text
+    return Text.STEP_TIME.format(step=text, time=format_duration(step.seconds))
 
 
 def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:

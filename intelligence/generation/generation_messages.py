@@ -60,6 +60,8 @@ class GenerationMessage(Message):
     NEXT_SMALLER = "Next smaller: {option}, {memory}"
     OPTION_TIME = "{option}, about {time}"
 
+    STEP_TIME = "{step}; about {time} of it"
+
     DEMO_LIBRARY = "LoRAs are chosen from those of the demo model, not from your library: name a checkpoint for that"
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"
     LIBRARY_NOT_READ = "new and changed files are not seen: {problem}"

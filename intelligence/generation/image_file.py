@@ -7,12 +7,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import StorageError
 from ..models import ModelMetadata
 from ..parameters import a1111_name
+from ..parameters.parameters import LATENT_UPSCALER, SecondPass
 from ..pictures.a1111_text import UsedModel, a1111_text
 from ..pictures.embedded_texts import OWN_RECORD, PARAMETERS, fits_jpeg, save_options
 from ..pictures.name_tokens import filled
@@ -23,12 +24,16 @@ from ..pictures.picture_files import (
     shortened,
     write_in_safe_place,
 )
+from ..pictures.picture_info import HIRES_FACTOR, HIRES_SIZE
 from ..whole_files import write_whole
 from .generation_messages import GenerationMessage as Text
 from .stages import Generation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+A1111_LATENT = "Latent"
+"""A1111's name of the upscaler that interpolates latents bilinearly."""
 
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
 
@@ -98,24 +103,39 @@ def _text(
     parameters = generation.plan_of(index).parameters
     sampler, schedule = a1111_name(parameters.sampler_name, parameters.scheduler)
     width, height = size or (parameters.width, parameters.height)
-    model = _base_model(generation)
+    model, second = _base_model(generation), parameters.second_pass
+    denoise = second.denoise if second else generation.denoise
     settings: dict[str, object] = {
         "Steps": parameters.num_steps,
         "Sampler": sampler,
         "Schedule type": schedule,
         "CFG scale": f"{parameters.guidance_scale:g}",
         "Seed": _seed(generation, index),
-        "Size": f"{width}x{height}",
+        "Size": f"{width}x{height}" if second is None else f"{second.width}x{second.height}",
         "Model hash": (model and model.hash) or None,
         "Model": model and model.name,
-        "Denoising strength": f"{generation.denoise:g}" if generation.denoise < 1 else None,
+        "Denoising strength": None if denoise == 1 else f"{denoise:g}",
         "Clip skip": -parameters.clip_skip if parameters.clip_skip else None,
+        **(_hires(second, width, height) if second else {}),
     }
     loras = [_used(lora.lora_metadata, lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras]
     loras += [_used(lora.file, lora.file.name, lora.strength) for lora in generation.other_loras]
     known = all(used.hash for used in loras) and (generation.base_model is None or model is None or bool(model.hash))
     note = "" if known else Text.HASH_UNKNOWN.value
     return a1111_text(prompt, negative_prompt, settings, model, loras, note)
+
+
+def _hires(second: SecondPass, width: int, height: int) -> dict[str, object]:
+    """A1111's settings of a second pass: the factor where it gives exactly this size, else the size itself."""
+    factor = width / second.width
+    plain = round(factor, 2) == factor and int(second.height * factor) == height
+    upscaler = second.upscaler
+    return {
+        HIRES_FACTOR: f"{factor:g}" if plain else f"{factor:.4g}",
+        HIRES_SIZE: None if plain else f"{width}x{height}",
+        "Hires steps": second.steps,
+        "Hires upscaler": A1111_LATENT if upscaler == LATENT_UPSCALER else PurePath(upscaler).stem,
+    }
 
 
 def _used(metadata: ModelMetadata, name: str, weight: float = 1.0) -> UsedModel:

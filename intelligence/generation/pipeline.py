@@ -45,7 +45,7 @@ from .noticing import note_act
 from .picture_history import rated_id
 from .planner import Planner, lora_variants, parameter_variants
 from .run import Host, OnStep, run_plan, seeds_from
-from .run_timer import planned_items, sigmas_of
+from .run_timer import all_items
 from .scouting import MAX_SEEDS, Scouting
 from .stages import GenerationPlan, Recommendations
 
@@ -95,7 +95,8 @@ class IntelligentGenerationPipeline:
             seed: 0 … 2**64 − 1; None: random.
             overrides: settings that win over every choice: `num_steps`, `guidance_scale`, `width`, `height`,
                 `sampler_name`, `scheduler`, `clip_skip`; `aspect` (`auto`, `16:9`, `portrait` …); `loras` (names, or
-                name → strength) to apply these instead of choosing; `on_step`, called with (steps done, steps in all).
+                name → strength) to apply these instead of choosing; `second_pass` (`auto`, `on`, `off`): see
+                `SecondPassUse`; `on_step`, called with (steps done, steps in all).
 
         Raises:
             ConfirmationRequiredError: the mode is ASSISTED, which generates from confirmed recommendations only.
@@ -366,7 +367,7 @@ class IntelligentGenerationPipeline:
         recommendations = replace(
             recommendations,
             prompt_analysis=analysis,
-            suggested_params=self.planner.optimizer.predicted(one, planned_items(one, sigmas_of(one))),
+            suggested_params=self.planner.optimizer.predicted(one, all_items(one)),
             model=self._evidence(),
             suggested_loras=[self._with_local_file(lora) for lora in recommendations.suggested_loras],
         )

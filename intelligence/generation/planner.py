@@ -30,6 +30,7 @@ from ..units import BYTES_PER_GIB
 from .choice_requests import STALE, ChoiceBasis, LoRARequest, SettingsRequest
 from .generation_messages import GenerationMessage
 from .past_taste import past_observations
+from .postprocess.steps import planned_steps
 from .problem_messages import ProblemMessage
 from .stages import AnyRecommendations, Arm, GenerationPlan, PromptRecommendations, Recommendations
 from .store_notes import store_notes
@@ -331,7 +332,8 @@ class Planner:
             architecture=family.architecture if family else Architecture.SDXL,
         )
         request = self.optimizer.memory_request(request, recommendations.suggested_params)
-        return GenerationPlan(recommendations, self.memory.plan(request, resources=resources))
+        memory = self.memory.plan(request, resources=resources)
+        return GenerationPlan(recommendations, memory, planned_steps(recommendations.suggested_params, memory))
 
 
 def parameter_variants(

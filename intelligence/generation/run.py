@@ -16,7 +16,10 @@ from ..memory import MemoryManager, MemoryPlan
 from ..models import ModelMetadata
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
+from ..parameters.second_pass import first_run, second_run
 from .generation_messages import GenerationMessage
+from .postprocess.steps import planned_steps
+from .run_timer import PassTime
 from .stages import Generation, GenerationPlan
 
 OnStep = Callable[[int, int], None]
@@ -30,7 +33,7 @@ class Execution:
     seconds: float
     """Sampling and decoding of all images, without loading."""
     seconds_per_step: float | None = None
-    """See `RunTimer`."""
+    """See `RunTimer`; of the last pass."""
     peak_vram_gb: float = 0.0
     notes: tuple[str, ...] = ()
     forward_items: int | None = None
@@ -46,6 +49,8 @@ class Execution:
     """See `Generation.image_digests`."""
     device: str = ""
     """See `Generation.device`."""
+    first_pass: PassTime | None = None
+    """Set if a second pass followed; the run's seconds and items include those of it."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Results for this host's own callers (ComfyUI: the latent)."""
 
@@ -100,6 +105,7 @@ def record_run(
     plan = replace(plan, memory=execution.memory or plan.memory).changed(gives_way=())
     if execution.ran:
         plan = plan.with_parameters(execution.ran[0])
+    plan = replace(plan, postprocess=planned_steps(plan.parameters, plan.memory))
     generation_id, model = uuid.uuid4().hex, plan.recommendations.model
     generation = Generation(
         id=generation_id,
@@ -122,7 +128,7 @@ def record_run(
     try:
         store_generation(generation, learning)
         learning.signals.note_made(generation.id, generation.to_dict())
-        if timing := timing_of(plan, execution, len(seeds)):
+        for timing in timings_of(plan, execution, len(seeds)):
             learning.record_timing(plan.parameters.timing_key, timing)
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
@@ -145,26 +151,52 @@ def store_generation(generation: Generation, learning: LearningEngine) -> None:
     )
 
 
-def timing_of(plan: GenerationPlan, execution: Execution, images: int) -> Timing | None:
-    """Return the time of a run for its plan's `timing_key`; None: it tells nothing of that device."""
-    if not (execution.seconds_per_step and execution.seconds_per_item and execution.forward_items):
-        return None
-    parameters, items = plan.parameters, execution.forward_items
+def timings_of(plan: GenerationPlan, execution: Execution, images: int) -> list[Timing]:
+    """Return the time of each pass of a run for its plan's `timing_key`; none where it tells nothing of that device.
+
+    That of a first pass decodes nothing.
+    """
     # Recommendations may come from another machine's image; a run that was tried twice took longer than its work.
-    if parameters.timing_key.partition(":")[0] != plan.memory.device or execution.memory is not None:
-        return None
-    # Steps are timed per forward batch, items one by one: their ratio is the number of images in a batch.
-    items_per_step = items / parameters.num_steps / images
-    batch = min(images, max(1, round(execution.seconds_per_step / execution.seconds_per_item / items_per_step)))
-    return Timing(
-        width=parameters.width,
-        height=parameters.height,
-        images=images,
-        items=items,
-        passes=max(1, evaluations(parameters.sampler_name, parameters.num_steps) * images // batch),
-        item_seconds=execution.seconds_per_item,
-        seconds=execution.seconds,
+    if plan.parameters.timing_key.partition(":")[0] != plan.memory.device or execution.memory is not None:
+        return []
+    whole, first, parameters = _measured(execution), execution.first_pass, plan.parameters
+    if first is None or parameters.second_pass is None:
+        return _timing(parameters, whole, images, images)
+    last = whole._replace(
+        seconds=whole.seconds - first.seconds, forward_items=whole.forward_items - first.forward_items
     )
+    return [
+        *_timing(first_run(parameters), first, images, 0),
+        *_timing(second_run(parameters), last, images, images, parameters.second_pass.steps),
+    ]
+
+
+def _measured(execution: Execution) -> PassTime:
+    items = execution.forward_items or 0
+    return PassTime(execution.seconds, execution.seconds_per_step, execution.seconds_per_item, items)
+
+
+def _timing(
+    parameters: OptimizedParameters, took: PassTime, images: int, decoded: int, steps: int | None = None
+) -> list[Timing]:
+    """`steps`: those that were sampled; None: all of the settings."""
+    if not (took.seconds_per_step and took.seconds_per_item and took.forward_items and took.seconds > 0):
+        return []
+    steps, items = steps or parameters.num_steps, took.forward_items
+    # Steps are timed per forward batch, items one by one: their ratio is the number of images in a batch.
+    items_per_step = items / steps / images
+    batch = min(images, max(1, round(took.seconds_per_step / took.seconds_per_item / items_per_step)))
+    return [
+        Timing(
+            width=parameters.width,
+            height=parameters.height,
+            images=decoded,
+            items=items,
+            passes=max(1, evaluations(parameters.sampler_name, steps) * images // batch),
+            item_seconds=took.seconds_per_item,
+            seconds=took.seconds,
+        )
+    ]
 
 
 def portable(plan: GenerationPlan) -> GenerationPlan:

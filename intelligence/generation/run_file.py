@@ -15,6 +15,7 @@ from ..config import (
     BatchConfig,
     GenerationConstraints,
     PipelineConfig,
+    SecondPassUse,
     Settings,
     require,
     usual_preferences,
@@ -22,6 +23,7 @@ from ..config import (
 from ..errors import InvalidInputError
 from ..lora.lora_messages import LoRAMessage
 from ..parameters.parameters import MAX_CFG, MAX_SHIFT, MAX_SIDE, MAX_STEPS, MIN_SIDE, SIZE_MULTIPLE
+from ..parameters.second_pass import with_second_pass
 from ..settings_files import is_settings_file
 from ..validation import adapter, bounds
 from .image_file import own_record
@@ -51,6 +53,8 @@ class RunSettings(Settings):
     guidance: Annotated[float, bounds(ge=0, le=MAX_CFG)] | None = None
     """Guidance value of models that read one, such as Flux."""
     shift: Annotated[float, bounds(gt=0, le=MAX_SHIFT)] | None = None
+    second_pass: SecondPassUse | None = None
+    """When the picture is enlarged and sampled again."""
     loras: dict[str, Strength] | None = None
     """Apply these instead of choosing: name → strength."""
 
@@ -149,7 +153,9 @@ def changed_choice(chosen: Recommendations, run_file: RunFile) -> Recommendation
     before = chosen.suggested_params
     if {"num_steps", "scheduler"} & given.keys():
         before = replace(before, sigmas=None, schedule=None)
-    return replace(chosen, suggested_params=replace(before, **given))
+    use = SecondPassUse(given.pop("second_pass", SecondPassUse.AUTO))
+    settings = with_second_pass(replace(before, **given), use, AUTO)
+    return replace(chosen, suggested_params=settings)
 
 
 def run_schema() -> dict[str, Any]:

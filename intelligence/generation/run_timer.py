@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
+from ..parameters.second_pass import first_run, second_items
 from ..parameters.workload import cost_of, decode_tflop, evaluation_items, forward_tflop, step_sigmas
 from ..units import format_duration
 from .generation_messages import GenerationMessage
@@ -37,6 +38,13 @@ def planned_items(
     )
 
 
+def all_items(parameters: OptimizedParameters) -> int:
+    """Return the forward items of one image in all passes, as ComfyUI's sampler computes them."""
+    first, second = first_run(parameters), parameters.second_pass
+    items = planned_items(first, sigmas_of(first))
+    return items + (second_items(second, parameters) if second else 0)
+
+
 def step_items(parameters: OptimizedParameters, sigmas: Sequence[float]) -> list[float]:
     """Return the forward items of one image in each step on a schedule of steps + 1 `sigmas`."""
     steps = len(sigmas) - 1
@@ -50,6 +58,18 @@ def decoding_items(parameters: OptimizedParameters, images: int = 1) -> float:
         return images * parameters.decode_items
     size, cost = (parameters.width, parameters.height), cost_of(parameters.timing_key)
     return images * decode_tflop(*size, cost) / forward_tflop(*size, cost)
+
+
+def items_after(parameters: OptimizedParameters, images: int = 1) -> float:
+    """Return the time after the first pass of `images` images, in forward items of it: a second pass and decoding."""
+    second = parameters.second_pass
+    if second is None:
+        return decoding_items(parameters, images)
+    cost = cost_of(parameters.timing_key)
+    size, first = (parameters.width, parameters.height), (second.width, second.height)
+    items = second.forward_items or images * second_items(second, parameters)
+    share = forward_tflop(*size, cost) / forward_tflop(*first, cost)
+    return (items + decoding_items(parameters, images)) * share
 
 
 RECENT_STEPS = 3
@@ -115,6 +135,15 @@ class Pace(NamedTuple):
         return low
 
 
+class PassTime(NamedTuple):
+    """Measurements of one pass of a run."""
+
+    seconds: float
+    seconds_per_step: float | None
+    seconds_per_item: float | None
+    forward_items: int
+
+
 class RunTimer:
     """Seconds per step and per forward item of a run, and a warning when its time limit will be missed.
 
@@ -122,16 +151,19 @@ class RunTimer:
         items: forward items of the whole run.
         after: time after sampling (decoding), in forward items that take as long.
         limit: seconds for everything; None: no limit.
+        earlier: timer of the pass before, whose seconds count for the limit; None: there was none.
     """
 
-    def __init__(self, items: int, after: float = 0.0, limit: float | None = None) -> None:
+    def __init__(
+        self, items: int, after: float = 0.0, limit: float | None = None, earlier: RunTimer | None = None
+    ) -> None:
         self._items, self._after, self._limit = items, after, limit
-        self._started = time.perf_counter()
+        self._started: float = earlier._started if earlier else time.perf_counter()
         self._last: tuple[float, int] | None = None
         self._count = 0
         self._steps: list[float] = []
         self._rates: list[float] = []
-        self.warning: str | None = None
+        self.warning: str | None = earlier.warning if earlier else None
         """Set once the limit is certain to be missed."""
 
     @property
@@ -147,6 +179,10 @@ class RunTimer:
     def seconds_per_item(self) -> float | None:
         """Median over the same steps, per forward item that the model computed."""
         return statistics.median(self._rates) if self._rates else None
+
+    def time(self, items: int) -> PassTime:
+        """Return the measurements up to now, with so many forward items."""
+        return PassTime(self.seconds, self.seconds_per_step, self.seconds_per_item, items)
 
     def verdict(self) -> str | None:
         """Return what is to be told of the limit once everything is done: the warning, or that it was missed after all;

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..config import check_seed, require
+from ..config import AUTO, SecondPassUse, check_seed, require
 from ..parameters import Improvements, ModelGuidance, OptimizedParameters
 from ..parameters.parameters import NO_GUIDANCE
 from ..parameters.samplers import find_sampler
+from ..parameters.second_pass import first_run, second_run, with_second_pass
 from .generation_messages import GenerationMessage
 from .problem_messages import ProblemMessage
 from .run import seeds_from
@@ -59,6 +60,10 @@ class SamplingRequest:
     switches: Switches = Switches()
     hold_time_limit: bool = True
     """False: a run that will exceed its time limit is not changed."""
+    second_pass: SecondPassUse = SecondPassUse.AUTO
+    """AUTO: as planned."""
+    upscaler: str = AUTO
+    """`latent`, or the file of an upscale model; AUTO: as planned."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -71,7 +76,10 @@ class ModelFacts:
     """The loaded model and the inputs beside it, as far as a run depends on them."""
 
     items: Callable[[OptimizedParameters], tuple[int, int]]
-    """Settings → the fewest and the most forward items of one image on the schedule that will be sampled."""
+    """Settings of one pass → the fewest and the most forward items of one image on the schedule that will be
+    sampled."""
+    second_items: Callable[[OptimizedParameters, float], tuple[int, int]] | None = None
+    """The same of a second pass, at its denoise; None: the host has none."""
     has_easycache: bool = False
     """Another node put EasyCache or LazyCache on the model."""
     guidance: ModelGuidance = NO_GUIDANCE
@@ -116,9 +124,12 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     require(not (request.scout and cached), ProblemMessage.SCOUTED_CACHE.value)
     planned = plan.parameters.width, plan.parameters.height
     width, height = (latent.width, latent.height) if latent else planned
-    resized = (width, height) != planned
-    plan = plan.changed(width=width, height=height, improvements=improvements, rescale_cfg=rescale_cfg)
-    plan = plan.changed(**_foretold(facts.items(plan.parameters), images))
+    plan = plan.changed(improvements=improvements, rescale_cfg=rescale_cfg)
+    plan = plan.with_parameters(with_second_pass(plan.parameters, request.second_pass, request.upscaler, latent))
+    if plan.parameters.second_pass is None:
+        plan = plan.changed(width=width, height=height)
+    resized = (plan.parameters.width, plan.parameters.height) != planned
+    plan = plan.with_parameters(_foretold(plan.parameters, facts, images))
     if not request.hold_time_limit:
         plan = plan.changed(gives_way=())
 
@@ -137,14 +148,20 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     return SamplingRun(Task.SAMPLE, plan, seeds, images, batch_seed, max_batch, needs_fit, (*left_out, *notes))
 
 
-def _foretold(items: tuple[int, int], images: int) -> dict[str, Any]:
-    """Forward items of all images; of a wide span, the geometric mean."""
-    fewest, most = (images * each for each in items)
-    exact = fewest == most
-    return {
-        "forward_items": fewest if exact else round((fewest * most) ** 0.5),
-        "forward_items_interval": None if exact else (fewest, most),
-    }
+def _foretold(parameters: OptimizedParameters, facts: ModelFacts, images: int) -> OptimizedParameters:
+    """The settings with the forward items of all images; of a wide span, the geometric mean."""
+    spans, second = [facts.items(first_run(parameters))], parameters.second_pass
+    if second is not None and facts.second_items is not None:
+        spans.append(facts.second_items(second_run(parameters), second.denoise))
+    each = [tuple(images * count for count in span) for span in spans]
+    means = [low if low == high else round((low * high) ** 0.5) for low, high in each]
+    fewest, most = (sum(span[end] for span in each) for end in (0, 1))
+    return replace(
+        parameters,
+        forward_items=sum(means),
+        forward_items_interval=None if fewest == most else (fewest, most),
+        second_pass=second and replace(second, forward_items=means[-1]),
+    )
 
 
 def _switched(

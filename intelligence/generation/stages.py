@@ -15,6 +15,7 @@ from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
 from ..records import EditableRecord, Reason, Record
 from .notebook import explanation_html, recommendations_html
+from .postprocess.steps import PostStep
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ class GenerationPlan(Record):
 
     recommendations: Recommendations
     memory: MemoryPlan
+    postprocess: tuple[PostStep, ...] = ()
+    """Steps between sampling and file, in order."""
 
     @property
     def parameters(self) -> OptimizedParameters:

@@ -42,7 +42,7 @@ _DETAILS = """
     description example_prompts tags trigger_sets license_notes rank alpha size_bytes resident reserved_gb stages
     next_faster next_smaller gives_way image_digests estimated_time_seconds estimated_vram_gb estimated_quality_score
     time_interval_seconds timing_key decode_items forward_items forward_items_interval predicted_peak_gb budget_gb
-    needed_gb context_gb seconds speed_learned peak_vram_gb applied patches run_id offered
+    needed_gb context_gb seconds speed_learned peak_vram_gb applied patches run_id offered postprocess estimated_seconds
 """
 DETAILS = frozenset(_DETAILS.split())
 """Fields, at any depth, that say why and how well, not what was made with what."""

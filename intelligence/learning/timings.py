@@ -20,7 +20,8 @@ class Timing(ValidatedRecord):
     width: Annotated[int, bounds(ge=1)]
     """Pixels, like `height`."""
     height: Annotated[int, bounds(ge=1)]
-    images: Annotated[int, bounds(ge=1)]
+    images: Annotated[int, bounds(ge=0)]
+    """Images that were decoded; 0 of a first pass."""
     items: Annotated[int, bounds(ge=1)]
     """Forward items that the model computed, of all images."""
     passes: Annotated[int, bounds(ge=1)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..config import SecondPassUse, require
 from ..history.own_use import CheckpointUse
 from ..learning.value_model import ValueModel
 from ..models import Architecture, Family, FamilyFinding
@@ -17,10 +18,17 @@ from ..records import Reason, Source
 from .budget import Choice, cutoff_reason
 from .learned_settings import learned_settings, own_settings, with_learned
 from .parameter_messages import ParameterMessage, shown
-from .parameters import IMPROVEMENTS, Improvements, OptimizedParameters, ParameterRequest
+from .parameters import (
+    IMPROVEMENTS,
+    LATENT_UPSCALER,
+    Improvements,
+    OptimizedParameters,
+    ParameterRequest,
+)
 from .profiles import Profile, choose_profile, find_profile
 from .resolution import choose_size
 from .schedules import AYS_TABLES, FLUX2, ZSNR_SCHEDULERS
+from .second_pass import enlargement
 
 MANUAL_DEFAULTS: dict[str, Any] = {
     "num_steps": 20,
@@ -97,6 +105,8 @@ class Baseline:
             schedule=choice.schedule,
             guidance=given.get("guidance", self.profile.guidance),
             shift=given.get("shift", self.shift),
+            second_pass=choice.second,
+            native=self.profile.native,
             latent=(self.request.model and self.request.model.latent) or LATENTS.get(self.finding.architecture),
             **predicted,
         )
@@ -132,6 +142,7 @@ def choose_baseline(
         message = ParameterMessage.NEGATIVE_USELESS
         reasons["negative prompt"] = Reason.of("negative prompt", Source.MODEL_FAMILY, message, value=False)
     choice = _improved(choice, profile, request.overrides, reasons)
+    choice = _with_second_pass(choice, request, profile)
     return Baseline(request, finding, profile, choice, reasons)
 
 
@@ -271,6 +282,18 @@ def _improved(choice: Choice, profile: Profile, given: Mapping[str, Any], reason
     priority, message = profile.priority.value, ParameterMessage.CUTOFF_FOR_PRIORITY
     reasons["guidance"] = cutoff_reason(cut, choice, Source.MODEL_FAMILY, message, priority=priority)
     return cut
+
+
+def _with_second_pass(choice: Choice, request: ParameterRequest, profile: Profile) -> Choice:
+    given = request.overrides
+    use = given.get("second_pass", SecondPassUse.OFF if request.manual else SecondPassUse.AUTO)
+    require(use in list(SecondPassUse), f"second_pass must be one of {', '.join(SecondPassUse)}, got {use!r}")
+    found = enlargement(SecondPassUse(use), (choice.width, choice.height), profile.native, profile.family)
+    if found is None:
+        return choice
+    width, height = found.size
+    upscaler = str(given.get("upscaler", LATENT_UPSCALER))
+    return replace(choice, width=width, height=height, first=found.first, upscaler=upscaler)
 
 
 def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple[int, Reason]:

@@ -10,10 +10,21 @@ from ..memory import MemoryPlan, describe
 from ..records import Reason, Source
 from ..units import format_duration, format_memory
 from .parameter_messages import ParameterMessage
-from .parameters import NO_GUIDANCE, Improvements, Lever, ModelGuidance
+from .parameters import (
+    LATENT_UPSCALER,
+    NO_GUIDANCE,
+    SIZE_MULTIPLE,
+    Improvements,
+    Lever,
+    ModelGuidance,
+    OptimizedParameters,
+    SecondPass,
+)
 from .resolution import smaller_sizes
 from .samplers import evaluations
 from .schedules import explicit_sigmas
+from .second_pass import planned as planned_second
+from .second_pass import second_items
 from .speed import TimeEstimate
 from .workload import Work, forward_items
 
@@ -40,22 +51,67 @@ class Choice:
     improvements: Improvements = field(default_factory=Improvements)
     guidance: ModelGuidance = NO_GUIDANCE
     """Guidance that is on the model already."""
+    first: tuple[int, int] | None = None
+    """Width and height of the first picture, where a second pass follows; None: one pass."""
+    upscaler: str = LATENT_UPSCALER
+
+    @property
+    def first_size(self) -> tuple[int, int]:
+        """Width and height of what is sampled first."""
+        return self.first or (self.width, self.height)
 
     @property
     def sigmas(self) -> tuple[float, ...] | None:
         """Sigmas of the explicit schedule, or None."""
-        return explicit_sigmas(self.schedule, self.steps, self.width, self.height) if self.schedule else None
+        return explicit_sigmas(self.schedule, self.steps, *self.first_size) if self.schedule else None
+
+    @property
+    def second(self) -> SecondPass | None:
+        """The second pass, or None."""
+        return planned_second(self.first, self.steps, self.upscaler) if self.first else None
 
     @property
     def items(self) -> int:
         """Forward items of one image."""
+        return self._first_items + self.second_items
+
+    @property
+    def _first_items(self) -> int:
         names = self.sampler, self.scheduler, self.steps
         return forward_items(*names, self.cfg, self.schedule, self.improvements, self.guidance)
 
+    @property
+    def second_items(self) -> int:
+        """Forward items of one image's second pass; 0 without one."""
+        if (second := self.second) is None:
+            return 0
+        run = OptimizedParameters(
+            self.steps,
+            self.cfg,
+            self.width,
+            self.height,
+            self.sampler,
+            self.scheduler,
+            improvements=self.improvements,
+        )
+        return second_items(second, run, self.guidance)
+
+    def resized(self, width: int, height: int) -> Choice:
+        """Return the choice at another size in pixels, its first picture in the same proportion."""
+        if self.first is None:
+            return replace(self, width=width, height=height)
+        share = (self.first[0] * self.first[1] / (self.width * self.height)) ** 0.5
+        first = tuple(round(side * share / SIZE_MULTIPLE) * SIZE_MULTIPLE for side in (width, height))
+        return replace(self, width=width, height=height, first=(first[0], first[1]))
+
     def work(self, images: int) -> Work:
         """Work of so many images."""
-        passes = evaluations(self.sampler, self.steps) * images
-        return Work(self.width, self.height, self.items * images, passes, images)
+        passes, items = evaluations(self.sampler, self.steps) * images, self._first_items * images
+        if (second := self.second) is None:
+            return Work(self.width, self.height, items, passes, images)
+        earlier = Work(*self.first_size, items, passes, 0)
+        passes = evaluations(self.sampler, second.steps) * images
+        return Work(self.width, self.height, self.second_items * images, passes, images, earlier)
 
 
 @dataclass(frozen=True)
@@ -115,7 +171,7 @@ def fit_memory(
         return choice, plan
     budget = format_memory(plan.budget_gb or 0.0)
     for width, height in smaller_sizes(choice.width, choice.height) if free_size else ():
-        smaller = replace(choice, width=width, height=height)
+        smaller = choice.resized(width, height)
         if (fitting := plan_for(smaller)).fits:
             changes.append("smaller size")
             reasons["size"] = _size_reason(ParameterMessage.SIZE_FOR_MEMORY, smaller, choice, budget=budget)
@@ -176,7 +232,7 @@ def _smaller(choice: Choice, budget: TimeBudget) -> tuple[Choice, list[Reason]]:
     sizes = smaller_sizes(choice.width, choice.height) if budget.free_size else []
     if not sizes:
         return choice, []
-    tried = [replace(choice, width=width, height=height) for width, height in sizes]
+    tried = [choice.resized(width, height) for width, height in sizes]
     fitting = next((smaller for smaller in tried if budget.meets(smaller)), tried[-1])
     limit = format_duration(budget.limit)
     return fitting, [_size_reason(ParameterMessage.SIZE_FOR_TIME, fitting, choice, limit=limit)]

@@ -16,6 +16,7 @@ from .parameter_messages import ParameterMessage, shown
 from .parameters import NO_GUIDANCE, ModelGuidance, OptimizedParameters
 from .profiles import Profile, find_profile
 from .schedules import AYS_TABLES, explicit_sigmas
+from .second_pass import first_run, second_items
 from .speed import TimeEstimate
 from .workload import forward_items
 
@@ -108,6 +109,8 @@ def _changed(
     )
     names = other.sampler_name, other.scheduler, other.num_steps
     items = parameters.batch_size * forward_items(*names, other.guidance_scale, schedule, other.improvements, guidance)
+    if other.second_pass is not None:
+        items += parameters.batch_size * second_items(other.second_pass, other, guidance)
     took = estimate(other, items)
     reasons = {reason.setting: reason for reason in parameters.reasons if reason.setting != "time"}
     for setting, value in changes.items():
@@ -118,9 +121,11 @@ def _changed(
         )
         message = ParameterMessage.VARIATION
         reasons[setting] = Reason.of(setting, Source.DEFAULT, message, value=value, chosen=shown(value), before=before)
+    first = first_run(other)
+    first_size = first.width, first.height
     neighbour = replace(
         other,
-        sigmas=explicit_sigmas(schedule, other.num_steps, other.width, other.height) if schedule else None,
+        sigmas=explicit_sigmas(schedule, other.num_steps, *first_size) if schedule else None,
         schedule=schedule,
         forward_items=items,
         estimated_time_seconds=took.seconds,

@@ -34,6 +34,8 @@ from .profiles import find_profile
 from .resolution import choose_size
 from .samplers import check_names, evaluations
 from .schedules import AYS_TABLES
+from .second_pass import SETTING as SECOND_PASS
+from .second_pass import second_pass_reasons
 from .speed import Speed, TimeEstimate, learn, timing_key
 from .workload import Work
 
@@ -101,7 +103,8 @@ class ParameterOptimizer:
         if not request.manual:
             return self._choose(replace(request, overrides=given))
         parameters = self._choose(replace(request, overrides={**MANUAL_DEFAULTS, **given}))
-        return replace(parameters, optimization_strategy="MANUAL", reasons=manual_reasons(given))
+        told = [reason for reason in parameters.reasons if reason.setting == SECOND_PASS]
+        return replace(parameters, optimization_strategy="MANUAL", reasons=(*manual_reasons(given), *told))
 
     def _choose(self, request: ParameterRequest) -> OptimizedParameters:
         limits, images = request.constraints, request.images
@@ -133,7 +136,7 @@ class ParameterOptimizer:
         took = estimate(choice)
         if "time" not in reasons:
             reasons["time"] = _time_reason(took, images, resources.name)
-        return baseline.parameters(
+        made = baseline.parameters(
             choice,
             estimated_time_seconds=took.seconds,
             estimated_vram_gb=0.0 if resources.device == "cpu" else memory.predicted_peak_gb,
@@ -148,6 +151,9 @@ class ParameterOptimizer:
             timing_key=key,
             decode_items=speed.decode_items(choice.work(images)),
         )
+        made = _with_second_estimates(made, choice.second_items * images, choice.work(images), speed)
+        told = () if request.manual and not made.second_pass else second_pass_reasons(made, limits.priority)
+        return replace(made, reasons=(*made.reasons, *told))
 
     def estimate(self, parameters: OptimizedParameters, items: int) -> TimeEstimate:
         """Return how long a run with `parameters` takes on the device that they were chosen for, with `items` forward
@@ -158,17 +164,22 @@ class ParameterOptimizer:
         """Return `parameters` with the time that `items` forward items of all images take by what is known now."""
         took = self.estimate(parameters, items)
         work = _work(parameters, items, parameters.batch_size)
-        return replace(
+        speed = self._speed(parameters.timing_key)
+        made = replace(
             parameters,
             forward_items=items,
             estimated_time_seconds=took.seconds,
             time_interval_seconds=took.interval,
-            decode_items=self._speed(parameters.timing_key).decode_items(work),
+            decode_items=speed.decode_items(work),
         )
+        second = parameters.second_pass
+        return _with_second_estimates(made, second.forward_items if second else None, work, speed)
 
     def memory_request(self, request: MemoryRequest, parameters: OptimizedParameters) -> MemoryRequest:
         """Return `request` for these settings, with the rates of the device that they were chosen for."""
         passes = evaluations(parameters.sampler_name, parameters.num_steps) * parameters.batch_size
+        if parameters.second_pass:
+            passes += evaluations(parameters.sampler_name, parameters.second_pass.steps) * parameters.batch_size
         items = parameters.forward_items or passes * (2 if parameters.guidance_scale > 1 else 1)
         work = _work(parameters, round(items * request.images / parameters.batch_size), request.images)
         made = _completed(request, self._speed(parameters.timing_key), work, parameters.guidance_scale)
@@ -221,8 +232,28 @@ def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
 
 
 def _work(parameters: OptimizedParameters, items: int, images: int) -> Work:
-    passes = evaluations(parameters.sampler_name, parameters.num_steps) * images
-    return Work(parameters.width, parameters.height, items, passes, images)
+    """Work of so many images with `items` forward items in all; of two passes, by what is known of the second."""
+    passes, second = evaluations(parameters.sampler_name, parameters.num_steps) * images, parameters.second_pass
+    if second is None:
+        return Work(parameters.width, parameters.height, items, passes, images)
+    second_passes = evaluations(parameters.sampler_name, second.steps) * images
+    own = round(items * second_passes / (passes + second_passes))
+    if second.forward_items and parameters.forward_items:
+        own = round(items * second.forward_items / parameters.forward_items)
+    earlier = Work(second.width, second.height, items - own, passes, 0)
+    return Work(parameters.width, parameters.height, own, second_passes, images, earlier)
+
+
+def _with_second_estimates(
+    parameters: OptimizedParameters, items: int | None, work: Work, speed: Speed
+) -> OptimizedParameters:
+    """Return the settings with the items and the time of a second pass alone."""
+    second = parameters.second_pass
+    if second is None or work.earlier is None:
+        return parameters
+    seconds = work.items * speed.item_seconds(work)
+    known = work.items if items is None else items
+    return replace(parameters, second_pass=replace(second, forward_items=known, estimated_seconds=seconds))
 
 
 def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> MemoryRequest:
@@ -232,7 +263,7 @@ def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> 
         height=work.height,
         images=work.images,
         guided=cfg > 1,
-        steps=round(work.passes / work.images),
+        steps=round(work.all_passes / work.images),
         forward_items=work.items,
         rates=speed.rates(work),
     )

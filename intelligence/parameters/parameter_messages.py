@@ -67,6 +67,18 @@ class ParameterMessage(Message):
         "{size}: {aspect}, as the prompt names no subject; about as many pixels as the model's native {side}x{side}"
     )
 
+    SECOND_PASS_NEEDED = (
+        "{size} is beyond what {family} paints whole: {first} first, enlarged ({upscaler}), then sampled again for "
+        "{steps} steps at denoise {denoise:g}"
+    )
+    SECOND_PASS_ON = (
+        "on: {first} first, enlarged ({upscaler}) to {size}, then sampled again for {steps} steps at denoise "
+        "{denoise:g}"
+    )
+    SECOND_PASS_OFF = "off, set by you: {size} is beyond what {family} paints whole, so that subjects may be doubled"
+    SECOND_PASS_OFFERED = "not needed at this size; on, it gives {size} with finer detail, for {times} times the work"
+    OTHERWISE_ONE_PASS = "one pass, in which subjects are doubled"
+
     CUTOFF_FOR_TIME = (
         "off below sigma {sigma:g}, where it changes little, to finish within {limit}: {items} forward items"
     )

@@ -95,6 +95,32 @@ class ModelGuidance:
 
 NO_GUIDANCE = ModelGuidance()
 
+LATENT_UPSCALER = "latent"
+"""Upscaler that enlarges the latent itself; every other one is an upscale model's file name."""
+
+
+@dataclass(frozen=True)
+class SecondPass(ValidatedRecord):
+    """A second sampling of the enlarged first picture. `second_pass.py` plans it."""
+
+    width: Annotated[int, bounds(ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIZE_MULTIPLE)]
+    """Of the first picture, pixels, a multiple of 8; the settings' own size is that of the second."""
+    height: Annotated[int, bounds(ge=MIN_SIDE, le=MAX_SIDE, multiple_of=SIZE_MULTIPLE)]
+    steps: Annotated[int, bounds(ge=1, le=MAX_STEPS)]
+    """Steps that are sampled, all of them below the noise level of `denoise`, as in KSampler."""
+    denoise: Annotated[float, bounds(gt=0, le=1)]
+    upscaler: Annotated[str, bounds(min_length=1)] = LATENT_UPSCALER
+    """`latent`, or the file of an upscale model."""
+    improvements: Improvements | None = None
+    """None: as in the first pass."""
+    sigmas: tuple[float, ...] | None = None
+    """Explicit schedule, of which `denoise` leaves `steps`, where a time limit changed it in flight; None:
+    `scheduler` makes it."""
+    forward_items: int | None = None
+    """Predicted forward items of all images, which those of the settings include; None: unknown."""
+    estimated_seconds: float | None = None
+    """Predicted time of it alone, all images, without decoding; None: unknown."""
+
 
 @dataclass
 class OptimizedParameters(ValidatedRecord):
@@ -158,6 +184,10 @@ class OptimizedParameters(ValidatedRecord):
     count of steps or size; None: `scheduler` makes them."""
     latent: LatentKind | None = None
     """Latent that the model denoises, as far as it is known before it is loaded; None: not known."""
+    second_pass: SecondPass | None = None
+    """If set, all other settings but the size are those of the first pass; None: one pass."""
+    native: str = ""
+    """Name of the sizes that the model was trained at (`NATIVE_SIDES`); empty: its family's."""
 
     def guided_steps(self, sigmas: Sequence[float]) -> range:
         """Return the steps with guidance, counted from 1; `sigmas` are the noise levels of all, falling, to the end."""
@@ -177,6 +207,8 @@ ALIASES = {"steps": "num_steps", "cfg": "guidance_scale", "cfg_scale": "guidance
 
 IMPROVEMENTS = tuple(each.name for each in fields(Improvements))
 
+SECOND_PASS = ("second_pass", "upscaler")
+
 OVERRIDES = (
     "num_steps",
     "guidance_scale",
@@ -189,6 +221,7 @@ OVERRIDES = (
     "rescale_cfg",
     "guidance",
     "shift",
+    *SECOND_PASS,
     *IMPROVEMENTS,
 )
 

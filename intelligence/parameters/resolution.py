@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import ASPECTS, AUTO, require
 from ..errors import InvalidInputError
+from ..models import Family
 from ..prompt import ContentType
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
@@ -41,6 +42,27 @@ QWEN_BUCKETS = (
 
 NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512, "256": 256, "1024": 1024, "2048": 2048, "qwen": 1328}
 """Name of the sizes that a family was trained at → side of the square one in pixels."""
+
+LARGEST_SIZES: dict[str, tuple[int, int]] = {
+    "512": (768, 512 * 768),
+    "768": (1152, 768 * 1152),
+    "sdxl": (1280, 1024**2),
+    "256": (320, 256**2),
+    "1024": (2048, 2048**2),
+    "qwen": (2048, 2048**2),
+    "2048": (2560, 2048**2),
+}
+"""Name of the native sizes → the longest side and the largest area of a picture that is painted whole: a size beyond
+both repeats its subjects [krita-ai-diffusion resolution.py: SD 1.5 768 and 512 × 768, SDXL 1280 and 1024², Flux 2048
+and 2048²]. The others in proportion: SD 2 as SD 1.5, the demo model and 2048² as SDXL, Qwen as Flux."""
+
+LARGEST_SIZE_OF = {
+    Family.SD3: (1536, 1536**2),
+    Family.SD35_MEDIUM: (1536, 1536**2),
+    Family.SD35_LARGE: (1536, 1536**2),
+    Family.SD35_LARGE_TURBO: (1536, 1536**2),
+}
+"""Families that take other sizes than those of their native name [the same]."""
 
 MAX_ASPECT = 4.0
 
@@ -111,6 +133,39 @@ def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
         if MIN_AREA <= area < 1 and skew <= 0.06:
             found.append(size)
     return sorted(found, key=lambda size: (-size[0] * size[1], size))
+
+
+def is_beyond(width: int, height: int, native: str, family: Family = Family.UNKNOWN) -> bool:
+    """Tell whether a picture of this size in pixels is larger than a model of these native sizes paints whole."""
+    side, area = LARGEST_SIZE_OF.get(family) or LARGEST_SIZES[native]
+    return max(width, height) > side and width * height > area
+
+
+FIRST_AREA = (0.75, 1.05)
+"""Area of a first picture, in shares of the native one."""
+
+SAME_ASPECT = 0.004
+"""Difference in aspect, as a logarithm, that counts as none: a pixel in 256."""
+
+
+@cache
+def first_size(width: int, height: int, native: str) -> tuple[int, int]:
+    """Return the native size (pixels) with the aspect of a larger one.
+
+    Of the sizes of that very aspect the one with the coarsest multiple (64 to 8, networks halve sides several times)
+    and then the nearest area; where none has it, the nearest aspect.
+    """
+    area, aspect = NATIVE_SIDES[native] ** 2, width / height
+    found: list[tuple[float, float, float, tuple[int, int]]] = []
+    for multiple in (64, 32, 16, 8):
+        for first_width in range(multiple, width + 1, multiple):
+            nearest = round(first_width / aspect / multiple) * multiple
+            share = first_width * nearest / area
+            if nearest and FIRST_AREA[0] <= share <= FIRST_AREA[1]:
+                skew = abs(math.log(first_width / nearest / aspect))
+                counted = 0.0 if skew <= SAME_ASPECT else skew
+                found.append((counted, -multiple, abs(math.log(share)), (first_width, nearest)))
+    return min(found)[-1] if found else (width, height)
 
 
 def _ratio(aspect: str) -> float:

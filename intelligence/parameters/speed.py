@@ -112,7 +112,7 @@ class Speed:
 
     def estimate(self, work: Work) -> TimeEstimate:
         """Return the seconds of `work`, with an interval."""
-        parts = _parts(work, self.cost)
+        parts = _all_parts(work, self.cost)
         expected = sum(self._taken(parts))
         if not self.runs:
             return TimeEstimate(expected, 0.0, 1.5 * expected, 0)
@@ -179,6 +179,16 @@ def _parts(work: Work, cost: Cost) -> tuple[float, ...]:
     p = work.width * work.height / PIXELS_PER_MEGAPIXEL
     items = (work.items * (c + a * p), work.items * b * p * p)
     return (*items, work.passes, 1.0, work.images * d * p, work.images * (d + e) * p * p)
+
+
+def _all_parts(work: Work, cost: Cost) -> tuple[float, ...]:
+    """Parts of a run of one pass or two."""
+    parts = _parts(work, cost)
+    if work.earlier is None:
+        return parts
+    run = parts[3]
+    both = [one + other for one, other in zip(parts, _parts(work.earlier, cost), strict=True)]
+    return (*both[:3], run, *both[4:])
 
 
 def _prior(each: float, cost: Cost) -> tuple[float, ...]:

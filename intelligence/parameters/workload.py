@@ -48,6 +48,14 @@ class Work:
     passes: float
     """Calls of the model."""
     images: int = 1
+    """Images that are decoded."""
+    earlier: Work | None = None
+    """First pass of the same images at another size, which decodes nothing; the other fields are those of the last."""
+
+    @property
+    def all_passes(self) -> float:
+        """Calls of the model, those of an earlier pass included."""
+        return self.passes + (self.earlier.passes if self.earlier else 0)
 
 
 def cost_of(key: str) -> Cost:

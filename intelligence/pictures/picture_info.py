@@ -99,9 +99,15 @@ _NAMES = {
 """Setting → its names in the programs, the first that is there counts."""
 
 
+HIRES_FACTOR, HIRES_SIZE = "Hires upscale", "Hires resize"
+"""A1111's names of how much the second pass enlarges [modules/processing.py]."""
+
+_SIZE = re.compile(r"(\d+)\D+(\d+)")
+
+
 def _settings(found: Mapping[str, Any], size: object = None) -> dict[str, int | float | str]:
     values = {name: next((found[each] for each in names if each in found), None) for name, names in _NAMES.items()}
-    if match := re.search(r"(\d+)\D+(\d+)", str(size or "")):
+    if match := _SIZE.search(str(size or "")):
         values |= {"width": match[1], "height": match[2]}
     return {name: _number(value) for name, value in values.items() if isinstance(value, (str, int, float))}
 
@@ -273,8 +279,23 @@ def _a1111(texts: Texts) -> PictureInfo | None:
         settings.get("Model", ""),
         settings.get("Model hash", ""),
         loras,
-        _settings(settings, settings.get("Size")),
+        _settings(_of_whole_picture(settings), _whole_size(settings)),
     )
+
+
+def _of_whole_picture(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings of the first pass, where a second followed: the denoise there is that of the second."""
+    second = HIRES_FACTOR in settings or HIRES_SIZE in settings
+    return {name: value for name, value in settings.items() if not (second and name == "Denoising strength")}
+
+
+def _whole_size(settings: Mapping[str, str]) -> str | None:
+    """Size of the picture; A1111 writes that of the first pass beside the factor or size of the second."""
+    first = _SIZE.search(settings.get("Size", ""))
+    if HIRES_SIZE in settings or first is None:
+        return settings.get(HIRES_SIZE) or settings.get("Size")
+    factor = _float(settings.get(HIRES_FACTOR, 1.0))
+    return "x".join(str(int(int(side) * factor)) for side in first.groups()) if 1 <= factor <= 16 else first[0]
 
 
 def _comfyui(texts: Texts) -> PictureInfo | None:

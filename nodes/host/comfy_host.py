@@ -11,8 +11,10 @@ import torch
 from ...intelligence.config import MemorySettings, require
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.image_identity import image_digest
+from ...intelligence.generation.postprocess.passes import joined_settings, steps_of_passes
 from ...intelligence.generation.problem_messages import ProblemMessage
 from ...intelligence.generation.run import Execution, OnStep
+from ...intelligence.generation.run_timer import items_after
 from ...intelligence.generation.sampling_request import (
     ModelFacts,
     SamplingRequest,
@@ -25,8 +27,10 @@ from ...intelligence.generation.stages import GenerationPlan
 from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.schedules import FLUX2
+from ...intelligence.parameters.second_pass import first_run, second_run
 from . import scout_hooks
 from .device_memory import fit
+from .enlarging import enlarge
 from .forward_passes import Foreteller
 from .images import eight_bit
 from .model_guidance import model_guidance, replays
@@ -34,6 +38,7 @@ from .model_settings import has_easycache
 from .out_of_memory import Attempts
 from .sampler_calls import sampler_calls
 from .sampler_run import SamplerInputs, SamplerRun, flux2_sigmas, sigmas
+from .server_planner import planner
 from .start_latents import EMPTY_LATENT_KEYS, empty_latent, fitted_samples, start_latent
 from .vae_decode import decode
 
@@ -45,20 +50,21 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
     """
     model, vae, parameters = inputs.model, inputs.vae, plan.parameters
     if parameters.schedule == FLUX2:
-        size = start_latent(model, vae, inputs.latent)[1:] if inputs.latent else (parameters.width, parameters.height)
+        first = first_run(parameters)
+        size = start_latent(model, vae, inputs.latent)[1:] if inputs.latent else (first.width, first.height)
         plan = plan.changed(sigmas=flux2_sigmas(parameters.num_steps, *size))
-        parameters = plan.parameters
-    latent = inputs.latent or empty_latent(model, vae, parameters.width, parameters.height, 1)
-    schedule = sigmas(model, parameters, inputs.denoise)
-    foreteller = Foreteller(model, inputs.positive, inputs.negative, fitted_samples(model, latent))
-    calls = sampler_calls(model, parameters.sampler_name, schedule)
     facts = ModelFacts(
-        lambda switched: foreteller.items(switched, calls),
+        lambda settings: _items(inputs, settings),
+        lambda settings, denoise: _items(replace(inputs, latent=None, denoise=denoise), settings),
         has_easycache(model),
         model_guidance(model),
-        None if inputs.latent is None else start_latent(model, vae, latent),
+        None if inputs.latent is None else start_latent(model, vae, inputs.latent),
     )
     run = sampling_run(plan, request, facts)
+    if run.plan.parameters.second_pass != plan.parameters.second_pass:
+        settings = run.plan.parameters
+        told = planner().optimizer.predicted(settings, settings.forward_items or 0)
+        run = replace(run, plan=run.plan.with_parameters(told))
     if not run.needs_fit:
         return run
     memory = MemoryRequest(
@@ -68,6 +74,14 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
         tile_size=plan.memory.requested_tile,
     )
     return replace(run, plan=fit(run.plan.recommendations, inputs.model, inputs.vae, memory))
+
+
+def _items(inputs: SamplerInputs, parameters: OptimizedParameters) -> tuple[int, int]:
+    """The fewest and the most forward items of one image in a pass from these inputs."""
+    model = inputs.model
+    latent = inputs.latent or empty_latent(model, inputs.vae, parameters.width, parameters.height, 1)
+    calls = sampler_calls(model, parameters.sampler_name, sigmas(model, parameters, inputs.denoise))
+    return Foreteller(model, inputs.positive, inputs.negative, fitted_samples(model, latent)).items(parameters, calls)
 
 
 @dataclass(frozen=True)
@@ -105,28 +119,32 @@ class ComfyHost:
 
         Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
-        attempts = self._attempts(plan, len(seeds))
+        attempts, first, second = self._attempts(plan, len(seeds)), first_run(plan.parameters), None
         with track_usage() as usage:
             recorded = self.recording.items if self.recording else 0
-            run = SamplerRun(self.inputs, plan.parameters, seeds, self.run.batch_seed, self.notify, recorded)
-            sampled: list[torch.Tensor] = []
-
-            def sample_rest(memory: MemoryPlan) -> None:
-                size = self._batch_size(memory)
-                while (first := sum(map(len, sampled))) < len(seeds):
-                    recording = self.recording.copy() if self.recording else None
-                    sampled.append(run.sample(slice(first, first + size), memory, on_step, recording))
-
-            attempts.run(sample_rest, run.failed_stage)
-            latent = {key: value for key, value in run.latent.items() if key not in EMPTY_LATENT_KEYS}
-            latent["samples"] = torch.cat(sampled)
+            run = SamplerRun(
+                *(self.inputs, first, seeds, self.run.batch_seed, self.notify),
+                done_items=recorded,
+                after=items_after(plan.parameters, len(seeds)),
+            )
+            first_step, second_step = steps_of_passes(plan.parameters, on_step)
+            latent = self._sampled(run, attempts, first_step, self.recording)
+            took = run.timer.time(run.forward.items)
+            if planned := plan.parameters.second_pass:
+                enlarged = enlarge(latent, plan.parameters, self.inputs.model, self.inputs.vae)
+                inputs = replace(self.inputs, latent=enlarged, denoise=planned.denoise)
+                parameters = second_run(plan.parameters)
+                second = SamplerRun(inputs, parameters, seeds, self.run.batch_seed, self.notify, earlier=run)
+                latent = self._sampled(second, attempts, second_step)
             size = self._batch_size(attempts.plan.memory)
             vae, samples = self.inputs.vae, latent["samples"]
             images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size))
-        timer = run.timer
+        last = second or run
+        timer = last.timer
         is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
-        notes = (*self.notes, split, *attempts.notes, *run.keeper.notes, timer.verdict(), *decoding_notes)
+        changes = (*run.keeper.notes, *(second.keeper.notes if second else ()))
+        notes = (*self.notes, split, *attempts.notes, *changes, timer.verdict(), *decoding_notes)
         return Execution(
             images=images,
             seconds=timer.seconds,
@@ -134,15 +152,36 @@ class ComfyHost:
             seconds_per_step=None if self.recording else timer.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
             notes=tuple(note for note in notes if note),
-            forward_items=run.forward.items,
+            forward_items=run.forward.items + (second.forward.items if second else 0),
             seconds_per_item=timer.seconds_per_item,
             memory=attempts.plan.memory if attempts.notes else None,
             denoise=self.inputs.denoise,
-            ran=run.ran,
+            ran=run.ran if second is None else joined_settings(plan.parameters, run.ran, second.ran),
             digests=tuple(image_digest(pixels) for pixels in eight_bit(images)),
+            first_pass=took if second else None,
             extra={"latent": latent},
             device=device_name(plan.memory.device),
         )
+
+    def _sampled(
+        self,
+        run: SamplerRun,
+        attempts: Attempts,
+        on_step: OnStep | None,
+        recording: scout_hooks.Recording | None = None,
+    ) -> dict[str, Any]:
+        """The LATENT of all images after one pass, forward batch by forward batch."""
+        sampled: list[torch.Tensor] = []
+
+        def sample_rest(memory: MemoryPlan) -> None:
+            size = self._batch_size(memory)
+            while (first := sum(map(len, sampled))) < len(run.seeds):
+                copied = recording.copy() if recording else None
+                sampled.append(run.sample(slice(first, first + size), memory, on_step, copied))
+
+        attempts.run(sample_rest, run.failed_stage)
+        latent = {key: value for key, value in run.latent.items() if key not in EMPTY_LATENT_KEYS}
+        return {**latent, "samples": torch.cat(sampled)}
 
     def scout(self) -> tuple[torch.Tensor, scout_hooks.Scouted]:
         """Sample a quarter of the steps with each seed. Returns the predicted images as IMAGE, and what is kept.
@@ -152,7 +191,8 @@ class ComfyHost:
         plan, seeds = self.run.plan, self.run.seeds
         attempts = self._attempts(plan, 1)
         require(replays(self.inputs.model), GenerationMessage.NOT_RESUMABLE.value)
-        run = SamplerRun(self.inputs, replace(plan.parameters, max_time_seconds=None), seeds, None, self.notify)
+        first = replace(first_run(plan.parameters), max_time_seconds=None)
+        run = SamplerRun(self.inputs, first, seeds, None, self.notify)
         steps = steps_to_scout(len(run.sigmas) - 1)
         recordings: dict[int, scout_hooks.Recording] = {}
         predicted: list[torch.Tensor] = []

@@ -23,6 +23,7 @@ from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.parameters import Lever
 from ...intelligence.parameters.samplers import check_names
 from ...intelligence.parameters.schedules import FLUX2
+from ...intelligence.parameters.second_pass import first_run
 from . import scout_hooks
 from .forward_passes import Foreteller, ForwardCounter
 from .guidance_progress import tell_guidance
@@ -50,7 +51,8 @@ def with_core_sigmas(recommendations: Recommendations) -> Recommendations:
     settings = recommendations.suggested_params
     if settings.schedule != FLUX2:
         return recommendations
-    sigmas = flux2_sigmas(settings.num_steps, settings.width, settings.height)
+    first = first_run(settings)
+    sigmas = flux2_sigmas(settings.num_steps, first.width, first.height)
     return replace(recommendations, suggested_params=replace(settings, sigmas=sigmas))
 
 
@@ -151,6 +153,10 @@ class SamplerRun:
     """Shows a text to the user."""
     done_items: int = 0
     """Forward items that need not be computed again."""
+    after: float | None = None
+    """Time after the last step, in forward items that take as long; None: that of decoding."""
+    earlier: SamplerRun | None = None
+    """The pass before, of the same images; None: this is the first."""
 
     def __post_init__(self) -> None:
         inputs, parameters, count = self.inputs, self.parameters, len(self.seeds)
@@ -160,13 +166,16 @@ class SamplerRun:
         self.samples = comfy.utils.repeat_to_batch_size(fitted_samples(inputs.model, self.latent), count)
         self.noise = self._noise()
         self.sigmas = sigmas(inputs.model, parameters, inputs.denoise)
-        self.model, self.forward = with_improvements(inputs.model, parameters), ForwardCounter()
+        # Another clone would be another model to ComfyUI, which loads its weights again.
+        self.model: Any = self.earlier.model if self.earlier else with_improvements(inputs.model, parameters)
+        self.forward = ForwardCounter()
         self.keeper = self._keeper()
         self._ran: list[tuple[OptimizedParameters, tuple[float, ...]]] = []
         self._items_before_sample = self._shown_steps = self._recorded = 0
         planned = parameters.forward_items or planned_items(parameters, self.sigmas.tolist(), count)
-        after, limit = decoding_items(parameters, count), parameters.max_time_seconds
-        self.timer = RunTimer(planned - self.done_items, after, limit)
+        after = decoding_items(parameters, count) if self.after is None else self.after
+        earlier = self.earlier.timer if self.earlier else None
+        self.timer: RunTimer = RunTimer(planned - self.done_items, after, parameters.max_time_seconds, earlier)
 
     def _keeper(self) -> TimeKeeper:
         """Return the keeper of the time limit, which changes nothing that cannot be repeated without a clock."""

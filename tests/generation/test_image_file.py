@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ from intelligence import (
 )
 from intelligence.generation.image_file import Metadata, a1111_parameters, image_record, save_image, save_picture
 from intelligence.generation.run import portable
+from intelligence.parameters.parameters import SecondPass
 from intelligence.pictures.embedded_texts import read_texts
+from intelligence.pictures.picture_info import picture_info as read_picture_info
 
 PROMPT = 'a "quoted" fox, (snow:1.2)\nsecond line'
 NEGATIVE = "blurry: very, low quality"
@@ -90,6 +93,52 @@ def test_a1111_parameters() -> None:
     )
     assert f"Seed: {2**64 - 1}," in a1111_parameters(generation(), 1)
     assert "Denoising strength: 0.5" in a1111_parameters(generation(denoise=0.5))
+
+
+def two_passes(size: tuple[int, int], upscaler: str = "latent") -> Generation:
+    plan = generation().plan
+    second = SecondPass(64, 96, steps=10, denoise=0.5, upscaler=upscaler)
+    settings = replace(plan.parameters, width=size[0], height=size[1], second_pass=second)
+    return generation(plan=plan.with_parameters(settings))
+
+
+@pytest.mark.parametrize(
+    ("size", "upscaler", "told"),
+    [
+        ((128, 192), "latent", "Hires upscale: 2, Hires steps: 10, Hires upscaler: Latent"),
+        (
+            (96, 144),
+            "4x-Sharp, new.pth",
+            'Hires upscale: 1.5, Hires steps: 10, Hires upscaler: "4x-Sharp, new"',
+        ),
+        ((136, 200), "latent", "Hires upscale: 2.125, Hires resize: 136x200, Hires steps: 10, Hires upscaler: Latent"),
+    ],
+)
+def test_a1111_parameters_tell_a_second_pass(size: tuple[int, int], upscaler: str, told: str) -> None:
+    text = a1111_parameters(two_passes(size, upscaler), size=size)
+    assert told in text
+    assert "Size: 64x96" in text
+    assert "Denoising strength: 0.5" in text
+    info = read_picture_info({"parameters": text})
+    assert info is not None
+    assert (info.settings["width"], info.settings["height"]) == size
+    assert info.settings["steps"] == 20
+    assert "denoise" not in info.settings
+
+
+def test_second_pass_is_read_by_exiftool_and_sd_parsers(tmp_path: Path) -> None:
+    sd_parsers = pytest.importorskip("sd_parsers", reason="the extra test is not installed")
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
+    made, picture = two_passes((128, 192)), Image.effect_noise((128, 192), 50).convert("RGB")
+    path = save_image(tmp_path / "fox.png", picture, made)
+    (entries,) = json.loads(subprocess.check_output(["exiftool", "-json", str(path)], text=True))
+    fields = ("Hires upscale: 2", "Hires steps: 10", "Hires upscaler: Latent", "Denoising strength: 0.5")
+    assert all(field in entries["Parameters"] for field in fields)
+    found = sd_parsers.ParserManager().parse(path)
+    read = {**found.metadata, **found.samplers[0].parameters}
+    names = {"Hires upscale": "2", "Hires steps": "10", "Hires upscaler": "Latent", "Denoising strength": "0.5"}
+    assert {name: read.get(name) for name in names} == names
 
 
 def test_image_record_holds_no_local_paths() -> None:

@@ -120,10 +120,22 @@ def items_of_one(scheduler: Any, parameters: OptimizedParameters) -> int:
 
 
 def sample(
-    pipe: Any, arguments: dict[str, Any], parameters: OptimizedParameters, seeds: Sequence[int], progress: Progress
+    pipe: Any,
+    arguments: dict[str, Any],
+    parameters: OptimizedParameters,
+    seeds: Sequence[int],
+    progress: Progress,
+    start: Any = None,
 ) -> Any:
-    """Return latents, one per seed, from one forward batch. Each has noise of its own, whatever the batch."""
+    """Return latents, one per seed, from one forward batch. Each has noise of its own, whatever the batch.
+
+    `start`: clean latents, one per seed, that noise of the schedule's first level is added to; None: noise alone.
+    """
     import torch
+
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    if start is not None:
+        arguments = {**arguments, "latents": _noised(pipe, start, arguments["num_inference_steps"], generators)}
 
     def after_step(pipe: Any, index: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
         if progress.tick(index + 1, pipe.num_timesteps):
@@ -134,11 +146,25 @@ def sample(
         result = pipe(
             **arguments,
             num_images_per_prompt=len(seeds),
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            generator=generators,
             callback_on_step_end=after_step,
             output_type="latent",
         )
     return result.images
+
+
+def _noised(pipe: Any, start: Any, steps: int, generators: Sequence[Any]) -> Any:
+    """The latents that the pipeline starts from: clean ones with noise, less the factor that it multiplies by."""
+    import torch
+
+    scheduler = pipe.scheduler
+    scheduler.set_timesteps(steps, device=pipe._execution_device)
+    shape = (1, *start.shape[1:])
+    noise = torch.cat([torch.randn(shape, generator=each) for each in generators])
+    clean = start.to(pipe._execution_device, torch.float32)
+    first = scheduler.timesteps[:1].repeat(len(start))
+    noisy = scheduler.add_noise(clean, noise.to(clean), first) / scheduler.init_noise_sigma
+    return noisy.to(start.dtype)
 
 
 class PredictedImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from threading import RLock
 from typing import Any
 
@@ -14,20 +15,23 @@ from ...models.lora_fit import LoRAFit
 from ...parameters import OptimizedParameters
 from ...parameters.parameters import Lever
 from ...parameters.samplers import check_names
+from ...parameters.second_pass import first_run, second_run, second_sigmas
 from ...units import BYTES_PER_GIB
 from ...validation import checked
 from ..generation_messages import GenerationMessage
+from ..postprocess.passes import joined_settings, steps_of_passes
 from ..run import Execution, Host, OnStep
-from ..run_timer import RunTimer, decoding_items, step_items
+from ..run_timer import RunTimer, decoding_items, items_after, step_items
 from ..scouting import Recording, Scouting, steps_to_scout
 from ..stages import GenerationPlan
 from ..standalone import quiet
 from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
+from .enlarging import enlarge
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .pipeline_targets import lora_fit
-from .scheduling import make_scheduler, run_sigmas
+from .scheduling import make_scheduler, run_sigmas, trained_sigmas
 from .vae import decode
 
 
@@ -90,34 +94,59 @@ class DiffusersHost:
         MissingDependencyError.
         """
         seeds = _checked(plan, seeds)
-        size, parameters = max(1, plan.memory.batch_size), plan.parameters
-        batches = [seeds[first : first + size] for first in range(0, len(seeds), size)]
+        parameters, count = plan.parameters, len(seeds)
+        size, limit = max(1, plan.memory.batch_size), parameters.max_time_seconds
+        batches = [seeds[first : first + size] for first in range(0, count, size)]
+        first_step, second_step = steps_of_passes(parameters, on_step)
+        first, second, first_pass = first_run(parameters), parameters.second_pass, None
         with self._turn:
             pipe, notes = self._ready(plan)
             with quiet(), track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
-                items = len(seeds) * items_of_one(pipe.scheduler, parameters) - (recording.items if recording else 0)
-                timer = RunTimer(items, decoding_items(parameters, len(seeds)), parameters.max_time_seconds)
                 calls = UNetCalls(recording=recording.copy() if recording else None)
-                progress = Progress(self._keeper(plan, len(seeds)), len(batches), calls, timer, on_step)
+                items = count * items_of_one(pipe.scheduler, first) - (recording.items if recording else 0)
+                timer = RunTimer(items, items_after(parameters, count), limit)
+                progress = Progress(self._keeper(first, count), len(batches), calls, timer, first_step)
                 run = _Run(pipe, arguments, self._scheduler_config, progress)
-                latents = [run.sample(first * size, batch) for first, batch in enumerate(batches)]
+                latents, changes = run.sample_all(batches), progress.keeper.notes
+                ran = run.ran
+                if second is not None:
+                    first_pass, settings = timer.time(calls.items), self._second_settings(parameters)
+                    pipe.scheduler, _ = make_scheduler(self._scheduler_config, settings)
+                    timer = RunTimer(
+                        count * items_of_one(pipe.scheduler, settings), decoding_items(parameters, count), limit, timer
+                    )
+                    calls = UNetCalls(first_pass.forward_items)
+                    progress = Progress(self._keeper(settings, count), len(batches), calls, timer, second_step)
+                    run = _Run(pipe, arguments, self._scheduler_config, progress, second.denoise)
+                    latents = run.sample_all(batches, enlarge(latents, parameters))
+                    changes += progress.keeper.notes
+                    ran = joined_settings(parameters, ran, run.ran)
                 images, decoding_notes = decode(pipe, latents)
         return Execution(
             images,
             timer.seconds,
             timer.seconds_per_step,
             usage.peak_vram_gb,
-            (*notes, *progress.keeper.notes, *((verdict,) if (verdict := timer.verdict()) else ()), *decoding_notes),
+            (*notes, *changes, *((verdict,) if (verdict := timer.verdict()) else ()), *decoding_notes),
             forward_items=calls.items,
             seconds_per_item=timer.seconds_per_item,
-            ran=run.ran,
+            ran=ran,
             device=device_name(plan.memory.device),
+            first_pass=first_pass,
         )
 
-    def _keeper(self, plan: GenerationPlan, images: int, levers: Sequence[Lever] | None = None) -> TimeKeeper:
-        """Return the keeper of the plan's time limit; `levers` None: the plan's."""
-        parameters = plan.parameters
+    def _second_settings(self, parameters: OptimizedParameters) -> OptimizedParameters:
+        """Settings of the second pass, with its schedule as sigmas: diffusers has no denoise."""
+        settings, second = second_run(parameters), parameters.second_pass
+        assert second is not None
+        sigmas = second_sigmas(settings, second.denoise, trained_sigmas(self._scheduler_config))
+        return replace(settings, num_steps=len(sigmas) - 1, sigmas=sigmas)
+
+    def _keeper(
+        self, parameters: OptimizedParameters, images: int, levers: Sequence[Lever] | None = None
+    ) -> TimeKeeper:
+        """Return the keeper of a pass' time limit; `levers` None: those of the settings."""
         sigmas = run_sigmas(self._scheduler_config, parameters)
         free = frozenset(parameters.gives_way if levers is None else levers)
         return TimeKeeper(parameters, sigmas, images, step_items, free)
@@ -128,13 +157,13 @@ class DiffusersHost:
         Raises like `execute`.
         """
         seeds = _checked(plan, seeds)
-        parameters = plan.parameters
+        parameters = first_run(plan.parameters)
         steps = steps_to_scout(parameters.num_steps)
         latents, recordings = [], []
         with self._turn:
             pipe, notes = self._ready(plan)
             predicted, calls = PredictedImage(pipe.scheduler), UNetCalls()
-            progress = Progress(self._keeper(plan, 1, ()), len(seeds), calls, RunTimer(0), on_step, steps)
+            progress = Progress(self._keeper(parameters, 1, ()), len(seeds), calls, RunTimer(0), on_step, steps)
             with quiet():
                 arguments = call_arguments(pipe, plan)
                 for seed in seeds:
@@ -185,7 +214,7 @@ class DiffusersHost:
             self._placed = None
             ModelOffloader(memory.strategy).distribute_pipeline(pipe, memory)
             self._placed = memory.setup
-        pipe.scheduler, notes = make_scheduler(self._scheduler_config, plan.parameters)
+        pipe.scheduler, notes = make_scheduler(self._scheduler_config, first_run(plan.parameters))
         return pipe, notes
 
 
@@ -198,6 +227,8 @@ class _Run:
     """See `call_arguments`."""
     scheduler_config: Any
     progress: Progress
+    denoise: float = 1.0
+    """Share of the latents it begins from that is sampled anew."""
     _ran: list[OptimizedParameters] = field(default_factory=list)
 
     @property
@@ -205,10 +236,16 @@ class _Run:
         """Settings of each image where they were changed; else empty."""
         if not self.progress.keeper.changed:
             return ()
-        items = round(sum(sum(step_items(each, each.sigmas or ())) for each in self._ran))
+        items = round(sum(sum(step_items(each, second_sigmas(each, self.denoise))) for each in self._ran))
         return tuple(replace(each, forward_items=items) for each in self._ran)
 
-    def sample(self, first: int, seeds: Sequence[int]) -> Any:
+    def sample_all(self, batches: Sequence[Sequence[int]], start: Sequence[Any] | None = None) -> list[Any]:
+        """Return the latents of each forward batch of seeds; `start`: those that they begin from, None: noise."""
+        firsts = accumulate((len(seeds) for seeds in batches), initial=0)
+        given = start or [None] * len(batches)
+        return [self.sample(*each) for each in zip(firsts, batches, given, strict=False)]
+
+    def sample(self, first: int, seeds: Sequence[int], start: Any = None) -> Any:
         """Return the latents of the forward batch that begins with image `first`."""
         progress = self.progress
         keeper, calls = progress.keeper, progress.calls
@@ -219,15 +256,16 @@ class _Run:
             settings = as_run(keeper.parameters, keeper.sigmas) if keeper.changed else keeper.parameters
             if keeper.changed:
                 self.pipe.scheduler, _ = make_scheduler(self.scheduler_config, settings)
-            arguments = {**self.arguments, "num_inference_steps": settings.num_steps}
-            latents = sample(self.pipe, arguments, settings, seeds, progress)
+            size = {"width": settings.width, "height": settings.height}
+            arguments = {**self.arguments, **size, "num_inference_steps": settings.num_steps}
+            latents = sample(self.pipe, arguments, settings, seeds, progress, start)
             if not progress.changed:
                 break
             assert calls.recording is not None
             calls.recording.rewind()
             progress.begin_anew()
         progress.end_batch()
-        self._ran += [as_run(keeper.parameters, keeper.sigmas)] * len(seeds)
+        self._ran += [as_run(keeper.parameters, keeper.sigmas, self.denoise)] * len(seeds)
         return latents
 
 

@@ -50,11 +50,16 @@ def make_scheduler(config: Any, parameters: OptimizedParameters) -> tuple[Any, t
 
 def run_sigmas(config: Any, parameters: OptimizedParameters) -> tuple[float, ...]:
     """Return the steps + 1 sigmas that the scheduler of `make_scheduler` steps through."""
+    return sigmas_of(parameters, trained_sigmas(config))
+
+
+def trained_sigmas(config: Any) -> tuple[float, ...]:
+    """Return the noise levels of the model's training steps, rising; `config` as for `make_scheduler`."""
     import diffusers
 
     model = {name: config[name] for name in _MODEL_OPTIONS if name in config}
     with quiet():
-        return sigmas_of(parameters, _trained_sigmas(diffusers.EulerDiscreteScheduler.from_config(model)))
+        return _trained_sigmas(diffusers.EulerDiscreteScheduler.from_config(model))
 
 
 def _trained_sigmas(scheduler: Any) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from ...parameters.speed import learn
 from ...parameters.workload import Work
 from ..generation_result import GenerationResult, results_of
 from ..planner import Planner
-from ..run import Execution, record_run, timing_of
+from ..run import Execution, record_run, timings_of
 from ..stages import GenerationPlan
 from ..used_files import FoundFiles
 from .job_records import Job, Outcome, Worker
@@ -75,8 +75,8 @@ class PlannedRun:
         """Learn the time of another card apart from this machine's. Returns the plan without the key of its times."""
         plan, job = outcome.plan, outcome.job
         assert plan is not None
-        if timing := timing_of(plan, execution, len(job.seeds)):
-            with suppress(StorageError):
+        with suppress(StorageError):
+            for timing in timings_of(plan, execution, len(job.seeds)):
                 self.learning(job).record_timing(card_key(outcome.device, plan.parameters.timing_key), timing)
         return plan.changed(timing_key="")
 

@@ -1,0 +1,56 @@
+"""Steps between sampling and file as a plan tells them, each with its reason and predicted time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ...memory import MemoryPlan
+from ...parameters import OptimizedParameters
+from ...parameters.second_pass import SETTING as SECOND_PASS
+from ...parameters.second_pass import second_pass_reasons
+from ...records import Reason, Record, Source
+from .postprocess_messages import PostprocessMessage
+
+
+class StepKind(StrEnum):
+    """Steps in the order in which they are taken."""
+
+    SECOND_PASS = "second_pass"
+    REPAIR = "repair"
+    SEAM_CHECK = "seam_check"
+    OWN = "own"
+    """A step that the user registered."""
+
+
+@dataclass(frozen=True)
+class PostStep(Record):
+    """A planned step."""
+
+    kind: StepKind
+    reason: Reason
+    on: bool = True
+    name: str = ""
+    """Of the user's own step; empty: `kind` says it."""
+    seconds: float | None = None
+    """Predicted time for all images; None: unknown; 0: next to none."""
+    memory_gb: float | None = None
+    """Predicted peak on the device, GiB, weights included; None: none beyond decoding's."""
+
+
+def planned_steps(parameters: OptimizedParameters, memory: MemoryPlan) -> tuple[PostStep, ...]:
+    """Return the steps of a run with these settings and this memory plan, those that are off included."""
+    return tuple(_steps(parameters, memory))
+
+
+def _steps(parameters: OptimizedParameters, memory: MemoryPlan) -> Iterator[PostStep]:
+    told = [reason for reason in parameters.reasons if reason.setting == SECOND_PASS]
+    told = told or [*second_pass_reasons(parameters)]
+    if told:
+        second = parameters.second_pass
+        seconds, peak = (second.estimated_seconds, memory.stages.get("unet")) if second else (None, None)
+        yield PostStep(StepKind.SECOND_PASS, told[0], second is not None, seconds=seconds, memory_gb=peak)
+    dtype, again = memory.vae_dtype or "float32", 0.0
+    message = PostprocessMessage.REPAIR if dtype == "float16" else PostprocessMessage.REPAIR_CHECK
+    yield PostStep(StepKind.REPAIR, Reason.of("repair", Source.MODEL, message, value=dtype, dtype=dtype), seconds=again)
