@@ -28,7 +28,7 @@ from ..standalone import quiet
 from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
-from .enlarging import enlarge
+from .latent_enlarging import enlarge
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .pipeline_targets import lora_fit
 from .scheduling import make_scheduler, run_sigmas, trained_sigmas

@@ -19,6 +19,7 @@ from ...parameters import OptimizedParameters
 from ...registry import ModelRegistry
 from ..diffusers_host import DiffusersHost
 from ..run import Execution
+from ..run_timer import PassTime
 from ..stages import GenerationPlan
 from ..standalone import require_standalone
 
@@ -104,7 +105,8 @@ def execution_from(facts: dict[str, Any], images: list[Any]) -> Execution:
     """Return the execution that `measured` told."""
     memory = MemoryPlan.from_dict(facts["memory"]) if facts["memory"] else None
     ran = tuple(OptimizedParameters.from_dict(each) for each in facts["ran"])
-    told = {**facts, "memory": memory, "ran": ran, "notes": tuple(facts["notes"]), "digests": tuple(facts["digests"])}
+    first = PassTime(*facts["first_pass"]) if facts.get("first_pass") else None
+    told = {**facts, "first_pass": first, "memory": memory, "ran": ran, "notes": tuple(facts["notes"]), "digests": tuple(facts["digests"])}
     return Execution(images=images, **told)
 
 
