@@ -106,7 +106,8 @@ def execution_from(facts: dict[str, Any], images: list[Any]) -> Execution:
     memory = MemoryPlan.from_dict(facts["memory"]) if facts["memory"] else None
     ran = tuple(OptimizedParameters.from_dict(each) for each in facts["ran"])
     first = PassTime(*facts["first_pass"]) if facts.get("first_pass") else None
-    told = {**facts, "first_pass": first, "memory": memory, "ran": ran, "notes": tuple(facts["notes"]), "digests": tuple(facts["digests"])}
+    notes, digests = tuple(facts["notes"]), tuple(facts["digests"])
+    told = {**facts, "first_pass": first, "memory": memory, "ran": ran, "notes": notes, "digests": digests}
     return Execution(images=images, **told)
 
 
