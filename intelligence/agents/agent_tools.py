@@ -26,6 +26,7 @@ from ..config import (
 from ..generation.choice_requests import LoRARequest, SettingsRequest, choice_report, chosen_settings
 from ..generation.explanation import explain, plan_lines
 from ..generation.history import recent_generations
+from ..generation.image_file import picture_name
 from ..generation.memory_outlook import plan_ahead
 from ..generation.picture_history import picture_of, picture_record, rated_id
 from ..generation.planner import Planner
@@ -229,7 +230,8 @@ class AgentTools:
         check_destination(self.pictures / name)
         with self._sampling:
             result = self._own_pipeline().generate(prompt, negative_prompt, seed)
-            saved = result.write(_free(self.pictures / name))
+            filled = picture_name(name, result.generation, result.index, result.image.size)
+            saved = result.write(_free(self.pictures / filled))
         summary = str(result.explanation)
         return {"id": result.id, "path": str(saved.path), "seed": result.metadata.seed, "summary": summary}
 
@@ -311,7 +313,7 @@ def _card(model: ModelMetadata) -> JSON:
 
 
 def _free(path: Path) -> Path:
-    """Return a path at which no file lies yet; a name with `%seed%` is filled in later."""
+    """Return a path at which no file lies yet."""
     number, free = 1, path
     while free.exists():
         number += 1

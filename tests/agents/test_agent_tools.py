@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from intelligence import InvalidInputError, ModelNotFoundError, UnknownGenerationError
 from intelligence.agents.agent_tools import AgentTools, Right
-from intelligence.models import Architecture, Family, LoRAKind, ModelMetadata, TriggerSet
+from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, TriggerSet
 from intelligence.registry import ModelRegistry
 from tests.test_upgrades import OLD
 
@@ -102,6 +103,20 @@ def test_offered_by_rights(tools: AgentTools) -> None:
     assert [function.__name__ for function, reads_only in allowed.items() if not reads_only] == ["rate", "generate"]
     with pytest.raises(InvalidInputError, match="base model"):
         AgentTools(frozenset({Right.GENERATE}))
+
+
+def test_checkpoint_tells_fit_and_memory(tools: AgentTools, model: Callable[..., Path], tmp_path: Path) -> None:
+    """The file's own tensors tell what it is."""
+    layer = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    model(tmp_path / "checkpoints" / "illustrious_v01.safetensors", {layer: (640, 2048)})
+    tools.planner.registry.scan({ModelKind.CHECKPOINT: [tmp_path / "checkpoints"]})
+    for lora in (FERN, FLUX):  # whose files the scan did not find
+        tools.planner.registry.register_model(lora)
+    assert [each["name"] for each in tools.search_library(kind=ModelKind.CHECKPOINT)["models"]] == ["illustrious_v01"]
+    chosen = tools.recommend_settings("fern, reading a book", checkpoint="illustrious_v01")
+    assert [(lora["name"], lora["fit"]) for lora in chosen["loras"]] == [("fern", "yes")]
+    assert [tools.show_model(name, "illustrious_v01")["fit"] for name in ("fern", "x")] == ["yes", "no"]
+    assert tools.plan_memory("illustrious_v01", vram_gb=8.0)["stages"] == tools.plan_memory(vram_gb=8.0)["stages"]
 
 
 def test_rate_picture_of_another_machine(tools: AgentTools) -> None:
