@@ -176,10 +176,12 @@ def _file(image: Any) -> Path:
     folder = folder_paths.get_directory_by_type(str(image.get("type", "output")))
     require(folder is not None, f"`image`: type must be output, input or temp, got {str(image.get('type'))[:40]!r}")
     root = Path(str(folder)).resolve()
-    path = (root / str(image.get("subfolder", "")) / image["filename"]).resolve()
-    require(
-        path.is_relative_to(root) and path.is_file(), f"there is no picture {image['filename'][:200]!r} in {root.name}"
-    )
+    try:
+        path = (root / str(image.get("subfolder", "")) / image["filename"]).resolve()
+        is_there = path.is_relative_to(root) and path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    require(is_there, f"there is no picture {image['filename'][:200]!r} in {root.name}")
     return path
 
 

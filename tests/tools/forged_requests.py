@@ -87,8 +87,8 @@ def requests(draw: st.DrawFn) -> Forged:
     body = {**sound, **draw(st.dictionaries(st.sampled_from([*sound, "x"]), _values, max_size=2))}
     if draw(st.booleans()):  # a field too few
         body.pop(draw(st.sampled_from([*body])))
-    if "name" in sound and route != "/model/correct":
-        body["name"] = ""  # no set is made or deleted
+    if route.startswith("/library/"):  # no set is made or deleted, no LoRA kept for always
+        body |= {"name": "", "strength": None}
     data = json.dumps(body).encode()
     cut = draw(st.integers(0, len(data)))
     if draw(st.integers(0, 3)) == 0:
