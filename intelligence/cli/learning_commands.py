@@ -83,7 +83,7 @@ def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"{options.import_file} cannot be read: {error}") from None
         added = learning.import_ratings(data)
-        told.append(f"{added.generations} generations and {added.ratings} ratings added")
+        told.append(f"{added.generations} generations, {added.ratings} ratings and {added.acts} acts added")
     if options.export_file is not None:
         text = json.dumps(learning.export_ratings())
         try:

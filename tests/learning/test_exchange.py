@@ -12,6 +12,7 @@ import pytest
 
 from intelligence import InvalidInputError
 from intelligence.learning import LearningEngine
+from intelligence.learning.observations import Evidence
 
 
 @pytest.fixture
@@ -43,14 +44,14 @@ def plain(engine: LearningEngine, name: str) -> list[tuple[str, int, str, str]]:
 def test_export_is_json_and_comes_back_whole(engine: LearningEngine, other: LearningEngine) -> None:
     rated(engine)
     export = json.loads(json.dumps(engine.export_ratings()))
-    assert other.import_ratings(export) == (2, 3)
+    assert other.import_ratings(export) == (2, 3, 0)
     for name in ("a", "b"):
         assert plain(other, name) == plain(engine, name)
         assert other.ratings(name) == engine.ratings(name)
     assert other.get_generation("own a").to_dict() == engine.get_generation("own a").to_dict()
     assert [stored.generation_id for stored in other.list_generations()] == ["b", "a"]
     revision = other.revision
-    assert other.import_ratings(export) == (0, 0)
+    assert other.import_ratings(export) == (0, 0, 0)
     assert other.revision == revision
     assert other.export_ratings()["generations"] == export["generations"]
 
@@ -60,10 +61,10 @@ def test_later_rating_counts_whichever_side_it_is_on(engine: LearningEngine, oth
     other.import_ratings(engine.export_ratings())
     engine.record_feedback("a-0", 3)
     other.record_feedback("own a", 5)
-    assert other.import_ratings(engine.export_ratings()) == (0, 1)
+    assert other.import_ratings(engine.export_ratings()) == (0, 1, 0)
     assert [one.rating for one in other.ratings("a")] == [3, 5]
     assert [one.rating for one in other.rating_history("a-0")] == [5, 4, 3]
-    assert engine.import_ratings(other.export_ratings()) == (0, 1)
+    assert engine.import_ratings(other.export_ratings()) == (0, 1, 0)
     assert engine.ratings("a") == other.ratings("a")
 
 
@@ -114,3 +115,38 @@ def test_ratings_by_stars_and_month(engine: LearningEngine) -> None:
     assert engine.ratings_by_stars() == [0, 1, 0, 1, 0]
     ((month, number, mean),) = engine.ratings_by_month()
     assert (len(month), number, mean) == (7, 2, 3.0)
+
+
+def test_acts_go_with_the_export(engine: LearningEngine, other: LearningEngine) -> None:
+    engine.record_generation("run", ["run-0", "run-1"], {"n": 1}, loras=["lora:a"])
+    engine.signals.note("run-1", Evidence.PICKED)
+    settings = {"reasons": [{"setting": "cfg", "source": "user", "otherwise": "7"}], "guidance_scale": 4.0}
+    offered = [{"lora": "lora:a", "strength": 0.8, "confidence": 0.7, "standing": 0.9}]
+    stage = {"suggested_loras": [], "offered": offered, "suggested_params": settings}
+    stage |= {"prompt_analysis": {"prompt": "a cat"}}
+    engine.record_generation("edited", ["edited-0"], data := {"plan": {"recommendations": stage}})
+    assert engine.signals.note_made("edited", data) == 2
+    engine.signals.drop([one.number for one in engine.signals.shown() if one.kind == "setting"])
+    export = json.loads(json.dumps(engine.export_ratings()))
+    assert other.import_ratings(export) == (2, 0, 3)
+    told = [
+        [(one.kind, one.subject, one.offered, one.noticed_at) for one in each.signals.shown()]
+        for each in (engine, other)
+    ]
+    assert told[0] == told[1]
+    assert [one[:2] for one in told[1]] == [("removed", "lora:a"), ("picked", "")]
+    assert other.preferences().observations == engine.preferences().observations
+    assert other.import_ratings(export) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kind": "bored"}, {"image": 5}, {"kind": "removed", "offered": 3}, {"propensity": 2}, {"offered": {}}]
+)
+def test_wrong_act_is_refused(engine: LearningEngine, other: LearningEngine, wrong: dict[str, Any]) -> None:
+    engine.record_generation("run", ["run-0", "run-1"], {})
+    engine.signals.note("run-1", Evidence.PICKED)
+    export = engine.export_ratings()
+    export["generations"][0]["acts"][0].update(wrong)
+    with pytest.raises(InvalidInputError):
+        other.import_ratings(export)
+    assert other.counts().generations == 0
