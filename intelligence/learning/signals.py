@@ -99,7 +99,8 @@ def _lora_edits(stage: Mapping[str, Any]) -> Iterator[Signal]:
             evidence = Evidence.REMOVED
         elif is_suggested and abs(used[one["lora"]] - strength) >= MIN_REWEIGHT:
             evidence = Evidence.REWEIGHTED
-        yield Signal(evidence, one["lora"], {"strength": strength, "confidence": one.get("confidence", 0.0)}, slot)
+        offer = {"strength": strength, **{name: one.get(name, 0.0) for name in ("confidence", "standing")}}
+        yield Signal(evidence, one["lora"], offer, slot)
     known = {one["lora"] for one in offered}
     for lora in used if offered else ():
         if lora and lora not in known:
@@ -150,7 +151,9 @@ def _sides(signal: Signal, picture: Picture) -> tuple[Picture, Picture]:
         )
     used = next((one for one in picture.loras if one.lora == subject), None)
     if evidence is Evidence.REMOVED:
-        return plain, plain._replace(loras=(Applied.judged(subject, offered["confidence"], offered["strength"]),))
+        standing = offered.get("standing", 0.0)
+        without = Applied.judged(subject, offered["confidence"], offered["strength"], standing=standing)
+        return plain, plain._replace(loras=(without,))
     if used is None:
         return plain, plain
     with_it = plain._replace(loras=(used,))

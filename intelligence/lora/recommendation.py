@@ -129,6 +129,8 @@ class OfferedLoRA(Record):
     """False: it was only listed as near."""
     named: bool = False
     """True where the prompt or the graph names it."""
+    standing: float = 0.0
+    """See `LoRARecommendation.standing`."""
 
 
 def offered_loras(chosen: Sequence[LoRARecommendation], nearest: Sequence[NearLoRA] = ()) -> tuple[OfferedLoRA, ...]:
@@ -139,6 +141,7 @@ def offered_loras(chosen: Sequence[LoRARecommendation], nearest: Sequence[NearLo
             one.suggested_alpha,
             one.confidence_score if one.relevance is None else one.relevance,
             named=one.named,
+            standing=one.standing,
         )
         for one in chosen
     ]

@@ -276,3 +276,9 @@ def test_unknown_act_is_refused(store):
 
     with pytest.raises(InvalidInputError):
         store.engine.signals.note(store.make({}), Evidence.STARS)
+
+
+def test_removed_suggestion_counts_at_its_standing(store):
+    store.make({}, offered=[offer(FOX, confidence=0.0, standing=0.9)])
+    (one,) = store.engine.preferences().observations
+    assert one.other.loras == (Applied.judged(FOX, 0.0, 0.8, standing=0.9),)
