@@ -119,10 +119,10 @@ def learned(
     Args:
         pictures: those made before; None: they tell nothing.
     """
-    library, moves = library_of(registry), registry.moves()
+    library, moves = library_of(registry, pictures), registry.moves()
     past: Sequence[PastPicture] = pictures.pictures(library.models, moves) if pictures else ()
     earlier = past_observations(past, learning.past_resets())
-    preferences = learning.preferences(moves).after(earlier)
+    preferences = learning.preferences({**moves, **library.by_digest}).after(earlier)
     model = preferences.model(library.taste_traits, library)
     names = {each.model_id: each.name for each in library.models}
     counts = learning.counts()

@@ -13,7 +13,7 @@ from ..learning import LearningEngine, Preferences
 from ..learning.value_model import ValueModel
 from ..lora import LoRARecommendation, LoRARecommender, RejectedLoRA, compose_prompts, without_added_words
 from ..lora.judge import ollama_judge
-from ..lora.lora_library import library_of
+from ..lora.lora_library import Library, library_of
 from ..lora.recommendation import OfferedLoRA, offered_loras
 from ..lora.recommender import MAX_NEAREST, MAX_OFFERED
 from ..lora.target_model import left_out
@@ -89,11 +89,11 @@ class Planner:
     def preferences(self) -> Preferences:
         """Return what ratings say, and what became of the pictures made before, where these are read."""
         moves = self.registry.moves()
-        rated, revision = self.learning.preferences(moves), self.pictures.revision
+        rated, revision = self.learning.preferences({**moves, **self.library.by_digest}), self.pictures.revision
         if not revision:
             return rated
         if self._preferences is None or self._preferences[:2] != (rated, revision):
-            pictures = self.pictures.pictures(library_of(self.registry).models, moves)
+            pictures = self.pictures.pictures(self.library.models, moves)
             self._preferences = rated, revision, rated.after(past_observations(pictures, self.learning.past_resets()))
         return self._preferences[2]
 
@@ -102,8 +102,13 @@ class Planner:
         preferences = self.preferences()
         if not preferences:
             return None
-        library = library_of(self.registry)
+        library = self.library
         return preferences.model(library.taste_traits, library)
+
+    @property
+    def library(self) -> Library:
+        """The LoRAs as they are now."""
+        return library_of(self.registry, self.pictures)
 
     def recommender(
         self, dense_text: bool | None = None, fit: LoRAFit | None = None, judge: OllamaConfig | None = None

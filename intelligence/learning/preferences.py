@@ -27,6 +27,12 @@ class UsedLoRA(NamedTuple):
     """See `Applied`."""
     standing: float = 0.0
     """See `Applied.judged`."""
+    digest: str | None = None
+    """Of its file, by which it is known under another name; see `ModelMetadata.digest`."""
+
+    def now(self, moves: Mapping[str, str]) -> str:
+        """Return the model id that the file has now. Args: moves: see `PictureRating.picture`."""
+        return moves.get(self.digest or "") or moves.get(self.lora, self.lora)
 
 
 class PictureRating(NamedTuple):
@@ -41,8 +47,8 @@ class PictureRating(NamedTuple):
     settings: Settings | None = None
 
     def picture(self, moves: Mapping[str, str]) -> Picture:
-        """Return what was rated. Args: moves: earlier model id → id that the same file has now."""
-        loras = {moves.get(one.lora, one.lora): one for one in self.loras}
+        """Return what was rated. Args: moves: earlier model id, or digest of a file → id that this has now."""
+        loras = {one.now(moves): one for one in self.loras}
         used = tuple(
             Applied.judged(lora, one.confidence, one.strength, one.trigger_set, one.standing)
             for lora, one in loras.items()
@@ -63,7 +69,7 @@ class Preferences:
         moves: Mapping[str, str] | None = None,
         before: Preferences | None = None,
     ) -> None:
-        """`moves`: earlier model id → id that the same file has now (see `ModelRegistry.moves`).
+        """`moves`: see `PictureRating.picture`.
 
         `before`: earlier preferences, whose model makes this one's the sooner.
         """
@@ -122,8 +128,9 @@ def picture_rating(
         confidence = one.get("relevance")
         if confidence is None:
             confidence = UNJUDGED_CONFIDENCE if one.get("named") else one.get("confidence_score", UNJUDGED_CONFIDENCE)
-        judged[_at(one, "lora_metadata").get("model_id")] = confidence
-        known[_at(one, "lora_metadata").get("model_id")] = one.get("trigger_set", UNKNOWN), one.get("standing", 0.0)
+        model = _at(one, "lora_metadata")
+        judged[model.get("model_id")] = confidence
+        known[model.get("model_id")] = one.get("trigger_set", UNKNOWN), one.get("standing", 0.0), model.get("digest")
     used = zip(loras, [*strengths] or [None] * len(loras), strict=True)
     return PictureRating(
         prompt_traits(

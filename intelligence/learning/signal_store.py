@@ -27,8 +27,8 @@ LIKED = 4
 NOTED = (Evidence.PICKED, Evidence.SAVED, Evidence.SCOUTED)
 """Acts that are told by whoever sees them; the others show in the generations."""
 
-Pictures = Callable[[sqlite3.Connection, int], Picture]
-"""Reads a generation, by its key, as the value model does."""
+Pictures = Callable[[sqlite3.Connection, int], tuple[Picture, Mapping[str, str]]]
+"""Reads a generation, by its key, as the value model does, with the ids that its LoRAs have now."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def noticed(
     """Return what acts tell of taste, oldest first; nothing where they are switched off.
 
     Args:
-        moves: earlier model id → id that the same file has now.
+        moves: see `PictureRating.picture`.
         rated: pictures with stars, oldest first: without any, acts that may mean nothing do not count.
     """
     if is_set(db, Switch.NO_SIGNALS):
@@ -154,12 +154,13 @@ def noticed(
             continue
         others = []
         if row.evidence in (Evidence.PICKED, Evidence.SAVED):
-            others = [picture_of(db, key) for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]
+            others = [picture_of(db, key)[0] for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]
         elif row.evidence is Evidence.REROLLED:
-            prompt = picture_of(db, row.key).prompt
+            prompt = picture_of(db, row.key)[0].prompt
             others = [one.picture(moves) for one in rated if one.rating >= LIKED and one.prompt.key == prompt.key][-1:]
-        signal = Signal(row.evidence, moves.get(row.subject, row.subject), row.offered)
-        found += observations(signal, picture_of(db, row.key), others)
+        picture, names = picture_of(db, row.key)
+        subject = names.get(row.subject) or moves.get(row.subject, row.subject)
+        found += observations(Signal(row.evidence, subject, row.offered), picture, others)
     return found
 
 

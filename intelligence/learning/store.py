@@ -289,7 +289,7 @@ class LearningEngine:
             return found
 
     def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
-        """Return the preferences by today's ratings, which follow a LoRA to its new id (see `ModelRegistry.moves`)."""
+        """Return the preferences by today's ratings. Args: moves: see `PictureRating.picture`."""
         state = self.revision, dict(moves or {})
         if self._preferences is None or self._preferences[0] != state:
             pictures = self._rated()
@@ -357,11 +357,12 @@ class LearningEngine:
             return found
 
     def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:
-        known: dict[int, Picture] = {}
+        known: dict[int, tuple[Picture, Mapping[str, str]]] = {}
 
-        def picture_of(db: sqlite3.Connection, key: int) -> Picture:
+        def picture_of(db: sqlite3.Connection, key: int) -> tuple[Picture, Mapping[str, str]]:
             if key not in known:
-                known[key] = _as_rated(read(db, key, detailed=False)).picture(moves)
+                made = _as_rated(read(db, key, detailed=False))
+                known[key] = made.picture(moves), {one.lora: one.now(moves) for one in made.loras}
             return known[key]
 
         with self.database.read() as db:

@@ -133,6 +133,11 @@ class Library:
         return number if number >= 0 else version_stem(self.models[place].name) or UNKNOWN
 
     @cached_property
+    def by_digest(self) -> dict[str, str]:
+        """Digest of a file → model id, that of the first copy: what is known of a file follows it to another name."""
+        return {one.digest: one.model_id for one in reversed(self.models) if one.digest}
+
+    @cached_property
     def _origins(self) -> dict[Hashable, Hashable]:
         """Words of a LoRA's name → what its versions share; ratings of a version that is gone count for those here."""
         return {stem: self._origin(place) for place, one in enumerate(self.models) if (stem := version_stem(one.name))}

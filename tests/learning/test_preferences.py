@@ -104,3 +104,16 @@ def test_lora_counts_once_in_a_picture():
     models = [preferences.model(lambda lora: LoRATraits(), 1) for preferences in (twice, once)]
     first, second = (model.utilities(CAT, [Applied.judged("a", 0.5)]).shift[0] for model in models)
     assert first == second > 0
+
+
+def test_ratings_follow_a_file_to_its_new_name():
+    def data(lora, digest):
+        one = {"lora_metadata": {"model_id": lora, "digest": digest}, "relevance": 0.6}
+        return {"plan": {"recommendations": {"suggested_loras": [one]}}}
+
+    before, after = data("lora:a", "of one"), data("lora:a", "of two")
+    pictures = [picture_rating(each, ["lora:a"], [], [0.8], 5) for each in (before, after)]
+    names = {"of one": "lora:b", "of two": "lora:a"}
+    assert [one.picture(names).loras[0].lora for one in pictures] == ["lora:b", "lora:a"]
+    assert [one.picture({}).loras[0].lora for one in pictures] == ["lora:a", "lora:a"]
+    assert pictures[0].picture({"lora:a": "lora:c"}).loras[0].lora == "lora:c"
