@@ -44,6 +44,30 @@ class ProbePlan(io.ComfyNode):
         return io.NodeOutput(plan.changed(forward_items=None, improvements=improvements, **changes))
 
 
+class ProbeRounded(io.ComfyNode):
+    """The model with the matrices of its UNet rounded to another format and back; int8: a scale for each row."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.Model.Input("model"), io.String.Input("dtype")]
+        return io.Schema(node_id="ProbeRounded", category="test", inputs=inputs, outputs=[io.Model.Output("MODEL")])
+
+    @classmethod
+    def execute(cls, model, dtype):
+        rounded = model.clone()
+        weights = {name: each for name, each in model.model.state_dict().items() if each.ndim > 1}
+        rounded.add_patches({name: ("diff", (_rounded(each, dtype) - each,)) for name, each in weights.items()})
+        return io.NodeOutput(rounded)
+
+
+def _rounded(weight, dtype):
+    if dtype != "int8":
+        return weight.to(getattr(torch, dtype)).to(weight.dtype)
+    rows = weight.flatten(1)
+    scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+    return ((rows / scale).round() * scale).view_as(weight)
+
+
 class ProbeGeneration(io.ComfyNode):
     """Shows the stored form of a GENERATION."""
 
@@ -391,6 +415,7 @@ def piled_up():
 
 NODES = [
     ProbePlan,
+    ProbeRounded,
     ProbeGeneration,
     ProbeEqual,
     ProbeVAE,

@@ -151,7 +151,7 @@ def fold_scale(vae: Any, pictures: Pictures) -> None:
     Log variances become those of the noise that the decoder was trained with.
     """
     channels = shape.LATENT_CHANNELS
-    latents = learned_latents(vae, pictures).transpose(1, 2).flatten(0, 1).transpose(0, 1).flatten(1)
+    latents = learned_latents(vae, pictures).flatten(0, 1).transpose(0, 1).flatten(1)
     mean, deviation = latents.mean(1), latents.std(1) * shape.LATENT_SCALE
     with torch.no_grad():
         vae.quant_conv.weight[:channels] /= deviation.view(-1, 1, 1, 1)
