@@ -162,7 +162,8 @@ class _Judge:
         """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
         if not len(self.matches.among(allowed).named(1)):
             return []
-        ranked = rank(self.hits.postings, self.tag_style, allowed, count=MAX_RANKED_OTHERS)
+        hits = self.hits
+        ranked = rank(hits.postings, self.tag_style, allowed, count=MAX_RANKED_OTHERS, rough=hits.rough)
         return self.judge(ranked, allowed, MAX_JUDGED_OTHERS)
 
     def without_copies(self, judged: list[_Judged]) -> list[_Judged]:

@@ -78,11 +78,9 @@ class PromptText:
 
     def contains(self, phrase: str) -> bool:
         """Return whether the prompt has the phrase in one piece, as it is written but for case, plurals and `_`."""
-        plain = plain_text(phrase)
-        letters = plain.casefold()
+        letters, units = _spelt(phrase)
         if letters and letters in self._text and re.search(rf"(?<!\w){re.escape(letters)}(?!\w)", self._text):
             return True
-        units = _units(plain).strip(' ,.;:!?\n|"()[]{}')
         return bool(units) and f" {units} " in self._units
 
     def is_unwanted(self, key: Key) -> bool:
@@ -137,6 +135,13 @@ class PromptText:
 def plain_text(text: str) -> str:
     """Return `text` without its attention weights and escapes."""
     return "".join(segment.text for segment in parse(text).segments)
+
+
+@lru_cache(maxsize=8000)
+def _spelt(phrase: str) -> tuple[str, str]:
+    """A phrase in small letters, and its units without what parts it from others."""
+    plain = plain_text(phrase)
+    return plain.casefold(), _units(plain).strip(' ,.;:!?\n|"()[]{}')
 
 
 def _units(plain: str) -> str:

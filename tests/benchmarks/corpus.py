@@ -88,7 +88,7 @@ class Corpus(Library):
         ids = ids[ids >= 0]
         mine = postings.lora == place
         telling = np.full(len(postings.keys), 255, np.uint8)
-        telling[postings.key[mine]] = postings.columns[postings.row[mine], TELLING]
+        telling[postings.key[mine]] = postings.columns[mine, TELLING]
         coverage, examples = postings.coverage.copy(), postings.examples.copy()
         coverage[place] = float(((columns[:, EXAMPLES] / 255) ** 2 * self.index.rarity[ids]).sum())
         examples[place] = read.examples
@@ -102,10 +102,9 @@ class Corpus(Library):
         return replace(
             postings,
             key=np.concatenate((postings.key[~mine], key)),
-            lora=np.concatenate((postings.lora[~mine], np.full(len(key), place, np.int32))),
+            lora=np.concatenate((postings.lora[~mine], np.full(len(key), place))),
             impact=np.concatenate((postings.impact[~mine], impact.astype(np.float16))),
-            row=np.concatenate((postings.row[~mine], len(postings.columns) + np.arange(len(key)))),
-            columns=np.concatenate((postings.columns, columns)),
+            columns=np.concatenate((postings.columns[~mine], columns)),
             coverage=coverage,
             examples=examples,
         )

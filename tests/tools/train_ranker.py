@@ -184,9 +184,7 @@ def first_weights(tasks: Sequence[Task]) -> np.ndarray:
     for task in tasks:
         index, postings = task.corpus.index, task.postings()
         key = postings.keys[postings.key]
-        values = rough_features(
-            postings.columns[postings.row], index.idf[key], index.rarity[key], postings.coverage[postings.lora]
-        )
+        values = rough_features(postings.columns, index.idf[key], index.rarity[key], postings.coverage[postings.lora])
         inputs.append(task.of_allowed(np.stack([np.bincount(postings.lora, v, index.size) for v in values.T], axis=1)))
     scale = np.mean([one.max(axis=0) for one in inputs], axis=0)
     right = [task.of_allowed(_marked(task, np.arange(task.corpus.index.size))) for task in tasks]

@@ -44,15 +44,22 @@ class LoRAPostings:
     columns: Floats
     """0 … 1."""
 
+    def among(self, chosen: NDArray[np.int64]) -> LoRAPostings:
+        """Return those of some of the LoRAs, in this order. Args: chosen: places in `loras`."""
+        place = np.full(len(self.loras), -1, np.int32)
+        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        at = place[self.at]
+        found = np.flatnonzero(at >= 0)
+        return LoRAPostings(self.postings, self.loras[chosen], at[found], self.key[found], self.columns[found])
+
 
 def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
     """Return a prompt's postings of some LoRAs."""
     place = np.full(len(postings.coverage), -1, np.int32)
     place[loras] = np.arange(len(loras), dtype=np.int32)
-    at = place[postings.lora]
-    found = np.flatnonzero(at >= 0)
-    columns = np.multiply(postings.columns[postings.row[found]], 1 / 255, dtype=np.float32)
-    return LoRAPostings(postings, loras, at[found], postings.key[found], columns)
+    found = np.flatnonzero((place >= 0).take(postings.lora))
+    columns = np.multiply(postings.columns[found], 1 / 255, dtype=np.float32)
+    return LoRAPostings(postings, loras, place[postings.lora[found]], postings.key[found], columns)
 
 
 def features(rows: LoRAPostings) -> Floats:
@@ -117,8 +124,7 @@ def context_features(rows: LoRAPostings, allowed: NDArray[np.bool_] | None) -> F
         allowed: which LoRAs of the index may be chosen; None: all.
     """
     postings, size = rows.postings, len(rows.loras)
-    there = np.zeros(len(postings.keys) + 1, bool)
-    there[postings.key if allowed is None else postings.key[allowed[postings.lora]]] = True
+    there = np.append(postings.has_any(allowed), False)
     word = np.zeros(len(there), bool)
     word[postings.sequence] = True
     information = np.where(there & word, np.append(postings.index.idf[postings.keys], 0), 0).astype(np.float32)

@@ -47,6 +47,14 @@ def ranges(starts: Rows, counts: Rows) -> Rows:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
 
 
+def is_among(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which of the keys are known. Args: known: sorted."""
+    if not len(known):
+        return np.zeros(len(keys), bool)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
+    return found
+
+
 @dataclass(frozen=True)
 class Columns:
     """Base of tables. Each field has one entry a row: an array, a `Nested` table, or further columns."""
@@ -186,7 +194,7 @@ class LoRAs(Columns):
 
 @dataclass(frozen=True)
 class Postings:
-    """The postings of a prompt's keys; `columns`, `coverage` and `examples` are those of the index."""
+    """The postings of a prompt's keys; `coverage` and `examples` are those of the index."""
 
     index: Index
     keys: NDArray[np.int64]
@@ -195,11 +203,10 @@ class Postings:
     """Per key."""
     key: NDArray[np.int64]
     """Per posting, its place in `keys`."""
-    lora: NDArray[np.int32]
+    lora: NDArray[np.int64]
     impact: NDArray[np.float16]
-    row: NDArray[np.int64]
-    """Per posting, its place in `columns`."""
     columns: NDArray[np.uint8]
+    """Per posting; see `Index.posting_columns`."""
     coverage: Floats
     examples: NDArray[np.uint8]
     sequence: NDArray[np.int64]
@@ -213,6 +220,12 @@ class Postings:
     """Word or phrase of the prompt → its number in the index, −1 where no LoRA has it."""
     idf: dict[str, float]
     """Likewise → its idf, 0 where no LoRA has it."""
+
+    def has_any(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """Return which of `keys` an allowed LoRA has. Args: allowed: per LoRA of the index; None: all are."""
+        there = np.zeros(len(self.keys), bool)
+        there[self.key if allowed is None else self.key[allowed.take(self.lora)]] = True
+        return there
 
 
 @dataclass(frozen=True)
@@ -238,13 +251,17 @@ class Index:
 
     @cached_property
     def named(self) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.bool_]]:
-        """Keys of naming phrases, sorted; the LoRA of each; and whether its source names the LoRA itself."""
+        """Keys of naming phrases with the LoRAs that have them, sorted, each pair once; whether one of its sources
+        names the LoRA itself."""
         names = self.loras.names
         naming = names.rows.source != NameSource.TAG
         keys, loras = names.rows.key[naming], np.repeat(np.arange(self.size, dtype=np.int32), names.counts)[naming]
         strong = np.isin(names.rows.source[naming], STRONG)
-        order = np.lexsort((~strong, keys))
-        return keys[order], loras[order], strong[order]
+        order = np.lexsort((~strong, loras, keys))
+        keys, loras, strong = keys[order], loras[order], strong[order]
+        first = np.ones(len(keys), bool)
+        first[1:] = (keys[1:] != keys[:-1]) | (loras[1:] != loras[:-1])
+        return keys[first], loras[first], strong[first]
 
     @cached_property
     def name_words(self) -> NDArray[np.uint64]:
@@ -276,16 +293,19 @@ class Index:
             unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
         places |= unknown
         sequence = np.array([places[word] for piece in query.pieces for word in piece], np.int64)
-        row = ranges(self.starts[keys], counts)
+        runs = [slice(0, 0), *map(slice, self.starts[keys].tolist(), self.starts[keys + 1].tolist())]
+
+        def of_runs(column: NDArray[Any]) -> NDArray[Any]:
+            return np.concatenate([column[run] for run in runs])
+
         return Postings(
             self,
             keys,
             np.array(list(texts.values()), bool)[known],
             np.repeat(np.arange(len(keys)), counts),
-            self.posting_lora[row],
-            self.posting_impact[row],
-            row,
-            self.posting_columns,
+            of_runs(self.posting_lora).astype(np.int64),
+            of_runs(self.posting_impact),
+            of_runs(self.posting_columns),
             self.coverage,
             self.loras.examples,
             sequence=sequence,

@@ -17,10 +17,10 @@ from ...prompt import ArtisticStyle
 from ...prompt.clip_words import word_rank
 from .building import UNKNOWN_SHARE
 from .features import FEATURES, LIKENESS
-from .index import NAME_WEIGHT_STEP, STYLES, Floats, Names, Nested, Postings
+from .index import NAME_WEIGHT_STEP, STYLES, Floats, Names, Nested, Postings, is_among
 from .knowledge import RARE, PhraseCounts
 from .naming import STRONG, NameSource, rank_level
-from .naming_runs import Run, Runs, is_among
+from .naming_runs import Run, Runs
 from .ranker import STANDING, UNKNOWN_STANDING, Ranked
 from .tokens import digest, is_common, is_meta, root
 
@@ -118,7 +118,7 @@ class Matches(Runs):
         earlier = tokens[run.start - 2] if run.start > 1 and self._same_piece(run.start - 2, run) else ""
         after = tokens[run.end] if run.end < len(tokens) and self._same_piece(run.end, run) else ""
         ranks = [word_rank(word) for word in words]
-        surprisals = [self.surprisal(word) for word in words]
+        surprisals = self.surprisals[run.start : run.end]
         capital = self.query.capitals[run.start : run.end]
         common = bool(after) and (is_common(after) or is_meta(after))
         return [

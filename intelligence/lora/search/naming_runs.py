@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...prompt import ArtisticStyle
 from .building import UNKNOWN_SHARE, Background
-from .index import Index
+from .index import Index, starts_of
 from .knowledge import Knowledge
 from .tokens import MAX_PHRASE, Query, digest, root
 
@@ -44,7 +44,7 @@ class Runs:
     def among(self, fitting: NDArray[np.bool_]) -> Self:
         """Return the same of other LoRAs of the index. Args: fitting: which."""
         other = replace(self, fitting=fitting)
-        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers"):
+        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers", "surprisals"):
             other.__dict__[name] = getattr(self, name)
         return other
 
@@ -77,8 +77,19 @@ class Runs:
     @cached_property
     def callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
         """Key → the fitting LoRAs that it names, and which of them by a strong source."""
-        fitting = ((key, loras, strong, self.fitting[loras]) for key, (loras, strong) in self._callers.items())
-        return {key: (loras[fits], strong[fits]) for key, loras, strong, fits in fitting if fits.any()}
+        if not self._callers:
+            return {}
+        fits = self.fitting[np.concatenate([loras for loras, _ in self._callers.values()])]
+        starts = starts_of(np.array([len(loras) for loras, _ in self._callers.values()], np.int64))
+        fitting = np.add.reduceat(fits, starts[:-1], dtype=np.int64).tolist()
+        found = {}
+        for (key, (loras, strong)), start, count in zip(
+            self._callers.items(), starts[:-1].tolist(), fitting, strict=True
+        ):
+            these = fits[start : start + len(loras)]
+            if count:
+                found[key] = (loras, strong) if count == len(loras) else (loras[these], strong[these])
+        return found
 
     @cached_property
     def _callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
@@ -89,8 +100,7 @@ class Runs:
         found = {}
         for number in np.flatnonzero(ends > starts).tolist():
             part = slice(starts[number], ends[number])
-            loras, first = np.unique(owner[part], return_index=True)
-            found[keys[order[number]]] = loras, strong[part][first]
+            found[keys[order[number]]] = owner[part], strong[part]
         return found
 
     @cached_property
@@ -153,12 +163,15 @@ class Runs:
         joined = {root("".join(phrase)) for phrase in self.query.phrases if len(phrase) == 2}
         return np.sort(digest(words | joined))
 
-    def surprisal(self, token: str) -> float:
-        return _surprisal(self.known.words, token)
+    @cached_property
+    def surprisals(self) -> list[float]:
+        """Per word, how little probable it is in any prompt, in nats."""
+        known = {token: _surprisal(self.known.words, token) for token in self.query.tokens}
+        return [known[token] for token in self.tokens]
 
     def information(self, run: Run) -> float:
         """Return how little probable its words are in any prompt, in nats."""
-        return sum(self.surprisal(token) for token in self.tokens[run.start : run.end])
+        return sum(self.surprisals[run.start : run.end])
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -174,14 +187,6 @@ class Runs:
 
 def _inside(run: Run, other: Run) -> bool:
     return other.start <= run.start and run.end <= other.end and other.end - other.start > run.end - run.start
-
-
-def is_among(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return which of the keys are known. Args: known: sorted."""
-    if not len(known):
-        return np.zeros(len(keys), bool)
-    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] == keys
-    return found
 
 
 def _surprisal(known: Mapping[str, Background], token: str) -> float:

@@ -106,6 +106,8 @@ class Hits:
     """Per LoRA of the index: whether it may be chosen."""
     ranked: Ranked
     """LoRAs that may be chosen."""
+    rough: Floats
+    """`rough_scores` of all."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +238,18 @@ def logistic(values: Floats) -> Floats:
 
 def rough_scores(postings: Postings, tag_style: float) -> Floats:
     """The first pass: a score of every LoRA, shape (LoRAs,)."""
-    impact = postings.impact.astype(np.float32) @ np.array((tag_style, 1 - tag_style), np.float32)
+    bits, known = postings.impact.view(np.uint16), _halves()
+    if tag_style in (0, 1):
+        impact = known.take(bits[:, int(1 - tag_style)])
+    else:
+        impact = known.take(bits) @ np.array((tag_style, 1 - tag_style), np.float32)
     return np.bincount(postings.lora, impact, len(postings.coverage)).astype(np.float32)
+
+
+@cache
+def _halves() -> Floats:
+    """Every 16-bit number by its bits: to look it up is faster than to convert it."""
+    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def shortlisted(
@@ -248,14 +260,14 @@ def shortlisted(
     found: NDArray[np.int64],
 ) -> Shortlist:
     """The second pass: the linear model over the LoRAs that were `found` by the first."""
-    raw = features(postings_of(postings, found))
+    every = postings_of(postings, found)
+    raw = features(every)
     inputs = relative(raw, n["scale"])
     scores = inputs @ mixed(n["linear"], tag_style)
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
-    found, scores = found[order], scores[order]
-    rows = postings_of(postings, found)
-    words, every = np.count_nonzero(postings.is_word), len(postings.coverage)
-    size = every if allowed is None else np.count_nonzero(allowed)
+    found, scores, rows = found[order], scores[order], every.among(order)
+    words = np.count_nonzero(postings.is_word)
+    size = len(postings.coverage) if allowed is None else np.count_nonzero(allowed)
     prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)
     return Shortlist(
         found,
@@ -276,6 +288,7 @@ def rank(
     allowed: NDArray[np.bool_] | None = None,
     *,
     count: int = FIRST_PASS,
+    rough: Floats | None = None,
 ) -> Ranked:
     """Return the LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
 
@@ -283,9 +296,10 @@ def rank(
         tag_style: `PromptAnalysis.tag_style`.
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
         count: how many to look at closely.
+        rough: `rough_scores`, where they are known.
     """
     n = numbers()
-    found = candidates(rough_scores(postings, tag_style), allowed, count)
+    found = candidates(rough_scores(postings, tag_style) if rough is None else rough, allowed, count)
     best = shortlisted(postings, tag_style, allowed, n, found)
     if not len(best.lora):
         return NOTHING
@@ -300,4 +314,5 @@ def rank(
 
 def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:
     """Rank the LoRAs that may be chosen."""
-    return Hits(postings, fitting, rank(postings, tag_style, fitting))
+    rough = rough_scores(postings, tag_style)
+    return Hits(postings, fitting, rank(postings, tag_style, fitting, rough=rough), rough)

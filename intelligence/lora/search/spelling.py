@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...prompt.clip_words import is_dictionary_word
-from .index import Index
+from .index import Index, is_among
 from .tokens import MAX_PHRASE, Query, digest
 
 MIN_LETTERS, MAX_LETTERS = 6, 20
@@ -29,7 +29,7 @@ def corrected(query: Query, index: Index) -> Query:
     meant: dict[str, str] = {}
     for token in [token for token, known in zip(unknown, there, strict=True) if not known][:MAX_CORRECTED]:
         near = list(dict.fromkeys(_one_slip_away(token)))
-        found = np.flatnonzero(np.isin(digest(near), index.name_words))
+        found = np.flatnonzero(is_among(digest(near), index.name_words))
         if len(found):
             meant[token] = near[found[0]]
     if not meant:
