@@ -23,6 +23,7 @@ from .search.decision import decision, knowledge
 from .search.documents import DESCRIPTION, EXAMPLES, MAX_TEXT_CHARACTERS, Listed, trigger_phrases
 from .search.features import postings_of
 from .search.index import STYLES
+from .search.misreadings import most_probable
 from .search.naming_evidence import Matches, evidence
 from .search.ranker import Hits, Ranked, rank
 from .search.tokens import Query, is_common, is_meta, tokens
@@ -150,11 +151,12 @@ class _Judge:
         loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
         if not len(loras):
             return []
-        sums = decision().trees(evidence(matches, self.hits.postings, ranked, loras, self.tag_style))
+        given = evidence(matches, self.hits.postings, ranked, loras, self.tag_style)
+        sums = decision().trees(given)
         scores = np.full(len(loras), ranked.scores.min(initial=0.0) - 1)
         scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
         order = np.argsort(-(scores + sums), kind="stable")
-        told = decision().probability(sums[order])
+        told = np.minimum(decision().probability(sums), most_probable(given))[order]
         each = zip(loras[order].tolist(), told.tolist(), ranked.weights(loras[order]).tolist(), strict=True)
         return [self._styled(*one) for one in each]
 

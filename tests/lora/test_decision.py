@@ -10,7 +10,10 @@ import intelligence.lora.search.decision as decision_module
 from intelligence.config import LoRAPreferences
 from intelligence.lora import LoRARecommender
 from intelligence.lora.search.decision import decision, decision_from, knowledge, trees_from
+from intelligence.lora.search.index import KINDS
 from intelligence.lora.search.knowledge import PhraseCounts
+from intelligence.lora.search.misreadings import most_probable
+from intelligence.lora.search.naming import NameSource
 from intelligence.lora.search.naming_evidence import EVIDENCE
 from intelligence.models import Architecture, LoRAKind, ModelEvidence
 from intelligence.prompt import PromptAnalyzer
@@ -45,6 +48,36 @@ def test_decision_reads_counts_of_phrases():
     read = decision_from({**data, "trees": [[[1.0]]]})
     assert read.phrases == dict.fromkeys(("zorbla", "vex"), PhraseCounts(0.5, 0.0, 0.25))
     assert knowledge().phrases["masterpiece"].pages > knowledge().phrases["marble"].pages > 0
+
+
+def evidence_row(**values):
+    row = np.zeros((1, len(EVIDENCE)), np.float32)
+    for name, value in values.items():
+        row[0, EVIDENCE.index(name)] = value
+    return row
+
+
+OF_TAGS = {"source": NameSource.TAG, "style_word": 1, "named_tag": 9, "kind": KINDS.index(LoRAKind.CHARACTER)}
+BEFORE = {"width": 1, "named_words": 1, "strong": 1, "rarest_rank": 2, "kind": KINDS.index(LoRAKind.CONCEPT)}
+
+
+@pytest.mark.parametrize(
+    "values, most",
+    [
+        (OF_TAGS, 0.0),
+        (OF_TAGS | {"style_word": 0}, 1.0),
+        (OF_TAGS | {"strong": 1}, 1.0),
+        (OF_TAGS | {"kind": KINDS.index(LoRAKind.STYLE)}, 1.0),
+        (BEFORE, 0.2),
+        (BEFORE | {"head": 1}, 1.0),
+        (BEFORE | {"rarest_rank": 4}, 1.0),
+        (BEFORE | {"capital": 1}, 1.0),
+        (BEFORE | {"tag_style": 1}, 1.0),
+        (BEFORE | {"named_words": 2}, 1.0),
+    ],
+)
+def test_most_probable_limits_misreadings(values, most):
+    assert most_probable(evidence_row(**values)).tolist() == pytest.approx([most])
 
 
 CAPTAIN = lora("zorbla_v2", "zorbla vex", title="Zorbla Vex | Star Harbor", kind=LoRAKind.CHARACTER)
