@@ -57,6 +57,7 @@ def test_negated_names_what_is_not_wanted(prompt, texts):
         "an empty room except for a chair",
         "nobody in the street except a samurai",
         "boku no hero academia, majo no tabitabi",
+        "my dog drawn in the Don't Starve Together style, a poster of No Time to Die",
         "sin city poster",
         "sin duda el mejor caballero",
         "no hay nada más que flores",
