@@ -22,7 +22,8 @@ from tests.benchmarks.corpus import Shelf
 ANALYZER = PromptAnalyzer()
 SAVED = 0.7
 """Confidence of graphs that were saved with the default before."""
-FRESH = Path(__file__).with_name("data") / "choice_fresh.jsonl"
+FRESH, ONCE = (Path(__file__).with_name("data") / f"choice_{name}.jsonl" for name in ("fresh", "once"))
+"""Sentences of 357 records, which have been read while the decision was made, and of 400 others, asked when it was."""
 CHECKPOINTS = {"": "sd_xl_base_1.0", "pony_": "ponyDiffusionV6XL_v6", "illustrious_": "Illustrious-XL-v1.0"}
 SDXL = ModelEvidence(name=CHECKPOINTS[""], architecture=Architecture.SDXL)
 Figures = dict[str, float | int | None]
@@ -99,9 +100,9 @@ def tally_figures(tally: Counter[str]) -> Figures:
     }
 
 
-def fresh_figures(loras: Sequence[CivitaiLoRA]) -> Figures:
-    """Sentences that another hand wrote, of 357 records of even numbers that stand in one library."""
-    head, *lines = FRESH.read_text(encoding="utf-8").splitlines()
+def fresh_figures(loras: Sequence[CivitaiLoRA], file: Path) -> Figures:
+    """Sentences that another hand wrote, of records of even numbers that stand in one library."""
+    head, *lines = file.read_text(encoding="utf-8").splitlines()
     inside = {*json.loads(head)["library"]}
     models = {lora.model.model_id: lora.number for lora in loras if lora.number in inside}
     recommender = LoRARecommender(Shelf([lora.model for lora in loras if lora.number in inside]))
@@ -112,7 +113,7 @@ def fresh_figures(loras: Sequence[CivitaiLoRA]) -> Figures:
             chosen = recommender.choose(analysis, SD1, min_confidence=least).chosen
             tally = _fresh_tally(row, [models[one.lora_metadata.model_id] for one in chosen])
             for name in (row["kind"], *(["wanting"] if row["kind"] in ("named", "titled", "loose", "two") else [])):
-                tallies[f"fresh_{name}{mark}"] += tally
+                tallies[f"{file.stem.removeprefix('choice_')}_{name}{mark}"] += tally
     return {f"{name}_{key}": value for name, tally in tallies.items() for key, value in tally_figures(tally).items()}
 
 
