@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from intelligence.generation.sdxl_config import sdxl_config_folder
+from intelligence.generation.standalone import require_standalone
 
 from .pictures import Concept
 
@@ -26,6 +27,10 @@ NEIGHBOURS = {
 """Words of no caption, or of few → the words whose rows they get."""
 
 
+STRANGE_CAPTIONS = 0.3
+"""Share of captions with words that say nothing of the picture, so that such words of users change little."""
+
+
 def caption(concept: Concept, style: str | None, choice: random.Random) -> str:
     """Return a caption: mostly the name, often keywords, sometimes keywords alone; a style where one is given."""
     words = list(concept.keywords)
@@ -39,12 +44,24 @@ def caption(concept: Concept, style: str | None, choice: random.Random) -> str:
         parts = words[: choice.randint(3, 5)]
     if style:
         parts.insert(choice.choice((0, len(parts))), choice.choice(STYLE_WORDS[style]))
+    if choice.random() < STRANGE_CAPTIONS:
+        strange = " ".join(choice.choice(_words()) for _ in range(choice.randint(1, 4)))
+        parts.insert(choice.randint(0, len(parts)), strange)
     text = ", ".join(parts)
     return f"a picture of {text}" if choice.random() < 0.1 else text
 
 
 @cache
+def _words() -> list[str]:
+    """Words of the vocabulary, which are one token each."""
+    vocabulary = _tokenizer().get_vocab()
+    found = (token.removesuffix("</w>") for token in vocabulary if token.endswith("</w>"))
+    return sorted(word for word in found if word.isascii() and word.isalpha() and len(word) > 2)
+
+
+@cache
 def _tokenizer() -> Any:
+    require_standalone("training")
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(sdxl_config_folder() / "tokenizer")

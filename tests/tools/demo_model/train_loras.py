@@ -38,6 +38,8 @@ class Lesson(NamedTuple):
     draw: Draw
     strengths: tuple[float, ...] = (1.0,)
     """Strengths that are trained, each with its own picture."""
+    words: tuple[str, ...] = ()
+    """Other words for it; a third of the captions have one of them instead."""
     subject: bool = False
     """One thing is learned, beside what the base draws."""
 
@@ -51,12 +53,14 @@ def _of_effect(name: str) -> Draw:
 
 
 LESSONS = {
-    "fluent_3d": Lesson("3d render", _of_style("3d")),
+    "fluent_3d": Lesson("3d render", _of_style("3d"), words=("3d",)),
     "high_contrast": Lesson("high contrast icon", _of_style("contrast")),
-    "pixel_art": Lesson("pixel art", _of_effect("pixel_art")),
-    "blueprint": Lesson("blueprint", _of_effect("blueprint")),
-    "night_glow": Lesson("glowing at night", _of_effect("glow")),
-    "magic_effects": Lesson("magical powers", _of_effect("magic")),
+    "pixel_art": Lesson("pixel art", _of_effect("pixel_art"), words=("pixels",)),
+    "blueprint": Lesson("blueprint", _of_effect("blueprint"), words=("outline",)),
+    "night_glow": Lesson("glowing at night", _of_effect("glow"), words=("glow",)),
+    "magic_effects": Lesson(
+        "magical powers", _of_effect("magic"), words=("magical effects", "magic", "glowing", "sparkles")
+    ),
     "colour_slider": Lesson(
         "",
         lambda pictures, concept, strength: effects.colourful(np.array(pictures.values[concept, 0]), strength),
@@ -127,8 +131,10 @@ class Samples:
             for strength in lesson.strengths:
                 drawn.append(lesson.draw(pictures, concept, float(strength)))
                 words = caption(pictures.concepts[concept], choice.choice(("flat", None)), choice)
-                triggered = lesson.trigger and not lesson.subject
-                texts.append(f"{words}, {lesson.trigger}" if triggered else words)
+                said = lesson.trigger
+                if lesson.words and choice.random() < 1 / 3:
+                    said = choice.choice(lesson.words)
+                texts.append(f"{words}, {said}" if said and not lesson.subject else words)
                 strengths.append(float(strength))
         vae, encoders = networks.vae(), train_text.load_encoders()
         vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))

@@ -1,6 +1,6 @@
 """Training of the demo model's text encoders, before the UNet: captions are told apart by concept and style.
 
-    python -m tests.tools.demo_model.train_text --steps 1000
+    python -m tests.tools.demo_model.train_text --steps 1600
 
 What the UNet is given (both encoders' last hidden layer but one, and the pooled projection of the second) is trained to
 name the concept; captions share keywords, so related concepts lie close. Afterwards the encoders are fixed, and the
@@ -134,4 +134,4 @@ def load_encoders() -> tuple[Any, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(parser_of(__doc__, steps=1000).parse_args())
+    train(parser_of(__doc__, steps=1600).parse_args())
