@@ -51,7 +51,7 @@ clients: $(VENV)/clients/js/done
 
 $(VENV)/clients/done: | $(VENV)/torch
 	$(PYTHON) -m venv $(VENV)/clients
-	$(VENV)/clients/bin/pip install --quiet "comfy-cli>=1.23" comfy-api-simplified "comfy-script[client]" dynaconf networkx tqdm wrapt
+	$(VENV)/clients/bin/pip install --quiet "comfy-cli>=1.23" comfy-api-simplified "comfy-script[client]" dynaconf networkx tqdm wrapt comfy-test
 	touch $@
 
 $(VENV)/clients/js/done: $(VENV)/clients/done

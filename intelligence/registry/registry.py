@@ -22,7 +22,7 @@ from .hashing import HashReport, hash_models, mismatch
 from .hub_files import free_downloads, register_fetched
 from .listing import Listing
 from .model_rows import from_summary
-from .model_store import SORTS, ModelStore
+from .model_store import SORTS, ModelStore, reasons_by_path
 from .previews import Preview, read_preview
 from .scan import RegistryStatus, ScanProgress, ScanReport, registry_status, scan
 from .user_corrections import Correction, changed_correction
@@ -261,10 +261,10 @@ class ModelRegistry:
         Return model id → what is wrong: a broken header, or another hash than a sidecar, hub or earlier reading gave.
         Raises ModelNotFoundError.
         """
-        every = self.read_models(self.summaries(with_problems=True))
-        models = every if name is None else [self.get_model(name)]
-        checked = ((model.model_id, model.problem or mismatch(model)) for model in models if model.local_path)
-        return {model_id: reason for model_id, reason in checked if reason}
+        models = self.read_models(self.summaries(with_problems=True)) if name is None else [self.get_model(name)]
+        said = [(model, model.problem or mismatch(model)) for model in models if model.local_path]
+        wrong = {model.model_id: (model.local_path, reason) for model, reason in said if reason}
+        return {model_id: reasons_by_path([each])[each[0]] for model_id, each in wrong.items()}
 
     def preview(self, name: str) -> Preview | None:
         """Return the picture of a model (PNG, JPEG or WebP by its content), or None where it has none.
