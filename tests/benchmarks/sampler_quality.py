@@ -2,6 +2,7 @@
 
 SDXL's rows by priority, guidance cutoffs, schedules of ten steps, EasyCache, ways to save memory and weight formats:
 PSNR in dB (median), SSIM (mean) and forward items. Only samplers that draw no noise of their own have a reference.
+--judge: also the share of pictures whose thing the trained classifier names first (tests/tools/demo_model).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,17 +129,35 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
     return min(99.0, -10 * float(np.log10(error))) if error else 99.0
 
 
-def figures(graph: Graph, run: Run, chosen: dict[str, Way], count: int) -> dict[str, float | int]:
-    """Return PSNR, SSIM and forward items of every way but the reference."""
+Judge = Callable[[np.ndarray], str]
+"""Picture of 0 to 1 → the name of what it shows."""
+
+
+def trained_judge() -> Judge:
+    """Return the classifier of the demo model's training, from its folder."""
+    from ..tools.demo_model import classify, pictures
+
+    classifier, concepts = classify.load_classifier(), pictures.load().concepts
+
+    def named(picture: np.ndarray) -> str:
+        logits, _ = classifier(classify.as_tensor((picture * 255).round().astype(np.uint8)[None]))
+        return concepts[int(logits.argmax())].name
+
+    return named
+
+
+def figures(run: Run, pictures: dict[str, list[np.ndarray]], judge: Judge | None) -> dict[str, float | int]:
+    """Return forward items of every way, PSNR and SSIM of all but the reference, and what a judge recognises."""
     found: dict[str, float | int] = {}
-    pictures = {name: [_picture(graph, run, f"{name} {place}") for place in range(count)] for name in chosen}
     for name, made in pictures.items():
-        told = run.outputs[f"sampler {name} 0_told"]["generation"][0]
-        found[f"{name}_items"] = told["forward_items"]
+        found[f"{name}_items"] = run.outputs[f"sampler {name} 0_told"]["generation"][0]["forward_items"]
         if name != "reference":
             pairs = list(zip(made, pictures["reference"], strict=True))
             found[f"{name}_psnr"] = statistics.median(psnr(*pair) for pair in pairs)
             found[f"{name}_ssim"] = statistics.fmean(ssim(*pair) for pair in pairs)
+        if judge:
+            right = [judge(picture) == thing for picture, thing in zip(made, PROMPTS, strict=False)]
+            found[f"{name}_recognised"] = statistics.fmean(right)
     return found
 
 
@@ -152,13 +171,16 @@ def main() -> None:
     arguments.add_argument("--pictures", type=int, default=len(PROMPTS), help=f"of each way, 1 to {len(PROMPTS)}")
     arguments.add_argument("--side", type=int, default=256, help="pixels")
     arguments.add_argument("--ways", nargs="*", default=[], help="only these; none: all")
+    arguments.add_argument("--judge", action="store_true", help="name what the pictures show by the classifier")
     options = arguments.parse_args()
     chosen = {name: way for name, way in ways().items() if not options.ways or name in ("reference", *options.ways)}
     prompts = PROMPTS[: options.pictures]
     with serving(checkpoints=False) as server:
         bench = Bench(server.client, side=options.side)
         run = sample(bench, prompts, chosen)
-        told = figures(bench, run, chosen, len(prompts))
+        places = range(len(prompts))
+        pictures = {name: [_picture(bench, run, f"{name} {place}") for place in places] for name in chosen}
+    told = figures(run, pictures, trained_judge() if options.judge else None)
     report({"pictures": len(prompts), "side": options.side, **told}, options.json)
 
 

@@ -123,22 +123,38 @@ def denoise(unet: Any, latents: torch.Tensor, times: torch.Tensor, encoded: Any,
     return predicted
 
 
+def levels_at(times: torch.Tensor) -> torch.Tensor:
+    """Return σ of timesteps of 0 to 999, between whole ones too."""
+    return torch.from_numpy(np.interp(times, np.arange(1000), sigmas())).float()
+
+
+class Guided:
+    """Epsilon of latents at a level, guided away from the negative prompt."""
+
+    def __init__(self, unet: Any, positive: Any, negative: Any, guidance: float) -> None:
+        self._unet, self._guidance = unet, guidance
+        hidden = torch.cat((positive.hidden, negative.hidden.expand_as(positive.hidden)))
+        self._encoded = hidden, torch.cat((positive.pooled, negative.pooled.expand_as(positive.pooled)))
+        self._sizes = torch.tensor([128.0, 128, 0, 0, 128, 128]).repeat(len(hidden), 1)
+
+    def __call__(self, latents: torch.Tensor, time: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        """Return epsilon of latents as samplers hold them: σ times noise on latents of deviation 1."""
+        scaled = (latents / (level**2 + 1).sqrt()).repeat(2, 1, 1, 1)
+        with torch.no_grad():
+            noise = denoise(self._unet, scaled, time.repeat(len(scaled)), self._encoded, self._sizes)
+        with_text, without = noise.chunk(2)
+        return without + self._guidance * (with_text - without)
+
+
 def sample(unet: Any, positive: Any, negative: Any, seeds: list[int], steps: int = 20, guidance: float = 5.0) -> Any:
     """Return latents, unscaled: Euler's method on SDXL's timesteps, evenly spaced from 999, as samplers run it."""
-    all_sigmas, count = sigmas(), len(seeds)
     times = torch.linspace(999, 0, steps)
-    levels = torch.cat((torch.tensor(np.interp(times, np.arange(1000), all_sigmas)).float(), torch.zeros(1)))
+    levels = torch.cat((levels_at(times), torch.zeros(1)))
     draws = [torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     latents = torch.stack(draws) * (levels[0] ** 2 + 1).sqrt()
-    hidden = torch.cat((positive.hidden, negative.hidden.expand_as(positive.hidden)))
-    pooled = torch.cat((positive.pooled, negative.pooled.expand_as(positive.pooled)))
-    sizes = torch.tensor([128.0, 128, 0, 0, 128, 128]).repeat(2 * count, 1)
-    with torch.no_grad():
-        for time, level, following in zip(times, levels[:-1], levels[1:], strict=True):
-            scaled = latents / (level**2 + 1).sqrt()
-            noise = denoise(unet, torch.cat((scaled, scaled)), time.repeat(2 * count), (hidden, pooled), sizes)
-            with_text, without = noise.chunk(2)
-            latents = latents + (following - level) * (without + guidance * (with_text - without))
+    guided = Guided(unet, positive, negative, guidance)
+    for time, level, following in zip(times, levels[:-1], levels[1:], strict=True):
+        latents = latents + (following - level) * guided(latents, time, level)
     return latents / shape.LATENT_SCALE
 
 
