@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import IntelligentGenerationError, StorageError
+from ...errors import StorageError
 from ...whole_files import write_whole
 from ..image_file import save_picture, write_record
 from ..picture_history import picture_record
@@ -20,8 +20,8 @@ from .job_records import Job, Outcome
 from .job_store import JobStore, MadePicture, disk_errors
 from .planned_run import PlannedRun
 
-WAITING = 4
-"""Outcomes that wait to be written before the executor waits."""
+WAITING = 32
+"""Outcomes that wait to be written before the executor waits; the rows of as many are committed together."""
 
 SUFFIX = ".png"
 
@@ -91,7 +91,7 @@ class PictureWriter:
                 if made and (outcome is None or self._waiting.empty() or len(made) >= WAITING):
                     self._store.put_pictures(made)
                     made = []
-            except (IntelligentGenerationError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - raised in the thread that hands outcomes over
                 self._error = self._error or error
             if outcome is None or self._waiting.empty() or not made:
                 for _ in range(taken):

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ...config import AUTO, EMBEDDED_MODEL, LoRAPreferences, OperationMode
+from ...parameters.second_pass import SecondPassUse
 from ..stages import GenerationPlan
 
 Node = dict[str, Any]
@@ -88,6 +89,7 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
             cfg_start=improvements.cfg_start_sigma or 0.0,
             rescale_cfg=parameters.rescale_cfg,
             easycache=improvements.easycache,
+            second_pass=SecondPassUse.OFF if parameters.second_pass is None else SecondPassUse.ON,
         ),
         SAVER: _node(
             "SaveGeneration", images=[SAMPLER, 0], generation=[SAMPLER, 2], filename_prefix=prefix, format="png"
