@@ -132,6 +132,17 @@ class IntelligentSampler(io.ComfyNode):
                     "the planned size is larger than that. on: always; a smaller picture gets 1.5 times its sides.",
                     **ADVANCED,
                 ),
+                io.Int.Input(
+                    "best_of",
+                    default=0,
+                    min=0,
+                    max=64,
+                    optional=True,
+                    tooltip="Try this many seeds for a quarter of the steps, and finish the one that you will like "
+                    "best by your ratings: the first, until these tell. 0: off.",
+                    **shown_as("off"),
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Image.Output("IMAGE"),
@@ -161,6 +172,7 @@ class IntelligentSampler(io.ComfyNode):
         pick: int = 0,
         hold_time_limit: bool = True,
         second_pass: str = SecondPassUse.AUTO,
+        best_of: int = 0,
     ) -> io.NodeOutput:
         from ..intelligence.generation.noticing import note_act
         from ..intelligence.generation.run import run_plan
@@ -176,6 +188,7 @@ class IntelligentSampler(io.ComfyNode):
         request = SamplingRequest(
             *(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit),
             second_pass=SecondPassUse(second_pass),
+            best_of=best_of,
         )
         plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
@@ -186,6 +199,9 @@ class IntelligentSampler(io.ComfyNode):
         host = ComfyHost.of_run(run, inputs, lambda text: PromptServer.instance.send_progress_text(text, node_id))
         if run.task is Task.SCOUT:
             return _scouted(run.seeds, *host.scout())
+        if run.task is Task.BEST:
+            host = host.with_best(best_of, planner().taste())
+            run = host.run
         run_id = context.prompt_id if context else ""
         used_files = planner().used_files
         found = used_files.start(run.plan)

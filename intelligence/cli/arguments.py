@@ -74,6 +74,7 @@ def _pictures(command: AddCommand) -> None:
     strategies = list(VariationStrategy)
     add("--vary", type=str.upper, choices=strategies, help="what differs between the images (default: the seed)")
     add("--scout", type=int, default=0, metavar="N", help="try N seeds for a quarter of the steps and ask")
+    add("--best-of", type=int, metavar="N", help="begin N, finish the one that you will like best by your ratings")
     add("--parallel", action=BooleanOptionalAction, help="sample several images in one forward batch")
     add("--out", help=_OUT)
     add("--no-metadata", action="store_true", help="write the pixels alone: nothing in the file, no JSON beside it")

@@ -77,15 +77,27 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
     seed = run.seed if batch.base_seed is None else batch.base_seed
     if chosen:
         chosen = changed_choice(chosen, run_file)
+    one = batch.num_images == 1
+    require(one or not options.scout, "only one scouted seed is finished; leave out --images or --scout")
+    require(one or run.best_of == 1, "the best of several is one picture; leave out --images or --best-of")
+    require(run.best_of == 1 or not options.scout, "--best-of finishes one by itself; leave out --scout or --best-of")
     if options.scout:
-        if batch.num_images > 1:
-            raise InvalidInputError("only one scouted seed is finished; leave out --images or --scout")
         return [_scouted(options, run, pipeline, chosen)]
     with progress(options, "step") as step:
         if chosen:
             return [pipeline.generate_from_recommendations(run.prompt, chosen, run.negative_prompt, run.seed)]
         if batch.num_images == 1:
-            return [pipeline.generate(run.prompt, run.negative_prompt, seed, on_step=step, **overrides)]
+            return [
+                pipeline.generate(
+                    run.prompt,
+                    run.negative_prompt,
+                    seed,
+                    best_of=run.best_of,
+                    variation_strategy=batch.variation_strategy,
+                    on_step=step,
+                    **overrides,
+                )
+            ]
         batch = replace(batch, base_seed=seed)
         return pipeline.generate_batch(
             run.prompt, batch, run.negative_prompt, lambda now: step(now.steps_done, now.steps_total), **overrides
@@ -202,6 +214,7 @@ _PLACES = {
     "height": "run.settings.height",
     "aspect": "run.settings.aspect",
     "lora": "run.settings.loras",
+    "best_of": "run.best_of",
     "images": "run.batch.num_images",
     "vary": "run.batch.variation_strategy",
     "parallel": "run.batch.parallel_generation",

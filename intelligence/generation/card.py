@@ -15,7 +15,7 @@ from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
 from ..records import Reason
 from .explanation import Stage
-from .stages import Generation, GenerationPlan, PromptRecommendations, Recommendations
+from .stages import BEST_OF, Generation, GenerationPlan, PromptRecommendations, Recommendations
 
 Card = dict[str, Any]
 """JSON types: `prompt`, `negative`, `loras`, `left_out`, `settings`, `time`, `memory`, `seeds`, `notes`, by part."""
@@ -48,7 +48,7 @@ def card(stage: Stage, parts: Iterable[str] = EVERYTHING) -> Card:
         elif part == "loras" and recommendations:
             made |= _loras(recommendations)
         elif part == "settings" and isinstance(recommendations, Recommendations):
-            made |= {"settings": _settings(recommendations.suggested_params)}
+            made |= {"settings": [*_settings(recommendations.suggested_params), *_best_of(generation)]}
         elif part == "time" and isinstance(recommendations, Recommendations):
             made |= {"time": _time(recommendations.suggested_params, generation)}
         elif part == "memory" and plan:
@@ -119,6 +119,14 @@ def _settings(parameters: OptimizedParameters) -> list[dict[str, Any]]:
         why.setdefault(reason.setting, []).append(reason_data(reason))
     rows = [{"setting": name, "value": value, "why": why.pop(name, [])} for name, value in values.items() if value]
     return rows + [{"setting": name, "value": "", "why": reasons} for name, reasons in why.items()]
+
+
+def _best_of(generation: Generation | None) -> list[dict[str, Any]]:
+    if generation is None or generation.best_of is None:
+        return []
+    found = generation.best_of
+    value = f"{found.finished + 1}/{len(found.seeds)}"
+    return [{"setting": BEST_OF, "value": value, "why": [reason_data(reason) for reason in found.reasons]}]
 
 
 def _time(parameters: OptimizedParameters, generation: Generation | None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from ..config import data_folder
 from ..errors import MissingDependencyError, install_command
+from ..models import ModelKind
+from ..registry import ModelRegistry
 from . import embedded_weights as shape
 from .sdxl_config import make_once, write_sdxl_config
 
@@ -93,6 +95,14 @@ def ensure_embedded(folder: Path | None = None) -> EmbeddedModel:
     for version in _OLD_VERSIONS:
         shutil.rmtree(folder / version, ignore_errors=True)
     return EmbeddedModel(home / "model", tuple(loras / f"{lora.name}.safetensors" for lora in _LORAS))
+
+
+def embedded_registry() -> ModelRegistry:
+    """Return a registry of the LoRAs that come with the embedded model."""
+    embedded = ensure_embedded()
+    registry = ModelRegistry(embedded.folder.parent / "registry.db")
+    registry.scan({ModelKind.LORA: [embedded.lora_folder]})
+    return registry
 
 
 def lora_root(folder: Path) -> Path:

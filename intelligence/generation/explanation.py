@@ -39,6 +39,8 @@ def explain(stage: Stage) -> GenerationExplanation:
     if generation:
         summary += _run(generation)
         notes += generation.notes
+        if generation.best_of:
+            reasons += generation.best_of.reasons
     return GenerationExplanation(" | ".join(summary), loras, _by_setting(reasons), notes)
 
 

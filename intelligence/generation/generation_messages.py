@@ -113,6 +113,19 @@ class GenerationMessage(Message):
         "picked from {seeds} scouted seeds, which took {spent} forward items; "
         "resumed after step {step}, so {kept} of them are not repeated"
     )
+    BEST_BY_TASTE = (
+        "number {number} of {tried}: by your ratings you will like it {stars} stars more than the first "
+        "({percent} % sure)"
+    )
+    FIRST_BY_TASTE = (
+        "the first of {tried}: by your ratings you will like it {stars} stars more than the next ({percent} % sure)"
+    )
+    BEST_UNKNOWN = "the first of {tried}: your ratings do not tell yet which of them you will like more"
+    FEWER_TRIED = "{tried} tried and not {asked}: the limit of {limit:g} s leaves no time for more"
+    COST_OF_TRYING = (
+        "{tried} tried for {steps} steps each, which took {spent} forward items and {took}; {kept} of these items are "
+        "not repeated"
+    )
     ONE_IMAGE = "image {numbers}"
     SEVERAL_IMAGES = "images {numbers}"
     LATENT_NOT_A_NUMBER = "{images}: sampling gave not-a-number; not a picture"

@@ -15,7 +15,7 @@ from .image_file import Metadata, SavedPicture, complete_record, picture_name, s
 from .notebook import result_html
 from .noticing import note_act
 from .run import Execution
-from .stages import Generation, GenerationExplanation
+from .stages import BestOf, Generation, GenerationExplanation
 from .used_files import UsedFiles
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class GenerationMetadata(Record):
     final_prompt: str = ""
     """As encoded: without LoRA tags, with trigger words and quality tags."""
     final_negative_prompt: str = ""
+    best_of: BestOf | None = None
+    """The choice of this image among several, and what trying them cost; None: there was none."""
 
 
 @dataclass(frozen=True)
@@ -132,4 +134,5 @@ def metadata_of(generation: Generation, index: int) -> GenerationMetadata:
         base_model_id=generation.base_model_id,
         final_prompt=recommendations.prompt,
         final_negative_prompt=recommendations.negative_prompt,
+        best_of=generation.best_of,
     )

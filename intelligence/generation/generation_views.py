@@ -115,6 +115,7 @@ def widget_values(generation: Generation) -> list[dict[str, Values]]:
                 "seeds_per_image": alone,
                 "scout": 0,
                 "pick": 0,
+                "best_of": 0,
             },
         }
         for index, seed in enumerate(generation.seeds)

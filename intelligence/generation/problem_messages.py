@@ -18,6 +18,8 @@ class ProblemMessage(Message):
     SELECTION_WORDS = "{lora}: trigger_words must be a list of texts, got {words}"
 
     TOO_MANY_SCOUTED = "`scout` must be from 0 to {most}, got {scout}"
+    TOO_MANY_BEGUN = "`best_of` must be from 0 to {most}, got {best_of}"
+    SCOUT_OR_BEST = "`scout` shows seeds to pick from, `best_of` finishes one by itself: set one of them to 0"
     PICK_TOO_HIGH = "`pick` is {pick}, but only {scout} seeds are scouted"
     SCOUTED_BATCH = "one latent can be scouted at a time, not a batch of {images}"
     SCOUTED_CACHE = "a scouted seed cannot be resumed beside EasyCache: switch one of them off"

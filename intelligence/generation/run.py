@@ -20,7 +20,7 @@ from ..parameters.second_pass import first_run, second_run
 from .generation_messages import GenerationMessage
 from .postprocess.steps import planned_steps
 from .run_timer import PassTime
-from .stages import Generation, GenerationPlan
+from .stages import BestOf, Generation, GenerationPlan
 
 OnStep = Callable[[int, int], None]
 """Called after each sampling step with (steps done, steps in all), over all forward batches of the run."""
@@ -51,6 +51,9 @@ class Execution:
     """See `Generation.device`."""
     first_pass: PassTime | None = None
     """Set if a second pass followed; the run's seconds and items include those of it."""
+    looks: tuple[tuple[int, ...], ...] = ()
+    """See `Generation.image_looks`."""
+    best_of: BestOf | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """Results for this host's own callers (ComfyUI: the latent)."""
 
@@ -123,6 +126,8 @@ def record_run(
         forward_items=execution.forward_items,
         image_digests=execution.digests,
         device=execution.device,
+        image_looks=execution.looks,
+        best_of=execution.best_of,
         image_settings=execution.ran if any(each != execution.ran[0] for each in execution.ran) else (),
     )
     try:

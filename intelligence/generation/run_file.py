@@ -28,6 +28,7 @@ from ..settings_files import is_settings_file
 from ..validation import adapter, bounds
 from .image_file import own_record
 from .picture_history import picture_record
+from .scouting import MAX_SEEDS
 from .stages import Generation, Recommendations
 
 Strength = Annotated[float, bounds(ge=-MAX_LORA_STRENGTH, le=MAX_LORA_STRENGTH)]
@@ -74,6 +75,8 @@ class Run(Settings):
     """None: random."""
     out: str = "image.png"
     """Name of the picture: .png, .webp or .jpg; `%seed%` and the like are filled in."""
+    best_of: Annotated[int, bounds(ge=1, le=MAX_SEEDS)] = 1
+    """Begin so many, and finish the one that you will like best by your ratings; `batch` says how they vary."""
     settings: RunSettings = field(default_factory=RunSettings)
     batch: BatchConfig | None = None
     """None: one picture."""
@@ -144,7 +147,7 @@ def changed_choice(chosen: Recommendations, run_file: RunFile) -> Recommendation
     given, limits = run_file.run.settings.overrides(), (run_file.constraints, run_file.lora_preferences)
     chooses = {"loras", "aspect"} & given.keys() or limits != (GenerationConstraints(), usual_preferences())
     require(
-        not chooses and run_file.run.batch is None,
+        not chooses and run_file.run.batch is None and run_file.run.best_of == 1,
         "a picture is made again with its own LoRAs, shape and limits, once: only its prompts, its seed, and settings "
         "such as steps and cfg can be changed; for more, give its prompt without the picture",
     )

@@ -12,6 +12,7 @@ from ..parameters import Improvements, ModelGuidance, OptimizedParameters
 from ..parameters.parameters import NO_GUIDANCE
 from ..parameters.samplers import find_sampler
 from ..parameters.second_pass import first_run, second_run, with_second_pass
+from .best_of import affordable
 from .generation_messages import GenerationMessage
 from .problem_messages import ProblemMessage
 from .run import seeds_from
@@ -64,10 +65,16 @@ class SamplingRequest:
     """AUTO: as planned."""
     upscaler: str = AUTO
     """`latent`, or the file of an upscale model; AUTO: as planned."""
+    best_of: int = 0
+    """Seeds to try for a quarter of the steps, of which the best by the user's ratings is finished; 0: off."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         require(0 <= self.scout <= MAX_SEEDS, ProblemMessage.TOO_MANY_SCOUTED.format(most=MAX_SEEDS, scout=self.scout))
+        require(
+            0 <= self.best_of <= MAX_SEEDS, ProblemMessage.TOO_MANY_BEGUN.format(most=MAX_SEEDS, best_of=self.best_of)
+        )
+        require(not (self.scout and self.best_of), ProblemMessage.SCOUT_OR_BEST.value)
         require(0 <= self.pick <= self.scout, ProblemMessage.PICK_TOO_HIGH.format(pick=self.pick, scout=self.scout))
 
 
@@ -88,11 +95,13 @@ class ModelFacts:
 
 
 class Task(StrEnum):
-    """Kind of a run; RESUME finishes one scouted seed, from where it was left if that is still there."""
+    """Kind of a run; RESUME finishes one scouted seed, from where it was left if that is still there; BEST tries seeds
+    and finishes one of them."""
 
     SAMPLE = "sample"
     SCOUT = "scout"
     RESUME = "resume"
+    BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -116,12 +125,12 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
 
     Raises InvalidInputError for scouting a batch of latents, or beside EasyCache.
     """
-    latent = facts.latent
-    images = latent.images if latent else 1 if request.scout else plan.parameters.batch_size
-    require(images == 1 or not request.scout, ProblemMessage.SCOUTED_BATCH.format(images=images))
+    latent, tries = facts.latent, request.scout or request.best_of
+    images = latent.images if latent else 1 if tries else plan.parameters.batch_size
+    require(images == 1 or not tries, ProblemMessage.SCOUTED_BATCH.format(images=images))
     improvements, rescale_cfg, left_out = _switched(plan.parameters, request.switches, facts)
     cached = facts.has_easycache or improvements.easycache
-    require(not (request.scout and cached), ProblemMessage.SCOUTED_CACHE.value)
+    require(not (tries and cached), ProblemMessage.SCOUTED_CACHE.value)
     planned = plan.parameters.width, plan.parameters.height
     width, height = (latent.width, latent.height) if latent else planned
     plan = plan.changed(improvements=improvements, rescale_cfg=rescale_cfg)
@@ -133,9 +142,13 @@ def sampling_run(plan: GenerationPlan, request: SamplingRequest, facts: ModelFac
     if not request.hold_time_limit:
         plan = plan.changed(gives_way=())
 
-    if request.scout:
-        tried = tuple(seeds_from(request.seed, request.scout))
-        task, seeds = (Task.RESUME, (tried[request.pick - 1],)) if request.pick else (Task.SCOUT, tried)
+    if tries:
+        if request.best_of:
+            tries = affordable(request.best_of, plan.parameters)
+        seeds = tuple(seeds_from(request.seed, tries))
+        task = Task.BEST if request.best_of else Task.RESUME if request.pick else Task.SCOUT
+        if task is Task.RESUME:
+            seeds = (seeds[request.pick - 1],)
         return SamplingRun(task, plan, seeds, needs_fit=resized or plan.memory.max_batch != 1, notes=left_out)
     batch_seed = None if request.seeds_per_image and latent is None else request.seed
     seeds = tuple(seeds_from(request.seed, images)) if batch_seed is None else (request.seed,) * images

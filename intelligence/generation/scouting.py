@@ -8,8 +8,9 @@ with any sampler, and no forward item is computed twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ..records import Reason
 from .stages import GenerationPlan
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class Recording:
         return None
 
 
+class Ranking(NamedTuple):
+    """Candidates in the order in which the user is expected to like them."""
+
+    order: tuple[int, ...]
+    """Places of the candidates, the first to finish first."""
+    stars: tuple[float, ...]
+    """Stars that are expected of each, beside the first that was tried; empty: ratings do not tell yet."""
+    reason: Reason
+
+
 @dataclass(frozen=True)
 class Scouting:
     """Seeds of one plan, sampled for a quarter of the steps; `generate_from_scouting` finishes one of them."""
@@ -76,6 +87,10 @@ class Scouting:
     """PIL, one per seed: the image as the model predicts it so far."""
     steps: int
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    """Sampling and decoding of the previews, without loading."""
+    ranking: Ranking | None = field(default=None, repr=False)
+    """Of the previews, by what is known of the user's taste."""
     recordings: tuple[Recording, ...] = field(default=(), repr=False)
     """For each seed; the picked one is resumed from its own."""
     start: tuple[Any, ...] = field(default=(), repr=False)

@@ -131,6 +131,31 @@ class OtherLoRA(Record):
     strength: float = 1.0
 
 
+BEST_OF = "best_of"
+"""Setting of the reasons in …"""
+
+
+@dataclass(frozen=True)
+class BestOf(Record):
+    """Candidates that were sampled for some steps, of which one was finished."""
+
+    seeds: tuple[int, ...]
+    """Of the candidates, in the order of trying."""
+    finished: int = 0
+    """Place of the one that was finished."""
+    stars: tuple[float, ...] = ()
+    """Stars that are expected of each, beside the first; empty: ratings do not tell yet, and the first was finished."""
+    steps: int = 0
+    """Sampled of each."""
+    forward_items: int = 0
+    """Computed for all of them."""
+    kept_items: int = 0
+    """Of these, not computed again for the one that was finished."""
+    seconds: float = 0.0
+    """Sampling and decoding of the previews, without loading."""
+    reasons: tuple[Reason, ...] = ()
+
+
 @dataclass(frozen=True)
 class Generation(Record):
     """A stored run of a host: the plan, its images' ids and measurements."""
@@ -158,6 +183,10 @@ class Generation(Record):
     """Of each image, where a time limit changed them between two of them; empty: the plan's."""
     image_digests: tuple[str, ...] = ()
     """Of each image, or of each frame of them (`image_digest`); empty: not taken."""
+    image_looks: tuple[tuple[int, ...], ...] = ()
+    """`Look` of each image; empty: not taken."""
+    best_of: BestOf | None = None
+    """The choice of this image among several; None: there was none."""
     base_model: ModelMetadata | None = None
     """Identity of the base model's file, with its hashes once they are known; None: not one file."""
     other_loras: tuple[OtherLoRA, ...] = ()

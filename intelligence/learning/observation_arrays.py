@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from .look_effects import look_covariance
 from .observations import STARS_WRONG, LoRATraits, Observation, PromptTraits
 from .setting_effects import SeenSettings, code, effects_covariance
 
@@ -84,6 +85,7 @@ class ObservationArrays:
             np.array(values, np.float64).reshape(-1, 5).T.copy()
         )
         """Per member, in stars, in stars, 0 … 1, in stars; strengths nan: not known."""
+        self.looks = [(picture.prompt, picture.look) for _, _, picture in pictures]
         self.keys = np.array([code(picture.prompt.key) for _, _, picture in pictures], np.int64)
         self._known_settings = before.settings.numbers if before else None
         self._seen = [(picture.prompt, picture.settings) for _, _, picture in pictures]
@@ -111,6 +113,11 @@ def star_covariances(one: ObservationArrays, other: ObservationArrays) -> tuple[
         one.members.covariance(utility_covariance(one, other), other.members),
         one.pictures.covariance(shared, other.pictures),
     )
+
+
+def look_covariances(one: ObservationArrays, other: ObservationArrays) -> Floats:
+    """Return the covariance that the observations' stars have by looks, beside `star_covariances`."""
+    return one.pictures.covariance(look_covariance(one.looks, other.looks), other.pictures)
 
 
 def utility_covariance(one: ObservationArrays, other: ObservationArrays) -> Floats:

@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from enum import StrEnum
 from typing import NamedTuple
 
+from ..pictures.look import Look
+
 RATING_NOISE = 1.0
 """Standard deviation of a rating in stars: luck of the seed, mood, rounding."""
 STARS_RIGHT = 1.4
@@ -101,6 +103,8 @@ class Picture(NamedTuple):
     prompt: PromptTraits
     loras: tuple[Applied, ...] = ()
     settings: Settings | None = None
+    look: Look | None = None
+    """None: not known."""
 
 
 class Evidence(StrEnum):

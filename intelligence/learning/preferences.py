@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..pictures.look import Look
 from ..prompt import PromptAnalysis
 from .observation_arrays import ReadTraits
 from .observations import RATING_NOISE, UNKNOWN, Applied, Observation, Picture, PromptTraits, Settings
@@ -45,6 +46,7 @@ class PictureRating(NamedTuple):
     weight: float = 1.0
     """Share of the rating, which the pictures of a generation that was rated whole have together."""
     settings: Settings | None = None
+    look: Look | None = None
 
     def picture(self, moves: Mapping[str, str]) -> Picture:
         """Return what was rated. Args: moves: earlier model id, or digest of a file → id that this has now."""
@@ -53,7 +55,7 @@ class PictureRating(NamedTuple):
             Applied.judged(lora, one.confidence, one.strength, one.trigger_set, one.standing)
             for lora, one in loras.items()
         )
-        return Picture(self.prompt, used, self.settings)
+        return Picture(self.prompt, used, self.settings, self.look)
 
     def observation(self, moves: Mapping[str, str]) -> Observation:
         """Return its stars. Args: moves: see `picture`."""
@@ -148,6 +150,18 @@ def picture_rating(
         weight,
         settings_of(stage.get("suggested_params")),
     )
+
+
+def stored_look(looks: Sequence[Sequence[int]], image: int | None) -> Look | None:
+    """Return the look of an image, the mean look of all for None; None: not known.
+
+    Args:
+        looks: see `Generation.image_looks`.
+    """
+    if image is not None:
+        looks = looks[image : image + 1]
+    known = [look for look in looks if len(look) == len(Look._fields)]
+    return Look(*(round(sum(values) / len(known)) for values in zip(*known, strict=True))) if known else None
 
 
 def settings_of(parameters: Any) -> Settings | None:

@@ -157,7 +157,8 @@ def noticed(
             others = [picture_of(db, key)[0] for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]
         elif row.evidence is Evidence.REROLLED:
             prompt = picture_of(db, row.key)[0].prompt
-            others = [one.picture(moves) for one in rated if one.rating >= LIKED and one.prompt.key == prompt.key][-1:]
+            liked = [one for one in rated if one.rating >= LIKED and one.prompt.key == prompt.key][-1:]
+            others = [one.picture(moves)._replace(look=None) for one in liked]
         picture, names = picture_of(db, row.key)
         subject = names.get(row.subject) or moves.get(row.subject, row.subject)
         found += observations(Signal(row.evidence, subject, row.offered), picture, others)

@@ -33,7 +33,7 @@ from .generation_rows import (
 from .learning_options import Switch, is_set, past_resets, put_past_reset, put_switch
 from .learning_schema import MIGRATIONS
 from .observations import Observation, Picture
-from .preferences import PictureRating, Preferences, picture_rating
+from .preferences import PictureRating, Preferences, picture_rating, stored_look
 from .rating_rows import Feedback, Rating
 from .signal_store import SignalStore, noticed
 from .stored_json import SharedParts
@@ -81,7 +81,7 @@ class LearningEngine:
         self.signals = SignalStore(self.database)
         """Acts beside stars."""
         self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
-        self._known_rows: dict[int, tuple[bytes, PictureRating]] = {}
+        self._known_rows: dict[int, tuple[bytes, PictureRating, Sequence[Sequence[int]]]] = {}
         """Generation → its row, and what was rated there."""
 
     def record_generation(
@@ -351,9 +351,11 @@ class LearningEngine:
             for one in rating_rows.newest_rated(db, MAX_OBSERVATIONS):
                 (body,) = db.execute("SELECT data FROM generations WHERE key = ?", (one.key,)).fetchone()
                 if (row := known.get(one.key)) is None or row[0] != body:
-                    row = body, _as_rated(read(db, one.key, parts, detailed=False))
+                    stored = read(db, one.key, parts, detailed=False)
+                    row = body, _as_rated(stored), stored.data.get("image_looks") or ()
                 self._known_rows[one.key] = row
-                found.append(row[1]._replace(rating=one.rating, weight=one.images * one.weight))
+                look = stored_look(row[2], None if one.image == WHOLE else one.image)
+                found.append(row[1]._replace(rating=one.rating, weight=one.images * one.weight, look=look))
             return found
 
     def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:

@@ -22,6 +22,7 @@ from .observation_arrays import (
     TRIGGER_SET_SD,
     ObservationArrays,
     ReadTraits,
+    look_covariances,
     star_covariances,
     strength_covariance,
     utility_covariance,
@@ -133,6 +134,21 @@ class ValueModel:
         known = cross @ self._posterior.inverse
         return known @ self._posterior.surprise, own - known @ cross.T
 
+    def expected_stars(self, pictures: Sequence[Picture]) -> tuple[Floats, Floats]:
+        """Return the stars by which observations move pictures from what was expected, and the stars' covariance.
+
+        By level, prompt, settings, LoRAs and look together, which the same observations tell apart.
+        """
+        asked = ObservationArrays([Observation(0.0, one) for one in pictures], self._traits, self._arrays)
+        own: Floats = np.add(*star_covariances(asked, asked)) + look_covariances(asked, asked)
+        if not self.observations:
+            return np.zeros(len(pictures)), own
+        of_loras, shared = star_covariances(asked, self._arrays)
+        cross = of_loras * self._age + shared + look_covariances(asked, self._arrays)
+        seen = self._aged + look_covariances(self._arrays, self._arrays)
+        known = cross @ _inverse(_plus(seen, self.noise**2 / self.trust))
+        return known @ self._posterior.surprise, own - known @ cross.T
+
     @cached_property
     def last_strengths(self) -> dict[str, float]:
         """The strength that each LoRA had last: its liking was learned at that."""
@@ -172,15 +188,20 @@ class ValueModel:
         return found[0], found[1]
 
     @cached_property
+    def _aged(self) -> Floats:
+        """Covariance of the stars, noise apart, by when they were given."""
+        count = len(self.observations)
+        of_loras, shared = self._covariances
+        apart = np.abs(np.arange(1 - count, count))
+        return of_loras * sliding_window_view(self._forgetting**apart, count)[::-1] + shared
+
+    @cached_property
     def _posterior(self) -> _Posterior:
         """By two passes: trust and this user's noise come from the leave-one-out predictions of the first.
 
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.12.
         """
-        count = len(self.observations)
-        of_loras, shared = self._covariances
-        apart = np.abs(np.arange(1 - count, count))
-        covariance = of_loras * sliding_window_view(self._forgetting**apart, count)[::-1] + shared
+        covariance = self._aged
         surprise = np.array([one.stars for one in self.observations]) - self._arrays.stars_before()
         noise = np.array([one.noise for one in self.observations]) ** 2
         inverse = _inverse(_plus(covariance, noise))

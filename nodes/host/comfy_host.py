@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...intelligence.config import MemorySettings, require
+from ...intelligence.generation.best_of import Candidate, Tried, ranked
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.image_identity import image_digest
 from ...intelligence.generation.postprocess.passes import joined_settings, steps_of_passes
@@ -23,11 +24,13 @@ from ...intelligence.generation.sampling_request import (
     sampling_run,
 )
 from ...intelligence.generation.scouting import steps_to_scout
-from ...intelligence.generation.stages import GenerationPlan
+from ...intelligence.generation.stages import BestOf, GenerationPlan
+from ...intelligence.learning.value_model import ValueModel
 from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track_usage
 from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.schedules import FLUX2
 from ...intelligence.parameters.second_pass import first_run, second_run
+from ...intelligence.pictures.look import look_of
 from . import scout_hooks
 from .device_memory import fit
 from .enlarging import enlarge
@@ -96,6 +99,8 @@ class ComfyHost:
     """Steps of the one image that were sampled while scouting."""
     notes: tuple[str, ...] = ()
     """Kept with the run."""
+    best_of: BestOf | None = None
+    """The choice of the one image among several."""
 
     name = "comfyui"
 
@@ -141,6 +146,7 @@ class ComfyHost:
             images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size))
         last = second or run
         timer = last.timer
+        marks = [(image_digest(pixels), look_of(pixels)) for pixels in eight_bit(images)]
         is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
         changes = (*run.keeper.notes, *(second.keeper.notes if second else ()))
@@ -157,7 +163,9 @@ class ComfyHost:
             memory=attempts.plan.memory if attempts.notes else None,
             denoise=self.inputs.denoise,
             ran=run.ran if second is None else joined_settings(plan.parameters, run.ran, second.ran),
-            digests=tuple(image_digest(pixels) for pixels in eight_bit(images)),
+            digests=tuple(digest for digest, _ in marks),
+            looks=tuple(look for _, look in marks) if len(marks) == len(seeds) else (),
+            best_of=self.best_of,
             first_pass=took if second else None,
             extra={"latent": latent},
             device=device_name(plan.memory.device),
@@ -206,9 +214,27 @@ class ComfyHost:
 
         attempts.run(sample_rest, run.failed_stage)
         images, _ = attempts.run(lambda memory: decode(self.inputs.vae, torch.cat(predicted), memory, 1))
-        scouted = scout_hooks.Scouted(*self._start(), recordings, steps)
+        scouted = scout_hooks.Scouted(*self._start(), recordings, steps, run.timer.seconds)
         scout_hooks.keep(self.inputs.model, scouted)
         return images, scouted
+
+    def with_best(self, asked: int, taste: ValueModel | None) -> ComfyHost:
+        """Return the host that finishes, of the run's seeds, the one that the user will like best.
+
+        Args:
+            asked: seeds that the user wanted to be tried.
+
+        Raises like `scout`.
+        """
+        images, scouted = self.scout()
+        plan, seeds = self.run.plan, self.run.seeds
+        looks = map(look_of, eight_bit(images))
+        ranking = ranked([Candidate(plan, *each) for each in zip(seeds, looks, strict=True)], taste)
+        recordings = [scouted.recordings[seed] for seed in seeds]
+        tried = Tried(seeds, scouted.steps, tuple(each.items for each in recordings), scouted.seconds)
+        best_of = tried.best(ranking, asked, plan.parameters.max_time_seconds)
+        run = replace(self.run, seeds=(seeds[best_of.finished],))
+        return replace(self, run=run, recording=recordings[best_of.finished], best_of=best_of)
 
     def _start(self) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
         """Return all that the first steps depend on, except the seed."""

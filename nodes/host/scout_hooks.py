@@ -54,6 +54,8 @@ class Scouted:
     """Seed → its recording."""
     steps: int
     """Sampled with each seed."""
+    seconds: float = 0.0
+    """Sampling and decoding of all previews, without loading."""
 
     @property
     def forward_items(self) -> int:

@@ -42,6 +42,7 @@ WORDS = {
     "vae_dtype": "VAE",
     "tile_size": "VAE tiles",
     "batch_size": "images at a time",
+    "best_of": "best of",
     "cfg_split": "guidance",
     "fits": "memory",
     "attention_slicing": "attention",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -18,12 +19,13 @@ from ...parameters.samplers import check_names
 from ...parameters.second_pass import first_run, second_run, second_sigmas
 from ...units import BYTES_PER_GIB
 from ...validation import checked
+from ..best_of import look_of_image
 from ..generation_messages import GenerationMessage
 from ..postprocess.passes import joined_settings, steps_of_passes
 from ..run import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items, items_after, step_items
 from ..scouting import Recording, Scouting, steps_to_scout
-from ..stages import GenerationPlan
+from ..stages import BestOf, GenerationPlan
 from ..standalone import quiet
 from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
@@ -134,6 +136,7 @@ class DiffusersHost:
             ran=ran,
             device=device_name(plan.memory.device),
             first_pass=first_pass,
+            looks=tuple(map(look_of_image, images)),
         )
 
     def _second_settings(self, parameters: OptimizedParameters) -> OptimizedParameters:
@@ -162,6 +165,7 @@ class DiffusersHost:
         latents, recordings = [], []
         with self._turn:
             pipe, notes = self._ready(plan)
+            started = time.perf_counter()
             predicted, calls = PredictedImage(pipe.scheduler), UNetCalls()
             progress = Progress(self._keeper(parameters, 1, ()), len(seeds), calls, RunTimer(0), on_step, steps)
             with quiet():
@@ -174,12 +178,23 @@ class DiffusersHost:
                     recordings.append(calls.recording)
                     latents.append(predicted.latents)
                 previews, decoding_notes = decode(pipe, latents)
-        notes = (*notes, *decoding_notes)
-        return Scouting(plan, tuple(seeds), tuple(previews), steps, notes, tuple(recordings), self._start(plan))
+        return Scouting(
+            plan,
+            tuple(seeds),
+            tuple(previews),
+            steps,
+            (*notes, *decoding_notes),
+            time.perf_counter() - started,
+            recordings=tuple(recordings),
+            start=self._start(plan),
+        )
 
-    def resume(self, scouting: Scouting, pick: int) -> Host:
+    def resume(self, scouting: Scouting, pick: int, best_of: BestOf | None = None) -> Host:
         """Return a host that runs the plan of `scouting` with its picked seed (counted from 0), from where scouting
         stopped.
+
+        Args:
+            best_of: how that one was chosen; None: the user did.
 
         Raises InvalidInputError where there is no such seed, or the first steps would differ by now.
         """
@@ -188,7 +203,7 @@ class DiffusersHost:
             scouting.start == self._start(scouting.plan),
             "what was scouted no longer applies: its settings, prompts, LoRAs or their files have changed; scout again",
         )
-        return _ResumedHost(self, scouting, pick)
+        return _ResumedHost(self, scouting, pick, best_of)
 
     def _start(self, plan: GenerationPlan) -> tuple[Any, ...]:
         """Return all that the UNet's predictions depend on, except the seed."""
@@ -274,17 +289,21 @@ class _ResumedHost:
     host: DiffusersHost
     scouting: Scouting
     pick: int
+    best_of: BestOf | None = None
     name = DiffusersHost.name
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         scouting = self.scouting
         recording = scouting.recordings[self.pick]
         execution = self.host.execute(plan, seeds, on_step, recording)
+        # Replayed steps take next to no time: nothing is learned from them.
+        execution = replace(execution, seconds_per_step=None, seconds_per_item=None, best_of=self.best_of)
+        if self.best_of:
+            return execution
         note = GenerationMessage.RESUMED.format(
             seeds=len(scouting.seeds), spent=scouting.forward_items, step=scouting.steps, kept=recording.items
         )
-        # Replayed steps take next to no time: nothing is learned from them.
-        return replace(execution, notes=(note, *execution.notes), seconds_per_step=None, seconds_per_item=None)
+        return replace(execution, notes=(note, *execution.notes))
 
 
 def _checked(plan: GenerationPlan, seeds: Sequence[int]) -> list[int]:
