@@ -9,6 +9,7 @@ import math
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 
 from .analysis import LoRATag, PromptAnalysis, RefusedTag, Segment
@@ -77,6 +78,12 @@ def wanted_text(analysis: PromptAnalysis) -> str:
     for negation in analysis.negated:
         start, end = negation.span
         prompt = f"{prompt[:start]}{','.ljust(end - start)}{prompt[end:]}"
+    return _weighted_text(prompt)
+
+
+@lru_cache(maxsize=16)
+def _weighted_text(prompt: str) -> str:
+    """The plain text of what has a weight; kept for the stages that ask for it of one prompt."""
     return "".join(segment.text for segment in parse(prompt).segments if not segment.weight <= 0)
 
 
