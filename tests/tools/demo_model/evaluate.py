@@ -27,8 +27,7 @@ class Model:
     """The trained parts together."""
 
     def __init__(self, average: bool) -> None:
-        self.encoders, self.vae, self.unet = train_text.load_encoders(), networks.vae(), networks.unet()
-        self.vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
+        self.encoders, self.vae, self.unet = train_text.load_encoders(), train_vae.load_vae(), networks.unet()
         if average:  # of a run that is not done
             state = torch.load(path_of("unet.pt"), weights_only=True)
             weights = {name.removeprefix("unet/"): value for name, value in state["average"].items()}

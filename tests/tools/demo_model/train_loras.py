@@ -136,11 +136,8 @@ class Samples:
                     said = choice.choice(lesson.words)
                 texts.append(f"{words}, {said}" if said and not lesson.subject else words)
                 strengths.append(float(strength))
-        vae, encoders = networks.vae(), train_text.load_encoders()
-        vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
-        flat = train_vae.as_tensor(np.stack(drawn))
+        latents, encoders = train_vae.latents_of(train_vae.load_vae(), np.stack(drawn)), train_text.load_encoders()
         with torch.no_grad():
-            latents = torch.cat([train_vae.encode(vae, part) for part in flat.split(20)])
             encoded = [train_text.encode(encoders, texts[start : start + 64]) for start in range(0, len(texts), 64)]
         self.latents = latents * shape.LATENT_SCALE
         self.hidden = torch.cat([part.hidden for part in encoded])

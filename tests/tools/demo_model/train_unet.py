@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from intelligence.generation import embedded_weights as shape
 
@@ -27,6 +28,9 @@ BATCH = 32
 CAPTIONS = 16
 """Captions of each picture; the last quarter names no style."""
 DROPPED = 0.12
+BUCKETS = ((96, 160), (160, 96))
+"""Width and height that a quarter of the steps are trained at from BUCKETS_FROM of the stage on."""
+BUCKETS_FROM = 0.6
 MOST_WEIGHT = 60.0
 CONSTANT = 8.0
 """Value of the constant channels that keep a group norm from rescaling the path of the noised latents."""
@@ -40,10 +44,10 @@ def sigmas() -> torch.Tensor:
     return ((1 - kept) / kept).sqrt().float()
 
 
-def size_ids(rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def size_ids(latents: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return original size, corner and target size; half of the rows tell any size, so that none is strange later."""
-    count = len(rows)
-    told = torch.tensor([networks.SIDE, networks.SIDE, 0, 0, networks.SIDE, networks.SIDE]).float().repeat(count, 1)
+    count, _, height, width = latents.shape
+    told = torch.tensor([height, width, 0, 0, height, width]).float().repeat(count, 1) * 8
     other = torch.randint(8, 129, (count, 2), generator=generator).float() * 8
     some = torch.rand(count, generator=generator) < 0.5
     told[some, 0:2] = other[some]
@@ -56,9 +60,7 @@ class Lessons:
 
     def __init__(self) -> None:
         pictures = load()
-        vae = networks.vae()
-        vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
-        self.latents = train_vae.learned_latents(vae, pictures) * shape.LATENT_SCALE
+        self._latents = {(networks.SIDE, networks.SIDE): _latents(pictures.values[:CONCEPTS, : len(BASE_STYLES)])}
         encoders = train_text.load_encoders()
         texts = []
         for concept in pictures.concepts[:CONCEPTS]:
@@ -74,8 +76,19 @@ class Lessons:
         self.hidden = torch.cat([part.hidden.half() for part in parts])
         self.pooled = torch.cat([part.pooled for part in parts])
 
-    def batch(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return latents, hidden states and pooled states; some captions are empty, and of these some all zeros."""
+    def _of_bucket(self, bucket: tuple[int, int]) -> torch.Tensor:
+        if bucket not in self._latents:
+            drawn = load().values[:CONCEPTS, : len(BASE_STYLES)]
+            self._latents[bucket] = _latents(on_canvas(drawn, *bucket))
+        return self._latents[bucket]
+
+    def batch(
+        self, generator: torch.Generator, bucket: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return latents of a width and height, hidden states and pooled states.
+
+        Some captions are empty, and of these some all zeros, as diffusers gives no negative prompt.
+        """
         pictures = torch.randint(CONCEPTS * len(BASE_STYLES), (BATCH,), generator=generator)
         rows = pictures * CAPTIONS + torch.randint(CAPTIONS, (BATCH,), generator=generator)
         hidden, pooled = self.hidden[rows].float(), self.pooled[rows]
@@ -83,7 +96,23 @@ class Lessons:
         zeros = dropped & (torch.rand(BATCH, generator=generator) < 0.4)
         hidden[dropped], pooled[dropped] = self.empty.hidden, self.empty.pooled
         hidden[zeros], pooled[zeros] = 0.0, 0.0
-        return self.latents.flatten(0, 1)[pictures], hidden, pooled
+        return self._of_bucket(bucket)[pictures], hidden, pooled
+
+
+def on_canvas(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return pictures (…, side, side, 3) as large as they fit in the middle of a white canvas."""
+    side = min(width, height)
+    canvas = np.full((*pictures.shape[:-3], height, width, 3), 255, np.uint8)
+    top, left = (height - side) // 2, (width - side) // 2
+    for place in np.ndindex(*pictures.shape[:-3]):
+        small = Image.fromarray(pictures[place]).resize((side, side), Image.Resampling.LANCZOS)
+        canvas[place][top : top + side, left : left + side] = np.asarray(small)
+    return canvas
+
+
+def _latents(pictures: np.ndarray) -> torch.Tensor:
+    """Return scaled latents of (concepts, styles, height, width, 3) bytes, the first two axes as one."""
+    return train_vae.latents_of(train_vae.load_vae(), pictures) * shape.LATENT_SCALE
 
 
 def pass_noise_on(unet: Any) -> None:
@@ -160,8 +189,7 @@ def sample(unet: Any, positive: Any, negative: Any, seeds: list[int], steps: int
 
 def show(unet: Any, name: str = "samples.png") -> None:
     """Write a sheet of samples: flat over Noto, seeds 1 to 2."""
-    encoders, vae = train_text.load_encoders(), networks.vae()
-    vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
+    encoders, vae = train_text.load_encoders(), train_vae.load_vae()
     texts = [f"{word}, {style} emoji" for style in BASE_STYLES for word in SHOWN]
     with torch.no_grad():
         positive, negative = train_text.encode(encoders, texts), train_text.encode(encoders, [""])
@@ -179,7 +207,7 @@ def loss_at(
     level = levels[times].view(-1, 1, 1, 1)
     noise = torch.randn(latents.shape, generator=generator)
     scaled = (latents + level * noise) / (level**2 + 1).sqrt()
-    predicted = denoise(unet, scaled, times, encoded, size_ids(times, generator))
+    predicted = denoise(unet, scaled, times, encoded, size_ids(latents, generator))
     errors = (predicted - noise).square().mean(dim=(1, 2, 3))
     return (errors * (1 + level.flatten() ** 2).clamp(max=MOST_WEIGHT)).mean()
 
@@ -193,7 +221,10 @@ def train(limits: argparse.Namespace) -> None:
     levels = sigmas()
 
     def loss_of(generator: torch.Generator, progress: float) -> torch.Tensor:
-        latents, hidden, pooled = lessons.batch(generator)
+        bucket = (networks.SIDE, networks.SIDE)
+        if progress > BUCKETS_FROM and generator.initial_seed() % 4 == 0:  # seeded with the step
+            bucket = BUCKETS[generator.initial_seed() // 4 % len(BUCKETS)]
+        latents, hidden, pooled = lessons.batch(generator, bucket)
         return loss_at(unet, latents, (hidden, pooled), levels, generator)
 
     def watch() -> None:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from intelligence.generation import embedded_weights as shape
 
 from . import effects, networks
-from .pictures import CONCEPTS, Pictures, load, sheet
+from .pictures import BASE_STYLES, CONCEPTS, Pictures, load, sheet
 from .runs import Run, parser_of, path_of
 
 BATCH = 16
@@ -151,7 +151,7 @@ def fold_scale(vae: Any, pictures: Pictures) -> None:
     Log variances become those of the noise that the decoder was trained with.
     """
     channels = shape.LATENT_CHANNELS
-    latents = learned_latents(vae, pictures).flatten(0, 1).transpose(0, 1).flatten(1)
+    latents = latents_of(vae, pictures.values[:CONCEPTS, : len(BASE_STYLES)]).transpose(0, 1).flatten(1)
     mean, deviation = latents.mean(1), latents.std(1) * shape.LATENT_SCALE
     with torch.no_grad():
         vae.quant_conv.weight[:channels] /= deviation.view(-1, 1, 1, 1)
@@ -162,13 +162,18 @@ def fold_scale(vae: Any, pictures: Pictures) -> None:
         vae.post_quant_conv.weight *= deviation.view(1, -1, 1, 1)
 
 
-def learned_latents(vae: Any, pictures: Pictures, styles: slice = slice(0, 2)) -> torch.Tensor:
-    """Return latents of the concepts that the model learns: (concepts, styles, 4, 16, 16), unscaled."""
-    chosen = pictures.values[:CONCEPTS, styles]
-    flat = as_tensor(chosen.reshape(-1, networks.SIDE, networks.SIDE, 3))
+def latents_of(vae: Any, pictures: np.ndarray) -> torch.Tensor:
+    """Return mean latents, unscaled, of (…, h, w, 3) bytes; all but the last three axes become one."""
+    flat = as_tensor(pictures.reshape(-1, *pictures.shape[-3:]))
     with torch.no_grad():
-        latents = torch.cat([encode(vae, part) for part in flat.split(20)])
-    return latents.view(*chosen.shape[:2], *latents.shape[1:])
+        return torch.cat([encode(vae, part) for part in flat.split(20)])
+
+
+def load_vae() -> Any:
+    """Return the trained VAE."""
+    vae = networks.vae()
+    vae.load_state_dict(torch.load(path_of("vae_weights.pt"), weights_only=True))
+    return vae
 
 
 if __name__ == "__main__":
