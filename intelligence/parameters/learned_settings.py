@@ -20,8 +20,9 @@ from .profiles import Profile
 from .samplers import SAMPLERS
 from .schedules import AYS_TABLES
 
-PROOF = 1.0
-"""Standard deviations by which a value must be better than the usual one."""
+PROOF = 1.25
+"""Standard deviations by which a value must be better than the usual one: fewer move settings that a user is
+indifferent to, more keep one who likes another value mildly waiting."""
 CFG_STEP = 0.5
 """Values of cfg between those that were tried."""
 MAX_STARS = 8

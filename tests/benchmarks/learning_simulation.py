@@ -4,7 +4,8 @@ toy_*      the toy world (learning_toy.py), `--seeds` seeds: regret of the value
            share of seeds whose first 20 picks are worse than without learning, at all and by a star in the sum; with a
            prior that says nothing, a taste that turns, stars that say nothing
 cfg_*      users who are given variations of cfg on one prompt in five: ratings until at most 5.5 is chosen for one who
-           gives 5 stars at 4 and 2 at 7; share of users to whom cfg is all the same and whose cfg moves by more than 1
+           gives 5 stars at 4 and 2 at 7 (`mild`: 4 and 3); share of users to whom cfg is all the same and whose cfg
+           moves by more than 1
 mine_N_*   `--records DIR`: libraries of N real records with even numbers, users with a hidden taste (learning_world),
            `LoRARecommender.choose` with its default preferences, 200 ratings. `ratio`: regret over regret without
            learning; `bound`: of a clairvoyant who may only leave out LoRAs that the choice applies; `share`: of the
@@ -19,6 +20,7 @@ count_*    one-stars until a LoRA that is applied goes, five-stars until one tha
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -121,23 +123,24 @@ def _figures(prefix: str, histories: Sequence[History]) -> Figures:
 def settings(users: int) -> Figures:
     """Return the figures of users who rate pictures of several cfg."""
     figures: Figures = {}
-    for name, gain in (("strong", 3.0), ("indifferent", 0.0)):
-        paths = [_cfg_path(gain, seed) for seed in range(users)]
+    for name, (best, usual) in {"strong": (5.0, 2.0), "mild": (4.0, 3.0), "indifferent": (3.5, 3.5)}.items():
+        paths = [_cfg_path(best, usual, seed) for seed in range(users)]
         reached = [next((at + 1 for at, cfg in enumerate(path) if cfg <= 5.5), len(path) + 1) for path in paths]
         figures[f"cfg_{name}_ratings_p90"] = float(np.quantile(reached, 0.9, method="higher"))
         figures[f"cfg_{name}_moved"] = _mean(abs(path[-1] - 7) > 1 for path in paths)
     return figures
 
 
-def _cfg_path(gain: float, seed: int, ratings: int = 40) -> list[float]:
-    """Return the cfg chosen after each rating."""
+def _cfg_path(best: float, usual: float, seed: int, ratings: int = 40) -> list[float]:
+    """Return the cfg chosen after each rating. Args: best, usual: true stars of cfg 4 and cfg 7."""
     rng, pictures, path = np.random.default_rng(seed), list[PictureRating](), list[float]()
     prompts = [PromptAnalyzer().analyze(f"anime girl number {number} in a forest") for number in range(ratings)]
     sdxl = ModelEvidence(name="sd_xl_base_1.0.safetensors")
-    number = 0
+    number, ratings_given = 0, Preferences()
     while len(path) < ratings:
         prompt = prompts[number]
-        model = Preferences(pictures).model(lambda lora: LoRATraits(), "none")
+        ratings_given = Preferences(pictures, before=ratings_given)
+        model = ratings_given.model(lambda lora: LoRATraits(), "none")
         optimizer = ParameterOptimizer(taste=lambda known=model: known)
         chosen = optimizer.choose(ParameterRequest(prompt, model=sdxl))
         cfg, family = chosen.guidance_scale, chosen.family.value
@@ -147,11 +150,16 @@ def _cfg_path(gain: float, seed: int, ratings: int = 40) -> list[float]:
             tried += [float(value) for value in rng.permutation(np.arange(4, 11))[:3]]
         luck = rng.normal(0, 0.35)
         for value in tried:
-            true = 3.5 + gain * (np.exp(-(((value - 4) / 2.1) ** 2) / 2) - 0.5) + luck
+            true = best - (best - usual) * _lost_at(value) / _lost_at(7.0) + luck
             stars = int(np.clip(np.rint(true + rng.normal(0, 0.7)), 1, 5))
             pictures.append(PictureRating(traits_of(prompt), (), stars, settings=Settings(family, cfg=value)))
             path.append(cfg)
     return path
+
+
+def _lost_at(cfg: float) -> float:
+    """Return the share of what is lost far away from the best cfg, 4."""
+    return 1 - math.exp(-(((cfg - 4) / 2.1) ** 2) / 2)
 
 
 def until(loras: Sequence[CivitaiLoRA], libraries: int) -> Figures:
