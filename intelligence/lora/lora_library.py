@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -134,8 +135,9 @@ class Library:
 
     @cached_property
     def by_digest(self) -> dict[str, str]:
-        """Digest of a file → model id, that of the first copy: what is known of a file follows it to another name."""
-        return {one.digest: one.model_id for one in reversed(self.models) if one.digest}
+        """Digest of a file that has no copy → model id: what is known of a file follows it to another name."""
+        copies = Counter(one.digest for one in self.models)
+        return {one.digest: one.model_id for one in self.models if one.digest and copies[one.digest] == 1}
 
     @cached_property
     def _origins(self) -> dict[Hashable, Hashable]:

@@ -5,6 +5,7 @@ import pytest
 from intelligence.learning import Preferences
 from intelligence.learning.preferences import PictureRating, UsedLoRA, traits_of
 from intelligence.lora import LoRARecommender
+from intelligence.lora.lora_library import library_of
 from intelligence.prompt import PromptAnalyzer
 from tests.lora.library import Library, lora
 
@@ -32,3 +33,15 @@ def test_new_version_begins_with_the_old_ones_ratings(rated, asked, library):
 def test_other_lora_does_not():
     # What is left is the trust in confident choices, which all LoRAs share.
     assert abs(liking(OLD, OTHER, OLD, NEW, OTHER)) < 0.05
+
+
+def test_ratings_of_swapped_names_stay_with_their_files():
+    """Copies of one file keep the ratings of their own names."""
+    rated = lora("a", digest="one")
+    pictures = [PictureRating(traits_of(PROMPT), (UsedLoRA(rated.model_id, 0.8, 0.9, digest="one"),), 5)] * 4
+    swapped = [lora("a", digest="two"), lora("b", digest="one"), lora("c", digest="copied"), lora("d", digest="copied")]
+    names = library_of(Library(*swapped)).by_digest
+    assert names == {"two": swapped[0].model_id, "one": swapped[1].model_id}
+    found = LoRARecommender(Library(*swapped), Preferences(pictures, names))
+    liked = found.liking(PROMPT, [one.model_id for one in swapped[:2]])
+    assert liked[swapped[1].model_id] > 2 * liked[swapped[0].model_id]
