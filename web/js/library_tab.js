@@ -1,9 +1,10 @@
-// The library in a sidebar tab: LoRAs as cards, named sets, pictures made; the progress of a scan and what was left out.
+// The library in a sidebar tab: LoRAs as cards, named sets, pictures made, what was learned; the progress of a scan and what was left out.
 import { app } from "../../../scripts/app.js";
 import { exactlyAgain } from "./again.js";
 import { call, make } from "./common.js";
 import { historyView } from "./history_view.js";
 import { counted, ready, t, translation, word } from "./language.js";
+import { learnedView } from "./learned_view.js";
 import { libraryCards } from "./library_cards.js";
 import { loraDetails } from "./lora_details.js";
 import { loraSets } from "./lora_sets.js";
@@ -24,8 +25,8 @@ async function render(root) {
     details.replaceChildren(loraDetails(id, { back, tell, changed: () => cards.load().catch((error) => tell(error.message)) }));
     show("details");
   });
-  const views = { loras: cards, sets: loraSets(tell), history: historyView(exactlyAgain), details: { element: details, load() {} } };
-  const tabs = Object.entries({ loras: t("LoRAs"), sets: t("Sets"), history: t("History") }).map(([name, title]) => {
+  const views = { loras: cards, sets: loraSets(tell), history: historyView(exactlyAgain), learned: learnedView(tell), details: { element: details, load() {} } };
+  const tabs = Object.entries({ loras: t("LoRAs"), sets: t("Sets"), history: t("History"), learned: t("Learned") }).map(([name, title]) => {
     const tab = make("button", "ig-button", title);
     tab.setAttribute("role", "tab");
     tab.dataset.view = name;
