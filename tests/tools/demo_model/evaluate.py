@@ -36,14 +36,14 @@ class Model:
             weights = torch.load(path_of("unet_weights.pt"), weights_only=True)
         self.unet.load_state_dict(weights)
 
-    def draw(self, texts: list[str], seeds: list[int], steps: int = 20) -> torch.Tensor:
+    def draw(self, texts: list[str], seeds: list[int], way: train_unet.Way = train_unet.USUAL) -> torch.Tensor:
         """Return pictures of -1 to 1, (n, 3, 128, 128)."""
         made = []
         with torch.no_grad():
             negative = train_text.encode(self.encoders, [""])
             for start in range(0, len(texts), AT_ONCE):
                 positive = train_text.encode(self.encoders, texts[start : start + AT_ONCE])
-                latents = train_unet.sample(self.unet, positive, negative, seeds[start : start + AT_ONCE], steps)
+                latents = train_unet.sample(self.unet, positive, negative, seeds[start : start + AT_ONCE], way)
                 made.append(train_vae.decode(self.vae, latents).clamp(-1, 1))
         return torch.cat(made)
 

@@ -1,4 +1,4 @@
-"""Figures of the LoRAs: their style by the classifier at five strengths, on concepts left out, and two at once.
+"""Figures of the LoRAs: style by the classifier, at five strengths and on unseen concepts; slider, subject, speed.
 
     python -m tests.tools.demo_model.evaluate_loras --only pixel_art blueprint
 
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
+from . import train_speed, train_unet
 from .classify import LOOKS, load_classifier
 from .evaluate import Model, as_bytes
 from .pictures import Pictures, load, sheet
 from .runs import path_of
-from .train_loras import LESSONS, attach, left_out
+from .train_loras import LESSONS, SUBJECT, attach, left_out
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHOWN = 8
@@ -59,6 +61,10 @@ class WithLoRAs:
         return made, of_concept.argmax(1), of_look.softmax(1)
 
 
+def _rises(values: list[float]) -> bool:
+    return all(one < other for one, other in pairwise(values))
+
+
 def evaluate(name: str, pictures: Pictures) -> dict[str, Any]:
     """Return a LoRA's figures, and write its sheet."""
     look, lora = LOOKS.index(LOOK_OF[name]), WithLoRAs((name,))
@@ -76,7 +82,7 @@ def evaluate(name: str, pictures: Pictures) -> dict[str, Any]:
             figures = {"style": float(right.float().mean())}
             figures["unseen_pair"] = float((right & (concepts == wanted)).float().mean())
     sheet(np.concatenate(rows), SHOWN).save(path_of(f"lora_{name}.png"))
-    return {**figures, "by_strength": [round(share, 3) for share in shares], "monotone": shares == sorted(shares)}
+    return {**figures, "by_strength": [round(share, 3) for share in shares], "monotone": _rises(shares)}
 
 
 def together(one: str, other: str, pictures: Pictures, count: int = 24) -> float:
@@ -91,13 +97,58 @@ def together(one: str, other: str, pictures: Pictures, count: int = 24) -> float
     return float((both[0] & both[1]).float().mean())
 
 
+def slider(pictures: Pictures, count: int = 24) -> dict[str, Any]:
+    """Return the mean colourfulness (largest less smallest channel, 0 to 255) at five strengths."""
+    lora, found = WithLoRAs(("colour_slider",)), []
+    texts = [f"{concept.name}, flat emoji" for concept in pictures.concepts[:count]]
+    for strength in (-1.0, -0.5, 0.0, 0.5, 1.0):
+        lora.set({"colour_slider": strength})
+        made = as_bytes(lora.model.draw(texts, list(range(count)))).astype(int)
+        found.append(round(float((made.max(axis=3) - made.min(axis=3)).mean()), 2))
+    return {"colourfulness": found, "monotone": _rises(found)}
+
+
+def subject(pictures: Pictures, count: int = 16) -> dict[str, float]:
+    """Return how often the subject's picture is among the five nearest of all flat ones, with its LoRA and without."""
+    lora, found = WithLoRAs((SUBJECT,)), {}
+    small = pictures.values[:, 0].reshape(len(pictures.concepts), 16, 8, 16, 8, 3).mean(axis=(2, 4))
+    wanted = next(number for number, concept in enumerate(pictures.concepts) if concept.name == SUBJECT)
+    for strength in (0.0, 1.0):
+        lora.set({SUBJECT: strength})
+        made = as_bytes(lora.model.draw([f"{SUBJECT}, flat emoji"] * count, list(range(count))))
+        thumbnails = made.reshape(count, 1, 16, 8, 16, 8, 3).mean(axis=(3, 5))
+        nearest = np.square(thumbnails - small).mean(axis=(2, 3, 4)).argsort(axis=1)[:, :5]
+        found[f"subject_at_{strength:g}"] = float((nearest == wanted).any(axis=1).mean())
+    return found
+
+
+def speed(pictures: Pictures, count: int = 100) -> dict[str, float]:
+    """Return the concepts recognised of four steps without guidance, with the speed LoRA and without."""
+    lora, found = WithLoRAs((train_speed.NAME,)), {}
+    texts = [f"{concept.name}, flat emoji" for concept in pictures.concepts[:count]]
+    way = train_unet.Way(train_speed.LEAPS, guidance=1.0, to_end=False)
+    for strength in (0.0, 1.0):
+        lora.set({train_speed.NAME: strength})
+        made = lora.model.draw(texts, list(range(count)), way)
+        concepts = torch.arange(count)
+        with torch.no_grad():
+            right = load_classifier()(made)[0].argmax(1) == concepts
+        found[f"four_steps_at_{strength:g}"] = float(right.float().mean())
+    return found
+
+
+OTHERS = {"colour_slider": slider, SUBJECT: subject, train_speed.NAME: speed}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="*", default=list(LOOK_OF), choices=list(LOOK_OF))
+    every = [*LOOK_OF, *OTHERS]
+    parser.add_argument("--only", nargs="*", default=every, choices=every)
     parser.add_argument("--pair", nargs=2, default=("pixel_art", "night_glow"), choices=list(LOOK_OF))
     arguments = parser.parse_args()
     drawn = load()
     for each in arguments.only:
-        print(each, json.dumps(evaluate(each, drawn)), flush=True)
+        told = OTHERS[each](drawn) if each in OTHERS else evaluate(each, drawn)
+        print(each, json.dumps(told), flush=True)
     print(*arguments.pair, together(*arguments.pair, drawn))

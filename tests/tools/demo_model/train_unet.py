@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -175,13 +175,25 @@ class Guided:
         return without + self._guidance * (with_text - without)
 
 
-def sample(unet: Any, positive: Any, negative: Any, seeds: list[int], steps: int = 20, guidance: float = 5.0) -> Any:
-    """Return latents, unscaled: Euler's method on SDXL's timesteps, evenly spaced from 999, as samplers run it."""
-    times = torch.linspace(999, 0, steps)
+class Way(NamedTuple):
+    """Steps of Euler's method on SDXL's timesteps, from 999."""
+
+    steps: int = 20
+    guidance: float = 5.0
+    to_end: bool = True
+    """The last step's level is the lowest (`normal`); else one step above it (`sgm_uniform`)."""
+
+
+USUAL = Way()
+
+
+def sample(unet: Any, positive: Any, negative: Any, seeds: list[int], way: Way = USUAL) -> torch.Tensor:
+    """Return latents, unscaled, as samplers make them."""
+    times = torch.linspace(999, 0, way.steps if way.to_end else way.steps + 1)[: way.steps]
     levels = torch.cat((levels_at(times), torch.zeros(1)))
     draws = [torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     latents = torch.stack(draws) * (levels[0] ** 2 + 1).sqrt()
-    guided = Guided(unet, positive, negative, guidance)
+    guided = Guided(unet, positive, negative, way.guidance)
     for time, level, following in zip(times, levels[:-1], levels[1:], strict=True):
         latents = latents + (following - level) * guided(latents, time, level)
     return latents / shape.LATENT_SCALE
