@@ -89,7 +89,10 @@ class Coordinator:
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
-        psutil.wait_procs(children, timeout=30)
+        _, left = psutil.wait_procs(children, timeout=30)
+        for child in left:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def workers(self) -> list[psutil.Process]:
         """Return its Ray actors."""

@@ -74,6 +74,8 @@ class ServerWorker:
         self._answers = True
         self._left: set[str] = set()
         """Prompts that were not ended because the server did not answer."""
+        self._saved_again = 0
+        """Times that files were gone: only another name makes the server save them again."""
 
     def run(self, job: Job, plan: GenerationPlan, on_step: OnJobStep, timeout: float) -> Produced:
         """Make the pictures. Raises JobStoppedError, WorkerLostError, JobTimeoutError, ServerRefusedError."""
@@ -86,7 +88,7 @@ class ServerWorker:
             except (JobStoppedError, JobTimeoutError):
                 self._end(prompt_id)
                 raise
-            return self._produced(record, len(job.seeds))
+            return self._produced(prompt_id, record, len(job.seeds))
         except ServerUnreachableError as error:
             self._left.add(prompt_id)
             raise WorkerLostError(str(error)) from error
@@ -126,7 +128,8 @@ class ServerWorker:
             self._client.forget(prompt_id)
             done = None
         if done is None and not self._client.is_queued(prompt_id):
-            graph = plan_graph(plan, job.seeds, job.base_model, f"{FOLDER}/{job.key[:16]}")
+            again = f"-{self._saved_again}" if self._saved_again else ""
+            graph = plan_graph(plan, job.seeds, job.base_model, f"{FOLDER}/{job.key[:16]}{again}")
             self._client.queue(prompt_id, graph)
 
     def _followed(self, prompt_id: str, on_step: OnJobStep, end: float) -> dict[str, Any]:
@@ -185,13 +188,18 @@ class ServerWorker:
         while self._client.is_queued(prompt_id) and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _produced(self, record: dict[str, Any], count: int) -> Produced:
+    def _produced(self, prompt_id: str, record: dict[str, Any], count: int) -> Produced:
         if not _succeeded(record):
             raise ServerRefusedError(f"{self.name}: {_error(record)}")
         images = record.get("outputs", {}).get(SAVER, {}).get("images", [])
         if len(images) != count:
             raise ServerRefusedError(f"{self.name}: {len(images)} pictures instead of {count}")
-        return Produced(files=tuple(self._client.view(image) for image in images))
+        try:
+            return Produced(files=tuple(self._client.view(image) for image in images))
+        except ServerRefusedError:
+            self._saved_again += 1
+            self._client.forget(prompt_id)
+            raise
 
 
 def _succeeded(record: dict[str, Any]) -> bool:
