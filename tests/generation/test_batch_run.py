@@ -146,13 +146,18 @@ def test_cancel_ends_within_a_step(hosts: HostOfList, tmp_path: Path) -> None:
     assert max(steps) == 3
 
 
-def test_unwritable_folder_stops_and_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
-    out = tmp_path / "out"
-    with BatchRun(out) as batch:
+def test_unwritable_file_stops_and_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
+    """Where the record beside a picture would lie, there are folders, so that it cannot be written."""
+    with BatchRun(tmp_path) as batch:
         jobs = batch.plan(read(2))
-        (out / f"{jobs[1].number:05d}-{jobs[1].seeds[0]}-{jobs[1].key[:12]}.png").mkdir()
+        stem = f"{jobs[1].number:05d}-{jobs[1].seeds[0]}-{jobs[1].key[:12]}"
+        blocking = [tmp_path / f"{stem}.json", tmp_path / f"{stem}.png.json"]
+        for folder in blocking:
+            folder.mkdir()
         with pytest.raises(StorageError):
             batch.run(jobs, LocalExecutor(hosts))
-    next(path for path in out.glob("*.png") if path.is_dir()).rmdir()
-    with BatchRun(out) as batch:
+    for folder in blocking:
+        folder.rmdir()
+    with BatchRun(tmp_path) as batch:
         assert batch.run(batch.plan(read(2)), LocalExecutor(hosts)).done == 2
+        assert len(batch.store.pictures()) == 2
