@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import Field, dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
@@ -187,3 +188,22 @@ class Reason:
         """Return the reason that `message` states with these arguments."""
         evidence = str(message.format(**arguments))  # without placeholders, format returns the member itself
         return cls(setting, evidence, weight, otherwise, source, value, message.key, arguments)
+
+
+def json_parts(value: Any, depth: int = 2) -> Iterator[str]:
+    """Yield the JSON of a value in pieces: down to `depth`, each item is encoded on its own.
+
+    One call of the encoder keeps Python's lock to its end, and other threads, such as an event loop's, waiting.
+    """
+    if depth and isinstance(value, dict) and value and all(isinstance(name, str) for name in value):
+        for number, (name, item) in enumerate(value.items()):
+            yield f"{', ' if number else '{'}{json.dumps(name)}: "
+            yield from json_parts(item, depth - 1)
+        yield "}"
+    elif depth and isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            yield ", " if number else "["
+            yield from json_parts(item, depth - 1)
+        yield "]"
+    else:
+        yield json.dumps(value)

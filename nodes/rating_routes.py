@@ -106,7 +106,7 @@ def pick(arguments: Arguments) -> dict[str, Any]:
 def drop_acts(arguments: Arguments) -> dict[str, Any]:
     """Take acts beside stars back: {"numbers": […]} as GET /learned gives them, or {"all": true}."""
     numbers = arguments.get("numbers")
-    valid = isinstance(numbers, list) and all(isinstance(one, int) for one in numbers)
+    valid = isinstance(numbers, list) and all(isinstance(one, int) and 0 <= one < 2**63 for one in numbers)
     require(valid or arguments.get("all") is True, 'the body lacks "numbers", or {"all": true}')
     return {"dropped": planner().learning.signals.drop(numbers if valid else None)}
 
@@ -118,7 +118,7 @@ def forget(arguments: Arguments) -> dict[str, Any]:
         planner().pictures.forget(arguments["prompt"])
         count = learning.forget_prompt(arguments["prompt"])
     else:
-        require("generation_id" in arguments, "the body lacks 'generation_id' or 'prompt'")
+        require(isinstance(arguments.get("generation_id"), str), "the body lacks 'generation_id' or 'prompt', a text")
         count = learning.forget_generation(arguments["generation_id"])
     thumbnails.forget(_is_stored)
     return {"forgotten": count}
@@ -164,9 +164,9 @@ def _target(arguments: Arguments) -> str:
             return remembered(path, planner().learning)
     if "image" in arguments:
         return remembered(_file(arguments["image"]), planner().learning)
-    require("generation_id" in arguments, "the body lacks 'generation_id' (or 'image')")
-    identifier: str = arguments["generation_id"]
-    return identifier
+    identifier = arguments.get("generation_id")
+    require(isinstance(identifier, str), "the body lacks 'generation_id', a text (or 'image')")
+    return str(identifier)
 
 
 def _file(image: Any) -> Path:

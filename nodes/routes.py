@@ -22,6 +22,7 @@ from ..intelligence.errors import (
     UnknownGenerationError,
 )
 from ..intelligence.models import ModelKind
+from ..intelligence.records import json_parts
 from . import generation_routes, history_routes, library_routes, rating_routes, settings_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
@@ -198,12 +199,18 @@ def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awai
             if refusal := _refusal(request):
                 return refusal
             arguments = await _body(request) if request.method == "POST" else {**request.query}
-            found = await asyncio.to_thread(answer, {**arguments, **request.match_info})
+            return await asyncio.to_thread(_answered, answer, {**arguments, **request.match_info})
         except IntelligentGenerationError as error:
             return _problem(STATUSES.get(type(error), 500), str(error))
-        return found if isinstance(found, web.StreamResponse) else web.json_response(found)
 
     return handle
+
+
+def _answered(answer: Callable[[Arguments], Any], arguments: Arguments) -> web.StreamResponse:
+    found = answer(arguments)
+    if isinstance(found, web.StreamResponse):
+        return found
+    return web.Response(body="".join(json_parts(found)).encode(), content_type="application/json", charset="utf-8")
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from intelligence import (
     Recommendations,
 )
 from intelligence.prompt import ConceptCategory, Segment
+from intelligence.records import json_parts
 from intelligence.validation import checked
 
 
@@ -196,3 +197,17 @@ def test_recommendation_refuses_strength_out_of_bounds(value: object) -> None:
     with pytest.raises(InvalidInputError, match="suggested_alpha must be"):
         edited.suggested_alpha = value  # type: ignore[assignment]
     assert edited == LORA
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"loras": [{"name": "é", "tags": {"a": 1}}, {}], "none": None, "empty": [], "of": {}},
+        [[1.5, [2, {"x": [3]}]], "text", {}],
+        {1: "a number for a key", None: 2},
+        "text",
+    ],
+)
+@pytest.mark.parametrize("depth", [0, 1, 2, 5])
+def test_json_parts_join_to_the_same_text(value: object, depth: int) -> None:
+    assert "".join(json_parts(value, depth)) == json.dumps(value)

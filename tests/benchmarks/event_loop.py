@@ -1,4 +1,4 @@
-"""Delays of ComfyUI's event loop while the library is scanned: a heartbeat on the loop of a real server.
+"""Delays of ComfyUI's event loop while the library is scanned, and listed: a heartbeat on the loop of a real server.
 
 A probe pack beats every 5 ms on the loop, first while the server idles, then during a cold scan in the background, and
 notes how late each beat came.
@@ -87,8 +87,12 @@ def main() -> None:
         seconds = time.perf_counter() - started
         scanning = client.get("/probe/late")
         listed = client.get("/intelligent_generation/library")["counts"]["lora"]
+        client.get("/probe/late")
+        for _ in range(5):
+            client.get("/intelligent_generation/library/cards")
+        cards = client.get("/probe/late")
     figures: dict[str, float | int | str | bool | None] = {"loras": listed, "scan_seconds": seconds}
-    figures |= lateness("idle", idle) | lateness("scan", scanning)
+    figures |= lateness("idle", idle) | lateness("scan", scanning) | lateness("cards", cards)
     report(figures, options.json)
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.tools.forged_requests import PREFIX, Forged, requests, send
 
 from .server import Server
+
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize("route", ["/feedback", "/feedback/remove", "/feedback/pick"])
+@pytest.mark.parametrize("body", [{"generation_id": None}, {"generation_id": ["x"]}, {}], ids=str)
+def test_target_that_is_no_text_is_refused(server: Server, route: str, body: dict[str, object]) -> None:
+    data = json.dumps({"rating": 3, **body}).encode()
+    status, _ = send(server.url.removeprefix("http://"), Forged("POST", PREFIX + route, data, JSON_TYPE))
+    assert status == 400
 
 
 def test_forged_requests_are_answered_or_refused(server: Server) -> None:
