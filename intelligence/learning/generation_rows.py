@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from ..config import require
 from ..errors import UnknownGenerationError
 from ..prompt.analysis import QUALITY_CATEGORIES
 from ..records import Record
@@ -25,6 +26,10 @@ SHRUNK_AT_ONCE = 4
 WHOLE = -1
 """Place of a rating of all images of a generation."""
 
+MAX_ID_LENGTH = 200
+"""Characters."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HEX = re.compile("[0-9a-f]{32}")
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _DEFAULT_IMAGE = re.compile(r"(.+)-(0|[1-9]\d{0,5})", re.DOTALL)
@@ -140,11 +145,20 @@ def blank_prompts(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM details")
 
 
+def check_id(identifier: str) -> None:
+    """Raise InvalidInputError for what cannot be an id."""
+    require(
+        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID_LENGTH and not _SURROGATE.search(identifier),
+        f"an id must be a text of 1 to {MAX_ID_LENGTH} characters, got {identifier!r}",
+    )
+
+
 def places(db: sqlite3.Connection, identifier: str) -> list[Place]:
     """Return the generation or image of this id, or the generations of the host's run of this id.
 
-    Raises UnknownGenerationError.
+    Raises UnknownGenerationError, or InvalidInputError for what cannot be an id.
     """
+    check_id(identifier)
     row = db.execute("SELECT key FROM generations WHERE id = ?", (stored_id(identifier),)).fetchone()
     place = Place(row[0]) if row else image_place(db, identifier)
     if place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from .generation_rows import (
     Place,
     StoredGeneration,
     blank_prompts,
+    check_id,
     delete,
     image_place,
     insert,
@@ -42,9 +42,6 @@ from .value_model import MAX_OBSERVATIONS
 
 MAX_COMMENT_LENGTH = 10_000
 """Characters."""
-MAX_ID_LENGTH = 200
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Counts(NamedTuple):
@@ -113,7 +110,7 @@ class LearningEngine:
         require(bool(image_ids), "image_ids must name at least one image")
         require(len(set(image_ids)) == len(image_ids), "image_ids must differ from each other")
         for identifier in (generation_id, *image_ids):
-            _check_id(identifier)
+            check_id(identifier)
         row = GenerationRow(generation_id, image_ids, dict(data), loras, concepts, strengths, run_id, _now())
         with self.database.transaction() as db:
             if db.execute("SELECT 1 FROM generations WHERE id = ?", (stored_id(generation_id),)).fetchone():
@@ -133,7 +130,7 @@ class LearningEngine:
     def get_generation(self, generation_id: str) -> StoredGeneration:
         """Return the generation of this id, the newest one of a run. Raises UnknownGenerationError."""
         with self.database.read() as db:
-            return read(db, _places(db, generation_id)[-1].key)
+            return read(db, places(db, generation_id)[-1].key)
 
     def list_generations(self, limit: int = 50) -> list[StoredGeneration]:
         """Return the generations stored last, newest first."""
@@ -148,7 +145,7 @@ class LearningEngine:
         No copy of it is left in the data folder. Raises UnknownGenerationError.
         """
         with self.database.transaction() as db:
-            found = delete(db, {place.key for place in _places(db, generation_id)})
+            found = delete(db, {place.key for place in places(db, generation_id)})
             rating_rows.bump(db)
         self.database.forget_copies()
         return found
@@ -186,7 +183,7 @@ class LearningEngine:
         )
         text = comments.encode("utf-8", "replace").decode("utf-8")
         with self.database.transaction() as db:
-            found = [rated_place(db, place) for place in _places(db, generation_id)]
+            found = [rated_place(db, place) for place in places(db, generation_id)]
             for place in found:
                 rating_rows.put(db, Rating(*place, rating, text, _now()))
             return next(one for one in rating_rows.feedback(db, found[-1]))
@@ -197,7 +194,7 @@ class LearningEngine:
         What was learned is then as if it had never been given. Raises UnknownGenerationError.
         """
         with self.database.transaction() as db:
-            found = [rated_place(db, place) for place in _places(db, generation_id)]
+            found = [rated_place(db, place) for place in places(db, generation_id)]
             return any([rating_rows.remove(db, place, _now()) for place in found])
 
     def ratings(self, generation_id: str) -> list[Feedback]:
@@ -206,7 +203,7 @@ class LearningEngine:
         Raises UnknownGenerationError.
         """
         with self.database.read() as db:
-            return [one for place in _places(db, generation_id) for one in rating_rows.feedback(db, place)]
+            return [one for place in places(db, generation_id) for one in rating_rows.feedback(db, place)]
 
     def rating_history(self, generation_id: str) -> list[Feedback]:
         """Return every rating that was given to this, oldest first; a `rating` of 0 took the one before back.
@@ -214,7 +211,7 @@ class LearningEngine:
         Raises UnknownGenerationError.
         """
         with self.database.read() as db:
-            return [one for place in _places(db, generation_id) for one in rating_rows.history(db, place)]
+            return [one for place in places(db, generation_id) for one in rating_rows.history(db, place)]
 
     def ratings_by_stars(self) -> list[int]:
         """Return how many ratings there are of 1, 2, 3, 4 and 5 stars."""
@@ -327,13 +324,13 @@ class LearningEngine:
 
     def record_timing(self, key: str, timing: Timing) -> None:
         """Store the time that a run took under `key`, which names the device and the kind of model."""
-        _check_id(key)
+        check_id(key)
         with self.database.transaction() as db:
             put_timing(db, key, timing)
 
     def timings(self, key: str) -> list[Timing]:
         """Return the last 48 runs stored under `key`, with those of keys that extend it after a `:`, oldest first."""
-        _check_id(key)
+        check_id(key)
         with self.database.read() as db:
             return timings_of(db, key)
 
@@ -381,18 +378,6 @@ class LearningEngine:
 
 def _as_rated(stored: StoredGeneration) -> PictureRating:
     return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, 0)
-
-
-def _places(db: sqlite3.Connection, identifier: str) -> list[Place]:
-    _check_id(identifier)
-    return places(db, identifier)
-
-
-def _check_id(identifier: str) -> None:
-    require(
-        isinstance(identifier, str) and 0 < len(identifier) <= MAX_ID_LENGTH and not _SURROGATE.search(identifier),
-        f"an id must be a text of 1 to {MAX_ID_LENGTH} characters, got {identifier!r}",
-    )
 
 
 def _now() -> int:
