@@ -117,7 +117,8 @@ class _Reader:
     def _is_known(self, position: int) -> bool:
         """Return whether the word is English or Spanish, as far as the vocabulary knows."""
         key = (self.clause.terms[position],)
-        known = self.words[position] in self.function_words or self.is_in("carrying_words", position)
+        known = self.words[position] in self.function_words
+        known = known or self.is_in("carrying_words", position) or self.is_in("contrast_words", position)
         return known or key in self.vocabulary.english or key in self.vocabulary.spanish
 
     def _excepts(self, position: int, length: int) -> bool:

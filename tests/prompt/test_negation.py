@@ -27,6 +27,7 @@ def unwanted(prompt):
         ("a neon-free street", ["neon"]),
         ("dragons are not allowed in this village", ["dragons"]),
         ("neither hat nor glasses", ["hat", "glasses"]),
+        ("un barco en el mar pero no zorblax vex", ["zorblax vex"]),
         ("a man without hat and gloves", ["hat and gloves"]),
         ("a man without a hat and a boy with an umbrella", ["hat"]),
         ("a farm without swords, shields or dragons, only wheat", ["swords, shields or dragons"]),
