@@ -6,7 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from typing import Any
@@ -56,6 +56,7 @@ class ComfyUIClient:
         self.client_id = client_id
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects()).open
         self._socket: Any = None
+        self._connection = ExitStack()
 
     def get(self, path: str) -> Any:
         """Return the JSON at a path."""
@@ -113,9 +114,8 @@ class ComfyUIClient:
 
     def disconnect(self) -> None:
         """Close the websocket; the next wait opens it again."""
-        if self._socket is not None:
-            with suppress(Exception):
-                self._socket.close()
+        with suppress(Exception):
+            self._connection.close()
         self._socket = None
 
     def _connected(self) -> Any:
@@ -126,9 +126,8 @@ class ComfyUIClient:
                 return None
             address = f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}"
             try:
-                self._socket = connect(
-                    address, open_timeout=ANSWER_SECONDS, close_timeout=1, max_size=MAX_BYTES, proxy=None
-                )
+                opened = connect(address, open_timeout=ANSWER_SECONDS, close_timeout=1, max_size=MAX_BYTES, proxy=None)
+                self._socket = self._connection.enter_context(opened)
             except Exception:  # noqa: BLE001 - as above
                 return None
         return self._socket

@@ -1,0 +1,91 @@
+"""A job list on a real server: interrupted and gone on with, every picture made once there and here."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from intelligence import InvalidInputError
+from intelligence.generation.execution.batch_run import BatchRun
+from intelligence.generation.execution.comfyui_client import ServerUnreachableError
+from intelligence.generation.execution.comfyui_executor import FOLDER, ComfyUIExecutor, prompt_id_of
+from intelligence.generation.execution.job_list import JobLine, read_job_list
+from intelligence.generation.execution.job_records import Limits, RunProgress
+from intelligence.generation.execution.job_run import JobRun
+from intelligence.generation.execution.planned_run import PlannedRun
+from intelligence.generation.picture_history import picture_record
+
+from .server import Server
+
+pytestmark = pytest.mark.usefixtures("embedded_home")
+
+
+def lines(prompt: str, count: int, steps: int = 2) -> list[JobLine]:
+    settings = {"num_steps": steps, "width": 64, "height": 64}
+    run = {"base_model": "embedded", "run": {"prompt": prompt, "settings": settings}}
+    return read_job_list([json.dumps({**run, "sweep": {"seed": f"0..{count - 1}"}})])
+
+
+def test_interrupted_batch_goes_on(server: Server, tmp_path: Path) -> None:
+    listed = lines("anime girl with magical powers, on servers", 6)
+
+    def interrupt(state: RunProgress) -> None:
+        if state.done == 2:
+            raise KeyboardInterrupt
+
+    with BatchRun(tmp_path) as batch, pytest.raises(KeyboardInterrupt):
+        batch.run(batch.plan(listed), ComfyUIExecutor([server.url]), on_progress=interrupt)
+    with BatchRun(tmp_path) as batch:
+        jobs = batch.plan(listed)
+        (worker,) = ComfyUIExecutor([server.url]).start()
+        plan = PlannedRun(batch.planner.knowledge).fit(jobs[0], worker)
+        worker._send(prompt_id_of(jobs[0]), plan, jobs[0])  # type: ignore[attr-defined]  # as a coordinator that died then
+        summary = batch.run(jobs, ComfyUIExecutor([server.url]))
+        rows = batch.store.pictures()
+    assert (summary.total, summary.done, summary.failed, len(rows)) == (6, 6, 0, 6)
+    made = {path.name for path in (server.base / "output" / FOLDER).glob("*.png")}
+    assert len([name for name in made if name.startswith(tuple(row.key[:16] for row in rows))]) == 6
+    records = [picture_record(tmp_path / row.file) for row in rows]
+    assert [record["seed"] for record in records if record] == list(range(6))
+    chosen = jobs[0].recommendations
+    for record in filter(None, records):
+        asked = record["plan"]["recommendations"]
+        assert asked["prompt"] == chosen.prompt and asked["suggested_params"]["num_steps"] == 2
+        loras = {lora["lora_name"]: lora["suggested_alpha"] for lora in asked["suggested_loras"]}
+        assert loras == {lora.lora_name: lora.suggested_alpha for lora in chosen.suggested_loras}
+        assert record["device"]
+
+
+def test_cancel_leaves_nothing_running(server: Server, tmp_path: Path) -> None:
+    with BatchRun(tmp_path) as batch:
+        jobs, plan = batch.plan(lines("a lake that is never finished", 2, 200)), PlannedRun(batch.planner.knowledge)
+        with JobRun(ComfyUIExecutor([server.url]), plan.fit) as run:
+            begun = threading.Event()
+            run._on_progress = lambda state: begun.set() if state.workers[0].step[0] else None
+            threading.Thread(target=lambda: begun.wait(120) and run.cancel()).start()
+            run.submit(jobs)
+            assert list(run.results()) == []
+        queue = server.client.get("/queue")
+    assert queue["queue_running"] == queue["queue_pending"] == []
+
+
+def test_refused_job_is_set_aside(server: Server, tmp_path: Path) -> None:
+    with BatchRun(tmp_path) as batch:
+        (job,) = batch.plan(lines("a checkpoint that is not there", 1))
+        plan = PlannedRun(batch.planner.knowledge)
+        other = replace(job, config=replace(job.config, base_model="not-there.safetensors"))
+        with JobRun(ComfyUIExecutor([server.url]), lambda _, worker: plan.fit(job, worker), Limits(errors=1)) as run:
+            run.submit([other])
+            (outcome,) = run.results()
+    assert "not-there.safetensors" in str(outcome.error)
+
+
+def test_executor_needs_a_server_that_answers() -> None:
+    with pytest.raises(InvalidInputError, match="comfyui_servers"):
+        ComfyUIExecutor([])
+    with pytest.raises(ServerUnreachableError, match="no server answers"):
+        ComfyUIExecutor(["http://127.0.0.1:9"]).start()
