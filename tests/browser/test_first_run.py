@@ -65,7 +65,7 @@ def test_greeting_tells_the_library_and_covers_no_node(spanish: Page) -> None:
 
 def test_template_and_reasons_are_in_the_pages_language(spanish: Page) -> None:
     titles = spanish.tab.evaluate(TITLES)
-    assert {"Recomendar LoRA", "Codificar el prompt", "La imagen", "Empieza aquí"} <= set(titles)
+    assert {"Recomendar LoRA", "Codificar prompt", "La imagen", "Empieza aquí"} <= set(titles)
     spanish.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "portrait of the mirkwood witch"}})
     ended = spanish.tab.evaluate("window.ended.size")
     spanish.tab.get_by_role("button", name="Sugerir", exact=True).first.click()

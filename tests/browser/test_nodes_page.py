@@ -140,6 +140,12 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
     assert page.prompt() == before
     assert page.problems == []
 
+    page.tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.tab.get_by_role("button", name="Copy", exact=True).last.press("Enter")
+    page.tab.get_by_role("button", name="Copied", exact=True).wait_for()
+    copied = page.tab.evaluate("navigator.clipboard.readText()")
+    assert copied == "portrait of the mirkwood witch, (misty forest:1.2), green cloak, antler crown"
+
     page.tab.evaluate(UNFOLD_ALL, "Explain")
     page.tab.evaluate(SET, {"IntelligentSampler": {"seed": 12}})
     run(page, server)

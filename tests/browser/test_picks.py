@@ -38,6 +38,11 @@ def test_key_finishes_scouted_seed(page: Page, server: Server) -> None:
     assert found["seeds"] == [91]
     assert page.tab.locator(".ig-pick[aria-pressed=true]").get_attribute("data-pick") == "2"
 
+    prompt_id = page.queued_by(lambda: page.tab.locator(".ig-pick").last.press("Enter"))  # as a click does
+    assert server.client.wait(prompt_id)["status"]["status_str"] == "success"
+    page.wait_until_ended(prompt_id)
+    assert page.tab.evaluate(WIDGETS, "IntelligentSampler")["pick"] == 3
+
 
 def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> None:
     load(page, PromptAnalyze={"prompt": f"the mirkwood witch, ink wash, number {next(numbers)}"})

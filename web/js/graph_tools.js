@@ -102,6 +102,14 @@ export function upstream(node, name) {
   return index < 0 ? null : (node.getInputNode(index) ?? null);
 }
 
+/** The node under the mouse, in either renderer; undefined where there is none. */
+export function nodeUnderMouse() {
+  const over = [...document.querySelectorAll(":hover")].at(-1);
+  const id = over?.closest(".lg-node")?.dataset.nodeId;
+  if (id) return app.canvas.graph.getNodeById(Number(id)) ?? undefined;
+  return over?.tagName === "CANVAS" ? (app.canvas.node_over ?? undefined) : undefined;
+}
+
 /**
  * Where a widget's value is set: {node, widget}, of the subgraph node where it is promoted to that; null where another
  * node gives it. `widget` is undefined where there is none of this name.

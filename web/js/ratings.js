@@ -1,8 +1,8 @@
 // Stars on the picture: a row an image, with its thumbnail. Keys 1 to 5 rate the picture that is focused or under the
-// mouse, 0 takes the rating back.
+// mouse, there or large in the node that saves it; 0 takes the rating back.
 import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
-import { widgetOf } from "./graph_tools.js";
+import { nodesOf, nodeUnderMouse, upstream, widgetOf } from "./graph_tools.js";
 import { sentence, t, translation, word } from "./language.js";
 
 const STARS = 5;
@@ -12,6 +12,8 @@ const TOLD_PX = 36; // of what was learned, below them
 const MAX_HEIGHT_PX = 380;
 
 let hovered = null;
+/** Feedback node → its rows. */
+const shownRows = new WeakMap();
 let prepared = false;
 
 /** Adds the keys to the page, once. */
@@ -23,11 +25,20 @@ function prepare() {
 
 function onKey(event) {
   const { key, target, ctrlKey, metaKey, altKey } = event;
-  const row = target.closest?.(".ig-rating") ?? (isTyping(target) || !hovered?.isConnected ? null : hovered);
+  const row = target.closest?.(".ig-rating") ?? (isTyping(target) ? null : hovered?.isConnected ? hovered : rowOfLargePicture());
   if (!row || !KEYS.test(key) || ctrlKey || metaKey || altKey) return;
   event.preventDefault();
   event.stopImmediatePropagation(); // the page has shortcuts of its own on some of these
   row.rate(Number(key));
+}
+
+/** The row of the picture that the node under the mouse shows, where that takes the images of a Feedback node. */
+function rowOfLargePicture() {
+  const node = nodeUnderMouse();
+  const source = node && upstream(node, "images");
+  const feedback = source && nodesOf("Feedback").find((one) => one !== node && upstream(one, "images") === source);
+  const rows = shownRows.get(feedback) ?? [];
+  return rows.length > 1 ? rows[node.imageIndex ?? node.overIndex] : rows[0];
 }
 
 function isTyping({ tagName, isContentEditable }) {
@@ -147,6 +158,7 @@ export function ratingView(node, box, setHeight) {
     );
     const grid = element("div", "", { className: rows.length > 1 ? "ig-ratings" : "" });
     grid.append(...rows.map(({ row }) => row.element));
+    shownRows.set(node, rows.map(({ row }) => row.element));
     box.replaceChildren(grid, ...(told ? [told] : []), status);
     const columns = Math.max(1, Math.floor((node.size[0] - 20) / TILE_PX[0]));
     setHeight(Math.min(MAX_HEIGHT_PX, told ? Math.ceil(rows.length / columns) * TILE_PX[1] + TOLD_PX : 0));

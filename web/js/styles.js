@@ -44,6 +44,7 @@ button.ig-chip { cursor: pointer }
 .ig-library .ig-scroll { overflow-y: auto }
 .ig-row { display: flex; flex-wrap: wrap; gap: 5px; align-items: center }
 .ig-row > .ig-wide, .ig-row > .ig-field.ig-wide { order: 0 }
+.ig-row > select { flex: 1 1 110px; min-width: 0 }
 .ig-column > .ig-button { align-self: flex-start }
 .ig-text { overflow-wrap: anywhere }
 .ig-grid { flex: 1 1 0; min-height: 120px; overflow-y: auto; contain: strict }
