@@ -81,7 +81,7 @@ def test_one_key_rates_the_picture_under_the_mouse(page: Page, server: Server) -
     assert [one["rating"] for one in stored] == [4]
     assert acts(page) == (0, 1)
     (saver,) = [node["id"] for node in page.nodes() if node["type"] == "SaveGeneration"]
-    page.tab.locator(f"[data-node-id='{saver}'] img").first.hover()
+    page.tab.locator(f"[data-node-id='{saver}'] [aria-roledescription='image gallery']").hover()
     page.tab.keyboard.press("2")
     page.tab.get_by_role("radio", name="2 stars", checked=True).wait_for()
     stored = server.client.get(f"/intelligent_generation/generations/{made}")["ratings"]
