@@ -90,7 +90,8 @@ class CheckpointUse(Record):
     """As pictures name it."""
     pictures: int
     settings: dict[str, int | float | str] = field(default_factory=dict)
-    """`steps`, `cfg`, `sampler`, `scheduler`, `width`, `height`: the median of numbers, the commonest of words."""
+    """`steps`, `cfg`, `sampler`, `scheduler`, `width`, `height`: the median of numbers, the commonest of words; `size`:
+    width and height, as `832x1216`, of more than half of the pictures."""
 
 
 @dataclass(frozen=True)
@@ -182,4 +183,8 @@ def _usual(settings: Sequence[Mapping[str, int | float | str]]) -> dict[str, int
     for name in ("sampler", "scheduler"):
         if words := Counter(value for each in settings if isinstance(value := each.get(name), str)):
             usual[name] = words.most_common(1)[0][0]
+    sizes = Counter(f"{each['width']}x{each['height']}" for each in settings if {"width", "height"} <= each.keys())
+    for size, count in sizes.most_common(1):
+        if count > len(settings) / 2:
+            usual["size"] = size
     return usual

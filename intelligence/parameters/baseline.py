@@ -126,11 +126,13 @@ def choose_baseline(
     finding, profile, reasons = choose_profile(request, table)
     if request.manual:
         profile = replace(profile, schedule=None, rescale_cfg=0.0, cfg_cutoff_sigma=0.0, guidance=None, shift=None)
-    learned = own_settings(request, profile, own)
+    width, height, _ = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
+    learned = own_settings(request, profile, (width, height), own)
     profile = with_learned(profile, learned)
     learned = {name: one for name, one in learned.items() if not request.overrides.keys() & set(SETTINGS[name])}
     if taste is not None:
-        width, height, _ = choose_size(request.analysis.intent.content_type, request.aspect, profile.native)
+        if "size" in learned:
+            width, height = learned["size"].value
         liked = learned_settings(request, profile, (width, height), taste)
         profile, learned = with_learned(profile, liked), {**learned, **liked}
     choice, chosen = _choice(request, profile, finding.architecture, _other_profiles(profile, request, table))

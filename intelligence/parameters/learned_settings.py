@@ -17,6 +17,7 @@ from ..records import Reason, Source
 from .parameter_messages import ParameterMessage, shown
 from .parameters import ParameterRequest
 from .profiles import Profile
+from .resolution import NATIVE_SIDES
 from .samplers import SAMPLERS
 from .schedules import AYS_TABLES
 
@@ -28,6 +29,10 @@ CFG_STEP = 0.5
 MAX_STARS = 8
 NAMES = {sampler.display: sampler.name for sampler in SAMPLERS}
 """A1111's name of a sampler → ComfyUI's."""
+OWN_AREA = (0.6, 1.3)
+"""Pictures' area, of the native one, within which a size of the user's own is taken: beyond, it was enlarged or cut."""
+OWN_STEP = 16
+"""Pixels of which its sides are multiples: that is what the strictest family takes."""
 MIN_OWN_PICTURES = 5
 """Pictures of the user's own with a checkpoint from which their settings are the usual ones."""
 PARAMETERS = {
@@ -71,12 +76,16 @@ def learned_settings(
     return found
 
 
-def own_settings(request: ParameterRequest, profile: Profile, use: CheckpointUse | None) -> dict[str, LearnedSetting]:
+def own_settings(
+    request: ParameterRequest, profile: Profile, size: tuple[int, int], use: CheckpointUse | None
+) -> dict[str, LearnedSetting]:
     """Return the settings of the user's own pictures with this checkpoint, where they are not those of the profile.
 
-    Only what the family takes, and nothing where it needs what it has; steps only where no priority moves them.
+    Only what the family takes, and nothing where it needs what it has; steps only where no priority moves them; a size
+    only near the native one, and where no aspect was asked for.
 
     Args:
+        size: the usual width and height.
         use: see `PictureHistory.usual_settings`.
     """
     if use is None or use.pictures < MIN_OWN_PICTURES or profile.fixed or profile.zsnr or request.manual:
@@ -100,7 +109,20 @@ def own_settings(request: ParameterRequest, profile: Profile, use: CheckpointUse
             name, Source.LEARNED, ParameterMessage.OWN_SETTING, value=value, otherwise=shown(usual), **arguments
         )
         found[name] = LearnedSetting(value, reason)
+    own = str(use.settings.get("size", ""))
+    sides = tuple(int(side) for side in own.split("x")) if own else size
+    if sides != size and request.aspect == "auto" and _is_near(sides, profile.native):
+        told: dict[str, Any] = {"otherwise": f"{size[0]}x{size[1]}", "chosen": own, "pictures": use.pictures}
+        reason = Reason.of("size", Source.LEARNED, ParameterMessage.OWN_SETTING, value=own, **told)
+        found["size"] = LearnedSetting(sides, reason)
     return found
+
+
+def _is_near(size: tuple[int, ...], native: str) -> bool:
+    """Tell a size that models with these native sizes take as it is. Args: native: see `NATIVE_SIDES`."""
+    low, high = OWN_AREA
+    near = low <= size[0] * size[1] / NATIVE_SIDES[native] ** 2 <= high
+    return near and all(side % OWN_STEP == 0 for side in size)
 
 
 def _within(value: Any, span: tuple[float, float] | None) -> bool:

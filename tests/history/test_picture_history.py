@@ -296,7 +296,7 @@ def test_use(history: PictureHistory, folder: Path) -> None:
     history.read()
     used = history.use([FOX])
     assert (used.loras, used.unknown_loras, used.pairs) == ({FOX.model_id: 2}, {"snow": 2}, ())
-    settings = {"steps": 25, "cfg": 6.5, "width": 832, "height": 1216, "sampler": "DPM++ 2M"}
+    settings = {"steps": 25, "cfg": 6.5, "width": 832, "height": 1216, "sampler": "DPM++ 2M", "size": "832x1216"}
     assert used.checkpoints == history.checkpoints() == (CheckpointUse("base", 2, settings),)
     assert history.use([FOX, SNOW]).pairs == (PairUse((FOX.model_id, SNOW.model_id), 2),)
 

@@ -82,3 +82,21 @@ def test_usual_settings_are_read_from_pictures_of_the_checkpoint(tmp_path):
     assert (use.pictures, use.settings["cfg"], use.settings["steps"]) == (6, 4.5, 28)
     assert values(choose(use.settings))["sampler"] == "euler_ancestral"
     assert history.usual_settings("unknown") is None
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "is_taken"),
+    [
+        ("768x1344", {}, True),
+        ("1664x2432", {}, False),
+        ("512x512", {}, False),
+        ("1001x1024", {}, False),
+        ("768x1344", {"aspect": "square"}, False),
+        ("768x1344", {"pictures": 4}, False),
+        ("768x1344", {"overrides": {"width": 1024}}, False),
+    ],
+    ids=["near the native one", "enlarged", "small", "odd", "an aspect is asked for", "too few", "the user's own"],
+)
+def test_own_size_is_the_usual_one(size, more, is_taken):
+    found = choose({"size": size}, **more)
+    assert (f"{found.width}x{found.height}" == size, own(found) == {"size"}) == (is_taken, is_taken)
