@@ -151,3 +151,23 @@ def test_history_rates_and_restores(library: Page, server: Server) -> None:
     assert texts == [prompt]
     library.tab.get_by_label("Stars", exact=True).select_option("")
     assert library.problems == []
+
+
+def test_what_was_learned_is_shown_and_taken_back(library: Page, server: Server) -> None:
+    """After the picture of the history, which has five stars."""
+    library.tab.get_by_role("tab", name="Learned").click()
+    view = library.tab.locator(".ig-column:visible")
+    view.get_by_text("1 rating, ").wait_for()
+    assert view.get_by_role("img", name="★★★★★: 1").count() == 1
+    before = server.client.get("/intelligent_generation/learned")
+    assert [one["stars"] for one in before["loras"]] == [[5]]
+    with library.tab.expect_response("**/learned/reset"):
+        view.get_by_role("button", name="Take back what was learned of").click()
+    view.get_by_role("heading", name="LoRAs, the most liked first").wait_for(state="detached")
+    assert server.client.get("/intelligent_generation/learned")["loras"] == []
+    view.get_by_label("Heed what I do beside stars").uncheck()
+    library.tab.wait_for_function(
+        "() => fetch('/intelligent_generation/learned').then(r => r.json()).then(r => !r.heeds_acts)"
+    )
+    view.get_by_label("Heed what I do beside stars").check()
+    assert library.problems == []
