@@ -79,7 +79,10 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
         chosen = changed_choice(chosen, run_file)
     one = batch.num_images == 1
     require(one or not options.scout, "only one scouted seed is finished; leave out --images or --scout")
-    require(one or run.best_of == 1, "the best of several is one picture; leave out --images or --best-of")
+    require(
+        one or run.best_of == 1,
+        "the best of several is one picture: set num_images (--images) to 1, or leave out best_of (--best-of)",
+    )
     require(run.best_of == 1 or not options.scout, "--best-of finishes one by itself; leave out --scout or --best-of")
     if options.scout:
         return [_scouted(options, run, pipeline, chosen)]

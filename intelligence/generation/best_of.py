@@ -21,7 +21,7 @@ from .run_timer import decoding_items
 from .scouting import Ranking, Scouting, steps_to_scout
 from .stages import BEST_OF, BestOf, GenerationPlan
 
-SURE = 0.6
+SURE = 0.75
 """Probability that the first by taste is liked more than its rival from which taste decides; below, the order of
 trying does."""
 

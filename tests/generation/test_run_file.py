@@ -47,6 +47,8 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
     ({"ollama_config": {"base_url": "ftp://a"}}, "ollama_config.base_url must match pattern '^https?://'"),
     ({"run": {"promt": "a fox"}}, "run.promt is unknown; did you mean 'prompt'?"),
     ({"run": {"seed": -1}}, "run.seed must be greater than or equal to 0, got -1"),
+    ({"run": {"best_of": 65}}, "run.best_of must be less than or equal to 64, got 65"),
+    ({"run": {"best_off": 4}}, "run.best_off is unknown; did you mean 'best_of'?"),
     ({"run": {"settings": {"num_steps": 0}}}, "run.settings.num_steps must be greater than or equal to 1, got 0"),
     ({"run": {"settings": {"width": 1001}}}, "run.settings.width must be a multiple of 8, got 1001"),
     ({"run": {"settings": {"steps": 20}}}, "run.settings.steps is unknown; did you mean 'num_steps'?"),

@@ -183,6 +183,8 @@ def test_sampling_run_scouts_and_resumes_seeds_of_their_own(seeds_per_image: boo
     ("request_", "facts", "settings"),
     [
         (SamplingRequest(0, scout=2), facts(latent=StartLatent(2, 128, 192)), {}),
+        (SamplingRequest(0, best_of=2), facts(latent=StartLatent(2, 128, 192)), {}),
+        (SamplingRequest(0, best_of=2), facts(has_easycache=True), {}),
         (SamplingRequest(0, scout=2), facts(has_easycache=True), {}),
         (SamplingRequest(0, scout=2), FACTS, {"improvements": Improvements(easycache=0.2)}),
         (SamplingRequest(0, scout=2, switches=Switches(easycache=0.2)), FACTS, {}),
@@ -195,7 +197,19 @@ def test_sampling_run_refuses_what_cannot_be_scouted(
         run(request_, facts, **settings)
 
 
-@pytest.mark.parametrize("values", [{"scout": 2, "pick": 3}, {"scout": -1}, {"scout": 65}, {"seed": -1}, {"pick": 1}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scout": 2, "pick": 3},
+        {"scout": -1},
+        {"scout": 65},
+        {"best_of": -1},
+        {"best_of": 65},
+        {"scout": 2, "best_of": 2},
+        {"seed": -1},
+        {"pick": 1},
+    ],
+)
 def test_sampling_request_refuses_values_out_of_bounds(values: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError):
         SamplingRequest(**{"seed": 0, **values})

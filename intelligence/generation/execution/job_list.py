@@ -137,6 +137,7 @@ def _run(content: dict[str, Any], point: Mapping[tuple[str, ...], Any]) -> RunFi
         parent[place[-1]] = value
     found = validated(RunFile, whole)
     require(bool(found.run.prompt.strip()), "run.prompt is missing")
+    require(found.run.best_of == 1, "run.best_of: a job list makes every picture that it names; leave it out")
     return found
 
 
