@@ -271,6 +271,30 @@ def test_picked_seed_equals_uninterrupted_run(bench: Bench, sampler: str, schedu
     assert f"which took {scouted} forward items" in picked["notes"][0]
 
 
+def test_best_of_equals_that_seed_alone(bench: Bench) -> None:
+    """Without ratings the first of them; another can be finished afterwards from where trying it ended."""
+    changes = {"sampler_name": "dpmpp_2m", "num_steps": 8}
+    bench.ours("ours", changes, seed=80, best_of=3)
+    bench.told("ours")
+    bench.ours("whole", changes, seed=80)
+    bench.told("whole")
+    bench.equal("equal", ["ours", 1], ["whole", 1])
+    found = bench.run()
+    assert is_equal(found)
+    best, whole = generation(found), generation(found, "whole")
+    told = best["best_of"]
+    assert (best["seeds"], told["seeds"], told["finished"]) == ([80], [80, 81, 82], 0)
+    assert told["forward_items"] == 3 * told["kept_items"] > 0
+    assert best["forward_items"] == whole["forward_items"] - told["kept_items"]
+    assert len(best["image_looks"]) == 1
+    assert whole["best_of"] is None
+
+    bench.ours("ours", changes, seed=80, scout=3, pick=2)
+    picked = generation(bench.run())
+    assert (picked["seeds"], picked["best_of"]) == ([81], None)
+    assert picked["forward_items"] == best["forward_items"]
+
+
 def test_pick_without_scouting_samples_from_start(bench: Bench) -> None:
     bench.ours("ours", {"num_steps": 4}, seed=60, scout=2, pick=1)
     bench.told("ours")
