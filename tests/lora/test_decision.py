@@ -58,7 +58,6 @@ def evidence_row(**values):
 
 
 OF_TAGS = {"source": NameSource.TAG, "style_word": 1, "named_tag": 9, "kind": KINDS.index(LoRAKind.CHARACTER)}
-BEFORE = {"width": 1, "named_words": 1, "strong": 1, "rarest_rank": 2, "kind": KINDS.index(LoRAKind.CONCEPT)}
 
 
 @pytest.mark.parametrize(
@@ -68,12 +67,6 @@ BEFORE = {"width": 1, "named_words": 1, "strong": 1, "rarest_rank": 2, "kind": K
         (OF_TAGS | {"style_word": 0}, 1.0),
         (OF_TAGS | {"strong": 1}, 1.0),
         (OF_TAGS | {"kind": KINDS.index(LoRAKind.STYLE)}, 1.0),
-        (BEFORE, 0.2),
-        (BEFORE | {"head": 1}, 1.0),
-        (BEFORE | {"rarest_rank": 4}, 1.0),
-        (BEFORE | {"capital": 1}, 1.0),
-        (BEFORE | {"tag_style": 1}, 1.0),
-        (BEFORE | {"named_words": 2}, 1.0),
     ],
 )
 def test_most_probable_limits_misreadings(values, most):
