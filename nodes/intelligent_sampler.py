@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import folder_paths
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 from comfy_execution.utils import get_executing_context
@@ -143,6 +144,15 @@ class IntelligentSampler(io.ComfyNode):
                     **shown_as("off"),
                     **ADVANCED,
                 ),
+                io.Combo.Input(
+                    "upscaler",
+                    options=[AUTO, "latent", *folder_paths.get_filename_list("upscale_models")],
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Enlarges the first picture for the second pass: the latent itself, or an upscale model. "
+                    "auto: a model of yours that is known for this kind of picture, else the latent.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Image.Output("IMAGE"),
@@ -173,6 +183,7 @@ class IntelligentSampler(io.ComfyNode):
         hold_time_limit: bool = True,
         second_pass: str = SecondPassUse.AUTO,
         best_of: int = 0,
+        upscaler: str = AUTO,
     ) -> io.NodeOutput:
         from ..intelligence.generation.noticing import note_act
         from ..intelligence.generation.run import run_plan
@@ -189,6 +200,7 @@ class IntelligentSampler(io.ComfyNode):
             *(seed, seeds_per_image, one_pass, scout, pick, switches, hold_time_limit),
             second_pass=SecondPassUse(second_pass),
             best_of=best_of,
+            upscaler=upscaler,
         )
         plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)

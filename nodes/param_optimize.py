@@ -184,7 +184,7 @@ class ParamOptimize(io.ComfyNode):
         from ..intelligence.memory import MemoryRequest
         from ..intelligence.models import named_family
         from ..intelligence.parameters.parameters import NO_GUIDANCE
-        from .host import device_memory, model_evidence, model_guidance, model_settings, sampler_run
+        from .host import device_memory, enlarging, model_evidence, model_guidance, model_settings, sampler_run
 
         weights = {} if model is None else device_memory.weights_gb(model)
         settings = {"num_steps": steps, "guidance_scale": cfg, "sampler_name": sampler, "scheduler": scheduler}
@@ -199,6 +199,7 @@ class ParamOptimize(io.ComfyNode):
             NO_GUIDANCE if model is None else model_guidance.model_guidance(model),
             comfy.samplers.KSampler.SAMPLERS,
             comfy.samplers.KSampler.SCHEDULERS,
+            enlarging.upscale_models(),
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         revision = decision_revision()

@@ -169,6 +169,8 @@ class SettingsRequest:
     samplers: Collection[str] = SAMPLER_NAMES
     schedulers: Collection[str] = SCHEDULER_NAMES
     """Names that the host can run."""
+    upscalers: Sequence[str] = ()
+    """Files of the upscale models that the host can run."""
 
 
 def settings_report(recommendations: Recommendations) -> str:

@@ -32,6 +32,7 @@ from .embedded import embedded_registry
 from .explanation import explain
 from .generation_messages import GenerationMessage
 from .planner import Planner, lora_variants, parameter_variants
+from .postprocess.own_steps import OwnStep
 from .run import seeds_from
 from .run_timer import all_items
 from .stages import Recommendations
@@ -49,9 +50,10 @@ class ChoosingPipeline:
         self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
         self.host = DiffusersHost(self.config.base_model, allow_downloads=self.config.allow_downloads)
+        self.own_steps: tuple[OwnStep, ...] = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        known = ("config", "registry", "learning", "memory_manager", "planner", "host", "_of_demo")
+        known = ("config", "registry", "learning", "memory_manager", "planner", "host", "own_steps", "_of_demo")
         if name not in known:
             raise AttributeError(f"a pipeline has no attribute {name!r}{did_you_mean(name, known[:-1])}")
         if name == "config":

@@ -26,6 +26,7 @@ from .generation_result import GenerationResult, results_of
 from .history import GenerationSummary, generations_to_rate
 from .noticing import note_act
 from .picture_history import rated_id
+from .postprocess.own_steps import host_with
 from .run import Host, OnStep, run_plan, seeds_from
 from .scouting import MAX_SEEDS, Scouting
 from .stages import GenerationPlan, Recommendations
@@ -47,6 +48,8 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
         config: base model, mode and limits; by default SDXL base, AUTO, no limits.
         model_registry: LoRAs to choose from, filled by `ModelRegistry.scan`. None: those registered in the data folder
             (for the `embedded` base model: the four LoRAs that come with it).
+
+    `own_steps`, an attribute, holds steps of your own (`OwnStep`) that finished pictures go through, in order.
     """
 
     def generate(
@@ -250,6 +253,10 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
     ) -> list[GenerationResult]:
         found = self.planner.used_files.start(plan)
         execution, generation = run_plan(
-            host or self.host, plan, seeds, self.learning, run_id=run_id, on_step=on_step, memory=self.memory_manager
+            host_with(self.own_steps, host or self.host),
+            *(plan, seeds, self.learning),
+            run_id=run_id,
+            on_step=on_step,
+            memory=self.memory_manager,
         )
         return results_of(execution, self.planner.used_files.told(generation, found), self.planner.used_files)

@@ -277,6 +277,7 @@ class Planner:
                 guidance=request.guidance,
                 samplers=request.samplers,
                 schedulers=request.schedulers,
+                upscalers=request.upscalers,
                 learned=recommendations.arm is not Arm.PLAIN,
                 manual=recommendations.mode is OperationMode.MANUAL,
             )

@@ -18,7 +18,7 @@ from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
 from ..parameters.second_pass import first_run, second_run
 from .generation_messages import GenerationMessage
-from .postprocess.steps import planned_steps
+from .postprocess.steps import PostStep, planned_steps
 from .run_timer import PassTime
 from .stages import BestOf, Generation, GenerationPlan
 
@@ -54,6 +54,8 @@ class Execution:
     looks: tuple[tuple[int, ...], ...] = ()
     """See `Generation.image_looks`."""
     best_of: BestOf | None = None
+    own_steps: tuple[PostStep, ...] = ()
+    """The user's own, as they were taken."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Results for this host's own callers (ComfyUI: the latent)."""
 
@@ -108,7 +110,7 @@ def record_run(
     plan = replace(plan, memory=execution.memory or plan.memory).changed(gives_way=())
     if execution.ran:
         plan = plan.with_parameters(execution.ran[0])
-    plan = replace(plan, postprocess=planned_steps(plan.parameters, plan.memory))
+    plan = replace(plan, postprocess=(*planned_steps(plan.parameters, plan.memory), *execution.own_steps))
     generation_id, model = uuid.uuid4().hex, plan.recommendations.model
     generation = Generation(
         id=generation_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import SecondPassUse, require
+from ..config import AUTO, SecondPassUse, require
 from ..history.own_use import CheckpointUse
 from ..learning.value_model import ValueModel
 from ..models import Architecture, Family, FamilyFinding
@@ -29,6 +29,7 @@ from .profiles import Profile, choose_profile, find_profile
 from .resolution import choose_size
 from .schedules import AYS_TABLES, FLUX2, ZSNR_SCHEDULERS
 from .second_pass import enlargement
+from .upscalers import choose_upscaler
 
 MANUAL_DEFAULTS: dict[str, Any] = {
     "num_steps": 20,
@@ -294,7 +295,12 @@ def _with_second_pass(choice: Choice, request: ParameterRequest, profile: Profil
     if found is None:
         return choice
     width, height = found.size
-    upscaler = str(given.get("upscaler", LATENT_UPSCALER))
+    upscaler, known = given.get("upscaler", AUTO), (LATENT_UPSCALER, *request.upscalers)
+    if upscaler == AUTO and request.manual:
+        upscaler = LATENT_UPSCALER
+    elif upscaler == AUTO:
+        upscaler = choose_upscaler(request.upscalers, request.analysis.intent.artistic_style)
+    require(upscaler in known, f"upscaler must be auto or one of {', '.join(known)}, got {upscaler!r}")
     return replace(choice, width=width, height=height, first=found.first, upscaler=upscaler)
 
 

@@ -256,6 +256,8 @@ class ParameterRequest:
     samplers: Collection[str] = SAMPLER_NAMES
     schedulers: Collection[str] = SCHEDULER_NAMES
     """Names that the host can run; default: ComfyUI's own."""
+    upscalers: Sequence[str] = ()
+    """Files of the upscale models that the host can run."""
     learned: bool = True
     """Ratings may move settings."""
     manual: bool = False

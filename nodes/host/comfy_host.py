@@ -136,7 +136,8 @@ class ComfyHost:
             latent = self._sampled(run, attempts, first_step, self.recording)
             took = run.timer.time(run.forward.items)
             if planned := plan.parameters.second_pass:
-                enlarged = enlarge(latent, plan.parameters, self.inputs.model, self.inputs.vae)
+                model, vae = self.inputs.model, self.inputs.vae
+                enlarged = attempts.run(lambda memory: enlarge(latent, plan.parameters, model, vae, memory))
                 inputs = replace(self.inputs, latent=enlarged, denoise=planned.denoise)
                 parameters = second_run(plan.parameters)
                 second = SamplerRun(inputs, parameters, seeds, self.run.batch_seed, self.notify, earlier=run)

@@ -11,6 +11,7 @@ import torch
 from comfy.model_management import OOM_EXCEPTION, throw_exception_if_processing_interrupted
 
 from ...intelligence.generation.checked_decoding import decode_checked
+from ...intelligence.generation.postprocess.seam_check import check_tiles
 from ...intelligence.memory import MemoryPlan
 from .core_nodes import core_nodes
 from .plan_hooks import make_room, moves_weights
@@ -30,13 +31,14 @@ def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tupl
         weights = {name: weight.to("cpu", torch.float32, copy=True) for name, weight in vae.get_sd().items()}
         return _decode(comfy.sd.VAE(sd=weights, device=vae.device, dtype=torch.float32), rows, plan)
 
-    return decode_checked(
+    images, notes = decode_checked(
         samples,
         lambda rows: torch.cat([_decode(vae, part, plan) for part in rows.split(size)]),
         None if vae.vae_dtype == torch.float32 else in_float32,
         str(vae.vae_dtype).removeprefix("torch."),
         REMEDY,
     )
+    return images, (*notes, *check_tiles(images, samples, plan.tile_size))
 
 
 def _decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:

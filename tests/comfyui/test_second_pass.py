@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from .client import Prompt
 from .server import Server
@@ -25,10 +26,39 @@ def with_core_second_pass(prompt: Prompt, size: tuple[int, int], steps: int) -> 
     return changed(made, {"decode": {"samples": ["second", 0]}, "core_latent": {"samples": ["second", 0]}})
 
 
-def told(server: Server, prompt: Prompt) -> dict[str, Any]:
-    """What Explain's node says of the run."""
-    explain = node_id(prompt, "Explain")
-    return server.client.complete(prompt).outputs[explain]
+def make_upscale_model(file: Path) -> None:
+    """Write a tiny random ESRGAN that enlarges twofold, under the names of its first published form."""
+    width, growth = 8, 32
+    shapes = {"model.0": (width, 3), "model.1.sub.1": (width, width), "model.3": (width, width)}
+    shapes |= {"model.5": (width, width), "model.7": (3, width)}
+    for block in (1, 2, 3):
+        for conv in range(1, 6):
+            made = width if conv == 5 else growth
+            shapes[f"model.1.sub.0.RDB{block}.conv{conv}.0"] = (made, width + growth * (conv - 1))
+    noise, weights = torch.Generator().manual_seed(0), {}
+    for name, (made, given) in shapes.items():
+        weights[f"{name}.weight"] = torch.randn(made, given, 3, 3, generator=noise) / (9 * given) ** 0.5
+        weights[f"{name}.bias"] = torch.zeros(made)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file(weights, file)
+
+
+def with_core_upscale_model(prompt: Prompt, name: str, size: tuple[int, int], steps: int) -> Prompt:
+    """The prompt with VAEDecode, an upscale model, ImageScale and VAEEncode in front of the second KSampler."""
+    made = with_core_second_pass(prompt, size, steps)
+    vae, (width, height) = made["decode"]["inputs"]["vae"], size
+    exact = {"upscale_method": "lanczos", "width": width, "height": height, "crop": "disabled"}
+    made |= {
+        "first": {"class_type": "VAEDecode", "inputs": {"samples": ["core", 0], "vae": vae}},
+        "upscaler": {"class_type": "UpscaleModelLoader", "inputs": {"model_name": name}},
+        "larger": {
+            "class_type": "ImageUpscaleWithModel",
+            "inputs": {"upscale_model": ["upscaler", 0], "image": ["first", 0]},
+        },
+        "exact": {"class_type": "ImageScale", "inputs": {"image": ["larger", 0], **exact}},
+        "enlarged": {"class_type": "VAEEncode", "inputs": {"pixels": ["exact", 0], "vae": vae}},
+    }
+    return changed(made, {"second": {"denoise": 0.4}})
 
 
 def test_second_pass_of_a_large_size_equals_core_nodes(server: Server) -> None:
@@ -36,6 +66,20 @@ def test_second_pass_of_a_large_size_equals_core_nodes(server: Server) -> None:
     prompt = changed(prompt, {"latent": {"width": 192, "height": 256}})
     core, ours = latents(server, with_core_second_pass(prompt, (384, 512), steps=2))
     assert ours.shape[-2:] == (64, 48)
+    assert torch.equal(core, ours)
+
+
+def test_second_pass_by_an_upscale_model_equals_core_nodes(server: Server) -> None:
+    name = "2x-tiny-UltraSharp.safetensors"
+    file = server.base / "models" / "upscale_models" / name
+    make_upscale_model(file)
+    prompt = both(server, width=344, height=344, steps=5, sampler="euler", scheduler="normal")
+    prompt = changed(prompt, {"latent": {"width": 256, "height": 256}, "IntelligentSampler": {"upscaler": name}})
+    try:
+        core, ours = latents(server, with_core_upscale_model(prompt, name, (344, 344), steps=2))
+    finally:
+        file.unlink()
+    assert ours.shape[-2:] == (43, 43)
     assert torch.equal(core, ours)
 
 

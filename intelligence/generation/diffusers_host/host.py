@@ -124,7 +124,7 @@ class DiffusersHost:
                     latents = run.sample_all(batches, enlarge(latents, parameters))
                     changes += progress.keeper.notes
                     ran = joined_settings(parameters, ran, run.ran)
-                images, decoding_notes = decode(pipe, latents)
+                images, decoding_notes = decode(pipe, latents, plan.memory.tile_size)
         return Execution(
             images,
             timer.seconds,

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..checked_decoding import decode_checked
+from ..postprocess.seam_check import check_tiles
 
 REMEDY = "take LoRAs off, or lower their strengths or guidance_scale"
 
 
-def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...]]:
+def decode(pipe: Any, sampled: Sequence[Any], tile: int = 0) -> tuple[list[Any], tuple[str, ...]]:
     """Return (PIL images, notes) of the latents of forward batches, each (batch, 4, height / 8, width / 8).
 
     A VAE in float16 whose configuration says that it overflows there decodes in float32 from the start, as diffusers
     does it; another one where an image comes out as not-a-number. See `decode_checked`, also for BrokenImageError.
+    `tile`: side of the tiles in pixels, which are then searched for seams; 0: decoded whole.
     """
     import torch
 
@@ -29,6 +31,7 @@ def decode(pipe: Any, sampled: Sequence[Any]) -> tuple[list[Any], tuple[str, ...
             str(dtype).removeprefix("torch."),
             REMEDY,
         )
+        notes = (*notes, *check_tiles(images, torch.cat([*sampled]), tile))
     pipe.maybe_free_model_hooks()
     return pipe.image_processor.numpy_to_pil(images.numpy()), notes
 

@@ -88,7 +88,9 @@ class RayWorker:
 
 def measured(execution: Execution, seconds: float) -> str:
     """Return an execution without its images as JSON; `seconds`: it took in the worker, LoRAs and loading included."""
-    names = [each.name for each in fields(Execution) if each.name not in ("images", "extra", "memory", "ran")]
+    names = [
+        each.name for each in fields(Execution) if each.name not in ("images", "extra", "memory", "ran", "own_steps")
+    ]
     memory = execution.memory.to_dict() if execution.memory else None
     ran = [each.to_dict() for each in execution.ran]
     return json.dumps(

@@ -10,4 +10,10 @@ class PostprocessMessage(Message):
 
     REPAIR = "the VAE decodes in {dtype}: an image that overflows there is decoded again in float32"
     REPAIR_CHECK = "images that come out flat or as not-a-number are found and told"
-    SEAM_CHECK = "the VAE decodes in tiles of {tile} pixels: their seams and colours are compared with the latent"
+    OWN = "{name}: a step of your own"
+    OWN_FAILED = "image {image}: your own step {name} failed and left it as it was ({problem})"
+    TILE_COLOUR = (
+        "image {image}: a tile of {tile} pixels is off in colour by {levels} of 255; decode whole or in larger tiles"
+    )
+    TILE_EDGE = "image {image}: tiles of {tile} pixels show an edge of {levels} of 255; decode whole or in larger tiles"
+    SEAM_CHECK = "decoded in tiles of {tile} pixels: edges along them and tiles of another colour are found and told"

@@ -51,6 +51,11 @@ def _steps(parameters: OptimizedParameters, memory: MemoryPlan) -> Iterator[Post
         second = parameters.second_pass
         seconds, peak = (second.estimated_seconds, memory.stages.get("unet")) if second else (None, None)
         yield PostStep(StepKind.SECOND_PASS, told[0], second is not None, seconds=seconds, memory_gb=peak)
-    dtype, again = memory.vae_dtype or "float32", 0.0
+    dtype = memory.vae_dtype or "float32"
     message = PostprocessMessage.REPAIR if dtype == "float16" else PostprocessMessage.REPAIR_CHECK
-    yield PostStep(StepKind.REPAIR, Reason.of("repair", Source.MODEL, message, value=dtype, dtype=dtype), seconds=again)
+    yield PostStep(StepKind.REPAIR, Reason.of("repair", Source.MODEL, message, value=dtype, dtype=dtype), seconds=0.0)
+    if tile := memory.tile_size:
+        message = PostprocessMessage.SEAM_CHECK
+        yield PostStep(
+            StepKind.SEAM_CHECK, Reason.of("seams", Source.BUDGET, message, value=tile, tile=tile), seconds=0.0
+        )
