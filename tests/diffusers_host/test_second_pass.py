@@ -48,7 +48,8 @@ def test_second_pass_equals_image_to_image_of_diffusers(host: DiffusersHost, sam
     latents = call(again, **given)
     image = again.vae.decode(latents / again.vae.config.scaling_factor, return_dict=False)[0]
     (theirs,) = again.image_processor.postprocess(image.detach(), output_type="pil")
-    assert np.array_equal(pixels(ours), pixels(theirs))
+    # The pipeline multiplies by a factor that was divided by before: rounding, which noise of later steps carries on.
+    assert np.abs(pixels(ours) - pixels(theirs)).max() <= 1
 
 
 def test_second_pass_counts_what_is_predicted(host: DiffusersHost) -> None:
