@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 Result = TypeVar("Result")
+
+LEFT_SECONDS = 60.0
+"""Age of a temporary file from which no process is writing it any more."""
 
 
 def new_file(folder: Path) -> tuple[int, Path]:
@@ -35,3 +40,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     finally:
         temporary.unlink(missing_ok=True)
     return result
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote into a folder."""
+    for path in folder.glob(f".{'?' * 16}.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                path.unlink()

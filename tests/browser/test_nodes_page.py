@@ -149,7 +149,8 @@ def test_run_shows_reports(page: Page, server: Server) -> None:
     page.tab.evaluate(UNFOLD_ALL, "Explain")
     page.tab.evaluate(SET, {"IntelligentSampler": {"seed": 12}})
     run(page, server)
-    assert page.tab.evaluate(OPEN_LINES, "Explain") == ["loras", "settings", "prompt", "time", "memory"]
+    # Time unfolds only where there is more to say than was foretold.
+    assert {"loras", "settings", "prompt", "memory"} <= set(page.tab.evaluate(OPEN_LINES, "Explain"))
     page.load(ui_workflow(AUTO))  # the template, opened again, is a graph of its own
     page.tab.wait_for_timeout(1000)
     assert page.tab.evaluate(REPORTS, "Explain") == ["shown after a run"]

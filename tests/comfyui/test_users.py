@@ -46,7 +46,7 @@ def rated_elsewhere(folder: Path) -> dict[str, Any]:
 def test_each_user_has_a_taste_of_their_own(shared_server: Server, tmp_path: Path) -> None:
     ann, bob = (ask(shared_server, "/users", {"username": name}) for name in ("Ann / ../x", "bob"))
     added = ask(shared_server, f"{LEARNED}/import", rated_elsewhere(tmp_path), ann)
-    assert added == {"generations": 1, "ratings": 1}
+    assert added == {"generations": 1, "ratings": 1, "acts": 0}
     assert [ask(shared_server, LEARNED, user=user)["ratings"] for user in (ann, bob, "", "nobody")] == [1, 0, 0, 0]
 
     rate = {"1": {"class_type": "Feedback", "inputs": {"generation_id": "g", "rating": 2, "comments": "by node"}}}

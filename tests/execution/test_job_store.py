@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,3 +80,13 @@ def test_job_key_depends_on_what_is_sampled_alone() -> None:
         job_key(recommendations(["anime"], prompt="an owl"), [1], files),
     ]
     assert len({key, *others}) == 6
+
+
+def test_store_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    old, fresh, other = tmp_path / ".0123456789abcdef.tmp", tmp_path / ".fedcba9876543210.tmp", tmp_path / ".mine.tmp"
+    for file in (old, fresh, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    JobStore(tmp_path).close()
+    assert [file.exists() for file in (old, fresh, other)] == [False, True, True]

@@ -19,6 +19,7 @@ from pathlib import Path
 from ...config import PipelineConfig
 from ...database.migrating import connect, in_transaction
 from ...errors import StorageError
+from ...whole_files import remove_leftovers
 from ..stages import Recommendations
 from .job_records import Job
 
@@ -103,6 +104,7 @@ class JobStore:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked(folder / LOCK_FILE)
+            remove_leftovers(folder)
             self._db = connect(self.path, _MIGRATIONS, "FULL", WAIT_SECONDS, "truncate")
         with self._transaction() as db:
             db.execute("INSERT INTO batch SELECT ? WHERE NOT EXISTS (SELECT 1 FROM batch)", (uuid.uuid4().hex,))
