@@ -33,12 +33,17 @@ def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tupl
 
     images, notes = decode_checked(
         samples,
-        lambda rows: torch.cat([_decode(vae, part, plan) for part in rows.split(size)]),
+        lambda rows: _joined([_decode(vae, part, plan) for part in rows.split(size)]),
         None if vae.vae_dtype == torch.float32 else in_float32,
         str(vae.vae_dtype).removeprefix("torch."),
         REMEDY,
     )
     return images, (*notes, *check_tiles(images, samples, plan.tile_size))
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join images; a single part keeps core's order in memory, by which an upscale model rounds."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan) -> torch.Tensor:
