@@ -22,7 +22,8 @@ StepItems = Callable[[OptimizedParameters, Sequence[float]], Sequence[float]]
 """(settings, schedule of steps + 1 sigmas) → forward items of one image in each step."""
 
 ROUNDING = 1e-4
-"""A cutoff lies so much above the level at which guidance ends: hosts read levels from the model's training steps."""
+"""A cutoff lies so much above the level at which guidance ends: hosts hold levels in single precision, or read them
+between the model's training steps."""
 
 FIRST_CHANGE = 2
 """Steps that a run takes before its speed is trusted: the first one loads and warms up."""

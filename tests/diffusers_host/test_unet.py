@@ -12,7 +12,9 @@ from intelligence.config import OffloadStrategy
 from intelligence.errors import BrokenImageError
 from intelligence.generation.diffusers_host import DiffusersHost
 from intelligence.generation.diffusers_host.denoising import items_of_one
+from intelligence.generation.run_timer import sigmas_of
 from intelligence.generation.stages import GenerationPlan, Recommendations
+from intelligence.generation.time_keeper import ROUNDING
 from intelligence.memory import MemoryPlan
 from intelligence.parameters import Improvements, OptimizedParameters
 from intelligence.prompt import PromptAnalysis
@@ -52,6 +54,16 @@ def test_items_of_one_equals_counted_items(host: DiffusersHost, sampler: str, sc
     wanted = plan(sampler_name=sampler, scheduler=scheduler, num_steps=7)
     done = host.execute(wanted, [1])
     assert done.forward_items == items_of_one(host._pipe.scheduler, wanted.parameters)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "deis", "lcm"])
+def test_guidance_ends_at_the_step_whose_level_is_the_cutoff(host: DiffusersHost, sampler: str) -> None:
+    """Levels lie between those of training steps, several of the last ones about the same."""
+    settings = {"sampler_name": sampler, "scheduler": "karras", "num_steps": 12}
+    sigmas = sigmas_of(plan(**settings).parameters)
+    for at in range(6, 12):
+        cutoff = Improvements(cfg_cutoff_sigma=sigmas[at] * (1 + ROUNDING))
+        assert host.execute(plan(improvements=cutoff, **settings), [1]).forward_items == 12 + at
 
 
 def test_execute_without_guidance_equals_cfg_1(host: DiffusersHost) -> None:

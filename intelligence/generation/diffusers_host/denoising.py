@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -137,12 +137,21 @@ def sample(
     if start is not None:
         arguments = {**arguments, "latents": _noised(pipe, start, arguments["num_inference_steps"], generators)}
 
+    sigmas, done = progress.keeper.sigmas, 0
+
     def after_step(pipe: Any, index: int, _timestep: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
-        if progress.tick(index + 1, pipe.num_timesteps):
+        nonlocal done
+        done = index + 1
+        if progress.tick(done, pipe.num_timesteps):
             pipe._interrupt = True
         return {}
 
-    with hooked_unet(pipe, parameters, progress.calls):
+    def level(timestep: Any) -> float:
+        # The schedule's own level, which forward items are foretold by: the training step only lies near it.
+        is_step = len(pipe.scheduler.timesteps) == len(sigmas) - 1
+        return sigmas[done] if is_step else sigma_at(pipe.scheduler, timestep)
+
+    with hooked_unet(pipe, parameters, progress.calls, level):
         result = pipe(
             **arguments,
             num_images_per_prompt=len(seeds),
@@ -195,9 +204,11 @@ def predict_clean(prediction_type: str, sigma: float, seen: Any, output: Any) ->
 
 
 @contextmanager
-def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) -> Iterator[None]:
+def hooked_unet(
+    pipe: Any, parameters: OptimizedParameters, calls: UNetCalls, level: Callable[[Any], float]
+) -> Iterator[None]:
     """Count, record and replay the UNet's calls during one call of the pipeline, and skip the negative prompt where the
-    plan wants no guidance.
+    plan wants no guidance: `level` returns the noise level of a call at a timestep.
 
     The pipeline receives the prompt's prediction for both halves then: with equal predictions its guidance changes
     nothing. CFG++ is ordinary guidance here, but keeps it in every step, as in ComfyUI.
@@ -210,7 +221,7 @@ def hooked_unet(pipe: Any, parameters: OptimizedParameters, calls: UNetCalls) ->
     limited = improvements.limits_guidance and not find_sampler(parameters.sampler_name).cfg_pp
 
     def computed(sample: Any, timestep: Any, *args: Any, **kwargs: Any) -> Any:
-        guided = not limited or improvements.guides(sigma_at(pipe.scheduler, timestep))
+        guided = not limited or improvements.guides(level(timestep))
         if guided or not pipe.do_classifier_free_guidance:
             calls.items += sample.shape[0]
             return inner(sample, timestep, *args, **kwargs)
