@@ -7,9 +7,11 @@ with any sampler, and no forward item is computed twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ..parameters import OptimizedParameters
+from ..parameters.second_pass import first_run
 from ..records import Reason
 from .stages import GenerationPlan
 
@@ -23,6 +25,23 @@ MAX_SEEDS = 64
 def steps_to_scout(steps: int) -> int:
     """Return how many of `steps` are sampled with each seed: a quarter, rounded up."""
     return max(1, -(-steps // 4))
+
+
+def scouted_settings(parameters: OptimizedParameters) -> OptimizedParameters:
+    """Return the settings that the scouted steps depend on: those of the first pass, without what is predicted of the
+    run, which other runs change as they are learned from."""
+    return replace(
+        first_run(parameters),
+        estimated_time_seconds=None,
+        time_interval_seconds=None,
+        estimated_vram_gb=None,
+        estimated_quality_score=0.5,
+        confidence=0.5,
+        decode_items=None,
+        forward_items=None,
+        forward_items_interval=None,
+        reasons=(),
+    )
 
 
 @dataclass

@@ -23,7 +23,7 @@ from ...intelligence.generation.sampling_request import (
     Task,
     sampling_run,
 )
-from ...intelligence.generation.scouting import steps_to_scout
+from ...intelligence.generation.scouting import scouted_settings, steps_to_scout
 from ...intelligence.generation.stages import BestOf, GenerationPlan
 from ...intelligence.learning.value_model import ValueModel
 from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track_usage
@@ -239,8 +239,8 @@ class ComfyHost:
 
     def _start(self) -> tuple[tuple[Any, ...], tuple[OptimizedParameters, float]]:
         """Return all that the first steps depend on, except the seed."""
-        inputs = self.inputs
-        return (inputs.positive, inputs.negative, inputs.latent), (self.run.plan.parameters, inputs.denoise)
+        inputs, settings = self.inputs, scouted_settings(self.run.plan.parameters)
+        return (inputs.positive, inputs.negative, inputs.latent), (settings, inputs.denoise)
 
     def _attempts(self, plan: GenerationPlan, images: int) -> Attempts:
         planned, actual = plan.memory.device, self.inputs.model.load_device.type

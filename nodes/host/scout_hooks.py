@@ -49,7 +49,7 @@ class Scouted:
     inputs: tuple[Any, ...]
     """The very objects that the predictions depend on: conditionings and latent."""
     settings: tuple[OptimizedParameters, float]
-    """Parameters and denoise."""
+    """Parameters by `scouted_settings`, and denoise."""
     recordings: dict[int, Recording]
     """Seed → its recording."""
     steps: int

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
+from .bench import Bench, generation, is_equal
 from .client import Prompt
 from .server import Server
 from .test_identity import both, latents
@@ -97,3 +100,28 @@ def test_second_pass_from_a_latent_equals_core_nodes(server: Server) -> None:
     core, ours = latents(server, with_core_second_pass(prompt, (192, 192), steps=2))
     assert ours.shape[-2:] == (24, 24)
     assert torch.equal(core, ours)
+
+
+def test_scouted_seed_of_two_passes_is_finished(server: Server) -> None:
+    bench, changes = Bench(server.client), {"sampler_name": "dpmpp_2m", "num_steps": 8}
+    common = {"vae": bench.vae, "second_pass": "on"}
+    bench.ours("ours", changes, seed=40, scout=2, **common)
+    bench.told("ours")
+    shown = bench.run().outputs["ours"]
+    for image in shown["images"]:
+        assert Image.open(io.BytesIO(server.client.view(image))).size == (64, 64)
+
+    bench.prompt.pop("ours")
+    bench.prompt.pop("ours_told")
+    bench.ours("whole", changes, seed=41, **common)
+    bench.told("whole")
+    bench.run()  # what is learned of its time makes nothing of the scouted steps void
+    bench.ours("ours", changes, seed=40, scout=2, pick=2, **common)
+    bench.told("ours")
+    bench.equal("equal", ["ours", 1], ["whole", 1])
+    found = bench.run()
+    assert is_equal(found)
+    picked, whole = generation(found), generation(found, "whole")
+    assert picked["forward_items"] == whole["forward_items"] - shown["forward_items"][0] // 2
+    second = picked["plan"]["recommendations"]["suggested_params"]["second_pass"]
+    assert (second["width"], second["height"]) == (64, 64)

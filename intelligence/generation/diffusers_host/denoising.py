@@ -12,6 +12,7 @@ from typing import Any
 
 from ...parameters import OptimizedParameters
 from ...parameters.samplers import find_sampler
+from ...parameters.second_pass import first_run
 from ..run import OnStep
 from ..run_timer import RunTimer, planned_items, sigmas_of
 from ..scouting import Recording
@@ -94,8 +95,8 @@ class Progress:
 
 
 def call_arguments(pipe: Any, plan: GenerationPlan) -> dict[str, Any]:
-    """Return the pipeline's arguments for any seed, with embeddings for one image."""
-    parameters, prompts = plan.parameters, plan.recommendations
+    """Return the pipeline's arguments of the first pass for any seed, with embeddings for one image."""
+    parameters, prompts = first_run(plan.parameters), plan.recommendations
     positive, negative = same_length(
         encode(pipe, prompts.prompt, parameters.clip_skip), encode(pipe, prompts.negative_prompt, parameters.clip_skip)
     )

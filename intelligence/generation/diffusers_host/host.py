@@ -24,7 +24,7 @@ from ..generation_messages import GenerationMessage
 from ..postprocess.passes import joined_settings, steps_of_passes
 from ..run import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items, items_after, step_items
-from ..scouting import Recording, Scouting, steps_to_scout
+from ..scouting import Recording, Scouting, scouted_settings, steps_to_scout
 from ..stages import BestOf, GenerationPlan
 from ..standalone import quiet
 from ..time_keeper import TimeKeeper, as_run
@@ -209,7 +209,7 @@ class DiffusersHost:
         """Return all that the UNet's predictions depend on, except the seed."""
         prompts = (plan.recommendations.prompt, plan.recommendations.negative_prompt)
         loras = [(adapter_name(lora), lora.suggested_alpha, lora.alpha_clip) for lora in plan.loras]
-        return self.model.path, prompts, replace(plan.parameters), loras, plan.memory.weight_dtype
+        return self.model.path, prompts, scouted_settings(plan.parameters), loras, plan.memory.weight_dtype
 
     def _ready(self, plan: GenerationPlan) -> tuple[Any, tuple[str, ...]]:
         """Return (pipeline, notes), loaded and placed as planned, with the plan's LoRAs and sampler."""
