@@ -41,7 +41,7 @@ def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tupl
     return images, (*notes, *check_tiles(images, samples, plan.tile_size))
 
 
-def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
     """Join images; a single part keeps core's order in memory, by which an upscale model rounds."""
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
