@@ -31,6 +31,9 @@ ASK_SECONDS = 0.1
 START_SECONDS = 180.0
 """Time that an actor has to start."""
 
+START_ATTEMPTS = 3
+"""Times that the actors are made where none of them starts."""
+
 _ERRORS = {each.__name__: each for each in (InvalidInputError, OutOfMemoryError, UnsupportedModelError)}
 
 
@@ -58,7 +61,10 @@ class RayExecutor:
         self._workers: list[RayActor] = []
 
     def start(self) -> Sequence[Worker]:
-        """Connect, start the actors, and return them. Raises MissingDependencyError, WorkerLostError."""
+        """Connect, start the actors, and return them; one that is lost at once is made anew while others work.
+
+        Raises MissingDependencyError, and WorkerLostError where none starts.
+        """
         ray = _connected(self._address, self._count)
         cards = int(ray.cluster_resources().get("GPU", 0))
         count = self._count or max(1, cards)
@@ -66,8 +72,11 @@ class RayExecutor:
         self._workers = [
             RayActor(f"{'gpu' if cards else 'cpu'}-{place}", ray, bool(cards), home) for place in range(count)
         ]
-        for worker in self._workers:
-            worker.ask_for_device()
+        started = [worker.has_started() for worker in self._workers]
+        for _ in range(START_ATTEMPTS - 1):
+            started = started if any(started) else [worker.revive() for worker in self._workers]
+        if not any(started):
+            raise WorkerLostError(f"no Ray worker started: {', '.join(worker.name for worker in self._workers)}")
         return self._workers
 
     def close(self) -> None:
@@ -113,13 +122,17 @@ class RayActor:
         self._actor = self._made()
         self._described = self._actor.describe.remote()
 
-    def ask_for_device(self) -> None:
-        """Wait until the actor has started. Raises WorkerLostError."""
+    def has_started(self) -> bool:
+        """Wait until the actor has started; False: it was lost before. Raises WorkerLostError for what lacks there."""
+        exceptions = self._ray.exceptions
         try:
             told = json.loads(self._ray.get(self._described, timeout=START_SECONDS))
-        except self._ray.exceptions.RayError as error:
+        except (exceptions.RayActorError, exceptions.GetTimeoutError):
+            return False
+        except exceptions.RayError as error:
             raise WorkerLostError(f"{self.name} did not start: {_first_line(error)}") from error
         self.resources, self.pid = Resources.from_dict(told["resources"]), told["pid"]
+        return True
 
     def run(self, job: Job, plan: GenerationPlan, on_step: OnJobStep, timeout: float) -> Produced:
         """Make the pictures. Raises JobStoppedError, WorkerLostError, JobTimeoutError, WorkerJobError."""
@@ -155,10 +168,9 @@ class RayActor:
         try:
             self._actor = self._made()
             self._described = self._actor.describe.remote()
-            self.ask_for_device()
+            return self.has_started()
         except (WorkerLostError, self._ray.exceptions.RayError):
             return False
-        return True
 
     def close(self) -> None:
         """End the actor, with whatever it runs."""
