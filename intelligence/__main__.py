@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return answer(arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        # A signal in an `exec` of text, as dataclasses do it, would end CPython at its exit; another one forgets it.
+        exec("")
         return quiet_exit(INTERRUPTED)
 
 
