@@ -132,3 +132,20 @@ def values_after(database: Database, value: int) -> list[int]:
     with database.transaction() as db:
         db.execute("INSERT INTO a VALUES (?)", (value,))
     return values(database)
+
+
+def test_new_file_waits_for_the_process_that_made_it(tmp_path: Path) -> None:
+    """Rows are being written in the journal that a new file has, before any process could set another."""
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as first:
+        first.executescript(f"{TABLE} PRAGMA user_version = 1;")
+        first.execute("BEGIN IMMEDIATE")
+        first.execute("INSERT INTO a VALUES (2)")
+        threading.Timer(0.3, lambda: first.execute("COMMIT")).start()
+        with closing(Database(path, [TABLE], cache=True)) as database:
+            with database.transaction() as db:
+                db.execute("INSERT INTO a VALUES (3)")
+            assert database.problem is None
+            assert values(database) == [1, 2, 3]
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM a").fetchone() == (3,)

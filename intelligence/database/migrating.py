@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -28,12 +29,23 @@ def connect(
         set_up(connection, synchronous)
         if migrate(connection, path, migrations):
             _give_back(connection)
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] not in (journal, "memory"):
-            connection.execute(f"PRAGMA journal_mode = {journal}")
+        _set_journal(connection, journal, wait)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set_journal(connection: sqlite3.Connection, journal: str, wait: float) -> None:
+    """Set the journal mode; `wait`: seconds for a writer to end, for which SQLite itself does not wait here."""
+    end = time.monotonic() + wait
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] not in (journal, "memory"):
+        try:
+            connection.execute(f"PRAGMA journal_mode = {journal}")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def set_up(connection: sqlite3.Connection, synchronous: str) -> None:
