@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import namedtuple
 from collections.abc import Sequence
 
 from .cli.terminal import INTERRUPTED, answer, prepare, quiet_exit
@@ -19,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return answer(arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        # A signal in an `exec` of text, as dataclasses do it, would end CPython at its exit; another one forgets it.
-        exec("")
+        # CPython ends by the signal where it fell into text that was being executed, as dataclasses do it, until more
+        # text is executed, as named tuples do it.
+        namedtuple("Forgotten", ())
         return quiet_exit(INTERRUPTED)
 
 
