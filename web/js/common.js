@@ -17,6 +17,18 @@ export async function call(path, body) {
   return answer;
 }
 
+/** A handler that does `work`, and tells its problem, or "" where there was none. */
+export function attempted(work, tell) {
+  return async () => {
+    try {
+      await work();
+      tell("");
+    } catch (error) {
+      tell(error.message);
+    }
+  };
+}
+
 /** Address of a route, for elements that load it themselves. */
 export function address(path) {
   return api.apiURL(ROUTES + path);

@@ -1,5 +1,5 @@
 // What was learned: stars, LoRAs, acts beside stars, each of which can be taken back; switches, export and import.
-import { call, make } from "./common.js";
+import { attempted, call, make } from "./common.js";
 import { counted, sentence, t, word } from "./language.js";
 
 const CLEAR = 0.1; // stars from which an effect is called one
@@ -18,14 +18,7 @@ const ACTS = {
 /** The view of what was learned. `tell(message)` shows a problem. Returns its element, and `load`. */
 export function learnedView(tell) {
   const root = make("div", "ig-column ig-scroll");
-  const attempt = (work) => async () => {
-    try {
-      await work();
-      tell("");
-    } catch (error) {
-      tell(error.message);
-    }
-  };
+  const attempt = (work) => attempted(work, tell);
   const change = (path, body) => attempt(async () => {
     await call(path, body);
     await load();

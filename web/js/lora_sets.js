@@ -1,5 +1,5 @@
 // Named sets of LoRAs: kept from the selected LoRA Recommend, used there, exported as JSON.
-import { call, make } from "./common.js";
+import { attempted, call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
 import { addLoras, currentLoras } from "./lora_rows.js";
 import { counted, t } from "./language.js";
@@ -7,14 +7,7 @@ import { counted, t } from "./language.js";
 /** The sets' view. `tell(message)` shows a problem. Returns its element, and `load`. */
 export function loraSets(tell) {
   const root = make("div", "ig-column");
-  const attempt = (work) => async () => {
-    try {
-      await work();
-      tell("");
-    } catch (error) {
-      tell(error.message);
-    }
-  };
+  const attempt = (work) => attempted(work, tell);
   const node = () => {
     const found = targetNode();
     if (!found) throw new Error(t("Select the LoRA Recommend node that shall use it."));
