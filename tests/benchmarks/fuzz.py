@@ -20,14 +20,20 @@ from tests.benchmarks.report import parser, report
 from tests.tools.fuzz_targets import TARGETS, inputs, read_or_refuse
 
 HANG_SECONDS = 0.1
-BATCH = 300
+BATCH = settings(
+    max_examples=300,
+    deadline=None,
+    database=None,
+    suppress_health_check=tuple(HealthCheck),
+    phases=(Phase.generate,),
+)
 """Inputs of one seed; hypothesis repeats itself within much longer runs."""
 
 
-def memory_mb() -> float:
-    """Return this process' resident memory, where the system tells it."""
+def memory_mb(process: int | str = "self") -> float:
+    """Return the resident memory of a process, where the system tells it."""
     gc.collect()
-    status = Path("/proc/self/statm")
+    status = Path(f"/proc/{process}/statm")
     return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
 
 
@@ -62,14 +68,7 @@ def fuzz(name: str, seconds: float, first_seed: int) -> dict[str, float | int | 
             crashes.setdefault(ended.partition(":")[0], data)
 
     while time.monotonic() - begun < seconds:
-        batch = settings(
-            max_examples=BATCH,
-            deadline=None,
-            database=None,
-            suppress_health_check=tuple(HealthCheck),
-            phases=(Phase.generate,),
-        )
-        seed(number)(batch(given(inputs(name))(one)))()
+        seed(number)(BATCH(given(inputs(name))(one)))()
         number += 1
         if not start_mb and time.monotonic() - begun > seconds / 10:
             start_mb = memory_mb()

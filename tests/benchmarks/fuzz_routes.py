@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import given, seed
 
 from tests.benchmarks.comfyui_server import serving
 from tests.benchmarks.event_loop import PROBE, lateness
+from tests.benchmarks.fuzz import BATCH, memory_mb
 from tests.benchmarks.report import parser, report
 from tests.tools.forged_requests import Forged, requests, send
-
-BATCH = 300
-"""Requests of one seed."""
 
 
 def main() -> None:
@@ -28,13 +25,6 @@ def main() -> None:
     asked = options.parse_args()
     number = random.randrange(10**6) * 1000 if asked.seed is None else asked.seed
     figures: dict[str, float | int | str | bool | None] = {"seed": number}
-    batch = settings(
-        max_examples=BATCH,
-        deadline=None,
-        database=None,
-        suppress_health_check=tuple(HealthCheck),
-        phases=(Phase.generate,),
-    )
     with serving(PROBE, checkpoints=False) as server:
         server.client.library_after_scan()
         address = server.url.removeprefix("http://")
@@ -55,7 +45,7 @@ def main() -> None:
         server.client.get("/probe/late")
         begun, seconds = time.monotonic(), asked.minutes * 60
         while time.monotonic() - begun < seconds:
-            seed(number)(batch(given(requests())(one)))()
+            seed(number)(BATCH(given(requests())(one)))()
             number += 1
             if not started_mb and time.monotonic() - begun > seconds / 10:
                 started_mb = memory_mb(server.pid)
@@ -63,12 +53,6 @@ def main() -> None:
         figures |= lateness("fuzz", server.client.get("/probe/late"))
         figures["tracebacks"] = server.log().count("Traceback")
     report(figures, asked.json)
-
-
-def memory_mb(process: int) -> float:
-    """Return the resident memory of a process, where the system tells it."""
-    status = Path(f"/proc/{process}/statm")
-    return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from .bench import Bench, generation, is_equal
 from .client import Prompt
 from .server import Server
 from .test_identity import both, latents
+from .upscale_models import write_upscale_model
 from .workflow import changed, node_id
 
 
@@ -27,23 +26,6 @@ def with_core_second_pass(prompt: Prompt, size: tuple[int, int], steps: int) -> 
         "second": {"class_type": "KSampler", "inputs": inputs},
     }
     return changed(made, {"decode": {"samples": ["second", 0]}, "core_latent": {"samples": ["second", 0]}})
-
-
-def make_upscale_model(file: Path) -> None:
-    """Write a tiny random ESRGAN that enlarges twofold, under the names of its first published form."""
-    width, growth = 8, 32
-    shapes = {"model.0": (width, 3), "model.1.sub.1": (width, width), "model.3": (width, width)}
-    shapes |= {"model.5": (width, width), "model.7": (3, width)}
-    for block in (1, 2, 3):
-        for conv in range(1, 6):
-            made = width if conv == 5 else growth
-            shapes[f"model.1.sub.0.RDB{block}.conv{conv}.0"] = (made, width + growth * (conv - 1))
-    noise, weights = torch.Generator().manual_seed(0), {}
-    for name, (made, given) in shapes.items():
-        weights[f"{name}.weight"] = torch.randn(made, given, 3, 3, generator=noise) / (9 * given) ** 0.5
-        weights[f"{name}.bias"] = torch.zeros(made)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, file)
 
 
 def with_core_upscale_model(prompt: Prompt, name: str, size: tuple[int, int], steps: int) -> Prompt:
@@ -75,7 +57,7 @@ def test_second_pass_of_a_large_size_equals_core_nodes(server: Server) -> None:
 def test_second_pass_by_an_upscale_model_equals_core_nodes(server: Server) -> None:
     name = "2x-tiny-UltraSharp.safetensors"
     file = server.base / "models" / "upscale_models" / name
-    make_upscale_model(file)
+    write_upscale_model(file)
     prompt = both(server, width=344, height=344, steps=5, sampler="euler", scheduler="normal")
     prompt = changed(prompt, {"latent": {"width": 256, "height": 256}, "IntelligentSampler": {"upscaler": name}})
     try:
