@@ -71,7 +71,7 @@ class Priority(_Named):
 
 
 class SecondPassUse(StrEnum):
-    """When a picture is enlarged and sampled again."""
+    """Use of a second pass, in which a picture is enlarged and sampled again."""
 
     AUTO = "auto"
     """At sizes beyond what the model was trained for."""

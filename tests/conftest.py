@@ -86,7 +86,7 @@ def running(server: Server) -> Iterator[Server]:
 
 @pytest.fixture(scope="module", autouse=True)
 def forgotten() -> Iterator[None]:
-    """What a file's tests taught is forgotten after them: a choice never depends on the files that ran before."""
+    """Forget what a file's tests taught after them: a choice never depends on the files that ran before."""
     yield
     for server in SHARED:
         server.client.forget_learned()

@@ -55,7 +55,7 @@ class RunSettings(Settings):
     """Guidance value of models that read one, such as Flux."""
     shift: Annotated[float, bounds(gt=0, le=MAX_SHIFT)] | None = None
     second_pass: SecondPassUse | None = None
-    """When the picture is enlarged and sampled again."""
+    """Use of a second pass, in which the picture is enlarged and sampled again."""
     loras: dict[str, Strength] | None = None
     """Apply these instead of choosing: name → strength."""
 

@@ -202,7 +202,7 @@ def joined(
             made, num_steps=first.num_steps, sigmas=first.sigmas, schedule=None, improvements=first.improvements
         )
     if second is not None:
-        steps = round((second.num_steps) * planned_second.denoise)
+        steps = round(second.num_steps * planned_second.denoise)
         changed = replace(planned_second, steps=steps, sigmas=second.sigmas, improvements=second.improvements)
         made = replace(made, second_pass=changed)
     if made.second_pass and made.second_pass.improvements is None and first is not None:

@@ -28,7 +28,7 @@ TRIED = 4
 PROMPTS = 24
 """Prompts of each user on which the best of four is taken."""
 WITHIN = 1 / 3
-"""How far looks of seeds lie apart, beside those of prompts."""
+"""Distance of the looks of seeds, beside those of prompts."""
 SHRINK, BLUR = 0.7, 0.15
 """A preview's share of the difference to the prompt's usual look, and its own spread beside `WITHIN`'s unit."""
 TASTE_SD = 0.6

@@ -149,7 +149,7 @@ def test_cancel_ends_within_a_step(hosts: HostOfList, tmp_path: Path) -> None:
 
 
 def test_unwritable_file_stops_and_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
-    """Where the record beside a picture would lie, there are folders, so that it cannot be written."""
+    """Folders lie where the records beside pictures would, so that these cannot be written."""
     with BatchRun(tmp_path) as batch:
         jobs = batch.plan(read(2))
         stem = f"{jobs[1].number:05d}-{jobs[1].seeds[0]}-{jobs[1].key[:12]}"

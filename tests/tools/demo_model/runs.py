@@ -46,7 +46,7 @@ class Average:
 
 
 class Run:
-    """One stage of training: named modules, one AdamW over all of them, an average of their weights."""
+    """A stage of training: named modules, one AdamW over all of them, an average of their weights."""
 
     def __init__(self, name: str, modules: dict[str, torch.nn.Module], rate: float, decay: float = 0.999) -> None:
         self.name, self.modules, self._rate = name, modules, rate

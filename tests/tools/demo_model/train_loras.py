@@ -41,7 +41,7 @@ class Lesson(NamedTuple):
     words: tuple[str, ...] = ()
     """Other words for it; a third of the captions have one of them instead."""
     subject: bool = False
-    """One thing is learned, beside what the base draws."""
+    """A single thing is learned, beside what the base draws."""
 
 
 def _of_style(style: str) -> Draw:
@@ -101,6 +101,16 @@ def attach(unet: Any) -> dict[str, LoRALinear]:
     return loras
 
 
+def base_with_loras(name: str) -> tuple[Any, dict[str, LoRALinear], Run]:
+    """Return the trained UNet, fixed, the LoRAs on it, and the run that trains them as `lora_<name>`."""
+    unet = networks.unet()
+    unet.load_state_dict(torch.load(path_of("unet_weights.pt"), weights_only=True))
+    unet.requires_grad_(False)
+    loras = attach(unet)
+    modules = {key.replace(".", "_"): lora for key, lora in loras.items()}
+    return unet, loras, Run(f"lora_{name}", modules, rate=2e-3, decay=0.98)
+
+
 def as_file(loras: dict[str, LoRALinear]) -> dict[str, torch.Tensor]:
     """Return float16 tensors in kohya's names."""
     tensors = {}
@@ -150,11 +160,8 @@ def train(name: str, limits: Any) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(8)
-    samples, unet, levels = Samples(name, LESSONS[name]), networks.unet(), train_unet.sigmas()
-    unet.load_state_dict(torch.load(path_of("unet_weights.pt"), weights_only=True))
-    unet.requires_grad_(False)
-    loras = attach(unet)
-    run = Run(f"lora_{name}", {key.replace(".", "_"): lora for key, lora in loras.items()}, rate=2e-3, decay=0.98)
+    samples, levels = Samples(name, LESSONS[name]), train_unet.sigmas()
+    unet, loras, run = base_with_loras(name)
 
     def loss_of(generator: torch.Generator, progress: float) -> torch.Tensor:
         rows = torch.randint(len(samples.latents), (BATCH,), generator=generator)

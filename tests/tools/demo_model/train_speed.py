@@ -17,8 +17,8 @@ import torch
 from . import networks, train_text, train_unet
 from .captions import caption
 from .pictures import BASE_STYLES, CONCEPTS, load
-from .runs import Run, parser_of, path_of
-from .train_loras import as_file, attach
+from .runs import parser_of, path_of
+from .train_loras import as_file, base_with_loras
 
 NAME = "lightning_4step"
 BATCH = 24
@@ -28,7 +28,7 @@ GUIDANCE = 5.0
 
 
 class Walks(NamedTuple):
-    """What the teacher did: each row is a place to leap from, and the epsilon that leaps to the next."""
+    """Steps of the teacher: each row is a place to leap from, and the epsilon that leaps to the next."""
 
     latents: torch.Tensor
     """Scaled to deviation 1, as the UNet reads them."""
@@ -90,11 +90,8 @@ def train(limits: argparse.Namespace) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(9)
-    walks, unet = walk(), networks.unet()
-    unet.load_state_dict(torch.load(path_of("unet_weights.pt"), weights_only=True))
-    unet.requires_grad_(False)
-    loras = attach(unet)
-    run = Run(f"lora_{NAME}", {key.replace(".", "_"): lora for key, lora in loras.items()}, rate=2e-3, decay=0.98)
+    walks = walk()
+    unet, loras, run = base_with_loras(NAME)
 
     def loss_of(generator: torch.Generator, progress: float) -> torch.Tensor:
         rows = torch.randint(len(walks.latents), (BATCH,), generator=generator)

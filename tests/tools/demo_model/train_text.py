@@ -28,7 +28,7 @@ BATCH = 48
 
 
 class Encoded(NamedTuple):
-    """What the UNet is given for some captions."""
+    """Encodings that the UNet is given for some captions."""
 
     hidden: torch.Tensor
     """(n, tokens, 192): both encoders' last hidden layer but one."""
