@@ -212,9 +212,9 @@ def _joined(job: Job, placement: Placement, denoising: _Part[Denoising], decodin
 
 
 def _unbeaten(parts: Iterable[_Part[Method]]) -> list[_Part[Method]]:
-    """Keep the parts that need less than every faster one, in order of time."""
+    """Keep the parts that need less than every faster one, in order of time; of equal times in their own order."""
     kept: list[_Part[Method]] = []
-    for part in sorted(parts, key=lambda part: (part.seconds, part.demand.needed_gb)):
+    for part in sorted(parts, key=lambda part: part.seconds):
         if not kept or part.demand.needed_gb < kept[-1].demand.needed_gb:
             kept.append(part)
     return kept

@@ -169,6 +169,13 @@ def test_plan_time_is_the_rates_of_the_request():
     assert (untimed.seconds, untimed.next_smaller.seconds) == (None, None)
 
 
+@pytest.mark.parametrize("host", [DIFFUSERS, COMFYUI])
+def test_plan_of_equal_times_changes_the_picture_least(host):
+    rates = replace(cuda_rates(1024, 1024, 4), **{name: 0.0 for name in ("forward_item", "decoded_pixel", "run")})
+    plan = manager.plan(1024, 1024, 4, resources=card(24), rates=rates, host=host)
+    assert (plan.tile_size, plan.batch_size, plan.cfg_split, plan.attention_slicing) == (0, 4, False, False)
+
+
 def test_plan_reason_tells_added_time():
     for learned in (False, True):
         rates = replace(cuda_rates(1024, 1024), learned=learned)
