@@ -33,7 +33,7 @@ PROMPTS = ("rocket", "red apple", "fairy", "sunflower", "cat face", "house", "oc
 BALANCED = find_profile(Family.SDXL, priority=Priority.BALANCED)
 CUTOFFS = (0.28, 0.6, 1.2, 2.5, 5.0)
 CACHES = (0.1, 0.2, 0.4)
-ROUNDED = ("float16", "float8_e4m3fn", "int8")
+ROUNDED = ("float16", "float8_e4m3fn", "int8", "nf4")
 REFERENCE_STEPS = 200
 
 

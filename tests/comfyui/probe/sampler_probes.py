@@ -45,7 +45,10 @@ class ProbePlan(io.ComfyNode):
 
 
 class ProbeRounded(io.ComfyNode):
-    """The model with the matrices of its UNet rounded to another format and back; int8: a scale for each row."""
+    """The model with the matrices of its UNet rounded to another format and back.
+
+    int8: a scale for each row; nf4: one for each 64 numbers, by bitsandbytes.
+    """
 
     @classmethod
     def define_schema(cls):
@@ -61,6 +64,10 @@ class ProbeRounded(io.ComfyNode):
 
 
 def _rounded(weight, dtype):
+    if dtype == "nf4":
+        from bitsandbytes.functional import dequantize_nf4, quantize_nf4
+
+        return dequantize_nf4(*quantize_nf4(weight.contiguous())).view_as(weight)
     if dtype != "int8":
         return weight.to(getattr(torch, dtype)).to(weight.dtype)
     rows = weight.flatten(1)
