@@ -155,6 +155,9 @@ def test_artistic_style_by_prompt(prompt, style):
         ("flores rojas", {"red flower"}),
         ("luces de neón", {"neon lights"}),
         ("corona de oro de la princesa", {"gold crown", "princess"}),
+        ("mujer con vestido de gala", {"woman", "ball gown"}),
+        ("caballero bajo el agua", {"knight", "underwater"}),
+        ("hombre sin rostro", {"man", "faceless"}),
     ],
 )
 def test_concepts_of_spanish_prompt_are_english(prompt, concepts):

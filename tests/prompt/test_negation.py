@@ -61,6 +61,7 @@ def test_negated_names_what_is_not_wanted(prompt, texts):
         "my dog drawn in the Don't Starve Together style, a poster of No Time to Die",
         "sin city poster",
         "sin duda el mejor caballero",
+        "una sirena sin mangas",
         "no hay nada más que flores",
         "no olvides el paraguas",
     ],
