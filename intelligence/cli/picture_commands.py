@@ -122,14 +122,18 @@ def _scouted(
             on_step=step,
             **overrides,
         )
-    target = Path(run.out)
+    target, ranking = Path(run.out), scouting.ranking
+    expected = ranking.stars if ranking else ()
     for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
         path = target.with_name(f"{target.stem}-scout-{number}{target.suffix}")
         try:
             write_whole(path, partial(preview.save, format=picture_format(path)))
         except (OSError, ValueError) as error:
             raise StorageError(f"{path} cannot be written: {error}") from error
-        print(f"{number}: {path}  (seed {seed})", file=sys.stderr)
+        stars = f", {expected[number - 1]:+.1f} stars" if expected else ""
+        print(f"{number}: {path}  (seed {seed}{stars})", file=sys.stderr)
+    if ranking:
+        print(ranking.reason.evidence, file=sys.stderr)
     print(f"Which one to finish, 1 to {len(scouting.seeds)}? ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline().strip()
     if answer not in map(str, range(1, len(scouting.seeds) + 1)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
 from tests.model_fixtures import model  # noqa: F401
 
+README = Path(__file__).parents[2] / "README.md"
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
 
@@ -132,6 +134,31 @@ def test_generate_scout(
     shown = capsys.readouterr()
     assert "1: " in shown.err and "(seed 2)" in shown.err and "nothing was finished" in shown.err
     assert main([*asked, "--images", "2"]) == 1
+
+
+def test_generate_runs_the_samples_of_the_readme(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples = [block.partition("```")[0] for block in README.read_text().split("```toml\n")[1:]]
+    for number, text in enumerate(samples):
+        Path(f"run-{number}.toml").write_text(text)
+        (made,) = as_json(capsys, "generate", "--config", f"run-{number}.toml")  # type: ignore[misc]
+        declared = tomllib.loads(text)["run"]
+        assert made["metadata"]["prompt"] == declared["prompt"]
+        assert Path(made["path"]).name == declared["out"].replace("%seed%", str(made["metadata"]["seed"]))
+    assert samples
+
+
+def test_generate_best_of(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "fox.png"
+    asked = ["generate", "a lake", *SMALL, "--out", str(out), "--best-of", "2"]
+    (made,) = as_json(capsys, *asked)  # type: ignore[misc]
+    assert made["metadata"]["best_of"]["seeds"] == [made["metadata"]["seed"], made["metadata"]["seed"] + 1]
+    assert "best_of" in made["explanation"]["parameter_reasoning"]
+    for more in (["--images", "2"], ["--scout", "2"], ["--config", str(out)]):
+        assert main([*asked, *more]) == 1
+    assert "--best-of" in capsys.readouterr().err
 
 
 def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
