@@ -220,7 +220,8 @@ class IntelligentSampler(io.ComfyNode):
         execution, generation = run_plan(host, run.plan, run.seeds, planner().learning, run_id=run_id)
         generation = used_files.told(generation, found)
         if run.task is Task.RESUME:
-            note_act(planner().learning, generation.image_ids[0], Evidence.SCOUTED, pick - 1, scout)
+            looks = host.scouted_looks or (None,) * scout
+            note_act(planner().learning, generation.image_ids[0], Evidence.SCOUTED, pick - 1, looks)
         thumbnails.save(generation.image_ids, execution.images)
         return io.NodeOutput(execution.images, execution.extra["latent"], generation)
 

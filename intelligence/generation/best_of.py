@@ -34,8 +34,8 @@ class Candidate(NamedTuple):
 
     plan: GenerationPlan
     seed: int
-    look: Look
-    """Of its preview."""
+    look: Look | None
+    """Of its preview; None: not known."""
 
 
 def ranked(candidates: Sequence[Candidate], taste: ValueModel | None) -> Ranking:

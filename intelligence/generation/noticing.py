@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import StorageError, UnknownGenerationError
 from ..learning import LearningEngine
 from ..learning.observations import Evidence
+from ..pictures.look import Look
 
 
 def note_act(
-    learning: LearningEngine, identifier: str, evidence: Evidence, slot: int | None = None, of: int | None = None
+    learning: LearningEngine,
+    identifier: str,
+    evidence: Evidence,
+    slot: int | None = None,
+    looks: Sequence[Look | None] = (),
 ) -> bool:
     """Store an act, see `SignalStore.note`. Returns whether it was; False also where the store cannot be used."""
     try:
-        return learning.signals.note(identifier, evidence, slot, of)
+        return learning.signals.note(identifier, evidence, slot, looks)
     except (StorageError, UnknownGenerationError):
         return False
 

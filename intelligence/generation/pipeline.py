@@ -16,7 +16,7 @@ from ..config import (
 from ..learning import Feedback
 from ..learning.observations import Evidence
 from ..validation import checked
-from .best_of import Tried, affordable, candidates_of, ranked_previews
+from .best_of import Tried, affordable, candidates_of, look_of_image, ranked_previews
 from .choosing_pipeline import ChoosingPipeline
 from .execution.job_records import ONCE, Executor, Job, RunProgress
 from .execution.job_run import JobRun
@@ -152,7 +152,7 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
             return self._best([scouting], len(scouting.seeds), on_step)
         host = self.host.resume(scouting, pick)
         result = self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
-        note_act(self.learning, result.id, Evidence.SCOUTED, pick, len(scouting.seeds))
+        note_act(self.learning, result.id, Evidence.SCOUTED, pick, [*map(look_of_image, scouting.previews)])
         return result
 
     def generate_batch(

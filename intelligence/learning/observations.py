@@ -146,6 +146,11 @@ class Observation(NamedTuple):
     """Act that the stars stand for."""
 
     @property
+    def of_looks(self) -> bool:
+        """True for a comparison of pictures that differ by their looks alone, which tells of nothing else."""
+        return self.other is not None and self.other._replace(look=self.picture.look) == self.picture
+
+    @property
     def is_rating(self) -> bool:
         """True for stars that the user gave."""
         return self.evidence is Evidence.STARS

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .generation_rows import Place, prompt_of, read
+from .generation_rows import WHOLE, Place, prompt_of, read
 from .observations import Evidence
 from .preferences import settings_of, stage_of
 from .signals import OF_LORAS, PER_PROMPT, WORTH, Signal, edits, is_reroll
@@ -109,14 +109,20 @@ def drop_lora(db: sqlite3.Connection, has_lora: Callable[[int], bool], lora: str
     )
 
 
-def rivals(db: sqlite3.Connection, row: SignalRow) -> list[int]:
-    """Return the other generations of the same run, of which none of this kind is known."""
-    (run,) = db.execute("SELECT run_id FROM generations WHERE key = ?", (row.key,)).fetchone()
-    if run is None:
-        return []
-    query = """SELECT key FROM generations WHERE run_id = ? AND key != ? AND key NOT IN
-               (SELECT generation FROM signals WHERE kind = ?)"""
-    return [key for (key,) in db.execute(query, (run, row.key, row.evidence)).fetchall()]
+def rivals(db: sqlite3.Connection, row: SignalRow) -> list[Place]:
+    """Return the other generations of the same run, and the other images of the same generation, of which none of this
+    kind is known."""
+    run, images = db.execute("SELECT run_id, images FROM generations WHERE key = ?", (row.key,)).fetchone()
+    found = []
+    if run is not None:
+        query = """SELECT key FROM generations WHERE run_id = ? AND key != ? AND key NOT IN
+                   (SELECT generation FROM signals WHERE kind = ?)"""
+        found += [Place(key) for (key,) in db.execute(query, (run, row.key, row.evidence)).fetchall()]
+    if row.image != WHOLE:
+        query = "SELECT image FROM signals WHERE kind = ? AND generation = ?"
+        known = {image for (image,) in db.execute(query, (row.evidence, row.key)).fetchall()}
+        found += [Place(row.key, image) for image in range(images) if image not in known]
+    return found
 
 
 def place_in_run(db: sqlite3.Connection, place: Place) -> tuple[int, int]:

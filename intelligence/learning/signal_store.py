@@ -10,10 +10,11 @@ from typing import Any
 
 from ..config import require
 from ..database import Database, recovering
+from ..pictures.look import Look
 from ..records import Record
 from ..validation import checked
 from . import signal_rows
-from .generation_rows import iso_time, places, rated_place, shown_id
+from .generation_rows import Place, iso_time, places, rated_place, shown_id
 from .learning_options import Switch, is_set, put_switch
 from .observations import Evidence, Observation, Picture
 from .preferences import PictureRating
@@ -27,8 +28,8 @@ LIKED = 4
 NOTED = (Evidence.PICKED, Evidence.SAVED, Evidence.SCOUTED)
 """Acts that are told by whoever sees them; the others show in the generations."""
 
-Pictures = Callable[[sqlite3.Connection, int], tuple[Picture, Mapping[str, str]]]
-"""Reads a generation, by its key, as the value model does, with the ids that its LoRAs have now."""
+Pictures = Callable[[sqlite3.Connection, Place], tuple[Picture, Mapping[str, str]]]
+"""Reads an image, or a generation, as the value model does, with the ids that its LoRAs have now."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Noticed(Record):
     subject: str = ""
     """Model id of the LoRA, or name of the setting."""
     offered: Any = None
-    """JSON of what was suggested: strength and confidence of the LoRA, or the setting's value."""
+    """JSON of what was suggested: strength and confidence of the LoRA, the setting's value, or the looks of what was
+    scouted."""
     slot: int = 0
     """Place in what was offered, from 0."""
     propensity: float = 1.0
@@ -73,7 +75,9 @@ class SignalStore:
         with self._database.transaction() as db:
             put_switch(db, Switch.NO_SIGNALS, not value)
 
-    def note(self, identifier: str, evidence: Evidence, slot: int | None = None, of: int | None = None) -> bool:
+    def note(
+        self, identifier: str, evidence: Evidence, slot: int | None = None, looks: Sequence[Look | None] = ()
+    ) -> bool:
         """Store that an image was picked, saved or finished after scouting. Returns whether that tells anything new.
 
         Of an image that is the only one of its run nothing is stored: no other was turned down. A pick takes the place
@@ -82,7 +86,7 @@ class SignalStore:
         Args:
             identifier: id of an image, a generation or a run.
             slot: place among those to choose from, from 0; None: that in its run.
-            of: how many there were; None: the images of its run.
+            looks: of those to choose from, None: not known; empty: they are the images of its run.
 
         Raises UnknownGenerationError.
         """
@@ -90,13 +94,14 @@ class SignalStore:
         with self._database.read() as db:
             found = rated_place(db, places(db, identifier)[-1])
             place, images = signal_rows.place_in_run(db, found)
-            total = images if of is None else of
+            total = len(looks) or images
             if total < 2 or is_set(db, Switch.NO_SIGNALS):
                 return False
         with self._database.transaction() as db:
             if evidence is Evidence.PICKED:
                 signal_rows.forget_other_picks(db, found)
-            signal = Signal(evidence, "", None, place if slot is None else slot, round(1 / total, 4))
+            offered = {"looks": looks} if looks and None not in looks else None
+            signal = Signal(evidence, "", offered, place if slot is None else slot, round(1 / total, 4))
             stored = signal_rows.put(db, found, signal, _now())
             if stored:
                 bump(db)
@@ -154,14 +159,14 @@ def noticed(
             continue
         others = []
         if row.evidence in (Evidence.PICKED, Evidence.SAVED):
-            others = [picture_of(db, key)[0] for key in signal_rows.rivals(db, row)[:MAX_RIVALS]]
+            others = [picture_of(db, place)[0] for place in signal_rows.rivals(db, row)[:MAX_RIVALS]]
         elif row.evidence is Evidence.REROLLED:
-            prompt = picture_of(db, row.key)[0].prompt
+            prompt = picture_of(db, Place(row.key))[0].prompt
             liked = [one for one in rated if one.rating >= LIKED and one.prompt.key == prompt.key][-1:]
             others = [one.picture(moves)._replace(look=None) for one in liked]
-        picture, names = picture_of(db, row.key)
+        picture, names = picture_of(db, Place(row.key, row.image))
         subject = names.get(row.subject) or moves.get(row.subject, row.subject)
-        found += observations(Signal(row.evidence, subject, row.offered), picture, others)
+        found += observations(Signal(row.evidence, subject, row.offered, row.slot), picture, others)
     return found
 
 

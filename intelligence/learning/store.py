@@ -356,13 +356,15 @@ class LearningEngine:
             return found
 
     def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:
-        known: dict[int, tuple[Picture, Mapping[str, str]]] = {}
+        known: dict[int, tuple[Picture, Mapping[str, str], Sequence[Sequence[int]]]] = {}
 
-        def picture_of(db: sqlite3.Connection, key: int) -> tuple[Picture, Mapping[str, str]]:
-            if key not in known:
-                made = _as_rated(read(db, key, detailed=False))
-                known[key] = made.picture(moves), {one.lora: one.now(moves) for one in made.loras}
-            return known[key]
+        def picture_of(db: sqlite3.Connection, place: Place) -> tuple[Picture, Mapping[str, str]]:
+            if place.key not in known:
+                stored = read(db, place.key, detailed=False)
+                made, looks = _as_rated(stored), stored.data.get("image_looks") or ()
+                known[place.key] = made.picture(moves), {one.lora: one.now(moves) for one in made.loras}, looks
+            picture, names, looks = known[place.key]
+            return picture._replace(look=stored_look(looks, None if place.image == WHOLE else place.image)), names
 
         with self.database.read() as db:
             return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, rated)

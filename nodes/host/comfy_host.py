@@ -30,7 +30,7 @@ from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track
 from ...intelligence.parameters import OptimizedParameters
 from ...intelligence.parameters.schedules import FLUX2
 from ...intelligence.parameters.second_pass import first_run, second_run
-from ...intelligence.pictures.look import look_of
+from ...intelligence.pictures.look import Look, look_of
 from . import scout_hooks
 from .device_memory import fit
 from .enlarging import enlarge
@@ -101,6 +101,8 @@ class ComfyHost:
     """Kept with the run."""
     best_of: BestOf | None = None
     """The choice of the one image among several."""
+    scouted_looks: tuple[Look | None, ...] = ()
+    """Of the previews that the recording was picked from."""
 
     name = "comfyui"
 
@@ -117,7 +119,7 @@ class ComfyHost:
         note = GenerationMessage.RESUMED.format(
             seeds=len(scouted.recordings), spent=scouted.forward_items, step=scouted.steps, kept=recording.items
         )
-        return replace(host, recording=recording, notes=(*run.notes, note))
+        return replace(host, recording=recording, notes=(*run.notes, note), scouted_looks=scouted.looks)
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
         """See `Host`. `extra["latent"]` is the LATENT of all images; `images` is an IMAGE tensor.
@@ -215,7 +217,9 @@ class ComfyHost:
 
         attempts.run(sample_rest, run.failed_stage)
         images, _ = attempts.run(lambda memory: decode(self.inputs.vae, torch.cat(predicted), memory, 1))
-        scouted = scout_hooks.Scouted(*self._start(), recordings, steps, run.timer.seconds)
+        marks = [look_of(pixels) for pixels in eight_bit(images)]
+        looks = tuple(marks) if len(marks) == len(seeds) else (None,) * len(seeds)
+        scouted = scout_hooks.Scouted(*self._start(), recordings, steps, run.timer.seconds, looks)
         scout_hooks.keep(self.inputs.model, scouted)
         return images, scouted
 
@@ -227,10 +231,9 @@ class ComfyHost:
 
         Raises like `scout`.
         """
-        images, scouted = self.scout()
+        _, scouted = self.scout()
         plan, seeds = self.run.plan, self.run.seeds
-        looks = map(look_of, eight_bit(images))
-        ranking = ranked([Candidate(plan, *each) for each in zip(seeds, looks, strict=True)], taste)
+        ranking = ranked([Candidate(plan, *each) for each in zip(seeds, scouted.looks, strict=True)], taste)
         recordings = [scouted.recordings[seed] for seed in seeds]
         tried = Tried(seeds, scouted.steps, tuple(each.items for each in recordings), scouted.seconds)
         best_of = tried.best(ranking, asked, plan.parameters.max_time_seconds)

@@ -11,6 +11,7 @@ import torch
 
 from ...intelligence.generation import scouting
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.pictures.look import Look
 
 SCOUTED_ATTRIBUTE = "_intelligent_generation_scouts"
 """Attribute of the input MODEL with the last scouting; it is freed with the MODEL."""
@@ -56,6 +57,8 @@ class Scouted:
     """Sampled with each seed."""
     seconds: float = 0.0
     """Sampling and decoding of all previews, without loading."""
+    looks: tuple[Look | None, ...] = ()
+    """Of the previews; None: not known, as of a video's."""
 
     @property
     def forward_items(self) -> int:

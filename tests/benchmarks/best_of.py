@@ -14,7 +14,8 @@ from intelligence.config import OffloadStrategy
 from intelligence.generation.best_of import Candidate, ranked
 from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.learning.look_effects import SPREAD, USUAL
-from intelligence.learning.observations import LoRATraits, Observation, Picture, PromptTraits
+from intelligence.learning.observations import Evidence, LoRATraits, Observation, Picture, PromptTraits
+from intelligence.learning.signals import Signal, observations
 from intelligence.learning.value_model import ValueModel
 from intelligence.memory import MemoryPlan
 from intelligence.parameters import OptimizedParameters
@@ -34,6 +35,10 @@ SHRINK, BLUR = 0.7, 0.15
 TASTE_SD = 0.6
 """Stars that looks add, as a standard deviation over pictures of all prompts."""
 NOISE = 1.0
+PICKED = ((0, 8), (16, 8), (32, 8))
+"""Pictures that were rated, and times that one of four was picked."""
+PICK_NOISE = 0.3
+"""Stars by which users misjudge a preview."""
 
 PLAN = GenerationPlan(
     Recommendations(PromptAnalysis("a lake"), [], OptimizedParameters(8, 6.0, 64, 64, "euler", "normal")),
@@ -50,8 +55,18 @@ def stars(random: np.random.Generator, utility: float, noise: float = NOISE) -> 
     return int(np.clip(round(3.2 + utility + random.normal(0, noise)), 1, 5))
 
 
-def gains(seed: int, rated: int, sd: float) -> tuple[float, float, float]:
-    """Return the mean gain of the best by taste over the first, that of an oracle, and the share ranked by taste."""
+def previews_of(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return looks of a prompt's pictures, finished and as previews."""
+    usual = random.normal(0, 1, len(USUAL))
+    finals = usual + random.normal(0, WITHIN, (TRIED, len(USUAL)))
+    return finals, usual + SHRINK * (finals - usual) + random.normal(0, BLUR, finals.shape)
+
+
+def gains(seed: int, rated: int, sd: float, picked: int = 0) -> tuple[float, float, float]:
+    """Return the mean gain of the best by taste over the first, that of an oracle, and the share ranked by taste.
+
+    Before, so many pictures were rated, and so many times one of four previews was picked.
+    """
     random = np.random.default_rng(seed)
     weights = random.normal(0, sd / len(USUAL) ** 0.5, len(USUAL))
     seen = []
@@ -59,12 +74,15 @@ def gains(seed: int, rated: int, sd: float) -> tuple[float, float, float]:
         shown = random.normal(0, 1, len(USUAL))
         prompt, mood = PromptTraits(f"prompt {number}"), random.normal(0, 0.4)
         seen.append(Observation(stars(random, shown @ weights + mood), Picture(prompt, look=look(shown))))
+    for number in range(picked):
+        previews, prompt = previews_of(random)[1], PromptTraits(f"scouted {number}")
+        pick = int(np.argmax(previews @ weights + random.normal(0, PICK_NOISE, TRIED)))
+        act = Signal(Evidence.SCOUTED, "", {"looks": [look(each) for each in previews]}, pick)
+        seen += observations(act, Picture(prompt), ())
     taste = ValueModel(seen, lambda _: LoRATraits())
     gained, best, by_taste = [], [], 0
     for _ in range(PROMPTS):
-        usual = random.normal(0, 1, len(USUAL))
-        finals = usual + random.normal(0, WITHIN, (TRIED, len(USUAL)))
-        previews = usual + SHRINK * (finals - usual) + random.normal(0, BLUR, finals.shape)
+        finals, previews = previews_of(random)
         found = ranked([Candidate(PLAN, place, look(each)) for place, each in enumerate(previews)], taste)
         worth = (finals - finals[0]) @ weights
         gained.append(worth[found.order[0]])
@@ -78,11 +96,12 @@ if __name__ == "__main__":
     arguments.add_argument("--users", type=int, default=40)
     options = arguments.parse_args()
     figures: dict[str, float] = {}
-    for rated in RATED:
+    for rated, picked in (*((rated, 0) for rated in RATED), *PICKED):
         for name, sd in (("likes_looks", TASTE_SD), ("likes_none", 0.0)):
-            gained, best, by_taste = np.mean([gains(user, rated, sd) for user in range(options.users)], axis=0)
-            figures[f"{name}_{rated}_by_taste"] = float(by_taste)
+            gained, best, by_taste = np.mean([gains(user, rated, sd, picked) for user in range(options.users)], axis=0)
+            case = f"{name}_{rated}" + (f"_picked_{picked}" if picked else "")
+            figures[f"{case}_by_taste"] = float(by_taste)
             if sd:
-                figures[f"{name}_{rated}_stars"] = float(gained)
+                figures[f"{case}_stars"] = float(gained)
                 figures["oracle_stars"] = float(best)
     report(figures, options.json)

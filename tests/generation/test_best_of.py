@@ -20,6 +20,7 @@ from intelligence.generation import best_of
 from intelligence.generation.best_of import Candidate, affordable, ranked
 from intelligence.generation.explanation import explain
 from intelligence.generation.stages import BEST_OF, BestOf, Generation, GenerationPlan, Recommendations
+from intelligence.learning import value_model
 from intelligence.learning.observations import LoRATraits, Observation, Picture
 from intelligence.learning.preferences import traits_of
 from intelligence.learning.value_model import ValueModel
@@ -138,6 +139,7 @@ def test_best_of_follows_ratings_of_looks(
     pipeline: IntelligentGenerationPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(best_of, "SURE", 0.5)  # nine stars leave much doubt
+    monkeypatch.setattr(value_model, "LOOKS_PROVEN", 0.1)
     rated = []
     for number, prompt in enumerate(("a lake", "a red car", "a castle")):
         batch = pipeline.generate_batch(prompt, BatchConfig(3, base_seed=10 * number), **SMALL)

@@ -3,8 +3,11 @@
 import pytest
 
 from intelligence.learning import LearningEngine
+from intelligence.learning.look_effects import USUAL as USUAL_LOOK
 from intelligence.learning.observations import Applied, Evidence, LoRATraits, PromptTraits
 from intelligence.learning.signals import WORTH, edits, is_reroll
+from intelligence.learning.value_model import ValueModel
+from intelligence.pictures.look import Look
 
 FOX, OWL, BAT = (f"lora:{name}.safetensors" for name in ("fox", "owl", "bat"))
 ENGINE_TRAITS = (lambda lora: LoRATraits(), 1)
@@ -178,13 +181,46 @@ def test_saving_one_of_several_tells_and_saving_all_does_not(store):
 def test_only_image_of_a_run_is_neither_picked_nor_saved(store):
     name = store.make({FOX: 0.8}, run="alone")
     assert not store.engine.signals.note(name, Evidence.SAVED)
-    assert store.engine.signals.note(name, Evidence.SCOUTED, 2, 4)
+    assert store.engine.signals.note(name, Evidence.SCOUTED, 2, [None] * 4)
 
 
 def test_images_that_differ_by_the_seed_tell_nothing(store):
     name = store.make({FOX: 0.8}, images=4)
     assert store.engine.signals.note(f"{name}-2", Evidence.PICKED)
     assert len(store.engine.preferences()) == 0
+
+
+DARK, USUAL, BRIGHT = ([value, *USUAL_LOOK[1:]] for value in (40, 110, 180))
+
+
+@pytest.mark.parametrize("act", [Evidence.PICKED, Evidence.SAVED, Evidence.SCOUTED])
+def test_choice_among_seeds_tells_of_looks_alone(store, act):
+    store.rate_something()
+    looks = [DARK, BRIGHT, USUAL]
+    if act is Evidence.SCOUTED:
+        name = store.make({FOX: 0.8}, image_looks=[BRIGHT])
+        store.engine.signals.note(name, act, 1, [Look(*look) for look in looks])
+    else:
+        name = store.make({FOX: 0.8}, images=3, image_looks=looks)
+        store.engine.signals.note(f"{name}-1", act)
+    told = [one for one in store.engine.preferences().observations if one.of_looks]
+    assert [(one.picture.look[0], one.other.look[0]) for one in told] == [(180, 40), (180, 110)]
+    model = store.engine.preferences().model(*ENGINE_TRAITS)
+    without = ValueModel([one for one in model.observations if not one.of_looks], ENGINE_TRAITS[0])
+    fox = (PromptTraits("another"), [Applied.judged(FOX, 0.7)])
+    # all but the age of the others
+    assert model.utilities(*fox).shift == pytest.approx(without.utilities(*fox).shift, rel=0.005)
+    assert model.noise[-1] == pytest.approx(without.noise[-1])
+
+
+def test_pick_of_another_lora_weighs_the_same_with_looks(store):
+    shifts = []
+    for run, looked in enumerate(({}, {"image_looks": [DARK, USUAL, BRIGHT]})):
+        names = [store.make(used, run=f"r{run}", images=3, **looked) for used in ({FOX: 0.8}, {OWL: 0.8})]
+        store.engine.signals.note(f"{names[1]}-0", Evidence.PICKED)
+        shifts.append(store.shift(OWL))
+        store.engine.signals.drop()
+    assert shifts[0] == pytest.approx(shifts[1], rel=0.01) and shifts[0] > 0
 
 
 def test_second_try_is_noticed_after_a_look(store):
