@@ -42,9 +42,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     return result
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files of processes that were killed while they wrote into a folder."""
+def remove_leftovers(folder: Path, seconds: float = LEFT_SECONDS) -> None:
+    """Delete the temporary files, older than `seconds`, of processes that were killed while they wrote into a folder."""
     for path in folder.glob(f".{'?' * 16}.tmp"):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+            if time.time() - path.stat().st_mtime > seconds:
                 path.unlink()

@@ -105,6 +105,11 @@ class Coordinator:
         """Count the pictures that are there."""
         return len(list(self.folder.glob("*.png")))
 
+    def tell_failure(self) -> None:
+        """Print the end of the log where the process did not end well."""
+        if self.process.returncode:
+            print(Path(self.log.name).read_text(errors="replace")[-3000:], file=sys.stderr)
+
     def wait(self, done: Callable[[], bool], timeout: float = 3600) -> None:
         """Wait until `done`, or the process ends."""
         end = time.monotonic() + timeout
@@ -147,6 +152,7 @@ def ray_kills(folder: Path, jobs: int, every: float, steps: int) -> Figures:
     ended.set()
     thread.join()
     found = check(out)
+    coordinator.tell_failure()
     return {
         **{f"ray_{name}": value for name, value in found.items()},
         "ray_worker_kills": killed["worker"],
@@ -207,6 +213,7 @@ def server_kills(folder: Path, running: Sequence[Server], jobs: int, hang: float
     meanwhile = coordinator.made() - before
     os.kill(second.pid, signal.SIGCONT)
     coordinator.wait(lambda: False)
+    coordinator.tell_failure()
     return {
         **{f"servers_{name}": value for name, value in check(out).items()},
         "servers_made_while_one_hung": meanwhile,

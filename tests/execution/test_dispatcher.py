@@ -107,3 +107,12 @@ def test_stuck_job_is_taken_over_and_counts_once() -> None:
     assert jobs.finished("b", stuck, 10.0).stop == ("a",)
     assert not jobs.finished("a", stuck, 11.0).counts
     assert sum(worker.done for worker in jobs.accounts()) == 2
+
+
+def test_absent_worker_is_not_counted_on_until_it_is_added() -> None:
+    jobs = dispatcher("slow")
+    jobs.add_worker("fast", factor=0.1, alive=False)
+    jobs.submit([job(0)])
+    assert jobs.take("slow", 0.0) is not None
+    jobs.add_worker("fast", "card")
+    assert [(worker.alive, worker.device) for worker in jobs.accounts()] == [(True, ""), (True, "card")]

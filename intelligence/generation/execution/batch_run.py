@@ -11,6 +11,7 @@ from ...config import BatchConfig, PipelineConfig
 from ...memory import MemoryRequest
 from ...models import ModelMetadata
 from ...records import Record
+from ...whole_files import remove_leftovers
 from ..diffusers_host import DiffusersHost
 from ..pipeline import IntelligentGenerationPipeline
 from ..planner import Planner
@@ -189,7 +190,9 @@ class BatchRun:
                 writer.put(outcome)
             writer.flush()
             state = run.progress()
-        return self._summary(before, time.monotonic() - started, state)
+        seconds = time.monotonic() - started
+        remove_leftovers(self.folder, seconds)  # of an earlier run, which was killed just before this one began
+        return self._summary(before, seconds, state)
 
     def _summary(self, before: int, seconds: float, state: RunProgress) -> BatchSummary:
         aside = self.store.set_aside()

@@ -20,6 +20,9 @@ ANSWER_SECONDS = 5.0
 MAX_BYTES = 256 * 1024 * 1024
 """Size of an answer, pictures included."""
 
+GATEWAY_ERRORS = (502, 503, 504)
+"""HTTP statuses by which a proxy says that the server behind it is gone."""
+
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -139,6 +142,8 @@ class ComfyUIClient:
             with self._open(request, timeout=ANSWER_SECONDS) as answer:
                 data: bytes = answer.read(MAX_BYTES + 1)
         except urllib.error.HTTPError as error:
+            if error.code in GATEWAY_ERRORS:
+                raise ServerUnreachableError(f"{self.url} does not answer (HTTP {error.code})") from error
             raise ServerRefusedError(f"{self.url}: {_told(error)}") from error
         except (OSError, HTTPException) as error:
             raise ServerUnreachableError(f"{self.url} does not answer ({error})") from error

@@ -48,7 +48,7 @@ class ComfyUIExecutor:
         self._workers = [ServerWorker(url) for url in dict.fromkeys(url.rstrip("/") for url in servers)]
 
     def start(self) -> Sequence[Worker]:
-        """Return a worker a server; one that does not answer yet is asked again while others work.
+        """Return a worker a server; one that does not answer yet is not ready.
 
         Raises ServerUnreachableError where none answers, ServerRefusedError where one lacks the pack.
         """
@@ -65,6 +65,7 @@ class ServerWorker:
     """A ComfyUI server."""
 
     resources: Resources | None = None
+    ready = False
 
     def __init__(self, url: str) -> None:
         self.name = url
@@ -91,6 +92,7 @@ class ServerWorker:
             return self._produced(prompt_id, record, len(job.seeds))
         except ServerUnreachableError as error:
             self._left.add(prompt_id)
+            self.ready = False
             raise WorkerLostError(str(error)) from error
         finally:
             self._key = ""
@@ -115,6 +117,7 @@ class ServerWorker:
             if node not in self._client.get(f"/object_info/{node}"):
                 raise ServerRefusedError(f"{self.name} lacks Intelligent Generation: install it there and restart it")
         self.resources = _resources(stats)
+        self.ready = True
         return True
 
     def close(self) -> None:

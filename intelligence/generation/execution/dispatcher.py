@@ -80,10 +80,11 @@ class Dispatcher:
         """Jobs that are not settled."""
         self.retried = 0
 
-    def add_worker(self, name: str, device: str = "", factor: float | None = None) -> None:
+    def add_worker(self, name: str, device: str = "", factor: float | None = None, *, alive: bool = True) -> None:
         """Make a worker known, or usable again. `factor`: its seconds for a predicted second, where it is known."""
-        worker = self._workers.setdefault(name, _Worker(WorkerProgress(name, device), factor))
-        worker.account.alive, worker.setup = True, None
+        worker = self._workers.setdefault(name, _Worker(WorkerProgress(name), factor))
+        worker.account.alive, worker.setup = alive, None
+        worker.account.device = device or worker.account.device
 
     def submit(self, jobs: Iterable[Job]) -> int:
         """Take jobs; one whose key is known already is left out. Returns how many were new."""
@@ -153,13 +154,14 @@ class Dispatcher:
         history = self._histories.get(job.key, _History())
         return history.errors + history.losses + 1
 
+    def is_idle(self) -> bool:
+        """Return True where no worker has a job."""
+        return not self._running
+
     def unplaceable(self) -> list[Job]:
-        """Take out, settled, the pending jobs that fit no living worker, where there is any."""
-        alive = [name for name, worker in self._workers.items() if worker.account.alive]
-        found: list[Job] = []
-        if alive:
-            waiting = [job for jobs in self._pending.values() for job in jobs]
-            found = [job for job in waiting if not any(self._fits(job, name) for name in alive)]
+        """Take out, settled, the pending jobs that fit no worker."""
+        waiting = [job for jobs in self._pending.values() for job in jobs]
+        found = [job for job in waiting if not any(self._fits(job, name) for name in self._workers)]
         for job in found:
             self._remove(job, self._pending[job.setup].index(job))
             self._settle(job)

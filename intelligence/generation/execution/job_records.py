@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from ...config import PipelineConfig
+from ...errors import IntelligentGenerationError
 from ...memory import Resources
 from ..choice_requests import applied_choice, applied_settings
 from ..run import Execution
@@ -109,8 +110,8 @@ class JobStoppedError(Exception):
     """A job was stopped before its end, by a cancel or because another worker was faster."""
 
 
-class WorkerLostError(Exception):
-    """A worker died, hung or became unreachable while it ran a job."""
+class WorkerLostError(IntelligentGenerationError, RuntimeError):
+    """A worker died, hung or became unreachable while it started or ran a job."""
 
 
 OnJobStep = Callable[[int, int], None]
@@ -123,6 +124,8 @@ class Worker(Protocol):
     name: str
     resources: Resources | None
     """The device; None: unknown."""
+    ready: bool
+    """False: `revive` it before it is given a job."""
 
     def run(self, job: Job, plan: GenerationPlan, on_step: OnJobStep, timeout: float) -> Produced:
         """Make the pictures. Raises JobStoppedError, WorkerLostError, or the job's own error."""
@@ -149,7 +152,7 @@ class Executor(Protocol):
     """Its one worker runs in the caller's thread."""
 
     def start(self) -> Sequence[Worker]:
-        """Return the workers, ready. Raises InvalidInputError, MissingDependencyError, ExecutorError."""
+        """Return the workers. Raises InvalidInputError, MissingDependencyError, WorkerLostError."""
         ...
 
     def close(self) -> None:

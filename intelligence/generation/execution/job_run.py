@@ -29,6 +29,9 @@ ASK_AGAIN = 0.25
 REVIVE_SECONDS = 2.0
 """Between attempts to get a lost worker back."""
 
+GONE_SECONDS = 600.0
+"""Time without any work after which lost workers are no longer waited for."""
+
 WAITING = 2
 """Results a worker that wait to be taken, before workers wait too."""
 
@@ -42,7 +45,7 @@ OnProgress = Callable[[RunProgress], None]
 
 
 class NoWorkerLeftError(IntelligentGenerationError, RuntimeError):
-    """No worker is left that could run the open jobs."""
+    """No worker that could run the open jobs came back."""
 
 
 class JobRun:
@@ -64,6 +67,8 @@ class JobRun:
         self._dispatcher = Dispatcher(self._limits, self._fits)
         self._changed = threading.Condition(threading.RLock())
         self._cancelled = False
+        self._worked = time.monotonic()
+        """When a worker last did anything."""
         self._workers: dict[str, Worker] = {}
         self._plans: dict[tuple[str, object], bool] = {}
         self._outcomes: queue.Queue[Outcome | None] = queue.Queue()
@@ -81,8 +86,8 @@ class JobRun:
         if not self._workers:
             for worker in self._executor.start():
                 self._workers[worker.name] = worker
-                device = worker.resources.name if worker.resources else ""
-                self._dispatcher.add_worker(worker.name, device, factors(worker))
+                self._add(worker, factors(worker), alive=worker.ready)
+            self._worked = time.monotonic()
         return list(self._workers.values())
 
     def submit(self, jobs: Iterable[Job]) -> int:
@@ -96,7 +101,7 @@ class JobRun:
     def results(self, *, in_order: bool = False) -> Iterator[Outcome]:
         """Yield what became of each job, as it comes or by the jobs' numbers, until all are settled or cancelled.
 
-        Raises NoWorkerLeftError where jobs are open and every worker is gone for good.
+        Raises NoWorkerLeftError where jobs are open and no worker for them came back in `GONE_SECONDS`.
         """
         self.start()
         found = self._inline() if self._executor.inline else self._threaded()
@@ -176,10 +181,12 @@ class JobRun:
                 self._tell()
         if self._dispatcher.open and not self._cancelled:
             raise NoWorkerLeftError(
-                f"{self._dispatcher.open} jobs are open and every worker is gone; run the same again to go on"
+                f"{self._dispatcher.open} jobs are open and no worker for them came back; run the same again to go on"
             )
 
     def _serve(self, worker: Worker) -> None:
+        if not worker.ready:
+            self._revive(worker)
         while job := self._wait_for_job(worker):
             if outcome := self._attempt(worker, job):
                 self._outcomes.put(outcome)
@@ -187,8 +194,8 @@ class JobRun:
     def _wait_for_job(self, worker: Worker) -> Job | None:
         """Return the next job of a worker; None: there is nothing left for it."""
         with self._changed:
-            while not self._cancelled and self._dispatcher.open:
-                if job := self._dispatcher.take(worker.name, time.monotonic()):
+            while self._goes_on():
+                if worker.ready and (job := self._dispatcher.take(worker.name, time.monotonic())):
                     return job
                 self._changed.wait(ASK_AGAIN)
         return None
@@ -206,6 +213,7 @@ class JobRun:
             problem = error
         now = time.monotonic()
         with self._changed:
+            self._worked = now
             attempts = self._dispatcher.attempts(job)
             settled = self._settle(worker, job, problem, now)
             self._changed.notify_all()
@@ -240,13 +248,25 @@ class JobRun:
 
     def _revive(self, worker: Worker) -> None:
         """Wait until a lost worker is usable again, or nothing is left to do."""
-        while not self._cancelled and self._dispatcher.open:
-            if worker.revive():
-                with self._changed:
-                    self._dispatcher.add_worker(worker.name)
-                return
+        while self._goes_on():
+            with suppress(IntelligentGenerationError):  # another program may answer in a server's place
+                if worker.revive():
+                    with self._changed:
+                        self._worked = time.monotonic()
+                        self._add(worker)
+                    return
             with self._changed:
                 self._changed.wait(REVIVE_SECONDS)
+
+    def _goes_on(self) -> bool:
+        """Return True while jobs are open and there is hope for them."""
+        with self._changed:
+            hope = time.monotonic() - self._worked < GONE_SECONDS or not self._dispatcher.is_idle()
+            return hope and not self._cancelled and self._dispatcher.open > 0
+
+    def _add(self, worker: Worker, factor: float | None = None, *, alive: bool = True) -> None:
+        device = worker.resources.name if worker.resources else ""
+        self._dispatcher.add_worker(worker.name, device, factor, alive=alive)
 
     def _count(self, outcome: Outcome) -> Outcome:
         with self._changed:

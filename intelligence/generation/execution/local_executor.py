@@ -37,6 +37,7 @@ class LocalWorker:
 
     name = "local"
     resources: Resources | None = None
+    ready = True
 
     def __init__(self, host_of: Callable[[str], Host]) -> None:
         self._host_of = host_of

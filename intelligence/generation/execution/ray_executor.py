@@ -31,9 +31,6 @@ ASK_SECONDS = 0.1
 START_SECONDS = 180.0
 """Time that an actor has to start."""
 
-START_ATTEMPTS = 3
-"""Times that the actors are made where none of them starts."""
-
 _ERRORS = {each.__name__: each for each in (InvalidInputError, OutOfMemoryError, UnsupportedModelError)}
 
 
@@ -61,9 +58,9 @@ class RayExecutor:
         self._workers: list[RayActor] = []
 
     def start(self) -> Sequence[Worker]:
-        """Connect, start the actors, and return them; one that is lost at once is made anew while others work.
+        """Connect, start the actors, and return them; one that is lost meanwhile is not ready.
 
-        Raises MissingDependencyError, and WorkerLostError where none starts.
+        Raises MissingDependencyError, and WorkerLostError where an actor's host lacks something.
         """
         ray = _connected(self._address, self._count)
         cards = int(ray.cluster_resources().get("GPU", 0))
@@ -72,11 +69,8 @@ class RayExecutor:
         self._workers = [
             RayActor(f"{'gpu' if cards else 'cpu'}-{place}", ray, bool(cards), home) for place in range(count)
         ]
-        started = [worker.has_started() for worker in self._workers]
-        for _ in range(START_ATTEMPTS - 1):
-            started = started if any(started) else [worker.revive() for worker in self._workers]
-        if not any(started):
-            raise WorkerLostError(f"no Ray worker started: {', '.join(worker.name for worker in self._workers)}")
+        for worker in self._workers:
+            worker.wait_for_start()
         return self._workers
 
     def close(self) -> None:
@@ -109,6 +103,7 @@ class RayActor:
     """A worker: an actor, made anew when it is lost."""
 
     resources: Resources | None = None
+    ready = False
 
     def __init__(self, name: str, ray: Any, on_card: bool, home: str) -> None:
         self.name = name
@@ -122,17 +117,17 @@ class RayActor:
         self._actor = self._made()
         self._described = self._actor.describe.remote()
 
-    def has_started(self) -> bool:
-        """Wait until the actor has started; False: it was lost before. Raises WorkerLostError for what lacks there."""
+    def wait_for_start(self) -> None:
+        """Wait until the actor has started and is ready, or is lost. Raises WorkerLostError for what lacks there."""
         exceptions = self._ray.exceptions
         try:
             told = json.loads(self._ray.get(self._described, timeout=START_SECONDS))
-        except (exceptions.RayActorError, exceptions.GetTimeoutError):
-            return False
-        except exceptions.RayError as error:
-            raise WorkerLostError(f"{self.name} did not start: {_first_line(error)}") from error
+        except exceptions.RayTaskError as error:
+            raise WorkerLostError(f"{self.name} did not start: {_first_line(error.cause)}") from error
+        except exceptions.RayError:
+            return
         self.resources, self.pid = Resources.from_dict(told["resources"]), told["pid"]
-        return True
+        self.ready = True
 
     def run(self, job: Job, plan: GenerationPlan, on_step: OnJobStep, timeout: float) -> Produced:
         """Make the pictures. Raises JobStoppedError, WorkerLostError, JobTimeoutError, WorkerJobError."""
@@ -143,7 +138,10 @@ class RayActor:
             answer = self._actor.run.remote(job.key, job.base_model, plan.to_json(), list(job.seeds))
             self._wait(answer, on_step, end)
             text, pictures = self._ray.get(answer)
-        except (exceptions.RayActorError, exceptions.GetTimeoutError, exceptions.RaySystemError) as error:
+        except exceptions.RayTaskError as error:
+            raise WorkerJobError(_first_line(error.cause)) from error
+        except exceptions.RayError as error:
+            self.ready = False
             raise WorkerLostError(f"{self.name}: {_first_line(error)}") from error
         finally:
             self._key = ""
@@ -163,18 +161,17 @@ class RayActor:
 
     def revive(self) -> bool:
         """Put a new actor in the lost one's place; False: it did not start."""
-        with suppress(Exception):  # it may be dead already
-            self._ray.kill(self._actor)
-        try:
+        self.close()
+        with suppress(WorkerLostError, self._ray.exceptions.RayError):
             self._actor = self._made()
             self._described = self._actor.describe.remote()
-            return self.has_started()
-        except (WorkerLostError, self._ray.exceptions.RayError):
-            return False
+            self.wait_for_start()
+        return self.ready
 
     def close(self) -> None:
         """End the actor, with whatever it runs."""
-        with suppress(Exception):
+        self.ready = False
+        with suppress(Exception):  # it may be dead already
             self._ray.kill(self._actor)
 
     def _made(self) -> Any:
