@@ -217,6 +217,7 @@ class LoRARecommend(io.ComfyNode):
         notes = refresh_library()
         node_id, family = cls.hidden.unique_id, named_family(model_family)
         evidence = model_evidence.evidence(loaded, cls.hidden.dynprompt, node_id, family)
+        evidence = replace(evidence, clip_layer=getattr(clip, "layer_idx", None))
         if loaded is None and evidence.name == EMBEDDED_MODEL:
             demo_model.ensure_demo()  # to suggest LoRAs, no model is loaded, which would have made them
             notes = refresh_library()

@@ -10,6 +10,12 @@ from ..config import AUTO, LoRAPreferences
 
 Node = dict[str, Any]
 
+CLIP = ["2", 1]
+"""Link to the loader's text encoders."""
+
+RECOMMENDER = "3"
+"""Id of the node that applies the LoRAs."""
+
 SAMPLER = "8"
 """Id of the node that samples."""
 
@@ -38,11 +44,11 @@ def pack_graph(
     return {
         "1": node("PromptAnalyze", prompt=prompts[0], negative_prompt=prompts[1], analyzer="rules"),
         "2": loader,
-        "3": node(
+        RECOMMENDER: node(
             "LoRARecommend",
             analysis=["1", 0],
             model=["2", 0],
-            clip=["2", 1],
+            clip=CLIP,
             selection=json.dumps(selection),
             on_unconfirmed="error",
             max_loras=LoRAPreferences.max_loras,

@@ -299,6 +299,8 @@ class Planner:
         require(request.variations == 1 or stage.variants == 1, NOT_CROSSED.format(sets=stage.variants))
         identified = self.identified(stage, model or stage.model or ModelEvidence(), request.family)
         given = {name: value for name, value in request.settings.items() if value not in (0, AUTO)}
+        if identified.model and identified.model.clip_layer is not None:
+            given.setdefault("clip_skip", identified.model.clip_layer)
         chosen = self.parametrize(identified, replace(request, settings=given))
         return parameter_variants(self, chosen, request.variations, request.guidance)
 
@@ -313,7 +315,8 @@ class Planner:
         earlier, reasons = recommendations.family, recommendations.reasons
         if named is Family.UNKNOWN and recommendations.model is not None:
             named = recommendations.model.family
-        model = replace(model, family=named)
+        layer = recommendations.model.clip_layer if recommendations.model else None
+        model = replace(model, family=named, clip_layer=layer)
         finding = identify_family(model)
         if earlier is not None and earlier.family is not finding.family:
             text = GenerationMessage.FAMILY_CHANGED

@@ -94,6 +94,8 @@ class ModelEvidence(Record):
     """LoRAs found on the loaded model itself, in the order in which they were applied."""
     patches: tuple[ModelPatch, ...] = ()
     """Changes to how the loaded model samples, in the order of their slots."""
+    clip_layer: int | None = None
+    """Layer of the text encoders that the graph has set, as `clip_skip` counts; None: the model's own."""
     edition: Family = Family.UNKNOWN
     """The edition that the network itself shows, by a part that the others lack; UNKNOWN: it shows none."""
 

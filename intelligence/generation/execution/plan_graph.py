@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from ...config import AUTO, EMBEDDED_MODEL, OperationMode, SecondPassUse
-from ..pack_graph import Node, node, pack_graph, saver
+from ..pack_graph import CLIP, RECOMMENDER, Node, node, pack_graph, saver
 from ..stages import GenerationPlan
 
 SAVER = "9"
 """Id of the node that saves."""
+
+CLIP_LAYER = "10"
+"""Id of the node that sets the text encoders' last layer."""
 
 
 def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, prefix: str) -> dict[str, Node]:
@@ -58,6 +61,9 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
             "second_pass": SecondPassUse.OFF if parameters.second_pass is None else SecondPassUse.ON,
         },
     )
+    if parameters.clip_skip is not None:
+        graph[CLIP_LAYER] = node("CLIPSetLastLayer", clip=CLIP, stop_at_clip_layer=parameters.clip_skip)
+        graph[RECOMMENDER]["inputs"]["clip"] = [CLIP_LAYER, 0]
     return {**graph, SAVER: saver(prefix)}
 
 
