@@ -43,7 +43,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
 
 
 def remove_leftovers(folder: Path, seconds: float = LEFT_SECONDS) -> None:
-    """Delete the temporary files, older than `seconds`, of processes that were killed while they wrote into a folder."""
+    """Delete the temporary files, older than `seconds`, that killed processes left in a folder."""
     for path in folder.glob(f".{'?' * 16}.tmp"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > seconds:

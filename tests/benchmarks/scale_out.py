@@ -33,6 +33,7 @@ from intelligence.generation.execution.job_run import JobRun
 from intelligence.generation.execution.local_executor import LocalExecutor
 from intelligence.generation.execution.planned_run import PlannedRun
 from intelligence.generation.run import Execution
+from intelligence.pictures.picture_files import NEEDED_BYTES
 from tests.benchmarks.report import parser, report
 from tests.comfyui import locate, loras
 from tests.comfyui.server import Server
@@ -77,7 +78,7 @@ class Coordinator:
         self.folder = folder
         command = [sys.executable, "-m", "intelligence", "batch", str(list_file), "--out", str(folder), "--json"]
         self._command = [*command, *options]
-        self.log = (folder.parent / f"{folder.name}.log").open("ab")
+        self.log = list_file.with_suffix(".log").open("ab")
         self.start()
 
     def start(self) -> None:
@@ -404,7 +405,7 @@ def cancel(name: str, executor: Executor, idle: Callable[[], bool], steps: int) 
         at: list[float] = []
 
         def stop() -> None:
-            while not seen or seen[-1][1] < 3:
+            while len(seen) < 2 or seen[-1][1] < 3:
                 time.sleep(0.01)
             at.append(time.monotonic())
             run.cancel()
@@ -421,7 +422,7 @@ def cancel(name: str, executor: Executor, idle: Callable[[], bool], steps: int) 
     return {
         f"cancel_{name}_seconds": ended - at[0],
         f"cancel_{name}_step_seconds": step,
-        f"cancel_{name}_steps_after": sum(when > at[0] for when, _ in seen) if name == "local" else None,
+        f"cancel_{name}_steps": (ended - at[0]) / step,
         f"cancel_{name}_finished": done,
     }
 
@@ -431,14 +432,15 @@ def full_disk(folder: Path, steps: int) -> Figures:
     disk, listed = folder / "disk", folder / "disk.jsonl"
     disk.mkdir()
     listed.write_text(line(12, steps))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)], check=False).returncode:
+    size = f"size={NEEDED_BYTES + 400 * 1024}"  # below `NEEDED_BYTES` free no picture is begun
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(disk)], check=False).returncode:
         return {"disk_stopped_cleanly": None, "disk_resumed": None}
     try:
         coordinator = Coordinator(disk / "out", listed)
         coordinator.wait(lambda: False)
         stopped = coordinator.process.returncode == 1 and 0 < coordinator.made() < 12
         before = check(disk / "out")
-        subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+        subprocess.run(["mount", "-o", f"remount,size={2 * NEEDED_BYTES}", str(disk)], check=True)
         coordinator.start()
         coordinator.wait(lambda: False)
         after = check(disk / "out")

@@ -24,14 +24,14 @@ from .server import Server
 pytestmark = pytest.mark.usefixtures("embedded_home")
 
 
-def lines(prompt: str, count: int, steps: int = 2) -> list[JobLine]:
-    settings = {"num_steps": steps, "width": 64, "height": 64}
+def lines(prompt: str, count: int, steps: int = 2, **further: int) -> list[JobLine]:
+    settings = {"num_steps": steps, "width": 64, "height": 64, **further}
     run = {"base_model": "embedded", "run": {"prompt": prompt, "settings": settings}}
     return read_job_list([json.dumps({**run, "sweep": {"seed": f"0..{count - 1}"}})])
 
 
 def test_interrupted_batch_goes_on(server: Server, tmp_path: Path) -> None:
-    listed = lines("anime girl with magical powers, on servers", 6)
+    listed = lines("anime girl with magical powers, on servers", 6, clip_skip=-1)
 
     def interrupt(state: RunProgress) -> None:
         if state.done == 2:
@@ -54,7 +54,8 @@ def test_interrupted_batch_goes_on(server: Server, tmp_path: Path) -> None:
     chosen = jobs[0].recommendations
     for record in filter(None, records):
         asked = record["plan"]["recommendations"]
-        assert asked["prompt"] == chosen.prompt and asked["suggested_params"]["num_steps"] == 2
+        assert asked["prompt"] == chosen.prompt
+        assert (asked["suggested_params"]["num_steps"], asked["suggested_params"]["clip_skip"]) == (2, -1)
         loras = {lora["lora_name"]: lora["suggested_alpha"] for lora in asked["suggested_loras"]}
         assert loras == {lora.lora_name: lora.suggested_alpha for lora in chosen.suggested_loras}
         assert record["device"]

@@ -104,7 +104,7 @@ class ComfyUIClient:
         """Wait up to `seconds` for news of a prompt by the websocket; None: there is none, or no websocket."""
         socket = self._connected()
         if socket is None:
-            time.sleep(min(seconds, 0.05))
+            time.sleep(seconds)
             return None
         try:
             message = socket.recv(timeout=seconds)

@@ -6,10 +6,11 @@ import socket
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...config import CONFIG_FILE, data_folder, require
+from ...config import CONFIG_FILE, EMBEDDED_MODEL, data_folder, require
 from ...memory import Resources
 from ...units import BYTES_PER_GIB
 from ..stages import GenerationPlan
@@ -20,6 +21,9 @@ from .plan_graph import SAVER, plan_graph
 
 ASK_SECONDS = 1.0
 """Between questions about a prompt of which no event tells."""
+
+EVENT_SECONDS = 0.02
+"""Longest wait for an event before a cancel is looked for."""
 
 HUNG_SECONDS = 15.0
 """Time without an answer after which a server counts as hung."""
@@ -75,6 +79,8 @@ class ServerWorker:
         self._answers = True
         self._left: set[str] = set()
         """Prompts that were not ended because the server did not answer."""
+        self._checkpoints: dict[str, str] = {}
+        """File name → the server's name, with its folder."""
         self._saved_again = 0
         """Times that files were gone: only another name makes the server save them again."""
 
@@ -132,15 +138,26 @@ class ServerWorker:
             done = None
         if done is None and not self._client.is_queued(prompt_id):
             again = f"-{self._saved_again}" if self._saved_again else ""
-            graph = plan_graph(plan, job.seeds, job.base_model, f"{FOLDER}/{job.key[:16]}{again}")
+            base_model = self._name_there(job.base_model)
+            graph = plan_graph(plan, job.seeds, base_model, f"{FOLDER}/{job.key[:16]}{again}")
             self._client.queue(prompt_id, graph)
+
+    def _name_there(self, base_model: str) -> str:
+        """Return the server's name of a base model: of the file of the same name, in whatever folder it lies there."""
+        wanted = PureWindowsPath(base_model).name
+        if base_model != EMBEDDED_MODEL and wanted not in self._checkpoints:
+            loader = "CheckpointLoaderSimple"
+            kind, *options = self._client.get(f"/object_info/{loader}")[loader]["input"]["required"]["ckpt_name"]
+            names = kind if isinstance(kind, list) else options[0]["options"]
+            self._checkpoints = {PureWindowsPath(name).name: name for name in names}
+        return self._checkpoints.get(wanted, wanted)
 
     def _followed(self, prompt_id: str, on_step: OnJobStep, end: float) -> dict[str, Any]:
         """Return the record of the prompt once it has ended. Raises ServerUnreachableError after `HUNG_SECONDS`."""
         asked = 0.0
         answered = time.monotonic()
         while True:
-            event = self._client.next_event(prompt_id, 0.1)
+            event = self._client.next_event(prompt_id, EVENT_SECONDS)
             now = time.monotonic()
             if self._stopped:
                 raise JobStoppedError
@@ -189,7 +206,7 @@ class ServerWorker:
         self._client.end(prompt_id)
         until = time.monotonic() + HUNG_SECONDS
         while self._client.is_queued(prompt_id) and time.monotonic() < until:
-            time.sleep(0.05)
+            time.sleep(EVENT_SECONDS)
 
     def _produced(self, prompt_id: str, record: dict[str, Any], count: int) -> Produced:
         if not _succeeded(record):

@@ -190,6 +190,7 @@ class JobRun:
         while job := self._wait_for_job(worker):
             if outcome := self._attempt(worker, job):
                 self._outcomes.put(outcome)
+        self._outcomes.put(None)  # wakes who waits for results
 
     def _wait_for_job(self, worker: Worker) -> Job | None:
         """Return the next job of a worker; None: there is nothing left for it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from ...config import AUTO, EMBEDDED_MODEL, OperationMode, SecondPassUse
 from ..pack_graph import CLIP, RECOMMENDER, Node, node, pack_graph, saver
@@ -23,7 +22,7 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
     explicit schedule is made again by its name from the same settings.
 
     Args:
-        base_model: as `PipelineConfig.base_model` names it; a file is found by its name in the server's folders.
+        base_model: `embedded`, or the server's name of a checkpoint.
         prefix: of the files in the server's output folder.
     """
     chosen, parameters = plan.recommendations, plan.parameters
@@ -70,4 +69,4 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
 def _loader(base_model: str) -> Node:
     if base_model == EMBEDDED_MODEL:
         return node("EmbeddedDemoModel")
-    return node("CheckpointLoaderSimple", ckpt_name=PurePath(base_model.replace("\\", "/")).name)
+    return node("CheckpointLoaderSimple", ckpt_name=base_model)

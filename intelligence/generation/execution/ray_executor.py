@@ -152,8 +152,10 @@ class RayActor:
 
     def stop(self, key: str = "") -> None:
         """End the running job within a step."""
-        if self._key and key in ("", self._key):
+        if (running := self._key) and key in ("", running):
             self._stopped = True
+            with suppress(self._ray.exceptions.RayError):
+                self._actor.stop.remote(running)
 
     def slow_down(self, seconds: float) -> None:
         """Add seconds to each step, to try mixed speeds."""
