@@ -23,7 +23,7 @@ from ..intelligence.errors import (
 )
 from ..intelligence.models import ModelKind
 from ..intelligence.records import json_parts
-from . import generation_routes, history_routes, library_routes, rating_routes, settings_routes
+from . import batch_routes, generation_routes, history_routes, library_routes, rating_routes, settings_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
 
@@ -162,6 +162,7 @@ GET = {
     "/model": model,
     "/models": models,
     "/preview": preview,
+    **batch_routes.GET,
     **generation_routes.GET,
     **rating_routes.GET,
     **history_routes.GET,
@@ -169,6 +170,7 @@ GET = {
     **settings_routes.GET,
 }
 POST = {
+    **batch_routes.POST,
     **rating_routes.POST,
     **history_routes.POST,
     **library_routes.POST,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,23 @@ def save(image_ids: Sequence[str], images: Any) -> None:
     """Write the thumbnails of an IMAGE, (batch, height, width, channels); of more images than ids, the first ones."""
     from PIL import Image
 
+    pictures = (Image.fromarray(pixels[..., :3]) for pixels in eight_bit(images))
+    _save(zip(image_ids, pictures, strict=False))
+
+
+def save_file(image_id: str, path: Path) -> None:
+    """Write the thumbnail of a picture file of the pack's."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        _save([(image_id, picture.convert("RGB"))])
+
+
+def _save(pictures: Iterable[tuple[str, Any]]) -> None:
     folder = home() / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for image_id, pixels in zip(image_ids, eight_bit(images), strict=False):
-            picture = Image.fromarray(pixels[..., :3])
+        for image_id, picture in pictures:
             picture.thumbnail((SIDE, SIDE))
             picture.save(folder / f"{image_id}.webp", quality=QUALITY)
         _prune(folder)

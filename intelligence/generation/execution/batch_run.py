@@ -22,8 +22,8 @@ from .job_list import JobLine
 from .job_records import Executor, Job, Limits, RunProgress, Setup, WorkerProgress, job_key
 from .job_run import JobRun
 from .job_store import JobStore, SetAside
-from .picture_writer import PictureWriter, found_pictures
-from .planned_run import PlannedRun
+from .picture_writer import OnPicture, PictureWriter, found_pictures
+from .planned_run import Knowledge, PlannedRun
 
 HASH_SECONDS = 600.0
 """Time that planning waits for the hash of a file that nobody has hashed yet."""
@@ -144,13 +144,17 @@ class JobPlanner:
 
 
 class BatchRun:
-    """The folder of a job list; a context manager. Raises StorageError where it cannot be used."""
+    """The folder of a job list; a context manager. Raises StorageError where it cannot be used.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        knowledge: planner and memory request of a job; None: those of this process' data folder.
+    """
+
+    def __init__(self, folder: Path, knowledge: Knowledge | None = None) -> None:
         self.folder = folder
         self.store = JobStore(folder)
         self.planner = JobPlanner()
-        self._planned = PlannedRun(self.planner.knowledge)
+        self._planned = PlannedRun(knowledge or self.planner.knowledge)
 
     def __enter__(self) -> BatchRun:
         return self
@@ -168,20 +172,37 @@ class BatchRun:
                 self.store.put_line(line.id, jobs)
                 before[line.id] = len(jobs)
             number += before[line.id]
+        return self._open(names)
+
+    def put(self, name: str, jobs: list[Job]) -> list[Job]:
+        """Take jobs that are planned already, under a name of theirs, and return those that are open."""
+        self.store.put_line(name, jobs)
+        return self._open([name])
+
+    def _open(self, names: list[str]) -> list[Job]:
         jobs = self.store.open_jobs(names)
         self.store.put_pictures(found_pictures(self.folder, jobs))
         return self.store.open_jobs(names)
 
     def run(
-        self, jobs: list[Job], executor: Executor, limits: Limits | None = None, on_progress: OnProgress | None = None
+        self,
+        jobs: list[Job],
+        executor: Executor,
+        limits: Limits | None = None,
+        on_progress: OnProgress | None = None,
+        on_picture: OnPicture | None = None,
     ) -> BatchSummary:
         """Make the pictures of open jobs. An interrupt or error leaves a folder that the next run goes on with.
+
+        Args:
+            on_progress: called after each step and job. on_picture: called with the path of each written picture and
+                the id by which it is rated, from another thread.
 
         Raises StorageError where nothing can be written, NoWorkerLeftError, and what starting the executor raises.
         """
         before, started = len({row.key for row in self.store.pictures()}), time.monotonic()
         with (
-            PictureWriter(self.store, self._planned) as writer,
+            PictureWriter(self.store, self._planned, on_picture) as writer,
             JobRun(executor, self._planned.fit, limits, on_progress) as run,
         ):
             run.start(lambda worker: self._planned.factor(jobs[0], worker) if jobs else None)

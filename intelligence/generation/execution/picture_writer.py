@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,10 @@ WAITING = 32
 """Outcomes that wait to be written before the executor waits; the rows of as many are committed together."""
 
 SUFFIX = ".png"
+
+
+OnPicture = Callable[[Path, str], None]
+"""Called with a picture's path and the id by which it is rated."""
 
 
 def file_name(job: Job, place: int) -> str:
@@ -49,9 +53,10 @@ def found_pictures(folder: Path, jobs: Iterable[Job]) -> Iterator[MadePicture]:
 class PictureWriter:
     """A thread that writes outcomes; a context manager. Its first error is raised by the next `put` or `flush`."""
 
-    def __init__(self, store: JobStore, planned: PlannedRun) -> None:
+    def __init__(self, store: JobStore, planned: PlannedRun, on_picture: OnPicture | None = None) -> None:
         self._store = store
         self._planned = planned
+        self._on_picture = on_picture or (lambda path, image_id: None)
         self._waiting: queue.Queue[Outcome | None] = queue.Queue(WAITING)
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="pictures of jobs", daemon=True)
@@ -109,6 +114,8 @@ class PictureWriter:
             return []
         assert outcome.produced is not None
         ids = self._server_files(outcome) if outcome.produced.files else self._results(outcome)
+        for place, image_id in enumerate(ids):
+            self._on_picture(self._store.folder / file_name(job, place), image_id)
         return [
             MadePicture(
                 job.key,
