@@ -60,7 +60,7 @@ class RayExecutor:
     def start(self) -> Sequence[Worker]:
         """Connect, start the actors, and return them; one that is lost meanwhile is not ready.
 
-        Raises MissingDependencyError, and WorkerLostError where an actor's host lacks something.
+        Raises MissingDependencyError, and WorkerLostError where Ray does not start or an actor's host lacks something.
         """
         ray = _connected(self._address, self._count)
         cards = int(ray.cluster_resources().get("GPU", 0))
@@ -84,19 +84,32 @@ def _connected(address: str, workers: int | None) -> Any:
     """Return the module `ray`, connected. Its own cluster has a token of this process; a given one has the user's."""
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not address:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once in a process
     try:
         import ray
+
+        _read_token_mode()
     except ImportError:
         raise MissingDependencyError(f"the executor ray needs ray: {install_command('scale')}") from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    if address:
-        ray.init(address, **options)
-    else:
+    if not address:
         cpus = max(workers or 1, os.cpu_count() or 1)
-        ray.init("local", _node_ip_address="127.0.0.1", num_cpus=cpus, include_dashboard=False, **options)
+        options |= {"_node_ip_address": "127.0.0.1", "num_cpus": cpus, "include_dashboard": False}
+    try:
+        ray.init(address or "local", **options)
+    except Exception as error:  # Ray raises it bare, too
+        ray.shutdown()
+        raise WorkerLostError(f"Ray at {address or 'this machine'} cannot be used: {_first_line(error)}") from error
     return ray
+
+
+def _read_token_mode() -> None:
+    """Have Ray read `RAY_AUTH_MODE` again: a program that imported it before has it without tokens."""
+    with suppress(ImportError, AttributeError):  # other versions read it when they connect
+        from ray._raylet import Config
+
+        Config.initialize("")
 
 
 class RayActor:

@@ -108,9 +108,13 @@ def execution_from(facts: dict[str, Any], images: list[Any]) -> Execution:
     memory = MemoryPlan.from_dict(facts["memory"]) if facts["memory"] else None
     ran = tuple(OptimizedParameters.from_dict(each) for each in facts["ran"])
     first = PassTime(*facts["first_pass"]) if facts.get("first_pass") else None
-    notes, digests = tuple(facts["notes"]), tuple(facts["digests"])
-    told = {**facts, "first_pass": first, "memory": memory, "ran": ran, "notes": notes, "digests": digests}
-    return Execution(images=images, **told)
+    lists = {name: _as_tuple(value) for name, value in facts.items() if isinstance(value, list)}
+    return Execution(images=images, **{**facts, **lists, "first_pass": first, "memory": memory, "ran": ran})
+
+
+def _as_tuple(value: Any) -> Any:
+    """Return a value of JSON with tuples in the place of its lists."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _localized(plan: GenerationPlan) -> GenerationPlan:
