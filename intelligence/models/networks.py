@@ -104,10 +104,16 @@ def _networks() -> dict[str, Network]:
         name: Network(
             Architecture(entry["architecture"]),
             entry["blocks"],
-            {module: frozenset(map(tuple, shapes)) for module, shapes in entry["modules"].items()},
+            {module: _shared(frozenset(map(tuple, shapes))) for module, shapes in entry["modules"].items()},
         )
         for name, entry in table["networks"].items()
     }
+
+
+@cache
+def _shared(shapes: frozenset[Shape]) -> frozenset[Shape]:
+    """Return the first equal set: few differ among thousands, and each makes garbage collections longer."""
+    return shapes
 
 
 @cache
@@ -124,7 +130,7 @@ def _index() -> dict[str, dict[str, frozenset[Shape]]]:
         for module, shapes in network.modules.items():
             for form in (module, underscored(module)):
                 found = index.setdefault(form, {})
-                found[name] = found.get(name, frozenset()) | shapes
+                found[name] = _shared(found[name] | shapes) if name in found else shapes
     return index
 
 

@@ -157,13 +157,13 @@ class Vocabulary:
         return {}
 
     @cached_property
-    def _listed_phrases(self) -> dict[str, dict[str, list[tuple[str, ...]]]]:
+    def _listed_phrases(self) -> dict[str, dict[str, tuple[tuple[str, ...], ...]]]:
         """Per word list, first word → its phrases, the longest first."""
-        books: dict[str, dict[str, list[tuple[str, ...]]]] = {}
+        books: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {}
         for name, phrases in self.lists.items():
             book = books[name] = {}
             for key in sorted((tuple(phrase.split()) for phrase in phrases), key=len, reverse=True):
-                book.setdefault(key[0], []).append(key)
+                book[key[0]] = (*book.get(key[0], ()), key)
         return books
 
     def _at(self, words: Sequence[str], position: int, books: Sequence[Phrasebook]) -> Match | None:
@@ -310,8 +310,8 @@ def _meanings(data: dict[str, Any]) -> Iterator[Meaning]:
 
 def _of_content(lists: dict[str, list[str]], weak: bool = False) -> Iterator[Meaning]:
     for content in ContentType:
-        category = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT)
-        yield from (Meaning(phrase, category, content=(content,), weak=weak) for phrase in lists.get(content, ()))
+        category, contents = _CONTENT_CATEGORY.get(content, ConceptCategory.CONTENT), (content,)
+        yield from (Meaning(phrase, category, content=contents, weak=weak) for phrase in lists.get(content, ()))
 
 
 def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:

@@ -71,12 +71,12 @@ class Spelling:
 
     def __init__(self, known: Iterable[str]) -> None:
         self._known = frozenset(known)
-        self._lacking: dict[str, list[str]] = {}
+        self._lacking: dict[str, tuple[str, ...]] = {}
         """The known words by what is left of them without one letter."""
         for word in sorted(self._known):
             if len(word) <= _MAX_LETTERS + 1:
                 for short in _without_a_letter(word):
-                    self._lacking.setdefault(short, []).append(word)
+                    self._lacking[short] = (*self._lacking.get(short, ()), word)
 
     def meant(self, word: str) -> str | None:
         """Return the known word that is one slip away: letters swapped, one left out or too many, a wrong vowel.

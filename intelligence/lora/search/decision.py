@@ -92,11 +92,10 @@ class Decision:
 def decision_from(data: dict[str, Any]) -> Decision:
     """Return the decision that decision.json writes down."""
     told, true = (np.array(data[name], np.float32) for name in ("told", "true"))
-    phrases = {
-        key: PhraseCounts(*((ord(letter) - ord("a")) * COUNT_STEP for letter in letters))
-        for letters, keys in data["phrases"].items()
-        for key in keys.split()
-    }
+    phrases: dict[str, PhraseCounts] = {}
+    for letters, keys in data["phrases"].items():
+        counts = PhraseCounts(*((ord(letter) - ord("a")) * COUNT_STEP for letter in letters))
+        phrases |= dict.fromkeys(keys.split(), counts)
     return Decision(trees_from(data["trees"]), told, true, frozenset(data["series"]), phrases)
 
 
