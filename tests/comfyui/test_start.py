@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from .server import Server
 HEAVY = ("diffusers", "peft", "ray", "accelerate", "transformers", "ollama", "huggingface_hub", "httpx", "pydantic")
 
 PROBE = """
+import gc
 import sys
 
 from comfy_api.latest import ComfyExtension, io
@@ -26,7 +28,7 @@ class Modules(io.ComfyNode):
 
     @classmethod
     def execute(cls):
-        return io.NodeOutput(ui={"modules": sorted(sys.modules)})
+        return io.NodeOutput(ui={"modules": sorted(sys.modules), "frozen": [gc.get_freeze_count()]})
 
 
 class Extension(ComfyExtension):
@@ -39,20 +41,23 @@ def comfy_entrypoint():
 """
 
 
-def modules(base: Path, installation: Installation, packs: dict[str, Path | str]) -> set[str]:
+def outputs(base: Path, installation: Installation, packs: dict[str, Path | str]) -> dict[str, list[Any]]:
     with Server(base, installation, {"probe": PROBE, **packs}, checkpoints=False).running() as server:
         run = server.client.run({"1": {"class_type": "Modules", "inputs": {}}})
         assert "IMPORT FAILED" not in server.log()
-        return set(run.outputs["1"]["modules"])
+        return run.outputs["1"]
 
 
 def test_start_imports_nothing_heavy(installation: Installation, tmp_path: Path) -> None:
+    """And takes what is loaded out of garbage collections, which hold up the event loop."""
     packs: dict[str, dict[str, Path | str]] = {"without": {}, "with": {"intelligent-generation": PACK}}
     with ThreadPoolExecutor() as pool:
-        started = {name: pool.submit(modules, tmp_path / name, installation, packs[name]) for name in packs}
-    added = started["with"].result() - started["without"].result()
+        started = {name: pool.submit(outputs, tmp_path / name, installation, packs[name]) for name in packs}
+    found = {name: run.result() for name, run in started.items()}
+    added = {*found["with"]["modules"]} - {*found["without"]["modules"]}
     assert any("intelligent-generation" in name for name in added)
     assert {name for name in HEAVY if name in added} == set()
+    assert found["with"]["frozen"][0] > 100_000 > found["without"]["frozen"][0]
 
 
 @pytest.fixture(scope="module")
