@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import folder_paths
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ...intelligence.errors import IntelligentGenerationError, StorageError
@@ -39,6 +40,8 @@ class LibraryScan:
         self._error: IntelligentGenerationError | None = None
         self._started = 0.0
         self._hashing: threading.Thread | None = None
+        self.scanned_for: str | None = None
+        """Id of the last prompt that a scan ended for."""
 
     @property
     def running(self) -> bool:
@@ -119,17 +122,23 @@ def list_demo_loras() -> None:
     from ...intelligence.generation.embedded import lora_root
 
     root = lora_root(folder)
-    if root.is_dir():
+    if root.is_dir() and str(root) not in folder_paths.get_folder_paths("loras"):
         folder_paths.add_model_folder_path("loras", str(root))
+        library_scan.scanned_for = None
 
 
 def refresh_library() -> tuple[Reason, ...]:
-    """Bring the registry up to date with ComfyUI's model folders (incremental).
+    """Bring the registry up to date with ComfyUI's model folders (incremental), once for each prompt that runs.
 
     Returns a reason where the scan takes longer or fails, so that choices rest on what is known so far.
     """
+    context = get_executing_context()
+    prompt_id = context.prompt_id if context else None
+    if prompt_id is not None and library_scan.scanned_for == prompt_id:
+        return ()
     try:
         if library_scan.wait(MAX_WAIT_SECONDS):
+            library_scan.scanned_for = prompt_id
             return ()
     except StorageError as error:
         from ...intelligence.generation.store_notes import scan_note
