@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..intelligence.config import require
+from ..intelligence.errors import ModelNotFoundError
 from ..intelligence.models import ModelKind
+from ..intelligence.records import json_parts
 from .host.server_planner import home, lora_sets, planner
 
 if TYPE_CHECKING:
-    from ..intelligence.lora.lora_sets import LoRASets
+    from ..intelligence.lora.lora_sets import AlwaysUsed, LoRASets
     from ..intelligence.models import ModelMetadata
+    from ..intelligence.models.kinds import Architecture
+    from ..intelligence.registry import ModelRegistry
 
 Arguments = Mapping[str, Any]
 
@@ -22,14 +28,12 @@ USAGE_GENERATIONS = 500
 """Newest generations in which uses of a LoRA are looked for."""
 
 
-def cards(arguments: Arguments) -> dict[str, Any]:
+def cards(arguments: Arguments) -> bytes:
     """Return every LoRA as a card, copies of one file as one.
 
     `?checkpoint=`: with whether it fits this checkpoint's file, null: unknown.
     """
-    from ..intelligence.models.compatibility import Fit, architecture_fit
     from ..intelligence.models.kinds import Architecture
-    from ..intelligence.models.metadata import without_copies
 
     registry = planner().registry
     checkpoint = arguments.get("checkpoint", "")
@@ -37,8 +41,23 @@ def cards(arguments: Arguments) -> dict[str, Any]:
     for model in registry.summaries(ModelKind.CHECKPOINT) if checkpoint and base is None else ():
         if model.local_path.replace("\\", "/").rpartition("/")[2] == checkpoint:
             base = model.architecture
+    with _one_at_a_time:
+        return _cards(registry, registry.revision, base, lora_sets().always)
+
+
+_one_at_a_time = threading.Lock()
+"""Answers about thousands of LoRAs at once take turns: together they would take as long, and hold the server up."""
+
+
+@lru_cache(maxsize=2)
+def _cards(
+    registry: ModelRegistry, revision: int, base: Architecture | None, always_used: tuple[AlwaysUsed, ...]
+) -> bytes:
+    from ..intelligence.models.compatibility import Fit, architecture_fit
+    from ..intelligence.models.metadata import without_copies
+
     answers = {Fit.YES: True, Fit.NO: False, Fit.UNKNOWN: None}
-    always = {entry.lora: entry.checkpoint for entry in lora_sets().always}
+    always = {entry.lora: entry.checkpoint for entry in always_used}
     listed = registry.summaries(ModelKind.LORA)
     names: dict[str | None, list[str]] = {}
     for one in listed:
@@ -65,7 +84,7 @@ def cards(arguments: Arguments) -> dict[str, Any]:
                 "always": always.get(name),
             }
         )
-    return {"revision": registry.revision, "loras": found}
+    return "".join(json_parts({"revision": revision, "loras": found})).encode()
 
 
 def base_title(model: ModelMetadata) -> str:
@@ -109,11 +128,22 @@ def change_set(arguments: Arguments) -> dict[str, Any]:
 
 
 def change_always(arguments: Arguments) -> dict[str, Any]:
-    """Use a LoRA always: {"lora": …, "strength": …, "checkpoint": …}; strength null: no longer. Returns all."""
-    lora, checkpoint = arguments.get("lora"), arguments.get("checkpoint") or ""
+    """Use a LoRA always: {"lora": …, "strength": …, "checkpoint": …}; strength null: no longer. Returns all.
+
+    One that the library lacks is refused, and only taken back.
+    """
+    lora, checkpoint, strength = arguments.get("lora"), arguments.get("checkpoint") or "", arguments.get("strength")
     require(isinstance(lora, str) and bool(lora), "the body lacks 'lora', its name")
     require(isinstance(checkpoint, str), "'checkpoint' must be a file name")
-    return _keep(lora_sets().with_always(str(lora), arguments.get("strength"), checkpoint))
+    changed = lora_sets().with_always(str(lora), None)
+    try:
+        model = planner().registry.get_model(str(lora))
+    except ModelNotFoundError:
+        if strength is not None:
+            raise
+        return _keep(changed)
+    require(model.kind is ModelKind.LORA, f"{lora!r} is no LoRA")
+    return _keep(changed.with_always(model.model_id.partition(":")[2], strength, checkpoint))
 
 
 def _keep(changed: LoRASets) -> dict[str, Any]:

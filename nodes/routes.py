@@ -193,7 +193,8 @@ async def _refuse_get(request: web.Request) -> web.StreamResponse:
 def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return aiohttp's handler of a route: guarded, with the package's errors as JSON answers.
 
-    `answer` returns a response, or what is sent as JSON. It may block: it runs in a thread, not on the event loop.
+    `answer` returns a response, JSON as bytes, or what is sent as JSON. It may block: it runs in a thread, not on the
+    event loop.
     """
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -212,7 +213,8 @@ def _answered(answer: Callable[[Arguments], Any], arguments: Arguments) -> web.S
     found = answer(arguments)
     if isinstance(found, web.StreamResponse):
         return found
-    return web.Response(body="".join(json_parts(found)).encode(), content_type="application/json", charset="utf-8")
+    body = found if isinstance(found, bytes) else "".join(json_parts(found)).encode()
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

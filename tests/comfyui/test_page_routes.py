@@ -65,6 +65,24 @@ def test_always_used_lora_joins_new_choices_only(client: Client) -> None:
         client.post(ALWAYS, {"lora": WITCH, "strength": None})
 
 
+def test_always_used_lora_is_one_of_the_library(client: Client) -> None:
+    """By any of its names; what the library lacks is refused, and taken back without a word."""
+    with pytest.raises(Refused, match="mirkwood_witch") as refused:
+        client.post(ALWAYS, {"lora": "mirkwod_witch", "strength": 0.4})
+    assert refused.value.status == 404
+    try:
+        assert [
+            entry["lora"] for entry in client.post(ALWAYS, {"lora": "mirkwood_witch", "strength": 0.4})["always"]
+        ] == [WITCH]
+        cards = {card["lora"]: card["always"] for card in client.get(f"{LIBRARY}/cards")["loras"]}
+        assert cards[WITCH] == ""
+    finally:
+        assert client.post(ALWAYS, {"lora": WITCH, "strength": None})["always"] == []
+    assert client.post(ALWAYS, {"lora": "gone.safetensors", "strength": None})["always"] == []
+    cards = {card["lora"]: card["always"] for card in client.get(f"{LIBRARY}/cards")["loras"]}
+    assert cards[WITCH] is None
+
+
 def test_cards_tell_fit_to_checkpoint(client: Client) -> None:
     cards = {card["title"]: card for card in client.get(f"{LIBRARY}/cards", checkpoint="embedded")["loras"]}
     assert (cards["Mirkwood Witch"]["fits"], cards["Old anime"]["fits"]) == (True, False)
