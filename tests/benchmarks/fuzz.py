@@ -1,23 +1,30 @@
 """Forged inputs for minutes: python -m tests.benchmarks.fuzz --minutes 2 --json
 
-Each target of `tests/tools/fuzz_targets.py` is given damaged copies of sound inputs, and noise. Told of each: inputs,
-the share that was refused, crashes (errors that are not the pack's), hangs (more than 100 ms of processor, run again to
-be sure), and growth of memory in MB after the first tenth.
+Each target of `tests/tools/fuzz_targets.py` is given damaged copies of sound inputs, and noise, in a process that only
+reads. Told of each: inputs, the share that was refused, crashes (errors that are not the pack's), hangs (more than
+100 ms of processor each time that it is read), and growth of the reading process in MB after the first tenth.
+`--guided`: atheris makes the inputs, by what they reach in the code; what it finds odd is read again in an ordinary
+process.
 """
 
 from __future__ import annotations
 
-import gc
+import importlib.util
 import random
+import re
+import subprocess
+import sys
 import tempfile
 import time
-import warnings
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.benchmarks.report import parser, report
-from tests.tools.fuzz_targets import TARGETS, inputs, read_or_refuse
+from tests.tools.fuzz_reader import READ, REFUSED, STUCK, Reader
+from tests.tools.fuzz_targets import TARGETS, inputs
 
 HANG_SECONDS = 0.1
 BATCH = settings(
@@ -29,61 +36,95 @@ BATCH = settings(
 )
 """Inputs of one seed; hypothesis repeats itself within much longer runs."""
 
+AGAIN = 5
+"""Times that a slow input is read again: a virtual machine counts what its host takes from it as the reader's."""
 
-def memory_mb(process: int | str = "self") -> float:
-    """Return the resident memory of a process, where the system tells it."""
-    gc.collect()
-    status = Path(f"/proc/{process}/statm")
-    return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
+Figures = dict[str, float | int | str | bool | None]
 
 
-def took(name: str, data: bytes, folder: Path) -> tuple[float, str]:
-    """Return seconds of processor, and `read`, `refused`, or another error."""
-    begun = time.process_time()
-    try:
-        ended = "read" if read_or_refuse(name, data, folder) else "refused"
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        ended = f"{type(error).__name__}: {error}"[:200]
-    return time.process_time() - begun, ended
+class Findings:
+    """What became of the inputs of one target."""
 
+    def __init__(self, name: str, reader: Reader) -> None:
+        self.name, self.reader = name, reader
+        self.inputs = self.refused = self.hangs = 0
+        self.crashes: set[str] = set()
+        self.slowest = 0.0
 
-def fuzz(name: str, seconds: float, first_seed: int) -> dict[str, float | int | str | bool | None]:
-    """Return the figures of one target."""
-    counts = {"inputs": 0, "refused": 0, "hangs": 0}
-    crashes: dict[str, bytes] = {}
-    slowest, start_mb = 0.0, 0.0
-    begun, number = time.monotonic(), first_seed
-
-    def one(data: bytes) -> None:
-        nonlocal slowest
-        with tempfile.TemporaryDirectory() as folder:
-            spent, ended = took(name, data, Path(folder))
+    def add(self, data: bytes) -> None:
+        """Read an input; keep it in a file where something is wrong with it."""
+        found = self.reader.read(data)
+        spent = found.seconds
+        for _ in range(AGAIN if found.ended != STUCK else 0):
             if spent > HANG_SECONDS:
-                spent = min(spent, took(name, data, Path(folder))[0])
-        counts["inputs"] += 1
-        counts["refused"] += ended == "refused"
-        counts["hangs"] += spent > HANG_SECONDS
-        slowest = max(slowest, spent)
-        if ended not in ("read", "refused"):
-            crashes.setdefault(ended.partition(":")[0], data)
+                spent = min(spent, self.reader.read(data).seconds)
+        self.inputs += 1
+        self.refused += found.ended == REFUSED
+        self.slowest = max(self.slowest, spent)
+        if spent > HANG_SECONDS:
+            self.hangs += 1
+            self._keep(f"hang-{self.hangs}", data)
+        kind = found.ended.partition(":")[0]
+        if kind not in (READ, REFUSED, STUCK, *self.crashes):
+            self.crashes.add(kind)
+            self._keep(kind, data)
 
-    while time.monotonic() - begun < seconds:
-        seed(number)(BATCH(given(inputs(name))(one)))()
-        number += 1
-        if not start_mb and time.monotonic() - begun > seconds / 10:
-            start_mb = memory_mb()
-    for kind, data in crashes.items():
-        file = Path(tempfile.gettempdir()) / f"fuzz-{name}-{kind}.bin"
+    def _keep(self, kind: str, data: bytes) -> None:
+        file = Path(tempfile.gettempdir()) / f"fuzz-{self.name}-{kind}.bin"
         file.write_bytes(data)
-        print(f"{name}: {kind} by {file}")
-    return {
-        f"{name}_inputs": counts["inputs"],
-        f"{name}_refused": counts["refused"] / max(1, counts["inputs"]),
-        f"{name}_crashes": len(crashes),
-        f"{name}_hangs": counts["hangs"],
-        f"{name}_slowest_ms": slowest * 1000,
-        f"{name}_growth_mb": memory_mb() - start_mb,
-    }
+        print(f"{self.name}: {kind} by {file}", flush=True)
+
+    def figures(self) -> Figures:
+        return {
+            f"{self.name}_inputs": self.inputs,
+            f"{self.name}_refused": self.refused / max(1, self.inputs),
+            f"{self.name}_crashes": len(self.crashes),
+            f"{self.name}_hangs": self.hangs,
+            f"{self.name}_slowest_ms": self.slowest * 1000,
+        }
+
+
+def forged(name: str, seconds: float, number: int) -> Figures:
+    """Return the figures of one target with inputs of hypothesis."""
+    start_mb, begun = 0.0, time.monotonic()
+    with closing(Reader(name)) as reader:
+        findings = Findings(name, reader)
+        while time.monotonic() - begun < seconds:
+            seed(number)(BATCH(given(inputs(name))(findings.add)))()
+            number += 1
+            if not start_mb and time.monotonic() - begun > seconds / 10:
+                start_mb = reader.memory_mb()
+        growth = reader.memory_mb() - start_mb
+    return {**findings.figures(), f"{name}_growth_mb": growth}
+
+
+def guided(name: str, seconds: float, number: int) -> Figures:
+    """Return the figures of one target with inputs of atheris."""
+    with tempfile.TemporaryDirectory() as folder, closing(Reader(name)) as reader:
+        found, corpus = Path(folder) / "found", Path(folder) / "corpus"
+        for made in (found, corpus):
+            made.mkdir()
+        for place, sound in enumerate(TARGETS[name][1]):
+            (corpus / str(place)).write_bytes(sound)
+        command = [sys.executable, "-m", "tests.tools.guided_fuzz", name, str(found), str(corpus)]
+        limits = [f"-max_total_time={seconds:.0f}", f"-seed={number + 1}", "-timeout=60", "-rss_limit_mb=4096"]
+        artifacts = f"-artifact_prefix={tempfile.gettempdir()}/fuzz-{name}-"
+        ran = subprocess.run(
+            [*command, *limits, "-print_final_stats=1", artifacts],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if ran.returncode:
+            print(f"{name}: {ran.stderr[-3000:]}", flush=True)
+        findings = Findings(name, reader)
+        for file in sorted(found.iterdir()):
+            findings.add(file.read_bytes())
+        executed = re.findall(r"stat::number_of_executed_units:\s*(\d+)", ran.stderr)
+    figures = findings.figures() | {f"{name}_inputs": int(executed[0]) if executed else 0}
+    figures[f"{name}_crashes"] = len(findings.crashes) + bool(ran.returncode)
+    return {key: value for key, value in figures.items() if not key.endswith(("_refused", "_slowest_ms"))}
 
 
 def main() -> None:
@@ -91,13 +132,15 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=2.0, help="of each target")
     options.add_argument("--targets", nargs="*", choices=list(TARGETS), default=list(TARGETS))
     options.add_argument("--seed", type=int, default=None, help="default: another one each time")
+    options.add_argument("--guided", action="store_true", help="by atheris, which must be installed")
     asked = options.parse_args()
+    if asked.guided and importlib.util.find_spec("atheris") is None:
+        sys.exit("fuzz: --guided needs atheris: pip install atheris")
     first = random.randrange(10**6) * 1000 if asked.seed is None else asked.seed
-    figures: dict[str, float | int | str | bool | None] = {"seed": first}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in asked.targets:
-            figures |= fuzz(name, asked.minutes * 60, first)
+    figures: Figures = {"seed": first}
+    run: Callable[[str, float, int], Figures] = guided if asked.guided else forged
+    for name in asked.targets:
+        figures |= run(name, asked.minutes * 60, first)
     report(figures, asked.json)
 
 

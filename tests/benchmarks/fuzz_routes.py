@@ -13,9 +13,10 @@ from hypothesis import given, seed
 
 from tests.benchmarks.comfyui_server import serving
 from tests.benchmarks.event_loop import PROBE, lateness
-from tests.benchmarks.fuzz import BATCH, memory_mb
+from tests.benchmarks.fuzz import BATCH
 from tests.benchmarks.report import parser, report
 from tests.tools.forged_requests import Forged, requests, send
+from tests.tools.fuzz_reader import memory_mb
 
 
 def main() -> None:

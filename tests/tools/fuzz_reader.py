@@ -1,0 +1,89 @@
+"""A process that reads forged inputs, apart from what makes them: its memory and its end are the readers' own."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import tempfile
+import time
+import warnings
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.tools.fuzz_targets import read_or_refuse
+
+READ, REFUSED, DIED, STUCK = "read", "refused", "died", "stuck"
+PATIENCE_SECONDS = 600
+"""Wait for one input, where other programs may keep the processor."""
+_COLLECT = b"\0collect"
+
+
+class Read(NamedTuple):
+    """What became of an input."""
+
+    seconds: float
+    """Of processor."""
+    ended: str
+    """READ, REFUSED, DIED, STUCK, or an error that is not the pack's."""
+
+
+def memory_mb(process: int) -> float:
+    """Return the resident memory of a process, where the system tells it."""
+    status = Path(f"/proc/{process}/statm")
+    return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
+
+
+class Reader:
+    """Reads inputs of one target in a process, which is made anew when one ends it."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._start()
+
+    def read(self, data: bytes) -> Read:
+        """Read an input."""
+        try:
+            self._pipe.send_bytes(data)
+            found: Read = self._pipe.recv() if self._pipe.poll(PATIENCE_SECONDS) else Read(PATIENCE_SECONDS, STUCK)
+        except (EOFError, OSError):
+            found = Read(0.0, DIED)
+        if found.ended in (DIED, STUCK):
+            self.close()
+            self._start()
+        return found
+
+    def memory_mb(self) -> float:
+        """Return what the process holds once its garbage is collected."""
+        self._pipe.send_bytes(_COLLECT)
+        return float(self._pipe.recv())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self.target), daemon=True)
+        self._process.start()
+        theirs.close()
+
+
+def _serve(pipe: Connection, target: str) -> None:
+    warnings.simplefilter("ignore")
+    while True:
+        data = pipe.recv_bytes()
+        if data == _COLLECT:
+            gc.collect()
+            pipe.send(memory_mb(os.getpid()))
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            begun = time.process_time()
+            try:
+                ended = READ if read_or_refuse(target, data, Path(folder)) else REFUSED
+            except Exception as error:  # noqa: BLE001 - that is what is looked for
+                ended = f"{type(error).__name__}: {error}"[:200]
+            pipe.send(Read(time.process_time() - begun, ended))
