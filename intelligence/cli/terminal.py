@@ -23,7 +23,8 @@ READER_LEFT = 141
 
 
 def prepare() -> None:
-    """Show what the terminal's encoding lacks as `?`, instead of failing on it."""
+    """Show what the terminal's encoding lacks as `?`, instead of failing on it, and no warnings of transformers."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # they tell of torchvision, which nothing here needs
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
