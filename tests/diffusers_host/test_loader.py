@@ -80,13 +80,22 @@ def test_resolve_folder_prediction(embedded_home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["stabilityai/sdxl-base-1.0", "someone/some-model", "no such model", "gone.safetensors"]
+    ("name", "on_hub"),
+    [
+        ("stabilityai/sdxl-base-1.0", True),
+        ("someone/some-model", True),
+        ("no such model", False),
+        ("gone.safetensors", False),
+    ],
 )
-def test_resolve_missing_model_names_remedies(no_hub: None, name: str) -> None:
+def test_resolve_missing_model_names_remedies(no_hub: None, name: str, on_hub: bool) -> None:
+    """A download only of what a hub may have."""
     with pytest.raises(ModelNotFoundError) as caught:
         resolve_base_model(name)
-    for remedy in ("allow_downloads=True", ".safetensors file or diffusers folder", "'embedded'"):
+    for remedy in (".safetensors file or diffusers folder", "'embedded'"):
         assert remedy in str(caught.value)
+    for download in ("--allow-downloads", "allow_downloads=True"):
+        assert (download in str(caught.value)) is on_hub
 
 
 def test_resolve_from_unreachable_hub(no_hub: None) -> None:

@@ -40,6 +40,9 @@ _LOADED = (Architecture.SD1, Architecture.SD2, Architecture.SDXL, Architecture.D
 
 _PIPELINES = {"StableDiffusionXL": Architecture.SDXL, "StableDiffusion3": Architecture.SD3, "Flux": Architecture.FLUX}
 """Start of a pipeline's class name → architecture."""
+_REMEDIES = (
+    f"name a local .safetensors file or diffusers folder, or use {EMBEDDED_MODEL!r} as base model to try things out"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def resolve_base_model(base_model: str, allow_downloads: bool = False) -> Resolv
         return ResolvedModel(path, _file_evidence(path))
     hub_id = BASE_MODEL_ALIASES.get(base_model, base_model)
     if not _HUB_ID.fullmatch(hub_id) or path.suffix.lower() == ".safetensors":
-        raise ModelNotFoundError(_not_here(base_model))
+        raise ModelNotFoundError(f"there is no file or folder {base_model!r}: {_REMEDIES}")
     return _folder_model(_from_hub(hub_id, base_model, allow_downloads), hub_id)
 
 
@@ -152,7 +155,10 @@ def _from_hub(hub_id: str, base_model: str, allow_downloads: bool) -> Path:
     except LocalEntryNotFoundError:
         pass
     if not allow_downloads:
-        raise ModelNotFoundError(_not_here(base_model))
+        raise ModelNotFoundError(
+            f"base model {base_model!r} is not on this machine: allow the download (--allow-downloads, "
+            f"allow_downloads=True in Python), or {_REMEDIES}"
+        )
     try:
         names = [file.rfilename for file in hub.model_info(hub_id).siblings or ()]
         half = any(name.startswith("unet/") and ".fp16.safetensors" in name for name in names)
@@ -177,13 +183,6 @@ def _complete(folder: Path) -> bool:
 def _variant(folder: Path) -> str | None:
     names = [file.name for file in (folder / "unet").glob("*.safetensors")]
     return "fp16" if names and all(".fp16." in name for name in names) else None
-
-
-def _not_here(base_model: str) -> str:
-    return (
-        f"base model {base_model!r} is not on this machine. Allow the download (allow_downloads=True), "
-        f"name a local .safetensors file or diffusers folder, or use base_model={EMBEDDED_MODEL!r} to try things out"
-    )
 
 
 def _folder_model(folder: Path, name: str) -> ResolvedModel:
