@@ -90,7 +90,7 @@ def _loras(recommendations: PromptRecommendations) -> Card:
     chosen = [
         {
             "id": lora.lora_metadata.model_id,
-            "name": lora.lora_metadata.title or lora.lora_name,
+            "name": lora.title,
             "strength": lora.suggested_alpha,
             "strength_clip": lora.alpha_clip,
             "confidence": round(lora.confidence_score, 3),
@@ -99,7 +99,8 @@ def _loras(recommendations: PromptRecommendations) -> Card:
         }
         for lora in recommendations.suggested_loras
     ]
-    left_out = [{"name": each.lora_name, "why": [reason_data(each.reason)]} for each in recommendations.rejected]
+    rejected = [(each.title or each.lora_name, each.reason) for each in recommendations.rejected]
+    left_out = [{"name": name, "why": [reason_data(reason)]} for name, reason in rejected]
     return {"loras": chosen, "left_out": left_out}
 
 

@@ -231,7 +231,7 @@ def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]
             {
                 "lora": lora.lora_metadata.model_id.partition(":")[2],
                 "name": lora.lora_name,
-                "title": lora.lora_metadata.title or lora.lora_name,
+                "title": lora.title,
                 "strength": lora.suggested_alpha,
                 "strength_clip": lora.alpha_clip,
                 "strength_range": lora.strength_range,

@@ -44,7 +44,7 @@ def rating_report(
     about = {}
     if made is not None:
         known = _with_library(made, registry).plan.loras
-        loras = [f"{lora.lora_metadata.title or lora.lora_name} {lora.suggested_alpha:g}" for lora in known]
+        loras = [f"{lora.title} {lora.suggested_alpha:g}" for lora in known]
         about = {"loras": ", ".join(loras), **chosen_settings(made.plan.recommendations)}
     return {"text": [text], "feedback": [{"generation_id": generation_id, "image_ids": [*image_ids], "about": about}]}
 

@@ -232,7 +232,7 @@ class Planner:
             elif counts[model.local_path]:
                 kept.append(replace(lora, reasons=(*lora.reasons, reason), reasoning=""))
             else:
-                dropped.append(RejectedLoRA(lora.lora_name, reason))
+                dropped.append(RejectedLoRA(lora.lora_name, reason, lora.title))
         rejected = (*dropped, *recommendations.rejected)
         used = {lora.lora_metadata.model_id for lora in kept}
         offered = tuple(one for one in recommendations.offered if one.lora in used or not dropped)

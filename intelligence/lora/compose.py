@@ -65,7 +65,7 @@ def compose_prompts(
             text = _insert(text, list(missing.values()), opening if early else None)
             added = ", ".join(missing.values())
             reasons.append(
-                Reason.of("prompt", Source.LORA, LoRAMessage.PROMPT_TRIGGER_WORDS, lora=lora.lora_name, words=added)
+                Reason.of("prompt", Source.LORA, LoRAMessage.PROMPT_TRIGGER_WORDS, lora=lora.title, words=added)
             )
     tags = _missing(quality_tags, text)
     if tags:

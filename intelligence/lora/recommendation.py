@@ -61,6 +61,11 @@ class LoRARecommendation(ValidatedRecord):
         super().__post_init__()
 
     @property
+    def title(self) -> str:
+        """Name for people: its own title, else its file's name."""
+        return self.lora_metadata.title or self.lora_name
+
+    @property
     def alpha_clip(self) -> float:
         """Strength on the text encoders."""
         return self.suggested_alpha if self.suggested_alpha_clip is None else self.suggested_alpha_clip
@@ -72,6 +77,8 @@ class RejectedLoRA:
 
     lora_name: str
     reason: Reason
+    title: str = ""
+    """Name for people; empty: as `lora_name`, which may be the text that the user wrote."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class NearLoRA:
         return cls(
             lora=model.model_id.partition(":")[2],
             lora_name=lora.lora_name,
-            title=model.title or lora.lora_name,
+            title=lora.title,
             confidence_score=max(lora.confidence_score, reason.weight),
             strength=lora.suggested_alpha,
             strength_clip=lora.suggested_alpha_clip,

@@ -181,7 +181,7 @@ class LoRARecommender:
         recommended = [_recommendation(*one, told) for one in zip(chosen, strengths, strict=True)]
         by_syntax = {tag.text: RejectedLoRA(tag.text, tag.reason) for tag in prompt_analysis.refused_tags}
         worth_telling = _worth_telling(turned_down, nearest, told.text)
-        left_out = [RejectedLoRA(one.model.name, reason) for one, reason in worth_telling]
+        left_out = [RejectedLoRA(one.model.name, reason, one.model.title) for one, reason in worth_telling]
         offered = sorted(
             (one for one in worth_telling if one[0].relevance > 0),
             key=lambda one: -one[0].confidence,
@@ -321,7 +321,7 @@ def _worth_naming(
     """The LoRAs that were turned down and that a person would ask about."""
     named_ids = {one.model.model_id for one in named}
     incompatible = [
-        RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)))
+        RejectedLoRA(one.model.name, replace(one.incompatibility, weight=round(one.relevance, 3)), one.model.title)
         for one in others
         if one.incompatibility and one.relevance >= limits.min_confidence and one.model.model_id not in named_ids
     ]

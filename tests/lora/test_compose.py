@@ -67,12 +67,14 @@ def test_compose_places_words_by_prompt_style(prompt, kind, expected):
     assert composed(prompt, with_words("zorblax", kind=kind)).prompt == expected
 
 
-def test_compose_adds_shared_words_once():
-    result = composed("a cat", with_words("zorblax", "blue"), with_words("Zorblax", "red", name="y"))
+def test_compose_adds_shared_words_once_and_names_loras_by_title():
+    y = with_words("Zorblax", "red", name="y")
+    titled = replace(y, lora_metadata=replace(y.lora_metadata, title="The Y"))
+    result = composed("a cat", with_words("zorblax", "blue"), titled)
     assert result.prompt == "a cat, zorblax, blue, red"
     assert [reason.evidence for reason in result.reasons] == [
         "added the trigger words of x: zorblax, blue",
-        "added the trigger words of y: red",
+        "added the trigger words of The Y: red",
     ]
 
 
