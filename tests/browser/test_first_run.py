@@ -22,9 +22,10 @@ GREETING = ".ig-greeting"
 FIT = "() => app.extensionManager.command.execute('Comfy.Canvas.FitView')"
 TITLES = "() => app.graph._nodes.map(node => node.title)"
 CHANGE = "([id, value]) => app.extensionManager.setting.set(id, value)"
+MINIMAP = "canvas.minimap-canvas"
 COVERED_NODES = """
-() => {
-    const strip = document.querySelector(".ig-greeting").getBoundingClientRect()
+selector => {
+    const strip = document.querySelector(selector).getBoundingClientRect()
     const boxes = [...document.querySelectorAll(".lg-node")].map(node => node.getBoundingClientRect())
     return boxes.filter(({left, right, top, bottom}) =>
         left < strip.right && strip.left < right && top < strip.bottom && strip.top < bottom).length
@@ -52,13 +53,14 @@ def spanish(browser: Browser, server: Server) -> Iterator[Page]:
     server.client.post("/settings", AFTERWARDS)
 
 
-def test_greeting_tells_the_library_and_covers_no_node(spanish: Page) -> None:
+def test_greeting_tells_the_library_and_nothing_covers_a_node(spanish: Page) -> None:
     greeting = spanish.tab.locator(GREETING)
     greeting.get_by_text("7 LoRA leídos, 3 quedaron fuera: por qué").click()
     greeting.get_by_text("legacy.pt: un archivo pickle puede ejecutar código").wait_for()
     greeting.locator("summary").click()
     spanish.tab.wait_for_timeout(500)
-    assert spanish.tab.evaluate(COVERED_NODES) == 0
+    assert spanish.tab.evaluate(COVERED_NODES, GREETING) == 0
+    assert spanish.tab.evaluate(COVERED_NODES, MINIMAP) == 0
     greeting.get_by_role("button", name="Cerrar").click()
     assert greeting.count() == 0
 
