@@ -44,6 +44,42 @@ INSIDE = """
     return inner.widgets.filter(widget => widget.name.startsWith("LoRA ")).map(widget => widget.name)
 }
 """
+PANEL = "button[aria-label*='roperties']"
+SELECT_HOLDER = """
+() => {
+    app.canvas.deselectAll()
+    app.canvas.selectItems([app.graph._nodes.find(node => node.subgraph)])
+}
+"""
+PROMOTED = """
+name => app.graph._nodes.find(node => node.subgraph)?.widgets.find(widget => widget.name === name)?.value ?? null
+"""
+UNPROMOTED = """
+() => {
+    const holder = app.graph._nodes.find(node => node.subgraph)
+    const shown = new Set(holder.widgets.map(widget => widget.name))
+    return holder.subgraph.nodes.flatMap(node => node.widgets ?? [])
+        .filter(widget => widget.serialize !== false && widget.name !== "control_after_generate")
+        .map(widget => widget.name).filter(name => !shown.has(name))
+}
+"""
+SET_PROMOTED = """
+([name, value]) => {
+    const holder = app.graph._nodes.find(node => node.subgraph)
+    const widget = holder.widgets.find(widget => widget.name === name)
+    widget.value = value
+    widget.callback?.(value, app.canvas, holder)
+    app.api.dispatchCustomEvent("graphChanged", {})
+}
+"""
+INNER = """
+([type, name, value]) => {
+    const node = app.graph._nodes.find(node => node.subgraph).subgraph.nodes.find(node => node.type === type)
+    const widget = node.widgets.find(widget => widget.name === name)
+    if (value !== null) widget.callback(value, app.canvas, node)
+    return node.widgets.filter(widget => !widget.element).map(widget => widget.label ?? widget.name)
+}
+"""
 UNDO = "() => app.extensionManager.command.execute('Comfy.Undo')"
 
 
@@ -76,4 +112,31 @@ def test_nodes_in_a_subgraph_suggest_and_run_and_undo_brings_them_back(page: Pag
     page.tab.evaluate(SET, {"PromptAnalyze": {"prompt": "the mirkwood witch"}, "LoRARecommend": {"mode": "ASSISTED"}})
     suggest(page)
     assert "mirkwood_witch" in selection(page)["loras"][0]["lora"]
+    assert page.problems == []
+
+
+def test_every_widget_can_be_promoted_and_holds_the_choice(page: Page, server: Server) -> None:
+    assisted(page, "portrait of the mirkwood witch, promoted", ParamOptimize=SMALL)
+    page.tab.evaluate(CONVERT, [*GROUPED, "IntelligentSampler"])
+    page.tab.wait_for_function(f"() => ({INSIDE})() !== null")
+    if not page.tab.get_by_text("Workflow Overview").count():
+        page.tab.locator(PANEL).first.click()
+    page.tab.evaluate(SELECT_HOLDER)
+    page.tab.get_by_label("Edit subgraph").first.click()
+    page.tab.get_by_text("Show all", exact=True).first.click()
+    page.tab.wait_for_function(f"() => ({UNPROMOTED})().length === 0")
+    page.tab.locator(PANEL).first.click()
+
+    suggest(page)
+    page.tab.wait_for_function(f"() => ({PROMOTED})('selection')?.includes('mirkwood_witch')")
+    page.tab.evaluate(INNER, ["LoRARecommend", STRENGTH, 0.4])
+    (applied,) = run(page, server)[0]["LoRARecommend"]["suggestions"]
+    assert (applied["lora"], applied["strength"]) == ("characters/mirkwood_witch.safetensors", 0.4)
+
+    chosen_for = page.tab.evaluate(PROMOTED, "prompt")
+    page.tab.evaluate(SET_PROMOTED, ["prompt", "a lighthouse"])
+    labels = page.tab.evaluate(INNER, ["LoRARecommend", "Keep", None])
+    assert any("Chosen for: " + chosen_for[:12] in label for label in labels)
+    page.tab.get_by_role("button", name="Exactly this again").press("Enter")
+    page.tab.wait_for_function(f"wanted => ({PROMOTED})('prompt') === wanted", arg=chosen_for)
     assert page.problems == []

@@ -2,7 +2,7 @@
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
 import { t } from "./language.js";
-import { ancestor, setAt, setWidget, together } from "./graph_tools.js";
+import { ancestor, setAt, setValue, together } from "./graph_tools.js";
 
 /** Writes the prompt, the LoRAs, the settings and the seed of an image into the nodes that `node` hangs on. */
 export async function exactlyAgain(node, generationId, index = 0) {
@@ -15,7 +15,7 @@ export async function exactlyAgain(node, generationId, index = 0) {
       for (const [name, value] of Object.entries(values)) {
         const place = setAt(target, name);
         if (!place) linked.push(name);
-        else if (place.widget) setWidget(place.node, place.widget.name, value);
+        else setValue(target, name, value);
       }
     }
   });

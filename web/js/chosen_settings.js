@@ -1,5 +1,5 @@
 // Param Optimize: beside each setting that is left to the pack, the value that it chose last.
-import { onChange, widgetOf } from "./graph_tools.js";
+import { onChange, valueOf, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
 
 const NAMES = ["steps", "cfg", "sampler", "scheduler", "width", "height"];
@@ -15,7 +15,7 @@ export function chosenSettings(node) {
       if (!widget) continue;
       if (!names.has(name)) names.set(name, widget.label);
       const told = t("{name}: auto → {value}", { name: names.get(name) ?? name, value });
-      widget.label = AUTOMATIC.has(widget.value) ? told : names.get(name);
+      widget.label = AUTOMATIC.has(valueOf(node, name)) ? told : names.get(name);
     }
     node.graph?.setDirtyCanvas?.(true, true);
   };

@@ -51,13 +51,18 @@ export function onChange(widget, act) {
   };
 }
 
-/** Sets a widget as a person would: its callback runs, and undo can take it back. */
-export function setWidget(node, name, value) {
-  const widget = widgetOf(node, name);
-  if (!widget || widget.value === value) return;
-  widget.value = value;
-  widget.callback?.(value, app.canvas, node);
-  changed(node);
+/** An input's value as it is set; undefined where another node gives it. */
+export function valueOf(node, name) {
+  return setAt(node, name)?.widget?.value;
+}
+
+/** Sets an input where it is set, as a person would: the widget's callback runs, and undo can take it back. */
+export function setValue(node, name, value) {
+  const place = setAt(node, name);
+  if (!place?.widget || place.widget.value === value) return;
+  place.widget.value = value;
+  place.widget.callback?.(value, app.canvas, place.node);
+  changed(place.node);
 }
 
 const tracker = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
@@ -137,16 +142,11 @@ export function ancestor(node, type) {
   return all.length === 1 ? all[0] : null;
 }
 
-/** A text widget's value; null where it is linked, so that only a run tells it. */
-function ownText(node, name) {
-  return setAt(node, name)?.widget?.value ?? null;
-}
-
 /** What a LoRA Recommend would choose for now: {prompt, checkpoint, family}, null where the page cannot tell. */
 export function basisOf(node) {
   const analyze = upstream(node, "analysis");
-  const prompt = analyze?.comfyClass === "PromptAnalyze" ? ownText(analyze, "prompt") : null;
-  const family = widgetOf(node, "model_family")?.value ?? "auto";
+  const prompt = analyze?.comfyClass === "PromptAnalyze" ? (valueOf(analyze, "prompt") ?? null) : null;
+  const family = valueOf(node, "model_family") ?? "auto";
   return {
     prompt: prompt === null || prompt.includes("{") ? null : withoutSpaces(prompt), // {a|b} is drawn anew in each run
     checkpoint: checkpointOf(node),
@@ -160,7 +160,7 @@ function checkpointOf(node) {
     seen.add(found);
     if (found.comfyClass === DEMO_LOADER) return DEMO;
     if (found.comfyClass === FIRST_LOADER) return null; // the server knows which file it takes
-    const file = FILE_WIDGETS.map((name) => ownText(found, name)).find((text) => text);
+    const file = FILE_WIDGETS.map((name) => valueOf(found, name)).find((text) => text);
     if (file) return file.split(/[\\/]/).pop();
   }
   return null;

@@ -2,7 +2,7 @@
 import { call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
 import { counted, language, t } from "./language.js";
-import { setWidget } from "./graph_tools.js";
+import { setValue } from "./graph_tools.js";
 import { ratingRow } from "./ratings.js";
 import { virtualGrid } from "./virtual_grid.js";
 
@@ -62,7 +62,7 @@ function tile(picture, again) {
   const useLoras = async () => {
     const node = needed();
     const { widgets } = await call(`/generations/${encodeURIComponent(generation)}/again`);
-    setWidget(node, "selection", widgets[index].LoRARecommend.selection);
+    setValue(node, "selection", widgets[index].LoRARecommend.selection);
   };
   const actions = [
     { text: t("Again"), title: t("Writes this picture's prompt, LoRAs, settings and seed into the nodes"), act: async () => again(needed(), generation, index) },

@@ -1,7 +1,7 @@
 // LoRA Recommend's rows: a LoRA each, from native widgets, so that both renderers draw them. They show what was
 // suggested last and what `selection` holds; every change is written into `selection`, and nothing else is saved.
 import { app } from "../../../scripts/app.js";
-import { basisOf, fitHeight, nodesOf, onChange, rootGraph, widgetOf } from "./graph_tools.js";
+import { basisOf, fitHeight, nodesOf, onChange, rootGraph, valueOf, widgetOf } from "./graph_tools.js";
 import { t, translation } from "./language.js";
 import { clearSelection, readSelection, staleParts, writeSelection } from "./selection.js";
 import { suggestOrTell } from "./suggest.js";
@@ -64,7 +64,7 @@ function remember(node, output, justMade) {
   }
   const near = (output.nearest ?? []).slice(0, MAX_NEAR).map((one) => ({ ...one, near: true }));
   suggested.set(keyOf(node), { offers: [...found, ...near], basis, now: basis });
-  if (justMade && widgetOf(node, "mode")?.value === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
+  if (justMade && valueOf(node, "mode") === "ASSISTED" && found.length && output.confirmed?.[0] === false) {
     writeSelection(node, found.map(entryOf), basis);
   }
 }
@@ -92,7 +92,7 @@ function entryOf({ lora, strength, strength_clip: clip, trigger_words: words }) 
 function choices(node) {
   const { offers } = suggested.get(keyOf(node)) ?? { offers: [] };
   const selection = readSelection(node);
-  const chosen = widgetOf(node, "mode")?.value === "AUTO" ? offers.filter((one) => !one.near) : [];
+  const chosen = valueOf(node, "mode") === "AUTO" ? offers.filter((one) => !one.near) : [];
   const entries = selection?.loras ?? chosen.map(entryOf);
   const isOf = (entry) => (offer) => entry.lora === offer.lora || entry.lora === offer.name;
   const own = entries
@@ -123,7 +123,7 @@ function change(node, lora, entry) {
 function* wanted(node) {
   const busy = [...waiting.values()].some((nodes) => nodes.includes(node));
   const selection = readSelection(node);
-  const assisted = widgetOf(node, "mode")?.value === "ASSISTED";
+  const assisted = valueOf(node, "mode") === "ASSISTED";
   const stale = selection ? staleParts(node, selection.chosenFor) : [];
   const plain = stale.length ? t("Suggest again") : t("Suggest");
   const idle = assisted && !selection ? t("Suggest · nothing is confirmed yet") : plain;

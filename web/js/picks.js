@@ -2,7 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { element, make } from "./common.js";
-import { fitHeight, onChange, outputKey, setWidget, together, widgetOf } from "./graph_tools.js";
+import { fitHeight, onChange, outputKey, setValue, together, valueOf, widgetOf } from "./graph_tools.js";
 import { t } from "./language.js";
 
 const SHOWN_WHILE_SCOUTING = ["scout", "pick"];
@@ -17,7 +17,7 @@ const MAX_HEIGHT_PX = 420;
 export function pickView(node, addView) {
   const box = element("div", "", { className: "ig-picks" });
   let setHeight = null;
-  const unfold = () => expose(node, widgetOf(node, "scout")?.value > 0);
+  const unfold = () => expose(node, valueOf(node, "scout") > 0);
   onChange(widgetOf(node, "scout"), unfold);
   const configured = node.onConfigure;
   node.onConfigure = function () {
@@ -25,7 +25,7 @@ export function pickView(node, addView) {
     unfold();
   };
   const mark = () => {
-    const picked = widgetOf(node, "pick")?.value;
+    const picked = valueOf(node, "pick");
     for (const button of box.querySelectorAll("[data-pick]")) {
       button.setAttribute("aria-pressed", String(Number(button.dataset.pick) === picked));
     }
@@ -83,9 +83,9 @@ function pick(node, { pick: number, seed }) {
 
 async function queue(node, { pick: number, seed }) {
   together(() => {
-    setWidget(node, "seed", seed);
-    setWidget(node, "pick", number);
-    if (number) setWidget(node, "control_after_generate", "fixed");
+    setValue(node, "seed", seed);
+    setValue(node, "pick", number);
+    if (number) setValue(node, "control_after_generate", "fixed");
   });
   await app.queuePrompt(0, 1);
 }

@@ -2,7 +2,7 @@
 // mouse, there or large in the node that saves it; 0 takes the rating back.
 import { exactlyAgain } from "./again.js";
 import { address, call, element } from "./common.js";
-import { nodesOf, nodeUnderMouse, upstream, widgetOf } from "./graph_tools.js";
+import { nodesOf, nodeUnderMouse, upstream, valueOf } from "./graph_tools.js";
 import { sentence, t, translation, word } from "./language.js";
 
 const STARS = 5;
@@ -151,7 +151,7 @@ export function ratingView(node, box, setHeight) {
           image,
           label: labelOf(feedback, place, index),
           told,
-          comments: () => widgetOf(node, "comments")?.value,
+          comments: () => valueOf(node, "comments"),
           actions: [{ text: again, title, act: () => take(node, one.generation_id, image, index, feedback.length > 1) }],
         }),
       })),

@@ -3,7 +3,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
-import { ancestor, basisOf, nodesOf, rootGraph, setAt } from "./graph_tools.js";
+import { ancestor, basisOf, nodesOf, rootGraph, valueOf } from "./graph_tools.js";
 
 const PROPERTY = "intelligent_generation_id"; // of a node: it is saved in the workflow, and is in no prompt
 const HISTORY_LENGTH = 16;
@@ -84,7 +84,7 @@ const isSuggestion = (output) => output.confirmed?.[0] === false;
 /** True where a queued prompt says what the page's Prompt Analyze nodes say now. */
 function samePrompt(prompt) {
   return nodesOf("PromptAnalyze").every((node) => {
-    const text = setAt(node, "prompt")?.widget?.value ?? "";
+    const text = valueOf(node, "prompt") ?? "";
     const then = Object.entries(prompt).find(([id]) => id.split(":").pop() === String(node.id))?.[1].inputs.prompt;
     return typeof then !== "string" || text.includes("{") || then === text;
   });

@@ -1,9 +1,9 @@
 // The `selection` input of LoRA Recommend: JSON text ↔ the LoRAs that a person confirmed, and what they were chosen for.
-import { basisOf, setWidget, widgetOf, withoutSpaces } from "./graph_tools.js";
+import { basisOf, setValue, valueOf, withoutSpaces } from "./graph_tools.js";
 
 /** {loras: [{lora, strength, …}], chosenFor: {prompt, checkpoint, family} or null}; null: nothing is confirmed. */
 export function readSelection(node) {
-  const text = widgetOf(node, "selection")?.value;
+  const text = valueOf(node, "selection");
   if (typeof text !== "string" || !text.trim()) return null;
   try {
     const data = JSON.parse(text);
@@ -18,11 +18,11 @@ export function readSelection(node) {
 
 /** Writes the confirmed LoRAs; `chosenFor` null: they count as chosen for any prompt. */
 export function writeSelection(node, loras, chosenFor) {
-  setWidget(node, "selection", JSON.stringify(chosenFor ? { loras, chosen_for: chosenFor } : loras));
+  setValue(node, "selection", JSON.stringify(chosenFor ? { loras, chosen_for: chosenFor } : loras));
 }
 
 export function clearSelection(node) {
-  setWidget(node, "selection", "");
+  setValue(node, "selection", "");
 }
 
 /** Names of what has changed since the selection was made, as far as the page can tell without a run. */
