@@ -1,6 +1,6 @@
 """Speed of the page with a large library, in milliseconds and frames per second; medians, software rendering.
 
-python -m tests.benchmarks.page_speed [--loras 10000] [--rounds 5] --json
+python -m tests.benchmarks.page_speed [--loras 10000] [--rounds 5] [--parts library suggest start] --json
 
 `library_painted_ms`: from the cards' data to the first painted cards. `scroll_fps`: frames of the library while it is
 scrolled through. `suggest_beyond_server_ms`: from the command *Suggest* to painted rows, without the server's own time.
@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,40 +86,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--loras", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured")
     parser.add_argument("--json", action="store_true", help="print one flat JSON object")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), options.loras, options.rounds)
+        figures = measure(Path(folder), options.loras, options.rounds, options.parts)
     print(json.dumps(figures) if options.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
 
 
-def measure(base: Path, count: int, rounds: int) -> dict[str, Any]:
+def measure(base: Path, count: int, rounds: int, parts: Sequence[str]) -> dict[str, Any]:
     """Return the figures of a server with `count` LoRAs."""
     server = Server(base, locate.installation(locate.checkout()), checkpoints=False)
     loras.write_library(base / "models" / "loras", count)
+    figures: dict[str, Any] = {"loras": count}
     with server.running(), browsing() as browser:
         server.client.post(f"{LIBRARY}/rescan")
         server.client.library_after_scan(SCAN_SECONDS)
         with tab(browser, server.url) as page:
             page.load(ui_workflow(AUTO))
-            painted = median(rounds, lambda: page.tab.evaluate(PAINTED))
-            page.tab.locator(BUTTON).first.click()
-            page.tab.locator(".ig-grid .ig-tile").first.wait_for()
-            fps = median(rounds, lambda: page.tab.evaluate(SCROLLED, SCROLL_MS))
-            page.tab.locator(BUTTON).first.click()
-            page.tab.evaluate(SUGGESTED)  # the first one reads the library
-            suggested = median(rounds, lambda: page.tab.evaluate(SUGGESTED))
-            added = start_seconds(page, server, rounds)
+            for part in parts:
+                figures |= PARTS[part](page, server, rounds)
     scripts = sum(path.stat().st_size for path in (locate.PACK / "web" / "js").glob("*.js"))
-    return {
-        "loras": count,
-        "library_painted_ms": round(painted),
-        "scroll_fps": round(fps, 1),
-        "suggest_beyond_server_ms": round(suggested),
-        "start_added_ms": round(1000 * added),
-        "scripts_kb": round(scripts / 1024),
-        "rendering": "software",
-    }
+    return {**figures, "scripts_kb": round(scripts / 1024), "rendering": "software"}
+
+
+def library_figures(page: Page, server: Server, rounds: int) -> dict[str, Any]:
+    painted = median(rounds, lambda: page.tab.evaluate(PAINTED))
+    page.tab.locator(BUTTON).first.click()
+    page.tab.locator(".ig-grid .ig-tile").first.wait_for()
+    fps = median(rounds, lambda: page.tab.evaluate(SCROLLED, SCROLL_MS))
+    page.tab.locator(BUTTON).first.click()
+    return {"library_painted_ms": round(painted), "scroll_fps": round(fps, 1)}
+
+
+def suggest_figures(page: Page, server: Server, rounds: int) -> dict[str, Any]:
+    page.tab.evaluate(SUGGESTED)  # the first one reads the library
+    return {"suggest_beyond_server_ms": round(median(rounds, lambda: page.tab.evaluate(SUGGESTED)))}
+
+
+def start_figures(page: Page, server: Server, rounds: int) -> dict[str, Any]:
+    return {"start_added_ms": round(1000 * start_seconds(page, server, rounds))}
+
+
+PARTS = {"library": library_figures, "suggest": suggest_figures, "start": start_figures}
 
 
 def median(rounds: int, once: Callable[[], float]) -> float:
