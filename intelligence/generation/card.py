@@ -42,17 +42,21 @@ def card(stage: Stage, parts: Iterable[str] = EVERYTHING) -> Card:
     analysis = recommendations.prompt_analysis if recommendations else stage
     assert isinstance(analysis, PromptAnalysis)
     made: Card = {}
+    parts = tuple(parts)
     for part in parts:
         if part == "prompt":
             made |= _prompts(analysis, recommendations)
         elif part == "loras" and recommendations:
             made |= _loras(recommendations)
         elif part == "settings" and isinstance(recommendations, Recommendations):
-            made |= {"settings": [*_settings(recommendations.suggested_params), *_best_of(generation)]}
+            rows = [*_settings(recommendations.suggested_params), *_best_of(generation)]
+            made |= {"settings": [row for row in rows if row["setting"] != "time" or "time" not in parts]}
         elif part == "time" and isinstance(recommendations, Recommendations):
             made |= {"time": _time(recommendations.suggested_params, generation)}
         elif part == "memory" and plan:
             made |= {"memory": _memory(plan.memory, generation)}
+            if "time" in parts:
+                made["memory"]["seconds"] = None
         elif part == "run" and generation:
             made |= {"seeds": [str(seed) for seed in generation.seeds], "notes": [*generation.notes]}
     return made

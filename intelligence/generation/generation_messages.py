@@ -110,7 +110,7 @@ class GenerationMessage(Message):
     TIME_LIMIT_MISSED = "the limit of {limit:g} s will be exceeded: about {expected} in all at this speed"
     TIME_LIMIT_EXCEEDED = "the limit of {limit:g} s was exceeded: it took {took} in all"
     RESUMED = (
-        "picked from {seeds} scouted seeds, which took {spent} forward items; "
+        "picked from {seeds} scouted seeds, which took {spent} passes of the model; "
         "resumed after step {step}, so {kept} of them are not repeated"
     )
     BEST_BY_TASTE = (
@@ -123,7 +123,7 @@ class GenerationMessage(Message):
     BEST_UNKNOWN = "the first of {tried}: your ratings do not tell yet which of them you will like more"
     FEWER_TRIED = "{tried} tried and not {asked}: the limit of {limit:g} s leaves no time for more"
     COST_OF_TRYING = (
-        "{tried} tried for {steps} steps each, which took {spent} forward items and {took}; {kept} of these items are "
+        "{tried} tried for {steps} steps each, which took {spent} passes of the model and {took}; {kept} of them are "
         "not repeated"
     )
     ONE_IMAGE = "image {numbers}"

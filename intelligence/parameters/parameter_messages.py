@@ -80,10 +80,11 @@ class ParameterMessage(Message):
     OTHERWISE_ONE_PASS = "one pass, in which subjects are doubled"
 
     CUTOFF_FOR_TIME = (
-        "off below sigma {sigma:g}, where it changes little, to finish within {limit}: {items} forward items"
+        "off below sigma {sigma:g}, where it changes little, to finish within {limit}: {items} passes of the model"
     )
     CUTOFF_FOR_PRIORITY = (
-        "off below sigma {sigma:g}, where it changes little, as {priority} priority favours time: {items} forward items"
+        "off below sigma {sigma:g}, where it changes little, as {priority} priority favours time: "
+        "{items} passes of the model"
     )
     ALIGN_YOUR_STEPS_FOR_TIME = (
         "Align Your Steps, which needs fewer steps for the same result, passed on as sigmas; {scheduler} stands in for "
@@ -94,7 +95,7 @@ class ParameterMessage(Message):
     SIZE_FOR_MEMORY = "{size} to fit into the available {budget}"
     MEMORY_TOO_SMALL = "needs more than the available {budget}; the nearest plan is {option}, about {peak}"
 
-    OTHERWISE_ITEMS = "{items} forward items"
+    OTHERWISE_ITEMS = "{items} passes of the model"
     OTHERWISE_BALANCED = "{value} at BALANCED priority"
     OTHERWISE_STYLE = "{value} for another style"
     OTHERWISE_UNKNOWN = "{value} for an unknown model"

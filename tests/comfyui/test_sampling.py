@@ -268,7 +268,7 @@ def test_picked_seed_equals_uninterrupted_run(bench: Bench, sampler: str, schedu
     picked, whole = generation(found), generation(found, "whole")
     assert picked["seeds"] == [41]
     assert picked["forward_items"] == whole["forward_items"] - scouted // 3
-    assert f"which took {scouted} forward items" in picked["notes"][0]
+    assert f"which took {scouted} passes of the model" in picked["notes"][0]
 
 
 def test_best_of_equals_that_seed_alone(bench: Bench) -> None:

@@ -122,7 +122,7 @@ def test_resume_computes_no_forward_item_twice(host: DiffusersHost, evaluated: l
     assert sum(evaluated) == resumed.forward_items == 16 - 4
     assert resumed.seconds_per_item is None
     (note,) = resumed.notes
-    start = "picked from 3 scouted seeds, which took 12 forward items; resumed after step 2, so 4 of them"
+    start = "picked from 3 scouted seeds, which took 12 passes of the model; resumed after step 2, so 4 of them"
     assert note.startswith(start)
 
 

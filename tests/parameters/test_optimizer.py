@@ -172,7 +172,7 @@ def test_choose_complex_prompt_gets_more_steps():
         ({"constraints": GenerationConstraints(priority=Priority.QUALITY)}, "steps", "20 at BALANCED priority"),
         ({"prompt": analysis(ArtisticStyle.ANIME)}, "sampler", "dpmpp_2m for another style"),
         ({}, "cfg", "6 for an unknown model"),
-        ({}, "guidance", "40 forward items"),
+        ({}, "guidance", "40 passes of the model"),
         ({}, "size", "1024x1024"),
         ({"model": LIGHTNING}, "steps", "24 for an unknown model"),
     ],

@@ -68,13 +68,14 @@ const IN_LINE = {
   cfg: (value) => `CFG ${value}`,
   guidance: (value) => t("guidance {value}", { value }),
   images: (value) => t("{value} images", { value }),
+  best_of: (value) => t("number {place} of {tried} tried", { place: value.split("/")[0], tried: value.split("/")[1] }),
 };
 
 function settingsLine(settings) {
   const shown = settings.filter(({ value }) => value).map(({ setting, value }) => IN_LINE[setting]?.(value) ?? value);
   const evidence = settings
     .filter(({ why }) => why.length)
-    .map(({ setting, value, why }) => make("div", "", label(`${word(setting)} ${value}`), reasons(why)));
+    .map(({ setting, value, why }) => make("div", "", label(setting === "best_of" ? IN_LINE[setting](value) : `${word(setting)} ${value}`), reasons(why)));
   return line([label(t("Settings")), shown.join(" · ")], evidence);
 }
 
@@ -122,9 +123,9 @@ function timeLine({ predicted, between, limit, took }) {
     bars.push(bar(predicted / scale, "ig-foretold"));
   }
   if (!texts.length) texts.push(t("not known on this device yet"));
-  const evidence = between
-    ? [list([t("9 of 10 runs like this take {low} to {high}", { low: duration(between[0]), high: duration(between[1]) })])]
-    : [];
+  const evidence = [];
+  if (between) evidence.push(list([t("9 of 10 runs like this take {low} to {high}", { low: duration(between[0]), high: duration(between[1]) })]));
+  else if (predicted != null) evidence.push(list([t("a cautious guess: the speed of this device is not known yet")]));
   if (limit) evidence.push(list([t("limit {time}", { time: duration(limit) })]));
   const made = line([label(t("Time")), texts.join(", ")], evidence);
   (made.querySelector("summary") ?? made).append(make("div", "ig-wide", ...bars));
