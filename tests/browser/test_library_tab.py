@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ..comfyui import loras
 from ..comfyui.examples import AUTO, SMALL, ui_workflow
 from ..comfyui.server import Server
 from .page import Page, tab
@@ -28,6 +31,7 @@ PROMPT = """
     .widgets.find(widget => widget.name === "prompt").value
 """
 MARKUP = "<img src=x onerror=window.injected=true> witches"
+MANY = 1000
 WITCH = "characters/mirkwood_witch.safetensors"
 
 
@@ -72,6 +76,28 @@ def test_library_shows_left_out_files_as_text(library: Page, server: Server) -> 
         assert library.tab.locator("img[src=x]").count() == 0
     finally:
         Path(markup).unlink()
+
+
+def test_scan_tells_its_progress_and_can_be_cancelled_while_it_runs(library: Page, server: Server) -> None:
+    many = server.base / "models" / "loras" / "many"
+    many.mkdir()
+    loras.write_library(many, MANY)
+    view = library.tab.locator(".ig-library")
+    cancel = view.get_by_role("button", name="Cancel")
+    assert cancel.count() == 0
+    try:
+        view.get_by_role("button", name="Rescan").click()
+        view.get_by_text(re.compile(rf"reading \d+ of {MANY}|Reading the library")).wait_for()
+        cancel.click()
+        view.get_by_role("button", name="Rescan").wait_for()
+        assert cancel.count() == 0
+        (shown,) = re.findall(r"(\d+) LoRAs", view.inner_text())
+        assert 7 <= int(shown) < MANY  # what was read before stays
+    finally:
+        shutil.rmtree(many)
+        view.get_by_role("button", name="Rescan").click()
+        view.get_by_text("7 LoRAs", exact=True).wait_for()
+    assert library.problems == []
 
 
 def test_details_correct_and_take_back(library: Page, server: Server) -> None:

@@ -63,3 +63,23 @@ def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> N
     chosen = page.tab.evaluate(WIDGETS, "LoRARecommend")
     assert chosen["variations"] == 1
     assert ("mirkwood_witch" in chosen["selection"]) == ("Mirkwood Witch" in labels[1])
+
+
+def test_variations_of_settings_are_labelled_kept_and_rated(page: Page, server: Server) -> None:
+    load(page, PromptAnalyze={"prompt": f"a lighthouse, ink wash, number {next(numbers)}"})
+    page.tab.evaluate(SET, {"ParamOptimize": {"variations": 2, "steps": 0}})
+    outputs, _ = run(page, server)
+    shown = outputs["Feedback"]["feedback"]
+    rows = page.tab.locator(".ig-rating")
+    labels = [(row.get_attribute("aria-label") or "").partition(":")[0] for row in rows.all()]
+    assert labels == [f"{number} · CFG {one['about']['cfg']:g}" for number, one in enumerate(shown, 1)]
+    assert labels[0] != labels[1].replace("2 ·", "1 ·")
+    assert rows.last.locator("img").evaluate(WIDTH) == 128
+    rows.last.focus()
+    page.tab.keyboard.press("4")
+    page.tab.locator(".ig-told", has_text=f"{labels[1]}: saved").wait_for()
+    assert stored(server, shown[0]) == [] and stored(server, shown[1]) == [4]
+    rows.last.get_by_role("button", name="Keep this one").press("Enter")
+    page.tab.get_by_text("Prompt, LoRAs, settings and seed are set.").last.wait_for()
+    kept = page.tab.evaluate(WIDGETS, "ParamOptimize")
+    assert (kept["variations"], kept["cfg"]) == (1, shown[1]["about"]["cfg"])

@@ -85,7 +85,7 @@ function progress({ done, total }, button, act) {
   const bar = make("progress", "ig-wide");
   if (total) Object.assign(bar, { max: total, value: done });
   bar.setAttribute("aria-label", t("Reading the library"));
-  return [make("div", "ig-row", t("reading {done} of {total}", { done, total }), button(t("Cancel"), act("/library/cancel"))), bar];
+  return [make("div", "ig-row", total ? t("reading {done} of {total}", { done, total }) : t("Reading the library"), button(t("Cancel"), act("/library/cancel"))), bar];
 }
 
 function counts({ counts: found, unhashed }, button, act) {
