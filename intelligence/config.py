@@ -192,6 +192,10 @@ class PipelineConfig(Settings):
     """Add the family's quality tags to the prompt where they are missing."""
     model_family: str | None = None
     """The kind of model that `base_model` is, a `models.Family` (`pony` …); None: read from the model."""
+    repair: bool = True
+    """Find images that decode to not-a-number or to one colour, and decode those that overflow again in float32."""
+    seam_check: bool = True
+    """Search images that were decoded in tiles for the tiles' edges and colours."""
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

@@ -153,6 +153,22 @@ class IntelligentSampler(io.ComfyNode):
                     "auto: a model of yours that is known for this kind of picture, else the latent.",
                     **ADVANCED,
                 ),
+                io.Boolean.Input(
+                    "repair",
+                    default=True,
+                    optional=True,
+                    tooltip="Find images that decode to not-a-number or to one colour, and decode those on which the "
+                    "VAE overflows again in float32. Off: images are taken as they come.",
+                    **ADVANCED,
+                ),
+                io.Boolean.Input(
+                    "seam_check",
+                    default=True,
+                    optional=True,
+                    tooltip="Search images that were decoded in tiles for the tiles' edges and for tiles of another "
+                    "colour.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 io.Image.Output("IMAGE"),
@@ -184,8 +200,11 @@ class IntelligentSampler(io.ComfyNode):
         second_pass: str = SecondPassUse.AUTO,
         best_of: int = 0,
         upscaler: str = AUTO,
+        repair: bool = True,
+        seam_check: bool = True,
     ) -> io.NodeOutput:
         from ..intelligence.generation.noticing import note_act
+        from ..intelligence.generation.postprocess.steps import StepKind
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
         from ..intelligence.learning.observations import Evidence
@@ -205,7 +224,8 @@ class IntelligentSampler(io.ComfyNode):
         plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
         run = fitted_run(plan, request, inputs)
-        run = replace(run, notes=(*notes, *run.notes))
+        off = [kind for kind, on in ((StepKind.REPAIR, repair), (StepKind.SEAM_CHECK, seam_check)) if not on]
+        run = replace(run, plan=run.plan.without(off), notes=(*notes, *run.notes))
         context = get_executing_context()
         node_id = context.node_id if context else ""
         host = ComfyHost.of_run(run, inputs, lambda text: PromptServer.instance.send_progress_text(text, node_id))

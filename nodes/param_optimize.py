@@ -200,6 +200,7 @@ class ParamOptimize(io.ComfyNode):
             comfy.samplers.KSampler.SAMPLERS,
             comfy.samplers.KSampler.SCHEDULERS,
             enlarging.upscale_models(),
+            enlarging.upscale_cost,
         )
         known = None if model is None else model_evidence.evidence(model, cls.hidden.dynprompt, cls.hidden.unique_id)
         revision = decision_revision()

@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..config import DEFAULT_BASE_MODEL, LoRAPreferences, OffloadStrategy, Priority, VariationStrategy
+from ..config import (
+    DEFAULT_BASE_MODEL,
+    LoRAPreferences,
+    OffloadStrategy,
+    Priority,
+    SecondPassUse,
+    VariationStrategy,
+)
 from ..models.kinds import LoRAKind
 from ..version import version
 
@@ -24,7 +31,7 @@ Add = Callable[..., object]
 AddCommand = Callable[[str, str], Add]
 """Adds a command, which the function of this name runs, with its text."""
 
-_KINDS = ("lora", "checkpoint", "vae", "embedding")
+_KINDS = ("lora", "checkpoint", "vae", "embedding", "upscaler")
 
 _OUT = (
     ".png, .webp or .jpg; filled in: %%seed%% %%model%% %%sampler%% %%steps%% %%cfg%% %%loras%% "
@@ -70,6 +77,10 @@ def _pictures(command: AddCommand) -> None:
     add("--size", metavar="WxH", help="such as 1024x1024")
     add("--aspect", help="such as portrait or 16:9")
     add("--lora", action="append", metavar="NAME", help="apply this LoRA instead of choosing")
+    add("--second-pass", choices=list(SecondPassUse), help="paint, enlarge, sample again (default: auto)")
+    add("--upscaler", metavar="NAME", help="enlarges for it: latent, or a scanned upscale model (default: auto)")
+    add("--repair", action=BooleanOptionalAction, help="find broken images and decode them again (default: yes)")
+    add("--seam-check", action=BooleanOptionalAction, help="search for edges of tiles (default: yes)")
     add("--images", type=int, help="how many (default: 1)")
     strategies = list(VariationStrategy)
     add("--vary", type=str.upper, choices=strategies, help="what differs between the images (default: the seed)")

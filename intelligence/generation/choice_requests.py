@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..config import (
 )
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
+from ..memory.upscaling import UpscaleCost
 from ..models import Family, ModelEvidence
 from ..models.lora_fit import LoRAFit
 from ..parameters.parameters import IMPROVEMENTS, NO_GUIDANCE, OVERRIDES, SECOND_PASS, ModelGuidance
@@ -171,6 +172,8 @@ class SettingsRequest:
     """Names that the host can run."""
     upscalers: Sequence[str] = ()
     """Files of the upscale models that the host can run."""
+    upscale_cost: Callable[[str], UpscaleCost | None] = lambda name: None
+    """Reads size and work of one of them."""
 
 
 def settings_report(recommendations: Recommendations) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from ..config import (
@@ -19,8 +20,8 @@ from ..errors import ConfirmationRequiredError, InvalidInputError
 from ..learning import LearningEngine
 from ..lora import LoRARecommendation
 from ..lora.recommendation import offered_loras
-from ..memory import MemoryManager, MemoryRequest
-from ..models import ModelEvidence, named_family
+from ..memory import MemoryManager, MemoryRequest, detect_resources
+from ..models import ModelEvidence, ModelKind, named_family
 from ..parameters.baseline import as_edited
 from ..parameters.samplers import check_names
 from ..records import Reason, Source
@@ -33,6 +34,7 @@ from .explanation import explain
 from .generation_messages import GenerationMessage
 from .planner import Planner, lora_variants, parameter_variants
 from .postprocess.own_steps import OwnStep
+from .postprocess.upscale_models import cost, require_spandrel
 from .run import seeds_from
 from .run_timer import all_items
 from .stages import Recommendations
@@ -49,7 +51,9 @@ class ChoosingPipeline:
         self.learning = LearningEngine()
         self.memory_manager = MemoryManager(data_folder() / "memory.db")
         self.planner = Planner(self.registry, self.learning, self.memory_manager)
-        self.host = DiffusersHost(self.config.base_model, allow_downloads=self.config.allow_downloads)
+        self.host = DiffusersHost(
+            self.config.base_model, allow_downloads=self.config.allow_downloads, registry=self.registry
+        )
         self.own_steps: tuple[OwnStep, ...] = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -159,8 +163,22 @@ class ChoosingPipeline:
         passed = {tag.name for tag in choice.selection or ()}
         if refused := [item for item in recommendations.rejected if item.lora_name in passed]:
             raise InvalidInputError("; ".join(f"{item.lora_name}: {item.reason.evidence}" for item in refused))
-        settings = SettingsRequest(config.constraints, overrides, request or self.memory_request(), aspect)
+        settings = SettingsRequest(
+            config.constraints,
+            overrides,
+            request or self.memory_request(),
+            aspect,
+            upscalers=self._upscalers(overrides.get("upscaler", AUTO)),
+            upscale_cost=lambda name: cost(self.host.find_upscaler(name), detect_resources().device),
+        )
         return self.planner.parametrize(recommendations, settings)
+
+    def _upscalers(self, asked: str) -> list[str]:
+        """Names of the library's upscale models; none where spandrel is missing, unless one is asked for."""
+        found = [one.model_id.partition(":")[2] for one in self.registry.summaries(ModelKind.UPSCALER)]
+        if asked in found:
+            require_spandrel(f"the upscale model {asked}")
+        return found if find_spec("spandrel") else []
 
     def _confirmed(self, prompt: str, negative_prompt: str, recommendations: Recommendations) -> Recommendations:
         self._check_config(self.host.base_model)

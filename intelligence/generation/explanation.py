@@ -10,7 +10,7 @@ from ..prompt import ArtisticStyle, ContentType, PromptAnalysis
 from ..records import Reason
 from ..units import format_duration, format_memory
 from .generation_messages import GenerationMessage as Text
-from .postprocess.steps import PostStep
+from .postprocess.steps import PostStep, StepKind
 from .stages import Generation, GenerationExplanation, GenerationPlan, PromptRecommendations, Recommendations
 
 Stage = PromptAnalysis | PromptRecommendations | GenerationPlan | Generation
@@ -136,6 +136,8 @@ def _lora_reasons(recommendations: PromptRecommendations) -> dict[str, str]:
 
 def _step(step: PostStep) -> str:
     text = reason_text(step.reason)
+    if not step.on and step.kind in (StepKind.REPAIR, StepKind.SEAM_CHECK):
+        return Text.STEP_OFF.format(step=text)
     if not step.seconds:
         return text
     return Text.STEP_TIME.format(step=text, time=format_duration(step.seconds))

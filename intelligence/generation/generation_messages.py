@@ -60,6 +60,7 @@ class GenerationMessage(Message):
     NEXT_SMALLER = "Next smaller: {option}, {memory}"
     OPTION_TIME = "{option}, about {time}"
 
+    STEP_OFF = "switched off: {step}"
     STEP_TIME = "{step}; about {time} of it"
 
     DEMO_LIBRARY = "LoRAs are chosen from those of the demo model, not from your library: name a checkpoint for that"

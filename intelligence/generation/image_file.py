@@ -27,6 +27,7 @@ from ..pictures.picture_files import (
 from ..pictures.picture_info import HIRES_FACTOR, HIRES_SIZE
 from ..whole_files import write_whole
 from .generation_messages import GenerationMessage as Text
+from .postprocess.steps import StepKind
 from .stages import Generation
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _text(
         "Denoising strength": None if denoise == 1 else f"{denoise:g}",
         "Clip skip": -parameters.clip_skip if parameters.clip_skip else None,
         **(_hires(second, width, height) if second else {}),
+        "Own steps": " + ".join(step.name for step in generation.plan.postprocess if step.kind is StepKind.OWN) or None,
     }
     loras = [_used(lora.lora_metadata, lora.lora_name, lora.suggested_alpha) for lora in generation.plan.loras]
     loras += [_used(lora.file, lora.file.name, lora.strength) for lora in generation.other_loras]

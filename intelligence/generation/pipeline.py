@@ -27,6 +27,7 @@ from .history import GenerationSummary, generations_to_rate
 from .noticing import note_act
 from .picture_history import rated_id
 from .postprocess.own_steps import host_with
+from .postprocess.steps import switched_off
 from .run import Host, OnStep, run_plan, seeds_from
 from .scouting import MAX_SEEDS, Scouting
 from .stages import GenerationPlan, Recommendations
@@ -49,7 +50,8 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
         model_registry: LoRAs to choose from, filled by `ModelRegistry.scan`. None: those registered in the data folder
             (for the `embedded` base model: the four LoRAs that come with it).
 
-    `own_steps`, an attribute, holds steps of your own (`OwnStep`) that finished pictures go through, in order.
+    `own_steps`, an attribute, holds steps of your own (`OwnStep`) that finished pictures go through, in order, here:
+    those of batches too, wherever they were made.
     """
 
     def generate(
@@ -73,7 +75,8 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
             overrides: settings that win over every choice: `num_steps`, `guidance_scale`, `width`, `height`,
                 `sampler_name`, `scheduler`, `clip_skip`; `aspect` (`auto`, `16:9`, `portrait` …); `loras` (names, or
                 name → strength) to apply these instead of choosing; `second_pass` (`auto`, `on`, `off`): see
-                `SecondPassUse`; `on_step`, called with (steps done, steps in all).
+                `SecondPassUse`; `upscaler` (`auto`, `latent`, the file of an upscale model of the library); `on_step`,
+                called with (steps done, steps in all).
 
         Raises:
             ConfirmationRequiredError: the mode is ASSISTED, which generates from confirmed recommendations only.
@@ -190,7 +193,7 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
             Job(variant, tuple(seeds), f"{run_id}-{number}", self.config, number)
             for number, (variant, seeds) in enumerate(runs)
         ]
-        planned = PlannedRun(lambda _: (self.planner, request))
+        planned = PlannedRun(lambda _: (self.planner, request), self.own_steps)
         with JobRun(executor or LocalExecutor(lambda _: self.host), planned.fit, ONCE, told) as run:
             run.submit(jobs)
             for outcome in run.results(in_order=True):
@@ -241,7 +244,7 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
         return self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
 
     def _planned(self, recommendations: Recommendations) -> GenerationPlan:
-        return self.planner.plan(recommendations, self.memory_request())
+        return self.planner.plan(recommendations, self.memory_request()).without(switched_off(self.config))
 
     def _run(
         self,

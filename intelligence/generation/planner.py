@@ -278,6 +278,7 @@ class Planner:
                 samplers=request.samplers,
                 schedulers=request.schedulers,
                 upscalers=request.upscalers,
+                upscale_cost=request.upscale_cost,
                 learned=recommendations.arm is not Arm.PLAIN,
                 manual=recommendations.mode is OperationMode.MANUAL,
             )

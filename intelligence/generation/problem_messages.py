@@ -27,6 +27,8 @@ class ProblemMessage(Message):
         "the memory plan was made for {planned}, but this model samples on {actual}: connect Memory Plan to the same "
         "model as the sampler"
     )
+    NO_UPSCALER = "{name} is no upscale model that spandrel can read"
+    UPSCALER_NOT_HERE = "the library has no upscale model {name}: `scan --kind upscaler FOLDER` reads those of a folder"
     NO_UPSCALE_MODEL = "{name} is not in the folder {folder}: put it there, or set `upscaler` to auto"
     OUT_OF_MEMORY = "out of memory twice while {stage} at {size}: {remedy}; or close what else uses the {device}"
     LARGEST_SIZE = "the largest size that is likely to fit is {size}"

@@ -13,10 +13,13 @@ from ..config import MAX_SEED, check_seed
 from ..errors import StorageError
 from ..learning import LearningEngine, Timing
 from ..memory import MemoryManager, MemoryPlan
+from ..memory.upscaling import TILES
 from ..models import ModelMetadata
 from ..parameters import OptimizedParameters
 from ..parameters.samplers import evaluations
-from ..parameters.second_pass import first_run, second_run
+from ..parameters.second_pass import first_run, second_run, upscaling_of
+from ..parameters.speed import upscale_key
+from ..parameters.workload import cost_of, enlarging_tflop
 from .generation_messages import GenerationMessage
 from .postprocess.steps import PostStep, planned_steps
 from .run_timer import PassTime
@@ -51,6 +54,8 @@ class Execution:
     """See `Generation.device`."""
     first_pass: PassTime | None = None
     """Set if a second pass followed; the run's seconds and items include those of it."""
+    enlarging_seconds: float | None = None
+    """Of enlarging by a model between the passes, decoding and encoding included; None: there was none."""
     looks: tuple[tuple[int, ...], ...] = ()
     """See `Generation.image_looks`."""
     best_of: BestOf | None = None
@@ -110,7 +115,8 @@ def record_run(
     plan = replace(plan, memory=execution.memory or plan.memory).changed(gives_way=())
     if execution.ran:
         plan = plan.with_parameters(execution.ran[0])
-    plan = replace(plan, postprocess=(*planned_steps(plan.parameters, plan.memory), *execution.own_steps))
+    steps = planned_steps(plan.parameters, plan.memory, plan.switched_off)
+    plan = replace(plan, postprocess=(*steps, *execution.own_steps))
     generation_id, model = uuid.uuid4().hex, plan.recommendations.model
     generation = Generation(
         id=generation_id,
@@ -137,6 +143,8 @@ def record_run(
         learning.signals.note_made(generation.id, generation.to_dict())
         for timing in timings_of(plan, execution, len(seeds)):
             learning.record_timing(plan.parameters.timing_key, timing)
+        for key, timing in enlargings_of(plan, execution, len(seeds)):
+            learning.record_timing(key, timing)
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
@@ -170,12 +178,26 @@ def timings_of(plan: GenerationPlan, execution: Execution, images: int) -> list[
     if first is None or parameters.second_pass is None:
         return _timing(parameters, whole, images, images)
     last = whole._replace(
-        seconds=whole.seconds - first.seconds, forward_items=whole.forward_items - first.forward_items
+        seconds=whole.seconds - first.seconds - (execution.enlarging_seconds or 0.0),
+        forward_items=whole.forward_items - first.forward_items,
     )
     return [
         *_timing(first_run(parameters), first, images, 0),
         *_timing(second_run(parameters), last, images, images, parameters.second_pass.steps),
     ]
+
+
+def enlargings_of(plan: GenerationPlan, execution: Execution, images: int) -> list[tuple[str, Timing]]:
+    """Return the time that an upscale model took, with its key; none where it tells nothing of the plan's device."""
+    seconds, second, key = execution.enlarging_seconds, plan.parameters.second_pass, plan.parameters.timing_key
+    upscaling, device = upscaling_of(second), key.partition(":")[0]
+    if not seconds or second is None or upscaling is None or device != plan.memory.device or execution.memory:
+        return []
+    size = plan.parameters.width, plan.parameters.height
+    tflop = images * enlarging_tflop(upscaling, plan.memory.upscale_tile or TILES[0], size, cost_of(key))
+    items = max(1, round(1000 * tflop))
+    timing = Timing(second.width, second.height, images, items, images, seconds / (1000 * tflop), seconds)
+    return [(upscale_key(device, second.upscaler), timing)]
 
 
 def _measured(execution: Execution) -> PassTime:

@@ -56,6 +56,8 @@ class RunSettings(Settings):
     shift: Annotated[float, bounds(gt=0, le=MAX_SHIFT)] | None = None
     second_pass: SecondPassUse | None = None
     """Use of a second pass, in which the picture is enlarged and sampled again."""
+    upscaler: Annotated[str, bounds(min_length=1)] | None = None
+    """Enlarges for the second pass: `latent`, `auto`, or the file of an upscale model of the library."""
     loras: dict[str, Strength] | None = None
     """Apply these instead of choosing: name → strength."""
 
@@ -156,8 +158,8 @@ def changed_choice(chosen: Recommendations, run_file: RunFile) -> Recommendation
     before = chosen.suggested_params
     if {"num_steps", "scheduler"} & given.keys():
         before = replace(before, sigmas=None, schedule=None)
-    use = SecondPassUse(given.pop("second_pass", SecondPassUse.AUTO))
-    settings = with_second_pass(replace(before, **given), use, AUTO)
+    use, upscaler = SecondPassUse(given.pop("second_pass", SecondPassUse.AUTO)), given.pop("upscaler", AUTO)
+    settings = with_second_pass(replace(before, **given), use, upscaler)
     return replace(chosen, suggested_params=settings)
 
 

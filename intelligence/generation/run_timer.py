@@ -68,8 +68,10 @@ def items_after(parameters: OptimizedParameters, images: int = 1) -> float:
     cost = cost_of(parameters.timing_key)
     size, first = (parameters.width, parameters.height), (second.width, second.height)
     items = second.forward_items or images * second_items(second, parameters)
+    taken, sampling = second.enlarging_seconds, second.estimated_seconds
+    enlarging = items * taken / sampling if taken and sampling else 0.0
     share = forward_tflop(*size, cost) / forward_tflop(*first, cost)
-    return (items + decoding_items(parameters, images)) * share
+    return (items + enlarging + decoding_items(parameters, images)) * share
 
 
 RECENT_STEPS = 3

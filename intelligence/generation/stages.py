@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from ..parameters import OptimizedParameters
 from ..prompt import PromptAnalysis
 from ..records import EditableRecord, Reason, Record
 from .notebook import explanation_html, recommendations_html
-from .postprocess.steps import PostStep
+from .postprocess.steps import PostStep, StepKind, planned_steps
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,21 @@ class GenerationPlan(Record):
     memory: MemoryPlan
     postprocess: tuple[PostStep, ...] = ()
     """Steps between sampling and file, in order."""
+    switched_off: tuple[StepKind, ...] = ()
 
     @property
     def parameters(self) -> OptimizedParameters:
         return self.recommendations.suggested_params
+
+    def takes(self, kind: StepKind) -> bool:
+        """Tell whether a step is not switched off."""
+        return kind not in self.switched_off
+
+    def without(self, off: Collection[StepKind]) -> GenerationPlan:
+        """Return the plan with these steps switched off, see `planned_steps`."""
+        return replace(
+            self, switched_off=tuple(off), postprocess=planned_steps(self.parameters, self.memory, tuple(off))
+        )
 
     def changed(self, **settings: Any) -> GenerationPlan:
         """Return the plan with other values of `parameters`' fields."""

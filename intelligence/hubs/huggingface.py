@@ -29,6 +29,7 @@ KIND_TAGS = {
     ModelKind.CHECKPOINT: ("diffusers", "text-to-image"),
     ModelKind.VAE: ("vae",),
     ModelKind.EMBEDDING: ("textual_inversion",),
+    ModelKind.UPSCALER: ("super-resolution",),
 }
 """Tags that repositories of a kind have on the hub."""
 

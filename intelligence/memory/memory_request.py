@@ -10,6 +10,7 @@ from ..config import MemorySettings, require
 from ..models import Architecture
 from ..validation import checked
 from .plan import MemoryPlan
+from .upscaling import UpscaledPicture
 
 BYTES_PER_NUMBER = {"float16": 2, "bfloat16": 2, "float32": 4}
 
@@ -97,6 +98,8 @@ class MemoryRequest:
     """Plans for this job that ran out of memory, by the stage where they did: what takes as much there does not fit."""
     rates: Rates | None = None
     """None: no time is predicted."""
+    upscaling: UpscaledPicture | None = None
+    """Enlarging by an upscale model between two passes; None: there is none."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "images"):

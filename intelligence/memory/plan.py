@@ -13,7 +13,7 @@ from .memory_messages import MemoryMessage as Text
 BAR_WIDTH = 24
 """Characters."""
 
-STAGE_TITLES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode"}
+STAGE_TITLES = {"text": "text", "lora": "LoRAs", "unet": "steps", "vae": "decode", "upscale": "enlarge"}
 
 WEIGHT_TITLES = {"float8": Text.OPTION_FLOAT8, "int8": Text.OPTION_INT8, "nf4": Text.OPTION_NF4}
 
@@ -52,7 +52,8 @@ class MemoryPlan(Record):
     """Memory that may be used; None: no limit is known."""
     fits: bool = True
     stages: dict[str, float] = field(default_factory=dict)
-    """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`."""
+    """Predicted peak by stage: `text`, `lora` (where a LoRA is patched in), `unet`, `vae`, `upscale` (where a model
+    enlarges)."""
     reasons: tuple[Reason, ...] = ()
     weight_dtype: str = "float16"
     vae_dtype: str = ""
@@ -86,6 +87,8 @@ class MemoryPlan(Record):
     """None: `tile_size` was chosen."""
     speed_learned: bool = False
     """`seconds` rests on earlier runs on this device; otherwise it is a cautious guess."""
+    upscale_tile: int = 0
+    """Side of an upscale model's tile in pixels; 0: none enlarges."""
 
     @property
     def setup(self) -> tuple[object, ...]:

@@ -10,7 +10,9 @@ from .job import Job, make_job
 from .memory_request import HostTraits, MemoryRequest
 from .plan import MemoryPlan
 from .plan_candidates import Choices, below, candidate_of, candidates, fastest, largest_size, neighbours, smallest
+from .prediction import UPSCALE, Placement, upscale_demand
 from .resources import OWN_MEMORY, Resources
+from .upscaling import TILES as UPSCALE_TILES
 
 TILE_SIDES = (1024, 768, 512, 256)
 """VAE tiles in pixels; smaller ones show their seams."""
@@ -38,17 +40,24 @@ def make_plan(
         made += reasons.refusal(request, chosen, budget or chosen.needed_gb, largest)
     next_faster, next_smaller = neighbours(found, chosen, budget)
     timed = request.rates is not None
+    stages, upscale_tile = dict(chosen.stages), 0
+    resident = {stage: chosen.placement.resident(job, stage, chosen.decoding.dtype) for stage in stages}
+    if request.upscaling is not None:
+        upscale_tile = _upscale_tile(job, chosen.placement, budget)
+        stages[UPSCALE] = upscale_demand(job, chosen.placement, upscale_tile)
+        resident[UPSCALE] = upscale_demand(job, chosen.placement, 0).peak_gb - job.context_gb
+    needed = max(demand.needed_gb for demand in stages.values())
     return MemoryPlan(
-        **vars(chosen.option(timed=timed)),
+        **{**vars(chosen.option(timed=timed)), "needed_gb": needed},
         device=resources.device,
-        predicted_peak_gb=chosen.peak_gb,
+        predicted_peak_gb=max(demand.peak_gb for demand in stages.values()),
         budget_gb=budget,
-        fits=fitting is not None,
-        stages={stage: demand.peak_gb for stage, demand in chosen.stages.items()},
+        fits=fitting is not None and (budget is None or needed <= budget),
+        stages={stage: demand.peak_gb for stage, demand in stages.items()},
         reasons=tuple(made),
         context_gb=job.context_gb,
-        resident={stage: chosen.placement.resident(job, stage, chosen.decoding.dtype) for stage in chosen.stages},
-        reserved_gb={stage: demand.reserved_gb for stage, demand in chosen.stages.items()},
+        resident=resident,
+        reserved_gb={stage: demand.reserved_gb for stage, demand in stages.items()},
         next_faster=next_faster and next_faster.option(timed=timed),
         next_smaller=next_smaller and next_smaller.option(timed=timed),
         largest_size=largest,
@@ -56,7 +65,16 @@ def make_plan(
         requested_strategy=request.settings.offload_strategy,
         requested_tile=request.tile_size,
         speed_learned=timed and job.rates.learned,
+        upscale_tile=upscale_tile,
     )
+
+
+def _upscale_tile(job: Job, placement: Placement, budget: float | None) -> int:
+    """The largest tile that fits; the smallest where none does."""
+    fitting = (
+        tile for tile in UPSCALE_TILES if budget is None or upscale_demand(job, placement, tile).needed_gb <= budget
+    )
+    return next(fitting, UPSCALE_TILES[-1])
 
 
 def _choices(job: Job, resources: Resources, host: HostTraits) -> Choices:

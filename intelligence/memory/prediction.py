@@ -23,6 +23,11 @@ STREAM_HIDDEN = 0.4
 """Share of the shorter of computing and streaming that goes on at the same time. Most weights sit where little is
 computed: with one module fetched ahead, by size and work of SDXL's 1050, the sum of the longer of each pair is longer
 than the computing by 0.29 s at 10 TFLOP/s, 0.35 at 40 and 0.43 at 150, of 0.48 s of streaming."""
+UPSCALE = "upscale"
+"""Stage in which an upscale model enlarges a picture."""
+PICTURE_BYTES = 12
+"""Of a pixel in float32: ComfyUI keeps the picture that it enlarges on the device as a whole."""
+
 SLICING_SLOWDOWN = 1.1
 """Attention one head at a time (diffusers' guide: about 10 % slower)."""
 
@@ -227,6 +232,18 @@ def lora_demand(job: Job, placement: Placement) -> Demand:
     """Return the memory of patching LoRAs into the UNet's weights."""
     layer = job.footprints.largest_linear * 2 / MIB_PER_GIB  # in float32
     return stage_demand(job, placement, "lora", _of_size(LORA_COPIES * layer))
+
+
+def upscale_demand(job: Job, placement: Placement, tile: int) -> Demand:
+    """Return the memory of enlarging by the request's upscale model, in tiles of `tile` pixels to a side."""
+    assert job.request.upscaling is not None
+    cost, width, height = job.request.upscaling
+    whole = placement.strategy is OffloadStrategy.FULL_GPU and not job.pages_weights
+    resident = cost.weights_gb + job.context_gb + (sum(placement.weights(job).values()) if whole else 0.0)
+    picture = PICTURE_BYTES * width * height if job.decoder == "comfyui" else 0
+    tensors = cost.pixel_bytes * min(tile, width) * min(tile, height)
+    peak = resident + (tensors + picture) / BYTES_PER_GIB * job.corrections.get(UPSCALE, 1.0)
+    return Demand(peak, peak, peak)
 
 
 def _of_size(size_gb: float) -> Footprint:

@@ -110,6 +110,8 @@ def identify_architecture(header: Header, kind: ModelKind, words: Words | None =
     else. Words never overrule modules.
     """
     stated = list(_stated(header, words or Words()))
+    if kind is ModelKind.UPSCALER:
+        return _unknown("an upscale model fits every model")
     if kind in (ModelKind.VAE, ModelKind.EMBEDDING):
         return _embedding(header.shapes) or _by_words((), stated) or _unknown("its tensors do not say")
     if special := _special(header.shapes):

@@ -37,6 +37,7 @@ TYPES = {
     ModelKind.LORA: ("LORA", "LoCon", "DoRA"),
     ModelKind.VAE: ("VAE",),
     ModelKind.EMBEDDING: ("TextualInversion",),
+    ModelKind.UPSCALER: ("Upscaler",),
 }
 """CivitAI's types of the models of a kind."""
 

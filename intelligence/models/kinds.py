@@ -346,6 +346,8 @@ class ModelKind(StrEnum):
     LORA = "lora"
     VAE = "vae"
     EMBEDDING = "embedding"
+    UPSCALER = "upscaler"
+    """Enlarges pictures; see `parameters/upscalers.py`."""
 
 
 class LoRAKind(StrEnum):

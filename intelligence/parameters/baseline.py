@@ -301,7 +301,8 @@ def _with_second_pass(choice: Choice, request: ParameterRequest, profile: Profil
     elif upscaler == AUTO:
         upscaler = choose_upscaler(request.upscalers, request.analysis.intent.artistic_style)
     require(upscaler in known, f"upscaler must be auto or one of {', '.join(known)}, got {upscaler!r}")
-    return replace(choice, width=width, height=height, first=found.first, upscaler=upscaler)
+    cost = None if upscaler == LATENT_UPSCALER else request.upscale_cost(upscaler)
+    return replace(choice, width=width, height=height, first=found.first, upscaler=upscaler, cost=cost)
 
 
 def _steps(request: ParameterRequest, profile: Profile, others: Others) -> tuple[int, Reason]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..memory import MemoryPlan, describe
+from ..memory.upscaling import UpscaleCost
 from ..records import Reason, Source
 from ..units import format_duration, format_memory
 from .parameter_messages import ParameterMessage
@@ -54,6 +55,8 @@ class Choice:
     first: tuple[int, int] | None = None
     """Width and height of the first picture, where a second pass follows; None: one pass."""
     upscaler: str = LATENT_UPSCALER
+    cost: UpscaleCost | None = None
+    """Size and work of the upscale model."""
 
     @property
     def first_size(self) -> tuple[int, int]:
@@ -68,7 +71,7 @@ class Choice:
     @property
     def second(self) -> SecondPass | None:
         """The second pass, or None."""
-        return planned_second(self.first, self.steps, self.upscaler) if self.first else None
+        return planned_second(self.first, self.steps, self.upscaler, self.cost) if self.first else None
 
     @property
     def items(self) -> int:

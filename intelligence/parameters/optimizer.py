@@ -12,6 +12,7 @@ from ..history.own_use import CheckpointUse
 from ..learning import Timing
 from ..learning.value_model import ValueModel
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest
+from ..memory.upscaling import TILES
 from ..models import Architecture, Family, ModelEvidence
 from ..models.kinds import UNETS
 from ..prompt import PromptAnalysis
@@ -28,6 +29,7 @@ from .parameters import (
     ModelGuidance,
     OptimizedParameters,
     ParameterRequest,
+    SecondPass,
     canonical,
 )
 from .profiles import find_profile
@@ -35,9 +37,9 @@ from .resolution import choose_size
 from .samplers import check_names, evaluations
 from .schedules import AYS_TABLES
 from .second_pass import SETTING as SECOND_PASS
-from .second_pass import second_pass_reasons
-from .speed import Speed, TimeEstimate, learn, timing_key
-from .workload import Work
+from .second_pass import second_pass_reasons, upscaling_of
+from .speed import Speed, TimeEstimate, enlarging_seconds, learn, timing_key, upscale_key
+from .workload import Work, cost_of, enlarging_tflop
 
 ALIGN_YOUR_STEPS_WORTH = 1.8
 """Steps of an ordinary schedule that a step of Align Your Steps is about worth [RMSE on the analytic mixture: 10 of it
@@ -120,11 +122,15 @@ class ParameterOptimizer:
         key = timing_key(resources.device, architecture, job.weights_gb.get("unet"))
         speed = self._speed(key)
 
+        def work_of(tried: Choice) -> Work:
+            return self._with_enlarging(tried.work(images), tried.second, key, speed)
+
         def estimate(tried: Choice) -> TimeEstimate:
-            return speed.estimate(tried.work(images))
+            return speed.estimate(work_of(tried))
 
         def memory_plan(tried: Choice) -> MemoryPlan:
-            return self.memory.plan(_completed(job, speed, tried.work(images), tried.cfg), resources=resources)
+            request = _completed(job, speed, work_of(tried), tried.cfg, tried.second)
+            return self.memory.plan(request, resources=resources)
 
         changes: list[str] = []
         gives_way: tuple[Lever, ...] = ()
@@ -151,19 +157,19 @@ class ParameterOptimizer:
             timing_key=key,
             decode_items=speed.decode_items(choice.work(images)),
         )
-        made = _with_second_estimates(made, choice.second_items * images, choice.work(images), speed)
+        made = _with_second_estimates(made, choice.second_items * images, work_of(choice), speed)
         told = () if request.manual and not made.second_pass else second_pass_reasons(made, limits.priority)
         return replace(made, reasons=(*made.reasons, *told))
 
     def estimate(self, parameters: OptimizedParameters, items: int) -> TimeEstimate:
         """Return how long a run with `parameters` takes on the device that they were chosen for, with `items` forward
         items of all images."""
-        return self._speed(parameters.timing_key).estimate(_work(parameters, items, parameters.batch_size))
+        return self._speed(parameters.timing_key).estimate(self._work(parameters, items, parameters.batch_size))
 
     def predicted(self, parameters: OptimizedParameters, items: int) -> OptimizedParameters:
         """Return `parameters` with the time that `items` forward items of all images take by what is known now."""
         took = self.estimate(parameters, items)
-        work = _work(parameters, items, parameters.batch_size)
+        work = self._work(parameters, items, parameters.batch_size)
         speed = self._speed(parameters.timing_key)
         made = replace(
             parameters,
@@ -181,8 +187,9 @@ class ParameterOptimizer:
         if parameters.second_pass:
             passes += evaluations(parameters.sampler_name, parameters.second_pass.steps) * parameters.batch_size
         items = parameters.forward_items or passes * (2 if parameters.guidance_scale > 1 else 1)
-        work = _work(parameters, round(items * request.images / parameters.batch_size), request.images)
-        made = _completed(request, self._speed(parameters.timing_key), work, parameters.guidance_scale)
+        work = self._work(parameters, round(items * request.images / parameters.batch_size), request.images)
+        speed = self._speed(parameters.timing_key)
+        made = _completed(request, speed, work, parameters.guidance_scale, parameters.second_pass)
         rates = made.rates if parameters.timing_key else None
         return replace(made, max_vram_gb=parameters.max_vram_gb, rates=rates)
 
@@ -200,6 +207,19 @@ class ParameterOptimizer:
 
     def _speed(self, key: str) -> Speed:
         return learn(self._timings(key), key)
+
+    def _work(self, parameters: OptimizedParameters, items: int, images: int) -> Work:
+        key = parameters.timing_key
+        return self._with_enlarging(_work(parameters, items, images), parameters.second_pass, key, self._speed(key))
+
+    def _with_enlarging(self, work: Work, second: SecondPass | None, key: str, speed: Speed) -> Work:
+        """The work with the seconds of enlarging by a model; itself without one."""
+        if (upscaling := upscaling_of(second)) is None or second is None:
+            return work
+        device = key.partition(":")[0]
+        tflop = work.images * enlarging_tflop(upscaling, TILES[0], (work.width, work.height), cost_of(key))
+        known = self._timings(upscale_key(device, second.upscaler))
+        return replace(work, enlarging=enlarging_seconds(tflop, known, speed, device))
 
 
 def _size_is_free(request: ParameterRequest) -> bool:
@@ -253,10 +273,14 @@ def _with_second_estimates(
         return parameters
     seconds = work.items * speed.item_seconds(work)
     known = work.items if items is None else items
-    return replace(parameters, second_pass=replace(second, forward_items=known, estimated_seconds=seconds))
+    enlarging = work.enlarging or None
+    told = replace(second, forward_items=known, estimated_seconds=seconds, enlarging_seconds=enlarging)
+    return replace(parameters, second_pass=told)
 
 
-def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> MemoryRequest:
+def _completed(
+    request: MemoryRequest, speed: Speed, work: Work, cfg: float, second: SecondPass | None
+) -> MemoryRequest:
     return replace(
         request,
         width=work.width,
@@ -266,6 +290,7 @@ def _completed(request: MemoryRequest, speed: Speed, work: Work, cfg: float) -> 
         steps=round(work.all_passes / work.images),
         forward_items=work.items,
         rates=speed.rates(work),
+        upscaling=upscaling_of(second),
     )
 
 

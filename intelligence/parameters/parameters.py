@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from math import isclose
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol
 from ..config import AUTO, GenerationConstraints, require
 from ..errors import InvalidInputError
 from ..memory import MemoryRequest, Resources
+from ..memory.upscaling import UpscaleCost
 from ..models import Family, ModelEvidence, ModelMetadata
 from ..models.latents import LatentKind
 from ..prompt import PromptAnalysis
@@ -120,6 +121,10 @@ class SecondPass(ValidatedRecord):
     """Predicted forward items of all images, which those of the settings include; None: unknown."""
     estimated_seconds: float | None = None
     """Predicted time of it alone, all images, without decoding; None: unknown."""
+    cost: UpscaleCost | None = None
+    """Size and work of the upscale model; None: the latent is enlarged, or they are not known."""
+    enlarging_seconds: float | None = None
+    """Predicted time of enlarging by a model, all images, decoding and encoding included; None: unknown."""
 
 
 @dataclass
@@ -258,6 +263,8 @@ class ParameterRequest:
     """Names that the host can run; default: ComfyUI's own."""
     upscalers: Sequence[str] = ()
     """Files of the upscale models that the host can run."""
+    upscale_cost: Callable[[str], UpscaleCost | None] = lambda name: None
+    """Reads size and work of one of them."""
     learned: bool = True
     """Ratings may move settings."""
     manual: bool = False

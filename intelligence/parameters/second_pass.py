@@ -9,6 +9,7 @@ from math import ceil, log
 from typing import NamedTuple
 
 from ..config import AUTO, Priority, SecondPassUse
+from ..memory.upscaling import UpscaleCost, UpscaledPicture
 from ..models import Family
 from ..models.kinds import TITLES
 from ..records import Reason, Source
@@ -68,14 +69,21 @@ def enlargement(
     return Enlargement(first_size(*size, native), size) if needed else Enlargement(size, _enlarged(size))
 
 
-def planned(first: tuple[int, int], steps: int, upscaler: str = LATENT_UPSCALER) -> SecondPass:
+def planned(
+    first: tuple[int, int], steps: int, upscaler: str = LATENT_UPSCALER, cost: UpscaleCost | None = None
+) -> SecondPass:
     """Return the second pass after `steps` steps of a first picture of this size in pixels.
 
     It samples the share of the steps that its denoise is of the whole: noise levels lie as close as in the first pass.
     """
     denoise = UPSCALING["latent" if upscaler == LATENT_UPSCALER else "model"].denoise
     share = min(steps, max(MIN_SECOND_STEPS, ceil(steps * denoise)))
-    return SecondPass(*first, steps=share, denoise=denoise, upscaler=upscaler)
+    return SecondPass(*first, steps=share, denoise=denoise, upscaler=upscaler, cost=cost)
+
+
+def upscaling_of(second: SecondPass | None) -> UpscaledPicture | None:
+    """Return what an upscale model enlarges before a second pass; None: nothing, or it is not known."""
+    return UpscaledPicture(second.cost, second.width, second.height) if second and second.cost else None
 
 
 def with_second_pass(

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ..learning import Timing
 from ..memory import Rates
+from ..memory.job import FLOAT32_SLOWDOWN
 from ..models import Architecture
 from ..units import BYTES_PER_GIB, PIXELS_PER_MEGAPIXEL
 from .workload import Cost, Work, cost_of, forward_tflop
@@ -52,6 +53,9 @@ FORGETTING = 0.97
 TAILS = 4.0
 QUANTILE = 2.13
 """Of Student's t with as many degrees of freedom, for an interval that holds 90 %."""
+
+RECENT_ENLARGINGS = 8
+"""Newest enlargings by a model whose median counts."""
 
 PARTS = 6
 ITEM, DECODE = slice(0, 3), slice(4, 6)
@@ -113,7 +117,7 @@ class Speed:
     def estimate(self, work: Work) -> TimeEstimate:
         """Return the seconds of `work`, with an interval."""
         parts = _all_parts(work, self.cost)
-        expected = sum(self._taken(parts))
+        expected = sum(self._taken(parts)) + work.enlarging
         if not self.runs:
             return TimeEstimate(expected, 0.0, 1.5 * expected, 0)
         seconds = max(expected, LEAST_SHARE * sum(parts[:2]) * self.seconds[0], 1e-3)
@@ -162,6 +166,23 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
         none = ((0.0,) * PARTS,) * PARTS
         return Speed(_prior(each, cost), none, NOISE, 0.0, cost)
     return _fit(timings, cost)
+
+
+def enlarging_seconds(tflop: float, timings: Sequence[Timing], speed: Speed, device: str) -> float:
+    """Return the seconds of enlarging by a model (`enlarging_tflop`).
+
+    Args:
+        timings: of earlier runs with it (`upscale_key`); without any, it is as fast as sampling in float32.
+        speed: of the model that samples.
+    """
+    if timings:
+        return tflop * 1000 * median(timing.item_seconds for timing in timings[-RECENT_ENLARGINGS:])
+    return tflop * speed.seconds[0] * (1.0 if device == "cpu" else FLOAT32_SLOWDOWN)
+
+
+def upscale_key(device: str, upscaler: str) -> str:
+    """Return the key of remembered enlargings by an upscale model; their items are GFLOP."""
+    return f"{device}:upscale:{upscaler}"
 
 
 def timing_key(device: str, architecture: Architecture, unet_gb: float | None) -> str:

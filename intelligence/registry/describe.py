@@ -20,6 +20,9 @@ from ..models.sanitize import clean_number
 from .sidecars import read_sidecars
 from .walk import PICKLED_SUFFIXES, FoundFile, encodable
 
+UPSCALER_PICKLES = (".pth", ".pt")
+"""Pickles in which most upscale models are published: only their tensors are ever read."""
+
 DESCRIBE_VERSION = 5
 """Raised whenever `describe` finds more than before: files that an older version described are read again."""
 
@@ -34,7 +37,9 @@ def describe(file: FoundFile, facts: ModelMetadata | None = None) -> ModelMetada
         local_path=encodable(file.path),
         source=facts.source if facts else "local",
     )
-    if problem := _problem_by_name(file.path, path):
+    pickled = file.kind is ModelKind.UPSCALER and path.suffix.lower() in UPSCALER_PICKLES
+    problem = None if pickled else _problem_by_name(file.path, path)
+    if pickled or problem:
         return replace(record, size_bytes=file.stamp[0], problem=problem)
     try:
         header, size = read_header(path), path.stat().st_size

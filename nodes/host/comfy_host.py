@@ -13,6 +13,7 @@ from ...intelligence.generation.best_of import Candidate, Tried, ranked
 from ...intelligence.generation.generation_messages import GenerationMessage
 from ...intelligence.generation.image_identity import image_digest
 from ...intelligence.generation.postprocess.passes import joined_settings, steps_of_passes
+from ...intelligence.generation.postprocess.steps import StepKind
 from ...intelligence.generation.problem_messages import ProblemMessage
 from ...intelligence.generation.run import Execution, OnStep
 from ...intelligence.generation.run_timer import items_after
@@ -28,12 +29,13 @@ from ...intelligence.generation.stages import BestOf, GenerationPlan
 from ...intelligence.learning.value_model import ValueModel
 from ...intelligence.memory import MemoryPlan, MemoryRequest, device_name, track_usage
 from ...intelligence.parameters import OptimizedParameters
+from ...intelligence.parameters.parameters import LATENT_UPSCALER
 from ...intelligence.parameters.schedules import FLUX2
 from ...intelligence.parameters.second_pass import first_run, second_run
 from ...intelligence.pictures.look import Look, look_of
 from . import scout_hooks
 from .device_memory import fit
-from .enlarging import enlarge
+from .enlarging import enlarge, with_upscale_cost
 from .forward_passes import Foreteller
 from .images import eight_bit
 from .model_guidance import model_guidance, replays
@@ -64,6 +66,8 @@ def fitted_run(plan: GenerationPlan, request: SamplingRequest, inputs: SamplerIn
         None if inputs.latent is None else start_latent(model, vae, inputs.latent),
     )
     run = sampling_run(plan, request, facts)
+    if (costed := with_upscale_cost(run.plan)) is not run.plan:
+        run = replace(run, plan=costed, needs_fit=True)
     if run.plan.parameters.second_pass != plan.parameters.second_pass:
         settings = run.plan.parameters
         told = planner().optimizer.predicted(settings, settings.forward_items or 0)
@@ -126,7 +130,8 @@ class ComfyHost:
 
         Raises InvalidInputError, BrokenImageError, OutOfMemoryError.
         """
-        attempts, first, second = self._attempts(plan, len(seeds)), first_run(plan.parameters), None
+        attempts, first = self._attempts(plan, len(seeds)), first_run(plan.parameters)
+        second, enlarging = None, None
         with track_usage() as usage:
             recorded = self.recording.items if self.recording else 0
             run = SamplerRun(
@@ -140,13 +145,15 @@ class ComfyHost:
             if planned := plan.parameters.second_pass:
                 model, vae = self.inputs.model, self.inputs.vae
                 enlarged = attempts.run(lambda memory: enlarge(latent, plan.parameters, model, vae, memory))
+                enlarging = run.timer.seconds - took.seconds if planned.upscaler != LATENT_UPSCALER else None
                 inputs = replace(self.inputs, latent=enlarged, denoise=planned.denoise)
                 parameters = second_run(plan.parameters)
                 second = SamplerRun(inputs, parameters, seeds, self.run.batch_seed, self.notify, earlier=run)
                 latent = self._sampled(second, attempts, second_step)
             size = self._batch_size(attempts.plan.memory)
             vae, samples = self.inputs.vae, latent["samples"]
-            images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size))
+            checks = {"repair": plan.takes(StepKind.REPAIR), "seam_check": plan.takes(StepKind.SEAM_CHECK)}
+            images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size, **checks))
         last = second or run
         timer = last.timer
         marks = [(image_digest(pixels), look_of(pixels)) for pixels in eight_bit(images)]
@@ -170,6 +177,7 @@ class ComfyHost:
             looks=tuple(look for _, look in marks) if len(marks) == len(seeds) else (),
             best_of=self.best_of,
             first_pass=took if second else None,
+            enlarging_seconds=enlarging,
             extra={"latent": latent},
             device=device_name(plan.memory.device),
         )

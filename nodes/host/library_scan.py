@@ -17,7 +17,13 @@ from ...intelligence.records import Reason, Source
 from .picture_reading import picture_reading
 from .server_planner import home, lora_sets, planner, settings
 
-FOLDERS = {"lora": "loras", "checkpoint": "checkpoints", "vae": "vae", "embedding": "embeddings"}
+FOLDERS = {
+    "lora": "loras",
+    "checkpoint": "checkpoints",
+    "vae": "vae",
+    "embedding": "embeddings",
+    "upscaler": "upscale_models",
+}
 """`ModelKind` → ComfyUI's folder name."""
 
 MAX_WAIT_SECONDS = 2.0

@@ -10,7 +10,7 @@ import comfy.sd
 import torch
 from comfy.model_management import OOM_EXCEPTION, throw_exception_if_processing_interrupted
 
-from ...intelligence.generation.checked_decoding import decode_checked
+from ...intelligence.generation.checked_decoding import decode_checked, decode_unchecked
 from ...intelligence.generation.postprocess.seam_check import check_tiles
 from ...intelligence.memory import MemoryPlan
 from .core_nodes import core_nodes
@@ -19,26 +19,33 @@ from .plan_hooks import make_room, moves_weights
 REMEDY = "start ComfyUI with --fp32-unet or --force-upcast-attention, or take LoRAs and patches off the model"
 
 
-def decode(vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int) -> tuple[torch.Tensor, tuple[str, ...]]:
+def decode(
+    vae: Any, samples: torch.Tensor, plan: MemoryPlan, size: int, *, repair: bool = True, seam_check: bool = True
+) -> tuple[torch.Tensor, tuple[str, ...]]:
     """Decode latents, `size` of them at a time, in the plan's tiles or whole. Returns (IMAGE, notes).
 
     Images on which a VAE overflows in half precision are decoded again by a copy in float32.
 
+    Args:
+        repair: False: images are taken as they come.
+        seam_check: search for seams of tiles.
+
     Raises BrokenImageError; see `decode_checked`.
     """
+
+    def whole(rows: torch.Tensor) -> torch.Tensor:
+        return _joined([_decode(vae, part, plan) for part in rows.split(size)])
 
     def in_float32(rows: torch.Tensor) -> torch.Tensor:
         weights = {name: weight.to("cpu", torch.float32, copy=True) for name, weight in vae.get_sd().items()}
         return _decode(comfy.sd.VAE(sd=weights, device=vae.device, dtype=torch.float32), rows, plan)
 
-    images, notes = decode_checked(
-        samples,
-        lambda rows: _joined([_decode(vae, part, plan) for part in rows.split(size)]),
-        None if vae.vae_dtype == torch.float32 else in_float32,
-        str(vae.vae_dtype).removeprefix("torch."),
-        REMEDY,
-    )
-    return images, (*notes, *check_tiles(images, samples, plan.tile_size))
+    if repair:
+        exact = None if vae.vae_dtype == torch.float32 else in_float32
+        images, notes = decode_checked(samples, whole, exact, str(vae.vae_dtype).removeprefix("torch."), REMEDY)
+    else:
+        images, notes = decode_unchecked(samples, whole)
+    return images, (*notes, *(check_tiles(images, samples, plan.tile_size) if seam_check else ()))
 
 
 def _joined(parts: list[torch.Tensor]) -> torch.Tensor:

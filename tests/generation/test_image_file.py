@@ -29,10 +29,13 @@ from intelligence import (
     StorageError,
 )
 from intelligence.generation.image_file import Metadata, a1111_parameters, image_record, save_image, save_picture
+from intelligence.generation.postprocess.postprocess_messages import PostprocessMessage
+from intelligence.generation.postprocess.steps import PostStep, StepKind
 from intelligence.generation.run import portable
 from intelligence.parameters.parameters import SecondPass
 from intelligence.pictures.embedded_texts import read_texts
 from intelligence.pictures.picture_info import picture_info as read_picture_info
+from intelligence.records import Reason, Source
 
 PROMPT = 'a "quoted" fox, (snow:1.2)\nsecond line'
 NEGATIVE = "blurry: very, low quality"
@@ -131,14 +134,19 @@ def test_second_pass_is_read_by_exiftool_and_sd_parsers(tmp_path: Path) -> None:
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed (Debian: libimage-exiftool-perl)")
     made, picture = two_passes((128, 192)), Image.effect_noise((128, 192), 50).convert("RGB")
+    reason = Reason.of("own step", Source.USER, PostprocessMessage.OWN, name="invert")
+    own = (PostStep(StepKind.OWN, reason, name="invert"), PostStep(StepKind.OWN, reason, name="grain"))
+    made = replace(made, plan=replace(made.plan, postprocess=own))
     path = save_image(tmp_path / "fox.png", picture, made)
     (entries,) = json.loads(subprocess.check_output(["exiftool", "-json", str(path)], text=True))
     fields = ("Hires upscale: 2", "Hires steps: 10", "Hires upscaler: Latent", "Denoising strength: 0.5")
+    fields = (*fields, "Own steps: invert + grain")
     assert all(field in entries["Parameters"] for field in fields)
     found = sd_parsers.ParserManager().parse(path)
     read = {**found.metadata, **found.samplers[0].parameters}
     names = {"Hires upscale": "2", "Hires steps": "10", "Hires upscaler": "Latent", "Denoising strength": "0.5"}
     assert {name: read.get(name) for name in names} == names
+    assert read["Own steps"] == "invert + grain"
 
 
 def test_image_record_holds_no_local_paths() -> None:

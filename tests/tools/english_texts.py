@@ -32,6 +32,7 @@ SHOWN_AS = re.compile(rf"shown_as\((?:{TEXT}|(AUTO))")
 
 WORDS = {
     "unet": "steps",
+    "upscale": "enlarge",
     "vae": "decode",
     "lora": "LoRAs",
     "loras": "LoRAs",

@@ -6,22 +6,28 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from pathlib import Path
 from threading import RLock
 from typing import Any
 
 from ...config import OffloadStrategy, check_seed, require
+from ...errors import InvalidInputError, ModelNotFoundError
 from ...memory import ModelOffloader, carries, detect_resources, device_name, release_pipeline, track_usage
-from ...models import ModelEvidence
+from ...models import ModelEvidence, ModelKind
 from ...models.lora_fit import LoRAFit
 from ...parameters import OptimizedParameters
-from ...parameters.parameters import Lever
+from ...parameters.parameters import LATENT_UPSCALER, Lever
 from ...parameters.samplers import check_names
 from ...parameters.second_pass import first_run, second_run, second_sigmas
+from ...registry import ModelRegistry
 from ...units import BYTES_PER_GIB
 from ...validation import checked
 from ..best_of import look_of_image
 from ..generation_messages import GenerationMessage
 from ..postprocess.passes import joined_settings, steps_of_passes
+from ..postprocess.steps import StepKind
+from ..postprocess.upscale_models import load
+from ..problem_messages import ProblemMessage
 from ..run import Execution, Host, OnStep
 from ..run_timer import RunTimer, decoding_items, items_after, step_items
 from ..scouting import Recording, Scouting, scouted_settings, steps_to_scout
@@ -30,7 +36,7 @@ from ..standalone import quiet
 from ..time_keeper import TimeKeeper, as_run
 from .adapters import adapter_name, apply_loras, needs_loading
 from .denoising import PredictedImage, Progress, UNetCalls, call_arguments, items_of_one, sample
-from .latent_enlarging import enlarge
+from .latent_enlarging import enlarge, enlarge_by_model
 from .loader import ResolvedModel, component_configs, load_pipeline, parameter_counts, resolve_base_model
 from .pipeline_targets import lora_fit
 from .scheduling import make_scheduler, run_sigmas, trained_sigmas
@@ -43,9 +49,13 @@ class DiffusersHost:
 
     name = "diffusers"
 
-    def __init__(self, base_model: str, *, allow_downloads: bool = False) -> None:
+    def __init__(
+        self, base_model: str, *, allow_downloads: bool = False, registry: ModelRegistry | None = None
+    ) -> None:
+        """`registry`: where upscale models are looked up; None: that of the data folder."""
         self.base_model = base_model
         self.allow_downloads = allow_downloads
+        self.registry = registry
         self._turn = RLock()
         self._model: ResolvedModel | None = None
         self._fit: LoRAFit | None = None
@@ -102,6 +112,7 @@ class DiffusersHost:
         first_step, second_step = steps_of_passes(parameters, on_step)
         first, second, first_pass = first_run(parameters), parameters.second_pass, None
         with self._turn:
+            upscaler, enlarging = self._upscaler(plan), None
             pipe, notes = self._ready(plan)
             with quiet(), track_usage() as usage:
                 arguments = call_arguments(pipe, plan)
@@ -121,10 +132,17 @@ class DiffusersHost:
                     calls = UNetCalls(first_pass.forward_items)
                     progress = Progress(self._keeper(settings, count), len(batches), calls, timer, second_step)
                     run = _Run(pipe, arguments, self._scheduler_config, progress, second.denoise)
-                    latents = run.sample_all(batches, enlarge(latents, parameters))
+                    started = time.perf_counter()
+                    if upscaler is None:
+                        enlarged = enlarge(latents, parameters)
+                    else:
+                        enlarged = enlarge_by_model(pipe, latents, parameters, plan.memory, upscaler)
+                        enlarging = time.perf_counter() - started
+                    latents = run.sample_all(batches, enlarged)
                     changes += progress.keeper.notes
                     ran = joined_settings(parameters, ran, run.ran)
-                images, decoding_notes = decode(pipe, latents, plan.memory.tile_size)
+                tile = plan.memory.tile_size if plan.takes(StepKind.SEAM_CHECK) else 0
+                images, decoding_notes = decode(pipe, latents, tile, repair=plan.takes(StepKind.REPAIR))
         return Execution(
             images,
             timer.seconds,
@@ -136,8 +154,24 @@ class DiffusersHost:
             ran=ran,
             device=device_name(plan.memory.device),
             first_pass=first_pass,
+            enlarging_seconds=enlarging,
             looks=tuple(map(look_of_image, images)),
         )
+
+    def find_upscaler(self, name: str) -> Path:
+        """Return the path of an upscale model of the library. Raises InvalidInputError."""
+        try:
+            found = (self.registry or ModelRegistry()).get_model(f"{ModelKind.UPSCALER}:{name}").local_path
+        except ModelNotFoundError as error:
+            raise InvalidInputError(ProblemMessage.UPSCALER_NOT_HERE.format(name=name)) from error
+        return Path(found or "")
+
+    def _upscaler(self, plan: GenerationPlan) -> Any:
+        """The upscale model of a plan; None: latents are enlarged, or nothing."""
+        second = plan.parameters.second_pass
+        if second is None or second.upscaler == LATENT_UPSCALER:
+            return None
+        return load(self.find_upscaler(second.upscaler))
 
     def _second_settings(self, parameters: OptimizedParameters) -> OptimizedParameters:
         """Settings of the second pass, with its schedule as sigmas: diffusers has no denoise."""

@@ -5,35 +5,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..checked_decoding import decode_checked
+from ..checked_decoding import decode_checked, decode_unchecked
 from ..postprocess.seam_check import check_tiles
 
 REMEDY = "take LoRAs off, or lower their strengths or guidance_scale"
 
 
-def decode(pipe: Any, sampled: Sequence[Any], tile: int = 0) -> tuple[list[Any], tuple[str, ...]]:
+def decode(
+    pipe: Any, sampled: Sequence[Any], tile: int = 0, *, repair: bool = True
+) -> tuple[list[Any], tuple[str, ...]]:
     """Return (PIL images, notes) of the latents of forward batches, each (batch, 4, height / 8, width / 8).
 
     A VAE in float16 whose configuration says that it overflows there decodes in float32 from the start, as diffusers
     does it; another one where an image comes out as not-a-number. See `decode_checked`, also for BrokenImageError.
-    `tile`: side of the tiles in pixels, which are then searched for seams; 0: decoded whole.
+
+    Args:
+        tile: side of the tiles in pixels, which are then searched for seams; 0: they are not.
+        repair: False: images are taken as they come.
     """
+    images, notes = decode_pixels(pipe, sampled, tile, repair=repair)
+    return pipe.image_processor.numpy_to_pil(images.numpy()), notes
+
+
+def decode_pixels(
+    pipe: Any, sampled: Sequence[Any], tile: int = 0, *, repair: bool = True
+) -> tuple[Any, tuple[str, ...]]:
+    """Return ((images, height, width, RGB), 0 … 1, in float32 on the CPU; notes) as `decode` does."""
     import torch
 
     vae = pipe.vae
     upcast = vae.dtype == torch.float16 and vae.config.force_upcast
     dtype = torch.float32 if upcast else vae.dtype
     with torch.no_grad():
-        images, notes = decode_checked(
-            torch.cat([*sampled]),
-            lambda rows: _decode(pipe, rows, dtype),
-            None if dtype == torch.float32 else lambda rows: _decode(pipe, rows, torch.float32),
-            str(dtype).removeprefix("torch."),
-            REMEDY,
-        )
-        notes = (*notes, *check_tiles(images, torch.cat([*sampled]), tile))
+        latents, sampled_dtype = torch.cat([*sampled]), str(dtype).removeprefix("torch.")
+
+        def in_float32(rows: Any) -> Any:
+            return _decode(pipe, rows, torch.float32)
+
+        if repair:
+            exact = None if dtype == torch.float32 else in_float32
+            images, notes = decode_checked(
+                latents, lambda rows: _decode(pipe, rows, dtype), exact, sampled_dtype, REMEDY
+            )
+        else:
+            images, notes = decode_unchecked(latents, lambda rows: _decode(pipe, rows, dtype))
+        notes = (*notes, *check_tiles(images, latents, tile))
     pipe.maybe_free_model_hooks()
-    return pipe.image_processor.numpy_to_pil(images.numpy()), notes
+    return images, notes
+
+
+def encode(pipe: Any, images: Any) -> Any:
+    """Return the latents (batch, 4, height / 8, width / 8) of images (batch, RGB, height, width), 0 … 1.
+
+    A VAE in float16 that overflows there encodes in float32.
+    """
+    import torch
+
+    vae, stored = pipe.vae, pipe.vae.dtype
+    dtype = torch.float32 if stored == torch.float16 and vae.config.force_upcast else stored
+    if dtype != stored:
+        vae.to(dtype=dtype)
+    try:
+        with torch.no_grad():
+            given = (images * 2 - 1).to(pipe._execution_device, dtype)
+            latents = vae.encode(given).latent_dist.mode().to("cpu", torch.float32)
+    finally:
+        if dtype != stored:
+            vae.to(dtype=stored)
+    pipe.maybe_free_model_hooks()
+    return _scaled(vae, latents)
+
+
+def _scaled(vae: Any, latents: Any) -> Any:
+    mean, spread = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
+    if mean is not None and spread is not None:
+        latents = (latents - latents.new_tensor(mean).view(1, -1, 1, 1)) / latents.new_tensor(spread).view(1, -1, 1, 1)
+    return latents * vae.config.scaling_factor
 
 
 def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ...errors import StorageError
@@ -12,6 +12,8 @@ from ...parameters.speed import learn
 from ...parameters.workload import Work
 from ..generation_result import GenerationResult, results_of
 from ..planner import Planner
+from ..postprocess.own_steps import OwnStep, with_own_steps
+from ..postprocess.steps import switched_off
 from ..run import Execution, record_run, timings_of
 from ..stages import GenerationPlan
 from ..used_files import FoundFiles
@@ -27,16 +29,22 @@ Knowledge = Callable[[Job], tuple[Planner, MemoryRequest]]
 
 
 class PlannedRun:
-    """Plans jobs for the devices of workers, and stores their generations. `knowledge` plans a job's like."""
+    """Plans jobs for the devices of workers, and stores their generations.
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    Args:
+        knowledge: plans a job's like.
+        own_steps: what pictures go through here, wherever they were made.
+    """
+
+    def __init__(self, knowledge: Knowledge, own_steps: Sequence[OwnStep] = ()) -> None:
         self._knowledge = knowledge
+        self._own_steps = tuple(own_steps)
         self._found: dict[str, FoundFiles] = {}
 
     def fit(self, job: Job, worker: Worker) -> GenerationPlan:
         """Return the plan of a job for a worker's device, and begin to hash its files. Raises StorageError."""
         planner, request = self._knowledge(job)
-        plan = planner.plan(job.recommendations, request, worker.resources)
+        plan = planner.plan(job.recommendations, request, worker.resources).without(switched_off(job.config))
         if job.key not in self._found:
             self._found[job.key] = planner.used_files.start(plan)
         return plan
@@ -67,6 +75,7 @@ class PlannedRun:
         plan = outcome.plan
         if not outcome.is_here:
             plan = self._other_card(outcome, execution)
+        execution = with_own_steps(execution, plan, self._own_steps)
         generation = record_run(execution, HOST, plan, job.seeds, learning, run_id=run_id, memory=memory)
         found = self._found.pop(job.key, None)
         return results_of(execution, planner.used_files.told(generation, found), planner.used_files)

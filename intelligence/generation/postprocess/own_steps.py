@@ -56,6 +56,14 @@ def run_own_steps(
     return made, tuple(told), tuple(notes)
 
 
+def with_own_steps(execution: Execution, plan: GenerationPlan, steps: Sequence[OwnStep]) -> Execution:
+    """Return an execution with the pictures after the user's own steps, which it tells; itself without any."""
+    if not steps:
+        return execution
+    images, told, notes = run_own_steps(execution.images, plan, steps)
+    return replace(execution, images=images, own_steps=told, notes=(*execution.notes, *notes))
+
+
 def host_with(steps: Sequence[OwnStep], host: Host) -> Host:
     """Return `host` with `steps` behind it; itself without any."""
     return _SteppedHost(host, tuple(steps), host.name) if steps else host
@@ -68,6 +76,4 @@ class _SteppedHost:
     name: str
 
     def execute(self, plan: GenerationPlan, seeds: Sequence[int], on_step: OnStep | None = None) -> Execution:
-        execution = self.host.execute(plan, seeds, on_step)
-        images, steps, notes = run_own_steps(execution.images, plan, self.steps)
-        return replace(execution, images=images, own_steps=steps, notes=(*execution.notes, *notes))
+        return with_own_steps(self.host.execute(plan, seeds, on_step), plan, self.steps)

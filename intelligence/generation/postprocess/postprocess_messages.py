@@ -8,6 +8,8 @@ from ...records import Message
 class PostprocessMessage(Message):
     """See `Reason.of`."""
 
+    ENLARGED = "the first picture is enlarged by {name}"
+    ENLARGED_IN_TILES = "the first picture is enlarged by {name}, at most {tile}x{tile} pixels at a time"
     REPAIR = "the VAE decodes in {dtype}: an image that overflows there is decoded again in float32"
     REPAIR_CHECK = "images that come out flat or as not-a-number are found and told"
     OWN = "{name}: a step of your own"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from ...config import PipelineConfig
 from ...memory import MemoryPlan
 from ...parameters import OptimizedParameters
+from ...parameters.parameters import LATENT_UPSCALER, SecondPass
 from ...parameters.second_pass import SETTING as SECOND_PASS
 from ...parameters.second_pass import second_pass_reasons
 from ...records import Reason, Record, Source
@@ -17,6 +19,8 @@ from .postprocess_messages import PostprocessMessage
 class StepKind(StrEnum):
     """Steps in the order in which they are taken."""
 
+    ENLARGE = "enlarge"
+    """By an upscale model."""
     SECOND_PASS = "second_pass"
     REPAIR = "repair"
     SEAM_CHECK = "seam_check"
@@ -39,9 +43,21 @@ class PostStep(Record):
     """Predicted peak on the device, GiB, weights included; None: none beyond decoding's."""
 
 
-def planned_steps(parameters: OptimizedParameters, memory: MemoryPlan) -> tuple[PostStep, ...]:
-    """Return the steps of a run with these settings and this memory plan, those that are off included."""
-    return tuple(_steps(parameters, memory))
+def planned_steps(
+    parameters: OptimizedParameters, memory: MemoryPlan, off: Collection[StepKind] = ()
+) -> tuple[PostStep, ...]:
+    """Return the steps of a run with these settings and this memory plan, those that are off included.
+
+    Args:
+        off: steps that the user switched off, apart from the second pass, which is a setting.
+    """
+    return tuple(replace(step, on=False) if step.kind in off else step for step in _steps(parameters, memory))
+
+
+def switched_off(config: PipelineConfig) -> tuple[StepKind, ...]:
+    """Return the steps that a configuration switches off."""
+    switches = ((StepKind.REPAIR, config.repair), (StepKind.SEAM_CHECK, config.seam_check))
+    return tuple(kind for kind, on in switches if not on)
 
 
 def _steps(parameters: OptimizedParameters, memory: MemoryPlan) -> Iterator[PostStep]:
@@ -50,6 +66,8 @@ def _steps(parameters: OptimizedParameters, memory: MemoryPlan) -> Iterator[Post
     if told:
         second = parameters.second_pass
         seconds, peak = (second.estimated_seconds, memory.stages.get("unet")) if second else (None, None)
+        if second and second.upscaler != LATENT_UPSCALER:
+            yield _enlarging(second, memory)
         yield PostStep(StepKind.SECOND_PASS, told[0], second is not None, seconds=seconds, memory_gb=peak)
     dtype = memory.vae_dtype or "float32"
     message = PostprocessMessage.REPAIR if dtype == "float16" else PostprocessMessage.REPAIR_CHECK
@@ -59,3 +77,11 @@ def _steps(parameters: OptimizedParameters, memory: MemoryPlan) -> Iterator[Post
         yield PostStep(
             StepKind.SEAM_CHECK, Reason.of("seams", Source.BUDGET, message, value=tile, tile=tile), seconds=0.0
         )
+
+
+def _enlarging(second: SecondPass, memory: MemoryPlan) -> PostStep:
+    tile, name = memory.upscale_tile, second.upscaler
+    message = PostprocessMessage.ENLARGED_IN_TILES if tile else PostprocessMessage.ENLARGED
+    reason = Reason.of("enlarge", Source.BUDGET if tile else Source.MODEL, message, value=name, name=name, tile=tile)
+    peak = memory.stages.get("upscale")
+    return PostStep(StepKind.ENLARGE, reason, seconds=second.enlarging_seconds, memory_gb=peak)
