@@ -144,7 +144,7 @@ def test_scan_lists_files_while_it_runs(registry: ModelRegistry, loras: Path, mo
     assert [(state.scanning, state.done, state.total) for state in states] == [(True, done, 6) for done in range(1, 7)]
     after = registry.status()
     assert (after.scanning, after.done, after.total, after.revision) == (False, 0, 0, registry.revision)
-    assert after.counts == {"checkpoint": 0, "lora": 4, "vae": 0, "embedding": 0}
+    assert after.counts == {"checkpoint": 0, "lora": 4, "vae": 0, "embedding": 0, "upscaler": 0}
     assert (after.with_problems, after.absent, after.unhashed) == (2, 0, 4)
     assert {Path(path).name for path in after.errors} == {"evil.pt", "evil.safetensors"}
     (loras / "plain.safetensors").unlink()
