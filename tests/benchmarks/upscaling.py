@@ -28,7 +28,7 @@ from tests.comfyui.upscale_models import write_upscale_model
 
 from .report import parser, report
 
-TILES = (96, 160)
+TILES = (128, 224)
 CALIBRATION = ((192, 192), (256, 192), (192, 192))
 SIZES = ((192, 192), (256, 192), (128, 192), (256, 256), (192, 128))
 STEPS = 4

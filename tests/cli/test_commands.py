@@ -15,6 +15,7 @@ from PIL import Image
 from intelligence.__main__ import main
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
+from intelligence.generation.generation_messages import GenerationMessage
 from intelligence.generation.run_file import Run, RunFile, RunSettings
 from intelligence.hubs import CivitAI, SearchPage
 from intelligence.learning import LearningEngine
@@ -133,6 +134,7 @@ def test_generate_scout(
     assert main(asked) == 1
     shown = capsys.readouterr()
     assert "1: " in shown.err and "(seed 2)" in shown.err and "nothing was finished" in shown.err
+    assert GenerationMessage.BEST_UNKNOWN.format(tried=3) in shown.err
     assert main([*asked, "--images", "2"]) == 1
 
 
