@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from ...config import data_folder
@@ -107,9 +108,7 @@ def _connected(address: str, workers: int | None) -> Any:
 def _read_token_mode() -> None:
     """Have Ray read `RAY_AUTH_MODE` again: a program that imported it before has it without tokens."""
     with suppress(ImportError, AttributeError):  # other versions read it when they connect
-        from ray._raylet import Config
-
-        Config.initialize("")
+        import_module("ray._raylet").Config.initialize("")
 
 
 class RayActor:
