@@ -35,7 +35,7 @@ _KINDS = ("lora", "checkpoint", "vae", "embedding", "upscaler")
 
 _OUT = (
     ".png, .webp or .jpg; filled in: %%seed%% %%model%% %%sampler%% %%steps%% %%cfg%% %%loras%% "
-    "%%date:yyyy-MM-dd%% (default: image.png)"
+    "%%date:yyyy-MM-dd%% (default: image.png; image-2.png where that is there)"
 )
 
 

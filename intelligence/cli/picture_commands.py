@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from dataclasses import replace
 from functools import partial
@@ -42,6 +43,8 @@ def generate(options: argparse.Namespace) -> Answer:
     keep = Metadata.NONE if options.no_metadata else Metadata.ALL
     run_file, chosen = _run_file(options)
     count = run_file.run.batch.num_images if run_file.run.batch else 1
+    if options.out is None and run_file.run.out == Run.out:
+        run_file = replace(run_file, run=replace(run_file.run, out=unused_name(Run.out, count)))
     for number in range(count):
         check_destination(_numbered(run_file.run.out, number, count))
     with quiet_process():
@@ -61,6 +64,13 @@ def generate(options: argparse.Namespace) -> Answer:
     if problems:
         raise StorageError("\n".join(problems))
     return data, "\n\n".join(texts)
+
+
+def unused_name(name: str, count: int) -> str:
+    """Return a name of which no picture is there: nobody asked to replace one by a name that nobody gave."""
+    path = Path(name)
+    names = (name if number == 1 else str(path.with_stem(f"{path.stem}-{number}")) for number in itertools.count(1))
+    return next(each for each in names if not any(_numbered(each, n, count).exists() for n in range(count)))
 
 
 def _numbered(name: str, number: int, count: int) -> Path:

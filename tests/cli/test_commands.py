@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from intelligence.__main__ import main
+from intelligence.cli.picture_commands import unused_name
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
 from intelligence.generation.generation_messages import GenerationMessage
@@ -37,6 +38,25 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> object:
     assert main([*arguments, "--json"]) == status
     return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("there", "count", "name"),
+    [
+        ((), 1, "image.png"),
+        (("image.png",), 1, "image-2.png"),
+        (("image.png", "image-2.png"), 1, "image-3.png"),
+        (("image.png",), 2, "image.png"),
+        (("image-1.png",), 2, "image-2.png"),
+    ],
+)
+def test_name_that_nobody_gave_replaces_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], count: int, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for each in there:
+        (tmp_path / each).touch()
+    assert unused_name("image.png", count) == name
 
 
 def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
