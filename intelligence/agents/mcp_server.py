@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from collections.abc import Callable
 from threading import Thread
@@ -45,11 +46,17 @@ def mcp_server(tools: AgentTools) -> MCPServer:
 def serve(tools: AgentTools, port: int | None = None) -> None:
     """Serve until the client leaves (stdio, `port` None), or until interrupted (HTTP at /mcp, this machine only)."""
     server = mcp_server(tools)
-    Thread(target=tools.warm_up, daemon=True).start()
+    Thread(target=_warm_up, args=(tools,), daemon=True).start()
     if port is None:
         server.run("stdio")
     else:
         server.run("streamable-http", host=LOCALHOST, port=port, json_response=True, stateless_http=True)
+
+
+def _warm_up(tools: AgentTools) -> None:
+    """Read the library, and take it out of garbage collections: some answers would wait a tenth of a second for one."""
+    tools.warm_up()
+    gc.freeze()
 
 
 def _told(function: Callable[..., Any]) -> Callable[..., Any]:

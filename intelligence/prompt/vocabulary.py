@@ -30,7 +30,7 @@ Trigger words that hold `explicit_words` are never added to a prompt that does n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -94,7 +94,33 @@ class Match:
     meaning: Meaning
 
 
-Phrasebook = dict[tuple[str, ...], Meaning]
+Phrasebook = Mapping[tuple[str, ...], Meaning]
+"""Terms of phrases → what these mean."""
+
+
+class _Book(Phrasebook):
+    """A phrasebook of few objects: each of thousands would make garbage collections longer, which hold up servers."""
+
+    def __init__(self, meanings: Phrasebook) -> None:
+        senses: dict[Meaning, int] = {}
+        self._phrases = {
+            key: (meaning.phrase, senses.setdefault(replace(meaning, phrase=""), len(senses)))
+            for key, meaning in meanings.items()
+        }
+        self._senses = tuple(senses)
+
+    def __getitem__(self, key: tuple[str, ...]) -> Meaning:
+        phrase, sense = self._phrases[key]
+        return replace(self._senses[sense], phrase=phrase)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._phrases
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return iter(self._phrases)
+
+    def __len__(self) -> int:
+        return len(self._phrases)
 
 
 @dataclass(frozen=True)
@@ -269,16 +295,16 @@ def _build(data: dict[str, Any]) -> Vocabulary:
     english, names = _phrasebook(_meanings(data)), _phrasebook(_of_content(data["names"]))
     _inherit(english)
     plain = Vocabulary(english, names)
-    spanish: Phrasebook = {}
+    spanish: dict[tuple[str, ...], Meaning] = {}
     for phrase, english_phrase in sorted(data["spanish"].items(), key=lambda item: len(item[0])):  # the singular first
         meaning = _translated(plain, english_phrase)
         for form in _forms(phrase):
             if key := terms(form):
                 spanish.setdefault(key, meaning)
     return Vocabulary(
-        english=english,
-        names=names,
-        spanish=spanish,
+        english=_Book(english),
+        names=_Book(names),
+        spanish=_Book(spanish),
         spanish_adjectives={
             singular(fold(form)): english_word
             for word, english_word in data["spanish_adjectives"].items()
@@ -314,9 +340,9 @@ def _of_content(lists: dict[str, list[str]], weak: bool = False) -> Iterator[Mea
         yield from (Meaning(phrase, category, content=contents, weak=weak) for phrase in lists.get(content, ()))
 
 
-def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:
+def _phrasebook(meanings: Iterable[Meaning]) -> dict[tuple[str, ...], Meaning]:
     """Meanings by the terms of their phrases; a phrase that stands in several lists has what each of them says."""
-    book: Phrasebook = {}
+    book: dict[tuple[str, ...], Meaning] = {}
     for meaning in meanings:
         key = terms(meaning.phrase)
         if known := book.get(key):
@@ -332,7 +358,7 @@ def _phrasebook(meanings: Iterable[Meaning]) -> Phrasebook:
     return book
 
 
-def _inherit(english: Phrasebook) -> None:
+def _inherit(english: dict[tuple[str, ...], Meaning]) -> None:
     """Let phrases say what their last word says: a `quick sketch` is a drawing, a `vector logo` an object."""
     for key, meaning in english.items():
         last = english.get(key[-1:]) if len(key) > 1 else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MAX_OBJECTS = 60_000
-"""Vocabulary, networks, knowledge and code together; a list for each of their entries would be three times as many."""
+MAX_OBJECTS = 45_000
+"""Of vocabulary, networks, knowledge and code together; with an object for each of their entries, 125,000."""
 
 PROGRAM = """
 import gc
