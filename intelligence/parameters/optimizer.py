@@ -219,7 +219,8 @@ class ParameterOptimizer:
         device = key.partition(":")[0]
         tflop = work.images * enlarging_tflop(upscaling, TILES[0], (work.width, work.height), cost_of(key))
         known = self._timings(upscale_key(device, second.upscaler))
-        return replace(work, enlarging=enlarging_seconds(tflop, known, speed, device))
+        pixels = upscaling.width * upscaling.height
+        return replace(work, enlarging=enlarging_seconds(tflop, pixels, known, speed, device))
 
 
 def _size_is_free(request: ParameterRequest) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -54,8 +55,9 @@ TAILS = 4.0
 QUANTILE = 2.13
 """Of Student's t with as many degrees of freedom, for an interval that holds 90 %."""
 
-RECENT_ENLARGINGS = 8
-"""Newest enlargings by a model whose median counts."""
+ALIKE_ENLARGINGS = 5
+"""Earlier enlargings by a model, those of the nearest size and of these the newest, whose median counts: larger tiles
+leave caches."""
 
 PARTS = 6
 ITEM, DECODE = slice(0, 3), slice(4, 6)
@@ -168,15 +170,17 @@ def learn(timings: Sequence[Timing], key: str) -> Speed:
     return _fit(timings, cost)
 
 
-def enlarging_seconds(tflop: float, timings: Sequence[Timing], speed: Speed, device: str) -> float:
+def enlarging_seconds(tflop: float, pixels: int, timings: Sequence[Timing], speed: Speed, device: str) -> float:
     """Return the seconds of enlarging by a model (`enlarging_tflop`).
 
     Args:
+        pixels: of a picture that goes in.
         timings: of earlier runs with it (`upscale_key`); without any, it is as fast as sampling in float32.
         speed: of the model that samples.
     """
     if timings:
-        return tflop * 1000 * median(timing.item_seconds for timing in timings[-RECENT_ENLARGINGS:])
+        alike = sorted(reversed(timings), key=lambda one: abs(log(one.width * one.height / pixels)))
+        return tflop * 1000 * median(one.item_seconds for one in alike[:ALIKE_ENLARGINGS])
     return tflop * speed.seconds[0] * (1.0 if device == "cpu" else FLOAT32_SLOWDOWN)
 
 

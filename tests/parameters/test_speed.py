@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from intelligence.learning import Timing
 from intelligence.models import Architecture
-from intelligence.parameters.speed import PRIOR_TFLOPS, learn, timing_key
+from intelligence.parameters.speed import PRIOR_TFLOPS, enlarging_seconds, learn, timing_key
 from intelligence.parameters.workload import COSTS, Work, cost_of, decode_tflop, forward_tflop
 
 A100 = 122.6
@@ -158,3 +158,28 @@ def test_estimate_is_positive_for_any_history(runs, width, items):
 )
 def test_timing_key_by_device_and_model(architecture, unet_gb, key):
     assert timing_key("cuda", architecture, unet_gb) == key
+
+
+def enlarging(side, seconds_per_tflop, tflop=0.03):
+    """A remembered enlargement of a picture of side² by a model."""
+    seconds = tflop * seconds_per_tflop
+    return Timing(side, side, 1, round(1000 * tflop), 1, seconds / (1000 * tflop), seconds)
+
+
+def test_enlarging_is_foretold_by_runs_of_the_nearest_size():
+    small, large = [enlarging(512, 10.0)] * 6, [enlarging(1024, 14.0)] * 6
+    speed = learn((), "cuda:sdxl:4.8")
+    for known in (small + large, large + small):
+        assert enlarging_seconds(2.0, 1024**2, known, speed, "cuda") == pytest.approx(28.0)
+        assert enlarging_seconds(2.0, 500**2, known, speed, "cuda") == pytest.approx(20.0)
+
+
+def test_enlarging_follows_a_device_that_changed():
+    known = [enlarging(512, 10.0)] * 20 + [enlarging(512, 5.0)] * 3
+    assert enlarging_seconds(1.0, 512**2, known, learn((), "cuda"), "cuda") == pytest.approx(5.0)
+
+
+def test_enlarging_without_runs_is_as_slow_as_sampling_in_float32():
+    speed = learn((), "cuda:sdxl:4.8")
+    assert enlarging_seconds(1.0, 512**2, (), speed, "cuda") == pytest.approx(2 * speed.seconds[0])
+    assert enlarging_seconds(1.0, 512**2, (), speed, "cpu") == pytest.approx(speed.seconds[0])
