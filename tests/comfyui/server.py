@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import urllib.error
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from . import checkpoint
 from .client import Client
@@ -120,6 +122,17 @@ class Server:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    @contextmanager
+    def configured(self, **settings: Any) -> Iterator[None]:
+        """Add settings to the pack's config.json, and bring it back."""
+        path = self.home / "config.json"
+        before = path.read_text(encoding="utf-8") if path.exists() else "{}"
+        path.write_text(json.dumps({**json.loads(before), **settings}), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
 
     def log(self) -> str:
         """Everything that the server printed since the base directory was made."""

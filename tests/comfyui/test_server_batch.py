@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +21,8 @@ PROMPT = "anime girl with magical powers, as a batch of the page"
 
 @pytest.fixture
 def configured(server: Server) -> Iterator[Server]:
-    path = server.home / "config.json"
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    known = json.loads(before) if before else {}
-    path.write_text(json.dumps({**known, "comfyui_servers": [server.url]}), encoding="utf-8")
-    yield server
-    if before is None:
-        path.unlink()
-    else:
-        path.write_text(before, encoding="utf-8")
+    with server.configured(comfyui_servers=[server.url]):
+        yield server
 
 
 def graph(client: Client, **edits: dict[str, Any]) -> Prompt:
