@@ -14,6 +14,11 @@ mine_N_*   `--records DIR`: libraries of N real records with even numbers, users
            keep out; `displaced`: the same for those that make room for others; `pairs_gain`: in the user's order after
            30 ratings, over the order without learning. `vK_`: with a variation on one prompt in K, which is rated too
            and does not count in the regret; `noisy_`: one star in ten says nothing, and luck of the seed is 1.1
+acts_*     the users of mine_20, who give no stars, and take LoRAs out that seem worse than nothing: `share` of the gain
+           in what is suggested that leaving out what they dislike allows; `worse`, `worst`, `lost`: as above
+gain_P_*   users of whose prompts P in 100 are chosen for without learning, 200 ratings: `covers`: share of users whose
+           true gain lies in the interval that is told; `reach`: half of that interval, in stars; `known`: share of
+           users whose interval does not hold 0
 count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`; `leak`:
            share of other LoRAs' prompts on which one that is liked on its own is newly applied; see `leaks`
 """
@@ -35,6 +40,7 @@ from intelligence.models import ModelEvidence
 from intelligence.parameters import ParameterOptimizer, ParameterRequest
 from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import CivitaiLoRA, load_records, tag_queries
+from tests.benchmarks.learning_acts import compare, edit
 from tests.benchmarks.learning_toy import Learner, LinUCB, Policy, Popularity, World, play
 from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, leaks, make_pool
 from tests.benchmarks.learning_world import play as rate
@@ -50,7 +56,7 @@ WORLDS: dict[str, dict[str, bool | float]] = {
     "random20_": {"random_share": 0.2},
 }
 POLICIES: dict[str, Callable[[World], Policy]] = {"popularity": Popularity, "linucb": LinUCB}
-PARTS = ("toy", "cfg", "mine_20", "mine_200", "count")
+PARTS = ("toy", "cfg", "gain", "mine_20", "mine_200", "acts", "count")
 MIN_PROMPTS = 5
 """Of each LoRA of a library of 20."""
 
@@ -91,6 +97,38 @@ def mine(loras: Sequence[CivitaiLoRA], size: int, users: int) -> Figures:
     figures: Figures = {}
     for name, each in histories.items():
         figures |= _figures(f"mine_{size}_{name}", each)
+    return figures
+
+
+def acts(loras: Sequence[CivitaiLoRA], users: int) -> Figures:
+    """Return the figures of users who edit suggestions."""
+    found = []
+    for seed in range(users):
+        library = draw(loras, 20, seed)
+        found.append(edit(User([lora.model for lora in library], seed), make_pool(library, seed), 200, seed))
+    liked = sum(one.liked for one in found)
+    return {
+        "acts_users": users,
+        "acts_share": sum(one.gain for one in found) / sum(one.bound for one in found),
+        "acts_worse": _mean(one.late_gain < -1e-9 for one in found),
+        "acts_worst": 200 * min(one.late_gain for one in found),
+        "acts_liked": liked,
+        "acts_lost": sum(one.lost for one in found) / max(1, liked),
+    }
+
+
+def gain(users: int) -> Figures:
+    """Return the figures of what is told of the gain."""
+    figures: Figures = {}
+    for percent in (10, 20, 50):
+        compared = [compare(seed, percent / 100) for seed in range(users)]
+        told = [(truth, one) for truth, one in compared if one is not None]
+        figures |= {
+            f"gain_{percent}_users": len(told),
+            f"gain_{percent}_covers": _mean(one.low <= truth <= one.high for truth, one in told),
+            f"gain_{percent}_reach": _mean((one.high - one.low) / 2 for _, one in told),
+            f"gain_{percent}_known": _mean(one.known for _, one in told),
+        }
     return figures
 
 
@@ -195,7 +233,7 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=60)
     arguments.add_argument("--users", type=int, default=30)
     arguments.add_argument("--records", type=Path)
-    arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="mine and count need --records")
+    arguments.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some need --records")
     options = arguments.parse_args()
     figures: Figures = {}
     loras = load_records(options.records, "even") if options.records else []
@@ -204,8 +242,12 @@ def main() -> None:
             figures |= toy(options.seeds)
         elif part == "cfg":
             figures |= settings(options.users)
+        elif part == "gain":
+            figures |= gain(options.users)
         elif loras and part == "count":
             figures |= until(loras, max(1, options.users // 5))
+        elif loras and part == "acts":
+            figures |= acts(loras, options.users)
         elif loras:
             figures |= mine(loras, int(part.removeprefix("mine_")), options.users)
     report(figures, options.json)
