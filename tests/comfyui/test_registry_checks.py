@@ -38,7 +38,12 @@ def test_comfy_node_validate_passes() -> None:
 
 
 def test_comfy_test_registers_nodes(server: Server, tmp_path: Path) -> None:
-    """Its syntax level takes no letter outside Windows' code page, which word lists need; the others build a server."""
+    """Its other levels do not fit, or build a ComfyUI of their own.
+
+    `syntax` takes no letter outside Windows' code page, which word lists need, `coverage` finds no nodes of the new
+    API, `validation` misplaces their widgets and takes no note, `javascript` refuses any dialog, and what `warnings`
+    and `hazards` list fails nothing.
+    """
     config = tmp_path / "comfy-test.toml"
     config.write_text(CONFIG)
     folders = {"COMFY_TEST_LOGS_DIR": str(tmp_path / "logs"), "COMFY_TEST_WORKSPACE_DIR": str(tmp_path / "work")}
