@@ -1,8 +1,9 @@
-"""Delays of ComfyUI's event loop while the library is scanned, and listed: a heartbeat on the loop of a real server.
+"""Delays of ComfyUI's event loop while the library is scanned, listed, and chosen from: a heartbeat on a real server.
 
-A probe pack beats every 5 ms on the loop, first while the server idles, then during a cold scan in the background, and
-notes how late each beat came, less the time that the loop's thread waited for a processor, where the system tells it:
-other programs keep processors, too.
+A probe pack beats every 5 ms on the loop, first while the server idles, then during a cold scan in the background, five
+lists of all cards, the first choice (for the demo model, which is made for it) and a second one, and notes how late
+each beat came, less the time that the loop's thread waited for a processor, where the system tells it: other programs
+keep processors, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import time
 
 from ..comfyui import loras
+from ..comfyui.examples import SUGGESTIONS, example
+from ..comfyui.workflow import node_id
 from .comfyui_server import serving
 from .report import parser, report
 
@@ -81,7 +84,7 @@ def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--count", type=int, default=10_000)
     options = arguments.parse_args()
-    with serving(PROBE) as server:
+    with serving(PROBE, checkpoints=False) as server:
         client = server.client
         time.sleep(3)
         client.get("/probe/late")
@@ -100,8 +103,15 @@ def main() -> None:
         for _ in range(5):
             client.get("/intelligent_generation/library/cards")
         cards = client.get("/probe/late")
+        choices = []
+        for text in ("a lighthouse by the sea", "a fox in the snow"):
+            prompt = example(client, SUGGESTIONS, PromptAnalyze={"prompt": text})
+            client.get("/probe/late")
+            client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
+            choices.append(client.get("/probe/late"))
     figures: dict[str, float | int | str | bool | None] = {"loras": listed, "scan_seconds": seconds}
     figures |= lateness("idle", idle) | lateness("scan", scanning) | lateness("cards", cards)
+    figures |= lateness("first_choice", choices[0]) | lateness("choice", choices[1])
     report(figures, options.json)
 
 
