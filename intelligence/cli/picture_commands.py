@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 def generate(options: argparse.Namespace) -> Answer:
     from ..generation.explanation import as_text
     from ..generation.image_file import Metadata
+    from ..generation.run_file import Run
     from ..generation.standalone import quiet_process
 
     keep = Metadata.NONE if options.no_metadata else Metadata.ALL

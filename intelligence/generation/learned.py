@@ -177,7 +177,7 @@ def learned_lines(found: Learned) -> list[str]:
 
 def _in_words(act: Noticed, names: dict[str, str]) -> NoticedAct:
     name = names.get(act.subject, act.subject.rpartition(":")[2])
-    offered = act.offered["strength"] if isinstance(act.offered, dict) else act.offered
+    offered = act.offered.get("strength") if isinstance(act.offered, dict) else act.offered
     if isinstance(offered, list):
         offered = "x".join(map(str, offered))
     of = round(1 / act.propensity)

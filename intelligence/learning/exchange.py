@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..errors import InvalidInputError
+from ..pictures.look import Look
 from ..validation import checked
 from .generation_rows import WHOLE, GenerationRow, insert, read, stored_id
 from .observations import Evidence
@@ -135,6 +136,9 @@ def _offer(kind: str, offered: Any) -> str:
     """Return what was offered as it is stored; raises KeyError or ValueError where no act of this kind has it so."""
     if kind in OF_LORAS:
         offered = {name: float(offered.get(name, 0.0)) for name in ("strength", "confidence", "standing")}
+    elif isinstance(offered, dict) and kind == Evidence.SCOUTED:
+        looks = [Look(*(checked("look", value, int) for value in look)) for look in offered["looks"]]
+        offered = {"looks": looks}
     elif isinstance(offered, list):
         offered = [checked("size", side, int, ge=1) for side in offered]
     elif not isinstance(offered, str | int | float | None):

@@ -55,9 +55,9 @@ TAILS = 4.0
 QUANTILE = 2.13
 """Of Student's t with as many degrees of freedom, for an interval that holds 90 %."""
 
-ALIKE_ENLARGINGS = 5
-"""Earlier enlargings by a model, those of the nearest size and of these the newest, whose median counts: larger tiles
-leave caches."""
+ALIKE_ENLARGINGS, SAME_SIZE = 5, 0.1
+"""Newest enlargings by a model of the nearest size, whose median counts, and the difference of logarithms of pixels up
+to which sizes are one: larger tiles leave caches."""
 
 PARTS = 6
 ITEM, DECODE = slice(0, 3), slice(4, 6)
@@ -179,8 +179,9 @@ def enlarging_seconds(tflop: float, pixels: int, timings: Sequence[Timing], spee
         speed: of the model that samples.
     """
     if timings:
-        alike = sorted(reversed(timings), key=lambda one: abs(log(one.width * one.height / pixels)))
-        return tflop * 1000 * median(one.item_seconds for one in alike[:ALIKE_ENLARGINGS])
+        apart = [(abs(log(one.width * one.height / pixels)), one.item_seconds) for one in timings]
+        alike = [seconds for distance, seconds in apart if distance <= min(apart)[0] + SAME_SIZE]
+        return tflop * 1000 * median(alike[-ALIKE_ENLARGINGS:])
     return tflop * speed.seconds[0] * (1.0 if device == "cpu" else FLOAT32_SLOWDOWN)
 
 

@@ -11,6 +11,7 @@ from intelligence.generation.learned import learned, learned_lines
 from intelligence.generation.past_taste import past_observations
 from intelligence.history import PastPicture
 from intelligence.learning.observations import Evidence
+from intelligence.pictures.look import Look
 from intelligence.pictures.picture_info import UsedLoRA
 
 INK, OIL = "lora:ink.safetensors", "lora:oil.safetensors"
@@ -29,12 +30,14 @@ def stores(tmp_path: Path) -> tuple[ModelRegistry, LearningEngine]:
         learning.record_generation(name, [f"{name}-0"], data, loras=loras, run_id="run")
     learning.signals.note_made("a", data)
     learning.signals.note("b", Evidence.PICKED)
+    learning.signals.note("b", Evidence.SCOUTED, 2, [Look(*range(each, each + 8)) for each in range(4)])
     return ModelRegistry(tmp_path / "registry.db"), learning
 
 
 def test_acts_are_told_in_words(stores: tuple[ModelRegistry, LearningEngine]) -> None:
     found = learned(*stores)
     assert [one.text for one in found.acts] == [
+        "finished a scouted seed, one of 4",
         "picked a picture, one of 2",
         "changed cfg from 7.0",
         "took ink.safetensors out of the suggestions",

@@ -13,6 +13,7 @@ import pytest
 from intelligence import InvalidInputError
 from intelligence.learning import LearningEngine
 from intelligence.learning.observations import Evidence
+from intelligence.pictures.look import Look
 
 
 @pytest.fixture
@@ -124,23 +125,34 @@ def test_acts_go_with_the_export(engine: LearningEngine, other: LearningEngine) 
     offered = [{"lora": "lora:a", "strength": 0.8, "confidence": 0.7, "standing": 0.9}]
     stage = {"suggested_loras": [], "offered": offered, "suggested_params": settings}
     stage |= {"prompt_analysis": {"prompt": "a cat"}}
+    engine.record_generation("scouted", ["scouted-0"], {})
+    engine.signals.note("scouted", Evidence.SCOUTED, 0, [Look(*range(8)), Look(*range(1, 9))])
     engine.record_generation("edited", ["edited-0"], data := {"plan": {"recommendations": stage}})
     assert engine.signals.note_made("edited", data) == 2
     engine.signals.drop([one.number for one in engine.signals.shown() if one.kind == "setting"])
     export = json.loads(json.dumps(engine.export_ratings()))
-    assert other.import_ratings(export) == (2, 0, 3)
+    assert other.import_ratings(export) == (3, 0, 4)
     told = [
         [(one.kind, one.subject, one.offered, one.noticed_at) for one in each.signals.shown()]
         for each in (engine, other)
     ]
     assert told[0] == told[1]
-    assert [one[:2] for one in told[1]] == [("removed", "lora:a"), ("picked", "")]
+    assert [one[:2] for one in told[1]] == [("removed", "lora:a"), ("scouted", ""), ("picked", "")]
     assert other.preferences().observations == engine.preferences().observations
     assert other.import_ratings(export) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"kind": "bored"}, {"image": 5}, {"kind": "removed", "offered": 3}, {"propensity": 2}, {"offered": {}}]
+    "wrong",
+    [
+        {"kind": "bored"},
+        {"image": 5},
+        {"kind": "removed", "offered": 3},
+        {"propensity": 2},
+        {"offered": {}},
+        {"kind": "scouted", "offered": {"looks": [[1, 2]]}},
+        {"kind": "scouted", "offered": {"looks": [["bright"] * 8]}},
+    ],
 )
 def test_wrong_act_is_refused(engine: LearningEngine, other: LearningEngine, wrong: dict[str, Any]) -> None:
     engine.record_generation("run", ["run-0", "run-1"], {})
