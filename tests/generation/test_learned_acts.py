@@ -30,14 +30,17 @@ def stores(tmp_path: Path) -> tuple[ModelRegistry, LearningEngine]:
         learning.record_generation(name, [f"{name}-0"], data, loras=loras, run_id="run")
     learning.signals.note_made("a", data)
     learning.signals.note("b", Evidence.PICKED)
-    learning.signals.note("b", Evidence.SCOUTED, 2, [Look(*range(each, each + 8)) for each in range(4)])
     return ModelRegistry(tmp_path / "registry.db"), learning
+
+
+def test_scouted_seed_is_told_in_words(stores: tuple[ModelRegistry, LearningEngine]) -> None:
+    stores[1].signals.note("b", Evidence.SCOUTED, 2, [Look(*range(each, each + 8)) for each in range(4)])
+    assert learned(*stores).acts[0].text == "finished a scouted seed, one of 4"
 
 
 def test_acts_are_told_in_words(stores: tuple[ModelRegistry, LearningEngine]) -> None:
     found = learned(*stores)
     assert [one.text for one in found.acts] == [
-        "finished a scouted seed, one of 4",
         "picked a picture, one of 2",
         "changed cfg from 7.0",
         "took ink.safetensors out of the suggestions",
