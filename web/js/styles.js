@@ -20,7 +20,7 @@ const CSS = `
   color: inherit; background: var(--comfy-menu-bg, #353535); border: 1px solid var(--border-color, #4e4e4e) }
 button.ig-chip { cursor: pointer }
 .ig-chip[aria-pressed="true"] { border-color: var(--p-primary-color, #4a9eff) }
-.ig-greeting { position: fixed; z-index: 1000; bottom: 12px; left: 50%; transform: translateX(-50%); width: max-content; max-width: min(620px, 60vw); max-height: 30vh; overflow-y: auto;
+.ig-greeting { position: fixed; z-index: 1000; bottom: 12px; left: 50%; transform: translateX(-50%); width: max-content; max-width: min(580px, 60vw); max-height: 30vh; overflow-y: auto;
   box-sizing: border-box; padding: 8px 40px 8px 12px; font: 13px/1.45 system-ui, sans-serif; color: var(--input-text, #ddd); background: var(--comfy-menu-bg, #353535);
   border: 1px solid var(--p-primary-color, #4a9eff); border-radius: 8px; overflow-wrap: anywhere }
 .ig-greeting summary { cursor: pointer }
