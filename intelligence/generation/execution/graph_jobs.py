@@ -13,14 +13,16 @@ from typing import Any
 from ...config import AUTO, GenerationConstraints, LoRAPreferences, PipelineConfig, Priority, SecondPassUse, require
 from ...errors import InvalidInputError
 from ...memory import MemoryRequest
-from ...models import ModelEvidence, named_family
+from ...models import ModelEvidence, ModelMetadata, named_family
 from ...parameters.parameters import ALIASES
 from ...prompt import LoRATag
+from ...registry import ModelRegistry
 from ..choice_requests import LoRARequest, SettingsRequest
 from ..planner import Planner
 from ..problem_messages import ProblemMessage
 from ..sampling_request import ModelFacts, SamplingRequest, Switches, sampling_run
 from ..stages import Recommendations
+from ..used_files import base_model_file
 from .job_records import Job, job_key
 
 Graph = Mapping[str, Any]
@@ -45,7 +47,6 @@ WIDGETS = ("steps", "cfg", "sampler", "scheduler", "width", "height")
 
 Evidence = Callable[[str, str], ModelEvidence]
 """Model family as named, id of LoRARecommend → the model, by its file."""
-
 
 AlwaysUsed = Callable[[str], Sequence[LoRATag]]
 """Name of a checkpoint → the LoRAs that the user wants always with it."""
@@ -92,15 +93,20 @@ def _jobs(variant: Recommendations, run: SamplingRequest, planner: Planner, numb
     facts = ModelFacts(lambda parameters: (parameters.num_steps, 2 * parameters.num_steps))
     sampled = sampling_run(plan, run, facts)
     chosen, model = sampled.plan.changed(batch_size=1).recommendations, variant.model
-    contents = [model.name if model else "", *(_content(lora.lora_metadata) for lora in chosen.suggested_loras)]
-    config = PipelineConfig(contents[0])
+    registry, name = planner.registry, model.name if model else ""
+    base = base_model_file(model, registry)
+    loras = (_content(lora.lora_metadata, registry) for lora in chosen.suggested_loras)
+    contents = [_content(base, registry) if base else name, *loras]
+    config = PipelineConfig(name)
     seconds = chosen.suggested_params.estimated_time_seconds or 1.0
     for place, seed in enumerate(sampled.seeds):
         yield Job(chosen, (seed,), job_key(chosen, (seed,), contents), config, number + place, seconds)
 
 
-def _content(lora: Any) -> str:
-    return str(lora.sha256 or lora.model_id)
+def _content(file: ModelMetadata, registry: ModelRegistry) -> str:
+    """Return a file's hash, where it is known by now, else its id."""
+    known = registry.file_hashes.known(file.model_id)
+    return file.sha256 or (known.sha256 if known else file.model_id)
 
 
 def _carried(graph: Graph, sampler: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
