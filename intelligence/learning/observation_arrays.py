@@ -24,8 +24,8 @@ LEVEL, LEVEL_SD = 3.2, 0.5
 """Stars of a picture without LoRAs, over users. All standard deviations are in stars: of a user's level, …"""
 PROMPT_SD = 0.4
 """… of a prompt's effect, which all its pictures share, …"""
-LORA_SD, VERSION_SHARE = 0.45, 0.8
-"""… of a LoRA's utility at any strength (versions of one LoRA share most of the variance), …"""
+LORA_SD, VERSION_SHARE = 0.6, 0.8
+"""… of a LoRA's utility (versions of one LoRA share most of the variance), …"""
 CREATOR_SD, KIND_SD, STYLE_SD = 0.35, 0.15, 0.35
 """… of what LoRAs of one creator, kind or style share, …"""
 KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 0.4

@@ -158,7 +158,7 @@ class Learner:
 
     def _offered(self, number: int) -> list[Applied]:
         loras = zip(self.world.offered[number].tolist(), self.world.prior[number].tolist(), strict=True)
-        return [Applied(str(lora), expected, strength=1.0) for lora, expected in loras]
+        return [Applied(str(lora), expected) for lora, expected in loras]
 
     def _traits(self, lora: str) -> LoRATraits:
         creator, kind, style = (
