@@ -156,7 +156,7 @@ class _Judge:
         scores = np.full(len(loras), ranked.scores.min(initial=0.0) - 1)
         scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
         order = np.argsort(-(scores + sums), kind="stable")
-        told = np.minimum(decision().probability(sums), most_probable(given))[order]
+        told = np.minimum(decision().probability(sums, self.tag_style), most_probable(given))[order]
         each = zip(loras[order].tolist(), told.tolist(), ranked.weights(loras[order]).tolist(), strict=True)
         return [self._styled(*one) for one in each]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from intelligence.lora.search.knowledge import Shown, shown_by
 from intelligence.lora.search.naming import STRONG, NameSource
 from intelligence.lora.search.tokens import is_common, is_meta, tokens
 from intelligence.models import LoRAKind
@@ -95,6 +96,12 @@ def _is_look(word: str) -> bool:
     return meaning is not None and (bool(meaning.styles) or meaning.category is ConceptCategory.STYLE)
 
 
+def _is_thing(word: str) -> bool:
+    """True for a word that names a thing, a place, a garment, an animal or a person."""
+    (token, *_) = tokens(word) or ("",)
+    return shown_by().get(token, Shown.UNKNOWN) >= Shown.GARMENT
+
+
 class Maker:
     """Makes queries of each kind."""
 
@@ -158,7 +165,7 @@ class Maker:
             self.world.kinds[self.rng.choice((LoRAKind.CHARACTER, LoRAKind.CHARACTER, LoRAKind.STYLE))]
         )
         word = self._part(number) if self.rng.random() < 0.4 else self.world.ordinary(number)
-        if not word or _is_look(word):
+        if not word or _is_look(word) or self.world.is_sort(number, word):
             return None
         if self.rng.random() < 0.2:
             tags, _ = self.world.base_tags(number)
@@ -196,6 +203,27 @@ class Maker:
             subject = self.rng.choice(("inventor", "city", "girl", "knight", "house", "airship", "landscape", "room"))
             text = f"{lower_a(word)} {subject} {self.doing()}".capitalize()
         return Made("look", text, (number,), near=tuple(self.world.strong[word]), open=tuple(self.world.strong[word]))
+
+    def series_style(self) -> Made:
+        """The style of a series, asked for by the name of the series."""
+        numbers = [n for n in self.world.kinds[LoRAKind.STYLE] if self.world.is_series(self.world.spoken(n))]
+        number = self.rng.choice(numbers)
+        said = cased(self.world.spoken(number), self.rng)
+        said = said if said.lower().endswith("style") else f"{said} style"
+        if self.rng.random() < 0.35:
+            tags, _ = self.world.base_tags(number)
+            tags.insert(self.rng.randint(0, 3), said.lower())
+            return Made("series style", ", ".join(tags[:20]), (number,))
+        forms = (
+            "{}, {}",
+            "{} in {}",
+            "{1}, {0}",
+            "{1}: {0}",
+            "{}, drawn in {}",
+            "A {1} picture of {0}",
+            "{1} drawing of {0}",
+        )
+        return Made("series style", self.rng.choice(forms).format(self.scene(), said), (number,))
 
     def _within_template(self, word: str) -> str:
         template = self.rng.choice(ORDINARY)
@@ -377,7 +405,31 @@ class Maker:
         number, name = self.thing()
         if len(tokens(name)) > 1 or word_rank(tokens(name)[0]) > 30_000:
             return None
-        return Made("held", self.rng.choice(HELD).format(self.scene(), name), near=(number,))
+        if self.rng.random() < 0.5 or word_rank(name) > USUAL_RANK or _is_look(name):
+            return Made("held", self.rng.choice(HELD).format(self.scene(), name), near=(number,))
+        words, place = self._noun_of_caption()
+        words[place:place] = [name]
+        return Made("held", " ".join(words), near=(number,))
+
+    def shown(self) -> Made:
+        """A caption that shows what a LoRA is made for, somewhere in it."""
+        number, name = self.thing()
+        words, place = self._noun_of_caption()
+        words[place] = name
+        return Made("shown", " ".join(words), (number,), near=tuple(self.world.hits(" ".join(words))))
+
+    def _noun_of_caption(self) -> tuple[list[str], int]:
+        """The words of a caption, and the place of one that names a thing and belongs to no other."""
+        while True:
+            words = self.rng.choice(self.world.captions).prompt.strip(" .").split()
+            things = [word.isalpha() and _is_thing(word) for word in words]
+            alone = [
+                n
+                for n, thing in enumerate(things)
+                if thing and not (things[n - 1 : n] + things[n + 1 : n + 2]).count(True)
+            ]
+            if alone:
+                return words, self.rng.choice(alone)
 
     def sibling(self) -> Made | None:
         """A character of a series that the library has others of."""
@@ -528,7 +580,9 @@ KINDS: dict[str, int] = {
     "everyday": 1200,
     "everyday_long": 400,
     "everyday_tags": 700,
-    "held": 400,
+    "held": 500,
+    "shown": 500,
+    "series_style": 120,
     "sibling": 900,
     "misspelt": 250,
     "joined": 250,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from intelligence.lora.search.knowledge import Shown, shown_by
 from intelligence.lora.search.naming import STRONG, NameSource, is_noise, naming_phrases, title_pieces, trimmed
 from intelligence.lora.search.tokens import is_common, is_meta, tokens
 from intelligence.models import LoRAKind
@@ -126,8 +127,15 @@ class World:
             self.names[one.lora.number] = naming_phrases(one.lora.model)
         self.kinds = defaultdict(list)
         for lora in self.loras:
-            if self.spoken(lora.number):
-                self.kinds[lora.model.lora_kind].append(lora.number)
+            if said := self.spoken(lora.number):
+                sort = LoRAKind.CONCEPT if self.is_sort(lora.number, said) else lora.model.lora_kind
+                self.kinds[sort].append(lora.number)
+
+    def is_sort(self, number: int, name: str) -> bool:
+        """Return whether a character's name says a sort of people or clothes: `werewolf`, `santa outfit`."""
+        words = tokens(name)
+        is_character = self.by_number[number].model.lora_kind is LoRAKind.CHARACTER
+        return is_character and bool(words) and shown_by().get(words[-1]) in (Shown.PERSON, Shown.GARMENT)
 
     def spoken(self, number: int) -> str:
         """A person's words for what the record shows; empty where nothing says it."""
@@ -143,10 +151,16 @@ class World:
             (
                 o
                 for o in options
-                if o and not all(is_common(t) for t in tokens(o)) and "".join(tokens(o)) not in self.series
+                if o
+                and not all(is_common(t) for t in tokens(o))
+                and (model.lora_kind is LoRAKind.STYLE or not self.is_series(o))
             ),
             "",
         )
+
+    def is_series(self, phrase: str) -> bool:
+        """Return whether a series is called so."""
+        return "".join(trimmed(tokens(phrase))) in self.series
 
     def aliases(self, number: int) -> list[str]:
         """Further pieces of its title that say what it shows."""
@@ -191,8 +205,9 @@ class World:
         return found
 
     def strong_keys(self, number: int) -> set[str]:
-        """Keys that name a record itself, series aside."""
-        return {"".join(phrase) for source, phrase in self.names[number] if source in STRONG} - self.series
+        """Keys that name a record itself; a series names nothing but a style."""
+        keys = {"".join(phrase) for source, phrase in self.names[number] if source in STRONG}
+        return keys if self.by_number[number].model.lora_kind is LoRAKind.STYLE else keys - self.series
 
     def alike(self, number: int) -> set[int]:
         """A record and those that share a name with it."""

@@ -38,13 +38,20 @@ def test_decision_is_of_the_evidence_that_is_collected():
 
 def test_decision_tells_probabilities():
     sums = decision().trees(np.random.default_rng(1).normal(0, 5, (50, len(EVIDENCE))).astype(np.float32))
-    told = decision().probability(sums)
-    assert told.shape == (50,) and ((told >= 0) & (told <= 1)).all()
-    assert (np.diff(decision().probability(np.linspace(-20, 20, 200, dtype=np.float32))) >= 0).all()
+    rising = np.linspace(-20, 20, 200, dtype=np.float32)
+    for tag_style in (0.0, 0.5, 1.0):
+        told = decision().probability(sums, tag_style)
+        assert told.shape == (50,) and ((told >= 0) & (told <= 1)).all()
+        assert (np.diff(decision().probability(rising, tag_style)) >= 0).all()
 
 
 def test_decision_reads_counts_of_phrases():
-    data = {"told": [0.0, 1.0], "true": [0.0, 1.0], "series": ["starharbor"], "phrases": {"cab": "zorbla vex"}}
+    data = {
+        "told": [[0.0, 1.0]] * 2,
+        "true": [[0.0, 1.0]] * 2,
+        "series": ["starharbor"],
+        "phrases": {"cab": "zorbla vex"},
+    }
     read = decision_from({**data, "trees": [[[1.0]]]})
     assert read.phrases == dict.fromkeys(("zorbla", "vex"), PhraseCounts(0.5, 0.0, 0.25))
     assert knowledge().phrases["masterpiece"].pages > knowledge().phrases["marble"].pages > 0

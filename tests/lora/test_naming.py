@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intelligence.lora.search import ranker
-from intelligence.lora.search.knowledge import Knowledge, PhraseCounts
+from intelligence.lora.search.knowledge import Knowledge, PhraseCounts, Shown, shown_by
 from intelligence.lora.search.naming import NameSource, naming_phrases, title_pieces
 from intelligence.lora.search.naming_evidence import MIN_RIVALS, NAMING, PARTS, Matches, evidence
 from intelligence.lora.search.ranker import STANDING
@@ -43,6 +43,7 @@ def phrases(source, *words, title="", name="x", **more):
         (NameSource.FIRST_PIECE, (), "Zorbla Vex | Star Harbor", ["zorbla vex", "vex zorbla"]),
         (NameSource.FIRST_PIECE, ("zorbla",), "Star Harbor - Zorbla", ["zorbla"]),
         (NameSource.OTHER_PIECE, (), "Zorbla | Tidefall", ["tidefall"]),
+        (NameSource.FIRST_PIECE, (), "玻璃甲 Glassplate armor", ["玻璃甲", "glassplate armor", "armor glassplate"]),
         (NameSource.FIRST_TRIGGER, ("zorbla1, smile",), "", ["zorbla1 smile", "smile zorbla1"]),
         (NameSource.FIRST_TRIGGER, (r"zorbla \(star harbor\)",), "", ["zorbla star harbor", "zorbla"]),
         (NameSource.OTHER_TRIGGER, ("zorbla", "red cape of tide"), "", ["red cape of tide"]),
@@ -114,6 +115,36 @@ def test_evidence_of_series_and_parts():
     assert series["other_words"] == 0
     part = told("Zorbla dancing", ZORBLA)["zorbla_v2"]
     assert 0.3 < part["strong_share"] < 0.9 and part["strong_words"] == 1
+
+
+@pytest.mark.parametrize(
+    "word, shown",
+    [
+        ("steampunk", Shown.LOOK),
+        ("gown", Shown.GARMENT),
+        ("staircase", Shown.ACCESSORY),
+        ("piano", Shown.THING),
+        ("castle", Shown.PLACE),
+        ("wolf", Shown.ANIMAL),
+        ("samurai", Shown.PERSON),
+    ],
+)
+def test_vocabulary_tells_what_a_word_shows(word, shown):
+    assert shown_by()[word] is shown and "zorbla" not in shown_by()
+
+
+@pytest.mark.parametrize(
+    "prompt, look, shown, modifies",
+    [
+        ("a steampunk piano in the fog", True, Shown.LOOK, True),
+        ("a piano, steampunk", True, Shown.LOOK, False),
+        ("a staircase of brass", False, Shown.ACCESSORY, False),
+    ],
+)
+def test_evidence_tells_what_a_name_shows(prompt, look, shown, modifies):
+    model = lora("x", "steampunk" if look else "staircase", kind=LoRAKind.STYLE)
+    found = told(prompt, model)["x"]
+    assert (found["named_look"] > 0, found["shown"], found["modifies"]) == (look, shown, modifies)
 
 
 @pytest.mark.parametrize("words", [("dancer", "dancing", "dance"), ("runner", "running"), ("kiss", "kissing")])

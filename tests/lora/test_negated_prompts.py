@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.negation import IDIOMS, NEGATED, Chooser, pairs
 
-EVERY = 9
+EVERY = 5
 """Distance of the made prompts that are tried here."""
 MOST_MISSED = 0.2
 """Share of the same prompts without the negation whose thing is not sure enough to be applied."""

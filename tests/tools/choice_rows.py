@@ -36,7 +36,7 @@ GALLERY = ("gallery", "gallery absent", "gallery bare")
 """Kinds in which nothing but the page's own LoRA is right."""
 KIND_WEIGHT = {**dict.fromkeys(GALLERY, 3.0), "ordinary word": 2.0}
 """Weight of the rows of a kind, where it is not 1."""
-UNDECIDED_WEIGHT = 0.5
+UNDECIDED_WEIGHT = 1 / 6
 """Share of it for the LoRAs of gallery prompts of which nobody can say whether they are wanted; they count as wrong."""
 NAMESAKES = (LoRAKind.CHARACTER, LoRAKind.STYLE)
 """Kinds of LoRAs that an everyday word does not ask for where it is their name; a LoRA of the thing itself may be."""
@@ -158,8 +158,10 @@ def judged(made: Made, number: int, matches: Matches, world: World) -> int | Non
             return 1 if other in made.wanted else None
         if names & theirs:
             return None
-    if standing and made.kind == "ordinary word" and world.by_number[number].model.lora_kind not in NAMESAKES:
-        return None
+    if standing and made.kind == "ordinary word":
+        of_thing = world.by_number[number].model.lora_kind not in NAMESAKES
+        if of_thing or any(world.is_sort(number, key) for key in standing):
+            return None
     if not standing or made.kind in TRAPS:
         return 0
     return _standing_by_chance(made, number, max(standing, key=len), matches, world)

@@ -78,15 +78,21 @@ class Decision:
 
     trees: Trees
     told: Floats
-    """Sums of the trees, rising …"""
+    """Sums of the trees, rising, shape (2, …): for lists of tags and for sentences …"""
     true: Floats
     """… and the share of LoRAs that are right there."""
     series: frozenset[str]
     phrases: dict[str, PhraseCounts]
 
-    def probability(self, sums: Floats) -> Floats:
-        """Return how probable it is that each LoRA is asked for: sums of the trees → 0 … 1."""
-        return np.interp(sums, self.told, self.true).astype(np.float32)
+    def probability(self, sums: Floats, tag_style: float) -> Floats:
+        """Return how probable it is that each LoRA is asked for: sums of the trees → 0 … 1.
+
+        Args:
+            tag_style: `PromptAnalysis.tag_style`.
+        """
+        tags, sentences = (np.interp(sums, *points) for points in zip(self.told, self.true, strict=True))
+        mixed: Floats = (tag_style * tags + (1 - tag_style) * sentences).astype(np.float32)
+        return mixed
 
 
 def decision_from(data: dict[str, Any]) -> Decision:

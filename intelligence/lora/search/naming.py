@@ -27,6 +27,7 @@ _CUT = re.compile(
 )
 _QUALIFIER = re.compile(r"\s*\\?\([^()]*\\?\)\s*$")
 _ORIGIN = re.compile(r"\s+(?:from|of|in)\s+", re.IGNORECASE)
+_LATIN = re.compile(r"[a-zA-Z]{2}")
 _NUMBER_TAIL = re.compile(r"(?<=[^\W\d_]{3})\d+$")
 _LORA = re.compile(r"LoRA(?=s?\b)|LoCon\b")
 _NOISE = frozenset(("ai", "mb", "extraction", "redone", "pack", "outfit", "series", "collection", "remake", "update"))
@@ -108,9 +109,10 @@ def _texts(model: ModelMetadata) -> Iterator[tuple[NameSource, str]]:
     triggers = list(_triggers(model))
     called = {"".join(form) for source, text in triggers if source is NameSource.FIRST_TRIGGER for form in _forms(text)}
     first = next((n for n, piece in enumerate(pieces) if called.intersection(map("".join, _forms(piece)))), 0)
+    firsts = {first, _in_latin(pieces)} if not _LATIN.search("".join(pieces[: first + 1])) else {first}
     for number, piece in enumerate(pieces):
-        yield (NameSource.FIRST_PIECE if number == first else NameSource.OTHER_PIECE), piece
-        if number == first:
+        yield (NameSource.FIRST_PIECE if number in firsts else NameSource.OTHER_PIECE), piece
+        if number in firsts:
             yield from ((NameSource.FIRST_PIECE, part) for part in _ORIGIN.split(piece)[:1] if part != piece)
     if len(pieces) > 1:
         yield NameSource.TITLE, model.title[:MAX_TEXT]
@@ -121,6 +123,11 @@ def _texts(model: ModelMetadata) -> Iterator[tuple[NameSource, str]]:
     for tag, count in ranked[:MAX_TAGS]:
         if count >= MIN_TAG_SHARE * most:
             yield NameSource.TAG, tag[:MAX_TEXT]
+
+
+def _in_latin(pieces: list[str]) -> int:
+    """The first piece in Latin letters, which says in English what those before it say: `三国 The Three Kingdoms`."""
+    return next((n for n, piece in enumerate(pieces) if _LATIN.search(piece)), 0)
 
 
 def _triggers(model: ModelMetadata) -> Iterator[tuple[NameSource, str]]:

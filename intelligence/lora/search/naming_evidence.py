@@ -18,7 +18,7 @@ from ...prompt.clip_words import word_rank
 from .building import UNKNOWN_SHARE
 from .features import FEATURES, LIKENESS
 from .index import NAME_WEIGHT_STEP, STYLES, Floats, Names, Nested, Postings, is_among
-from .knowledge import RARE, PhraseCounts
+from .knowledge import RARE, PhraseCounts, Shown, shown_by
 from .naming import STRONG, NameSource, rank_level
 from .naming_runs import Run, Runs
 from .ranker import STANDING, UNKNOWN_STANDING, Ranked
@@ -38,13 +38,14 @@ WEARING = frozenset(("wearing", "wear", "wears", "dressed", "holding", "hold", "
 BEST = (
     *("width", "information", "prompt_rarity", "rarest", "commonest_rank", "rarest_rank", "piece_share", "place"),
     *("piece", "capital", "starts", "covered", "corrected", "series", "owners", "article", "style_word", "link"),
-    *("preposition", "wearing", "head", "prepositions", "outdone", "source"),
+    *("preposition", "wearing", "head", "prepositions", "outdone", "shown", "modifies", "source"),
 )
 PARTIAL = ("share", "mass", "missing", "words", "outdone")
 """Of the phrase of several words of which the prompt has most: its share, its weightiest absent word, its rival."""
 NAMING = (
     *(f"named_{source.name.lower()}" for source in SOURCES),
     "strong",
+    "named_look",
     "phrases",
     "named_words",
     *BEST,
@@ -145,6 +146,8 @@ class Matches(Runs):
             float(not after or common),
             sum(token in PREPOSITIONS for token in tokens[max(0, self._starts[run.piece]) : run.start]),
             max(self.told_by_names[place] for place in range(run.start, run.end)) - sum(surprisals),
+            _shown(key, words),
+            float(shown_by().get(after, Shown.UNKNOWN) >= Shown.GARMENT),
         ]
 
     @cached_property
@@ -177,12 +180,14 @@ class Matches(Runs):
 
     def _evidence(self, matched: list[tuple[str, int]], lora: int) -> list[float]:
         by_source = [0.0] * len(SOURCES)
-        best, most = ("", 0), -1.0
+        best, most, look = ("", 0), -1.0, 0.0
         spans: set[tuple[int, int]] = set()
         for key, source in matched:
             run = self.runs[key][0]
             information = self.information(run)
             by_source[source] = max(by_source[source], information)
+            if SOURCES[source] in STRONG and shown_by().get(key) is Shown.LOOK:
+                look = max(look, information)
             worth = (
                 information * (1.0 if SOURCES[source] in STRONG else 0.5) * (0.3 if key in self.known.series else 1.0)
             )
@@ -196,7 +201,12 @@ class Matches(Runs):
         if key not in self._described:
             self._described[key] = self.described(key, self.runs[key][0])
         described = self._described[key]
-        return [*by_source, strong, len(outer), words, *described, source, *self.counts(key, lora)]
+        return [*by_source, strong, look, len(outer), words, *described, source, *self.counts(key, lora)]
+
+
+def _shown(key: str, words: list[str]) -> float:
+    """`Shown` of a phrase, or of the word that it ends with."""
+    return float(shown_by().get(key) or shown_by().get(words[-1], Shown.UNKNOWN))
 
 
 def _style_agreement(styles: NDArray[np.uint8], requested: int) -> NDArray[np.int64]:

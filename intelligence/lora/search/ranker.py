@@ -24,7 +24,7 @@ from .documents import Listed, ReadModels
 from .features import FEATURES, context_features, distinct, features, postings_of, relative
 from .index import Columns, Floats, Index, Postings
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 """Counts up when what an index holds changes, so that kept ones are made anew."""
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences")
 FIRST_PASS, SECOND_PASS = 256, 100
