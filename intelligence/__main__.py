@@ -18,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare()
     try:
         return answer(arguments)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Python before 3.12 raises RuntimeError from what interrupts a descriptor's __set_name__.
+        if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+            raise
         print("interrupted", file=sys.stderr)
         # CPython ends by the signal where it fell into text that was being executed, as dataclasses do it, until more
         # text is executed, as named tuples do it.

@@ -80,6 +80,18 @@ def test_interrupt_exits_with_130(home: Path) -> None:
     assert "Traceback" not in told
 
 
+def test_interrupt_while_a_class_is_made_exits_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("intelligence.__main__.answer", lambda arguments: type("Made", (), {"field": Interrupted()}))
+    assert main(["generations"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert f'version = "{capsys.readouterr().out.strip()}"' in (ROOT / "pyproject.toml").read_text()
