@@ -56,8 +56,8 @@ def test_looks_change_no_choice_of_loras():
 
 
 def test_lora_is_told_apart_from_its_look():
-    """The LoRA is expected to do less in a picture without a look that explains the stars as well."""
-    both = [seen(5, BRIGHT, loras=(LORA,)), seen(1, USUAL)] * 3
+    """The LoRA is expected to do less in a picture without a look that explains the stars as well, once that counts."""
+    both = LIKES_BRIGHT + [seen(5, BRIGHT, loras=(LORA,)), seen(1, USUAL)] * 3
     alone = [one._replace(picture=one.picture._replace(look=None)) for one in both]
     (shared,), (whole,) = (expected(each, Picture(LAKE, (LORA,), look=USUAL)) for each in (both, alone))
     assert 0 < shared < whole
