@@ -1,4 +1,4 @@
-"""Units of memory and picture size, and how memory and times are written."""
+"""Units of memory and picture size, and how memory, times and counts are written."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def format_duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with its noun: `one` for 1, `many` for any other."""
+    return f"{count} {one if count == 1 else many}"

@@ -12,6 +12,7 @@ from ..history.own_pictures import HISTORY_FILE, PictureHistory
 from ..learning import LearningEngine
 from ..learning.observations import Evidence
 from ..registry import ModelRegistry
+from ..units import counted
 from ..whole_files import write_whole
 from .terminal import Answer
 
@@ -63,16 +64,21 @@ def _taken_back(
 ) -> list[str]:
     told = []
     if options.drop is not None:
-        told.append(f"{learning.signals.drop(options.drop or None)} acts beside stars count no longer")
+        dropped = learning.signals.drop(options.drop or None)
+        told.append(f"{counted(dropped, 'act beside stars counts', 'acts beside stars count')} no longer")
     if options.reset is not None:
         lora = registry.get_model(options.reset).model_id if options.reset else None
-        told.append(f"{learning.reset(lora)} ratings count no longer")
+        told.append(f"{counted(learning.reset(lora), 'rating counts', 'ratings count')} no longer")
     if options.forget is not None:
-        told.append(f"{learning.forget_generation(options.forget)} generations forgotten")
+        told.append(_forgotten(learning.forget_generation(options.forget)))
     if options.forget_prompt is not None:
-        told.append(f"{learning.forget_prompt(options.forget_prompt)} generations forgotten")
+        told.append(_forgotten(learning.forget_prompt(options.forget_prompt)))
         pictures.forget(options.forget_prompt)
     return told
+
+
+def _forgotten(generations: int) -> str:
+    return f"{counted(generations, 'generation', 'generations')} forgotten"
 
 
 def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
@@ -83,7 +89,9 @@ def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"{options.import_file} cannot be read: {error}") from None
         added = learning.import_ratings(data)
-        told.append(f"{added.generations} generations, {added.ratings} ratings and {added.acts} acts added")
+        made = counted(added.generations, "generation", "generations")
+        rated = counted(added.ratings, "rating", "ratings")
+        told.append(f"{made}, {rated} and {counted(added.acts, 'act', 'acts')} added")
     if options.export_file is not None:
         text = json.dumps(learning.export_ratings())
         try:

@@ -15,6 +15,7 @@ from ..learning.value_model import ValueModel
 from ..lora.lora_library import library_of
 from ..records import Reason, Record
 from ..registry import ModelRegistry
+from ..units import counted
 from .learning_gain import LearningGain, learning_gain
 from .past_taste import past_observations
 
@@ -146,7 +147,8 @@ def learned(
 
 def learned_lines(found: Learned) -> list[str]:
     """Return what was learned as text with bars."""
-    lines = [f"{found.ratings} ratings, {found.generations} pictures or sets of pictures made"]
+    made = counted(found.generations, "picture or set of pictures made", "pictures or sets of pictures made")
+    lines = [f"{counted(found.ratings, 'rating', 'ratings')}, {made}"]
     lines += [f"! {note.evidence}" for note in found.notes]
     if found.paused:
         lines.append("Paused: choices heed no rating (learned --resume)")
@@ -224,8 +226,9 @@ def _gain(gain: LearningGain) -> str:
 
 def _effect(one: LearnedLoRA) -> str:
     stars = ", ".join(map(str, one.stars))
-    counted = ((one.acts, "acts beside stars"), (one.past, "pictures made before"))
-    others = [f"{number} {kind}" for number, kind in counted if number]
+    acts = counted(one.acts, "act beside stars", "acts beside stars")
+    past = counted(one.past, "picture made before", "pictures made before")
+    others = [text for number, text in ((one.acts, acts), (one.past, past)) if number]
     told = (
         "no difference yet"
         if abs(one.effect) < CLEAR

@@ -57,3 +57,11 @@ def test_learned_is_empty_after_reset_and_while_paused(stores: tuple[ModelRegist
 def test_learned_of_nothing(tmp_path: Path) -> None:
     found = learned(ModelRegistry(tmp_path / "registry.db"), LearningEngine(tmp_path / "learning.db"))
     assert learned_lines(found) == ["0 ratings, 0 pictures or sets of pictures made"]
+
+
+def test_learned_lines_name_one_as_one(tmp_path: Path) -> None:
+    learning = LearningEngine(tmp_path / "learning.db")
+    learning.record_generation("g", ["g-0"], {}, loras=[])
+    learning.record_feedback("g", 4)
+    found = learned(ModelRegistry(tmp_path / "registry.db"), learning)
+    assert learned_lines(found)[0] == "1 rating, 1 picture or set of pictures made"
