@@ -11,7 +11,7 @@ const SCAN_MS = 3000; // between two looks at a scan
 const LIFE_MS = 30_000;
 
 app.registerExtension({
-  name: "IntelligentGeneration.Greeting",
+  name: "intelligentgeneration.Greeting",
   settings: [{ id: GREETED, name: "First run is over", type: "hidden", defaultValue: false }],
   setup() {
     setTimeout(() => greet().catch((error) => console.warn(error)), START_MS);

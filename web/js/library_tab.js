@@ -106,7 +106,7 @@ function problems(errors, open = false) {
 }
 
 app.registerExtension({
-  name: "IntelligentGeneration.Library",
+  name: "intelligentgeneration.Library",
   async setup() {
     await ready;
     app.extensionManager.registerSidebarTab({

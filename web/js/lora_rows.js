@@ -240,7 +240,7 @@ function addRow(node, name, type, options) {
 }
 
 app.registerExtension({
-  name: "IntelligentGeneration.Rows",
+  name: "intelligentgeneration.Rows",
   setup() {
     const redraw = () => nodesOf(TYPE).forEach(draw);
     api.addEventListener("graphChanged", redraw);

@@ -7,7 +7,7 @@ import { ready, t } from "./language.js";
 const FOLD = "advanced inputs";
 
 app.registerExtension({
-  name: "IntelligentGeneration.Faces",
+  name: "intelligentgeneration.Faces",
 
   beforeRegisterNodeDef(_, definition) {
     if (!isOurs(definition)) return;
@@ -107,7 +107,7 @@ function addFoldButton(node) {
 }
 
 app.registerExtension({
-  name: "IntelligentGeneration.CheckpointOrFirst",
+  name: "intelligentgeneration.CheckpointOrFirst",
 
   /** A checkpoint that is not on this machine is replaced by the server: it is no missing model. */
   nodeCreated(node) {

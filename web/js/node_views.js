@@ -32,7 +32,7 @@ const VIEWS = {
 const shown = new WeakMap();
 
 app.registerExtension({
-  name: "IntelligentGeneration.Views",
+  name: "intelligentgeneration.Views",
 
   nodeCreated(node) {
     const show = VIEWS[node.comfyClass]?.(node);

@@ -11,7 +11,7 @@ const MISSING = "required_input_missing";
 const OFF = { 2: "muted", 4: "bypassed" }; // modes of a node
 
 app.registerExtension({
-  name: "IntelligentGeneration.QueueProblems",
+  name: "intelligentgeneration.QueueProblems",
   setup() {
     api.addEventListener("promptQueueing", () => watch(PATIENCE, currentErrors()));
     api.addEventListener("execution_error", ({ detail }) => tellFailure(detail));

@@ -48,7 +48,7 @@ export function guidanceText({ first, last, steps }) {
 }
 
 app.registerExtension({
-  name: "IntelligentGeneration.Progress",
+  name: "intelligentgeneration.Progress",
 
   setup() {
     for (const end of ["execution_success", "execution_error", "execution_interrupted"]) api.addEventListener(end, clear);

@@ -33,7 +33,7 @@ function tell(severity, detail) {
 const makeOrTell = () => makeOnServers().catch((error) => tell("warn", error.message));
 
 app.registerExtension({
-  name: "IntelligentGeneration.ServerBatch",
+  name: "intelligentgeneration.ServerBatch",
   commands: [
     { id: COMMAND, icon: "pi pi-server", label: "Make on servers", function: makeOrTell },
     {

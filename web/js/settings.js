@@ -53,7 +53,7 @@ async function readStored() {
 const ofServer = (id) => ({ onChange: (value) => change(id, value) });
 
 app.registerExtension({
-  name: "IntelligentGeneration.Settings",
+  name: "intelligentgeneration.Settings",
   settings: [
     {
       id: OLLAMA_MODEL,

@@ -56,7 +56,7 @@ export async function suggestOrTell(nodes) {
 }
 
 app.registerExtension({
-  name: "IntelligentGeneration.Suggest",
+  name: "intelligentgeneration.Suggest",
   commands: [
     {
       id: "IntelligentGeneration.Suggest",
@@ -72,7 +72,7 @@ app.registerExtension({
 
 ready.then(() =>
   app.registerExtension({
-    name: "IntelligentGeneration.SuggestButton",
+    name: "intelligentgeneration.SuggestButton",
     actionBarButtons: [
       {
         icon: "pi pi-sparkles",

@@ -6,7 +6,7 @@ import { ready, templateText } from "./language.js";
 const MARK = "intelligent_generation_template"; // in the `extra` of a template's graph
 
 app.registerExtension({
-  name: "IntelligentGeneration.Templates",
+  name: "intelligentgeneration.Templates",
 
   async afterConfigureGraph() {
     const { extra, _nodes: nodes } = rootGraph();
