@@ -90,7 +90,7 @@ function progress({ done, total }, button, act) {
 
 function counts({ counts: found, unhashed }, button, act) {
   const kinds = Object.entries(found).filter(([kind, count]) => count && kind !== "lora").map(([kind, count]) => `${count} × ${word(kind)}`);
-  const hashing = unhashed > 0 && make("span", "", t("{count} files will be hashed while nothing is generated", { count: unhashed }));
+  const hashing = unhashed > 0 && make("span", "", counted(unhashed, t("1 file will be identified by its content while nothing is generated"), t("{count} files will be identified by their content while nothing is generated")));
   return make("div", "ig-row", kinds.length > 0 && make("span", "", kinds.join(", ")), button(t("Rescan"), act("/library/rescan")), hashing);
 }
 
