@@ -29,10 +29,13 @@ const KNOWN = later("How it is known");
 
 const known = (...texts) => [...new Set(texts)].filter((text) => text && text !== "unknown").join(", ");
 
+/** Types of LoRAs, as their papers spell them; others stand as the server names them. */
+const LORA_TYPES = { lora: "LoRA", locon: "LoCon", loha: "LoHa", lokr: "LoKr", glora: "GLoRA", oft: "OFT", dora: "DoRA" };
+
 /** Label → its text in a model's record; empty ones are left out. */
 const DETAILS = {
   [later("Base model")]: (m) => word(m.base),
-  [later("Kind")]: (m) => known(word(m.lora_kind), m.lora_type, m.rank && t("rank {rank}", { rank: m.rank })),
+  [later("Kind")]: (m) => known(word(m.lora_kind), m.lora_type && (LORA_TYPES[m.lora_type] ?? m.lora_type), m.rank && t("rank {rank}", { rank: m.rank })),
   [later("Strength")]: ({ strength, strength_range: range }) =>
     [strength, range && t("from {low} to {high}", { low: range[0], high: range[1] })].filter((part) => part != null).join(", "),
   [later("Strength on the text encoders")]: (m) => m.strength_clip,
