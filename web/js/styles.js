@@ -42,6 +42,7 @@ button.ig-chip { cursor: pointer }
 .ig-view, .ig-column { display: flex; flex-direction: column; gap: 6px; min-height: 0; flex: 1 1 auto }
 .ig-library > .ig-column, .ig-view > .ig-column { overflow: hidden }
 .ig-library .ig-scroll { overflow-y: auto }
+.ig-library > .ig-dim > details { margin-top: 4px }
 .ig-row { display: flex; flex-wrap: wrap; gap: 5px; align-items: center }
 .ig-row > .ig-wide, .ig-row > .ig-field.ig-wide { order: 0 }
 .ig-row > select { flex: 1 1 110px; min-width: 0 }
