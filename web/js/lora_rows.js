@@ -134,7 +134,8 @@ function* wanted(node) {
     const earlier = selection.chosenFor;
     const text = stale.includes("prompt") ? shortened(earlier.prompt, node.size[0]) : earlier.checkpoint || earlier.family;
     yield ["Stale", "button", { label: t("⚠ Chosen for: {text}", { text }), tooltip: earlier.prompt, callback: again }];
-    yield ["Keep", "button", { label: t("Keep these LoRAs for this one"), callback: () => keep(node) }];
+    const kept = stale.includes("prompt") ? t("Keep these LoRAs for this prompt") : t("Keep these LoRAs for this checkpoint");
+    yield ["Keep", "button", { label: kept, callback: () => keep(node) }];
   }
   const names = new Set();
   for (const { offer, entry } of choices(node)) {
