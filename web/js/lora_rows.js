@@ -17,6 +17,12 @@ const CHARACTER_PX = 6.5;
 const FRAME_PX = 150; // of a row that quotes it: its margins and its other words
 const MIN_CONFIDENCE = 0.005; // of what is shown as a number
 const ROW = Symbol("row of LoRA Recommend");
+/** Options that the canvas alone reads: Nodes 2.0 copies what is enumerable, and would show words instead of a switch. */
+const ON_CANVAS = {
+  on: { get: () => (LiteGraph.vueNodesMode ? undefined : t("on")) },
+  off: { get: () => (LiteGraph.vueNodesMode ? undefined : t("off")) },
+  slider_color: { value: "#6789" }, // see-through, so that the label across its end is readable in both themes
+};
 
 /** Graph and node id → {offers, basis}: outlives the node itself, which a tab switch and undo make anew. */
 const suggested = new Map();
@@ -237,6 +243,7 @@ function addRow(node, name, type, options) {
   const widget = node.addWidget(type, name, type === "button" ? null : false, () => {}, { ...options, serialize: false });
   widget.serialize = false;
   widget[ROW] = true;
+  Object.defineProperties(widget.options, ON_CANVAS);
   return widget;
 }
 
