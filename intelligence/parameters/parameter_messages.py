@@ -25,9 +25,9 @@ class ParameterMessage(Message):
     USUAL = "{chosen}, usual for {family} at {priority} priority"
     USUAL_UNKNOWN = "{chosen}, safe for most models at {priority} priority"
     LEARNED_SETTING = (
-        "{chosen} instead of {before}: you gave {stars} to pictures near it, {others} to those near {before}"
+        "{chosen} instead of {before}: you gave {stars} ★ to pictures near it, {others} ★ to those near {before}"
     )
-    LEARNED_LIKED = "{chosen}, which you set: you gave {stars} to pictures near it"
+    LEARNED_LIKED = "{chosen}, which you set: you gave {stars} ★ to pictures near it"
     LEARNED_SET = "{chosen}, which you set in earlier pictures"
     OWN_SETTING = "{chosen}, usual in your {pictures} pictures with this checkpoint"
     MANUAL_USER = "MANUAL: as passed"

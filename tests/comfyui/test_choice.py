@@ -134,7 +134,7 @@ def test_rating_lowers_confidence_of_next_choice(client: Client) -> None:
     after = client.run(changed(prompt, {"LoRARecommend": {"min_confidence": 0.0}}))
     rated = {item["name"]: item for item in after.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]}
     assert suggestion["name"] not in rated or rated[suggestion["name"]]["confidence"] < suggestion["confidence"]
-    assert "you gave 1 to pictures with it" in text(prompt, after)
+    assert "you gave 1 ★ to pictures with it" in text(prompt, after)
     stored = client.get(f"/intelligent_generation/generations/{feedback['generation_id']}")
     assert [rating["rating"] for rating in stored["ratings"]] == [1]
 
