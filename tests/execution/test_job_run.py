@@ -85,11 +85,11 @@ def test_run_waits_for_workers_that_are_not_ready() -> None:
     assert late.asked == 3
 
 
-def test_lost_worker_comes_back_and_each_job_is_made_once() -> None:
+def test_lost_worker_comes_back_and_each_job_counts_once() -> None:
     first = Machine("first", True, comes=[False, True, True], dies_at=[1, 3])
     second = Machine("second", False, comes=[True, False, True], dies_at=[2])
     assert made(first, second) == [*range(6)]
-    assert sorted(first.made + second.made) == [*range(6)]
+    assert {*first.made, *second.made} == {*range(6)}  # at the end an idle worker may make a slow one's job too
 
 
 def test_run_ends_where_nobody_comes_back() -> None:
