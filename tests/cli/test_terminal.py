@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,12 @@ def test_interrupt_exits_with_130(home: Path) -> None:
         if "intelligence.cli.terminal" in line:
             break
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    told = ""
+    for _ in range(12):  # Python ignores what interrupts some of its own callbacks: a person presses again
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            _, told = process.communicate(timeout=5)
+            break
     assert process.returncode == 130
     assert "Traceback" not in told
 
