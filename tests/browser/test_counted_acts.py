@@ -92,7 +92,7 @@ def test_one_click_applies_what_was_not_applied(page: Page, server: Server) -> N
     assisted(page, "a girl with magical powers", ParamOptimize=SMALL)
     suggest(page)
     names = [*page.tab.evaluate(WIDGETS, "LoRARecommend")]
-    applied = {entry["lora"] for entry in selection(page)["loras"]}
+    applied = {entry["lora"] for entry in selection(page).get("loras", [])}
     (recommend,) = [node for node in page.nodes() if node["type"] == "LoRARecommend"]
     shown = page.tab.locator(f"[data-node-id='{recommend['id']}']")
     off = [name for name in names if name.startswith("LoRA ") and recommend["widgets"][name] is False]
