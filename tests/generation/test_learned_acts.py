@@ -50,7 +50,7 @@ def test_acts_are_told_in_words(stores: tuple[ModelRegistry, LearningEngine]) ->
         OIL: (1, 0, False),
     }
     text = "\n".join(learned_lines(found))
-    assert "you took ink.safetensors out of the suggestions" in text and "(1 acts beside stars)" in text
+    assert "you took ink.safetensors out of the suggestions" in text and "(1 act beside stars)" in text
 
 
 def test_acts_are_dropped_by_number_and_switched_off(stores: tuple[ModelRegistry, LearningEngine]) -> None:
