@@ -24,7 +24,7 @@ from intelligence.generation.standalone import quiet, require_standalone
 from intelligence.models import ModelKind
 from intelligence.parameters.speed import upscale_key
 from tests.comfyui import launcher
-from tests.comfyui.upscale_models import write_upscale_model
+from tests.comfyui.upscale_models import peak_on_the_cpu, write_upscale_model
 
 from .report import parser, report
 
@@ -53,22 +53,6 @@ def networks() -> Iterator[tuple[str, Any]]:
     }
     for name, network in made.items():
         yield name, spandrel.ModelLoader().load_from_state_dict(network.state_dict()).eval()
-
-
-def peak_on_the_cpu(model: Any, side: int) -> int:
-    """Return the peak of torch's own count of allocated bytes while a tile goes through a model."""
-    import torch
-    from torch.profiler import ProfilerActivity, profile
-
-    tile = torch.zeros(1, 3, side, side)
-    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        model(tile)
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = tile.nbytes
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 def memory() -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def write_upscale_model(file: Path) -> None:
@@ -23,3 +24,19 @@ def write_upscale_model(file: Path) -> None:
         weights[f"{name}.bias"] = torch.zeros(made)
     file.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, file)
+
+
+def peak_on_the_cpu(model: Any, side: int) -> int:
+    """Return the peak of torch's own count of allocated bytes while a tile goes through a model."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    tile = torch.zeros(1, 3, side, side)
+    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        model(tile)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = tile.nbytes
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak

@@ -23,7 +23,7 @@ from intelligence.generation.postprocess.steps import StepKind
 from intelligence.models import ModelKind
 from intelligence.parameters.speed import upscale_key
 from tests.comfyui import launcher
-from tests.comfyui.upscale_models import write_upscale_model
+from tests.comfyui.upscale_models import peak_on_the_cpu, write_upscale_model
 
 launcher.declare_torchvision_operators()
 pytest.importorskip("spandrel")
@@ -46,21 +46,6 @@ def pipeline(embedded_home: Path, folder: Path) -> IntelligentGenerationPipeline
     registry = ModelRegistry(folder / "registry.db")
     registry.scan({ModelKind.UPSCALER: [folder]})
     return IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"), registry)
-
-
-def peak_on_the_cpu(model: Any, side: int) -> int:
-    """Return the peak of torch's own count of allocated bytes while a tile goes through a model."""
-    from torch.profiler import ProfilerActivity, profile
-
-    tile = torch.zeros(1, 3, side, side)
-    with torch.no_grad(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        model(tile)
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = tile.nbytes
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 def test_scan_lists_upscale_models_pickles_too(pipeline: IntelligentGenerationPipeline) -> None:
