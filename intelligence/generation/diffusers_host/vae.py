@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..checked_decoding import decode_checked, decode_unchecked
@@ -33,9 +34,7 @@ def decode_pixels(
     """Return ((images, height, width, RGB), 0 … 1, in float32 on the CPU; notes) as `decode` does."""
     import torch
 
-    vae = pipe.vae
-    upcast = vae.dtype == torch.float16 and vae.config.force_upcast
-    dtype = torch.float32 if upcast else vae.dtype
+    dtype = _safe_dtype(pipe.vae)
     with torch.no_grad():
         latents, sampled_dtype = torch.cat([*sampled]), str(dtype).removeprefix("torch.")
 
@@ -61,17 +60,10 @@ def encode(pipe: Any, images: Any) -> Any:
     """
     import torch
 
-    vae, stored = pipe.vae, pipe.vae.dtype
-    dtype = torch.float32 if stored == torch.float16 and vae.config.force_upcast else stored
-    if dtype != stored:
-        vae.to(dtype=dtype)
-    try:
-        with torch.no_grad():
-            given = (images * 2 - 1).to(pipe._execution_device, dtype)
-            latents = vae.encode(given).latent_dist.mode().to("cpu", torch.float32)
-    finally:
-        if dtype != stored:
-            vae.to(dtype=stored)
+    vae, dtype = pipe.vae, _safe_dtype(pipe.vae)
+    with torch.no_grad(), _in_dtype(vae, dtype):
+        given = (images * 2 - 1).to(pipe._execution_device, dtype)
+        latents = vae.encode(given).latent_dist.mode().to("cpu", torch.float32)
     pipe.maybe_free_model_hooks()
     return _scaled(vae, latents)
 
@@ -83,18 +75,33 @@ def _scaled(vae: Any, latents: Any) -> Any:
     return latents * vae.config.scaling_factor
 
 
+def _safe_dtype(vae: Any) -> Any:
+    """Its own dtype; float32 where its configuration says that it overflows in float16."""
+    import torch
+
+    return torch.float32 if vae.dtype == torch.float16 and vae.config.force_upcast else vae.dtype
+
+
+@contextmanager
+def _in_dtype(vae: Any, dtype: Any) -> Iterator[None]:
+    """Hold a VAE in a dtype, then in its own again."""
+    stored = vae.dtype
+    if dtype != stored:
+        vae.to(dtype=dtype)
+    try:
+        yield
+    finally:
+        if dtype != stored:
+            vae.to(dtype=stored)
+
+
 def _decode(pipe: Any, latents: Any, dtype: Any) -> Any:
     """Return images (batch, height, width, RGB) in float32 on the CPU, 0 … 1; not-a-number where the VAE overflowed."""
     import torch
 
-    vae, stored = pipe.vae, pipe.vae.dtype
-    if dtype != stored:
-        vae.to(dtype=dtype)
-    try:
+    vae = pipe.vae
+    with _in_dtype(vae, dtype):
         raw = vae.decode(_unscaled(vae, latents.to(pipe._execution_device, dtype)), return_dict=False)[0]
-    finally:
-        if dtype != stored:
-            vae.to(dtype=stored)
     raw = raw.to("cpu", torch.float32).movedim(1, -1)
     return (raw / 2 + 0.5).clamp(0, 1).where(raw.isfinite(), torch.nan)
 
