@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import time
@@ -40,6 +41,12 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     finally:
         temporary.unlink(missing_ok=True)
     return result
+
+
+def unused(path: Path, is_used: Callable[[Path], bool] = Path.exists) -> Path:
+    """Return the path, or the first of `NAME-2`, `NAME-3` … beside it that is not used."""
+    names = (path if number == 1 else path.with_stem(f"{path.stem}-{number}") for number in itertools.count(1))
+    return next(each for each in names if not is_used(each))
 
 
 def remove_leftovers(folder: Path, seconds: float = LEFT_SECONDS) -> None:

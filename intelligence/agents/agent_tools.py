@@ -39,6 +39,7 @@ from ..models.header_facts import evidence_of_file
 from ..pictures.picture_files import check_destination
 from ..registry import ModelRegistry
 from ..validation import bounds
+from ..whole_files import unused
 
 if TYPE_CHECKING:
     from ..generation.pipeline import IntelligentGenerationPipeline
@@ -231,7 +232,7 @@ class AgentTools:
         with self._sampling:
             result = self._own_pipeline().generate(prompt, negative_prompt, seed)
             filled = picture_name(name, result.generation, result.index, result.image.size)
-            saved = result.write(_free(self.pictures / filled))
+            saved = result.write(unused(self.pictures / filled))
         summary = str(result.explanation)
         return {"id": result.id, "path": str(saved.path), "seed": result.metadata.seed, "summary": summary}
 
@@ -310,12 +311,3 @@ def _card(model: ModelMetadata) -> JSON:
         "favourite": model.favourite,
         "excluded": model.excluded,
     }
-
-
-def _free(path: Path) -> Path:
-    """Return a path at which no file lies yet."""
-    number, free = 1, path
-    while free.exists():
-        number += 1
-        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return free

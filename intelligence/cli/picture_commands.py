@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from dataclasses import replace
 from functools import partial
@@ -25,7 +24,7 @@ from ..lora.lora_messages import LoRAMessage
 from ..models import ModelEvidence, named_family
 from ..pictures.picture_files import check_destination, picture_format
 from ..registry import ModelRegistry
-from ..whole_files import write_whole
+from ..whole_files import unused, write_whole
 from .terminal import Answer, progress
 
 if TYPE_CHECKING:
@@ -69,9 +68,11 @@ def generate(options: argparse.Namespace) -> Answer:
 
 def unused_name(name: str, count: int) -> str:
     """Return a name of which no picture is there: nobody asked to replace one by a name that nobody gave."""
-    path = Path(name)
-    names = (name if number == 1 else str(path.with_stem(f"{path.stem}-{number}")) for number in itertools.count(1))
-    return next(each for each in names if not any(_numbered(each, n, count).exists() for n in range(count)))
+
+    def is_used(path: Path) -> bool:
+        return any(_numbered(str(path), number, count).exists() for number in range(count))
+
+    return str(unused(Path(name), is_used))
 
 
 def _numbered(name: str, number: int, count: int) -> Path:
