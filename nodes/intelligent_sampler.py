@@ -204,7 +204,7 @@ class IntelligentSampler(io.ComfyNode):
         seam_check: bool = True,
     ) -> io.NodeOutput:
         from ..intelligence.generation.noticing import note_act
-        from ..intelligence.generation.postprocess.steps import StepKind
+        from ..intelligence.generation.postprocess.steps import switched_off
         from ..intelligence.generation.run import run_plan
         from ..intelligence.generation.sampling_request import SamplingRequest, Switches, Task
         from ..intelligence.learning.observations import Evidence
@@ -224,7 +224,7 @@ class IntelligentSampler(io.ComfyNode):
         plan, model, notes = settled(plan, model, positive)
         inputs = SamplerInputs(model, positive, negative, vae, latent, denoise)
         run = fitted_run(plan, request, inputs)
-        off = [kind for kind, on in ((StepKind.REPAIR, repair), (StepKind.SEAM_CHECK, seam_check)) if not on]
+        off = switched_off(repair=repair, seam_check=seam_check)
         run = replace(run, plan=run.plan.without(off), notes=(*notes, *run.notes))
         context = get_executing_context()
         node_id = context.node_id if context else ""

@@ -244,7 +244,8 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
         return self._run(scouting.plan, [scouting.seeds[pick]], on_step, host)[0]
 
     def _planned(self, recommendations: Recommendations) -> GenerationPlan:
-        return self.planner.plan(recommendations, self.memory_request()).without(switched_off(self.config))
+        off = switched_off(repair=self.config.repair, seam_check=self.config.seam_check)
+        return self.planner.plan(recommendations, self.memory_request()).without(off)
 
     def _run(
         self,

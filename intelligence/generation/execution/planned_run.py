@@ -44,7 +44,8 @@ class PlannedRun:
     def fit(self, job: Job, worker: Worker) -> GenerationPlan:
         """Return the plan of a job for a worker's device, and begin to hash its files. Raises StorageError."""
         planner, request = self._knowledge(job)
-        plan = planner.plan(job.recommendations, request, worker.resources).without(switched_off(job.config))
+        off = switched_off(repair=job.config.repair, seam_check=job.config.seam_check)
+        plan = planner.plan(job.recommendations, request, worker.resources).without(off)
         if job.key not in self._found:
             self._found[job.key] = planner.used_files.start(plan)
         return plan

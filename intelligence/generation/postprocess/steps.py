@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from ...config import PipelineConfig
 from ...memory import MemoryPlan
 from ...parameters import OptimizedParameters
 from ...parameters.parameters import LATENT_UPSCALER, SecondPass
@@ -54,9 +53,9 @@ def planned_steps(
     return tuple(replace(step, on=False) if step.kind in off else step for step in _steps(parameters, memory))
 
 
-def switched_off(config: PipelineConfig) -> tuple[StepKind, ...]:
-    """Return the steps that a configuration switches off."""
-    switches = ((StepKind.REPAIR, config.repair), (StepKind.SEAM_CHECK, config.seam_check))
+def switched_off(*, repair: bool, seam_check: bool) -> tuple[StepKind, ...]:
+    """Return the steps whose switches are off."""
+    switches = ((StepKind.REPAIR, repair), (StepKind.SEAM_CHECK, seam_check))
     return tuple(kind for kind, on in switches if not on)
 
 
