@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from ..records import Record
 
-STAGE = "upscale"
-
 TILES = (512, 256, 128)
 """Pixels to a side of a tile, in the order in which ComfyUI's ImageUpscaleWithModel tries them."""
 
