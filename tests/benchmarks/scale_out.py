@@ -40,6 +40,8 @@ from tests.comfyui.server import Server
 
 PROMPT = "anime girl with magical powers"
 
+CANCEL_SIDE = 256
+
 Figures = dict[str, float | int | None]
 
 
@@ -102,6 +104,15 @@ class Coordinator:
             return [each for each in children if _name(each).startswith("ray::RayWorker")]
         return []
 
+    def open_ports(self) -> int:
+        """Count the ports of its Ray that other machines reach."""
+        found = 0
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                places = [each.laddr.ip for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+                found += sum(not ip.removeprefix("::ffff:").startswith("127.") for ip in places)
+        return found
+
     def made(self) -> int:
         """Count the pictures that are there."""
         return len(list(self.folder.glob("*.png")))
@@ -131,7 +142,7 @@ def ray_kills(folder: Path, jobs: int, every: float, steps: int) -> Figures:
     out, listed = folder / "ray", folder / "ray.jsonl"
     listed.write_text(line(jobs, steps))
     coordinator = Coordinator(out, listed, "--executor", "ray", "--workers", "2", "--retries", "5")
-    killed = {"worker": 0, "coordinator": 0}
+    killed, ports = {"worker": 0, "coordinator": 0}, 0
     ended, started = threading.Event(), time.monotonic()
 
     def kill_workers() -> None:
@@ -146,6 +157,7 @@ def ray_kills(folder: Path, jobs: int, every: float, steps: int) -> Figures:
     for share in (1 / 3, 2 / 3):
         coordinator.wait(lambda share=share: coordinator.made() >= jobs * share)  # type: ignore[misc]
         if coordinator.process.poll() is None:
+            ports += coordinator.open_ports()
             coordinator.kill()
             killed["coordinator"] += 1
             coordinator.start()
@@ -158,6 +170,7 @@ def ray_kills(folder: Path, jobs: int, every: float, steps: int) -> Figures:
         **{f"ray_{name}": value for name, value in found.items()},
         "ray_worker_kills": killed["worker"],
         "ray_coordinator_kills": killed["coordinator"],
+        "ray_ports_beyond_loopback": ports,
         "ray_seconds": time.monotonic() - started,
     }
 
@@ -392,8 +405,11 @@ def server_overhead(running: Sequence[Server], jobs: int, steps: int) -> Figures
 
 
 def cancel(name: str, executor: Executor, idle: Callable[[], bool], steps: int) -> Figures:
-    """Cancel in the middle of a job: steps that still ran, time until nothing does."""
-    listed, plan = planned(3, steps)
+    """Cancel in the middle of a job: steps that still ran, time until nothing does.
+
+    At a size at which a step takes longer than the messages by which it is ended.
+    """
+    listed, plan = planned(3, steps, CANCEL_SIDE)
     seen: list[tuple[float, int]] = []
 
     def told(state: RunProgress) -> None:
@@ -405,7 +421,7 @@ def cancel(name: str, executor: Executor, idle: Callable[[], bool], steps: int) 
         at: list[float] = []
 
         def stop() -> None:
-            while len(seen) < 2 or seen[-1][1] < 3:
+            while len(seen) < 2 or seen[-1][1] < 8:
                 time.sleep(0.01)
             at.append(time.monotonic())
             run.cancel()

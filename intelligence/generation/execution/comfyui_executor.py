@@ -22,8 +22,8 @@ from .plan_graph import SAVER, plan_graph
 ASK_SECONDS = 1.0
 """Between questions about a prompt of which no event tells."""
 
-EVENT_SECONDS = 0.02
-"""Longest wait for an event before a cancel is looked for."""
+EVENT_SECONDS = 0.01
+"""Longest wait for an event before a cancel, or its end, is looked for."""
 
 HUNG_SECONDS = 15.0
 """Time without an answer after which a server counts as hung."""
@@ -206,7 +206,7 @@ class ServerWorker:
         self._client.end(prompt_id)
         until = time.monotonic() + HUNG_SECONDS
         while self._client.is_queued(prompt_id) and time.monotonic() < until:
-            time.sleep(EVENT_SECONDS)
+            self._client.next_event(prompt_id, EVENT_SECONDS)
 
     def _produced(self, prompt_id: str, record: dict[str, Any], count: int) -> Produced:
         if not _succeeded(record):

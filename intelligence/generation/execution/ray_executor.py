@@ -32,6 +32,10 @@ ASK_SECONDS = 0.1
 START_SECONDS = 180.0
 """Time that an actor has to start."""
 
+CLUSTER_VARIABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Environment variable of Ray, on every system: 0: it takes 127.0.0.1 for this host, and listens there alone, where it
+otherwise listens on all addresses, whatever `_node_ip_address` says."""
+
 _ERRORS = {each.__name__: each for each in (InvalidInputError, OutOfMemoryError, UnsupportedModelError)}
 
 
@@ -82,21 +86,23 @@ class RayExecutor:
 
 
 def _connected(address: str, workers: int | None) -> Any:
-    """Return the module `ray`, connected. Its own cluster has a token of this process; a given one has the user's."""
+    """Return the module `ray`, connected. Its own cluster has a token of this process, and listens on loopback alone; a
+    given one has the user's."""
     os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ[CLUSTER_VARIABLE] = "1" if address else "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once in a process
     try:
         import ray
 
-        _read_token_mode()
+        _read_environment()
     except ImportError:
         raise MissingDependencyError(f"the executor ray needs ray: {install_command('scale')}") from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if not address:
         cpus = max(workers or 1, os.cpu_count() or 1)
-        options |= {"_node_ip_address": "127.0.0.1", "num_cpus": cpus, "include_dashboard": False}
+        options |= {"num_cpus": cpus, "include_dashboard": False}
     try:
         ray.init(address or "local", **options)
     except Exception as error:  # Ray raises it bare, too
@@ -105,10 +111,12 @@ def _connected(address: str, workers: int | None) -> Any:
     return ray
 
 
-def _read_token_mode() -> None:
-    """Have Ray read `RAY_AUTH_MODE` again: a program that imported it before has it without tokens."""
-    with suppress(ImportError, AttributeError):  # other versions read it when they connect
+def _read_environment() -> None:
+    """Have Ray read the variables again: a program that imported it before has what they were then."""
+    with suppress(ImportError, AttributeError):  # other versions read them when they connect
         import_module("ray._raylet").Config.initialize("")
+        constants: Any = import_module("ray._private.ray_constants")
+        constants.ENABLE_RAY_CLUSTER = os.environ[CLUSTER_VARIABLE] == "1"
 
 
 class RayActor:
