@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
+from comfy_execution.graph import DynamicPrompt
 
 from ...intelligence.config import CONFIG_FILE, require
 from ...intelligence.errors import IntelligentGenerationError
@@ -60,12 +61,11 @@ class ServerBatch:
         with self._lock:
             require(not self.running, "a batch is being made on the servers: wait for it, or cancel it")
             refresh_library()
-            nodes = _Graph(graph)
             jobs = jobs_of_graph(
                 graph,
                 sampler,
                 stores,
-                lambda family, node_id: evidence(None, nodes, node_id, named_family(family)),
+                lambda family, node_id: evidence(None, DynamicPrompt(graph), node_id, named_family(family)),
                 lambda checkpoint: lora_sets().tags(checkpoint),
             )
             name = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:12]
@@ -117,19 +117,6 @@ class ServerBatch:
 
 class _CancelledError(Exception):
     """The user ended the batch."""
-
-
-class _Graph:
-    """A queued graph as `evidence` reads one."""
-
-    def __init__(self, graph: Mapping[str, Any]) -> None:
-        self._graph = {str(key): value for key, value in graph.items()}
-
-    def has_node(self, node_id: str) -> bool:
-        return str(node_id) in self._graph
-
-    def get_node(self, node_id: str) -> Any:
-        return self._graph[str(node_id)]
 
 
 server_batch = ServerBatch()

@@ -111,7 +111,7 @@ def _content(file: ModelMetadata, registry: ModelRegistry) -> str:
 
 def _carried(graph: Graph, sampler: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Return class and inputs of the nodes that the sampler depends on. Raises InvalidInputError for others."""
-    known = {str(key): _node(value) for key, value in graph.items()}
+    known = {key: _node(value) for key, value in graph.items()}
     samplers = [key for key, (kind, _) in known.items() if kind == SAMPLER]
     require(bool(samplers), "this workflow has no Intelligent Sampler")
     require(sampler in samplers or (not sampler and len(samplers) == 1), "select one of the Intelligent Samplers")
@@ -125,7 +125,7 @@ def _carried(graph: Graph, sampler: str) -> dict[str, tuple[str, Mapping[str, An
         kind, inputs = found[key] = known[key]
         require(kind in CARRIED, f"{kind[:80]} is not carried out on servers: press Run for this workflow")
         _check_links(kind, inputs)
-        waiting += [str(value[0]) for value in inputs.values() if isinstance(value, list) and value]
+        waiting += [_linked(value) for value in inputs.values() if isinstance(value, list)]
     return found
 
 
@@ -133,6 +133,12 @@ def _node(value: Any) -> tuple[str, Mapping[str, Any]]:
     valid = isinstance(value, Mapping) and isinstance(value.get("inputs"), Mapping)
     require(valid and isinstance(value.get("class_type"), str), "the workflow is not in API format")
     return value["class_type"], value["inputs"]
+
+
+def _linked(link: list[Any]) -> str:
+    """Return the id of the node that a link comes from."""
+    require(len(link) == 2 and isinstance(link[0], str), "the workflow is not in API format")
+    return str(link[0])
 
 
 def _check_links(kind: str, inputs: Mapping[str, Any]) -> None:
