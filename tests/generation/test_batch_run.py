@@ -11,16 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from intelligence import IntelligentGenerationPipeline, PipelineConfig, StorageError
+from intelligence import IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
 from intelligence.generation.execution.batch_run import BatchRun, HostOfList
+from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.contact_sheet import write_contact_sheet
 from intelligence.generation.execution.job_list import JobLine, read_job_list
 from intelligence.generation.execution.job_records import Job, Limits, Produced
 from intelligence.generation.execution.job_run import JobRun
 from intelligence.generation.execution.local_executor import LocalExecutor, LocalWorker
 from intelligence.generation.execution.planned_run import PlannedRun
+from intelligence.generation.stages import GenerationPlan
 from intelligence.learning import LearningEngine
 
 pytestmark = pytest.mark.usefixtures("embedded_home")
@@ -163,3 +165,25 @@ def test_unwritable_file_stops_and_goes_on(tmp_path: Path, hosts: HostOfList) ->
     with BatchRun(tmp_path) as batch:
         assert batch.run(batch.plan(read(2)), LocalExecutor(hosts)).done == 2
         assert len(batch.store.pictures()) == 2
+
+
+class Negative:
+    name = "negative"
+
+    def process(self, image: Image.Image, plan: GenerationPlan) -> Image.Image:
+        return ImageOps.invert(image)
+
+
+def test_own_steps_are_taken_before_pictures_are_written(tmp_path: Path) -> None:
+    made = []
+    for name, steps in (("plain", ()), ("stepped", (Negative(),))):
+        with BatchRun(tmp_path / name, own_steps=steps) as batch:
+            batch.run(batch.plan(read(1)), LocalExecutor(HostOfList()))
+        (picture,) = (tmp_path / name).glob("*.png")
+        made.append(Image.open(picture).convert("RGB"))
+    assert ImageOps.invert(made[0]).tobytes() == made[1].tobytes()
+
+
+def test_own_steps_are_refused_where_servers_write_the_pictures(tmp_path: Path) -> None:
+    with BatchRun(tmp_path, own_steps=(Negative(),)) as batch, pytest.raises(InvalidInputError, match="own_steps"):
+        batch.run([], ComfyUIExecutor(["http://127.0.0.1:1"]))
