@@ -74,6 +74,15 @@ class StoredGeneration(Record):
     """Of `loras`, in the same order; empty where they were not recorded."""
 
 
+class Recorded(NamedTuple):
+    """A packed row, unpacked: see `StoredGeneration`."""
+
+    data: dict[str, Any]
+    loras: Sequence[str]
+    concepts: Sequence[str]
+    strengths: Sequence[float]
+
+
 def insert(db: sqlite3.Connection, row: GenerationRow, *, keep_prompt: bool = True) -> int:
     """Store a generation, its reasons beside it, and delete those of a few old ones. Returns its key.
 
@@ -206,8 +215,7 @@ def read(
     id_, created_ms, run, images, image_ids, body, details = db.execute(query, (key, detailed)).fetchone()
     generation_id, created_at = shown_id(id_), iso_time(created_ms)
     named = image_names(generation_id, images, image_ids)
-    data = _unpacked(details) or (parts or SharedParts(db)).get(body)
-    facts = data.pop(_FACTS, None)
+    data, loras, concepts, strengths = _recorded(_unpacked(details) or (parts or SharedParts(db)).get(body))
     if data.get("type") == "Generation":
         own = {
             "id": generation_id,
@@ -216,10 +224,21 @@ def read(
             "created_at": _seconds(created_ms),
         }
         data = {**own, **data}
-    loras, concepts, strengths = _facts_of(data) if facts is None else facts
     return StoredGeneration(
         generation_id, named, data, tuple(loras), tuple(concepts), _shown_run(run), created_at, tuple(strengths)
     )
+
+
+def bodies(db: sqlite3.Connection, keys: Iterable[int]) -> dict[int, bytes]:
+    """Return the packed rows of generations, by their keys."""
+    wanted = json.dumps(sorted(set(keys)))
+    query = "SELECT key, data FROM generations WHERE key IN (SELECT value FROM json_each(?))"
+    return dict(db.execute(query, (wanted,)).fetchall())
+
+
+def recorded(body: bytes, parts: SharedParts) -> Recorded:
+    """Return what a packed row holds. Args: parts: of its database."""
+    return _recorded(parts.get(body))
 
 
 def delete(db: sqlite3.Connection, keys: Iterable[int]) -> int:
@@ -297,6 +316,11 @@ def _whole(row: GenerationRow, data: dict[str, Any], concepts: Sequence[str]) ->
         }
         data = {name: value for name, value in data.items() if name not in own or value != own[name]}
     return data
+
+
+def _recorded(data: dict[str, Any]) -> Recorded:
+    facts = data.pop(_FACTS, None)
+    return Recorded(data, *(_facts_of(data) if facts is None else facts))
 
 
 def _facts_of(data: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:

@@ -204,5 +204,5 @@ def stage_of(data: Any) -> Mapping[str, Any]:
 
 def _at(data: Any, *names: str) -> Mapping[str, Any]:
     for name in names:
-        data = data.get(name) if isinstance(data, Mapping) else None
-    return data if isinstance(data, Mapping) else {}
+        data = data.get(name) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}

@@ -17,8 +17,10 @@ from .generation_rows import (
     WHOLE,
     GenerationRow,
     Place,
+    Recorded,
     StoredGeneration,
     blank_prompts,
+    bodies,
     check_id,
     delete,
     image_place,
@@ -27,6 +29,7 @@ from .generation_rows import (
     places,
     rated_place,
     read,
+    recorded,
     replace_data,
     stored_id,
 )
@@ -345,11 +348,12 @@ class LearningEngine:
                 return []
             parts, known, found = SharedParts(db), self._known_rows, []
             self._known_rows = {}
-            for one in rating_rows.newest_rated(db, MAX_OBSERVATIONS):
-                (body,) = db.execute("SELECT data FROM generations WHERE key = ?", (one.key,)).fetchone()
-                if (row := known.get(one.key)) is None or row[0] != body:
-                    stored = read(db, one.key, parts, detailed=False)
-                    row = body, _as_rated(stored), stored.data.get("image_looks") or ()
+            rated = rating_rows.newest_rated(db, MAX_OBSERVATIONS)
+            packed = bodies(db, (one.key for one in rated))
+            for one in rated:
+                if (row := known.get(one.key)) is None or row[0] != packed[one.key]:
+                    stored = recorded(packed[one.key], parts)
+                    row = packed[one.key], _as_rated(stored), stored.data.get("image_looks") or ()
                 self._known_rows[one.key] = row
                 look = stored_look(row[2], None if one.image == WHOLE else one.image)
                 found.append(row[1]._replace(rating=one.rating, weight=one.images * one.weight, look=look))
@@ -360,7 +364,7 @@ class LearningEngine:
 
         def picture_of(db: sqlite3.Connection, place: Place) -> tuple[Picture, Mapping[str, str]]:
             if place.key not in known:
-                stored = read(db, place.key, detailed=False)
+                stored = recorded(bodies(db, [place.key])[place.key], SharedParts(db))
                 made, looks = _as_rated(stored), stored.data.get("image_looks") or ()
                 known[place.key] = made.picture(moves), {one.lora: one.now(moves) for one in made.loras}, looks
             picture, names, looks = known[place.key]
@@ -378,7 +382,7 @@ class LearningEngine:
             put_switch(db, switch, value)
 
 
-def _as_rated(stored: StoredGeneration) -> PictureRating:
+def _as_rated(stored: Recorded) -> PictureRating:
     return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, 0)
 
 
