@@ -197,7 +197,8 @@ def _loras(model: ValueModel, names: dict[str, str]) -> list[LearnedLoRA]:
             else:
                 (past if one.evidence is Evidence.PAST else acts)[lora] += 1
     ids = list(dict.fromkeys((*stars, *acts, *past)))
-    found = model.utilities(PromptTraits(object()), [Applied(lora, expected=0.0) for lora in ids])
+    asked = [Applied(lora, expected=0.0, strength=model.last_strengths.get(lora)) for lora in ids]
+    found = model.utilities(PromptTraits(object()), asked)
     return [
         LearnedLoRA(
             lora,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,18 @@ LEVEL, LEVEL_SD = 3.2, 0.5
 """Stars of a picture without LoRAs, over users. All standard deviations are in stars: of a user's level, …"""
 PROMPT_SD = 0.4
 """… of a prompt's effect, which all its pictures share, …"""
-LORA_SD, VERSION_SHARE = 0.6, 0.8
-"""… of a LoRA's utility (versions of one LoRA share most of the variance), …"""
+LORA_SD, VERSION_SHARE = 0.45, 0.8
+"""… of a LoRA's utility beside its strength's (versions of one LoRA share most of the variance of both), …"""
 CREATOR_SD, KIND_SD, STYLE_SD = 0.35, 0.15, 0.35
 """… of what LoRAs of one creator, kind or style share, …"""
 KIND_CONTENT_SD, KIND_STYLE_SD, KIND_FORM_SD, STYLE_STYLE_SD = 0.2, 0.15, 0.15, 0.4
 """… of what LoRAs of a kind (or of a style) share on prompts of one content, one style, one form, …"""
-STRENGTH_SD, STRENGTH_LENGTH = 0.4, 0.25
-"""… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length, …"""
+STRENGTH_SD, STRENGTH_LENGTH, USUAL_STRENGTH = 0.4, 0.25, 0.8
+"""… of what the strength of a LoRA does to it, alike at strengths that lie as close as the length (one that is not
+known counts as the usual one), …"""
 TRIGGER_SET_SD = 0.4
 """… of what each set of trigger words does to a LoRA that has several, …"""
-SLOPE_SD = 0.3
+SLOPE_SD = 0.27
 """… of the factor, 1 before ratings, by which the choice's confidence counts: nothing of a LoRA that does not fit, …"""
 NOTHING = -1
 """Equals no hash."""
@@ -122,10 +124,14 @@ def look_covariances(one: ObservationArrays, other: ObservationArrays) -> Floats
 
 def utility_covariance(one: ObservationArrays, other: ObservationArrays) -> Floats:
     """Return the covariance of the utilities of members."""
-    found = _of_loras(one.loras, other.loras)[one.lora[:, None], other.lora]
-    found += _of_meetings(one.meetings, other.meetings)[one.meeting[:, None], other.meeting]
-    mine, others = pairs = np.nonzero(_equal(one.loras[0], other.loras[0])[one.lora[:, None], other.lora])
-    found[pairs] += strength_covariance(one.strength[mine], other.strength[others])
+    found = _spread(CREATOR_SD**2 * _equal(one.loras[1], other.loras[1]), one.lora, other.lora)
+    found += _spread(_of_meetings(one.meetings, other.meetings), one.meeting, other.meeting)
+    kinship = _kinship(one.loras, other.loras)
+    mine, others = kin = np.nonzero(_spread(kinship > 0, one.lora, other.lora))
+    shares = kinship[one.lora[mine], other.lora[others]]
+    strengths = (np.nan_to_num(each, nan=USUAL_STRENGTH) for each in (one.strength[mine], other.strength[others]))
+    found[kin] += shares * (LORA_SD**2 + strength_covariance(*strengths))
+    mine, others = pairs = mine[shares == 1], others[shares == 1]
     found[pairs] += TRIGGER_SET_SD**2 * _alike(one.trigger_set[mine], other.trigger_set[others])
     found *= one.fit[:, None] * other.fit
     found[pairs] += one.doubt[mine] * other.doubt[others] * _likeness(one, mine, other, others) ** 2
@@ -134,10 +140,16 @@ def utility_covariance(one: ObservationArrays, other: ObservationArrays) -> Floa
     return found
 
 
-def _of_loras(one: Codes, other: Codes) -> Floats:
-    """Covariance by the LoRAs alone. Args: one, other: see `ObservationArrays.loras`."""
-    lora, creator, _, _, origin = map(_equal, one, other)
-    found: Floats = LORA_SD**2 * np.maximum(lora, VERSION_SHARE * origin) + CREATOR_SD**2 * creator
+def _spread(values: NDArray[Any], rows: Codes, columns: Codes) -> NDArray[Any]:
+    """(distinct, distinct) → (rows, columns), each with the place of its value."""
+    found: NDArray[Any] = values.take(rows, 0).take(columns, 1)
+    return found
+
+
+def _kinship(one: Codes, other: Codes) -> Floats:
+    """1 for one LoRA, less for versions of one, else 0. Args: one, other: see `ObservationArrays.loras`."""
+    lora, *_, origin = map(_equal, one, other)
+    found: Floats = np.maximum(lora, VERSION_SHARE * origin)
     return found
 
 
@@ -170,7 +182,7 @@ def _concepts_shared(one: ObservationArrays, other: ObservationArrays) -> Floats
     number = {word: place for place, word in enumerate(words)}
     bags = []
     for concepts in (one.concepts, other.concepts):
-        bag = np.zeros((len(concepts), len(number)))
+        bag = np.zeros((len(concepts), len(number)), np.float32)
         for row, each in enumerate(concepts):
             if known := each & words:
                 bag[row, [number[word] for word in known]] = 1.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..pictures.look import Look
 
-RATING_NOISE = 1.0
+RATING_NOISE = 0.95
 """Standard deviation of a rating in stars: luck of the seed, mood, rounding."""
 STARS_RIGHT = 1.4
 """Stars between a LoRA that is right and one that is not; see `expected_stars`."""
@@ -77,7 +77,7 @@ class Applied(NamedTuple):
             standing: that it belongs to the prompt rather than another or none, 0 … 1.
         """
         fits = max(confidence, standing)
-        doubt = (0.5**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
+        doubt = (0.3**2 + STARS_RIGHT**2 * fits * (1 - fits)) ** 0.5
         nearest = STARS_RIGHT * (fits - confidence)
         return cls(lora, expected_stars(confidence), 0.3 + 0.7 * fits, doubt, strength, trigger_set, nearest)
 

@@ -32,7 +32,7 @@ from .setting_effects import SeenSettings, code, effect_covariance
 
 Floats = NDArray[np.float64]
 
-NOISE_PRIOR, NOISE_RANGE = 20.0, (0.4, 1.7)
+NOISE_PRIOR, NOISE_RANGE = 12.0, (0.4, 1.7)
 """Ratings that the usual noise counts as, beside what a user's own tell of it, and bounds of the ratio of variances."""
 OUTLIERS = 0.08
 """Share of ratings that may be anything from 1 to 5 stars."""

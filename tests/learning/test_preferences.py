@@ -3,7 +3,7 @@
 import pytest
 
 from intelligence.learning import LearningEngine, Preferences
-from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
+from intelligence.learning.observations import RATING_NOISE, Applied, LoRATraits, PromptTraits
 from intelligence.learning.preferences import PictureRating, UsedLoRA, picture_rating, prompt_traits
 
 CAT = prompt_traits("a cat", "anime", "animal", 0.2, ["Cat "])
@@ -35,7 +35,8 @@ def engine(tmp_path):
 
 
 def read(engine):
-    return [(one.stars, round(one.noise, 3)) for one in engine.preferences().observations]
+    """Return the stars, and the noise as a multiple of that of a rating of one picture."""
+    return [(one.stars, round(one.noise / RATING_NOISE, 3)) for one in engine.preferences().observations]
 
 
 def test_generation_rating_counts_once(engine):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from intelligence.learning.observation_arrays import LEVEL, LORA_SD
+from intelligence.learning.observation_arrays import LEVEL, LORA_SD, STRENGTH_SD, USUAL_STRENGTH
 from intelligence.learning.observations import (
     STARS_WRONG,
     Applied,
@@ -135,7 +135,7 @@ def test_posterior_is_the_regression_on_effects():
     ]
     model = ValueModel(observations, traits, forgetting=1.0)
     rows = np.array([[1.0, "p" in each, "q" in each] for each in sets])
-    prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (LORA_SD**2 + 0.3**2)] * 2])
+    prior = np.diag([1 / (0.5**2 + 0.4**2), *[1 / (LORA_SD**2 + STRENGTH_SD**2 + 0.3**2)] * 2])
     weights = model.trust / model.noise**2
     precision = prior + rows.T @ (weights[:, None] * rows)
     expected = np.array([LEVEL + STARS_WRONG * len(each) for each in sets])
@@ -155,6 +155,19 @@ def test_strengths_are_pulled_to_likes_and_pushed_from_dislikes():
     disliked = ValueModel([at(1.0, 1)] * 4, traits).strengths("a", [1.0, 0.75])
     assert disliked[0] < disliked[1] < 0
     assert ValueModel([at(1.0, 1)], traits).strengths("b", [1.0]).tolist() == [0.0]
+
+
+def test_unknown_strength_counts_as_the_usual_one():
+    def liking(strength, *asked):
+        seen = Observation(5, Picture(ANIME, (Applied.judged("a", 0.9, strength),)))
+        return ValueModel([seen], traits).utilities(ANIME, [Applied.judged(*one) for one in asked]).shift
+
+    asked = [(lora, 0.9, strength) for lora in ("a", "a2") for strength in (None, USUAL_STRENGTH, 0.2)]
+    unknown, usual = (liking(strength, *asked) for strength in (None, USUAL_STRENGTH))
+    assert (unknown == usual).all()
+    assert (unknown[[0, 3]] == unknown[[1, 4]]).all()
+    assert (unknown[[0, 3]] > unknown[[2, 5]] + 0.05).all()
+    assert not ValueModel([Observation(5, Picture(ANIME, (Applied.judged("a", 0.9),)))], traits).strengths("a", [0.8])
 
 
 def test_model_made_after_another_is_the_same_to_the_last_bit():
