@@ -30,7 +30,7 @@ from ..generation.image_file import picture_name
 from ..generation.memory_outlook import plan_ahead
 from ..generation.picture_history import picture_of, picture_record, rated_id
 from ..generation.planner import Planner
-from ..generation.stages import Generation, PromptRecommendations
+from ..generation.stages import Generation, GenerationExplanation, PromptRecommendations
 from ..learning import LearningEngine
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata, named_family
@@ -38,7 +38,7 @@ from ..models.compatibility import architecture_fit
 from ..models.header_facts import evidence_of_file
 from ..pictures.picture_files import check_destination
 from ..registry import ModelRegistry
-from ..validation import bounds
+from ..validation import adapter, bounds
 from ..whole_files import unused
 
 if TYPE_CHECKING:
@@ -96,8 +96,18 @@ class AgentTools:
         return dict.fromkeys(reading, True) | {allowed[right]: False for right in Right if right in self.rights}
 
     def warm_up(self) -> None:
-        """Read the library, so that the first call does not wait for it."""
-        self.recommend_settings("a picture")
+        """Do what is done once (indexes, the forms of records), so that no call waits for it."""
+        registry = self.planner.registry
+        loras, checkpoints = (registry.summaries(kind) for kind in (ModelKind.LORA, ModelKind.CHECKPOINT))
+        prompt = ", ".join(["a red fox in a coat", *(lora.name for lora in loras[:3])])
+        for architecture in {model.architecture for model in (*loras, *checkpoints)}:
+            self._recommended(prompt, "", ModelEvidence(architecture=architecture), LoRAPreferences())
+        self.recommend_settings(prompt)
+        self.plan_memory()
+        for lora in loras[:1]:
+            self.show_model(lora.model_id)
+        for form in (Generation, GenerationExplanation):
+            adapter(form)
 
     def recommend_loras(
         self,

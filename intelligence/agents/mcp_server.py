@@ -6,6 +6,7 @@ import functools
 import gc
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -27,8 +28,11 @@ instructions. `selection` of the node LoRARecommend takes the list `loras` as it
 """
 
 
-def mcp_server(tools: AgentTools) -> MCPServer:
-    """Return the server of these tools. Raises MissingDependencyError without the extra `mcp`."""
+def mcp_server(tools: AgentTools, wait: Callable[[], object] = lambda: None) -> MCPServer:
+    """Return the server of these tools, which calls `wait` before each answer of them.
+
+    Raises MissingDependencyError without the extra `mcp`.
+    """
     try:
         from mcp.server import MCPServer
         from mcp.types import ToolAnnotations
@@ -39,14 +43,18 @@ def mcp_server(tools: AgentTools) -> MCPServer:
     server: MCPServer = MCPServer(DISTRIBUTION, instructions=INSTRUCTIONS, version=version(), log_level="WARNING")
     for function, reads_only in tools.offered().items():
         annotations = ToolAnnotations(read_only_hint=reads_only, destructive_hint=False, open_world_hint=False)
-        server.add_tool(_told(function), annotations=annotations)
+        server.add_tool(_told(function, wait), annotations=annotations)
     return server
 
 
 def serve(tools: AgentTools, port: int | None = None) -> None:
-    """Serve until the client leaves (stdio, `port` None), or until interrupted (HTTP at /mcp, this machine only)."""
-    server = mcp_server(tools)
-    Thread(target=_warm_up, args=(tools,), daemon=True).start()
+    """Serve until the client leaves (stdio, `port` None), or until interrupted (HTTP at /mcp, this machine only).
+
+    The client is greeted at once; its first answer waits until the library is read.
+    """
+    warming = Thread(target=_warm_up, args=(tools,), daemon=True)
+    server = mcp_server(tools, warming.join)
+    warming.start()
     if port is None:
         server.run("stdio")
     else:
@@ -55,16 +63,18 @@ def serve(tools: AgentTools, port: int | None = None) -> None:
 
 def _warm_up(tools: AgentTools) -> None:
     """Read the library, and take it out of garbage collections: some answers would wait a tenth of a second for one."""
-    tools.warm_up()
+    with suppress(IntelligentGenerationError):  # the call that it concerns tells it
+        tools.warm_up()
     gc.freeze()
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+def _told(function: Callable[..., Any], wait: Callable[[], object]) -> Callable[..., Any]:
     """Return the function with our errors as the SDK's, whose sentence the agent reads."""
     from mcp.server.mcpserver.exceptions import ToolError
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        wait()
         try:
             return function(*args, **kwargs)
         except IntelligentGenerationError as error:

@@ -12,6 +12,7 @@ from intelligence import InvalidInputError, ModelNotFoundError, UnknownGeneratio
 from intelligence.agents.agent_tools import AgentTools, Right
 from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, TriggerSet
 from intelligence.registry import ModelRegistry
+from intelligence.validation import adapter
 from tests.test_upgrades import OLD
 
 FERN = ModelMetadata(
@@ -133,3 +134,19 @@ def test_generate_refuses_names_before_sampling(tools: AgentTools, name: str, mo
     monkeypatch.setattr(AgentTools, "_own_pipeline", lambda self: pytest.fail("sampled"))
     with pytest.raises(InvalidInputError):
         AgentTools(frozenset({Right.GENERATE}), "embedded").generate("a lake", name=name)
+
+
+def test_warm_up_leaves_no_form_to_be_made(tools: AgentTools) -> None:
+    tools.warm_up()
+    made = adapter.cache_info().misses  # type: ignore[attr-defined]
+    tools.recommend_settings("fern, reading a book", model_family="illustrious")
+    tools.plan_memory(vram_gb=8.0)
+    tools.explain_picture(str(OLD / "saved.png"))
+    assert adapter.cache_info().misses == made  # type: ignore[attr-defined]
+
+
+def test_warm_up_of_an_empty_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path))
+    tools = AgentTools()
+    tools.warm_up()
+    assert tools.search_library()["known"] == 0

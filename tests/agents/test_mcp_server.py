@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from intelligence.agents.agent_tools import AgentTools
+from intelligence.agents.mcp_server import mcp_server
 from intelligence.registry import ModelRegistry
 from tests.agents.test_agent_tools import FERN, FLUX
 from tests.test_upgrades import OLD
@@ -139,3 +141,19 @@ def test_http_refuses_pages_of_other_origins(address: str, headers: dict[str, st
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
     assert refused.value.code in (403, 421)
+
+
+def test_no_answer_before_the_server_is_ready(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcp import Client
+
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(home))
+    waits: list[bool] = []
+
+    async def ask() -> None:
+        async with Client(mcp_server(AgentTools(), lambda: waits.append(True))) as client:
+            await client.list_tools()
+            assert not waits
+            await client.call_tool("search_library", {})
+            assert waits
+
+    asyncio.run(ask())

@@ -1,8 +1,8 @@
 """How long agents wait for an answer: python -m tests.benchmarks.agents --json
 
 A library of 7,000 invented LoRAs, asked by the MCP SDK's own client: over stdio (`_ms`, `_slowest_ms`: the
-wall's milliseconds of the median of twenty calls, and of the slowest), and inside one process (`_processor_ms`: the
-processor's, client and server together, which a busy machine does not change).
+wall's milliseconds of the median of twenty calls, and of the slowest, a tool's first among them), and inside one
+process (`_processor_ms`: the processor's, client and server together, which a busy machine does not change).
 """
 
 from __future__ import annotations
@@ -80,7 +80,6 @@ async def timed(client: Any, calls: int, clock: Callable[[], float]) -> dict[str
     }
     times: dict[str, list[float]] = {name: [] for name in asked}
     for name, arguments in asked.items():
-        await client.call_tool(name, arguments())
         for _ in range(calls):
             given = arguments()
             begun = clock()

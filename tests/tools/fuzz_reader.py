@@ -24,9 +24,22 @@ class Read(NamedTuple):
     """What became of an input."""
 
     seconds: float
-    """Of processor."""
+    """Run or slept; not those in which other programs had the processor, where the system tells them (Linux)."""
+    processor_seconds: float
     ended: str
     """READ, REFUSED, DIED, STUCK, or an error that is not the pack's."""
+
+
+def own_seconds() -> float:
+    """Return a clock that stands still while this thread is ready to run and others have the processor.
+
+    Unlike the processor's time, it counts what is slept or waited for a disk, a lock or the network.
+    """
+    try:
+        ready = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return time.process_time()
+    return time.perf_counter() - ready
 
 
 def memory_mb(process: int) -> float:
@@ -40,15 +53,18 @@ class Reader:
 
     def __init__(self, target: str) -> None:
         self.target = target
+        self.processor_seconds = 0.0
         self._start()
 
     def read(self, data: bytes) -> Read:
         """Read an input."""
         try:
             self._pipe.send_bytes(data)
-            found: Read = self._pipe.recv() if self._pipe.poll(PATIENCE_SECONDS) else Read(PATIENCE_SECONDS, STUCK)
+            arrived = self._pipe.poll(PATIENCE_SECONDS)
+            found: Read = self._pipe.recv() if arrived else Read(PATIENCE_SECONDS, 0.0, STUCK)
         except (EOFError, OSError):
-            found = Read(0.0, DIED)
+            found = Read(0.0, 0.0, DIED)
+        self.processor_seconds += found.processor_seconds
         if found.ended in (DIED, STUCK):
             self.close()
             self._start()
@@ -81,9 +97,9 @@ def _serve(pipe: Connection, target: str) -> None:
             pipe.send(memory_mb(os.getpid()))
             continue
         with tempfile.TemporaryDirectory() as folder:
-            begun = time.process_time()
+            begun, begun_processor = own_seconds(), time.process_time()
             try:
                 ended = READ if read_or_refuse(target, data, Path(folder)) else REFUSED
             except Exception as error:  # noqa: BLE001 - that is what is looked for
                 ended = f"{type(error).__name__}: {error}"[:200]
-            pipe.send(Read(time.process_time() - begun, ended))
+            pipe.send(Read(own_seconds() - begun, time.process_time() - begun_processor, ended))
