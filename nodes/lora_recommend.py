@@ -248,7 +248,7 @@ class LoRARecommend(io.ComfyNode):
             [each.negative_prompt for each in sets],
             sets,
             [lora_patches.as_lora_stack(each.suggested_loras) for each in sets],
-            ui={**choice_report(sets[0]), "confirmed": [True]},
+            ui={**choice_report(*sets), "confirmed": [True]},
         )
 
 

@@ -215,8 +215,8 @@ class ParamOptimize(io.ComfyNode):
 
         decisions.remember(cls.hidden.unique_id, revision, settled, again)
         ui = {
-            "text": [settings_report(variants[0])],
-            "card": [card(variants[0], SETTINGS)],
+            "text": [settings_report(one) for one in variants],
+            "card": [card(one, SETTINGS) for one in variants],
             "settings": [chosen_settings(one) for one in variants],
         }
         if model is None:

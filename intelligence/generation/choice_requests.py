@@ -220,16 +220,17 @@ def applied_settings(variants: Sequence[Recommendations]) -> list[Any]:
     ]
 
 
-def choice_report(recommendations: PromptRecommendations) -> dict[str, list[Any]]:
+def choice_report(recommendations: PromptRecommendations, *others: PromptRecommendations) -> dict[str, list[Any]]:
     """Return a choice as lists of JSON types, as nodes and routes show it.
 
-    `text`, `suggestions`, `nearest` (not applied; may be added to a `selection`), `rejected`; `chosen_for`: the prompt
-    and the checkpoint, for a `selection` of them; `stale`: which of these has changed since the selection was made.
+    `text` and `card`, of the `others` (further variations) too; `suggestions`; `nearest` (not applied; may be added to
+    a `selection`); `rejected`; `chosen_for`: the prompt and the checkpoint, for a `selection` of them; `stale`: which
+    of these has changed since the selection was made.
     """
     basis = ChoiceBasis.of(recommendations.prompt_analysis.prompt, recommendations.model)
     return {
-        "text": [as_text(explain(recommendations))],
-        "card": [card(recommendations, CHOICE)],
+        "text": [as_text(explain(each)) for each in (recommendations, *others)],
+        "card": [card(each, CHOICE) for each in (recommendations, *others)],
         "suggestions": [
             {
                 "lora": lora.lora_metadata.model_id.partition(":")[2],

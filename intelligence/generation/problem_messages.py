@@ -13,7 +13,7 @@ class ProblemMessage(Message):
         "suggestions, write [] for no LoRA, or set `on_unconfirmed` to use_suggestions."
     )
     UNUSABLE_SELECTION = "`selection` names LoRAs that cannot be used here ({loras}). Remove them from `selection`."
-    SELECTION_NOT_JSON = 'selection must be JSON like [{{"lora": "name", "strength": 0.8}}], [] or empty'
+    SELECTION_NOT_JSON = '`selection` must be JSON like [{{"lora": "name", "strength": 0.8}}], [] or empty'
     SELECTION_WITHOUT_NAME = "a selected LoRA needs a name, got {entry}"
     SELECTION_WORDS = "{lora}: trigger_words must be a list of texts, got {words}"
 
@@ -39,9 +39,9 @@ class ProblemMessage(Message):
     )
     VAE_BROKEN = "the VAE gives not-a-number even in float32: its file is broken; choose another VAE"
 
-    OUTSIDE_OUTPUT = "filename_prefix: {prefix} lies outside the output folder"
+    OUTSIDE_OUTPUT = "`filename_prefix`: {prefix} lies outside the output folder"
 
-    NOTHING_TO_RATE = "Feedback: link a generation, or give the generation_id of an earlier one."
+    NOTHING_TO_RATE = "Feedback: link a generation, or give `generation_id` of an earlier one."
     RATED = "Rated {rating} of 5: {picture}"
     RATED_BEFORE = "{rated} (the picture before this one, which you were looking at)"
     NOT_RATED_YET = "Not rated yet: {picture}"

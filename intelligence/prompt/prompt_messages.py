@@ -34,6 +34,6 @@ class PromptMessage(Message):
     OLLAMA_LEFT_OUT = "Ollama was left out: {cause}"
 
     EMPTY = "The prompt is empty: type what the picture should show."
-    TOO_LONG = "{name} has {length:,} characters; shorten it to {most:,} or fewer"
-    HAS_NUL = "{name} contains a NUL character (at {place}); remove it"
-    NOT_UNICODE = "{name} is not valid Unicode (lone surrogate at {place}); paste it again as text"
+    TOO_LONG = "`{name}` has {length:,} characters; shorten it to {most:,} or fewer"
+    HAS_NUL = "`{name}` contains a NUL character (at {place}); remove it"
+    NOT_UNICODE = "`{name}` is not valid Unicode (lone surrogate at {place}); paste it again as text"

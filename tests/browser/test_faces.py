@@ -191,6 +191,7 @@ def test_blueprint_is_suggested_for_run_rated_and_restored(page: Page, server: S
     page.tab.wait_for_function("before => window.ended.size > before", arg=before)
     labels = page.tab.evaluate(INNER_LABELS, "LoRARecommend")
     assert any(label.startswith("Mirkwood Witch") for label in labels)
+    assert page.tab.evaluate(INNER_LABELS, "CheckpointOrFirst") == ["ckpt_name", "Checkpoint that is used"]
     assert not any("Chosen for" in label for label in labels)
 
     run(page, server)

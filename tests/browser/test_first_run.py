@@ -20,6 +20,7 @@ NEWCOMER = {"Comfy.Locale": "es", "IntelligentGeneration.Greeted": False}
 AFTERWARDS = {"Comfy.Locale": "en", "IntelligentGeneration.Greeted": True}
 GREETING = ".ig-greeting"
 FIT = "() => app.extensionManager.command.execute('Comfy.Canvas.FitView')"
+QUEUE = "() => void app.queuePrompt(0, 1)"
 TITLES = "() => app.graph._nodes.map(node => node.title)"
 CHANGE = "([id, value]) => app.extensionManager.setting.set(id, value)"
 MINIMAP = "canvas.minimap-canvas"
@@ -76,6 +77,19 @@ def test_template_and_reasons_are_in_the_pages_language(spanish: Page) -> None:
     (told,) = spanish.tab.evaluate(REPORTS, "LoRARecommend")
     assert "el prompt contiene sus palabras clave" in told and "a 0,80, lo habitual" in told
     assert spanish.problems == []
+
+
+def test_choices_and_errors_are_in_the_pages_language(spanish: Page) -> None:
+    recommend = spanish.tab.locator(".lg-node", has=spanish.tab.locator("[data-node-type=LoRARecommend]"))
+    recommend.get_by_text("automático", exact=True).wait_for()
+    spanish.tab.evaluate(SET, {"LoRARecommend": {"mode": "ASSISTED", "selection": ""}})
+    recommend.get_by_text("asistido", exact=True).wait_for()
+    spanish.tab.evaluate(QUEUE)
+    spanish.tab.get_by_text("La «selección» está vacía, y el modo asistido espera tu elección").first.wait_for()
+    spanish.tab.evaluate(SET, {"LoRARecommend": {"mode": "AUTO"}, "IntelligentSampler": {"upscaler": "gone.pth"}})
+    spanish.tab.evaluate(QUEUE)
+    spanish.tab.get_by_text("en este equipo no existe la opción “gone.pth” de ampliador").first.wait_for()
+    spanish.tab.evaluate(SET, {"IntelligentSampler": {"upscaler": "auto"}})
 
 
 def test_help_of_a_node_is_readable_in_the_panel(spanish: Page) -> None:

@@ -102,6 +102,10 @@ def test_scan_tells_its_progress_and_can_be_cancelled_while_it_runs(library: Pag
 
 def test_details_correct_and_take_back(library: Page, server: Server) -> None:
     open_witch(library)
+    library.tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    library.tab.get_by_role("button", name="antler crown").click()
+    library.tab.get_by_role("button", name="antler crown ✓").wait_for()
+    assert library.tab.evaluate("navigator.clipboard.readText()") == "antler crown"
     library.tab.get_by_text("Correct what is wrong").click()
     library.tab.get_by_label("Strength", exact=True).fill("0.65")
     library.tab.get_by_role("button", name="Save", exact=True).click()
@@ -134,6 +138,10 @@ def test_choice_is_kept_as_a_set(library: Page, server: Server) -> None:
     library.tab.get_by_role("button", name="Keep this choice as a set").click()
     library.tab.locator("span.ig-dim", has_text="1 LoRA").wait_for()
     assert server.client.get(SETS)["sets"] == {"witches": [{"lora": WITCH, "strength": 0.8}]}
+    with library.tab.expect_download() as saved:
+        library.tab.get_by_role("button", name="Export").click()
+    written = json.loads(saved.value.path().read_text(encoding="utf-8"))
+    assert written == {"name": "witches", "loras": [{"lora": WITCH, "strength": 0.8}]}
     library.tab.get_by_role("button", name="Delete").click()
     library.tab.get_by_text("No set yet.").wait_for()
     assert server.client.get(SETS)["sets"] == {}
@@ -160,7 +168,7 @@ def test_history_rates_and_restores(library: Page, server: Server) -> None:
     rows = tiles.locator(".ig-rating")
     rows.nth(1).focus()
     library.tab.keyboard.press("5")
-    rows.nth(1).get_by_text("saved").wait_for()
+    library.tab.get_by_text(f"{prompt[:40]} …: saved").wait_for()
     library.tab.get_by_label("Stars", exact=True).select_option("5")
     library.tab.get_by_text("1 picture", exact=True).wait_for()
     rated = server.client.get(f"/intelligent_generation/generations/{made['generation_id']}")["ratings"]

@@ -6,7 +6,7 @@ import itertools
 
 from ..comfyui.server import Server
 from .page import Page
-from .test_nodes_page import SET, load, run
+from .test_nodes_page import REPORTS, SET, load, run
 from .test_nothing_vanishes import stored
 from .test_suggest import WIDGETS
 
@@ -54,6 +54,9 @@ def test_variations_are_labelled_kept_and_rated(page: Page, server: Server) -> N
     labels = [row.get_attribute("aria-label") or "" for row in rows.all()]
     assert [label.split(" · ")[0] for label in labels] == ["1", "2"]
     assert labels[0] != labels[1] and "Mirkwood Witch 0." in labels[0]
+    for kind in ("LoRARecommend", "Explain"):
+        (told,) = page.tab.evaluate(REPORTS, kind)
+        assert "Variation 1 of 2" in told and "Variation 2 of 2" in told
     rows.nth(1).focus()
     page.tab.keyboard.press("5")
     page.tab.wait_for_function("() => document.querySelectorAll('.ig-rating')[1].textContent.includes('★★★★★')")

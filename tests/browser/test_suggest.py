@@ -33,6 +33,16 @@ ROWS = """
     .filter(widget => widget.name.startsWith("LoRA ")).map(widget => [widget.name, [widget.label, widget.tooltip]]))
 """
 SAVED = "type => app.graph._nodes.find(node => node.type === type).serialize().widgets_values"
+OFFER = """
+name => {
+    const loader = app.graph._nodes.find(node => node.type === "CheckpointOrFirst")
+    const [, options] = loader.constructor.nodeData.input.required.ckpt_name
+    options.options = [...options.options.filter(one => one !== name), name]
+    return loader.widgets[0].value
+}
+"""
+"""Has the loader offer a checkpoint, as the server tells it of those of the machine."""
+
 CLICK = """
 ([type, name, value]) => {
     const node = app.graph._nodes.find(node => node.type === type)
@@ -83,6 +93,8 @@ def test_suggest_confirms_rows_and_run_goes_on_from_there(page: Page, server: Se
 
     shown = page.tab.evaluate(WIDGETS, "LoRARecommend")
     assert (shown[WITCH], shown[STRENGTH], shown[WORD]) == (True, 0.8, True)
+    (recommend,) = [node for node in page.nodes() if node["type"] == "LoRARecommend"]
+    assert [*recommend["widgets"]][-1] == "report"  # the rows come before it
     assert any("auto → " in label for label in page.tab.evaluate(LABELS, "ParamOptimize"))
     click(page, STRENGTH, 0.52)
     click(page, WORD, False)
@@ -156,6 +168,19 @@ def test_changed_prompt_makes_choice_stale_until_kept(page: Page) -> None:
     click(page, "Keep")
     assert selection(page)["chosen_for"]["prompt"] == "a lighthouse"
     assert not any("Chosen for" in label for label in page.tab.evaluate(LABELS, "LoRARecommend"))
+
+
+def test_changed_checkpoint_makes_choice_stale(page: Page) -> None:
+    """Of a loader that takes the first one, as far as the page knows: where one of this machine is named."""
+    assisted(page)
+    suggest(page)
+    assert page.tab.evaluate(OFFER, "other.safetensors") == "auto"
+    assert not any("Chosen for" in label for label in page.tab.evaluate(LABELS, "LoRARecommend"))
+    page.tab.evaluate(SET, {"CheckpointOrFirst": {"ckpt_name": "other.safetensors"}})
+    page.tab.evaluate("() => app.api.dispatchCustomEvent('graphChanged', {})")
+    assert "⚠ Chosen for: embedded" in page.tab.evaluate(LABELS, "LoRARecommend")
+    click(page, "Keep")
+    assert selection(page)["chosen_for"]["checkpoint"] == "other.safetensors"
 
 
 def test_node_says_that_nothing_is_confirmed(page: Page) -> None:

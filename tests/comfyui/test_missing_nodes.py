@@ -25,7 +25,7 @@ LACKING = {
 }
 """Node that is taken out → (node, input) that are named, at least."""
 
-FAILING = {"IntelligentSampler": ["Feedback: link a generation, or give the generation_id of an earlier one."]}
+FAILING = {"IntelligentSampler": ["Feedback: link a generation, or give `generation_id` of an earlier one."]}
 """Node that is taken out → errors of nodes whose inputs are all optional."""
 
 

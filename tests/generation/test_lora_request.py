@@ -64,7 +64,7 @@ def test_lora_request_from_text(
     [
         (("auto!", "", "error"), "mode must be one of AUTO, ASSISTED, MANUAL"),
         (("AUTO", "", "maybe"), "on_unconfirmed must be one of error"),
-        (("AUTO", "nonsense", "error"), "selection must be JSON"),
+        (("AUTO", "nonsense", "error"), "`selection` must be JSON"),
     ],
 )
 def test_lora_request_from_bad_text(texts: tuple[str, str, str], match: str) -> None:

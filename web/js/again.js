@@ -1,11 +1,11 @@
 // *Exactly this again*: the widgets as they were for one picture.
 import { app } from "../../../scripts/app.js";
 import { call } from "./common.js";
-import { t } from "./language.js";
+import { nodeText, t } from "./language.js";
 import { ancestor, setAt, setValue, together } from "./graph_tools.js";
 
 /** Writes the prompt, the LoRAs, the settings and the seed of an image into the nodes that `node` hangs on. */
-export async function exactlyAgain(node, generationId, index = 0) {
+export async function exactlyAgain(node, generationId, index = 0, summary = t("Exactly this again")) {
   const { widgets } = await call(`/generations/${encodeURIComponent(generationId)}/again`);
   const linked = [];
   together(() => {
@@ -14,7 +14,7 @@ export async function exactlyAgain(node, generationId, index = 0) {
       if (!target) continue;
       for (const [name, value] of Object.entries(values)) {
         const place = setAt(target, name);
-        if (!place) linked.push(name);
+        if (!place) linked.push(nodeText(type, name).name);
         else setValue(target, name, value);
       }
     }
@@ -22,5 +22,5 @@ export async function exactlyAgain(node, generationId, index = 0) {
   const detail = linked.length
     ? t("Linked, and so not set: {names}.", { names: linked.join(", ") })
     : t("Prompt, LoRAs, settings and seed are set. Press Run.");
-  app.extensionManager.toast.add({ severity: linked.length ? "warn" : "success", summary: t("Exactly this again"), detail, life: 5000 });
+  app.extensionManager.toast.add({ severity: linked.length ? "warn" : "success", summary, detail, life: 5000 });
 }

@@ -3,8 +3,8 @@
 import { copyText, make } from "./common.js";
 import { counted, decimals, duration, memory, sentence, t, translation, word } from "./language.js";
 
-/** The lines of a card, one for each part that it has. `open`: with the evidence unfolded. */
-export function cardLines(card, open = false) {
+/** The lines of a card, one for each part that it has. `open`: with the evidence unfolded; `place`: among several cards. */
+export function cardLines(card, open = false, place = 0) {
   const lines = {
     loras: card.loras && loraLine(card.loras),
     settings: card.settings && settingsLine(card.settings),
@@ -18,7 +18,7 @@ export function cardLines(card, open = false) {
   const told = Object.entries(lines).filter(([, each]) => each);
   for (const [name, each] of told) {
     const folded = [each, ...each.querySelectorAll("details")].filter(({ tagName }) => tagName === "DETAILS");
-    folded.forEach((one) => (one.dataset.line = name));
+    folded.forEach((one) => (one.dataset.line = place ? `${name} ${place}` : name));
     if (open) folded.forEach((one) => (one.open = true));
   }
   return told.map(([, each]) => each);

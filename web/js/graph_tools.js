@@ -5,6 +5,7 @@ const FILE_WIDGETS = ["ckpt_name", "unet_name", "model_name"];
 const DEMO_LOADER = "EmbeddedDemoModel";
 const FIRST_LOADER = "CheckpointOrFirst";
 const DEMO = "embedded";
+const AUTO = "auto";
 const SUBGRAPH_INPUT = "-10"; // the id that ComfyUI gives the inputs of a subgraph inside it
 const MODULE = `custom_nodes.${decodeURIComponent(new URL(import.meta.url).pathname).split("/extensions/")[1]?.split("/")[0]}`;
 
@@ -159,11 +160,17 @@ function checkpointOf(node) {
   for (let found = upstream(node, "model"); found && !seen.has(found); found = upstream(found, "model")) {
     seen.add(found);
     if (found.comfyClass === DEMO_LOADER) return DEMO;
-    if (found.comfyClass === FIRST_LOADER) return null; // the server knows which file it takes
     const file = FILE_WIDGETS.map((name) => valueOf(found, name)).find((text) => text);
+    if (found.comfyClass === FIRST_LOADER && !offeredFiles(found).includes(file)) return null; // the server knows which it takes
     if (file) return file.split(/[\\/]/).pop();
   }
   return null;
+}
+
+/** The checkpoints of this machine, as a CheckpointOrFirst offers them. */
+function offeredFiles(node) {
+  const [, { options = [] } = {}] = node.constructor.nodeData.input.required.ckpt_name;
+  return options.filter((name) => name !== AUTO);
 }
 
 export function withoutSpaces(text) {

@@ -3,11 +3,11 @@ import { call, make } from "./common.js";
 import { targetNode } from "./library_cards.js";
 import { counted, language, t } from "./language.js";
 import { setValue } from "./graph_tools.js";
-import { ratingRow } from "./ratings.js";
+import { ratingRow, toldLine } from "./ratings.js";
 import { virtualGrid } from "./virtual_grid.js";
 
 const TILE_WIDTH_PX = 128;
-const TILE_HEIGHT_PX = 236;
+const TILE_HEIGHT_PX = 218;
 const LIMIT = 500;
 
 /** The history's view, in which pictures are rated too. `again(node, id, index)` writes a picture's settings. */
@@ -20,7 +20,8 @@ export function historyView(again) {
   stars.append(...levels.map(([value, text]) => Object.assign(make("option", "", text), { value })));
   const count = make("div", "ig-dim");
   count.setAttribute("aria-live", "polite");
-  const draw = (picture) => tile(picture, again);
+  const told = toldLine();
+  const draw = (picture) => tile(picture, again, told);
   const grid = virtualGrid({ draw, minWidth: TILE_WIDTH_PX, height: TILE_HEIGHT_PX, label: t("Pictures") });
   let pictures = [];
   const filter = () => {
@@ -48,7 +49,7 @@ export function historyView(again) {
     );
     filter();
   };
-  return { element: make("div", "ig-column", make("div", "ig-row", search, stars), count, grid.element), load };
+  return { element: make("div", "ig-column", make("div", "ig-row", search, stars), count, told, grid.element), load };
 }
 
 function needed() {
@@ -57,7 +58,7 @@ function needed() {
   return node;
 }
 
-function tile(picture, again) {
+function tile(picture, again, told) {
   const { image, index, generation, prompt, rating, made } = picture;
   const useLoras = async () => {
     const node = needed();
@@ -68,7 +69,7 @@ function tile(picture, again) {
     { text: t("Again"), title: t("Writes this picture's prompt, LoRAs, settings and seed into the nodes"), act: async () => again(needed(), generation, index) },
     { text: t("Use these LoRAs"), title: t("Writes this picture's LoRAs into LoRA Recommend"), act: useLoras },
   ];
-  const row = ratingRow({ image, label: prompt, actions, rated: (stars) => (picture.rating = stars) });
+  const row = ratingRow({ image, label: prompt, actions, told, rated: (stars) => (picture.rating = stars) });
   row.show(rating);
   const shown = make("div", "ig-tile", row.element);
   shown.title = `${prompt}\n${new Date(made).toLocaleString(language())}`;

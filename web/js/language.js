@@ -2,12 +2,14 @@
 // sentences that come as text alone (errors, progress, notes of a run) are found by the English table of messages.
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
+import { isOurs } from "./graph_tools.js";
 
 const OURS = "intelligentGeneration";
 const ENGLISH = "en";
 const PLACEHOLDER = /\{\{|\}\}|\{(\w+)(?::([^}]*))?\}/g;
 const AMOUNT = /^[±×]?\d+(\.\d+)?( ?(s|min|h|GiB|MiB|%|px).*)?$/;
 const APART = /(; | \| |, | and |\n)/;
+const INPUT = /`(\w+)`/g;
 const SETTING = /^([a-z]+) ([\d.]+)$/;
 const OF_FILE = /^([^:]+): (.+)$/s;
 const NUMBER = "-?[\\d.,e+]+"; // as Python writes one with a format
@@ -18,6 +20,7 @@ let table = {};
 let nodes = {};
 let messages = []; // of the English table, the longest first
 const translations = new Map();
+const inputLabels = new Map();
 
 /** Reads the texts of the page's language; before that, and where one is missing, texts are English. */
 export const ready = api
@@ -63,17 +66,37 @@ export function nodeText(type, input) {
   return { display_name: title, name: input, tooltip: "", ...inputs[input] };
 }
 
+/** A value of a list as a node shows it: in English as the API names it. */
+export function choiceText(value) {
+  const { words = {}, page = {} } = table;
+  return messages.length ? (words[value] ?? page[value] ?? words[String(value).toUpperCase()] ?? value) : value;
+}
+
+/** A sentence with the inputs that it names in `backticks` as their nodes label them. */
+function withLabels(text) {
+  return messages.length ? text.replace(INPUT, (whole, name) => (labels().has(name) ? `«${labels().get(name)}»` : whole)) : text;
+}
+
+/** Input of our nodes → its label. */
+function labels() {
+  if (!inputLabels.size) {
+    const known = Object.entries(nodes).filter(([type]) => isOurs(LiteGraph.registered_node_types[type]?.nodeData));
+    for (const [, { inputs = {} }] of known) for (const [input, { name }] of Object.entries(inputs)) inputLabels.set(input, name);
+  }
+  return inputLabels;
+}
+
 /** A reason as the server sends it, as a sentence. */
 export function sentence({ text, key, arguments: values, otherwise }) {
   const known = key && table.reasons?.[key];
-  const said = known && messages.length ? fill(known, translated(values)) : translation(text);
+  const said = known && messages.length ? withLabels(fill(known, translated(values))) : translation(text);
   return otherwise ? t("{sentence} (otherwise {otherwise})", { sentence: said, otherwise: translation(otherwise) }) : said;
 }
 
 /** An English text of the server in the page's language: a message of its table, a word, or several of them. */
 export function translation(text) {
   if (!messages.length || typeof text !== "string" || !text) return text;
-  if (!translations.has(text)) translations.set(text, sought(text));
+  if (!translations.has(text)) translations.set(text, withLabels(sought(text)));
   return translations.get(text);
 }
 

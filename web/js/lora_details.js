@@ -89,7 +89,7 @@ function triggers(model) {
   const chips = model.trigger_sets.flatMap(({ words }) => words).map((text) => {
     const chip = make("button", "ig-chip", text);
     chip.title = t("Copy");
-    chip.addEventListener("click", () => copyText(text).then(() => (chip.title = t("Copied"))));
+    chip.addEventListener("click", () => copyText(text).then(() => Object.assign(chip, { textContent: `${text} ✓`, title: t("Copied") })));
     return chip;
   });
   return chips.length > 0 && make("div", "", make("div", "ig-dim", t("Trigger words")), make("div", "ig-row", ...chips));

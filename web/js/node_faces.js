@@ -2,7 +2,7 @@
 // Both renderers keep the number as the widget's value.
 import { app } from "../../../scripts/app.js";
 import { fitHeight, isOurs } from "./graph_tools.js";
-import { ready, t } from "./language.js";
+import { choiceText, ready, t } from "./language.js";
 
 const FOLD = "advanced inputs";
 
@@ -24,6 +24,7 @@ app.registerExtension({
     for (const widget of node.widgets ?? []) {
       const options = inputs[widget.name]?.[1];
       if (options?.shown_as) showAs(widget, ...options.shown_as);
+      if (widget.type === "combo") Object.assign(widget.options, { getOptionLabel: choiceText });
       if (widget.options?.advanced) fold(node, widget);
       if (widget.inputEl?.placeholder === widget.name) widget.inputEl.placeholder = widget.label ?? widget.name; // as the page translates it
     }

@@ -4,7 +4,7 @@ import { app } from "../../../scripts/app.js";
 import { chosenSettings } from "./chosen_settings.js";
 import { element, make } from "./common.js";
 import { fitHeight, nodesOf, outputKey } from "./graph_tools.js";
-import { sentence } from "./language.js";
+import { later, ready, sentence, t } from "./language.js";
 import { loraPictures } from "./lora_pictures.js";
 import { loraRows } from "./lora_rows.js";
 import { pickView } from "./picks.js";
@@ -15,6 +15,7 @@ import { addStyles } from "./styles.js";
 
 const MIN_WIDTH_PX = 320;
 const NOTE_PX = 60;
+const LABELS = { taken: later("Checkpoint that is used"), report: later("Report"), stars: later("Stars"), picks: later("Scouted pictures") };
 
 /** Node id → function that adds its view and returns how to show an output: (node) => (output, justMade) => void. */
 const VIEWS = {
@@ -116,6 +117,7 @@ function addView(node, name, view, minHeight) {
   view.style.minHeight = `${needed}px`; // Nodes 2.0 reads the element's height, the canvas the option's
   const options = { serialize: false, hideInPanel: true, hideOnZoom: false, getMinHeight: () => needed };
   const widget = node.addDOMWidget(name, name, view, options); // the right side panel would set its width
+  ready.then(() => (widget.label = t(LABELS[name]))); // in the lists of a subgraph's widgets
   widget.serialize = false; // options.serialize: not in prompts; this: not in workflows
   return (height) => {
     needed = Math.max(minHeight, height);

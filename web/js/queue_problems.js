@@ -13,18 +13,21 @@ const OFF = { 2: "muted", 4: "bypassed" }; // modes of a node
 app.registerExtension({
   name: "intelligentgeneration.QueueProblems",
   setup() {
-    api.addEventListener("promptQueueing", () => watch(PATIENCE, currentErrors()));
+    api.addEventListener("promptQueueing", () => watch(PATIENCE, currentErrors(), ++queued));
     api.addEventListener("execution_error", ({ detail }) => tellFailure(detail));
   },
 });
 
+let queued = 0;
+
 const currentErrors = () => app.lastNodeErrors ?? app.extensionManager?.lastNodeErrors;
 
 /** Waits for errors other than `before`, those of the prompt that was queued last. */
-function watch(left, before) {
+function watch(left, before, turn) {
+  if (turn !== queued) return; // the next prompt's errors are told by its own watch
   const errors = currentErrors();
   if (errors && errors !== before && Object.keys(errors).length) tell(errors);
-  else if (left) setTimeout(() => watch(left - 1, before), ANSWER_MS);
+  else if (left) setTimeout(() => watch(left - 1, before, turn), ANSWER_MS);
 }
 
 function tell(errors) {
@@ -46,8 +49,9 @@ const isOurType = (type) => Boolean(isOurs(LiteGraph.registered_node_types[type]
 
 function sentences(id, { class_type: type, errors = [] }) {
   const node = nodeOf(id);
-  return errors.flatMap(({ type: kind, details }) => {
+  return errors.flatMap(({ type: kind, details, extra_info: wrong }) => {
     if (kind === "custom_validation_failed" && isOurType(type)) return [translation(details.replace(/^\w+ - /, ""))];
+    if (kind in WRONG_VALUES && isOurType(type)) return [wrongValue(kind, type, node, wrong)];
     if (kind !== MISSING) return [];
     const off = switchedOff(node, details);
     if (off) return [t(OFF_TEXTS[OFF[off.mode]], { source: off.title, node: node.title })];
@@ -56,6 +60,18 @@ function sentences(id, { class_type: type, errors = [] }) {
     return [t("{node} lacks {input}: {hint}", { node: node?.title ?? title, input: name, hint: tooltip })];
   });
 }
+
+/** A value that a node of ours does not take, which core tells in English and by the input's name in the API. */
+function wrongValue(kind, type, node, { input_name: input, received_value: value, input_config: [, options] = [] } = {}) {
+  const { display_name: title, name } = nodeText(type, input);
+  return t(WRONG_VALUES[kind], { node: node?.title ?? title, input: name, value: String(value), least: options?.min, most: options?.max });
+}
+
+const WRONG_VALUES = {
+  value_not_in_list: later("{node}: {input} has no choice “{value}” on this machine: choose another."),
+  value_smaller_than_min: later("{node}: {input} is {value}, and must be {least} or more."),
+  value_bigger_than_max: later("{node}: {input} is {value}, and must be {most} or less."),
+};
 
 const OFF_TEXTS = {
   muted: later("{source} is muted, and {node} needs what it gives: switch it on."),

@@ -10,6 +10,7 @@ const KEYS = /^[0-5]$/;
 const TILE_PX = [150, 154]; // of an image among several, as styles.js lays it out
 const TOLD_PX = 36; // of what was learned, below them
 const MAX_HEIGHT_PX = 380;
+const MAX_LABEL = 40; // characters of a label before what is told of it
 
 let hovered = null;
 /** Feedback node → its rows. */
@@ -59,7 +60,7 @@ export function ratingRow({ image, label, comments, actions = [], told, rated })
   picture.src = address(`/thumbnail?optional=1&id=${encodeURIComponent(image)}`);
   const name = element("span", "opacity:.85; min-width:56px; font-size:12px", { textContent: label });
   const own = told ? null : toldLine();
-  const tell = (text) => (own ? (own.textContent = text) : (told.textContent = `${label}: ${text}`));
+  const tell = (text) => (own ? (own.textContent = text) : (told.textContent = `${short(label)}: ${text}`));
   const group = element("span", "display:inline-flex");
   group.setAttribute("role", "radiogroup");
   group.setAttribute("aria-label", t("Stars for {label}", { label }));
@@ -91,7 +92,12 @@ export function ratingRow({ image, label, comments, actions = [], told, rated })
   return { element: row, show };
 }
 
-function toldLine() {
+function short(label) {
+  return label.length > MAX_LABEL ? `${label.slice(0, MAX_LABEL)} …` : label;
+}
+
+/** Where it is said what a rating did. */
+export function toldLine() {
   const told = element("div", "", { className: "ig-told" });
   told.setAttribute("role", "status");
   return told;
@@ -178,7 +184,7 @@ export function ratingView(node, box, setHeight) {
 
 /** Sets the nodes to one picture; of variations, that one was picked, which is learned from. */
 async function take(node, generation, image, index, picked) {
-  await exactlyAgain(node, generation, index);
+  await exactlyAgain(node, generation, index, picked ? t("Keep this one") : undefined);
   if (picked) await call("/feedback/pick", { generation_id: image });
 }
 

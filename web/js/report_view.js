@@ -13,14 +13,23 @@ export function makeReport() {
   const placeholder = make("div", "ig-dim", t("shown after a run"));
   box.append(placeholder);
   ready.then(() => (placeholder.textContent = t("shown after a run")));
-  const show = ({ text = [], card: [card] = [] }) => {
-    if (!card && !text.length) return;
+  const show = ({ text = [], card: cards = [] }) => {
+    if (!cards.length && !text.length) return;
     const long = Boolean(app.ui.settings.getSettingValue(LONG_REPORTS));
     ready.then(() => {
       const read = new Set([...box.querySelectorAll("details[open]")].map(({ dataset }) => dataset.line));
-      box.replaceChildren(...(card ? cardLines(card, long) : text.map((one) => make("div", "ig-text", translation(one)))));
+      box.replaceChildren(...(cards.length ? variations(cards, long) : text.map((one) => make("div", "ig-text", translation(one)))));
       for (const line of box.querySelectorAll("details")) line.open ||= read.has(line.dataset.line); // still being read
     });
   };
   return { element: box, show };
+}
+
+/** The lines of one card; of several variations, those of each below its number. */
+function variations(cards, long) {
+  if (cards.length === 1) return cardLines(cards[0], long);
+  return cards.flatMap((card, place) => {
+    const number = t("Variation {number} of {count}", { number: place + 1, count: cards.length });
+    return [make("div", "ig-variation", number), ...cardLines(card, long, place)];
+  });
 }

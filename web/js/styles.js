@@ -14,6 +14,8 @@ const CSS = `
 .ig-text { white-space: pre-wrap }
 .ig-label { font-weight: 600 }
 .ig-line { padding: 4px 8px; overflow-y: auto; overflow-wrap: anywhere; font: 12px/1.4 system-ui, sans-serif; color: var(--input-text, #ddd); user-select: text }
+.ig-variation { font-weight: 600; padding: 6px 0 2px; border-top: 2px solid var(--border-color, #4e4e4e) }
+.ig-variation:first-child { border-top: 0; padding-top: 2px }
 .ig-dim { opacity: .8; font-size: 12px }
 .ig-card ul { margin: 4px 0 2px; padding-left: 18px }
 .ig-chip { display: inline-flex; gap: 5px; align-items: baseline; padding: 1px 8px; border-radius: 10px; font: inherit; font-size: 12px;
