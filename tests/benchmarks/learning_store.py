@@ -119,13 +119,14 @@ def measure(path: Path) -> dict[str, float]:
         started = time.perf_counter()
         started_cpu = time.process_time()
         preferences = engine.preferences()
-        preferences.model(lambda lora: LoRATraits(), "library").noise.sum()
+        preferences.model(_no_traits, "library").noise.sum()
         state, state_cpu = time.perf_counter() - started, time.process_time() - started_cpu
         count = len(preferences)
         counts = engine.counts()
         ids = [stored.generation_id for stored in engine.list_generations(UPDATES)]
         updates = _median(lambda name: engine.record_feedback(name, 4), ids)
         removals = _median(engine.remove_feedback, ids)
+        renewals = [_renewal(engine, name) for name in ids]
         records = _median(
             lambda data: engine.record_generation(data["id"], data["image_ids"], data, run_id=data["run_id"]),
             list(generations(UPDATES, random.Random(1))),
@@ -142,9 +143,22 @@ def measure(path: Path) -> dict[str, float]:
         "state_ready_processor_ms": round(state_cpu * 1e3, 1),
         "rate_ms": updates,
         "take_back_ms": removals,
+        "model_after_a_star_processor_ms": round(statistics.median(renewals) * 1e3, 2),
         "record_ms": records,
         "fsync_ms": fsync,
     }
+
+
+def _renewal(engine: LearningEngine, name: str) -> float:
+    """Rate a generation; return the processor seconds of what the next choice then reads anew."""
+    engine.record_feedback(name, 4)
+    started = time.process_time()
+    engine.preferences().model(_no_traits, "library").noise.sum()
+    return time.process_time() - started
+
+
+def _no_traits(_: str) -> LoRATraits:
+    return LoRATraits()
 
 
 def _median(call: Callable[[Any], object], values: list[Any]) -> float:

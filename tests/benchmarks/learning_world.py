@@ -42,18 +42,24 @@ PROMPT_LUCK, SEED_LUCK = 0.35, 0.7
 
 
 class Remembered(Asked):
-    """A library that does not know the prompt it is asked for, and searches for it once.
+    """A library that does not know the prompt it is asked for, and reads and searches for it once.
 
     Those of one pool are equal: they have all that taste depends on in common.
     """
 
     _hits: Hits | None = None
+    _query: Query | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Remembered) and other.index is self.index
 
     def __hash__(self) -> int:
         return id(self.index)
+
+    def read_query(self, analysis: PromptAnalysis) -> Query:
+        if self._query is None:
+            self._query = super().read_query(analysis)
+        return self._query
 
     def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel) -> Hits:
         if self._hits is None:
@@ -193,7 +199,7 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
     """
     rng, pictures, ratings = random.Random(seed), list[PictureRating](), Preferences()
     regret = plain = bound = early = changed = pairs = 0.0
-    plain_pairs = ordered_pairs(user, pool, ratings)
+    plain_pairs = ordered_pairs(user, pool)
     for number in range(rounds):
         prompt = rng.choice(pool)
         chosen = apply(prompt, ratings)
@@ -228,12 +234,14 @@ def play(user: User, pool: Sequence[Prompt], rounds: int, seed: int, variation_e
     return History(regret, plain, bound, early, late, changed, lost, displaced, liked, pairs, plain_pairs)
 
 
-def ordered_pairs(user: User, pool: Sequence[Prompt], ratings: Preferences) -> float:
-    """Return the share of pairs of LoRAs that the choice ranks as the user would."""
+def ordered_pairs(user: User, pool: Sequence[Prompt], ratings: Preferences | None = None) -> float:
+    """Return the share of pairs of LoRAs that the choice ranks as the user would. Args: ratings: None: without any."""
     right, pairs = 0, 0
     for prompt in pool:
-        prompt.chooser.preferences = ratings
-        ranked = prompt.chooser.rank(prompt.analysis, SD1, 20)
+        ranked: Sequence[LoRARecommendation] = prompt.candidates
+        if ratings is not None:
+            prompt.chooser.preferences = ratings
+            ranked = prompt.chooser.rank(prompt.analysis, SD1, 20)
         value = np.array([user.utility(prompt, one.lora_metadata) for one in ranked])
         later = np.triu(value[:, None] - value, 1)
         right, pairs = right + np.count_nonzero(later > 0), pairs + np.count_nonzero(later)
