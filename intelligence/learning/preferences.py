@@ -73,17 +73,20 @@ class Preferences:
     ) -> None:
         """`moves`: see `PictureRating.picture`.
 
-        `before`: earlier preferences, whose model makes this one's the sooner.
+        `before`: earlier preferences, whose observations and model make these the sooner.
         """
-        moves = moves or {}
-        self.observations = tuple(picture.observation(moves) for picture in pictures)
+        moves, pictures = dict(moves or {}), tuple(pictures)
+        known = before._made[1] if before and before._made[0] == moves else {}
+        made = {one: known.get(one) or one.observation(moves) for one in pictures}
+        self.observations = tuple(made[one] for one in pictures)
+        self._made: tuple[dict[str, str], dict[PictureRating, Observation]] = moves, made
         self._model: tuple[Hashable, ValueModel] | None = None
         self._latest: _Latest = before._latest if before else _Latest()
 
     def after(self, earlier: Sequence[Observation]) -> Preferences:
         """Return the preferences with what was seen before any rating, or tells less than one."""
         found = Preferences(before=self)
-        found.observations = (*earlier, *self.observations)
+        found.observations, found._made = (*earlier, *self.observations), self._made
         return found
 
     def __len__(self) -> int:

@@ -196,8 +196,8 @@ class ValueModel:
 
     def _star_covariances(self, before: ValueModel | None) -> tuple[Floats, Floats]:
         """Return what `star_covariances` does of all observations, with what `before` has of them."""
-        seen = {} if before is None else {one[1:3]: place for place, one in enumerate(before.observations)}
-        places = np.array([seen.get(one[1:3], -1) for one in self.observations], np.int64)
+        seen = {} if before is None else {_pictures(one): place for place, one in enumerate(before.observations)}
+        places = np.array([seen.get(_pictures(one), -1) for one in self.observations], np.int64)
         (kept,), (new,) = np.nonzero(places >= 0), np.nonzero(places < 0)
         if before is None or len(new) > len(kept):
             return star_covariances(self._arrays, self._arrays)
@@ -247,6 +247,11 @@ class _Posterior(NamedTuple):
     trust: Floats
     noise: Floats
     """Standard deviations in stars."""
+
+
+def _pictures(one: Observation) -> tuple[int, int]:
+    """Return the same for the very same pictures; equal ones that were made anew are only reckoned again."""
+    return id(one.picture), id(one.other)
 
 
 def _block(places: NDArray[np.int64]) -> Any:
