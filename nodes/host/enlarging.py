@@ -117,7 +117,7 @@ def _upscaled(model: Any, picture: Any, tile: int) -> Any:
     )
     if patcher is None:
         model.to("cpu")
-    return torch.clamp(made.movedim(-3, -1), min=0, max=1.0)
+    return torch.clamp(made.movedim(-3, -1), min=0, max=1.0).to(picture.dtype)
 
 
 def _output(name: str, *inputs: Any) -> Any:

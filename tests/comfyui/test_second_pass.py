@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 
+import pytest
 import torch
 from PIL import Image
 
@@ -54,14 +56,25 @@ def test_second_pass_of_a_large_size_equals_core_nodes(server: Server) -> None:
     assert torch.equal(core, ours)
 
 
-def test_second_pass_by_an_upscale_model_equals_core_nodes(server: Server) -> None:
+def in_tiles(prompt: Prompt, tile: int) -> Prompt:
+    """The prompt with these tiles in our plan, and a core upscale model that has no memory for larger ones."""
+    plan = prompt[node_id(prompt, "IntelligentSampler")]["inputs"]["plan"]
+    tiled = {"class_type": "ProbeMemory", "inputs": {"plan": plan, "changes": json.dumps({"upscale_tile": tile})}}
+    limited = {"class_type": "ProbeTiles", "inputs": {"upscale_model": ["upscaler", 0], "tile": tile}}
+    made = {**prompt, "tiled": tiled, "limited": limited}
+    return changed(made, {"IntelligentSampler": {"plan": ["tiled", 0]}, "larger": {"upscale_model": ["limited", 0]}})
+
+
+@pytest.mark.parametrize("tile", [0, 128])
+def test_second_pass_by_an_upscale_model_equals_core_nodes(server: Server, tile: int) -> None:
     name = "2x-tiny-UltraSharp.safetensors"
     file = server.base / "models" / "upscale_models" / name
     write_upscale_model(file)
     prompt = both(server, width=344, height=344, steps=5, sampler="euler", scheduler="normal")
     prompt = changed(prompt, {"latent": {"width": 256, "height": 256}, "IntelligentSampler": {"upscaler": name}})
+    prompt = with_core_upscale_model(prompt, name, (344, 344), steps=2)
     try:
-        core, ours = latents(server, with_core_upscale_model(prompt, name, (344, 344), steps=2))
+        core, ours = latents(server, in_tiles(prompt, tile) if tile else prompt)
     finally:
         file.unlink()
     assert ours.shape[-2:] == (43, 43)

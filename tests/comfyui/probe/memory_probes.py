@@ -97,6 +97,33 @@ def fail(owner, name, counts, after, times, says):
     FAILING.append(lambda: setattr(owner, name, real))
 
 
+class ProbeTiles(io.ComfyNode):
+    """An upscale model that runs out of memory in tiles larger than this."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.UpscaleModel.Input("upscale_model"), io.Int.Input("tile")]
+        outputs = [io.UpscaleModel.Output("upscale_model")]
+        return io.Schema(node_id="ProbeTiles", category="test", inputs=inputs, outputs=outputs)
+
+    @classmethod
+    def execute(cls, upscale_model, tile):
+        return io.NodeOutput(Limited(upscale_model, tile))
+
+
+class Limited:
+    def __init__(self, model, tile):
+        self._model, self._tile = model, tile
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def __call__(self, part):
+        if max(part.shape[-2:]) > self._tile:
+            raise comfy.model_management.OOM_EXCEPTION("Allocation on device (simulated)")
+        return self._model(part)
+
+
 class ProbeForwards(io.ComfyNode):
     """A MODEL that shows how many items each of its forwards has, for the ProbeForwarded behind it."""
 
@@ -263,6 +290,7 @@ class ProbeAsked(io.ComfyNode):
 NODES = [
     ProbeMemory,
     ProbeRunsOut,
+    ProbeTiles,
     ProbeForwards,
     ProbeForwarded,
     ProbeSteered,
