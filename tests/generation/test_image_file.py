@@ -136,12 +136,16 @@ def test_second_pass_is_read_by_exiftool_and_sd_parsers(tmp_path: Path) -> None:
     made, picture = two_passes((128, 192)), Image.effect_noise((128, 192), 50).convert("RGB")
     reason = Reason.of("own step", Source.USER, PostprocessMessage.OWN, name="invert")
     own = (PostStep(StepKind.OWN, reason, name="invert"), PostStep(StepKind.OWN, reason, name="grain"))
-    made = replace(made, plan=replace(made.plan, postprocess=own))
+    plan = replace(made.plan, memory=replace(made.plan.memory, tile_size=256)).without([StepKind.SEAM_CHECK])
+    made = replace(made, plan=replace(plan, postprocess=(*plan.postprocess, *own)))
     path = save_image(tmp_path / "fox.png", picture, made)
     (entries,) = json.loads(subprocess.check_output(["exiftool", "-json", str(path)], text=True))
     fields = ("Hires upscale: 2", "Hires steps: 10", "Hires upscaler: Latent", "Denoising strength: 0.5")
     fields = (*fields, "Own steps: invert + grain")
     assert all(field in entries["Parameters"] for field in fields)
+    steps = json.loads(entries["Intelligent_generation"])["plan"]["postprocess"]
+    kinds = [("second_pass", True), ("repair", True), ("seam_check", False), ("own", True), ("own", True)]
+    assert [(step["kind"], step["on"]) for step in steps] == kinds
     found = sd_parsers.ParserManager().parse(path)
     read = {**found.metadata, **found.samplers[0].parameters}
     names = {"Hires upscale": "2", "Hires steps": "10", "Hires upscaler": "Latent", "Denoising strength": "0.5"}
