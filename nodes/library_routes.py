@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..intelligence.config import require
+from ..intelligence.config import AUTO, require
 from ..intelligence.errors import ModelNotFoundError
 from ..intelligence.models import ModelKind
 from ..intelligence.records import json_parts
@@ -43,6 +43,14 @@ def cards(arguments: Arguments) -> bytes:
             base = model.architecture
     with _one_at_a_time:
         return _cards(registry, registry.revision, base, lora_sets().always)
+
+
+def taken_checkpoint(arguments: Arguments) -> dict[str, str]:
+    """Return the file name of the checkpoint that *Checkpoint or First* takes for `?named=`; "embedded": the demo."""
+    from .host.checkpoint_choice import choose_checkpoint
+
+    taken = choose_checkpoint(arguments.get("named", AUTO)).name
+    return {"checkpoint": taken.replace("\\", "/").rpartition("/")[2]}
 
 
 _one_at_a_time = threading.Lock()
@@ -152,5 +160,5 @@ def _keep(changed: LoRASets) -> dict[str, Any]:
     return kept
 
 
-GET = {"/library/cards": cards, "/library/sets": sets, "/library/usage": usage}
+GET = {"/library/cards": cards, "/library/checkpoint": taken_checkpoint, "/library/sets": sets, "/library/usage": usage}
 POST = {"/library/sets": change_set, "/library/always": change_always}

@@ -56,8 +56,15 @@ def test_library_shows_every_lora_and_filters(library: Page) -> None:
     cards = library.tab.locator(".ig-tile")
     assert cards.count() == 7
     library.tab.get_by_label("Base model").select_option("SD 1.5")
-    assert cards.all_text_contents() == ["OOld animeSD 1.5style"]
+    assert cards.all_text_contents() == ["OOld animeSD 1.5styledoes not fit"]
     library.tab.get_by_label("Base model").select_option("")
+    library.tab.get_by_label("Show", exact=True).select_option("Fits this checkpoint")
+    shown = cards.all_text_contents()  # of the demo model, which the loader takes where there is no checkpoint
+    assert 0 < len(shown) < 7 and all("fits" in text and "does not fit" not in text for text in shown)
+    library.tab.get_by_label("Base model").select_option("SD 1.5")
+    library.tab.get_by_text("No LoRA is like this.").wait_for()
+    library.tab.get_by_label("Base model").select_option("")
+    library.tab.get_by_label("Show", exact=True).select_option("")
     library.tab.get_by_label("Find a LoRA").fill("nothing holds this")
     library.tab.get_by_text("No LoRA holds all of these words.").wait_for()
     library.tab.get_by_label("Find a LoRA").fill("")

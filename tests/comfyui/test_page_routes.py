@@ -89,6 +89,11 @@ def test_cards_tell_fit_to_checkpoint(client: Client) -> None:
     assert {card["fits"] for card in client.get(f"{LIBRARY}/cards")["loras"]} == {None}
 
 
+def test_checkpoint_is_named_that_a_loader_takes(client: Client) -> None:
+    for named in ("auto", "gone.safetensors"):
+        assert client.get(f"{LIBRARY}/checkpoint", named=named) == {"checkpoint": "embedded"}
+
+
 def test_settings_change_one_part(client: Client) -> None:
     before = client.get(SETTINGS)
     changed = client.post(SETTINGS, {"ollama": {"model": "another:1b"}})

@@ -156,13 +156,19 @@ export function basisOf(node) {
 }
 
 function checkpointOf(node) {
+  const loader = loaderOf(node);
+  return loader && !loader.takesFirst ? loader.file : null; // else the server knows which it takes
+}
+
+/** What loads a node's model: {file}, its name without folders; `takesFirst`: the first of this machine in its place. */
+export function loaderOf(node) {
   const seen = new Set();
   for (let found = upstream(node, "model"); found && !seen.has(found); found = upstream(found, "model")) {
     seen.add(found);
-    if (found.comfyClass === DEMO_LOADER) return DEMO;
+    if (found.comfyClass === DEMO_LOADER) return { file: DEMO };
     const file = FILE_WIDGETS.map((name) => valueOf(found, name)).find((text) => text);
-    if (found.comfyClass === FIRST_LOADER && !offeredFiles(found).includes(file)) return null; // the server knows which it takes
-    if (file) return file.split(/[\\/]/).pop();
+    const takesFirst = found.comfyClass === FIRST_LOADER && !offeredFiles(found).includes(file);
+    if (file) return { file: file.split(/[\\/]/).pop(), takesFirst };
   }
   return null;
 }

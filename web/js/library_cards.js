@@ -1,7 +1,7 @@
 // Every LoRA of the library as a card: search, filters, and a grid that holds only the cards in view.
 import { app } from "../../../scripts/app.js";
 import { address, call, make } from "./common.js";
-import { basisOf, nodesOf } from "./graph_tools.js";
+import { loaderOf, nodesOf } from "./graph_tools.js";
 import { counted as countOf, later, t, word } from "./language.js";
 import { virtualGrid } from "./virtual_grid.js";
 
@@ -17,10 +17,11 @@ export function targetNode() {
   return selected[0] ?? (nodes.length === 1 ? nodes[0] : undefined);
 }
 
-/** File name of the checkpoint before that node; "" where the page cannot tell. */
-export function currentCheckpoint() {
+/** File name of the checkpoint before that node; "" where nothing tells. */
+export async function currentCheckpoint() {
   const node = targetNode();
-  return (node && basisOf(node).checkpoint) ?? "";
+  const { file = "", takesFirst } = (node && loaderOf(node)) ?? {};
+  return takesFirst ? (await call(`/library/checkpoint?named=${encodeURIComponent(file)}`)).checkpoint : file;
 }
 
 /** The cards' view; `open(id)` shows the details of one. Returns its element, and `load` for its data. */
@@ -47,14 +48,15 @@ export function libraryCards(open) {
         ONLY[only.value](lora) &&
         words.every((each) => lora.text.includes(each)),
     );
-    count.textContent = found.length ? countOf(found.length, t("1 LoRA"), t("{count} LoRAs")) : t("No LoRA holds all of these words.");
+    const none = words.length ? t("No LoRA holds all of these words.") : t("No LoRA is like this.");
+    count.textContent = found.length ? countOf(found.length, t("1 LoRA"), t("{count} LoRAs")) : none;
     grid.show(found);
   };
   for (const field of [search, base, kind, only]) field.addEventListener("input", filter);
   const element = make("div", "ig-column", make("div", "ig-row", search, base, kind, only), count, grid.element);
 
   const load = async () => {
-    const answer = await call(`/library/cards?checkpoint=${encodeURIComponent(currentCheckpoint())}`);
+    const answer = await call(`/library/cards?checkpoint=${encodeURIComponent(await currentCheckpoint())}`);
     loras = answer.loras;
     for (const lora of loras) lora.text = `${lora.title} ${lora.lora} ${lora.words} ${lora.base}`.toLowerCase();
     fillChoice(base, t("All base models"), counted(loras, "base"), word);

@@ -20,12 +20,13 @@ export function loraDetails(id, { back, changed, tell }) {
   };
   const correct = (change) => attempt(async () => (draw(await call("/model/correct", { name: id, ...change })), changed()));
   const draw = async (model) => {
-    const [kept, usage] = await Promise.all([call("/library/sets"), call(`/library/usage?name=${encodeURIComponent(id)}`)]);
+    const usageOf = call(`/library/usage?name=${encodeURIComponent(id)}`);
+    const [kept, usage, checkpoint] = await Promise.all([call("/library/sets"), usageOf, currentCheckpoint()]);
     root.replaceChildren(
       button(t("Back"), back),
       make("h3", "ig-heading", `${model.favourite ? "★ " : ""}${model.title || model.name}`),
       preview(model),
-      ways(model, kept, { attempt, correct, redraw: () => draw(model), changed }),
+      ways(model, kept, checkpoint, { attempt, correct, redraw: () => draw(model), changed }),
       make("div", "ig-dim", used(usage)),
       triggers(model),
       corrections(model, correct),
@@ -52,11 +53,10 @@ function preview(model) {
 }
 
 /** The ways to use it: now, always, never. */
-function ways(model, kept, { attempt, correct, redraw, changed }) {
+function ways(model, kept, checkpoint, { attempt, correct, redraw, changed }) {
   const lora = model.model_id.split(":").slice(1).join(":");
   const strength = model.strength ?? USUAL_STRENGTH;
   const always = kept.always.find((entry) => entry.lora === lora);
-  const checkpoint = currentCheckpoint();
   const set = (body) => attempt(async () => (await call("/library/always", { lora, ...body }), await redraw(), changed()));
   const use = attempt(async () => {
     const node = targetNode();
