@@ -21,7 +21,7 @@ from .lora_library import Library
 from .lora_messages import LoRAMessage
 from .recommendation import LoRARecommendation
 
-PROOF = 1.0
+PROOF = 1.15
 """Standard deviations by which a LoRA must be worse than what is worth applying before ratings drop it: dropping is
 final where nothing is tried, applying is not."""
 BELOW = 0.01
