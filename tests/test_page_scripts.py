@@ -38,3 +38,12 @@ def test_scripts_name_no_other_machine() -> None:
     named = {found for text in scripts().values() for found in ADDRESS.findall(text)}
     assert named == set()
     assert [name for name, text in scripts().items() if re.search(r"\bfetch\(|XMLHttpRequest|WebSocket", text)] == []
+
+
+def test_styles_reach_our_elements_alone() -> None:
+    """Every rule needs a class of ours, so that no other pack's element changes."""
+    text = scripts()["styles.js"]
+    css = re.sub(r"/\*.*?\*/", "", text[text.index("`") + 1 : text.rindex("`")], flags=re.DOTALL)
+    selectors = [one.strip() for rule in re.findall(r"([^{}]+)\{", css) for one in rule.split(",")]
+    assert len(selectors) > 50
+    assert [one for one in selectors if ".ig-" not in one] == []
