@@ -3,7 +3,9 @@
 A probe pack beats every 5 ms on the loop, first while the server idles, then during a cold scan in the background, five
 lists of all cards, the first choice (for the demo model, which is made for it) and a second one, and notes how late
 each beat came, less the time that the loop's thread waited for a processor, where the system tells it: other programs
-keep processors, too.
+keep processors, too. `object_info` and `object_info_alone`: during five answers of ComfyUI's own route of that name,
+with the pack and on a server without it. ComfyUI builds that answer on the loop, the nodes of all packs in turn, so
+that it holds the loop by itself; the difference is the pack's.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import time
 
 from ..comfyui import loras
+from ..comfyui.client import Client
 from ..comfyui.examples import SUGGESTIONS, example
 from ..comfyui.workflow import node_id
 from .comfyui_server import serving
@@ -80,16 +83,30 @@ def lateness(name: str, beats: list[float]) -> dict[str, float | int]:
     }
 
 
+def during_object_info(client: Client) -> list[float]:
+    """Return how late beats came while ComfyUI described its nodes five times."""
+    client.get("/object_info")
+    time.sleep(1)
+    client.get("/probe/late")
+    for _ in range(5):
+        client.get("/object_info")
+    found: list[float] = client.get("/probe/late")
+    return found
+
+
 def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--count", type=int, default=10_000)
     options = arguments.parse_args()
+    with serving(PROBE, pack=False, checkpoints=False) as server:
+        alone = during_object_info(server.client)
     with serving(PROBE, checkpoints=False) as server:
         client = server.client
         time.sleep(3)
         client.get("/probe/late")
         time.sleep(5)
         idle = client.get("/probe/late")
+        described = during_object_info(client)
         loras.write_library(server.base / "models" / "loras", options.count)
         client.get("/probe/late")
         started = time.perf_counter()
@@ -110,6 +127,7 @@ def main() -> None:
             client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
             choices.append(client.get("/probe/late"))
     figures: dict[str, float | int | str | bool | None] = {"loras": listed, "scan_seconds": seconds}
+    figures |= lateness("object_info", described) | lateness("object_info_alone", alone)
     figures |= lateness("idle", idle) | lateness("scan", scanning) | lateness("cards", cards)
     figures |= lateness("first_choice", choices[0]) | lateness("choice", choices[1])
     report(figures, options.json)

@@ -43,7 +43,7 @@ def test_comfy_test_registers_nodes(server: Server, tmp_path: Path) -> None:
     `syntax` takes no letter outside Windows' code page, which word lists need, `coverage` finds no nodes of the new
     API, `validation` misplaces their widgets and takes no note, and what `warnings` and `hazards` list fails nothing.
     `javascript` refuses nine places, none of which reaches another pack: two style sheets, whose rules need classes or
-    nodes of ours (`test_styles_reach_our_elements_alone`); a strip that goes by itself and the field that copies text; a
+    nodes of ours (`test_styles_reach_our_elements_alone`); a strip that goes by itself; the field that copies text; a
     listener for dropped files that only reads, and one for the keys 1 to 5, heeded over our pictures alone; and the
     output of our own sampler, whose pictures our view shows in place of ComfyUI's grid.
     """
