@@ -96,7 +96,7 @@ def open_response(
     redirects: int = 0,
     statuses: tuple[int, ...] = (200,),
 ) -> Iterator[Any]:
-    """Open an `httpx.Response` of one of these statuses, its body not yet read.
+    """Open an `httpx2.Response` of one of these statuses, its body not yet read.
 
     Args:
         content: posted; None: the address is only read.
@@ -108,14 +108,14 @@ def open_response(
         HubError: refused, or redirected to an address that no hub has.
     """
     try:
-        import httpx
+        import httpx2
     except ImportError as error:
         raise missing_hubs(error) from None
 
     first_url = url
     try:
         agent = {"User-Agent": "intelligent-generation"}
-        with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=agent) as client:
+        with httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=agent) as client:
             while True:
                 authorization = {"Authorization": f"Bearer {token}"} if token and same_origin(url, first_url) else {}
                 method = "GET" if content is None else "POST"
@@ -128,9 +128,9 @@ def open_response(
                         raise status_error(without_secrets(url), response.status_code, retry_after, control.now())
                     url = redirect_target(url, response.headers.get("location", ""))
                     redirects -= 1
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         raise TryAgainError(f"{without_secrets(url)}: {type(error).__name__}: {error}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise HubError(f"{without_secrets(url)}: {type(error).__name__}") from None
 
 

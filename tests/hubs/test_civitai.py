@@ -20,7 +20,7 @@ from intelligence.models import Family, ModelKind, ModelMetadata
 
 from ..hub_server import Answer, Hub, Source, by_hash, json_answer, ready, record, version_record
 
-pytest.importorskip("httpx", reason="the extra hubs is not installed")
+pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_civitai_refuses_arguments(wrong: dict[str, Any]) -> None:
         CivitAI(**wrong)
 
 
-@pytest.mark.parametrize("missing", ["httpx", "filelock"])
+@pytest.mark.parametrize("missing", ["httpx2", "filelock"])
 def test_without_the_extra(
     hub: Hub, civitai: CivitAI, lora: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:

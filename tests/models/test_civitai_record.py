@@ -18,7 +18,7 @@ from intelligence.models import (
 
 from ..hub_server import record
 
-pytest.importorskip("httpx", reason="the extra hubs is not installed")
+pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 
 
 def sha(number: int) -> str:

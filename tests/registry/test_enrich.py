@@ -27,7 +27,7 @@ from intelligence.registry.enrich import enrich, with_hub_facts
 from ..hub_server import Answer, Hub, by_hash, json_answer, version_record
 from ..model_fixtures import SDXL_LORA
 
-pytest.importorskip("httpx", reason="the extra hubs is not installed")
+pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 
 
 @pytest.fixture

