@@ -177,6 +177,7 @@ class ParameterOptimizer:
             estimated_time_seconds=took.seconds,
             time_interval_seconds=took.interval,
             decode_items=speed.decode_items(work),
+            reasons=tuple(_retold(reason, took, parameters.batch_size) for reason in parameters.reasons),
         )
         second = parameters.second_pass
         return _with_second_estimates(made, second.forward_items if second else None, work, speed)
@@ -250,6 +251,12 @@ def _time_reason(took: TimeEstimate, images: int, device: str) -> Reason:
     message, value = ParameterMessage.TIME_IMAGES if images > 1 else ParameterMessage.TIME, round(took.seconds, 3)
     time = format_estimate(took)
     return Reason.of("time", source, message, value=value, weight=weight, time=time, images=images, device=device)
+
+
+def _retold(reason: Reason, took: TimeEstimate, images: int) -> Reason:
+    """The reason with the time that is known now, where it tells the time of a device."""
+    known = reason.setting == "time" and "device" in reason.arguments
+    return _time_reason(took, images, str(reason.arguments["device"])) if known else reason
 
 
 def _work(parameters: OptimizedParameters, items: int, images: int) -> Work:

@@ -237,6 +237,14 @@ def test_optimizer_reads_users_table(tmp_path):
         choose(optimizer=optimizer)
 
 
+def test_prediction_of_other_passes_is_the_one_that_is_told():
+    chosen = choose()
+    made = ParameterOptimizer().predicted(chosen, 2 * chosen.forward_items)
+    before, told = (next(reason for reason in each.reasons if reason.setting == "time") for each in (chosen, made))
+    assert told.value == round(made.estimated_time_seconds, 3) > before.value
+    assert told.arguments["device"] == before.arguments["device"]
+
+
 def test_choose_on_cpu_predicts_no_vram():
     parameters = choose(GenerationConstraints(max_vram_gb=0.1), resources=CPU)
     assert parameters.estimated_vram_gb == 0
