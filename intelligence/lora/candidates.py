@@ -98,14 +98,13 @@ def find_candidates(
     """
     judge = _Judge(library, analysis, query, hits)
     against, fits = library.incompatibilities(base)
-    judged = [judge.placed(one, base) for one in judge.judge(hits.ranked, fits, depth.ranked)]
-    judged = rated(judged, taste, depth.minimum)
+    judged = rated(judge.judge(hits.ranked, fits, depth.ranked), taste, depth.minimum)
     fitting = [one for one in judged if max(one.confidence, one.relevance) >= depth.confidence]
     others = [one for one in judge.judge_others(~fits) if one.relevance >= depth.confidence]
     fitting, others = judge.without_copies(fitting), judge.without_copies(others)
     judge.read([one.place for one in (*fitting, *others)])
     return (
-        [judge.explain(one, None) for one in fitting],
+        [judge.explain(one, None, base_warning(library.models[one.place], base)) for one in fitting],
         [judge.explain(one, against[one.place]) for one in others],
     )
 
@@ -115,17 +114,18 @@ class _Judged(NamedTuple):
     """In the library."""
     relevance: float
     confidence: float
-    reasons: tuple[Reason, ...] = ()
-    """Other than words."""
     standing: float = 0.0
     """See `Ranked.weights`."""
+    probability: float = 0.0
+    """By the decision, whatever the prompt says of styles."""
+    ratings: tuple[Reason, ...] = ()
 
 
 def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_Judged]:
     """Return the LoRAs with their confidences moved by ratings."""
     opinions = taste.opinions([(one.place, one.relevance, one.standing) for one in judged], minimum)
     return [
-        one._replace(confidence=opinion.score, reasons=(*one.reasons, *opinion.reasons))
+        one._replace(confidence=opinion.score, ratings=opinion.reasons)
         for one, opinion in zip(judged, opinions, strict=True)
     ]
 
@@ -158,7 +158,7 @@ class _Judge:
         order = np.argsort(-(scores + sums), kind="stable")
         told = np.minimum(decision().probability(sums, self.tag_style), most_probable(given))[order]
         each = zip(loras[order].tolist(), told.tolist(), ranked.weights(loras[order]).tolist(), strict=True)
-        return [self._styled(*one) for one in each]
+        return [self._judged(*one) for one in each]
 
     def judge_others(self, allowed: NDArray[np.bool_]) -> list[_Judged]:
         """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
@@ -173,25 +173,25 @@ class _Judge:
         kept = {id(model) for model in without_copies(self.library.models[one.place] for one in judged)}
         return [one for one in judged if id(self.library.models[one.place]) in kept]
 
-    def _styled(self, place: int, probability: float, standing: float) -> _Judged:
-        """The probability, with what the prompt says of the LoRA's style; none of a style that it rules out."""
-        style, requested = STYLES[self.styles[place]], self.requested
+    def _judged(self, place: int, probability: float, standing: float) -> _Judged:
+        """The LoRA as probable as it is; not at all where the prompt rules its style out."""
+        if self.avoided and STYLES[self.styles[place]] in self.avoided:
+            return _Judged(place, 0.0, 0.0)
+        return _Judged(place, probability, probability, standing, probability)
+
+    def _style_reasons(self, judged: _Judged) -> tuple[Reason, ...]:
+        """Reasons that the style which the prompt asks for gives."""
+        style, requested = STYLES[self.styles[judged.place]], self.requested
         names = {"style": style.value, "requested": requested.value}
         if style is ArtisticStyle.UNSPECIFIED:
-            return _Judged(place, probability, probability, standing=standing)
+            return ()
         if style in self.avoided:
-            reason = _reason("style", Source.PROMPT, LoRAMessage.AVOIDED_STYLE, 1.0, **names)
-            return _Judged(place, 0.0, 0.0, (reason,))
-        if requested in (style, ArtisticStyle.UNSPECIFIED):
-            reasons = [_reason("style", Source.PROMPT, LoRAMessage.STYLE, probability, **names)] * (requested is style)
-            return _Judged(place, probability, probability, tuple(reasons), standing=standing)
-        reason = _reason("style", Source.PROMPT, LoRAMessage.OTHER_STYLE, 1 - probability, **names)
-        return _Judged(place, probability, probability, (reason,), standing=standing)
-
-    def placed(self, judged: _Judged, base: TargetModel) -> _Judged:
-        """With a warning where the LoRA was made for another family, or nothing is known of the base model."""
-        warning = base_warning(self.library.models[judged.place], base)
-        return judged._replace(reasons=(*judged.reasons, warning)) if warning else judged
+            return (_reason("style", Source.PROMPT, LoRAMessage.AVOIDED_STYLE, 1.0, **names),)
+        if requested is style:
+            return (_reason("style", Source.PROMPT, LoRAMessage.STYLE, judged.probability, **names),)
+        if requested is ArtisticStyle.UNSPECIFIED:
+            return ()
+        return (_reason("style", Source.PROMPT, LoRAMessage.OTHER_STYLE, 1 - judged.probability, **names),)
 
     def read(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
@@ -202,7 +202,7 @@ class _Judge:
         keys = postings.keys[found.key]
         self.mentioned = {place: set(keys[mentioned & (found.at == n)].tolist()) for n, place in enumerate(places)}
 
-    def explain(self, judged: _Judged, incompatibility: Reason | None) -> Candidate:
+    def explain(self, judged: _Judged, incompatibility: Reason | None, warning: Reason | None = None) -> Candidate:
         """The candidate, with the words that speak for it."""
         model = self.models[judged.place]
         reasons: list[Reason] = []
@@ -221,7 +221,7 @@ class _Judge:
             relevance=judged.relevance,
             standing=judged.standing,
             matching=tuple(word for word in written if not any(word != o and word in o.split() for o in written)),
-            reasons=(*reasons, *judged.reasons),
+            reasons=(*reasons, *self._style_reasons(judged), *([warning] if warning else []), *judged.ratings),
             incompatibility=incompatibility,
         )
 

@@ -30,6 +30,7 @@ _PARENTHESIS = re.compile(r"(?<!\\)([()])")
 _POSSESSIVE = re.compile(r"['’]s\b")
 _UNIT = re.compile(r"[^\W_]+|[,.;:!?\n|\"]")
 _SEPARATOR = re.compile(r"[,.;!?\n|()]+")
+_SYNTAX = re.compile(r"[<>()\[\]{}\\]")
 _COLOURED = (("hair",), ("eye",))
 """Parts of a person that have one colour."""
 
@@ -134,7 +135,7 @@ class PromptText:
 
 def plain_text(text: str) -> str:
     """Return `text` without its attention weights and escapes."""
-    return "".join(segment.text for segment in parse(text).segments)
+    return "".join(segment.text for segment in parse(text).segments) if _SYNTAX.search(text) else text
 
 
 @lru_cache(maxsize=8000)
@@ -289,11 +290,17 @@ class _Outfit:
     def __init__(self, model: ModelMetadata, text: PromptText) -> None:
         self.text = text
         self.title = _title(model)
-        phrases = [key for trigger in model.trigger_sets for key in _phrases(trigger.words)]
-        self.asked = any(text.asks_for(key) for key in phrases if _named_in([key], text.clothes))
-        self.several = any(
-            len(set(map(self._whole_outfit, _phrases(one.words))) - {""}) > 1 for one in model.trigger_sets
-        )
+        self.sets = [_phrases(trigger.words) for trigger in model.trigger_sets]
+
+    @cached_property
+    def asked(self) -> bool:
+        """True where the prompt asks for clothes that some trigger phrase names."""
+        return any(self.text.asks_for(key) for keys in self.sets for key in keys if _named_in([key], self.text.clothes))
+
+    @cached_property
+    def several(self) -> bool:
+        """True where some set names several whole outfits."""
+        return any(len(set(map(self._whole_outfit, keys)) - {""}) > 1 for keys in self.sets)
 
     def is_left_out(self, key: Key) -> bool:
         if self.text.is_unwanted(key):
@@ -304,9 +311,9 @@ class _Outfit:
             return False
         if any(part in self.text.colours and self.text.has_colour(key, part) for part in _COLOURED):
             return True
-        if self.several and self._whole_outfit(key):
+        if self._whole_outfit(key) and self.several:
             return True
-        return not self.asked and bool(self.text.garments and _named_in([key], self.text.clothes))
+        return bool(self.text.garments and _named_in([key], self.text.clothes)) and not self.asked
 
     def _whole_outfit(self, key: Key) -> str:
         """The outfit that a phrase names, of which a person wears one; empty: none."""

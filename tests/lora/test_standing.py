@@ -12,9 +12,8 @@ from intelligence.lora.taste import worth_applying
 
 def ranked(*scores):
     values = np.array(scores, np.float32)
-    return Ranked(
-        np.arange(len(scores)), np.zeros_like(values), values, np.zeros((len(scores), len(FEATURES)), np.float32)
-    )
+    places, nothing = np.arange(len(scores)), np.zeros((len(scores), len(FEATURES)), np.float32)
+    return Ranked(places, np.zeros_like(values), values, places, nothing)
 
 
 def test_weights_part_the_nearest_from_none():

@@ -151,7 +151,7 @@ def judged(made: Made, number: int, matches: Matches, world: World) -> int | Non
     if number in made.open or any(_share_rare_word(number, other, matches, world) for other in made.absent):
         return None
     names = world.strong_keys(number)
-    standing = {key for key in names if key in matches.runs}
+    standing = {key for key in names if key in matches.query.places}
     for other in (*made.wanted, *made.absent):
         theirs = world.strong_keys(other)
         if standing & theirs:
@@ -169,7 +169,7 @@ def judged(made: Made, number: int, matches: Matches, world: World) -> int | Non
 
 def _standing_by_chance(made: Made, number: int, key: str, matches: Matches, world: World) -> int | None:
     """Likewise, of a record that the words around the wanted ones name: dumps of tags and captions name much."""
-    run = matches.runs[key][0]
+    run = matches.runs(key)[0]
     words = matches.tokens[run.start : run.end]
     rare = max(word_rank(word) for word in words) > 20_000
     if world.by_number[number].model.lora_kind is LoRAKind.CHARACTER:

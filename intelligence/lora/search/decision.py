@@ -32,8 +32,8 @@ class Trees:
     """Column that a node asks."""
     threshold: Floats
     """A row goes left where its value is at most this."""
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
+    children: NDArray[np.int64]
+    """Of each node the left and the right one, one after the other."""
     value: Floats
     """Of leaves; 0 of other nodes."""
     depth: int
@@ -45,8 +45,8 @@ class Trees:
         row = np.repeat(np.arange(count) * columns, len(self.roots))
         node = np.tile(self.roots, count)
         for _ in range(self.depth):
-            below = values.take(row + self.feature.take(node)) <= self.threshold.take(node)
-            node = np.where(below, self.left.take(node), self.right.take(node))
+            is_right = values.take(row + self.feature.take(node)) > self.threshold.take(node)
+            node = self.children.take(2 * node + is_right)
         total: Floats = self.value.take(node).reshape(count, -1).sum(axis=1)
         return total
 
@@ -67,9 +67,9 @@ def trees_from(trees: list[list[list[float]]]) -> Trees:
             nodes.append((int(row[0]), row[1], root + left, root + right, 0.0))
         deepest = max(deepest, *level)
     feature, threshold, left_, right_, value = zip(*nodes, strict=True)
-    numbers = [np.array(column, np.int64) for column in (feature, left_, right_)]
+    children = np.column_stack((left_, right_)).astype(np.int64).ravel()
     floats = [np.array(column, np.float32) for column in (threshold, value)]
-    return Trees(roots.astype(np.int64), numbers[0], floats[0], numbers[1], numbers[2], floats[1], deepest)
+    return Trees(roots.astype(np.int64), np.array(feature, np.int64), floats[0], children, floats[1], deepest)
 
 
 @dataclass(frozen=True)

@@ -164,10 +164,14 @@ def relative(raw: Floats, scale: Floats) -> Floats:
 
 def _groups(rows: LoRAPostings) -> Floats:
     """Share and information of a LoRA's best trigger set, name and title that the prompt has."""
-    index, count = rows.postings.index, len(rows.loras)
+    index = rows.postings.index
+    out = np.zeros((len(rows.loras), len(GROUPS)), np.float32)
+    called = np.zeros(len(rows.loras), bool)
+    called[rows.at[rows.columns[:, [NAME, TITLE, TRIGGER]].any(axis=1)]] = True
+    (here,) = np.nonzero(called)
     asked = np.zeros(len(index.keys) + 1, bool)
     asked[rows.postings.keys] = True
-    groups = index.loras.groups.take(rows.loras)
+    groups = index.loras.groups.take(rows.loras[here])
     phrases, words = groups.rows.phrases, groups.rows.phrases.rows.words
     phrase_of = np.repeat(np.arange(len(phrases.rows.key)), words.counts)
     information = index.idf[words.rows]
@@ -179,8 +183,7 @@ def _groups(rows: LoRAPostings) -> Floats:
     whole = np.bincount(group_of, total, len(groups.rows.field))
     mass = np.bincount(group_of, total * value, len(groups.rows.field))
     coverage = mass / np.maximum(whole, 1e-6)
-    lora = np.repeat(np.arange(count), groups.counts)
-    out = np.zeros((count, len(GROUPS)), np.float32)
+    lora = np.repeat(here, groups.counts)
     for number, kind in enumerate((TRIGGER, NAME, TITLE)):
         chosen = groups.rows.field == kind
         np.maximum.at(out[:, 2 * number], lora[chosen], coverage[chosen].astype(np.float32))

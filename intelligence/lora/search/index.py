@@ -289,6 +289,8 @@ class Index:
         places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
         unknown = {word: -1 for word in query.tokens if places[word] < 0}
         for phrase in query.phrases if unknown else ():
+            if unknown.keys().isdisjoint(phrase):
+                continue
             place = places["".join(phrase)]
             unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
         places |= unknown

@@ -183,7 +183,7 @@ class Matches(Runs):
         best, most, look = ("", 0), -1.0, 0.0
         spans: set[tuple[int, int]] = set()
         for key, source in matched:
-            run = self.runs[key][0]
+            run = self.runs(key)[0]
             information = self.information(run)
             by_source[source] = max(by_source[source], information)
             if SOURCES[source] in STRONG and shown_by().get(key) is Shown.LOOK:
@@ -199,7 +199,7 @@ class Matches(Runs):
         words = sum(end - start for start, end in outer)
         key, source = best
         if key not in self._described:
-            self._described[key] = self.described(key, self.runs[key][0])
+            self._described[key] = self.described(key, self.runs(key)[0])
         described = self._described[key]
         return [*by_source, strong, look, len(outer), words, *described, source, *self.counts(key, lora)]
 

@@ -14,7 +14,7 @@ from ...prompt import ArtisticStyle
 from .building import UNKNOWN_SHARE, Background
 from .index import Index, starts_of
 from .knowledge import Knowledge
-from .tokens import MAX_PHRASE, Query, digest, root
+from .tokens import Query, digest, root
 
 MAX_NAMED = 12
 """LoRAs that are judged because the prompt names them in full."""
@@ -44,7 +44,7 @@ class Runs:
     def among(self, fitting: NDArray[np.bool_]) -> Self:
         """Return the same of other LoRAs of the index. Args: fitting: which."""
         other = replace(self, fitting=fitting)
-        for name in ("tokens", "runs", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers", "surprisals"):
+        for name in ("tokens", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers", "surprisals"):
             other.__dict__[name] = getattr(self, name)
         return other
 
@@ -52,27 +52,15 @@ class Runs:
     def tokens(self) -> list[str]:
         return [token for piece in self.query.pieces for token in piece]
 
-    @cached_property
-    def runs(self) -> dict[str, list[Run]]:
-        """Key → where it stands."""
-        found: dict[str, list[Run]] = {}
-        base = 0
-        for number, piece in enumerate(self.query.pieces):
-            for start in range(len(piece)):
-                for end in range(start + 1, min(len(piece), start + MAX_PHRASE) + 1):
-                    key = "".join(piece[start:end])
-                    found.setdefault(key, []).append(Run(base + start, base + end, number))
-            base += len(piece)
-        return found
+    def runs(self, key: str) -> list[Run]:
+        """Return where a key stands."""
+        return [Run(*place) for place in self.query.places[key]]
 
     @cached_property
     def _hashes(self) -> tuple[list[str], NDArray[np.uint64], NDArray[np.int64]]:
         """Keys, their digests sorted, and the place of each digest among the keys."""
-        digests = dict(zip(self.query.keys, self.query.hashes.tolist(), strict=True))
-        keys = [key for key in self.runs if key in digests]
-        hashes = np.array([digests[key] for key in keys], np.uint64)
-        order = np.argsort(hashes, kind="stable")
-        return keys, hashes[order], order
+        order = np.argsort(self.query.hashes, kind="stable")
+        return list(self.query.keys), self.query.hashes[order], order
 
     @cached_property
     def callers(self) -> dict[str, tuple[NDArray[np.int32], NDArray[np.bool_]]]:
@@ -111,14 +99,14 @@ class Runs:
     @cached_property
     def _naming_runs(self) -> list[Run]:
         """Runs of two words and more that name some LoRA."""
-        return [run for key in self.owners for run in self.runs[key] if run.end - run.start > 1]
+        return [run for key in self.owners for run in self.runs(key) if run.end - run.start > 1]
 
     @cached_property
     def told_by_names(self) -> list[float]:
         """Per word: the information of the most telling run around it that names a LoRA, 0 where none does."""
         told = [0.0] * len(self.tokens)
         for key in self.owners:
-            for run in self.runs[key]:
+            for run in self.runs(key):
                 information = self.information(run)
                 for place in range(run.start, run.end):
                     told[place] = max(told[place], information)
@@ -126,7 +114,7 @@ class Runs:
 
     def is_covered(self, key: str) -> bool:
         """Return whether a key stands nowhere but inside a longer run that names a LoRA."""
-        runs = self.runs[key]
+        runs = self.runs(key)
         spoken = [run for run in runs if run.piece < self.query.spoken] or runs
         return all(any(_inside(run, longer) for longer in self._naming_runs) for run in spoken)
 
@@ -135,7 +123,7 @@ class Runs:
         calling: list[tuple[bool, float, int, str]] = []
         for key, (loras, strong) in self.callers.items():
             mine = int(strong.sum())
-            information = self.information(self.runs[key][0])
+            information = self.information(self.runs(key)[0])
             if 0 < mine <= MAX_OWNERS:
                 calling.append((True, information, mine, key))
             elif not mine and len(loras) <= MAX_LOOSE_OWNERS:
@@ -155,8 +143,8 @@ class Runs:
         """Digests of the roots of its words, and of two words written as one, sorted; those of series left out."""
         of_series = {
             token
-            for key in self.known.series & self.runs.keys()
-            for run in self.runs[key]
+            for key in self.known.series & self.query.places.keys()
+            for run in self.runs(key)
             for token in self.tokens[run.start : run.end]
         }
         words = {root(token) for token in self.query.tokens - of_series}

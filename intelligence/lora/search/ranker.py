@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from .building import Background, build
 from .documents import Listed, ReadModels
-from .features import FEATURES, context_features, distinct, features, postings_of, relative
+from .features import FEATURES, LoRAPostings, context_features, distinct, features, postings_of, relative
 from .index import Columns, Floats, Index, Postings
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 """Counts up when what an index holds changes, so that kept ones are made anew."""
 STAGES = ("first", "scale", "linear", "second", "calibrator", "sentences")
 FIRST_PASS, SECOND_PASS = 256, 100
@@ -48,13 +48,16 @@ class Ranked:
     probabilities: Floats
     """That the LoRA is right, 0 … 1; never rising."""
     scores: Floats
+    looked_at: NDArray[np.int64]
+    """LoRAs of the second pass, rising: the ranked ones and others."""
     features: Floats
-    """`FEATURES` of each."""
+    """`FEATURES` of each of these."""
 
     def features_of(self, loras: NDArray[np.int64], postings: Postings) -> Floats:
-        """Return `FEATURES` of some LoRAs, whether or not they are ranked."""
+        """Return `FEATURES` of some LoRAs, whether or not they are looked at."""
         out = np.zeros((len(loras), len(FEATURES)), np.float32)
-        there, place = self._places(loras)
+        place = np.searchsorted(self.looked_at, loras)
+        there = np.append(self.looked_at, -1)[place] == loras
         out[there] = self.features[place[there]]
         if not there.all():
             out[~there] = features(postings_of(postings, loras[~there]))
@@ -93,7 +96,11 @@ class Ranked:
 
 
 NOTHING = Ranked(
-    np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32), np.empty((0, len(FEATURES)), np.float32)
+    np.empty(0, np.int64),
+    np.empty(0, np.float32),
+    np.empty(0, np.float32),
+    np.empty(0, np.int64),
+    np.empty((0, len(FEATURES)), np.float32),
 )
 
 
@@ -253,15 +260,10 @@ def _halves() -> Floats:
 
 
 def shortlisted(
-    postings: Postings,
-    tag_style: float,
-    allowed: NDArray[np.bool_] | None,
-    n: Numbers,
-    found: NDArray[np.int64],
+    every: LoRAPostings, raw: Floats, tag_style: float, allowed: NDArray[np.bool_] | None, n: Numbers
 ) -> Shortlist:
-    """The second pass: the linear model over the LoRAs that were `found` by the first."""
-    every = postings_of(postings, found)
-    raw = features(every)
+    """The second pass: the linear model over the LoRAs that the first one found. Args: raw: their `features`."""
+    postings, found = every.postings, every.loras
     inputs = relative(raw, n["scale"])
     scores = inputs @ mixed(n["linear"], tag_style)
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
@@ -300,16 +302,22 @@ def rank(
     """
     n = numbers()
     found = candidates(rough_scores(postings, tag_style) if rough is None else rough, allowed, count)
-    best = shortlisted(postings, tag_style, allowed, n, found)
-    if not len(best.lora):
+    if not len(found):
         return NOTHING
-    inputs = np.concatenate((best.inputs, compared(best)), axis=1)
-    best = best.best(best.score + tag_style * network(inputs, n["second"]), SECOND_PASS)
+    every = postings_of(postings, found)
+    raw = features(every)
+    best = shortlisted(every, raw, tag_style, allowed, n)
     others = compared(best)
-    of_tags = logistic(network(np.concatenate((best.inputs, others), axis=1), n["calibrator"]))
-    of_sentences = logistic(network(others, n["sentences"]))
-    probabilities = tag_style * of_tags + (1 - tag_style) * of_sentences
-    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score, best.features)
+    probabilities = np.zeros(len(best.lora), np.float32)
+    if tag_style:
+        score = best.score + tag_style * network(np.concatenate((best.inputs, others), axis=1), n["second"])
+        best = best.best(score, SECOND_PASS)
+        others = compared(best)
+        inputs = np.concatenate((best.inputs, others), axis=1)
+        probabilities += tag_style * logistic(network(inputs, n["calibrator"]))
+    if tag_style < 1:
+        probabilities += (1 - tag_style) * logistic(network(others, n["sentences"]))
+    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score, found, raw)
 
 
 def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:

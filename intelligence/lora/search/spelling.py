@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def corrected(query: Query, index: Index) -> Query:
     )
 
 
+@lru_cache(maxsize=20_000)
 def _is_unknown(token: str) -> bool:
     if not MIN_LETTERS <= len(token) <= MAX_LETTERS or not (token.isascii() and token.isalpha()):
         return False
@@ -62,7 +64,8 @@ def _one_slip_away(word: str) -> Iterator[str]:
             yield word[:at] + rest[0] + word[at] + rest[1:]
         yield word[:at] + rest
     for at in range(1, len(word) + 1):
+        before, here, rest = word[:at], word[at:], word[at + 1 :]
         for letter in _LETTERS:
-            yield word[:at] + letter + word[at:]
-            if at < len(word):
-                yield word[:at] + letter + word[at + 1 :]
+            yield before + letter + here
+            if here:
+                yield before + letter + rest

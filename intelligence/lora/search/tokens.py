@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +62,37 @@ _phrase_tokens = lru_cache(maxsize=20_000)(_tokens)
 
 
 def digest(keys: Iterable[str]) -> NDArray[np.uint64]:
-    """The 64-bit number of every key."""
-    data = b"".join(blake2b(key.encode("utf-8", "replace"), digest_size=8).digest() for key in keys)
-    return np.frombuffer(data, np.uint64)
+    """The 64-bit number of every key: a polynomial of random numbers of its bytes, stirred (as SplitMix64 does)."""
+    data = [key.encode("utf-8", "replace") for key in keys]
+    if not data:
+        return np.empty(0, np.uint64)
+    counts = np.fromiter(map(len, data), np.int64, len(data)) + 1
+    starts = np.cumsum(counts) - counts
+    letters = _BYTE_NUMBERS[np.frombuffer(b"\0".join(data) + b"\0", np.uint8)]
+    places = np.arange(len(letters)) - np.repeat(starts, counts)
+    return _stirred(np.add.reduceat(letters * _powers(int(counts.max())).take(places), starts))
+
+
+def _stirred(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    return numbers ^ (numbers >> np.uint64(31))
+
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_BYTE_NUMBERS = _stirred(np.arange(1, 257, dtype=np.uint64) * np.uint64(_GOLDEN))
+
+
+def _powers(count: int) -> NDArray[np.uint64]:
+    """The first powers of an odd number, at least so many."""
+    return _powers_up_to(1 << max(6, (count - 1).bit_length()))
+
+
+@lru_cache(maxsize=16)
+def _powers_up_to(count: int) -> NDArray[np.uint64]:
+    factors = np.full(count, _GOLDEN, np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors)
 
 
 def pieces(text: str) -> list[tuple[str, ...]]:
@@ -148,10 +175,22 @@ class Query:
     @cached_property
     def keys(self) -> dict[str, bool]:
         """Every word and phrase without its spaces, and whether it is a word; in the prompt's order."""
-        starts = ((piece, start) for piece in self.pieces for start in range(len(piece)))
-        ends = ((piece, start, end) for piece, start in starts for end in range(start + 1, start + MAX_PHRASE + 1))
-        keys = dict.fromkeys(("".join(piece[start:end]) for piece, start, end in ends), False)
-        return keys | {token: True for piece in self.pieces for token in piece}
+        return dict.fromkeys(self.places, False) | {token: True for piece in self.pieces for token in piece}
+
+    @cached_property
+    def places(self) -> dict[str, list[tuple[int, int, int]]]:
+        """Every word and phrase without its spaces, and where it stands: its start and end among the tokens of all
+        pieces, and the piece."""
+        found: dict[str, list[tuple[int, int, int]]] = {}
+        base = 0
+        for number, piece in enumerate(self.pieces):
+            for start in range(len(piece)):
+                key = ""
+                for end, token in enumerate(piece[start : start + MAX_PHRASE], base + start + 1):
+                    key += token
+                    found.setdefault(key, []).append((base + start, end, number))
+            base += len(piece)
+        return found
 
     @cached_property
     def hashes(self) -> NDArray[np.uint64]:
@@ -177,15 +216,13 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
     for number, piece, begins in ((n, *found) for n, text in enumerate(texts) for found in _cut(text)):
         if count >= MAX_PROMPT_TOKENS:
             break
-        plain = terms(_CAMEL.sub(" ", piece))[: MAX_PROMPT_TOKENS - count]
-        stems = tuple(map(stem, plain))
+        stems, said, is_typed = _read_piece(piece) if len(piece) <= _SHORT else _piece(piece)
+        stems = stems[: MAX_PROMPT_TOKENS - count]
         count += len(stems)
         sequence += [stems] if stems else []
         spoken += bool(stems) and not number
-        as_typed = typed_words(_CAMEL.sub(" ", piece))[: len(plain)]
-        matching = len(as_typed) == len(plain)
-        capitals += _capitals(as_typed, begins) if matching else [0] * len(plain)
-        for token, word in zip(stems, as_typed if matching else plain, strict=True):
+        capitals += _capitals(said[: len(stems)], begins) if is_typed else [0] * len(stems)
+        for token, word in zip(stems, said, strict=False):
             written.setdefault(token, word)
     starts = ((stems, start) for stems in sequence for start in range(len(stems)))
     phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
@@ -199,6 +236,17 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
         telling=telling,
         capitals=tuple(capitals),
     )
+
+
+def _piece(text: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """The tokens of a comma piece, their words as typed or, where folding parts a letter in two, folded; which."""
+    apart = _CAMEL.sub(" ", text)
+    plain, typed = terms(apart), typed_words(apart)
+    is_typed = len(typed) == len(plain)
+    return tuple(map(stem, plain)), tuple(typed if is_typed else plain), is_typed
+
+
+_read_piece = lru_cache(maxsize=20_000)(_piece)
 
 
 def _cut(text: str) -> Iterator[tuple[str, bool]]:
