@@ -34,7 +34,7 @@ from ...intelligence.parameters.schedules import FLUX2
 from ...intelligence.parameters.second_pass import first_run, second_run
 from ...intelligence.pictures.look import Look, look_of
 from . import scout_hooks
-from .device_memory import fit
+from .device_memory import fit, is_shared_out
 from .enlarging import enlarge, with_upscale_cost
 from .forward_passes import Foreteller
 from .images import eight_bit
@@ -156,6 +156,8 @@ class ComfyHost:
             images, decoding_notes = attempts.run(lambda memory: decode(vae, samples, memory, size, **checks))
         last = second or run
         timer = last.timer
+        # Nothing is learned of a device from steps that are replayed or that several devices share.
+        untold = self.recording is not None or is_shared_out(self.inputs.model)
         marks = [(image_digest(pixels), look_of(pixels)) for pixels in eight_bit(images)]
         is_split = self.run.batch_seed is not None and size < self.run.max_batch
         split = GenerationMessage.BATCH_SPLIT.format(size=size) if is_split else None
@@ -164,8 +166,7 @@ class ComfyHost:
         return Execution(
             images=images,
             seconds=timer.seconds,
-            # Steps that are replayed take next to no time: nothing is learned from them.
-            seconds_per_step=None if self.recording else timer.seconds_per_step,
+            seconds_per_step=None if untold else timer.seconds_per_step,
             peak_vram_gb=usage.peak_vram_gb,
             notes=tuple(note for note in notes if note),
             forward_items=run.forward.items + (second.forward.items if second else 0),
@@ -176,7 +177,7 @@ class ComfyHost:
             digests=tuple(digest for digest, _ in marks),
             looks=tuple(look for _, look in marks) if len(marks) == len(seeds) else (),
             best_of=self.best_of,
-            first_pass=took if second else None,
+            first_pass=took._replace(seconds_per_step=None if untold else took.seconds_per_step) if second else None,
             enlarging_seconds=enlarging,
             extra={"latent": latent},
             device=device_name(plan.memory.device),

@@ -103,6 +103,7 @@ def _unet(folder: Path) -> Any:
     patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     devices = {"load_device": management.get_torch_device(), "offload_device": management.unet_offload_device()}
     patcher = patcher_class(model, **devices)
+    patcher.cached_patcher_init = _unet, (folder,)  # how core's nodes for several cards load it again
     paged = {"assign": patcher.is_dynamic()} if hasattr(patcher, "is_dynamic") else {}
     model.load_model_weights(weights, "", **paged)
     return patcher

@@ -113,6 +113,11 @@ def loaded_on(device: torch.device) -> list[Any]:
     return [record for record in loaded if record.device == device and record.model is not None]
 
 
+def is_shared_out(model: Any) -> bool:
+    """Return whether MODEL has clones on other devices, among which ComfyUI shares prompt and negative prompt out."""
+    return bool(model.get_additional_models_with_key("multigpu"))
+
+
 def is_dynamic(model: Any) -> bool:
     """Return whether ComfyUI's dynamic VRAM pages this MODEL's weights (0.8.0 has no dynamic VRAM)."""
     check = getattr(model, "is_dynamic", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -125,11 +126,12 @@ def _count(model: Any, conds: dict[str, list[dict[str, Any]]], x: torch.Tensor, 
 
 @dataclass
 class ForwardCounter:
-    """Counter of the forward items of one run."""
+    """Counter of the forward items of one run, which ComfyUI may compute in a thread for each device."""
 
     items: int = 0
     """Images × conditionings that the diffusion model computed."""
-    _seen: bool = field(default=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _seen: threading.local = field(default_factory=threading.local, repr=False)
 
     def attach(self, options: dict[str, Any]) -> None:
         """Count through these model options.
@@ -144,20 +146,20 @@ class ForwardCounter:
         wrappers[WrappersMP.APPLY_MODEL] = {**around, KEY: [self._count_unseen]}
 
     def _see(self, executor: Any, *args: Any, **kwargs: Any) -> Any:
-        self._seen = True
+        self._seen.here = True
         return executor(*args, **kwargs)
 
     def _count(self, executor: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        self.items += _rows(x)
+        self._add(x)
         return executor(x, *args, **kwargs)
 
     def _count_unseen(self, executor: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-        self._seen = False
+        self._seen.here = False
         output = executor(x, *args, **kwargs)
-        if not self._seen:
-            self.items += _rows(x)
+        if not self._seen.here:
+            self._add(x)
         return output
 
-
-def _rows(x: Any) -> int:
-    return int(x[0].shape[0] if isinstance(x, list) else x.shape[0])
+    def _add(self, x: Any) -> None:
+        with self._lock:
+            self.items += int(x[0].shape[0] if isinstance(x, list) else x.shape[0])

@@ -16,7 +16,7 @@ from comfy.patcher_extension import WrappersMP
 from ...intelligence.config import OffloadStrategy
 from ...intelligence.memory import MemoryPlan
 from ...intelligence.units import BYTES_PER_GIB
-from .device_memory import is_dynamic, loaded_on
+from .device_memory import is_dynamic, is_shared_out, loaded_on
 
 KEY = "intelligent_generation_memory"
 
@@ -24,15 +24,17 @@ KEY = "intelligent_generation_memory"
 def apply_plan(model: Any, plan: MemoryPlan) -> Any:
     """Return a clone of MODEL that keeps to `plan` instead of an earlier one, or MODEL itself where it does so already.
 
-    The hook that splits guidance is innermost, so that the hooks of others see whole batches.
+    The hook that splits guidance is innermost, so that the hooks of others see whole batches; it is left out where
+    ComfyUI shares the conditionings out among devices, which would each have to wait for the others.
     """
+    splits = plan.cfg_split and not is_shared_out(model)
     hooks: dict[str, list[Any]] = {
         WrappersMP.PREPARE_SAMPLING: [PlaceWeights(plan)] if moves_weights(model, plan) else [],
-        WrappersMP.CALC_COND_BATCH: [split_guidance] if plan.cfg_split else [],
+        WrappersMP.CALC_COND_BATCH: [split_guidance] if splits else [],
     }
     hooked = all(model.get_wrappers(kind, KEY) == wanted for kind, wanted in hooks.items())
     wrappers = model.get_all_wrappers(WrappersMP.CALC_COND_BATCH)
-    if hooked and (not plan.cfg_split or wrappers[-1] is split_guidance):
+    if hooked and (not splits or wrappers[-1] is split_guidance):
         return model
     model = model.clone()
     for kind, wanted in hooks.items():

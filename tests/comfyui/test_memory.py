@@ -91,6 +91,21 @@ def test_cfg_split_samples_conditionings_one_by_one(bench: Bench) -> None:
     assert generation(found)["plan"]["memory"]["cfg_split"] is True
 
 
+def test_conditionings_shared_out_among_devices_stay_so(bench: Bench) -> None:
+    """A plan that splits guidance leaves it to core's clones on other devices: two at once, as KSampler has it."""
+    watched = [bench.add("forwards", "ProbeForwards", model=bench.model, again=next(again)), 0]
+    model = [bench.add("shared", "ProbeTwoDevices", model=watched), 0]
+    bench.ours("ours", EULER, model=model, cfg_cutoff=1.0)
+    with_memory(bench, "ours", cfg_split=True)
+    bench.told("ours")
+    bench.add("forwarded", "ProbeForwarded", latent=["ours", 1])
+    found = bench.run()
+    guided = generation(found)["plan"]["recommendations"]["suggested_params"]["forward_items"] - 3
+    assert found.outputs["forwarded"]["devices"] == ["cpu", "cpu:0"]
+    assert found.outputs["forwarded"]["forwards"] == [1] * (3 + guided)
+    assert generation(found)["forward_items"] == 3 + guided > 3
+
+
 def test_core_sampler_follows_plan_of_its_model(bench: Bench) -> None:
     watched = [bench.add("forwards", "ProbeForwards", model=bench.model, again=next(again)), 0]
     split = [bench.add("split", "ProbeMemory", plan=bench.plan, changes=json.dumps({"cfg_split": True})), 0]

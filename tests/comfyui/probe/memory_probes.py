@@ -18,7 +18,7 @@ PlanType = io.Custom("MEMORY_PLAN")
 FAILING = []
 """Functions that restore the real ones."""
 FORWARDS = []
-"""Items of each forward since the last ProbeForwards."""
+"""Items of each forward since the last ProbeForwards, and the device of core's thread for it, if it has one."""
 
 
 def ours(module):
@@ -137,7 +137,8 @@ class ProbeForwards(io.ComfyNode):
         FORWARDS.clear()
 
         def wrapper(apply_model, arguments):
-            FORWARDS.append(arguments["input"].shape[0])
+            device = arguments["c"]["transformer_options"].get("multigpu_thread_device")
+            FORWARDS.append((arguments["input"].shape[0], str(device)))
             return apply_model(arguments["input"], arguments["timestep"], **arguments["c"])
 
         model = model.clone()
@@ -155,7 +156,29 @@ class ProbeForwarded(io.ComfyNode):
 
     @classmethod
     def execute(cls, latent):
-        return io.NodeOutput(ui={"forwards": list(FORWARDS)})
+        items, devices = zip(*FORWARDS, strict=True)
+        return io.NodeOutput(ui={"forwards": items, "devices": sorted(set(devices))})
+
+
+class ProbeTwoDevices(io.ComfyNode):
+    """A MODEL with a clone on a second device, as core's nodes for several cards make it: the CPU by another name."""
+
+    @classmethod
+    def define_schema(cls):
+        inputs = [io.Model.Input("model")]
+        return io.Schema(node_id="ProbeTwoDevices", category="test", inputs=inputs, outputs=[io.Model.Output("model")])
+
+    @classmethod
+    def execute(cls, model):
+        from comfy.multigpu import GPUOptionsGroup
+
+        model = model.clone()
+        other = model.deepclone_multigpu(new_load_device=torch.device("cpu", 0))
+        other.is_multigpu_base_clone = True
+        model.set_additional_models("multigpu", [other])
+        model.match_multigpu_clones()
+        GPUOptionsGroup().register(model)
+        return io.NodeOutput(model)
 
 
 class ProbeSteered(io.ComfyNode):
@@ -293,6 +316,7 @@ NODES = [
     ProbeTiles,
     ProbeForwards,
     ProbeForwarded,
+    ProbeTwoDevices,
     ProbeSteered,
     ProbeSameImages,
     ProbeDevice,
