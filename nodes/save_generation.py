@@ -76,7 +76,7 @@ class SaveGeneration(io.ComfyNode):
         format: str,
         record_beside: bool = True,
     ) -> io.NodeOutput:
-        from ..intelligence.errors import StorageError
+        from ..intelligence.errors import InvalidInputError, StorageError
         from ..intelligence.generation.image_file import Metadata, complete_record, picture_name, save_picture
         from ..intelligence.generation.image_identity import image_digest, image_indices
         from ..intelligence.generation.noticing import note_saved
@@ -116,7 +116,7 @@ class SaveGeneration(io.ComfyNode):
                     comfy=comfy,
                     keep=Metadata.NONE if args.disable_metadata else keep,
                 )
-            except StorageError as error:
+            except (StorageError, InvalidInputError) as error:
                 problems.append(str(error))
                 continue
             written.append((picture, index))

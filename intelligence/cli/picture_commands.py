@@ -47,13 +47,15 @@ def generate(options: argparse.Namespace) -> Answer:
         run_file = replace(run_file, run=replace(run_file.run, out=unused_name(Run.out, count)))
     for number in range(count):
         check_destination(_numbered(run_file.run.out, number, count))
+    for number in range(1, (options.scout or 0) + 1):
+        check_destination(_preview_path(run_file.run.out, number))
     with quiet_process():
         results = _results(options, run_file, chosen)
     data, texts, problems = [], [], []
     for number, result in enumerate(results):
         try:
             saved = result.write(_numbered(run_file.run.out, number, len(results)), keep)
-        except StorageError as error:
+        except (StorageError, InvalidInputError) as error:
             problems.append(str(error))
             continue
         for note in saved.notes:
@@ -78,6 +80,11 @@ def unused_name(name: str, count: int) -> str:
 def _numbered(name: str, number: int, count: int) -> Path:
     path = Path(name)
     return path if count == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _preview_path(name: str, number: int) -> Path:
+    path = Path(name)
+    return path.with_name(f"{path.stem}-scout-{number}{path.suffix}")
 
 
 def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendations | None) -> list[GenerationResult]:
@@ -134,10 +141,10 @@ def _scouted(
             on_step=step,
             **overrides,
         )
-    target, ranking = Path(run.out), scouting.ranking
+    ranking = scouting.ranking
     expected = ranking.stars if ranking else ()
     for number, (seed, preview) in enumerate(zip(scouting.seeds, scouting.previews, strict=True), 1):
-        path = target.with_name(f"{target.stem}-scout-{number}{target.suffix}")
+        path = _preview_path(run.out, number)
         try:
             write_whole(path, partial(preview.save, format=picture_format(path)))
         except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ..errors import StorageError
+from ..errors import InvalidInputError, StorageError
 from ..models import ModelMetadata
 from ..parameters import a1111_name
 from ..parameters.parameters import LATENT_UPSCALER, SecondPass
@@ -19,7 +19,6 @@ from ..pictures.embedded_texts import OWN_RECORD, PARAMETERS, fits_jpeg, save_op
 from ..pictures.name_tokens import filled
 from ..pictures.picture_files import (
     check_destination,
-    check_name,
     picture_format,
     shortened,
     write_in_safe_place,
@@ -214,12 +213,11 @@ def save_picture(
         quality: of JPEG and WebP, 1 … 100.
 
     Raises:
-        InvalidInputError: another file type, or a name that no file can have.
+        InvalidInputError: another file type; or a name that no file can have, and where the picture lies instead.
         StorageError: it cannot be written; the message says where the picture lies instead.
     """
     path = Path(path)
     file_format = picture_format(path)
-    check_name(path)
     if file_format == "JPEG":
         image = image.convert("RGB")
     own = {**image_record(generation, index), "file": path.name}
@@ -247,8 +245,10 @@ def save_picture(
         beside = write_record(path, own) if keep is Metadata.ALL else None
     except (OSError, ValueError) as error:
         kept = kept or write_in_safe_place(f"{path.stem}.png", lambda file: write(file, "PNG"))
-        why = str(error) if isinstance(error, StorageError) else f"cannot write {path}: {_problem(error)}"
-        raise StorageError(f"{why}. The picture lies in {kept}" if kept else why) from error
+        known = isinstance(error, (StorageError, InvalidInputError))
+        why = str(error) if known else f"cannot write {path}: {_problem(error)}"
+        kind = InvalidInputError if isinstance(error, InvalidInputError) else StorageError
+        raise kind(f"{why}. The picture lies in {kept}" if kept else why) from error
     return SavedPicture(path, beside, tuple(notes))
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import PurePath
+
+from .picture_files import FORMATS, LONGEST_NAME, shortened
 
 LONGEST_VALUE = 80
 """Characters of a filled token."""
 
+UNNAMED = "image"
+"""Name of a file or folder of whose pattern nothing is left."""
+
+SPARE_BYTES = 12
+"""Room in a filled name for what is added to one that is taken already (`-2`)."""
+
+_SEPARATOR = re.compile(r"([/\\])" if os.name == "nt" else "(/)")
 _TOKEN = re.compile(r"%(\w+)(?::([^%/\\]*))?%")
 _DATE_PART = re.compile(r"yyyy|yy|MM?|dd?|hh?|mm?|ss?")
 _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
@@ -16,7 +27,10 @@ _DEFAULT_DATE = "yyyyMMddhhmmss"
 
 
 def filled(pattern: str, values: Mapping[str, object], now: datetime | None = None) -> str:
-    """Return the name with its tokens filled in; those of nobody (and ComfyUI's own, `%year%`) stay as they are.
+    """Return the path with its tokens filled in; those of nobody (and ComfyUI's own, `%year%`) stay as they are.
+
+    Each part of the path that had tokens is a name that a file can have: long values are cut where it would exceed
+    `LONGEST_NAME`, and `UNNAMED` stands where nothing is left of it.
 
     Args:
         values: token → value, from which no path can come.
@@ -30,7 +44,24 @@ def filled(pattern: str, values: Mapping[str, object], now: datetime | None = No
             return _plain(_date(moment, layout or _DEFAULT_DATE))
         return _plain(str(values[name])) if name in values and layout is None else token[0]
 
-    return _TOKEN.sub(value, pattern)
+    return "".join(_named(part, value) for part in _SEPARATOR.split(pattern))
+
+
+def _named(part: str, value: Callable[[re.Match[str]], str]) -> str:
+    """Return one part of a path, filled and usable; as it is where it has no token."""
+    if (whole := _TOKEN.sub(value, part)) == part:
+        return part
+    longest = LONGEST_NAME
+    while len(os.fsencode(whole)) > LONGEST_NAME - SPARE_BYTES and longest:
+        longest -= 1
+        whole = _cut(part, value, LONGEST_NAME - longest)
+    suffix = PurePath(part).suffix
+    suffix = suffix if suffix.lower() in FORMATS else ""
+    return whole if whole.removesuffix(suffix).strip(" .") else UNNAMED + suffix
+
+
+def _cut(part: str, value: Callable[[re.Match[str]], str], spare: int) -> str:
+    return _TOKEN.sub(lambda token: shortened(value(token), spare), part)
 
 
 def _plain(text: str) -> str:

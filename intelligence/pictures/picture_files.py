@@ -76,7 +76,7 @@ def _try_writing(folder: Path) -> None:
 def write_in_safe_place(name: str, write: Callable[[BinaryIO], object]) -> Path | None:
     """Write a file that could not be written where it should be; return its path, or None where nowhere takes it."""
     for folder in (data_folder() / "unsaved", Path(tempfile.gettempdir())):
-        path = folder / f"{secrets.token_hex(4)}-{name[-100:]}"
+        path = folder / f"{secrets.token_hex(4)}-{shortened(Path(name).stem, 32)}{Path(name).suffix}"
         try:
             write_whole(path, write)
         except OSError:

@@ -130,6 +130,32 @@ def test_generate_loses_no_picture_of_a_batch(
         Path(place).unlink()
 
 
+def test_generate_keeps_pictures_whose_filled_names_are_no_files(
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--base-model", "embedded", "--max-loras", "0", "--steps", "2"]
+    (made,) = as_json(capsys, "generate", "a lake", *small, "--out", str(tmp_path / "%loras%.png"))  # type: ignore[misc]
+    assert made["path"] == str(tmp_path / "image.png")
+    (tmp_path / "2-0.png").mkdir()
+    asked = ["generate", "a lake", *small, "--images", "2", "--out", str(tmp_path / "%steps%.png")]
+    assert main(asked) == 1
+    (kept,) = re.findall(r"lies in (\S+\.png)", capsys.readouterr().err)
+    for path in (kept, tmp_path / "2-1.png"):
+        assert Image.open(path).text["parameters"].startswith("a lake")
+    Path(kept).unlink()
+
+
+def test_generate_refuses_preview_names_before_scouting(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intelligence.cli.picture_commands._results", lambda *_: pytest.fail("sampled"))
+    asked = ["generate", "a lake", "--base-model", "embedded", "--scout", "2", "--out"]
+    (tmp_path / "x-scout-2.png").mkdir()
+    for name, said in (("x.png", "x-scout-2.png is a folder"), (f"{'y' * 245}.png", "has 257 bytes")):
+        assert main([*asked, str(tmp_path / name)]) == 1
+        assert said in capsys.readouterr().err
+
+
 def test_generate_fills_name_and_keeps_quiet(
     embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

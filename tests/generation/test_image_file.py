@@ -28,7 +28,14 @@ from intelligence import (
     Recommendations,
     StorageError,
 )
-from intelligence.generation.image_file import Metadata, a1111_parameters, image_record, save_image, save_picture
+from intelligence.generation.image_file import (
+    Metadata,
+    a1111_parameters,
+    image_record,
+    picture_name,
+    save_image,
+    save_picture,
+)
 from intelligence.generation.postprocess.postprocess_messages import PostprocessMessage
 from intelligence.generation.postprocess.steps import PostStep, StepKind
 from intelligence.generation.run import portable
@@ -274,11 +281,34 @@ def test_record_beside_of_pictures_with_one_stem(tmp_path: Path, image: Image.Im
     assert json.loads((tmp_path / "a.json").read_text())["image_id"] == "abc-1"
 
 
-def test_save_picture_with_long_name(tmp_path: Path, image: Image.Image) -> None:
+def test_save_picture_with_long_name(tmp_path: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
     saved = save_picture(tmp_path / f"{'狐' * 80}_0001.png", image, generation())
     assert saved.path.exists() and saved.record and saved.record.exists()
-    with pytest.raises(InvalidInputError, match="255"):
+    with pytest.raises(InvalidInputError, match="255") as error:
         save_image(tmp_path / f"{'狐' * 90}.png", image, generation())
+    kept = Path(str(error.value).rpartition("lies in ")[2])
+    assert kept.parent == tmp_path / "home" / "unsaved" and kept.name.endswith("狐.png")
+    assert "Steps: 20" in read_texts(kept)["parameters"]
+
+
+def test_save_picture_whose_name_is_a_folder(
+    tmp_path: Path, image: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTELLIGENT_GENERATION_HOME", str(tmp_path / "home"))
+    (tmp_path / "x.webp").mkdir()
+    with pytest.raises(InvalidInputError, match="is a folder") as error:
+        save_image(tmp_path / "x.webp", image, generation())
+    assert "Steps: 20" in read_texts(Path(str(error.value).rpartition("lies in ")[2]))["parameters"]
+
+
+def test_picture_name_fills_every_token() -> None:
+    name = picture_name("%model% %sampler% %scheduler% %steps% %cfg% %loras% %seed%.png", generation(), 0, (64, 96))
+    assert name == "models, mine dpmpp_2m karras 20 7 style+name with spaces+negative 0.png"
+    bare = generation()
+    bare.plan.recommendations.suggested_loras = []
+    assert picture_name("%loras%/%loras%.png", bare, 0, (64, 96)) == "image/image.png"
+    assert picture_name("%width%x%height% %seed%.png", bare, None, (64, 96)) == "64x96 .png"
 
 
 def test_save_picture_honours_umask(tmp_path: Path, image: Image.Image) -> None:
