@@ -18,6 +18,7 @@ from ...intelligence.errors import IntelligentGenerationError
 from ...intelligence.memory import MemoryRequest
 from ...intelligence.models import named_family
 from . import thumbnails
+from .enlarging import upscale_models
 from .library_scan import refresh_library
 from .model_evidence import evidence
 from .server_planner import home, lora_sets, planner, settings
@@ -67,6 +68,7 @@ class ServerBatch:
                 stores,
                 lambda family, node_id: evidence(None, DynamicPrompt(graph), node_id, named_family(family)),
                 lambda checkpoint: lora_sets().tags(checkpoint),
+                upscale_models(),
             )
             name = hashlib.sha256("".join(job.key for job in jobs).encode()).hexdigest()[:12]
             self._state = {"done": 0, "failed": 0, "total": len(jobs), "folder": f"{FOLDER}/{name}", "problem": ""}

@@ -61,6 +61,23 @@ def test_interrupted_batch_goes_on(server: Server, tmp_path: Path) -> None:
         assert record["device"]
 
 
+def test_second_pass_and_switches_are_those_of_the_plan(server: Server, tmp_path: Path) -> None:
+    settings = {"num_steps": 4, "width": 64, "height": 64, "second_pass": "on", "upscaler": "latent"}
+    line = {"base_model": "embedded", "repair": False, "seam_check": False}
+    run = {"prompt": "a lake that is painted twice", "seed": 3, "settings": settings}
+    with BatchRun(tmp_path) as batch:
+        (job,) = batch.plan(read_job_list([json.dumps({**line, "run": run})]))
+        batch.run([job], ComfyUIExecutor([server.url]))
+        (row,) = batch.store.pictures()
+    made = (picture_record(tmp_path / row.file) or {})["plan"]
+    asked, ran = job.recommendations.suggested_params, made["recommendations"]["suggested_params"]
+    assert (ran["width"], ran["height"]) == (asked.width, asked.height) == (96, 96)
+    assert asked.second_pass is not None
+    names = ("width", "height", "steps", "denoise", "upscaler")
+    assert [ran["second_pass"][name] for name in names] == [getattr(asked.second_pass, name) for name in names]
+    assert made["switched_off"] == ["repair", "seam_check"]
+
+
 def test_cancel_leaves_nothing_running(server: Server, tmp_path: Path) -> None:
     with BatchRun(tmp_path) as batch:
         jobs, plan = batch.plan(lines("a lake that is never finished", 2, 200)), PlannedRun(batch.planner.knowledge)

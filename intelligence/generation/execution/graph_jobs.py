@@ -45,6 +45,9 @@ LINKS = {
 WIDGETS = ("steps", "cfg", "sampler", "scheduler", "width", "height")
 """Of ParamOptimize; each wins over every choice."""
 
+SWITCHES = ("repair", "seam_check")
+"""Of IntelligentSampler: steps after decoding, by their names in `PipelineConfig`."""
+
 Evidence = Callable[[str, str], ModelEvidence]
 """Model family as named, id of LoRARecommend → the model, by its file."""
 
@@ -53,12 +56,18 @@ AlwaysUsed = Callable[[str], Sequence[LoRATag]]
 
 
 def jobs_of_graph(
-    graph: Graph, sampler: str, planner: Planner, evidence: Evidence, always: AlwaysUsed = lambda name: ()
+    graph: Graph,
+    sampler: str,
+    planner: Planner,
+    evidence: Evidence,
+    always: AlwaysUsed = lambda name: (),
+    upscalers: Sequence[str] = (),
 ) -> list[Job]:
     """Return a job for each picture: sets of LoRAs × settings × seeds, with LoRAs and settings chosen now.
 
     Args:
         sampler: id of the Intelligent Sampler; empty: the only one.
+        upscalers: files of upscale models that `auto` chooses among.
 
     Raises InvalidInputError where the graph is not the pack's alone, and like the nodes.
     """
@@ -77,6 +86,9 @@ def jobs_of_graph(
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInputError(f"the workflow is not in API format ({type(error).__name__}: {error})") from None
+    switches = {name: sampling.get(name, True) for name in SWITCHES}
+    config = PipelineConfig(model.name if model else "", **switches)
+    asked = replace(asked, upscalers=upscalers)
     problem = planner.problem(request)
     if request.takes_always_used:
         request = replace(request, stack=tuple(always(model.name)))
@@ -84,11 +96,13 @@ def jobs_of_graph(
     jobs: list[Job] = []
     for chosen in planner.recommend_variants(request, analysis, model):
         for variant in planner.parametrize_variants(asked, chosen, model):
-            jobs += _jobs(variant, run, planner, len(jobs))
+            jobs += _jobs(variant, run, planner, config, len(jobs))
     return jobs
 
 
-def _jobs(variant: Recommendations, run: SamplingRequest, planner: Planner, number: int) -> Iterator[Job]:
+def _jobs(
+    variant: Recommendations, run: SamplingRequest, planner: Planner, config: PipelineConfig, number: int
+) -> Iterator[Job]:
     plan = planner.plan(variant, MemoryRequest(images=1))
     facts = ModelFacts(lambda parameters: (parameters.num_steps, 2 * parameters.num_steps))
     sampled = sampling_run(plan, run, facts)
@@ -97,7 +111,6 @@ def _jobs(variant: Recommendations, run: SamplingRequest, planner: Planner, numb
     base = base_model_file(model, registry)
     loras = (_content(lora.lora_metadata, registry) for lora in chosen.suggested_loras)
     contents = [_content(base, registry) if base else name, *loras]
-    config = PipelineConfig(name)
     seconds = chosen.suggested_params.estimated_time_seconds or 1.0
     for place, seed in enumerate(sampled.seeds):
         yield Job(chosen, (seed,), job_key(chosen, (seed,), contents), config, number + place, seconds)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...config import AUTO, EMBEDDED_MODEL, OperationMode, SecondPassUse
+from ...errors import InvalidInputError
+from ...parameters import OptimizedParameters
+from ...parameters.second_pass import Enlargement, enlargement, native_of
 from ..pack_graph import CLIP, RECOMMENDER, Node, node, pack_graph, saver
+from ..postprocess.steps import StepKind
 from ..stages import GenerationPlan
 
 SAVER = "9"
@@ -24,6 +28,8 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
     Args:
         base_model: `embedded`, or the server's name of a checkpoint.
         prefix: of the files in the server's output folder.
+
+    Raises InvalidInputError for a second pass of sizes that the nodes cannot be asked for.
     """
     chosen, parameters = plan.recommendations, plan.parameters
     selection = [
@@ -36,7 +42,8 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
         for lora in plan.loras
     ]
     mode = OperationMode.MANUAL if parameters.schedule is None else OperationMode.AUTO
-    improvements = parameters.improvements
+    improvements, second = parameters.improvements, parameters.second_pass
+    width, height = _asked_size(parameters)
     graph = pack_graph(
         _loader(base_model),
         (chosen.prompt, chosen.negative_prompt),
@@ -48,8 +55,8 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
             "cfg": parameters.guidance_scale,
             "sampler": parameters.sampler_name,
             "scheduler": parameters.scheduler if parameters.schedule is None else AUTO,
-            "width": parameters.width,
-            "height": parameters.height,
+            "width": width,
+            "height": height,
         },
         {
             "seed": seeds[0],
@@ -57,13 +64,32 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
             "cfg_start": improvements.cfg_start_sigma or 0.0,
             "rescale_cfg": parameters.rescale_cfg,
             "easycache": improvements.easycache,
-            "second_pass": SecondPassUse.OFF if parameters.second_pass is None else SecondPassUse.ON,
+            "second_pass": SecondPassUse.OFF if second is None else SecondPassUse.ON,
+            "upscaler": AUTO if second is None else second.upscaler,
+            "repair": plan.takes(StepKind.REPAIR),
+            "seam_check": plan.takes(StepKind.SEAM_CHECK),
         },
     )
     if parameters.clip_skip is not None:
         graph[CLIP_LAYER] = node("CLIPSetLastLayer", clip=CLIP, stop_at_clip_layer=parameters.clip_skip)
         graph[RECOMMENDER]["inputs"]["clip"] = [CLIP_LAYER, 0]
     return {**graph, SAVER: saver(prefix)}
+
+
+def _asked_size(parameters: OptimizedParameters) -> tuple[int, int]:
+    """Return the size in pixels for which the nodes plan both passes as they are planned here: that of the first one
+    where the model paints it whole and it is enlarged by the usual factor, else that of the second."""
+    second, size = parameters.second_pass, (parameters.width, parameters.height)
+    if second is None:
+        return size
+    passes = Enlargement((second.width, second.height), size)
+    for asked in passes:
+        if enlargement(SecondPassUse.ON, asked, native_of(parameters), parameters.family) == passes:
+            return asked
+    raise InvalidInputError(
+        f"a second pass from {second.width}x{second.height} to {size[0]}x{size[1]} cannot be carried out on servers: "
+        "leave out the time limit that made both smaller, or the second pass"
+    )
 
 
 def _loader(base_model: str) -> Node:
