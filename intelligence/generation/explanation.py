@@ -138,9 +138,11 @@ def _step(step: PostStep) -> str:
     text = reason_text(step.reason)
     if not step.on and step.kind in (StepKind.REPAIR, StepKind.SEAM_CHECK):
         return Text.STEP_OFF.format(step=text)
-    if not step.seconds:
-        return text
-    return Text.STEP_TIME.format(step=text, time=format_duration(step.seconds))
+    if step.seconds:
+        text = Text.STEP_TIME.format(step=text, time=format_duration(step.seconds))
+    if step.memory_gb:
+        text = Text.STEP_MEMORY.format(step=text, memory=format_memory(step.memory_gb))
+    return text
 
 
 def _costs(plan: GenerationPlan, generation: Generation | None) -> list[str]:

@@ -62,6 +62,7 @@ class GenerationMessage(Message):
 
     STEP_OFF = "switched off: {step}"
     STEP_TIME = "{step}; about {time} of it"
+    STEP_MEMORY = "{step}, up to {memory}"
 
     DEMO_LIBRARY = "LoRAs are chosen from those of the demo model, not from your library: name a checkpoint for that"
     LIBRARY_BEING_READ = "the library is still being read ({done} of {total} files): chosen from what is known so far"

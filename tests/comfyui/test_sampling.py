@@ -243,6 +243,16 @@ def test_flat_latent_is_noted(bench: Bench) -> None:
     assert generation(bench.run())["notes"] == ["image 1: the latent is flat; nothing was painted"]
 
 
+def test_images_are_taken_as_they_come_without_repair(bench: Bench) -> None:
+    flat = [bench.add("flat", "ProbeBreaks", model=bench.model, how="flat"), 0]
+    bench.ours("ours", model=flat, repair=False, seam_check=False)
+    bench.told("ours")
+    made = generation(bench.run())
+    assert made["notes"] == []
+    assert made["plan"]["switched_off"] == ["repair", "seam_check"]
+    assert {step["kind"]: step["on"] for step in made["plan"]["postprocess"]}["repair"] is False
+
+
 @pytest.mark.parametrize(
     ("sampler", "scheduler"),
     [("dpmpp_2m", "karras"), ("dpmpp_2m_sde", "normal"), ("uni_pc", "simple"), ("heun", "beta")],

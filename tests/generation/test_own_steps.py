@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image, ImageOps
 
 from intelligence.config import OffloadStrategy
+from intelligence.generation.explanation import explain
 from intelligence.generation.postprocess.own_steps import OwnStep, run_own_steps
 from intelligence.generation.postprocess.steps import PostStep, StepKind, planned_steps
 from intelligence.generation.stages import GenerationPlan, Recommendations
@@ -67,3 +68,13 @@ def test_planned_steps_tell_reason_time_and_memory() -> None:
     off, *_ = planned_steps(PARAMETERS, MEMORY)
     assert (off.kind, off.on) == (StepKind.SECOND_PASS, False)
     assert GenerationPlan.from_dict(GenerationPlan(PLAN.recommendations, MEMORY, steps).to_dict()).postprocess == steps
+
+
+def test_explanation_tells_time_and_memory_of_both_steps() -> None:
+    second = replace(planned((1024, 1024), 20, "4x-UltraSharp.pth"), estimated_seconds=30.0, enlarging_seconds=4.0)
+    memory = replace(MEMORY, stages={"unet": 5.5, "upscale": 2.2})
+    plan = GenerationPlan(PLAN.recommendations, memory).changed(second_pass=second).without(())
+    notes = explain(plan).performance_notes
+    (enlarging,) = [note for note in notes if "4x-UltraSharp.pth" in note and "2.2 GiB" in note]
+    (second_pass,) = [note for note in notes if "1024x1024" in note and "5.5 GiB" in note]
+    assert "4.0 s" in enlarging and "30 s" in second_pass
