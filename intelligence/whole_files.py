@@ -43,6 +43,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     return result
 
 
+def keep_names(folder: Path) -> None:
+    """Have the names of a folder's files on the disk, where the system can: a row that tells of them may follow."""
+    with suppress(OSError):  # Windows opens no folder; some file systems of a network keep none apart
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def unused(path: Path, is_used: Callable[[Path], bool] = Path.exists) -> Path:
     """Return the path, or the first of `NAME-2`, `NAME-3` … beside it that is not used."""
     names = (path if number == 1 else path.with_stem(f"{path.stem}-{number}") for number in itertools.count(1))

@@ -19,7 +19,7 @@ from pathlib import Path
 from ...config import PipelineConfig
 from ...database.migrating import connect, in_transaction
 from ...errors import StorageError
-from ...whole_files import remove_leftovers
+from ...whole_files import keep_names, remove_leftovers
 from ..stages import Recommendations
 from .job_records import Job
 
@@ -151,7 +151,11 @@ class JobStore:
         return found
 
     def put_pictures(self, pictures: Iterable[MadePicture]) -> int:
-        """Store finished pictures; one that is there already stays as it is. Returns how many were new."""
+        """Store finished pictures, whose files are in the folder; one that is there already stays as it is.
+
+        Returns how many were new.
+        """
+        keep_names(self.folder)
         now = time.time_ns() // 1_000_000
         rows = [(*vars(picture).values(), now) for picture in pictures]
         with self._transaction() as db:
