@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from intelligence import IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
+from intelligence import BatchConfig, IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
 from intelligence.generation.execution.batch_run import BatchRun, HostOfList
 from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.contact_sheet import write_contact_sheet
@@ -22,6 +23,7 @@ from intelligence.generation.execution.job_records import Job, Limits, Produced
 from intelligence.generation.execution.job_run import JobRun
 from intelligence.generation.execution.local_executor import LocalExecutor, LocalWorker
 from intelligence.generation.execution.planned_run import PlannedRun
+from intelligence.generation.pipeline import BatchProgress
 from intelligence.generation.stages import GenerationPlan
 from intelligence.learning import LearningEngine
 
@@ -96,6 +98,34 @@ def test_pictures_equal_those_of_generate(tmp_path: Path, hosts: HostOfList) -> 
     for seed, file in enumerate(files):
         alone = pipeline.generate(PROMPT, seed=seed, **SETTINGS)
         assert (np.asarray(Image.open(tmp_path / file)) == np.asarray(alone.image)).all()
+
+
+def test_batch_of_an_executor_keeps_its_order(hosts: HostOfList) -> None:
+    pipeline, batch = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded")), BatchConfig(3, base_seed=5)
+    told: list[int] = []
+
+    def note(state: BatchProgress) -> None:
+        told.append(state.images_done)
+
+    made = pipeline.generate_batch(PROMPT, batch, executor=LocalExecutor(hosts), on_progress=note, **SETTINGS)
+    here = pipeline.generate_batch(PROMPT, batch, **SETTINGS)
+    assert [result.metadata.seed for result in made] == [5, 6, 7]
+    assert [result.image.tobytes() for result in made] == [result.image.tobytes() for result in here]
+    assert told == sorted(told) and told[-1] == 3
+
+
+def test_results_come_in_the_order_of_numbers(tmp_path: Path, hosts: HostOfList) -> None:
+    """Jobs of one set of LoRAs are made together, so these are made in another order than they have."""
+    with BatchRun(tmp_path) as batch:
+        plan, planned = PlannedRun(batch.planner.knowledge), batch.plan(read(2))
+        other = json.dumps({"base_model": "embedded", "run": {"prompt": "a lake", "seed": 9, "settings": SETTINGS}})
+        (between,) = batch.plan(read_job_list([other]))
+        jobs = [replace(job, number=number) for job, number in zip((*planned, between), (0, 2, 1), strict=True)]
+        assert jobs[0].setup == jobs[1].setup != jobs[2].setup
+        for in_order, numbers in ((False, [0, 2, 1]), (True, [0, 1, 2])):
+            with JobRun(LocalExecutor(hosts), plan.fit) as run:
+                run.submit(jobs)
+                assert [outcome.job.number for outcome in run.results(in_order=in_order)] == numbers
 
 
 def test_picture_without_row_is_found_again(tmp_path: Path, hosts: HostOfList) -> None:
