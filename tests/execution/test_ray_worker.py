@@ -1,10 +1,13 @@
-"""Executions that travel between processes as JSON come back equal."""
+"""Executions that travel between processes as JSON come back equal; Ray listens with a token."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 
+import pytest
+
+from intelligence.generation.execution.ray_executor import CLUSTER_VARIABLE, ray_variables
 from intelligence.generation.execution.ray_worker import execution_from, measured
 from intelligence.generation.run import Execution
 from intelligence.generation.run_timer import PassTime
@@ -28,3 +31,25 @@ def test_execution_comes_back_equal() -> None:
     back = execution_from(json.loads(measured(facts, 2.0)), [])
     assert replace(back, extra={}) == facts
     assert back.extra == {"seconds": 2.0}
+
+
+def test_ray_of_its_own_listens_on_loopback_with_a_new_token() -> None:
+    one, other = ray_variables("", {}), ray_variables("", {})
+    assert (one["RAY_AUTH_MODE"], one[CLUSTER_VARIABLE]) == ("token", "0")
+    assert len(one["RAY_AUTH_TOKEN"]) == 64
+    assert one["RAY_AUTH_TOKEN"] != other["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("address", "known", "cluster"),
+    [
+        ("10.0.0.2:6379", {}, "1"),
+        ("10.0.0.2:6379", {"RAY_AUTH_MODE": "disabled"}, "1"),
+        ("", {"RAY_AUTH_TOKEN": "mine"}, "0"),
+        ("", {"RAY_AUTH_TOKEN_PATH": "/home/me/token", CLUSTER_VARIABLE: "1"}, "0"),
+    ],
+)
+def test_ray_takes_no_other_token_than_the_users(address: str, known: dict[str, str], cluster: str) -> None:
+    made = ray_variables(address, known)
+    assert (made["RAY_AUTH_MODE"], made[CLUSTER_VARIABLE]) == ("token", cluster)
+    assert made.keys().isdisjoint(("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -85,14 +85,23 @@ class RayExecutor:
         ray.shutdown()
 
 
+def ray_variables(address: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables by which Ray listens with a token: its own cluster, where `address` is empty,
+    with one of this process and on loopback alone; a given one with the user's.
+
+    `known`: those that are set; a token among them stays, as Ray reads it once in a process.
+    """
+    made = {"RAY_AUTH_MODE": "token", CLUSTER_VARIABLE: "1" if address else "0"}
+    if "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO" not in known:
+        made["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    if not address and known.keys().isdisjoint(("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")):
+        made["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    return made
+
+
 def _connected(address: str, workers: int | None) -> Any:
-    """Return the module `ray`, connected. Its own cluster has a token of this process, and listens on loopback alone; a
-    given one has the user's."""
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ[CLUSTER_VARIABLE] = "1" if address else "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray reads it once in a process
+    """Return the module `ray`, connected."""
+    os.environ.update(ray_variables(address, os.environ))
     try:
         import ray
 
