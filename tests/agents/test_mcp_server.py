@@ -156,4 +156,4 @@ def test_no_answer_before_the_server_is_ready(home: Path, monkeypatch: pytest.Mo
             await client.call_tool("search_library", {})
             assert waits
 
-    asyncio.run(ask())
+    run(ask())
