@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from intelligence import InvalidInputError
-from intelligence.generation.choice_requests import LoRARequest, SettingsRequest
+from intelligence.generation.choice_requests import LoRARequest, SettingsRequest, applied_settings
 from intelligence.generation.execution.graph_jobs import jobs_of_graph
 from intelligence.generation.execution.plan_graph import plan_graph
 from intelligence.generation.pack_graph import SAMPLER
@@ -72,6 +72,16 @@ def test_graph_asks_for_the_plan(
     graph = plan_graph(plan, (7,), model.name, "jobs/one")
     (job,) = jobs_of_graph(graph, "", planner, lambda family, node_id: model)
     assert passes(GenerationPlan(job.recommendations, plan.memory)) == passes(plan)
+
+
+@pytest.mark.parametrize(
+    "file", ["sd_xl_base_1.0", "noobaiXLVpred", "flux1-dev", "flux2-dev", "sd3.5_large", "qwen_image_fp8"]
+)
+def test_graph_asks_for_the_settings_of_the_family(planner: Planner, file: str) -> None:
+    model = ModelEvidence(name=f"{file}.safetensors")
+    plan = planned(planner, model)
+    (job,) = jobs_of_graph(plan_graph(plan, (7,), model.name, "jobs/one"), "", planner, lambda family, node_id: model)
+    assert applied_settings([job.recommendations]) == applied_settings([plan.recommendations])
 
 
 @pytest.mark.parametrize("switches", [{"repair": True, "seam_check": True}, {"repair": False, "seam_check": False}])

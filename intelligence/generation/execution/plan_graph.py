@@ -23,7 +23,7 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
     """Return a prompt for `POST /prompt` that makes the plan's pictures; seeds count up from the first.
 
     Prompts, LoRAs, strengths and settings are the plan's, memory is planned by the server for its own device. An
-    explicit schedule is made again by its name from the same settings.
+    explicit schedule is made again by its name from the same settings, shift and guidance value are the family's.
 
     Args:
         base_model: `embedded`, or the server's name of a checkpoint.
@@ -41,7 +41,8 @@ def plan_graph(plan: GenerationPlan, seeds: Sequence[int], base_model: str, pref
         }
         for lora in plan.loras
     ]
-    mode = OperationMode.MANUAL if parameters.schedule is None else OperationMode.AUTO
+    of_family = (parameters.schedule, parameters.shift, parameters.guidance)  # no widget has them
+    mode = OperationMode.MANUAL if of_family == (None, None, None) else OperationMode.AUTO
     improvements, second = parameters.improvements, parameters.second_pass
     width, height = _asked_size(parameters)
     graph = pack_graph(
