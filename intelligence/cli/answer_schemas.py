@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 if sys.version_info >= (3, 12):
     from typing import TypedDict
 else:
     from typing_extensions import TypedDict  # pydantic's, which needs it there
+
+
+class GraphNode(TypedDict):
+    """A node of a prompt in ComfyUI's API format."""
+
+    class_type: str
+    inputs: dict[str, Any]
 
 
 class TakenBack(TypedDict):
@@ -42,6 +49,15 @@ class Script(TypedDict):
     script: str
 
 
+class _Named:
+    """Annotation of a record as `to_dict` gives it: with its type's name, by which those of a union are told apart."""
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        schema = handler(core)
+        name = handler.resolve_ref_schema(schema)["title"]
+        return {**schema, "properties": {"type": {"const": name}}, "required": ["type"]}
+
+
 def answer_schema(command: str) -> dict[str, Any]:
     """Return the JSON schema of the answer of a command; an error is `{"error": sentence, "kind": class}`."""
     from pydantic import TypeAdapter
@@ -51,6 +67,8 @@ def answer_schema(command: str) -> dict[str, Any]:
 
 
 def _answer_types() -> dict[str, Any]:
+    from pydantic import Field
+
     from ..generation.execution.batch_run import BatchSummary
     from ..generation.generation_result import GenerationMetadata
     from ..generation.history import GenerationSummary
@@ -69,7 +87,8 @@ def _answer_types() -> dict[str, Any]:
 
     texts: dict[str, Any] = dict.fromkeys(("id", "path"), str)
     made = TypedDict("Made", {**texts, "metadata": GenerationMetadata, "explanation": GenerationExplanation})  # type: ignore[misc]
-    graph = dict[str, Any]
+    graph = Annotated[dict[str, GraphNode], Field(min_length=1)]
+    named = _Named()
     return {
         "generate": list[made],
         "batch": BatchSummary | Foretold,
@@ -77,7 +96,7 @@ def _answer_types() -> dict[str, Any]:
         "plan": MemoryPlan,
         "generations": list[GenerationSummary],
         "history": HistoryStatus | OwnUse,
-        "show": Generation | PictureInfo | ModelMetadata | graph,
+        "show": Annotated[Generation, named] | Annotated[PictureInfo, named] | Annotated[ModelMetadata, named] | graph,
         "feedback": Feedback | TakenBack | Picked,
         "learned": Learned,
         "scan": ScanReport,

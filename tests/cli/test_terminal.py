@@ -13,8 +13,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from intelligence.__main__ import main
+from intelligence.cli.answer_schemas import answer_schema
 from intelligence.cli.arguments import parser
 from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
@@ -22,6 +25,10 @@ from tests.test_upgrades import OLD
 
 ROOT = Path(__file__).parents[2]
 NAME = "幻想_fée_✨"
+FOREIGN = (
+    "a fox <lora:ink style:0.7>\nNegative prompt: blurry\nSteps: 25, Sampler: DPM++ 2M, Schedule type: Karras, "
+    "CFG scale: 6.5, Seed: 7, Size: 64x96, Model: juggernaut.v9"
+)
 
 
 @pytest.fixture
@@ -99,6 +106,33 @@ def test_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> N
     assert f'version = "{capsys.readouterr().out.strip()}"' in (ROOT / "pyproject.toml").read_text()
 
 
+def foreign(path: Path) -> None:
+    """Write a picture of A1111."""
+    told = PngInfo()
+    told.add_text("parameters", FOREIGN)
+    Image.new("RGB", (64, 96)).save(path, pnginfo=told)
+
+
+def test_show_foreign_picture(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    foreign(home / "x.png")
+    assert main(["show", "x.png", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["prompt"], shown["negative_prompt"], shown["model"]) == ("a fox", "blurry", "juggernaut.v9")
+    assert [(lora["name"], lora["strength"]) for lora in shown["loras"]] == [("ink style", 0.7)]
+    assert main(["show", "x.png", "--as-workflow"]) == 0
+    graph = {node["class_type"]: node["inputs"] for node in json.loads(capsys.readouterr().out).values()}
+    assert graph["CheckpointLoaderSimple"]["ckpt_name"].startswith("juggernaut.v9")
+    settings = graph["ParamOptimize"]
+    assert (settings["steps"], settings["cfg"], settings["sampler"], settings["scheduler"]) == (
+        25,
+        6.5,
+        "dpmpp_2m",
+        "karras",
+    )
+    assert "ink style" in json.dumps(graph["LoRARecommend"])
+
+
 def commands() -> list[str]:
     """Every command."""
     return next(list(action.choices) for action in parser()._actions if isinstance(action.choices, dict))
@@ -111,6 +145,8 @@ def commands() -> list[str]:
         ["show", NAME],
         ["show", str(OLD / "saved.png")],
         ["show", str(OLD / "saved.png"), "--as-workflow"],
+        ["show", "foreign.png"],
+        ["show", "foreign.png", "--as-workflow"],
         ["feedback", str(OLD / "saved.jpg"), "4"],
         ["generations"],
         ["learned"],
@@ -124,13 +160,37 @@ def commands() -> list[str]:
     ],
     ids=" ".join,
 )
-def test_answer_is_as_its_schema_says(home: Path, capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+def test_answer_is_as_its_schema_says(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    monkeypatch.chdir(home)
+    foreign(home / "foreign.png")
     assert main([asked[0], "--json-schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert main([*asked, "--json"]) == 0
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(json.loads(capsys.readouterr().out), schema)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"x": 1},
+        {"type": "Generation", "id": "a"},
+        {"type": "PictureInfo", "program": 3},
+        {"program": "ComfyUI"},
+        {"type": "ModelMetadata", "program": "ComfyUI"},
+        {"1": {"class_type": "Explain"}},
+    ],
+    ids=str,
+)
+def test_schema_of_show_refuses_other_objects(wrong: dict[str, object]) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    validator = jsonschema.Draft202012Validator(answer_schema("show"))
+    assert validator.is_valid({"type": "PictureInfo", "program": "ComfyUI"})
+    assert not validator.is_valid(wrong)
 
 
 def test_every_command_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
