@@ -107,7 +107,9 @@ def _results(options: argparse.Namespace, run_file: RunFile, chosen: Recommendat
         return [_scouted(options, run, pipeline, chosen)]
     with progress(options, "step") as step:
         if chosen:
-            return [pipeline.generate_from_recommendations(run.prompt, chosen, run.negative_prompt, run.seed)]
+            return [
+                pipeline.generate_from_recommendations(run.prompt, chosen, run.negative_prompt, run.seed, on_step=step)
+            ]
         if batch.num_images == 1:
             return [
                 pipeline.generate(

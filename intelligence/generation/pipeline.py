@@ -96,16 +96,22 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
         return self._best(scoutings, best_of, on_step)
 
     def generate_from_recommendations(
-        self, prompt: str, recommendations: Recommendations, negative_prompt: str = "", seed: int | None = None
+        self,
+        prompt: str,
+        recommendations: Recommendations,
+        negative_prompt: str = "",
+        seed: int | None = None,
+        *,
+        on_step: Callable[[int, int], None] | None = None,
     ) -> GenerationResult:
         """Make one image from recommendations as they are, edits included.
 
         `prompt` may differ from the one that was analysed: it is encoded with the trigger words of the recommended
         LoRAs. Recommendations from a saved image's JSON work too, where this machine has the LoRAs.
-        Raises like `generate`.
+        `on_step` is called with (steps done, steps in all). Raises like `generate`.
         """
         seeds = seeds_from(seed, 1)
-        return self._run(self._planned(self._confirmed(prompt, negative_prompt, recommendations)), seeds)[0]
+        return self._run(self._planned(self._confirmed(prompt, negative_prompt, recommendations)), seeds, on_step)[0]
 
     def scout(
         self,

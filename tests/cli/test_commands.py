@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import re
 import tomllib
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from intelligence.__main__ import main
+from intelligence.cli.answer_schemas import answer_schema
 from intelligence.cli.picture_commands import unused_name
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
@@ -36,8 +39,14 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0) -> object:
+    """Answer of a command, which is as its schema says."""
     assert main([*arguments, "--json"]) == status
-    return json.loads(capsys.readouterr().out)
+    answer = json.loads(capsys.readouterr().out)
+    if status == 0 and importlib.util.find_spec("jsonschema"):
+        import jsonschema
+
+        jsonschema.validate(answer, answer_schema(arguments[0]))
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -85,6 +94,7 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     assert as_json(capsys, "feedback", str(out), "--remove") == {"id": made["id"], "removed": True}
     assert as_json(capsys, "feedback", made["id"], "--remove") == {"id": made["id"], "removed": False}
     assert as_json(capsys, "feedback", str(out), "4")["rating"] == 4  # type: ignore[index]
+    assert as_json(capsys, "feedback", made["id"], "--pick") == {"id": made["id"], "noticed": False}
     assert main(["generations", "--limit", "1"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(newest["id"]) and line.endswith("4      anime girl with magical powers")
@@ -335,7 +345,7 @@ def test_generate_without_a_prompt_says_what_to_give(capsys: pytest.CaptureFixtu
 
 
 def test_picture_and_its_json_are_runs_that_make_it_again(
-    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    embedded_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_file = RunFile(base_model="embedded", run=Run("anime girl with magical powers", seed=3))
     run_file.run.settings = RunSettings(num_steps=2, width=64, height=64)
@@ -349,8 +359,13 @@ def test_picture_and_its_json_are_runs_that_make_it_again(
         assert Image.open(out).tobytes() == Image.open(first).tobytes()
     other = tmp_path / "other.png"
     capsys.readouterr()
+    steps: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        "intelligence.cli.picture_commands.progress", lambda *_: nullcontext(lambda *now: steps.append(now))
+    )
     (made,) = as_json(capsys, "generate", "--config", str(first), "--steps", "3", "--out", str(other))  # type: ignore[misc]
     assert (made["metadata"]["steps"], made["metadata"]["seed"]) == (3, 5)
+    assert steps[-1] == (3, 3)
     assert main(["generate", "--config", str(first), "--priority", "SPEED", "--out", str(other)]) == 1
     assert "give its prompt without the picture" in capsys.readouterr().err
 

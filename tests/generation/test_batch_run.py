@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from intelligence import BatchConfig, IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
+from intelligence.cli.answer_schemas import answer_schema
 from intelligence.generation.execution.batch_run import BatchRun, HostOfList
 from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.contact_sheet import write_contact_sheet
@@ -66,6 +68,14 @@ class Failing(LocalExecutor):
         return [Worker(self._host_of)]
 
 
+def assert_is_answer(command: str, answer: object) -> None:
+    """The answer is as the schema of the command says."""
+    if importlib.util.find_spec("jsonschema"):
+        import jsonschema
+
+        jsonschema.validate(answer, answer_schema(command))
+
+
 def test_killed_batch_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
     """The process is killed by SIGKILL in the middle; the same list is made to its end here."""
     listed, out = tmp_path / "jobs.jsonl", tmp_path / "out"
@@ -84,6 +94,7 @@ def test_killed_batch_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
         summary = batch.run(batch.plan(read(6)), LocalExecutor(hosts))
         rows = batch.store.pictures()
     assert (summary.total, summary.done, summary.failed) == (6, 6, 0)
+    assert_is_answer("batch", summary.to_dict())
     assert sorted(row.file for row in rows) == sorted(path.name for path in out.glob("*.png"))
     assert len(rows) == 6
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
