@@ -26,6 +26,7 @@ from ..intelligence.records import json_parts
 from . import batch_routes, generation_routes, history_routes, library_routes, rating_routes, settings_routes
 from .host.library_scan import library_scan
 from .host.server_planner import planner, settings
+from .host.told_paths import without_folders
 
 PREFIX = "/intelligent_generation"
 MAX_BODY_BYTES = 64 * 1024
@@ -204,7 +205,7 @@ def _handler(answer: Callable[[Arguments], Any]) -> Callable[[web.Request], Awai
             arguments = await _body(request) if request.method == "POST" else {**request.query}
             return await asyncio.to_thread(_answered, answer, {**arguments, **request.match_info})
         except IntelligentGenerationError as error:
-            return _problem(STATUSES.get(type(error), 500), str(error))
+            return _problem(STATUSES.get(type(error), 500), without_folders(str(error)))
 
     return handle
 

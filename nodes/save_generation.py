@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from .host.server_planner import planner
+from .host.told_paths import without_folders
 from .node_schema import ADVANCED, GenerationType, schema
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class SaveGeneration(io.ComfyNode):
         try:
             check_destination(_output() / Path(filename_prefix or "").parent / "image.png")
         except IntelligentGenerationError as error:
-            return str(error)
+            return without_folders(str(error))
         return True
 
     @classmethod

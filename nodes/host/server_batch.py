@@ -22,6 +22,7 @@ from .enlarging import upscale_models
 from .library_scan import refresh_library
 from .model_evidence import evidence
 from .server_planner import home, lora_sets, planner, settings
+from .told_paths import without_folders
 
 if TYPE_CHECKING:
     from ...intelligence.generation.execution.job_records import Job, RunProgress
@@ -102,7 +103,7 @@ class ServerBatch:
                 write_contact_sheet(folder, pictures, aside, stores.learning)
                 self._state["problem"] = "; ".join(dict.fromkeys(row.error for row in aside))
         except IntelligentGenerationError as error:
-            self._state["problem"] = str(error)
+            self._state["problem"] = without_folders(str(error))
         except Exception as error:
             logging.exception("Intelligent Generation: the batch on the servers ended")
             self._state["problem"] = str(error) or type(error).__name__

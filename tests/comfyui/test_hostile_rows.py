@@ -144,6 +144,20 @@ def test_names_are_never_paths(server: Server, name: str) -> None:
         assert refused.value.status in (400, 404)
 
 
+def test_folder_that_cannot_be_written_is_refused_before_sampling(client: Client, server: Server) -> None:
+    """The refusal names it as it lies in the output folder, and not where that lies."""
+    file = server.base / "output" / "a_file"
+    file.write_text("")
+    prompt = example(client, IntelligentSampler={"seed": 7}, SaveGeneration={"filename_prefix": "a_file/x"})
+    try:
+        with pytest.raises(Refused) as refused:
+            client.complete(prompt, targets=[node_id(prompt, "SaveGeneration")])
+    finally:
+        file.unlink()
+    assert "cannot write a_file/image.png: a_file is no folder" in refused.value.details()
+    assert str(server.base) not in json.dumps(refused.value.body)
+
+
 @pytest.mark.parametrize("prefix", ["../custom_nodes/x", "../../nodes/x.py", "/tmp/x", "..\\custom_nodes\\x"])
 def test_pictures_are_saved_in_the_output_folder_alone(client: Client, server: Server, prefix: str) -> None:
     prompt = example(client, IntelligentSampler={"seed": 7}, SaveGeneration={"filename_prefix": prefix})
