@@ -26,6 +26,7 @@ from intelligence import (
     PromptAnalyzer,
     Recommendations,
 )
+from intelligence.config import user_settings
 from intelligence.generation.explanation import explain
 from intelligence.generation.picture_graph import picture_graph
 from intelligence.generation.picture_history import picture_of, picture_record, rated_id
@@ -81,6 +82,12 @@ def lost(old: Any, new: Any, place: str = "") -> Iterator[str]:
 def home(tmp_path: Path) -> Path:
     """A data folder of 0.1.0, to be opened and changed."""
     return Path(shutil.copytree(OLD, tmp_path / "home"))
+
+
+def test_settings_keep_every_value(home: Path) -> None:
+    settings = user_settings(home)
+    assert (settings.ollama.base_url, settings.ollama.model) == ("http://127.0.0.1:11434", "qwen3.5:4b")
+    assert (settings.allowed_hosts, settings.hash_megabytes_per_second) == (("studio.local",), 0)
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,3 +69,41 @@ def test_unwritable_data_folder_is_named(installation: Installation, tmp_path: P
     assert run.status == "error"
     assert str(blocker) in run.error
     assert "INTELLIGENT_GENERATION_HOME" in run.error
+
+
+def test_record_is_written_beside_unless_switched_off(fresh_server: Server, fresh: Client) -> None:
+    output = fresh_server.base / "output"
+    written = []
+    for beside in (True, False):
+        before = {*output.rglob("*")}
+        pattern = "%model% %sampler% %cfg% %loras%"
+        fresh.complete(
+            example(
+                fresh,
+                PromptAnalyze={"prompt": WITCH},
+                IntelligentSampler={"seed": 23},
+                SaveGeneration={"filename_prefix": pattern, "record_beside": beside},
+            )
+        )
+        written.append({path.suffix: path for path in {*output.rglob("*")} - before})
+    assert [sorted(each) for each in written] == [[".json", ".png"], [".png"]]
+    assert "intelligent_generation" in Image.open(written[1][".png"]).info
+    record = json.loads(written[0][".json"].read_text(encoding="utf-8"))
+    settings = record["plan"]["recommendations"]["suggested_params"]
+    name = written[0][".png"].name
+    assert "%" not in name and f" {settings['sampler_name']} {settings['guidance_scale']:g} " in name
+
+
+def test_disabled_metadata_is_neither_inside_nor_beside_a_picture(fresh_server: Server, fresh: Client) -> None:
+    output = fresh_server.base / "output"
+    before = {*output.rglob("*")}
+    fresh_server.stop()
+    fresh_server.arguments = ("--disable-metadata",)
+    try:
+        fresh_server.start()
+        prompt = example(fresh_server.client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": 22})
+        fresh_server.client.complete(prompt)
+    finally:
+        fresh_server.arguments = ()
+    (picture,) = {*output.rglob("*")} - before
+    assert (picture.suffix, Image.open(picture).info) == (".png", {})
