@@ -124,7 +124,8 @@ class JobPlanner:
     def _keyed(self, job: Job, seeds: tuple[int, ...]) -> Job:
         if job.setup not in self.contents:
             self.contents[job.setup] = self._contents(job)
-        return replace(job, seeds=seeds, key=job_key(job.recommendations, seeds, self.contents[job.setup]))
+        contents, repair = self.contents[job.setup], job.config.repair
+        return replace(job, seeds=seeds, key=job_key(job.recommendations, seeds, contents, repair=repair))
 
     def _contents(self, job: Job) -> list[str]:
         """Return what names the content of the base model and of each LoRA, hashed now where no hash is known."""

@@ -113,7 +113,8 @@ def _jobs(
     contents = [_content(base, registry) if base else name, *loras]
     seconds = chosen.suggested_params.estimated_time_seconds or 1.0
     for place, seed in enumerate(sampled.seeds):
-        yield Job(chosen, (seed,), job_key(chosen, (seed,), contents), config, number + place, seconds)
+        key = job_key(chosen, (seed,), contents, repair=config.repair)
+        yield Job(chosen, (seed,), key, config, number + place, seconds)
 
 
 def _content(file: ModelMetadata, registry: ModelRegistry) -> str:

@@ -58,13 +58,16 @@ class Job:
         return Setup(self.base_model, tuple(loras))
 
 
-def job_key(recommendations: Recommendations, seeds: Sequence[int], contents: Sequence[str]) -> str:
+def job_key(
+    recommendations: Recommendations, seeds: Sequence[int], contents: Sequence[str], *, repair: bool = True
+) -> str:
     """Return 40 hexadecimal digits that name the pictures of a choice and seeds, the same on every machine.
 
     They depend on what is encoded and sampled and on the model files, and on no estimate, reason or device.
 
     Args:
         contents: names the content of the base model and of each LoRA: a hash where there is one file.
+        repair: broken pictures are repaired.
     """
     parts = [
         KEY_VERSION,
@@ -72,6 +75,7 @@ def job_key(recommendations: Recommendations, seeds: Sequence[int], contents: Se
         applied_choice([recommendations]),
         applied_settings([recommendations]),
         list(seeds),
+        *([] if repair else ["unrepaired"]),
     ]
     text = json.dumps(parts, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
