@@ -11,6 +11,7 @@ import pytest
 from intelligence import InvalidInputError, ModelNotFoundError, UnknownGenerationError
 from intelligence.agents.agent_tools import AgentTools, Right
 from intelligence.models import Architecture, Family, LoRAKind, ModelKind, ModelMetadata, TriggerSet
+from intelligence.pictures.picture_info import read_picture
 from intelligence.registry import ModelRegistry
 from intelligence.validation import adapter
 from tests.test_upgrades import OLD
@@ -150,3 +151,11 @@ def test_warm_up_of_an_empty_library(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     tools = AgentTools()
     tools.warm_up()
     assert tools.search_library()["known"] == 0
+
+
+def test_generate_names_pictures_that_no_lora_names(embedded_home: Path, tmp_path: Path) -> None:
+    tools = AgentTools(frozenset({Right.GENERATE}), "embedded", tmp_path)
+    (tmp_path / "image.png").mkdir()
+    made = tools.generate("plain grey stone", name="%loras%.png", seed=3)
+    assert made["path"] == str(tmp_path / "image-2.png")
+    assert read_picture(made["path"]).prompt.startswith("plain grey stone")
