@@ -9,7 +9,7 @@ from typing import Any
 
 from ..intelligence.config import CONFIG_FILE, ServerSettings, require
 from ..intelligence.errors import StorageError
-from ..intelligence.validation import validated
+from ..intelligence.validation import read_user_file, validated
 from ..intelligence.whole_files import write_whole
 from .host.server_planner import VOCABULARY_FILE, home, settings
 
@@ -77,8 +77,7 @@ def _change_words(words: Any) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
-    return known
+    return read_user_file(path, dict) or {}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from .client import Refused
 from .server import Server
 
 
@@ -51,3 +52,20 @@ def test_routes_answer_broken_config_with_its_problem(server: Server, config: Pa
     status, body = answer(server, "studio.example")
     assert status == 400
     assert json.loads(body)["error"].startswith(f"{config.name}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "not JSON"), ("[]", "the whole must be"), ('"x"', "the whole must be")]
+)
+def test_routes_answer_broken_vocabulary_with_its_problem(server: Server, text: str, said: str) -> None:
+    path = server.home / "vocabulary.json"
+    path.write_text(text)
+    try:
+        for send in (server.client.get, lambda route: server.client.post(route, {"never_add": ["gore"]})):
+            with pytest.raises(Refused) as refused:
+                send("/intelligent_generation/settings")
+            assert refused.value.status == 400
+            assert refused.value.body["error"].startswith(f"vocabulary.json: {said}")
+        assert path.read_text() == text
+    finally:
+        path.unlink()
