@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import re
@@ -15,7 +14,6 @@ import pytest
 from PIL import Image
 
 from intelligence.__main__ import main
-from intelligence.cli.answer_schemas import answer_schema
 from intelligence.cli.picture_commands import unused_name
 from intelligence.generation import image_file
 from intelligence.generation.embedded import ensure_embedded
@@ -26,6 +24,7 @@ from intelligence.learning import LearningEngine
 from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
 from tests.model_fixtures import model  # noqa: F401
+from tests.tools.told_answers import assert_is_answer
 
 README = Path(__file__).parents[2] / "README.md"
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
@@ -42,10 +41,8 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0
     """Answer of a command, which is as its schema says."""
     assert main([*arguments, "--json"]) == status
     answer = json.loads(capsys.readouterr().out)
-    if status == 0 and importlib.util.find_spec("jsonschema"):
-        import jsonschema
-
-        jsonschema.validate(answer, answer_schema(arguments[0]))
+    if status == 0:
+        assert_is_answer(arguments[0], answer)
     return answer
 
 

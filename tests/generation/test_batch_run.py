@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 from PIL import Image, ImageOps
 
 from intelligence import BatchConfig, IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
-from intelligence.cli.answer_schemas import answer_schema
 from intelligence.generation.execution.batch_run import BatchRun, HostOfList
 from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.contact_sheet import write_contact_sheet
@@ -28,6 +26,7 @@ from intelligence.generation.execution.planned_run import PlannedRun
 from intelligence.generation.pipeline import BatchProgress
 from intelligence.generation.stages import GenerationPlan
 from intelligence.learning import LearningEngine
+from tests.tools.told_answers import assert_is_answer
 
 pytestmark = pytest.mark.usefixtures("embedded_home")
 
@@ -66,14 +65,6 @@ class Failing(LocalExecutor):
                 return super().run(job, *arguments)  # type: ignore[arg-type]
 
         return [Worker(self._host_of)]
-
-
-def assert_is_answer(command: str, answer: object) -> None:
-    """The answer is as the schema of the command says."""
-    if importlib.util.find_spec("jsonschema"):
-        import jsonschema
-
-        jsonschema.validate(answer, answer_schema(command))
 
 
 def test_killed_batch_goes_on(tmp_path: Path, hosts: HostOfList) -> None:

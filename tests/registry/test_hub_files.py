@@ -14,6 +14,7 @@ from intelligence.errors import HubError, InvalidInputError
 from intelligence.hubs import CivitAI
 from intelligence.models import Family
 from intelligence.registry import ModelRegistry
+from tests.tools.told_answers import assert_is_answer
 
 from ..hub_server import Answer, Hub, ready
 
@@ -23,6 +24,7 @@ pytest.importorskip("httpx2", reason="the extra hubs is not installed")
 def test_register_from_civitai(registry: ModelRegistry, hub: Hub, lora: bytes, tmp_path: Path) -> None:
     folder = tmp_path / "loras"
     found = registry.register_from_civitai(7, folder=folder, base_url=ready(hub, lora))
+    assert_is_answer("get", found.to_dict())
     assert (folder / "fern.safetensors").read_bytes() == lora
     assert [path.name for path in folder.iterdir()] == ["fern.safetensors"]
     assert (found.model_id, found.source, found.source_id) == ("lora:fern.safetensors", "civitai", "7:71")
