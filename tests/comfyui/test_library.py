@@ -147,11 +147,11 @@ def test_library_scan_leaves_server_responsive(large: Server) -> None:
     try:
         prompt = example(large.client, PromptAnalyze={"prompt": "a lake"})
         large.client.complete(prompt, targets=[node_id(prompt, "LoRARecommend")])
-        status = large.client.library_after_scan()
-        assert status["counts"]["lora"] == 3000
+        known = large.client.library_after_scan()["counts"]["lora"]
+        assert known in (3000, 3004)  # the prompt may have made the demo model's four before the scan looked for them
         large.client.post(f"{LIBRARY}/rescan")
         large.client.post(f"{LIBRARY}/cancel")
-        assert large.client.library_after_scan()["counts"]["lora"] == 3000
+        assert large.client.library_after_scan()["counts"]["lora"] in (known, 3004)
     finally:
         stop.set()
         thread.join()
