@@ -33,6 +33,7 @@ $(VENV)/standalone: $(VENV)/torch pyproject.toml
 
 $(VENV)/test: $(VENV)/standalone
 	$(BIN)/pip install --quiet $(TORCH) --editable ".[standalone,quantization,hubs,ollama,test]"
+	$(BIN)/pip install --quiet --no-deps "sd-prompt-reader>=1.3.5"  # its reader needs none; its window pins an old Pillow
 	touch $@
 
 # What the ComfyUI found on this machine needs, where it has no environment of its own.

@@ -113,6 +113,32 @@ def _civitai_resources(model: UsedModel | None, loras: Sequence[UsedModel]) -> l
     ]
 
 
+SWARM_RECORD = "sui_image_params"
+"""Name of SwarmUI's record in its JSON."""
+
+
+def swarmui_text(text: str) -> str:
+    """Return SwarmUI's JSON, in ASCII, of what an A1111 text tells [SwarmUI docs/Image Metadata Format.md]."""
+    parsed = parse_a1111(text)
+    told = parsed.settings
+    width, _, height = told.get("Size", "").partition("x")
+    numbers = {
+        "seed": told.get("Seed"),
+        "steps": told.get("Steps"),
+        "cfgscale": told.get("CFG scale"),
+        "width": width,
+        "height": height,
+    }
+    record = {
+        "prompt": parsed.prompt,
+        "negativeprompt": parsed.negative_prompt,
+        "model": told.get("Model", ""),
+        "comfyuisampler": told.get("Sampler", ""),
+        **{name: json.loads(number) for name, number in numbers.items() if number},
+    }
+    return json.dumps({SWARM_RECORD: record})
+
+
 @dataclass(frozen=True)
 class ParsedText:
     prompt: str

@@ -1,7 +1,8 @@
 """Texts inside PNG, WebP and JPEG: put there, and read again.
 
 PNG: text chunks. WebP and JPEG: EXIF, A1111's text as UserComment, all others as `name:text` in the main directory,
-which ComfyUI's page reads under any tag. The tag Model stays free: sd-prompt-reader fails on a text of ComfyUI's there.
+which ComfyUI's page reads under any tag. The tag Model holds SwarmUI's record or nothing: sd-prompt-reader fails on a
+text of ComfyUI's there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
+from .a1111_text import SWARM_RECORD, swarmui_text
 from .exif import EXIF_IFD, USER_COMMENT, comment_text, exif_bytes
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ OWN_RECORD = "intelligent_generation"
 MAX_JPEG_EXIF = 65_533
 """Bytes of a JPEG segment without its length [JPEG, B.1.1.4]."""
 
-_TAGS = {"workflow": 0x010F, "prompt": 0x010E, OWN_RECORD: 0x0131}
+_TAGS = {"workflow": 0x010F, "prompt": 0x010E, OWN_RECORD: 0x0131, SWARM_RECORD: 0x0110}
 _FURTHER_TAGS = range(0x010D, 0x00FE, -1)
 
 XMP = (
@@ -58,12 +60,24 @@ def save_options(
             info.add_text(name, text)
         info.add_itxt("XML:com.adobe.xmp", XMP)
         return {"pnginfo": info}, []
-    kept, left_out = dict(texts), []
-    waiting = [name for name in optional if name in texts]
+    kept, left_out = {**texts, **_repeated(texts.get(PARAMETERS, ""))}, []
+    waiting = [name for name in (SWARM_RECORD, *optional) if name in kept]
     while len(data := _exif(kept)) > MAX_JPEG_EXIF and file_format == "JPEG" and waiting:
         left_out.append(waiting.pop(0))
         del kept[left_out[-1]]
     return {"exif": data, "xmp": XMP.encode()}, left_out
+
+
+def _repeated(text: str) -> dict[str, str]:
+    """Return A1111's text as SwarmUI's record, where sd-prompt-reader would read nothing at all.
+
+    It decodes a comment little-endian first, and gives up on letters like Ü (U+00DC), half a surrogate pair there.
+    """
+    try:
+        text.encode("utf-16-be").decode("utf-16-le")
+    except UnicodeDecodeError:
+        return {SWARM_RECORD: swarmui_text(text)}
+    return {}
 
 
 def fits_jpeg(text: str) -> bool:
@@ -74,7 +88,10 @@ def fits_jpeg(text: str) -> bool:
 def _exif(texts: Mapping[str, str]) -> bytes:
     further = iter(_FURTHER_TAGS)
     named = {name: text for name, text in texts.items() if name != PARAMETERS}
-    tags = {_TAGS.get(name) or next(further): f"{name}:{text}" for name, text in named.items()}
+    tags = {
+        _TAGS.get(name) or next(further): text if name == SWARM_RECORD else f"{name}:{text}"
+        for name, text in named.items()
+    }
     return exif_bytes(tags, texts.get(PARAMETERS, ""))
 
 
@@ -126,12 +143,12 @@ def _texts_of(image: Image) -> dict[str, str]:
     if image.format == "PNG" and "exif" not in image.info:
         return texts
     exif = image.getexif()
+    if comment := comment_text(exif.get_ifd(EXIF_IFD).get(USER_COMMENT)):
+        texts.setdefault(PARAMETERS, comment)
     for tag, value in exif.items():
         if tag == USER_COMMENT or (isinstance(value, str) and value.startswith("{")):
             texts.setdefault(PARAMETERS, comment_text(value))  # Fooocus, and early SwarmUI
         elif isinstance(value, str) and ":" in value:
             name, _, text = value.partition(":")
             texts.setdefault(name, text.rstrip("\0"))
-    if comment := comment_text(exif.get_ifd(EXIF_IFD).get(USER_COMMENT)):
-        texts.setdefault(PARAMETERS, comment)
     return texts

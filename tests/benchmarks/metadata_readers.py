@@ -4,9 +4,10 @@ Three formats × prompts with unicode, quotes, commas, newlines and the words by
 with odd names and negative weights. Every reader that is installed (exiftool, sd-parsers, piexif, sd-prompt-reader),
 and the rules of A1111 and of CivitAI, must tell the plan's prompts, settings, checkpoint and LoRAs. Nothing is sampled.
 
-sd-prompt-reader 1.3.5 agrees for 168: it decodes EXIF in the wrong byte order first and gives up where that is no
-UTF-16, as with "Ü" and "ß" in WebP and JPEG, A1111's own too. No other way of writing them helps it: a byte order mark
-becomes the prompt's first letter for it, for A1111 and for CivitAI, and little-endian is noise to piexif and A1111.
+sd-prompt-reader 1.3.5 decodes EXIF in the wrong byte order first and gives up where that is no UTF-16, as with "Ü" and
+"ß" in WebP and JPEG: for it the text stands as SwarmUI's record there, too. No way of writing the text itself helps: a
+byte order mark becomes the prompt's first letter for it, for A1111 and for CivitAI, and little-endian is noise to
+piexif and A1111.
 """
 
 from __future__ import annotations
