@@ -18,7 +18,7 @@ from ..learning.observations import Evidence
 from ..validation import checked
 from .best_of import Tried, affordable, candidates_of, look_of_image, ranked_previews
 from .choosing_pipeline import ChoosingPipeline
-from .execution.job_records import ONCE, Executor, Job, RunProgress
+from .execution.job_records import ELSEWHERE, ONCE, Executor, Job, RunProgress
 from .execution.job_run import JobRun
 from .execution.local_executor import LocalExecutor
 from .execution.planned_run import PlannedRun
@@ -175,8 +175,9 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
     ) -> list[GenerationResult]:
         """Make several images of one prompt that differ as `batch_config` says.
 
-        `executor`: where they are made, such as `RayExecutor`; None: here, one run after another. `overrides`: settings
-        as for `generate`, which no variation changes.
+        `executor`: where they are made, such as `RayExecutor` or `ComfyUIExecutor`; None: here, one run after another.
+        What fails there, or loses its worker, is tried again, elsewhere where it can be. `overrides`: settings as for
+        `generate`, which no variation changes.
 
         SEED_VARIATION: the same settings, another seed each (`parallel_generation`: in one forward batch where memory
         allows). PARAM_VARIATION and LORA_VARIATION: one seed, neighbouring settings or other LoRAs; once all variants
@@ -200,7 +201,9 @@ class IntelligentGenerationPipeline(ChoosingPipeline):
             for number, (variant, seeds) in enumerate(runs)
         ]
         planned = PlannedRun(lambda _: (self.planner, request), self.own_steps)
-        with JobRun(executor or LocalExecutor(lambda _: self.host), planned.fit, ONCE, told) as run:
+        place = executor or LocalExecutor(lambda _: self.host)
+        with JobRun(place, planned.fit, ONCE if place.inline else ELSEWHERE, told) as run:
+            run.start(lambda worker: planned.factor(jobs[0], worker))
             run.submit(jobs)
             for outcome in run.results(in_order=True):
                 results.extend(planned.results(outcome, run_id))

@@ -139,8 +139,7 @@ def record_run(
         image_settings=execution.ran if any(each != execution.ran[0] for each in execution.ran) else (),
     )
     try:
-        store_generation(generation, learning)
-        learning.signals.note_made(generation.id, generation.to_dict())
+        store_made(generation, learning)
         for timing in timings_of(plan, execution, len(seeds)):
             learning.record_timing(plan.parameters.timing_key, timing)
         for key, timing in enlargings_of(plan, execution, len(seeds)):
@@ -148,8 +147,19 @@ def record_run(
         if memory is not None:
             memory.correct(plan.memory, execution.peak_vram_gb)
     except StorageError as error:
-        generation = replace(generation, notes=(*generation.notes, GenerationMessage.NOT_STORED.format(error=error)))
+        generation = not_stored(generation, error)
     return generation
+
+
+def store_made(generation: Generation, learning: LearningEngine) -> None:
+    """Store a generation that was made now, and what it tells of the one before. Raises StorageError."""
+    store_generation(generation, learning)
+    learning.signals.note_made(generation.id, generation.to_dict())
+
+
+def not_stored(generation: Generation, error: Exception) -> Generation:
+    """Return a generation with the note that it could not be stored."""
+    return replace(generation, notes=(*generation.notes, GenerationMessage.NOT_STORED.format(error=error)))
 
 
 def store_generation(generation: Generation, learning: LearningEngine) -> None:

@@ -7,9 +7,11 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from intelligence import InvalidInputError
+from intelligence import BatchConfig, IntelligentGenerationPipeline, InvalidInputError, PipelineConfig
 from intelligence.generation.execution.batch_run import BatchRun
 from intelligence.generation.execution.comfyui_client import ServerUnreachableError
 from intelligence.generation.execution.comfyui_executor import FOLDER, ComfyUIExecutor, prompt_id_of
@@ -18,6 +20,7 @@ from intelligence.generation.execution.job_records import Limits, RunProgress
 from intelligence.generation.execution.job_run import JobRun
 from intelligence.generation.execution.planned_run import PlannedRun
 from intelligence.generation.picture_history import picture_record
+from intelligence.generation.stages import GenerationPlan
 
 from .server import Server
 
@@ -59,6 +62,43 @@ def test_interrupted_batch_goes_on(server: Server, tmp_path: Path) -> None:
         loras = {lora["lora_name"]: lora["suggested_alpha"] for lora in asked["suggested_loras"]}
         assert loras == {lora.lora_name: lora.suggested_alpha for lora in chosen.suggested_loras}
         assert record["device"]
+
+
+class Negative:
+    name = "negative"
+
+    def process(self, image: Image.Image, plan: GenerationPlan) -> Image.Image:
+        return ImageOps.invert(image)
+
+
+def test_generate_batch_returns_what_a_server_made(server: Server, tmp_path: Path) -> None:
+    pipeline, batch = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded")), BatchConfig(2, base_seed=70)
+    prompt, settings = "anime girl with magical powers, made on a server", {"num_steps": 2, "width": 64, "height": 64}
+    made = pipeline.generate_batch(prompt, batch, executor=ComfyUIExecutor([server.url]), **settings)
+    assert [(result.metadata.seed, result.metadata.steps, result.image.size) for result in made] == [
+        (seed, 2, (64, 64)) for seed in (70, 71)
+    ]
+    first, second = made
+    assert first.metadata.prompt == prompt
+    chosen = pipeline.analyze_and_recommend(prompt).suggested_loras
+    assert [used.name for used in first.metadata.loras_used] == [lora.lora_name for lora in chosen] != []
+    assert first.explanation.lora_reasoning and first.metadata.generation_time_seconds > 0
+    assert first.generation.device and first.generation.host == "comfyui"
+    path = first.save(tmp_path / "one.png")
+    record = picture_record(path) or {}
+    assert (record["image_id"], record["plan"]["recommendations"]["prompt_analysis"]["prompt"]) == (first.id, prompt)
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(first.image))
+    feedback = "/intelligent_generation/feedback"
+    assert server.client.post(feedback, {"generation_id": first.id, "rating": 4})["rating"] == 4
+    server.client.post(f"{feedback}/remove", {"generation_id": first.id})
+    assert pipeline.provide_feedback(first.id, 5).rating == 5
+    assert pipeline.pick(second.id)
+    pipeline.own_steps = (Negative(),)
+    (stepped,) = pipeline.generate_batch(
+        prompt, BatchConfig(1, base_seed=70), executor=ComfyUIExecutor([server.url]), **settings
+    )
+    assert ImageOps.invert(first.image).tobytes() == stepped.image.tobytes()
+    assert [step.name for step in stepped.generation.plan.postprocess if step.name] == ["negative"]
 
 
 def test_second_pass_and_switches_are_those_of_the_plan(server: Server, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from intelligence.config import PipelineConfig
 from intelligence.generation.execution.dispatcher import Dispatcher
-from intelligence.generation.execution.job_records import Job
-from intelligence.generation.stages import Recommendations
+from intelligence.generation.execution.job_records import Job, Worker
+from intelligence.generation.stages import GenerationPlan, Recommendations
 from intelligence.lora import LoRARecommendation
+from intelligence.memory import MemoryManager
 from intelligence.models import ModelMetadata
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
@@ -25,6 +26,11 @@ def recommendations(loras: Iterable[str] = (), steps: int = 4, prompt: str = "a 
 def job(number: int, loras: Iterable[str] = (), base_model: str = "embedded", seconds: float = 1.0) -> Job:
     """Return the job of this number."""
     return Job(recommendations(loras), (number,), f"key-{number}", PipelineConfig(base_model), number, seconds)
+
+
+def fit(job: Job, worker: Worker) -> GenerationPlan:
+    """Return a plan of a job for any worker."""
+    return GenerationPlan(job.recommendations, MemoryManager().plan(64, 64))
 
 
 def play(dispatcher: Dispatcher, speeds: Mapping[str, float]) -> tuple[float, dict[str, int]]:

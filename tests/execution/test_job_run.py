@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -10,9 +11,9 @@ from intelligence.generation.execution import job_run
 from intelligence.generation.execution.job_records import Job, Limits, OnJobStep, Produced, Worker, WorkerLostError
 from intelligence.generation.execution.job_run import JobRun, NoWorkerLeftError
 from intelligence.generation.stages import GenerationPlan
-from intelligence.memory import MemoryManager, Resources
+from intelligence.memory import Resources
 
-from .jobs import job
+from .jobs import fit, job
 
 LIMITS = Limits(losses=100)
 
@@ -63,10 +64,6 @@ class Machines:
         pass
 
 
-def fit(job: Job, worker: Worker) -> GenerationPlan:
-    return GenerationPlan(job.recommendations, MemoryManager().plan(64, 64))
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_run, "REVIVE_SECONDS", 0.01)
@@ -95,3 +92,19 @@ def test_lost_worker_comes_back_and_each_job_counts_once() -> None:
 def test_run_ends_where_nobody_comes_back() -> None:
     with pytest.raises(NoWorkerLeftError, match="6 jobs are open"):
         made(Machine("gone", False), Machine("dying", True, dies_at=[0]))
+
+
+def test_workers_wait_while_nobody_takes_results() -> None:
+    machines = [Machine("one", True), Machine("two", True)]
+    bound = 1 + (job_run.WAITING + 1) * len(machines)  # taken; waiting to be taken, and in each worker's hands
+    count = lambda: sum(len(machine.made) for machine in machines)  # noqa: E731
+    with JobRun(Machines(*machines), fit, LIMITS) as run:
+        run.submit(job(number) for number in range(50))
+        results = run.results()
+        next(results)
+        until = time.monotonic() + 30
+        while count() < bound and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert count() == bound
+        assert sum(1 for _ in results) == 49

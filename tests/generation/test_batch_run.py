@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from intelligence import BatchConfig, IntelligentGenerationPipeline, InvalidInputError, PipelineConfig, StorageError
+from intelligence import BatchConfig, IntelligentGenerationPipeline, PipelineConfig, StorageError
 from intelligence.generation.execution.batch_run import BatchRun, HostOfList
-from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.contact_sheet import write_contact_sheet
 from intelligence.generation.execution.job_list import JobLine, read_job_list
 from intelligence.generation.execution.job_records import Job, Limits, Produced
@@ -199,6 +198,38 @@ def test_unwritable_file_stops_and_goes_on(tmp_path: Path, hosts: HostOfList) ->
         assert len(batch.store.pictures()) == 2
 
 
+def test_content_then_name_then_row_reach_the_disk(
+    tmp_path: Path, hosts: HostOfList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk is told is noted, and told."""
+    told: list[tuple[str, int]] = []
+    sync, replace_file = os.fsync, Path.replace
+
+    def noted_sync(handle: int) -> None:
+        sync(handle)
+        told.append(("synced", os.fstat(handle).st_ino))
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        if target.suffix == ".png":
+            told.append(("named", path.stat().st_ino))
+        return replace_file(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    with BatchRun(tmp_path) as batch:
+        jobs = batch.plan(read(1))
+        batch.store._db.set_trace_callback(lambda sql: told.append((sql[:20], 0)))
+        batch.run(jobs, LocalExecutor(hosts))
+        batch.store._db.set_trace_callback(None)
+        (row,) = batch.store.pictures()
+        assert batch.store._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL: commits are on the disk
+    picture, folder = (tmp_path / row.file).stat().st_ino, tmp_path.stat().st_ino
+    row_at = told.index(("INSERT INTO pictures", 0))
+    order = [told.index(("synced", picture)), told.index(("named", picture)), row_at, told.index(("COMMIT", 0), row_at)]
+    assert order == sorted(order)
+    assert ("synced", folder) in told[order[1] : order[2]]
+
+
 class Negative:
     name = "negative"
 
@@ -214,8 +245,3 @@ def test_own_steps_are_taken_before_pictures_are_written(tmp_path: Path) -> None
         (picture,) = (tmp_path / name).glob("*.png")
         made.append(Image.open(picture).convert("RGB"))
     assert ImageOps.invert(made[0]).tobytes() == made[1].tobytes()
-
-
-def test_own_steps_are_refused_where_servers_write_the_pictures(tmp_path: Path) -> None:
-    with BatchRun(tmp_path, own_steps=(Negative(),)) as batch, pytest.raises(InvalidInputError, match="own_steps"):
-        batch.run([], ComfyUIExecutor(["http://127.0.0.1:1"]))

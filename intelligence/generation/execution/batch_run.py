@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...config import BatchConfig, PipelineConfig, require
+from ...config import BatchConfig, PipelineConfig
 from ...memory import MemoryRequest
 from ...models import ModelMetadata
 from ...records import Record
@@ -19,7 +19,6 @@ from ..postprocess.own_steps import OwnStep
 from ..run import Host
 from ..run_file import RunFile
 from ..used_files import base_model_file
-from .comfyui_executor import ComfyUIExecutor
 from .job_list import JobLine
 from .job_records import Executor, Job, Limits, RunProgress, Setup, WorkerProgress, job_key
 from .job_run import JobRun
@@ -151,7 +150,7 @@ class BatchRun:
 
     Args:
         knowledge: planner and memory request of a job; None: those of this process' data folder.
-        own_steps: what pictures go through before they are written; not with ComfyUI servers, which write theirs.
+        own_steps: what pictures go through before they are written.
     """
 
     def __init__(self, folder: Path, knowledge: Knowledge | None = None, own_steps: Sequence[OwnStep] = ()) -> None:
@@ -159,7 +158,6 @@ class BatchRun:
         self.store = JobStore(folder)
         self.planner = JobPlanner()
         self._planned = PlannedRun(knowledge or self.planner.knowledge, own_steps)
-        self._own_steps = tuple(own_steps)
 
     def __enter__(self) -> BatchRun:
         return self
@@ -203,11 +201,8 @@ class BatchRun:
             on_progress: called after each step and job. on_picture: called with the path of each written picture and
                 the id by which it is rated, from another thread.
 
-        Raises StorageError where nothing can be written, NoWorkerLeftError, InvalidInputError for own steps on
-        ComfyUI servers, and what starting the executor raises.
+        Raises StorageError where nothing can be written, NoWorkerLeftError, and what starting the executor raises.
         """
-        written = self._own_steps and executor.name == ComfyUIExecutor.name
-        require(not written, "ComfyUI servers write their pictures themselves: leave out own_steps, or take Ray")
         before, started = len({row.key for row in self.store.pictures()}), time.monotonic()
         with (
             PictureWriter(self.store, self._planned, on_picture) as writer,

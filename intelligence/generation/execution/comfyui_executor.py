@@ -18,6 +18,7 @@ from .comfyui_client import ComfyUIClient, ServerRefusedError, ServerUnreachable
 from .job_records import Job, JobStoppedError, OnJobStep, Produced, Worker, WorkerLostError
 from .local_executor import JobTimeoutError
 from .plan_graph import SAVER, plan_graph
+from .server_pictures import is_whole
 
 ASK_SECONDS = 1.0
 """Between questions about a prompt of which no event tells."""
@@ -215,7 +216,10 @@ class ServerWorker:
         if len(images) != count:
             raise ServerRefusedError(f"{self.name}: {len(images)} pictures instead of {count}")
         try:
-            return Produced(files=tuple(self._client.view(image) for image in images))
+            files = tuple(self._client.view(image) for image in images)
+            if not all(map(is_whole, files)):
+                raise ServerRefusedError(f"{self.name}: a picture's file is no whole PNG")
+            return Produced(files=files)
         except ServerRefusedError:
             self._saved_again += 1
             self._client.forget(prompt_id)

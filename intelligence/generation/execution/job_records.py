@@ -179,6 +179,9 @@ class Limits:
 ONCE = Limits(errors=1, losses=1, timeout=float("inf"))
 """A job's first error is the caller's."""
 
+ELSEWHERE = Limits(timeout=float("inf"))
+"""A job is tried again, elsewhere where it can be; its last error is the caller's."""
+
 
 @dataclass
 class WorkerProgress:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ...errors import StorageError
 from ...whole_files import write_whole
-from ..image_file import save_picture, write_record
+from ..image_file import image_record, save_picture, write_record
 from ..picture_history import picture_record
-from ..run import store_generation
-from ..stages import Generation
 from .job_records import Job, Outcome
 from .job_store import JobStore, MadePicture, disk_errors
 from .planned_run import PlannedRun
@@ -113,7 +109,8 @@ class PictureWriter:
             self._store.put_aside(job, said, outcome.worker, outcome.attempts)
             return []
         assert outcome.produced is not None
-        ids = self._server_files(outcome) if outcome.produced.files else self._results(outcome)
+        as_they_are = outcome.produced.files and not self._planned.own_steps
+        ids = self._server_files(outcome) if as_they_are else self._results(outcome)
         for place, image_id in enumerate(ids):
             self._on_picture(self._store.folder / file_name(job, place), image_id)
         return [
@@ -142,21 +139,16 @@ class PictureWriter:
 
     def _server_files(self, outcome: Outcome) -> Sequence[str]:
         """Write the files of a server as they are, the record beside them, and store the generation for rating."""
-        produced, folder = outcome.produced, self._store.folder
-        learning = self._planned.learning(outcome.job)
+        folder, produced = self._store.folder, outcome.produced
+        _, generation = self._planned.from_server(outcome, self._store.batch_id)
         assert produced is not None
-        ids = []
         for place, content in enumerate(produced.files):
             path = folder / file_name(outcome.job, place)
             with disk_errors(folder):
                 write_whole(path, partial(_write, content))
-                record = picture_record(path) or {}
+                record = picture_record(path) or image_record(generation, place)
                 write_record(path, {**record, "file": path.name})
-            ids.append(str(record.get("image_id", "")))
-            if record:
-                with suppress(StorageError):  # the picture is what was asked for
-                    store_generation(Generation.from_dict(record), learning)
-        return ids
+        return generation.image_ids
 
 
 def _write(content: bytes, file: BinaryIO) -> None:
