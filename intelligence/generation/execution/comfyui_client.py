@@ -17,6 +17,9 @@ from ...errors import IntelligentGenerationError
 ANSWER_SECONDS = 5.0
 """Time that a server that is well has for an answer."""
 
+CONNECT_AGAIN_SECONDS = 2.0
+"""Between attempts to open the websocket of a server that has none, or whose proxy lets none through."""
+
 MAX_BYTES = 256 * 1024 * 1024
 """Size of an answer, pictures included."""
 
@@ -60,6 +63,8 @@ class ComfyUIClient:
         self._open = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects()).open
         self._socket: Any = None
         self._connection = ExitStack()
+        self._connect_at = 0.0
+        """Time of the next attempt, of `time.monotonic`."""
 
     def get(self, path: str) -> Any:
         """Return the JSON at a path."""
@@ -122,17 +127,14 @@ class ComfyUIClient:
         self._socket = None
 
     def _connected(self) -> Any:
-        if self._socket is None:
-            try:
+        if self._socket is None and time.monotonic() >= self._connect_at:
+            self._connect_at = time.monotonic() + CONNECT_AGAIN_SECONDS
+            with suppress(Exception):  # without websockets, or where it fails, news is asked for by HTTP alone
                 from websockets.sync.client import connect
-            except ImportError:  # news is then asked for by HTTP alone
-                return None
-            address = f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}"
-            try:
+
+                address = f"ws{self.url.removeprefix('http')}/ws?clientId={self.client_id}"
                 opened = connect(address, open_timeout=ANSWER_SECONDS, close_timeout=1, max_size=MAX_BYTES, proxy=None)
                 self._socket = self._connection.enter_context(opened)
-            except Exception:  # noqa: BLE001 - as above
-                return None
         return self._socket
 
     def _request(self, path: str, body: bytes | None = None) -> bytes:
