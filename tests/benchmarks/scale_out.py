@@ -37,6 +37,7 @@ from intelligence.pictures.picture_files import NEEDED_BYTES
 from tests.benchmarks.report import parser, report
 from tests.comfyui import locate, loras
 from tests.comfyui.server import Server
+from tests.execution.kept_workers import Kept
 
 PROMPT = "anime girl with magical powers"
 
@@ -233,35 +234,6 @@ def server_kills(folder: Path, running: Sequence[Server], jobs: int, hang: float
         "servers_made_while_one_hung": meanwhile,
         "servers_seconds": time.monotonic() - started,
     }
-
-
-class Kept:
-    """Workers that several runs share."""
-
-    name = "kept"
-    inline = False
-
-    def __init__(self, workers: Sequence[Worker]) -> None:
-        self._workers = [KeptWorker(worker) for worker in workers]
-
-    def start(self) -> Sequence[Any]:
-        return self._workers
-
-    def close(self) -> None:
-        pass
-
-
-class KeptWorker:
-    """A worker that is not closed with its run."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._worker, name)
-
-    def close(self) -> None:
-        pass
 
 
 def planned(count: int, steps: int, side: int = 64) -> tuple[list[Job], PlannedRun]:
