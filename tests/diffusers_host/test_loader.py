@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import warnings
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -145,6 +146,13 @@ def test_resolve_refuses_folder_without_model(tmp_path: Path) -> None:
     (tmp_path / "scheduler" / "scheduler_config.json").write_text("{}")
     with pytest.raises(UnsupportedModelError, match="FluxPipeline"):
         resolve_base_model(str(tmp_path))
+
+
+def test_load_pipeline_names_precision_as_this_diffusers_does(embedded_home: Path) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        load_pipeline(resolve_base_model("embedded"), "cpu")
+    assert [str(each.message) for each in told if "dtype" in str(each.message)] == []
 
 
 def test_load_pipeline_refuses_corrupt_weights(embedded_home: Path, tmp_path: Path) -> None:

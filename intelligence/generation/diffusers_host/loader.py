@@ -24,6 +24,9 @@ from ..standalone import quiet, require_standalone
 LOADING = Lock()
 """Lets one model be built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
 
+DTYPE_SINCE = "0.40.0"
+"""Version of diffusers in which `torch_dtype` became `dtype`."""
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICKLES = (".ckpt", ".pt", ".pth", ".pkl", ".bin")
 _STAGES = {"text_encoder": "text", "text_encoder_2": "text", "unet": "unet", "vae": "vae"}
@@ -98,12 +101,14 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
     require_standalone("the diffusers host")
     import diffusers
     import torch
+    from packaging.version import Version
     from safetensors import SafetensorError
 
+    named = "dtype" if Version(diffusers.__version__) >= Version(DTYPE_SINCE) else "torch_dtype"
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         with LOADING, quiet():
-            options: dict[str, Any] = {"local_files_only": True, "torch_dtype": dtype}
+            options: dict[str, Any] = {"local_files_only": True, named: dtype}
             if model.single_file:
                 options |= {"config": str(sdxl_config_folder()), **_scheduler_option(model.evidence)}
                 pipe = diffusers.StableDiffusionXLPipeline.from_single_file(str(model.path), **options)
