@@ -29,7 +29,8 @@ def scan(options: argparse.Namespace) -> Answer:
 def search(options: argparse.Namespace) -> Answer:
     if options.hub:
         hub = CivitAI() if options.hub == "civitai" else HuggingFace()
-        page = hub.search(options.text, limit=options.limit)
+        with progress(options, "model", "asking the hub"):
+            page = hub.search(options.text, limit=options.limit)
         lines = [f"{reference(model)}  {model.title}  {model.base_model or ''}".rstrip() for model in page.models]
         return [model.to_dict() for model in page.models], "\n".join(lines) or "nothing found"
     models = ModelRegistry().search(options.text, limit=options.limit)
@@ -47,7 +48,7 @@ def verify(options: argparse.Namespace) -> Answer:
 
 
 def get(options: argparse.Namespace) -> Answer:
-    with progress(options, "B") as step:
+    with progress(options, "B", "asking the hub") as step:
         model = ModelRegistry().register_from_reference(
             options.reference,
             kind=ModelKind(options.kind),
@@ -84,7 +85,7 @@ def correct(options: argparse.Namespace) -> Answer:
 
 
 def updates(options: argparse.Namespace) -> Answer:
-    with progress(options, "model") as step:
+    with progress(options, "model", "asking CivitAI") as step:
         found = newer_versions(ModelRegistry(), CivitAI(), lambda done, total: step(done, total or done))
     lines = [f"{each.model_id}: {each.title} {each.version_name}  get {each.reference}" for each in found.newer]
     return found.to_dict(), "\n".join([*lines, f"{found.asked} models asked about, {len(found.newer)} have newer ones"])
@@ -92,9 +93,9 @@ def updates(options: argparse.Namespace) -> Answer:
 
 def enrich(options: argparse.Namespace) -> Answer:
     registry = ModelRegistry()
-    with progress(options, "file") as step:
+    with progress(options, "file", "hashing") as step:
         registry.hash_models(step)
-    with progress(options, "hash") as step:
+    with progress(options, "hash", "asking CivitAI") as step:
         found = enrich_registry(registry, CivitAI(), lambda done, total: step(done, total or done))
     return found.to_dict(), f"{found.asked} hashes asked about, {len(found.updated)} models known there"
 

@@ -76,11 +76,11 @@ def _write(text: str, status: int) -> int:
 
 
 @contextmanager
-def progress(options: argparse.Namespace, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a callback for (done, total), shown as a bar with the time left, on a terminal only."""
+def progress(options: argparse.Namespace, unit: str, task: str = "") -> Iterator[Callable[[int, int], None]]:
+    """Yield a callback for (done, total), shown as a bar with the time left, on a terminal only; `task` leads it."""
     from tqdm import tqdm
 
-    with tqdm(unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False) as bar:
+    with tqdm(desc=task or None, unit=unit, disable=options.json or not sys.stderr.isatty(), leave=False) as bar:
 
         def report(done: int, total: int) -> None:
             bar.total = total

@@ -44,7 +44,7 @@ class CivitAI:
         sleep, now: wait for so many seconds; seconds since 1970.
 
     Every method raises HubError when the hub is unreachable, refuses or answers nonsense. A busy hub is asked again
-    after the time that it names, or after 1 to 30 seconds, at most six times.
+    after the time that it names, or after 1 to 30 seconds, at most six times; one that cannot be reached, twice.
     """
 
     def __init__(

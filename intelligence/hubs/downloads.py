@@ -66,10 +66,10 @@ def download_file(download: Download, folder: Path, control: Control | None = No
             raise HubError(f"{final} already exists and is another file; pass another folder=")
         part = _Part.of(download, folder)
         try:
-            resumed = control.retry(lambda: _receive(download, part, control))
+            resumed = control.retry(lambda: _receive(download, part, control), patient=True)
             if resumed and download.sha256 and sha256_of(part.path) != download.sha256.lower():
                 part.discard()
-                control.retry(lambda: _receive(download, part, control))
+                control.retry(lambda: _receive(download, part, control), patient=True)
             try:
                 verify(part.path, final.name, download.sha256)
             except HubError:

@@ -15,11 +15,12 @@ from urllib.parse import urljoin, urlsplit
 from ..config import CONFIG_FILE, Hub, data_folder, user_settings
 from ..errors import HubError, InvalidInputError, MissingDependencyError, install_command
 from ..models.sanitize import parse_json
-from .hub_work import Control, HubNotFoundError, TryAgainError
+from .hub_work import Control, HubNotFoundError, TryAgainError, UnreachableError
 
 MAX_REDIRECTS = 5
 MAX_JSON_BYTES = 32 * 1024 * 1024
 TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -115,7 +116,8 @@ def open_response(
     first_url = url
     try:
         agent = {"User-Agent": "intelligent-generation"}
-        with httpx2.Client(timeout=TIMEOUT_SECONDS, follow_redirects=False, headers=agent) as client:
+        timeout = httpx2.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
+        with httpx2.Client(timeout=timeout, follow_redirects=False, headers=agent) as client:
             while True:
                 authorization = {"Authorization": f"Bearer {token}"} if token and same_origin(url, first_url) else {}
                 method = "GET" if content is None else "POST"
@@ -128,6 +130,8 @@ def open_response(
                         raise status_error(without_secrets(url), response.status_code, retry_after, control.now())
                     url = redirect_target(url, response.headers.get("location", ""))
                     redirects -= 1
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise UnreachableError(without_secrets(url), error) from None
     except httpx2.TransportError as error:
         raise TryAgainError(f"{without_secrets(url)}: {type(error).__name__}: {error}") from None
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -14,6 +14,8 @@ from ..records import Record
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Waits before another try where the hub names none; there is one more try than waits."""
+UNREACHABLE_TRIES = 3
+"""Tries where no connection comes about, but of a download that goes on."""
 MAX_RETRY_AFTER_SECONDS = 120.0
 """Longest wait that a hub may ask for; beyond it the caller gets an error that names the wait."""
 
@@ -39,6 +41,13 @@ class TryAgainError(HubError):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class UnreachableError(TryAgainError):
+    """No connection to the hub comes about."""
+
+    def __init__(self, where: str, error: Exception) -> None:
+        super().__init__(f"{where} cannot be reached ({error or type(error).__name__}); check the connection")
 
 
 @dataclass(frozen=True)
@@ -72,13 +81,18 @@ class Control:
             seconds -= step
         self.check()
 
-    def retry(self, attempt: Callable[[], Result]) -> Result:
-        """Return the result of `attempt`, called again while it raises TryAgainError, seven times at most."""
-        for seconds in RETRY_SECONDS:
+    def retry(self, attempt: Callable[[], Result], patient: bool = False) -> Result:
+        """Return the result of `attempt`, called again while it raises TryAgainError, seven times at most.
+
+        Where no connection comes about, three times, unless `patient`.
+        """
+        for number, seconds in enumerate(RETRY_SECONDS, 1):
             self.check()
             try:
                 return attempt()
             except TryAgainError as error:
+                if isinstance(error, UnreachableError) and not patient and number == UNREACHABLE_TRIES:
+                    raise
                 wait = seconds if error.wait is None else error.wait
                 if wait > MAX_RETRY_AFTER_SECONDS:
                     raise HubError(f"{error}: it asks to wait {wait:.0f} seconds") from None

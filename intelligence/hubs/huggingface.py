@@ -20,7 +20,17 @@ from ..models.sanitize import as_dict, clean_text, safe_file_name
 from ..validation import checked
 from .downloads import PARTIAL_PREFIX, checked_folder, download_lock, move_into_place, sha256_of, verify, writable
 from .hub_http import check_address, checked_token, missing_hubs, not_asked, status_error
-from .hub_work import Cancelled, CleanupReport, Control, Fetched, HubNotFoundError, Progress, SearchPage, TryAgainError
+from .hub_work import (
+    Cancelled,
+    CleanupReport,
+    Control,
+    Fetched,
+    HubNotFoundError,
+    Progress,
+    SearchPage,
+    TryAgainError,
+    UnreachableError,
+)
 
 SOURCE = "huggingface"
 
@@ -234,6 +244,7 @@ def _download(api: Any, repo_id: str, file: Any, folder: Path, control: Control)
                 lambda: api.hf_hub_download(
                     repo_id, file.rfilename, local_dir=staging, tqdm_class=_progress(control, file.size)
                 ),
+                patient=True,
             )
             control.check()
             verify(Path(got), final.name, sha256)
@@ -278,8 +289,8 @@ def _record(call: Callable[[], Result]) -> Result:
         raise HubError(f"what was sent is no record ({type(error).__name__})") from None
 
 
-def _retry(what: str, control: Control, call: Callable[[], Result]) -> Result:
-    from httpx2 import TransportError
+def _retry(what: str, control: Control, call: Callable[[], Result], patient: bool = False) -> Result:
+    from httpx2 import ConnectError, ConnectTimeout, TransportError
     from huggingface_hub.errors import HfHubHTTPError
 
     def attempt() -> Result:
@@ -292,16 +303,18 @@ def _retry(what: str, control: Control, call: Callable[[], Result]) -> Result:
             if isinstance(reason, TryAgainError):
                 raise reason from None
             raise
+        except (ConnectError, ConnectTimeout) as error:
+            raise UnreachableError("Hugging Face", error) from None
         except TransportError as error:
             raise TryAgainError(f"Hugging Face {what}: {type(error).__name__}: {error}") from None
 
-    return control.retry(attempt)
+    return control.retry(attempt, patient)
 
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
     try:
-        from httpx2 import HTTPError
+        from httpx2 import ConnectError, ConnectTimeout, HTTPError
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ImportError as error:
         raise missing_hubs(error) from None
@@ -312,6 +325,8 @@ def _errors(what: str) -> Iterator[None]:
         raise InvalidInputError(f"repo_id: {error}") from None
     except HfHubHTTPError as error:
         raise HubError(f"Hugging Face {what}: {str(error).splitlines()[0]}") from None
+    except (ConnectError, ConnectTimeout) as error:
+        raise UnreachableError("Hugging Face", error) from None
     except (HTTPError, OSError) as error:
         if isinstance(error, HubError):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,8 +19,8 @@ import pytest
 from intelligence.errors import HubError, InvalidInputError
 from intelligence.hubs import downloads, hub_http
 from intelligence.hubs.downloads import Download, download_file, writable
-from intelligence.hubs.hub_http import check_address, redirect_target
-from intelligence.hubs.hub_work import RETRY_SECONDS, Control, HubCancelledError
+from intelligence.hubs.hub_http import check_address, fetch_json, redirect_target
+from intelligence.hubs.hub_work import RETRY_SECONDS, Control, HubCancelledError, UnreachableError
 from intelligence.models.sanitize import safe_file_name
 
 from ..hub_server import Answer, Hub, Request, Source
@@ -129,6 +130,27 @@ def test_failed_download_leaves_nothing(
         download_file(asks(hub, content, answer, **more), folder, control)
     assert names(folder) == []
     assert waits == list(RETRY_SECONDS)[:tries]
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """An address of this machine at which nothing answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_hub_that_cannot_be_reached_is_given_up_soon(nowhere: str, control: Control, waits: list[float]) -> None:
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        fetch_json(f"{nowhere}/models", control)
+    assert waits == [1.0, 2.0]
+
+
+def test_download_waits_longer_for_its_hub(nowhere: str, folder: Path, control: Control, waits: list[float]) -> None:
+    """Its connection broke; what was received is there."""
+    with pytest.raises(UnreachableError):
+        download_file(Download(f"{nowhere}/f", "big.safetensors"), folder, control)
+    assert waits == list(RETRY_SECONDS)
 
 
 @pytest.mark.parametrize(

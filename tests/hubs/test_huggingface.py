@@ -193,9 +193,9 @@ def test_fetch_without_a_hub(tmp_path: Path, waits: list[float], monkeypatch: py
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         shared = HuggingFace(endpoint=f"http://127.0.0.1:{held.getsockname()[1]}", sleep=waits.append)
-        with pytest.raises(HubError, match="ConnectError"):
+        with pytest.raises(HubError, match="cannot be reached"):
             shared.fetch(REPO, tmp_path / "l")
-        with pytest.raises(HubError, match="ConnectError"):
+        with pytest.raises(HubError, match="cannot be reached"):
             shared.search("x")
 
 
