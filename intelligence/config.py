@@ -286,10 +286,21 @@ def usual_preferences() -> LoRAPreferences:
     return LoRAPreferences(min_confidence=user_settings().min_confidence)
 
 
+_named_folder: list[Path] = []
+"""The folder that a host named last."""
+
+
+def name_data_folder(folder: Path) -> None:
+    """Have `data_folder` return `folder` unless the environment names one, for a host that keeps its data elsewhere."""
+    _named_folder[:] = [folder]
+
+
 def data_folder() -> Path:
-    """Return the folder of the databases and the embedded model, unless a host names another. Creates nothing."""
+    """Return the folder of the databases, the user's files and the embedded model. Creates nothing."""
     if home := os.environ.get(HOME_VARIABLE):
         return Path(home).expanduser()
+    if _named_folder:
+        return _named_folder[0]
     from platformdirs import user_data_path
 
     return user_data_path("intelligent-generation", appauthor=False)

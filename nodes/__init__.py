@@ -13,6 +13,7 @@ from aiohttp import web
 from comfy_api.latest import ComfyExtension, io
 from server import PromptServer
 
+from ..intelligence.config import name_data_folder
 from . import routes
 from .checkpoint_or_first import CheckpointOrFirst
 from .embedded_demo_model import EmbeddedDemoModel
@@ -21,6 +22,7 @@ from .feedback import Feedback
 from .host import queued_prompts, users
 from .host.core_nodes import core_nodes
 from .host.library_scan import list_demo_loras
+from .host.server_planner import home
 from .intelligent_sampler import IntelligentSampler
 from .lora_recommend import LoRARecommend
 from .memory_plan import MemoryPlan
@@ -51,6 +53,7 @@ class IntelligentGeneration(ComfyExtension):
 
 def load_extension() -> IntelligentGeneration:
     """Return the extension for ComfyUI, its routes registered: 0.8.0 does not call `on_load`."""
+    name_data_folder(home())
     routes.register()
     queued_prompts.register()
     users.register()

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..intelligence.config import AUTO
 from .host.checkpoint_choice import CheckpointChoice, choose_checkpoint
+from .host.told_paths import errors_without_folders
 from .node_schema import schema
 
 
@@ -47,6 +48,7 @@ class CheckpointOrFirst(io.ComfyNode):
         return choose_checkpoint(ckpt_name or AUTO).name
 
     @classmethod
+    @errors_without_folders()
     def execute(cls, ckpt_name: str) -> io.NodeOutput:
         from ..intelligence.generation.card import reason_data
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from .host.told_paths import errors_without_folders
 from .node_schema import schema
 
 
@@ -25,6 +26,7 @@ class EmbeddedDemoModel(io.ComfyNode):
         )
 
     @classmethod
+    @errors_without_folders()
     def execute(cls) -> io.NodeOutput:
         from .host.demo_model import load_demo_model
 

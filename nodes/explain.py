@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from comfy_api.latest import io
 
+from .host.told_paths import errors_without_folders
 from .node_schema import AnyStageType, schema
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Explain(io.ComfyNode):
         )
 
     @classmethod
+    @errors_without_folders()
     def execute(cls, generation: Stage) -> io.NodeOutput:
         from ..intelligence.generation.generation_views import explanation_report
         from .host.server_planner import planner

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from comfy_execution.utils import get_executing_context
 
 from .host.server_planner import planner
+from .host.told_paths import errors_without_folders
 from .host.users import current_user
 from .node_schema import ADVANCED, GenerationType, schema, shown_as
 
@@ -56,6 +57,7 @@ class Feedback(io.ComfyNode):
         return current_user()
 
     @classmethod
+    @errors_without_folders()
     def execute(
         cls,
         generation_id: str,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import folder_paths
-
 from ..intelligence.config import require
 from ..intelligence.models import ModelKind
 from .host.picture_reading import picture_reading
 from .host.server_planner import planner
+from .host.told_paths import without_folders
 
 Arguments = Mapping[str, Any]
 
@@ -20,7 +19,7 @@ def status(arguments: Arguments) -> dict[str, Any]:
     progress = {"reading": picture_reading.running, "done": picture_reading.done, "total": picture_reading.total}
     found = planner().pictures.status().to_dict()
     problem = found["problem"] or picture_reading.problem
-    return {**found, **progress, "problem": problem, "output_folder": folder_paths.get_output_directory()}
+    return {**found, **progress, "problem": problem and without_folders(problem)}
 
 
 def used(arguments: Arguments) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from server import PromptServer
 
 from ..intelligence.config import AUTO, MAX_SEED, SecondPassUse
 from .host.server_planner import planner
+from .host.told_paths import errors_without_folders
 from .node_schema import ADVANCED, GenerationType, PlanType, schema, shown_as
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class IntelligentSampler(io.ComfyNode):
         )
 
     @classmethod
+    @errors_without_folders()
     def execute(
         cls,
         model: Any,

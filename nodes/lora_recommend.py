@@ -15,6 +15,7 @@ from .host.decisions import decisions
 from .host.library_scan import decision_revision, refresh_library
 from .host.queued_prompts import queued_input
 from .host.server_planner import lora_sets, planner, settings
+from .host.told_paths import errors_without_folders, without_folders
 from .node_schema import (
     ADVANCED,
     LoraStackType,
@@ -166,7 +167,7 @@ class LoRARecommend(io.ComfyNode):
             request = LoRARequest.from_text(mode or "AUTO", known, on_unconfirmed or "use_suggestions")
             return await asyncio.to_thread(_problem, request) or True
         except InvalidInputError as error:
-            return str(error)
+            return without_folders(str(error))
 
     @classmethod
     def fingerprint_inputs(cls, selection: str | None = None, **_: Any) -> str:
@@ -181,6 +182,7 @@ class LoRARecommend(io.ComfyNode):
         return [] if request.suggest_only else [name for name in connected if inputs[name] is None]
 
     @classmethod
+    @errors_without_folders()
     def execute(
         cls,
         analysis: PromptAnalysis,

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..intelligence.config import MemorySettings, OffloadStrategy
 from .host.server_planner import planner
+from .host.told_paths import errors_without_folders
 from .node_schema import ADVANCED, ParametersType, PlanType, schema
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class MemoryPlan(io.ComfyNode):
         return f"{name}:{comfy.model_management.get_total_memory(device)}:{planner().memory.failures(name)}"
 
     @classmethod
+    @errors_without_folders()
     def execute(cls, model: Any, vae: Any, parameters: Recommendations, strategy: str, tile_size: str) -> io.NodeOutput:
         from ..intelligence.generation.card import MEMORY, card
         from ..intelligence.generation.explanation import plan_lines

@@ -12,6 +12,7 @@ from ..intelligence.config import ASPECTS, AUTO, GenerationConstraints, Priority
 from .host.decisions import decisions
 from .host.library_scan import decision_revision
 from .host.server_planner import planner
+from .host.told_paths import errors_without_folders
 from .node_schema import (
     ADVANCED,
     ParametersType,
@@ -156,6 +157,7 @@ class ParamOptimize(io.ComfyNode):
         return ["model"] if needed else []
 
     @classmethod
+    @errors_without_folders()
     def execute(
         cls,
         recommendations: PromptRecommendations | PromptAnalysis,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .host.server_planner import planner, settings
+from .host.told_paths import errors_without_folders
 from .node_schema import ADVANCED, PromptAnalysisType, schema
 
 
@@ -54,6 +55,7 @@ class PromptAnalyze(io.ComfyNode):
         return True
 
     @classmethod
+    @errors_without_folders()
     def execute(cls, prompt: str, negative_prompt: str, analyzer: str) -> io.NodeOutput:
         from ..intelligence.generation.explanation import explain
 

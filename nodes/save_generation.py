@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from PIL import Image
 
 from .host.server_planner import planner
-from .host.told_paths import without_folders
+from .host.told_paths import errors_without_folders, without_folders
 from .node_schema import ADVANCED, GenerationType, schema
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class SaveGeneration(io.ComfyNode):
         return True
 
     @classmethod
+    @errors_without_folders()
     def execute(
         cls,
         images: torch.Tensor,

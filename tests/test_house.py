@@ -94,6 +94,14 @@ def test_file_names_differ() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+def test_nodes_tell_errors_without_folders() -> None:
+    nodes = [path for path in (ROOT / "nodes").glob("*.py") if "(io.ComfyNode)" in path.read_text(encoding="utf-8")]
+    assert len(nodes) >= 10
+    for path in nodes:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("    @errors_without_folders()\n    def execute(") == text.count("(io.ComfyNode)"), path.name
+
+
 def test_no_plan_without_settings() -> None:
     """Before and after settings are chosen are two records, so nothing has to assert that they are there."""
     assert [path.name for path in product() if "suggested_params is not None" in path.read_text(encoding="utf-8")] == []

@@ -220,18 +220,9 @@ class Vocabulary:
         return Spelling(key[0] for key, meaning in self.english.items() if len(key) == 1 and meaning.content)
 
 
-_user_file: list[Path] = []
-"""The file that a host named last."""
-
-
-def name_user_vocabulary(path: Path) -> None:
-    """Have `user_vocabulary` read the file at `path`, for a host whose data folder is another."""
-    _user_file[:] = [path]
-
-
 def user_vocabulary() -> Vocabulary:
     """Return the vocabulary with what `vocabulary.json` in the data folder adds. Raises InvalidInputError."""
-    return load_vocabulary(_user_file[0] if _user_file else data_folder() / USER_VOCABULARY)
+    return load_vocabulary(data_folder() / USER_VOCABULARY)
 
 
 def load_vocabulary(path: Path | None = None) -> Vocabulary:

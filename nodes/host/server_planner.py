@@ -41,14 +41,12 @@ def _planner(user: str) -> Planner:
     from ...intelligence.history.own_pictures import HISTORY_FILE, PictureHistory
     from ...intelligence.learning import LearningEngine
     from ...intelligence.memory import COMFYUI, MemoryManager
-    from ...intelligence.prompt.vocabulary import name_user_vocabulary
     from ...intelligence.registry import ModelRegistry
 
     folder = home()
     if user:
         shared = _planner("")
         return replace(shared, learning=LearningEngine(folder / "users" / _folder_name(user) / "learning.db"))
-    name_user_vocabulary(folder / VOCABULARY_FILE)
     return Planner(
         ModelRegistry(folder / "registry.db"),
         LearningEngine(folder / "learning.db"),

@@ -51,7 +51,7 @@ def test_routes_answer_broken_config_with_its_problem(server: Server, config: Pa
     config.write_text(text)
     status, body = answer(server, "studio.example")
     assert status == 400
-    assert json.loads(body)["error"].startswith(f"{config.name}: {said}")
+    assert json.loads(body)["error"].startswith(f"{config.parent.name}/{config.name}: {said}")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_routes_answer_broken_vocabulary_with_its_problem(server: Server, text: 
             with pytest.raises(Refused) as refused:
                 send("/intelligent_generation/settings")
             assert refused.value.status == 400
-            assert refused.value.body["error"].startswith(f"vocabulary.json: {said}")
+            assert refused.value.body["error"].startswith(f"{path.parent.name}/{path.name}: {said}")
         assert path.read_text() == text
     finally:
         path.unlink()

@@ -7,6 +7,7 @@ Other rows of the checklist are tried in `test_bad_input.py` (origins, hosts, me
 from __future__ import annotations
 
 import json
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -156,6 +157,21 @@ def test_folder_that_cannot_be_written_is_refused_before_sampling(client: Client
         file.unlink()
     assert "cannot write a_file/image.png: a_file is no folder" in refused.value.details()
     assert str(server.base) not in json.dumps(refused.value.body)
+
+
+def test_picture_that_cannot_be_saved_is_kept_and_told_without_folders(client: Client, server: Server) -> None:
+    """The folder is known only once `%seed%` is filled in. The server's log holds the error whole."""
+    file = server.base / "output" / "7"
+    file.write_text("")
+    prompt = example(client, IntelligentSampler={"seed": 7}, SaveGeneration={"filename_prefix": "%seed%/x"})
+    try:
+        run = client.run(prompt, targets=[node_id(prompt, "SaveGeneration")])
+    finally:
+        file.unlink()
+    assert "cannot write 7/" in run.error and str(server.base) not in run.error
+    kept = re.search(r"The picture lies in (\S+\.png)", server.log())
+    assert kept is not None and Path(kept[1]).is_file()
+    assert f"The picture lies in {Path(kept[1]).relative_to(server.home.parent)}" in run.error
 
 
 @pytest.mark.parametrize("prefix", ["../custom_nodes/x", "../../nodes/x.py", "/tmp/x", "..\\custom_nodes\\x"])
