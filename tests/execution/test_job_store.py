@@ -60,6 +60,14 @@ def test_store_belongs_to_one_process(tmp_path: Path) -> None:
     JobStore(tmp_path).close()
 
 
+def test_close_leaves_no_journal(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    store.put_line("line", [job(0)])
+    store.close()
+    assert {file.name for file in tmp_path.iterdir()} == {"jobs.db", "jobs.lock"}
+    assert (tmp_path / "jobs.lock").stat().st_size == 0
+
+
 def test_store_needs_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):

@@ -11,7 +11,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -111,7 +111,9 @@ class JobStore:
             self.batch_id = str(db.execute("SELECT id FROM batch").fetchone()[0])
 
     def close(self) -> None:
-        """Close the store, and let another process have it."""
+        """Close the store, and let another process have it. Its journal goes; the empty lock file stays for the next."""
+        with suppress(sqlite3.Error):  # a full disk: the journal is empty in any case
+            self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         self._lock.close()
 
@@ -197,7 +199,7 @@ class JobStore:
         """Return a connection that locks the file until it is closed or this process ends, on every system."""
         lock = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
-            lock.execute("PRAGMA journal_mode = TRUNCATE")
+            lock.execute("PRAGMA journal_mode = MEMORY")  # nothing is ever written there
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             lock.close()
