@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 
-from intelligence.generation.execution.ray_executor import CLUSTER_VARIABLE, ray_variables
+from intelligence.errors import MissingDependencyError
+from intelligence.generation.execution.job_run import JobRun
+from intelligence.generation.execution.ray_executor import CLUSTER_VARIABLE, RayExecutor, ray_variables
 from intelligence.generation.execution.ray_worker import execution_from, measured
 from intelligence.generation.run import Execution
 from intelligence.generation.run_timer import PassTime
 from intelligence.memory import MemoryManager
 
-from .jobs import recommendations
+from .jobs import fit, recommendations
 
 
 def test_execution_comes_back_equal() -> None:
@@ -31,6 +34,14 @@ def test_execution_comes_back_equal() -> None:
     back = execution_from(json.loads(measured(facts, 2.0)), [])
     assert replace(back, extra={}) == facts
     assert back.extra == {"seconds": 2.0}
+
+
+def test_missing_ray_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", CLUSTER_VARIABLE, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "1")  # to be brought back
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with JobRun(RayExecutor(1), fit) as run, pytest.raises(MissingDependencyError, match=r"\[scale\]"):
+        run.start()
 
 
 def test_ray_of_its_own_listens_on_loopback_with_a_new_token() -> None:

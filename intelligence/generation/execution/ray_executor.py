@@ -61,13 +61,15 @@ class RayExecutor:
         self._count = workers
         self._address = address
         self._workers: list[RayActor] = []
+        self._ray: Any = None
+        """The module, once it is connected."""
 
     def start(self) -> Sequence[Worker]:
         """Connect, start the actors, and return them; one that is lost meanwhile is not ready.
 
         Raises MissingDependencyError, and WorkerLostError where Ray does not start or an actor's host lacks something.
         """
-        ray = _connected(self._address, self._count)
+        self._ray = ray = _connected(self._address, self._count)
         cards = int(ray.cluster_resources().get("GPU", 0))
         count = self._count or max(1, cards)
         home = str(data_folder())
@@ -80,9 +82,8 @@ class RayExecutor:
 
     def close(self) -> None:
         """Disconnect; a Ray of this process' own ends."""
-        import ray
-
-        ray.shutdown()
+        if self._ray is not None:
+            self._ray.shutdown()
 
 
 def ray_variables(address: str, known: Mapping[str, str]) -> dict[str, str]:
