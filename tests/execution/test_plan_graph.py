@@ -12,7 +12,7 @@ from intelligence import InvalidInputError
 from intelligence.generation.choice_requests import LoRARequest, SettingsRequest, applied_settings
 from intelligence.generation.execution.graph_jobs import jobs_of_graph
 from intelligence.generation.execution.plan_graph import plan_graph
-from intelligence.generation.pack_graph import SAMPLER
+from intelligence.generation.pack_graph import SAMPLER, node
 from intelligence.generation.planner import Planner
 from intelligence.generation.postprocess.steps import StepKind, switched_off
 from intelligence.generation.stages import GenerationPlan
@@ -110,3 +110,12 @@ def test_sizes_that_nodes_cannot_be_asked_for_are_refused(planner: Planner) -> N
     assert second is not None
     with pytest.raises(InvalidInputError, match="960x960 to 2048x2048"):
         plan_graph(plan.changed(second_pass=replace(second, width=960, height=960)), (7,), SDXL.name, "jobs/one")
+
+
+def test_second_loader_is_refused(planner: Planner) -> None:
+    """Its VAE would be left out."""
+    graph = plan_graph(planned(planner, SDXL), (7,), SDXL.name, "jobs/one")
+    graph["other"] = node("CheckpointLoaderSimple", ckpt_name="other.safetensors")
+    graph[SAMPLER]["inputs"]["vae"] = ["other", 2]
+    with pytest.raises(InvalidInputError, match="one loader"):
+        jobs_of_graph(graph, "", planner, lambda family, node_id: SDXL)

@@ -74,6 +74,8 @@ def jobs_of_graph(
     nodes = _carried(graph, sampler)
     analysis_in, choice, settings, sampling = (_only(nodes, name)[1] for name in (*STAGES, SAMPLER))
     recommend_id, _ = _only(nodes, "LoRARecommend")
+    loaders = [kind for kind, _ in nodes.values() if kind in LOADERS]
+    require(len(loaders) == 1, f"a batch on servers needs one loader for model, CLIP and VAE, this has {len(loaders)}")
     family = str(choice.get("model_family", AUTO))
     prompts = analysis_in.get("prompt", ""), analysis_in.get("negative_prompt", "")
     require(all(isinstance(text, str) for text in prompts), "the prompts must be texts")
