@@ -36,6 +36,9 @@ HOME_VARIABLE = "INTELLIGENT_GENERATION_HOME"
 CONFIG_FILE = "config.json"
 """File of the data folder with the user's settings."""
 
+SERVER_ADDRESS = r"^https?://[^/?#@\s]+/?$"
+"""Pattern of a ComfyUI server's address."""
+
 
 class _Named(StrEnum):
     """Enum whose values are its names; they are taken in lower case too."""
@@ -267,7 +270,7 @@ class ServerSettings(Settings):
     """Confidence where none is given: of new nodes, in the terminal, of a new `PipelineConfig`."""
     hubs: tuple[Hub, ...] = tuple(Hub)
     """Hubs that may be asked, once somebody asks for it."""
-    comfyui_servers: tuple[Annotated[str, bounds(pattern=r"^https?://[^/?#@\s]+/?$")], ...] = ()
+    comfyui_servers: tuple[Annotated[str, bounds(pattern=SERVER_ADDRESS)], ...] = ()
     """ComfyUI servers that batches may use, such as `http://127.0.0.1:8188`."""
     ray_address: str = ""
     """Ray cluster that batches may use, such as `10.0.0.2:6379`; empty: Ray is started on this machine alone."""

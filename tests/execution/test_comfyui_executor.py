@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from intelligence import InvalidInputError
 from intelligence.generation.execution.comfyui_client import ComfyUIClient, ServerRefusedError
 from intelligence.generation.execution.comfyui_executor import ComfyUIExecutor
 from intelligence.generation.execution.job_records import Limits, Outcome
@@ -57,6 +58,14 @@ def test_damaged_file_is_saved_again() -> None:
     assert outcome.attempts == 2
     first, second = (body["prompt"]["9"]["inputs"]["filename_prefix"] for body in server.sent)
     assert first != second
+
+
+@pytest.mark.parametrize(
+    "servers", ["http://127.0.0.1:8188", ["file:///etc"], ["http://me:secret@host"], ["host:8188"]]
+)
+def test_other_addresses_are_refused(servers: str | list[str]) -> None:
+    with pytest.raises(InvalidInputError, match="must look like http://"):
+        ComfyUIExecutor(servers)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

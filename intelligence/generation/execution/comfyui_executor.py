@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 import uuid
@@ -10,7 +11,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from ...config import CONFIG_FILE, EMBEDDED_MODEL, data_folder, require
+from ...config import CONFIG_FILE, EMBEDDED_MODEL, SERVER_ADDRESS, data_folder, require
 from ...memory import Resources
 from ...units import BYTES_PER_GIB
 from ..stages import GenerationPlan
@@ -50,6 +51,10 @@ class ComfyUIExecutor:
     def __init__(self, servers: Sequence[str]) -> None:
         place = data_folder() / CONFIG_FILE
         require(bool(servers), f'no ComfyUI server is configured: "comfyui_servers": ["http://…:8188"] in {place}')
+        for url in servers:
+            require(
+                re.fullmatch(SERVER_ADDRESS, url) is not None, f"a server must look like http://HOST:8188, got {url!r}"
+            )
         self._workers = [ServerWorker(url) for url in dict.fromkeys(url.rstrip("/") for url in servers)]
 
     def start(self) -> Sequence[Worker]:
@@ -194,8 +199,9 @@ class ServerWorker:
     def _listens(self) -> bool:
         """Return False where the server's port is closed: it is gone, not slow."""
         address = urlsplit(self.name)
+        port = address.port or (443 if address.scheme == "https" else 80)
         try:
-            socket.create_connection((address.hostname or "", address.port or 80), timeout=2).close()
+            socket.create_connection((address.hostname or "", port), timeout=2).close()
         except TimeoutError:
             return True
         except OSError:

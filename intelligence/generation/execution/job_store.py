@@ -111,7 +111,7 @@ class JobStore:
             self.batch_id = str(db.execute("SELECT id FROM batch").fetchone()[0])
 
     def close(self) -> None:
-        """Close the store, and let another process have it. Its journal goes; the empty lock file stays for the next."""
+        """Close the store, and let another process have it. The journal goes, the empty lock file stays."""
         with suppress(sqlite3.Error):  # a full disk: the journal is empty in any case
             self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
