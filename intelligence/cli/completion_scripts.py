@@ -16,10 +16,15 @@ _intelligent_generation() {{
   esac
   [ "$COMP_CWORD" = 1 ] && words="{commands}"
   COMPREPLY=($(compgen -W "$words" -- "$word"))
-  [ ${{#COMPREPLY[@]}} = 0 ] && COMPREPLY=($(compgen -f -- "$word"))
-  return 0
 }}
-complete -o filenames -F _intelligent_generation {name}"""
+complete -o default -F _intelligent_generation {name}"""
+
+
+_ZSH = """\
+(( $+functions[compdef] )) || {{ autoload -U +X compinit && compinit -u }}
+autoload -U +X bashcompinit && bashcompinit
+{script}"""
+"""A zsh without any settings of its own has not begun to complete."""
 
 
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
@@ -29,7 +34,7 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
         return "\n".join(_fish(commands))
     cases = "\n".join(f'    {name}) words="{" ".join(words)}" ;;' for name, words in commands.items())
     script = _BASH.format(cases=cases, commands=" ".join([*commands, "--version", "--help"]), name=SCRIPT_NAME)
-    return script if shell == "bash" else f"autoload -U +X bashcompinit && bashcompinit\n{script}"
+    return script if shell == "bash" else _ZSH.format(script=script)
 
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, list[str]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -199,16 +201,98 @@ def test_every_command_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
         assert json.loads(capsys.readouterr().out)["title"] == command
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [(["lea"], ["learned"]), (["plan", "--arch"], ["--architecture"]), (["correct", "x", "--fav"], ["--favourite"])],
-)
-def test_completion_in_bash(capsys: pytest.CaptureFixture[str], words: list[str], expected: list[str]) -> None:
-    assert main(["completion", "bash"]) == 0
-    script = capsys.readouterr().out
-    typed = " ".join(f"'{word}'" for word in ("intelligent-generation", *words))
-    asked = (
-        f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _intelligent_generation; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    )
-    assert subprocess.check_output(["bash", "-c", f"{script}\n{asked}"], text=True).split() == expected
+TYPED = [(["lea"], "learned"), (["plan", "--arch"], "--architecture"), (["correct", "x", "--fav"], "--favourite")]
+"""Words that are typed, and what the last one is completed to."""
+
+
+def completion(shell: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    assert main(["completion", shell]) == 0
+    script = folder / f"completion.{shell}"
+    script.write_text(capsys.readouterr().out)
+    return script
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal of Unix")
+@pytest.mark.parametrize("shell", ["bash --norc -i", "zsh -f -i"])
+def test_completion_in_a_shell_without_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str], shell: str) -> None:
+    """The shell is typed into, and shows what it completed; where nothing fits, the names of files."""
+    script = completion(shell.split()[0], tmp_path, capsys)
+    (tmp_path / "picture.png").write_bytes(b"")
+    typed = [*((" ".join(words), end) for words, end in TYPED), (f"show {tmp_path}/pic", f"{tmp_path}/picture.png")]
+    with Terminal(*shell.split()) as terminal:
+        terminal.type(f"source {script}; echo rea''dy\n")
+        terminal.read_until("ready\r")
+        for text, end in typed:
+            terminal.type(f"intelligent-generation {text}\t")
+            terminal.read_until(end.removeprefix(text.split()[-1]))
+            terminal.type("\x15")  # empties the line
+
+
+@pytest.mark.parametrize(("words", "expected"), TYPED)
+def test_completion_in_fish(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    script = completion("fish", tmp_path, capsys)
+    asked = f"source {script}; complete -C 'intelligent-generation {' '.join(words)}'"
+    assert subprocess.check_output(["fish", "-N", "-c", asked], text=True).split() == [expected]
+
+
+STEPS = """
+import argparse, time
+from intelligence.cli.terminal import progress
+with progress(argparse.Namespace(json={json}), "step", "sampling") as step:
+    for number in range(4):
+        time.sleep(0.2)
+        step(number, 4)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal of Unix")
+def test_progress_tells_time_left_on_a_terminal_alone() -> None:
+    with Terminal(sys.executable, "-c", STEPS.format(json=False)) as terminal:
+        assert re.search(r"sampling: .*3/4 \[00:0\d<00:0\d", terminal.read_until("3/4 [00:0", rest=True))
+    for arguments in ({"json": True}, {"json": False}):
+        piped = subprocess.run([sys.executable, "-c", STEPS.format(**arguments)], cwd=ROOT, capture_output=True)
+        assert (piped.returncode, piped.stderr, piped.stdout) == (0, b"", b"")
+
+
+class Terminal:
+    """A program in a terminal of its own."""
+
+    def __init__(self, *command: str) -> None:
+        import pty
+        import termios
+
+        self._screen, ours = pty.openpty()
+        termios.tcsetwinsize(ours, (24, 80))
+        environment = {**os.environ, "TERM": "dumb", "ZDOTDIR": os.devnull, "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            command, stdin=ours, stdout=ours, stderr=ours, cwd=ROOT, env=environment, start_new_session=True
+        )
+        os.close(ours)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._screen)
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
+
+    def read_until(self, end: str, rest: bool = False) -> str:
+        """Return what is shown up to `end`, with `rest` until the program ends; fails after a minute."""
+        shown, deadline = "", time.monotonic() + 60
+        while (rest or end not in shown) and time.monotonic() < deadline:
+            if not select.select([self._screen], [], [], 0.2)[0]:
+                continue
+            try:
+                shown += os.read(self._screen, 65536).decode(errors="replace")
+            except OSError:  # the program has ended
+                break
+        assert end in shown
+        return shown
