@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,35 @@ from intelligence import (
     Recommendations,
 )
 from intelligence.config import user_settings
+from intelligence.generation.execution import job_store
+from intelligence.generation.execution.job_store import JobStore
 from intelligence.generation.explanation import explain
 from intelligence.generation.picture_graph import picture_graph
 from intelligence.generation.picture_history import picture_of, picture_record, rated_id
+from intelligence.history import history_store
+from intelligence.history.own_pictures import PictureHistory
+from intelligence.learning import learning_schema
 from intelligence.learning.observations import Applied, LoRATraits, PromptTraits
+from intelligence.learning.signals import Evidence
+from intelligence.memory import corrections
 from intelligence.memory.corrections import Corrections
+from intelligence.registry import schema, user_corrections
 
 from .comfyui.loras import UNUSABLE
 
 OLD = Path(__file__).parent / "fixtures" / "v0.1.0"
+SERVERS = OLD.parent / "v0.1.0-servers"
 SCHEMAS = Path(__file__).parent / "tools" / "node_schemas.py"
 RECORDS = {"Generation": Generation, "GenerationPlan": GenerationPlan, "PromptAnalysis": PromptAnalysis}
 RECORDS |= {"Recommendations": Recommendations}
+MIGRATIONS = {
+    "learning.db": learning_schema.MIGRATIONS,
+    "registry.db": schema.MIGRATIONS,
+    "memory.db": corrections.MIGRATIONS,
+    "corrections.db": user_corrections.MIGRATIONS,
+    "history.db": history_store.MIGRATIONS,
+    "jobs.db": job_store.MIGRATIONS,
+}
 PICTURES = ("saved.png", "saved.webp", "saved.jpg")
 WORKFLOWS = ("Auto text to image", "Suggestions only")
 
@@ -250,7 +269,12 @@ def test_jpegs_and_ratings_of_every_state_are_read(folder: Path, tmp_path: Path)
     learning.close()
 
 
-@pytest.mark.parametrize("folder", STATES, ids=lambda folder: folder.name)
+REGISTRIES = sorted(
+    path.parent for path in OLD.parent.glob("*/registry.db") if path.parent.name not in ("v0.1.0", "v0.1.0-corrected")
+)
+
+
+@pytest.mark.parametrize("folder", REGISTRIES, ids=lambda folder: folder.name)
 def test_registries_of_every_state_keep_models(folder: Path, tmp_path: Path) -> None:
     registry = ModelRegistry(Path(shutil.copy(folder / "registry.db", tmp_path)))
     witch = registry.get_model("mirkwood_witch")
@@ -258,6 +282,57 @@ def test_registries_of_every_state_keep_models(folder: Path, tmp_path: Path) -> 
     assert [trigger.words for trigger in witch.trigger_sets] == [("mirkwood witch", "green cloak", "antler crown")]
     assert {Path(path).name for path in registry.status().errors} == set(UNUSABLE)
     registry.close()
+
+
+@pytest.mark.parametrize("name", ["v0.1.0-acts", "v0.1.0-servers"])
+def test_acts_beside_stars_are_kept(name: str, tmp_path: Path) -> None:
+    learning = LearningEngine(Path(shutil.copy(OLD.parent / name / "rated.db", tmp_path)))
+    *_, first, second = [each.generation_id for each in reversed(learning.list_generations())]
+    shown = [each for each in learning.signals.shown() if each.kind == Evidence.PICKED]
+    assert {each.generation_id for each in shown} == {second} and first != second
+    learning.close()
+
+
+def test_corrections_keep_the_users_word(tmp_path: Path) -> None:
+    home = Path(shutil.copytree(OLD.parent / "v0.1.0-corrected", tmp_path / "home"))
+    registry = ModelRegistry(home / "registry.db")
+    witch = registry.get_model("mirkwood_witch")
+    assert (witch.family, witch.lora_kind, witch.strength, witch.favourite) == ("illustrious", "character", 0.7, True)
+    assert [trigger.words for trigger in witch.trigger_sets] == [("mirkwood witch",), ("witch", "green cloak")]
+    assert registry.get_model("old_sd15_anime").excluded
+    registry.correct("mirkwood_witch", strength=0.5)
+    assert registry.get_model("mirkwood_witch").strength == 0.5
+    registry.close()
+
+
+def test_history_keeps_own_pictures(tmp_path: Path) -> None:
+    history = PictureHistory(Path(shutil.copy(SERVERS / "history.db", tmp_path)))
+    status = history.status()
+    assert (status.on, status.told, [str(folder) for folder in history.folders]) == (True, 2, ["/srv/pictures"])
+    assert {each.settings["seed"] for each in history.pictures()} == {7}
+    assert history.forget() == 2
+    history.close()
+
+
+def test_jobs_of_a_batch_stay_made(tmp_path: Path) -> None:
+    shutil.copy(SERVERS / "jobs.db", tmp_path)
+    store = JobStore(tmp_path)
+    assert [(row.file, row.worker) for row in store.pictures()] == [
+        ("00000-7-aabc30e3c83f.png", "local"),
+        ("00001-8-e5a7ddca0c9b.png", "local"),
+    ]
+    assert (list(store.planned_lines().values()), store.open_jobs(list(store.planned_lines()))) == ([2], [])
+    store.close()
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_every_earlier_schema_has_a_file(name: str) -> None:
+    """A migration comes with a file of the schema before it."""
+    found = set()
+    for path in OLD.parent.glob(f"*/{name}"):
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+            found.add(db.execute("PRAGMA user_version").fetchone()[0])
+    assert {*range(min(found), len(MIGRATIONS[name]))} <= found
 
 
 @pytest.mark.parametrize(

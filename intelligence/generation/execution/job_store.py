@@ -28,7 +28,7 @@ LOCK_FILE = "jobs.lock"
 
 WAIT_SECONDS = 10.0
 
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE batch (id TEXT PRIMARY KEY);
     CREATE TABLE plans (digest TEXT PRIMARY KEY, data BLOB NOT NULL);
@@ -105,7 +105,7 @@ class JobStore:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._locked(folder / LOCK_FILE)
             remove_leftovers(folder)
-            self._db = connect(self.path, _MIGRATIONS, "FULL", WAIT_SECONDS, "truncate")
+            self._db = connect(self.path, MIGRATIONS, "FULL", WAIT_SECONDS, "truncate")
         with self._transaction() as db:
             db.execute("INSERT INTO batch SELECT ? WHERE NOT EXISTS (SELECT 1 FROM batch)", (uuid.uuid4().hex,))
             self.batch_id = str(db.execute("SELECT id FROM batch").fetchone()[0])
