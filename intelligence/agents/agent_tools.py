@@ -36,6 +36,7 @@ from ..memory import MemoryManager, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata, named_family
 from ..models.compatibility import architecture_fit
 from ..models.header_facts import evidence_of_file
+from ..parameters.parameters import MAX_SIDE, MIN_SIDE
 from ..pictures.picture_files import check_destination
 from ..registry import ModelRegistry
 from ..validation import adapter, bounds
@@ -151,8 +152,8 @@ class AgentTools:
         self,
         checkpoint: str = "",
         architecture: str = Architecture.SDXL,
-        width: Annotated[int, bounds(ge=64, le=16384)] = 1024,
-        height: Annotated[int, bounds(ge=64, le=16384)] = 1024,
+        width: Annotated[int, bounds(ge=MIN_SIDE, le=MAX_SIDE)] = 1024,
+        height: Annotated[int, bounds(ge=MIN_SIDE, le=MAX_SIDE)] = 1024,
         images: Annotated[int, bounds(ge=1, le=64)] = 1,
         vram_gb: Annotated[float, bounds(gt=0)] | None = None,
     ) -> JSON:

@@ -9,6 +9,7 @@ from ..learning import LearningEngine
 from ..memory import MemoryManager, MemoryPlan, MemoryRequest, hypothetical_gpu
 from ..memory.footprints import known_models
 from ..models import Architecture
+from ..parameters.parameters import MAX_SIDE, MIN_SIDE
 from ..parameters.speed import learn, timing_key
 from ..parameters.workload import Work
 
@@ -26,8 +27,11 @@ def plan_ahead(
         architecture: `sdxl`, `flux` …
         vram_gb: GiB of another graphics card; None: this machine as it is.
 
-    Raises InvalidInputError for an architecture whose networks are not known, StorageError.
+    Raises InvalidInputError for an architecture whose networks are not known or a size that no picture has,
+    StorageError.
     """
+    for name, side in (("width", request.width), ("height", request.height)):
+        require(MIN_SIDE <= side <= MAX_SIDE, f"{name} must be {MIN_SIDE} to {MAX_SIDE}, got {side}")
     names = sorted({model.architecture for model in known_models()})
     require(architecture in names, f"architecture: {architecture} is none of {', '.join(names)}")
     known = Architecture(architecture)
