@@ -5,7 +5,7 @@ from .memory_request import COMFYUI, DIFFUSERS, MemoryRequest, Rates
 from .offload import ModelOffloader, OffloadConfig, carries, release_pipeline
 from .plan import MemoryPlan, PlanOption, budget_bars, describe, peak_line
 from .pool import EvictionPolicy, ModelPool
-from .resources import Resources, detect_resources, device_name, hypothetical_gpu
+from .resources import Resources, detect_resources, device_name, hypothetical_gpu, weight_bytes
 from .usage import track_usage
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "peak_line",
     "release_pipeline",
     "track_usage",
+    "weight_bytes",
 ]

@@ -10,7 +10,7 @@ from ..units import BYTES_PER_GIB, MIB_PER_GIB
 from . import footprints
 from .footprints import Footprints
 from .memory_request import BYTES_PER_NUMBER, HostTraits, MemoryRequest, Rates
-from .resources import OWN_MEMORY, Resources
+from .resources import OWN_MEMORY, Resources, weight_bytes
 
 ASSUMED_CONTEXT_GB = {"cuda": 400 / MIB_PER_GIB, "xpu": 400 / MIB_PER_GIB}
 """Driver's context and cuBLAS's workspace, assumed until the device was used: 128–256 MiB are usual, 781 was seen."""
@@ -50,21 +50,19 @@ class Job:
 def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, corrections: Mapping[str, float]) -> Job:
     """Return the job of `request` on this device; `corrections`: see `Job`."""
     device = resources.device
-    weight_bytes = 4 if device == "cpu" else 2  # models are loaded in half precision for every other device
-    model = footprints.find(
-        request.architecture, request.configs.get("unet"), request.weights_gb.get("unet"), weight_bytes
-    )
+    width = weight_bytes(device)
+    model = footprints.find(request.architecture, request.configs.get("unet"), request.weights_gb.get("unet"), width)
     vae_dtypes = _vae_dtypes(request, host, resources)
     context = resources.context_gb
     own_table = footprints.of_architecture(request.architecture) is not None
     return Job(
         request,
         model,
-        _weights(model, request, host, weight_bytes, vae_dtypes[0]),
+        _weights(model, request, host, width, vae_dtypes[0]),
         request.rates or _relative_rates(request, model, vae_dtypes[0]),
         decoder=host.decoder,
         attention=resources.attention,
-        weight_bytes=weight_bytes,
+        weight_bytes=width,
         vae_dtypes=vae_dtypes,
         lora_gb=0.0 if host.patches_loras else request.lora_gb,
         patches_loras=host.patches_loras and request.lora_gb > 0,
@@ -77,13 +75,13 @@ def make_job(request: MemoryRequest, resources: Resources, host: HostTraits, cor
 
 
 def _weights(
-    model: Footprints, request: MemoryRequest, host: HostTraits, weight_bytes: int, vae_dtype: str
+    model: Footprints, request: MemoryRequest, host: HostTraits, width: int, vae_dtype: str
 ) -> dict[str, float]:
     """Weights by stage: as the host measured them, else by the table."""
-    width = dict.fromkeys(model.weights, weight_bytes)
+    widths = dict.fromkeys(model.weights, width)
     if host.decoder == "comfyui":
-        width["vae"] = BYTES_PER_NUMBER[vae_dtype]
-    usual = {stage: size / MIB_PER_GIB * width[stage] / 2 for stage, size in model.weights.items()}
+        widths["vae"] = BYTES_PER_NUMBER[vae_dtype]
+    usual = {stage: size / MIB_PER_GIB * widths[stage] / 2 for stage, size in model.weights.items()}
     return usual | dict(request.weights_gb)
 
 

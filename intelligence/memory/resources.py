@@ -79,6 +79,11 @@ def detect_resources() -> Resources:
     return Resources("cpu", name, ram_total, ram_free, ram_total, ram_free, "cpu", 0.0, dtypes=dtypes("cpu"))
 
 
+def weight_bytes(device: str) -> int:
+    """Return the bytes of a weight as models are loaded for a kind of device: half precision, but on processors."""
+    return 4 if device == "cpu" else 2
+
+
 def device_name(device: str) -> str:
     """Return the name of the present device of a kind (`cuda`, `xpu`, `mps`, `cpu`): its card or processor."""
     if device in OWN_MEMORY:

@@ -18,7 +18,7 @@ from intelligence.generation.planner import Planner
 from intelligence.generation.run import Execution, record_run
 from intelligence.generation.stages import Generation, GenerationPlan
 from intelligence.learning import LearningEngine, Timing
-from intelligence.memory import MemoryRequest, Resources
+from intelligence.memory import MemoryRequest, Resources, detect_resources, weight_bytes
 from intelligence.registry import ModelRegistry
 
 from .jobs import fit, job
@@ -113,6 +113,19 @@ def test_factor_is_learned_of_each_card(planner: Planner, tmp_path: Path) -> Non
     assert factor == pytest.approx(0.5, abs=0.1)
     machine.resources = replace(CARD, name="another card")
     assert run.factor(one, machine) is None
+
+
+def test_fit_counts_weights_as_the_worker_loads_them(planner: Planner) -> None:
+    one, machine = asked(), worker()
+    here = weight_bytes(detect_resources().device)
+    weights = {"text": 0.4, "unet": 1.3, "vae": 0.1}  # GiB for each byte of a weight
+    request = MemoryRequest(images=1, weights_gb={stage: here * size for stage, size in weights.items()})
+    run = PlannedRun(lambda _: (planner, request))
+    for device, width in (("cpu", 4), ("cuda", 2)):
+        machine.resources = replace(CARD, device=device)
+        there = MemoryRequest(images=1, weights_gb={stage: width * size for stage, size in weights.items()})
+        expected = planner.plan(one.recommendations, there, machine.resources)
+        assert run.fit(one, machine).memory.needed_gb == pytest.approx(expected.memory.needed_gb)
 
 
 class Negative:

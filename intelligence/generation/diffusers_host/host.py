@@ -12,7 +12,15 @@ from typing import Any
 
 from ...config import OffloadStrategy, check_seed, require
 from ...errors import InvalidInputError, ModelNotFoundError
-from ...memory import ModelOffloader, carries, detect_resources, device_name, release_pipeline, track_usage
+from ...memory import (
+    ModelOffloader,
+    carries,
+    detect_resources,
+    device_name,
+    release_pipeline,
+    track_usage,
+    weight_bytes,
+)
 from ...models import ModelEvidence, ModelKind
 from ...models.lora_fit import LoRAFit
 from ...parameters import OptimizedParameters
@@ -84,7 +92,7 @@ class DiffusersHost:
 
     def weights_gb(self) -> dict[str, float]:
         """Return GiB of the stages `text`, `unet` and `vae` in the precision that this machine runs them in."""
-        width = 4 if detect_resources().device == "cpu" else 2
+        width = weight_bytes(detect_resources().device)
         return {stage: count * width / BYTES_PER_GIB for stage, count in parameter_counts(self.model).items()}
 
     def configs(self) -> dict[str, dict[str, Any]] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 
 from ...errors import InvalidInputError, StorageError
 from ...learning import LearningEngine
-from ...memory import MemoryRequest
+from ...memory import MemoryRequest, detect_resources, weight_bytes
 from ...parameters.speed import learn
 from ...parameters.workload import Work
 from ..generation_result import GenerationResult, results_of
@@ -46,10 +48,19 @@ class PlannedRun:
         """Return the plan of a job for a worker's device, and begin to hash its files. Raises StorageError."""
         planner, request = self._knowledge(job)
         off = switched_off(repair=job.config.repair, seam_check=job.config.seam_check)
+        if worker.resources and request.weights_gb:
+            share = weight_bytes(worker.resources.device) / weight_bytes(self._device)
+            weights = {stage: size * share for stage, size in request.weights_gb.items()}
+            request = replace(request, weights_gb=weights)
         plan = planner.plan(job.recommendations, request, worker.resources).without(off)
         if job.key not in self._found:
             self._found[job.key] = planner.used_files.start(plan)
         return plan
+
+    @cached_property
+    def _device(self) -> str:
+        """Kind of this machine's device, for which requests tell the weights."""
+        return detect_resources().device
 
     def factor(self, job: Job, worker: Worker) -> float | None:
         """Return the seconds of a worker's card for a second of this machine's device; None: no run has told them."""
