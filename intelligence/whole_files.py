@@ -26,10 +26,14 @@ def new_file(folder: Path) -> tuple[int, Path]:
 def write_whole(path: Path, write: Callable[[BinaryIO], Result]) -> Result:
     """Write a file by `write`, so that it appears whole or not at all, with the rights that new files get here.
 
-    Its content is on the disk before its name is, so that this holds where the power fails too.
+    Its content is on the disk before its name is, so that this holds where the power fails too. A device or a pipe
+    stays one, and is written to.
 
     Returns what `write` returns. Raises OSError.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as special:
+            return write(special)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = new_file(path.parent)
     try:

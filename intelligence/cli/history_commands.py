@@ -26,6 +26,7 @@ def history(options: argparse.Namespace) -> Answer:
     pictures = _own_pictures(registry)
     told: list[str] = []
     if options.action in ("on", "off"):
+        require(all(options.folders), "a folder's name is empty")
         named = [Path(folder).expanduser().absolute() for folder in options.folders]
         pictures.switch(options.action == "on", named or None)
     elif options.action == "forget":

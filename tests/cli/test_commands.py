@@ -314,6 +314,7 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["generate", "x", "--base-model", "embedded", "--size", "big"], "--size"),
         (["generate", "x", "--base-model", "/no/such/model.safetensors"], "/no/such/model.safetensors"),
         (["recommend", "x", "--max-loras", "-1"], "max_loras"),
+        (["history", "on", ""], "empty"),
         (["plan", "--size", "99999999x1"], "width must be 64 to 8192"),
     ],
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from intelligence import InvalidInputError, StorageError
 from intelligence.pictures.picture_files import NEEDED_BYTES, check_destination, write_in_safe_place
+from intelligence.whole_files import write_whole
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -46,3 +49,14 @@ def test_safe_place_takes_names_too_long_for_files(tmp_path: Path, monkeypatch: 
     assert path is not None
     assert (path.parent, path.suffix, path.read_bytes()) == (tmp_path / "unsaved", ".png", b"x")
     assert 200 < len(path.name.encode()) <= 255
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_write_whole_leaves_a_pipe_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        write_whole(pipe, lambda file: file.write(b"all of it"))
+        assert read.result(timeout=60) == b"all of it"
+    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
