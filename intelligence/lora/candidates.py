@@ -25,14 +25,15 @@ from .search.features import postings_of
 from .search.index import STYLES
 from .search.misreadings import most_probable
 from .search.naming_evidence import Matches, evidence
-from .search.ranker import Hits, Ranked, rank
+from .search.ranker import FIRST_PASS, Ranked, candidates, look_at, rank, rough_scores
 from .search.tokens import Query, is_common, is_meta, tokens
 from .search.traits import Identity
 from .target_model import TargetModel, unknown_warning
 from .taste import Taste
 
 MAX_RANKED_OTHERS, MAX_JUDGED_OTHERS = 20, 5
-"""LoRAs that do not fit the base model and are ranked and judged all the same, where the prompt names one of them."""
+"""LoRAs that do not fit the base model and are ranked and judged all the same, where a phrase of the prompt
+names one of them, and not many LoRAs else."""
 MIN_MENTIONED_IDF = 4.0
 """From which on a tag, or a word of a description, is worth a mention."""
 
@@ -75,14 +76,13 @@ class Depth(NamedTuple):
     confidence: float = 0.0
     """Least confidence of a candidate."""
     minimum: float | None = None
-    """Confidence from which a LoRA is applied; None: none is."""
+    """Confidence from which a LoRA is applied, or told of where it does not fit; None: none is."""
 
 
 def find_candidates(
     library: Library,
     analysis: PromptAnalysis,
     query: Query,
-    hits: Hits,
     base: TargetModel,
     taste: Taste,
     depth: Depth,
@@ -93,14 +93,14 @@ def find_candidates(
 
     Args:
         query: the analysis' words.
-        hits: what `library` has for them.
         taste: what ratings say.
     """
-    judge = _Judge(library, analysis, query, hits)
     against, fits = library.incompatibilities(base)
-    judged = rated(judge.judge(hits.ranked, fits, depth.ranked), taste, depth.minimum)
+    judge = _Judge(library, analysis, query, fits)
+    judged, others = judge.judge(depth)
+    judged = rated(judged, taste, depth.minimum)
     fitting = [one for one in judged if max(one.confidence, one.relevance) >= depth.confidence]
-    others = [one for one in judge.judge_others(~fits) if one.relevance >= depth.confidence]
+    others = [one for one in others if depth.minimum is not None and one.relevance >= depth.minimum]
     fitting, others = judge.without_copies(fitting), judge.without_copies(others)
     judge.read([one.place for one in (*fitting, *others)])
     return (
@@ -131,27 +131,44 @@ def rated(judged: list[_Judged], taste: Taste, minimum: float | None) -> list[_J
 
 
 class _Judge:
-    def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, hits: Hits) -> None:
-        self.library, self.query, self.hits = library, query, hits
+    def __init__(self, library: Library, analysis: PromptAnalysis, query: Query, fits: NDArray[np.bool_]) -> None:
+        self.library, self.query, self.postings = library, query, library.match_query(query)
         self.tag_style = analysis.tag_style
         self.requested = analysis.intent.artistic_style
         self.styles = library.index.loras.style
         self.avoided = {style for style in ArtisticStyle if query.avoided.intersection(tokens(style.value))}
-        self.matches = Matches(query, library.index, hits.fitting, knowledge(), self.requested)
-        self.idf = {word: hits.postings.idf[word] for word in query.tokens if word in query.telling}
+        self.matches = Matches(query, library.index, fits, knowledge(), self.requested)
+        self.idf = {word: self.postings.idf[word] for word in query.tokens if word in query.telling}
         self.models: dict[int, ModelMetadata] = {}
         self.mentioned: dict[int, set[int]] = {}
 
-    def judge(self, ranked: Ranked, allowed: NDArray[np.bool_], count: int) -> list[_Judged]:
-        """The first `count` of a ranking, and the allowed LoRAs that the prompt names in full, each by itself.
+    def judge(self, depth: Depth) -> tuple[list[_Judged], list[_Judged]]:
+        """The first LoRAs of the ranking, and those that the prompt names in full; likewise those that do not fit,
+        where the prompt names one of them."""
+        rough = rough_scores(self.postings, self.tag_style)
+        sides = [(self.matches, FIRST_PASS, depth.ranked)]
+        if depth.minimum is not None:
+            others = self.matches.among(~self.matches.fitting)
+            sides += [(others, MAX_RANKED_OTHERS, MAX_JUDGED_OTHERS)] if others.names_few else []
+        closely = [(*candidates(rough, one.fitting, most).tolist(), *one.named.tolist()) for one, most, _ in sides]
+        looked_at = look_at(
+            self.postings, np.array(sorted({place for places in closely for place in places}), np.int64)
+        )
+        judged: list[list[_Judged]] = [[], []]
+        for side, (matches, most, count) in enumerate(sides):
+            found = rank(self.postings, self.tag_style, matches.fitting, count=most, rough=rough, looked_at=looked_at)
+            judged[side] = self._judge(matches, found, count)
+        return judged[0], judged[1]
+
+    def _judge(self, matches: Matches, ranked: Ranked, count: int) -> list[_Judged]:
+        """The first `count` of a ranking, and the LoRAs that the prompt names in full, each by itself.
 
         Their order is that of the ranker's score and of the decision's sum, which together beat either.
         """
-        matches = self.matches.among(allowed)
-        loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named().tolist()])], np.int64)
+        loras = np.array([*dict.fromkeys([*ranked.loras[:count].tolist(), *matches.named.tolist()])], np.int64)
         if not len(loras):
             return []
-        given = evidence(matches, self.hits.postings, ranked, loras, self.tag_style)
+        given = evidence(matches, self.postings, ranked, loras, self.tag_style)
         sums = decision().trees(given)
         scores = np.full(len(loras), ranked.scores.min(initial=0.0) - 1)
         scores[: min(count, len(ranked.loras))] = ranked.scores[:count]
@@ -159,14 +176,6 @@ class _Judge:
         told = np.minimum(decision().probability(sums, self.tag_style), most_probable(given))[order]
         each = zip(loras[order].tolist(), told.tolist(), ranked.weights(loras[order]).tolist(), strict=True)
         return [self._judged(*one) for one in each]
-
-    def judge_others(self, allowed: NDArray[np.bool_]) -> list[_Judged]:
-        """Likewise for LoRAs that are never applied here: nothing where the prompt names none of them."""
-        if not len(self.matches.among(allowed).named(1)):
-            return []
-        hits = self.hits
-        ranked = rank(hits.postings, self.tag_style, allowed, count=MAX_RANKED_OTHERS, rough=hits.rough)
-        return self.judge(ranked, allowed, MAX_JUDGED_OTHERS)
 
     def without_copies(self, judged: list[_Judged]) -> list[_Judged]:
         """The LoRAs, and of copies of one file the first."""
@@ -196,10 +205,9 @@ class _Judge:
     def read(self, places: list[int]) -> None:
         """Read some LoRAs, and which words stand in their descriptions and example prompts; done before `explain`."""
         self.models = dict(zip(places, self.library.read([self.library.models[n] for n in places]), strict=True))
-        postings = self.hits.postings
-        found = postings_of(postings, np.array(places, np.int64))
-        mentioned = found.columns[:, [DESCRIPTION, EXAMPLES]].any(axis=1)
-        keys = postings.keys[found.key]
+        found = postings_of(self.postings, np.array(places, np.int64))
+        mentioned = found.columns[[DESCRIPTION, EXAMPLES]].any(axis=0)
+        keys = self.postings.keys[found.key]
         self.mentioned = {place: set(keys[mentioned & (found.at == n)].tolist()) for n, place in enumerate(places)}
 
     def explain(self, judged: _Judged, incompatibility: Reason | None, warning: Reason | None = None) -> Candidate:
@@ -226,7 +234,7 @@ class _Judge:
         )
 
     def _has(self, phrase: tuple[str, ...]) -> bool:
-        return self.query.has(phrase) or "".join(phrase) in self.query.keys
+        return "".join(phrase) in self.query.places or self.query.has(phrase)
 
     def _trigger_words(self, model: ModelMetadata, reasons: list[Reason]) -> set[str]:
         best: tuple[float, list[tuple[str, ...]], set[str], bool] = (0.0, [], set(), False)
@@ -270,7 +278,7 @@ class _Judge:
         return found
 
     def _mentioned_words(self, place: int, found: set[str], reasons: list[Reason]) -> None:
-        known, number = self.mentioned[place], self.hits.postings.number
+        known, number = self.mentioned[place], self.postings.number
         words = {word for word, idf in self.idf.items() if idf > MIN_MENTIONED_IDF and number[word] in known} - found
         if words:
             quoted = self._quoted(words)

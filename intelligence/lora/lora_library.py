@@ -148,11 +148,6 @@ class Library:
         """The words of a prompt, slips in the names of this library's LoRAs mended."""
         return corrected(prompt_query(analysis), self.index)
 
-    def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel) -> ranker.Hits:
-        """Find the LoRAs that the words of a prompt speak for. Args: query: the analysis' words."""
-        _, fitting = self.incompatibilities(base)
-        return ranker.search(self.match_query(query), analysis.tag_style, fitting)
-
     def match_query(self, query: Query) -> Postings:
         """The postings of a prompt's words and phrases."""
         return self.index.match_query(query)

@@ -81,9 +81,8 @@ class LoRARecommender:
         library = self._library()
         taste = Taste(self.preferences, library, prompt_analysis)
         base, query = find_base(base_model, self.fit), library.read_query(prompt_analysis)
-        hits = library.search(prompt_analysis, query, base)
         depth = Depth(max(MAX_JUDGED, min(top_k, MAX_RANKED)))
-        found, _ = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
+        found, _ = find_candidates(library, prompt_analysis, query, base, taste, depth)
         found = liked_first(found)
         alone = [library.strengths.alone(one.model, query, taste) for one in found[:top_k]]
         told = Told(PromptText.of(prompt_analysis), base, taste)
@@ -160,10 +159,9 @@ class LoRARecommender:
         named, refused = library.tagged(prompt_analysis.lora_tags, base)
         limits = LoRAPreferences(max_loras, min_confidence, allow_style_mixing)
         query = library.read_query(prompt_analysis)
-        hits = library.search(prompt_analysis, query, base)
         least = min(min_confidence, MIN_NEAREST_CONFIDENCE) if nearest <= MAX_NEAREST else 0.0
         depth = Depth(MAX_JUDGED, least, min_confidence)
-        fitting, others = find_candidates(library, prompt_analysis, query, hits, base, taste, depth)
+        fitting, others = find_candidates(library, prompt_analysis, query, base, taste, depth)
         surest = sorted(fitting, key=_by_confidence)
         unjudged = None
         if self.judge and limits.max_loras:

@@ -80,7 +80,7 @@ class PromptText:
     def contains(self, phrase: str) -> bool:
         """Return whether the prompt has the phrase in one piece, as it is written but for case, plurals and `_`."""
         letters, units = _spelt(phrase)
-        if letters and letters in self._text and re.search(rf"(?<!\w){re.escape(letters)}(?!\w)", self._text):
+        if letters and _stands_apart(letters, self._text):
             return True
         return bool(units) and f" {units} " in self._units
 
@@ -131,6 +131,17 @@ class PromptText:
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         return user_vocabulary()
+
+
+def _stands_apart(letters: str, text: str) -> bool:
+    """Return whether letters stand in a text and no word goes on before or behind them."""
+    start = text.find(letters)
+    while start >= 0:
+        before, after = text[start - 1 : start] if start else "", text[start + len(letters) :][:1]
+        if not any(one.isalnum() or one == "_" for one in (before, after)):
+            return True
+        start = text.find(letters, start + 1)
+    return False
 
 
 def plain_text(text: str) -> str:

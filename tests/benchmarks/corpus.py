@@ -99,12 +99,14 @@ class Corpus(Library):
         columns = np.column_stack((columns, telling[key]))
         idf, rarity = self.index.idf[ids], self.index.rarity[ids]
         impact = rough_features(columns, idf, rarity, np.full(len(ids), coverage[place])) @ self.first.T
+        keys = np.concatenate((postings.key[~mine], key))
+        order = np.argsort(keys, kind="stable")
         return replace(
             postings,
-            key=np.concatenate((postings.key[~mine], key)),
-            lora=np.concatenate((postings.lora[~mine], np.full(len(key), place))),
-            impact=np.concatenate((postings.impact[~mine], impact.astype(np.float16))),
-            columns=np.concatenate((postings.columns[~mine], columns)),
+            key=keys[order],
+            lora=np.concatenate((postings.lora[~mine], np.full(len(key), place)))[order],
+            impact=np.concatenate((postings.impact[~mine], impact.astype(np.float16)))[order],
+            columns=np.concatenate((postings.columns[~mine], columns))[order],
             coverage=coverage,
             examples=examples,
         )

@@ -156,7 +156,7 @@ def test_evidence_among_other_loras_is_theirs():
     index = ranker.build_index([ZORBLA, TIDE])
     query = prompt_query(ANALYZER.analyze("zorbla vex of tides"))
     matches = Matches(query, index, np.array([True, False]), Knowledge(ranker.background()))
-    assert (matches.named().tolist(), matches.among(np.array([False, True])).named().tolist()) == ([0], [1])
+    assert (matches.named.tolist(), matches.among(np.array([False, True])).named.tolist()) == ([0], [1])
 
 
 def test_evidence_tells_how_usual_a_name_is():

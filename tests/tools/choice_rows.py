@@ -129,7 +129,7 @@ def rows_of(made: Sequence[Made], libraries: Libraries, world: World, at_large: 
             at_large,
             corpus.numbers,
         )
-        loras = np.array([*dict.fromkeys([*found.loras[:MAX_JUDGED].tolist(), *matches.named().tolist()])], np.int64)
+        loras = np.array([*dict.fromkeys([*found.loras[:MAX_JUDGED].tolist(), *matches.named.tolist()])], np.int64)
         if not len(loras):
             continue
         marks = [judged(one, corpus.numbers[place], matches, world) for place in loras.tolist()]

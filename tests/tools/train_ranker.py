@@ -203,8 +203,7 @@ def shortlists(tasks: Sequence[Task], numbers: ranker.Numbers) -> list[ranker.Sh
         postings = task.postings()
         scored = ranker.rough_scores(postings, task.tag_style)
         best = ranker.candidates(scored, task.allowed, ranker.FIRST_PASS)
-        every = postings_of(postings, best)
-        found.append(ranker.shortlisted(every, features(every), task.tag_style, task.allowed, numbers))
+        found.append(ranker.shortlisted(ranker.look_at(postings, best), best, task.tag_style, task.allowed, numbers))
     return found
 
 

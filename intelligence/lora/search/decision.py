@@ -23,53 +23,60 @@ COUNT_STEP = 0.25
 """Step of the counts of phrases that decision.json holds, of which each is a letter, `a` for 0."""
 
 
+MAX_LEAVES = 16
+"""Leaves of a tree, each a bit of a number."""
+
+
 @dataclass(frozen=True)
 class Trees:
-    """Binary trees, their nodes one after the other. Leaves lead to themselves, so that all can be walked together."""
+    """Binary trees, read by the leaves that their tests rule out (QuickScorer, Lucchese et al. 2015)."""
 
-    roots: NDArray[np.int64]
     feature: NDArray[np.int64]
-    """Column that a node asks."""
+    """Column that a test asks, shape (tests of a tree, trees) …"""
     threshold: Floats
-    """A row goes left where its value is at most this."""
-    children: NDArray[np.int64]
-    """Of each node the left and the right one, one after the other."""
+    """… which a row passes where its value is at most this …"""
+    ruled_out: NDArray[np.uint16]
+    """… and else leaves the tests' left side, whose leaves are these bits."""
     value: Floats
-    """Of leaves; 0 of other nodes."""
-    depth: int
+    """Of the leaves from left to right, shape (trees, MAX_LEAVES)."""
 
     def __call__(self, inputs: Floats) -> Floats:
         """Sum of the leaves that each row reaches: (rows, columns) → (rows,)."""
-        count, columns = inputs.shape
-        values = np.ascontiguousarray(inputs).ravel()
-        row = np.repeat(np.arange(count) * columns, len(self.roots))
-        node = np.tile(self.roots, count)
-        for _ in range(self.depth):
-            is_right = values.take(row + self.feature.take(node)) > self.threshold.take(node)
-            node = self.children.take(2 * node + is_right)
-        total: Floats = self.value.take(node).reshape(count, -1).sum(axis=1)
+        tests, trees = self.feature.shape
+        failed = inputs.take(self.feature.ravel(), axis=1) > self.threshold.ravel()
+        ruled_out = (failed * self.ruled_out.ravel()).reshape(len(inputs), tests, trees)
+        leaf = _first_bits().take(~np.bitwise_or.reduce(ruled_out, axis=1))
+        total: Floats = self.value.take(leaf + np.arange(trees) * MAX_LEAVES).sum(axis=1)
         return total
+
+
+@cache
+def _first_bits() -> NDArray[np.uint8]:
+    """Place of the lowest bit of every 16-bit number; 0 for 0."""
+    numbers = np.arange(1 << MAX_LEAVES)
+    return np.log2(np.maximum(1, numbers & -numbers)).astype(np.uint8)
 
 
 def trees_from(trees: list[list[list[float]]]) -> Trees:
     """Return trees written as nodes `[feature, threshold, left, right]`, and leaves `[value]`; the root is first."""
-    roots = np.cumsum([0, *map(len, trees[:-1])])
-    nodes: list[tuple[int, float, int, int, float]] = []
-    deepest = 0
-    for root, rows in zip(roots.tolist(), trees, strict=True):
-        level = [0] * len(rows)
-        for number, row in enumerate(rows):
-            if len(row) == 1:
-                nodes.append((0, 0.0, root + number, root + number, row[0]))
-                continue
-            left, right = int(row[2]), int(row[3])
-            level[left] = level[right] = level[number] + 1
-            nodes.append((int(row[0]), row[1], root + left, root + right, 0.0))
-        deepest = max(deepest, *level)
-    feature, threshold, left_, right_, value = zip(*nodes, strict=True)
-    children = np.column_stack((left_, right_)).astype(np.int64).ravel()
-    floats = [np.array(column, np.float32) for column in (threshold, value)]
-    return Trees(roots.astype(np.int64), np.array(feature, np.int64), floats[0], children, floats[1], deepest)
+    most = max(len(rows) // 2 for rows in trees)
+    feature, ruled_out = np.zeros((most, len(trees)), np.int64), np.zeros((most, len(trees)), np.uint16)
+    threshold, value = np.zeros((most, len(trees)), np.float32), np.zeros((len(trees), MAX_LEAVES), np.float32)
+
+    def read(rows: list[list[float]], tree: int, node: int, leaves: int, tests: int) -> tuple[int, int]:
+        """Leaves and tests that are read, those below a node among them."""
+        row = rows[node]
+        if len(row) == 1:
+            value[tree, leaves] = row[0]
+            return leaves + 1, tests
+        after, below = read(rows, tree, int(row[2]), leaves, tests + 1)
+        feature[tests, tree], threshold[tests, tree] = int(row[0]), row[1]
+        ruled_out[tests, tree] = (1 << after) - (1 << leaves)
+        return read(rows, tree, int(row[3]), after, below)
+
+    for tree, rows in enumerate(trees):
+        read(rows, tree, 0, 0, 0)
+    return Trees(feature, threshold, ruled_out, value)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .building import MIN_RARE_IDF
 from .documents import DESCRIPTION, EXAMPLES, NAME, TELLING, TITLE, TRIGGER
-from .index import Floats, Postings
+from .index import Floats, Postings, runs_of
 
 SUMS = (
     *("name", "title", "trigger", "tag", "description", "examples", "likelihood"),
@@ -37,20 +39,20 @@ class LoRAPostings:
 
     postings: Postings
     loras: NDArray[np.int64]
-    at: NDArray[np.int32]
+    at: NDArray[np.int64]
     """Per posting: which of the LoRAs."""
     key: NDArray[np.int64]
     """Per posting, its place in `Postings.keys`."""
     columns: Floats
-    """0 … 1."""
+    """Shape (columns, postings), 0 … 1."""
 
     def among(self, chosen: NDArray[np.int64]) -> LoRAPostings:
         """Return those of some of the LoRAs, in this order. Args: chosen: places in `loras`."""
-        place = np.full(len(self.loras), -1, np.int32)
-        place[chosen] = np.arange(len(chosen), dtype=np.int32)
+        place = np.full(len(self.loras), -1, np.int64)
+        place[chosen] = np.arange(len(chosen))
         at = place[self.at]
         found = np.flatnonzero(at >= 0)
-        return LoRAPostings(self.postings, self.loras[chosen], at[found], self.key[found], self.columns[found])
+        return LoRAPostings(self.postings, self.loras[chosen], at[found], self.key[found], self.columns[:, found])
 
 
 def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
@@ -58,40 +60,58 @@ def postings_of(postings: Postings, loras: NDArray[np.int64]) -> LoRAPostings:
     place = np.full(len(postings.coverage), -1, np.int32)
     place[loras] = np.arange(len(loras), dtype=np.int32)
     found = np.flatnonzero((place >= 0).take(postings.lora))
-    columns = np.multiply(postings.columns[found], 1 / 255, dtype=np.float32)
-    return LoRAPostings(postings, loras, place[postings.lora[found]], postings.key[found], columns)
+    columns = np.multiply(np.ascontiguousarray(postings.columns[found].T), 1 / 255, dtype=np.float32)
+    return LoRAPostings(postings, loras, place[postings.lora[found]].astype(np.int64), postings.key[found], columns)
 
 
 def features(rows: LoRAPostings) -> Floats:
     """The raw features of some LoRAs, shape (LoRAs, len(FEATURES))."""
-    postings, at, key, columns, count = rows.postings, rows.at, rows.key, rows.columns, len(rows.loras)
-    index = postings.index
-    word = postings.is_word[key]
-    idf, rarity = index.idf[postings.keys][key], index.rarity[postings.keys][key]
-    share, telling = columns[:, EXAMPLES], columns[:, TELLING]
-    fields = columns[:, : DESCRIPTION + 1] * (idf * word)[:, None]
-    whole = columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
+    postings, index, count = rows.postings, rows.postings.index, len(rows.loras)
+    out = np.zeros((count, len(FEATURES)), np.float32)
+    word_of, idf_of, rarity_of = postings.is_word, index.idf[postings.keys], index.rarity[postings.keys]
+    called = np.flatnonzero(rows.columns[:DESCRIPTION].any(axis=0))
+    at, key, columns = rows.at[called], rows.key[called], rows.columns[:, called]
+    word, idf, weight = word_of[key], idf_of[key], (idf_of * word_of)[key]
+    whole = columns[[NAME, TITLE, TRIGGER]].any(axis=0)
+    names = [
+        *(columns[:DESCRIPTION] * weight),
+        ~word * idf * whole,
+        weight * whole * columns[TELLING],
+        columns[TRIGGER] * idf * (idf > MIN_RARE_IDF),
+    ]
+    out[:, [*range(DESCRIPTION), *(SUMS.index(name) for name in ("phrases", "own_words", "rare_trigger"))]] = _sums(
+        names, at, count
+    )
+    np.maximum.at(out[:, len(SUMS)], at, idf * whole)
+    at, key, columns = rows.at, rows.key, rows.columns
+    word, rarity, weight, share = word_of[key], rarity_of[key], (idf_of * word_of)[key], columns[EXAMPLES]
     covering = share**2 * rarity
-    sums = [
-        *fields.T,
-        word * idf * share / (share + 0.3),
-        word * np.log1p(share * np.exp(rarity)),
+    telling = covering * columns[TELLING]
+    examples = [
+        columns[DESCRIPTION] * weight,
+        weight * share / (share + 0.3),
+        word * np.log1p(share * np.exp(rarity_of)[key]),
         word * covering,
         ~word * covering,
-        covering * telling,
-        ~word * idf * whole,
-        word * idf * whole * telling,
-        columns[:, TRIGGER] * idf * (idf > MIN_RARE_IDF),
+        telling,
+        covering,
+        word,
     ]
-    out = np.zeros((count, len(FEATURES)), np.float32)
-    for number, values in enumerate(sums):
-        out[:, number] = np.bincount(at, values, count)
-    for number, values in enumerate((idf * whole, covering * telling, share * rarity), len(SUMS)):
-        np.maximum.at(out[:, number], at, values.astype(np.float32))
+    sums = _sums(examples, at, count)
+    out[:, DESCRIPTION : DESCRIPTION + 6] = sums[:, :6]
+    for number, values in enumerate((telling, share * rarity), len(SUMS) + 1):
+        np.maximum.at(out[:, number], at, values)
     out[:, len(SUMS) + len(MAXIMA) : -2] = _groups(rows)
-    out[:, -2] = np.bincount(at, covering, count) / (postings.coverage[rows.loras] + 1)
-    out[:, -1] = np.bincount(at, word, count)
+    out[:, -2] = sums[:, 6] / (postings.coverage[rows.loras] + 1)
+    out[:, -1] = sums[:, 7]
     return out
+
+
+def _sums(values: Sequence[NDArray[Any]], at: NDArray[np.int64], count: int) -> NDArray[Any]:
+    """Sum of some values of each posting by LoRA, shape (LoRAs, …)."""
+    places = at + np.arange(len(values))[:, None] * count
+    summed = np.bincount(places.ravel(), np.concatenate(values), count * len(values))
+    return summed.reshape(len(values), count).T
 
 
 def distinct(rows: LoRAPostings, scores: Floats) -> Floats:
@@ -104,8 +124,8 @@ def distinct(rows: LoRAPostings, scores: Floats) -> Floats:
     odds = np.exp(scores - scores.max(initial=0.0))
     probable = (odds / max(odds.sum(), 1e-6))[at]
     out = np.zeros((count, 2), np.float32)
-    called = (columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0).astype(np.float32)
-    for number, (strong, general) in enumerate(((columns[:, EXAMPLES], index.rarity), (called, index.idf))):
+    called = columns[[NAME, TITLE, TRIGGER]].any(axis=0).astype(np.float32)
+    for number, (strong, general) in enumerate(((columns[EXAMPLES], index.rarity), (called, index.idf))):
         of_all = np.bincount(key, strong * probable, len(postings.keys))[key]
         others = np.maximum(0, of_all - strong * probable) / np.maximum(1 - probable, 1e-3)
         rare = -np.log(np.minimum(1, others + np.exp(-general[postings.keys])[key]))
@@ -132,7 +152,7 @@ def context_features(rows: LoRAPostings, allowed: NDArray[np.bool_] | None) -> F
     lacks = np.ones((size, len(information)), np.float32)
     lacks[rows.at, rows.key] = 0
     called = np.zeros_like(lacks)
-    called[rows.at, rows.key] = rows.columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
+    called[rows.at, rows.key] = rows.columns[[NAME, TITLE, TRIGGER]].any(axis=0)
     piece, at = np.ones(size), np.full(size, len(postings.piece_starts))
     if len(postings.sequence):
         of_pieces = np.add.reduceat(information[postings.sequence], postings.piece_starts)
@@ -165,27 +185,32 @@ def relative(raw: Floats, scale: Floats) -> Floats:
 def _groups(rows: LoRAPostings) -> Floats:
     """Share and information of a LoRA's best trigger set, name and title that the prompt has."""
     index = rows.postings.index
+    known, phrases = index.groups, index.loras.groups.rows.phrases
     out = np.zeros((len(rows.loras), len(GROUPS)), np.float32)
     called = np.zeros(len(rows.loras), bool)
-    called[rows.at[rows.columns[:, [NAME, TITLE, TRIGGER]].any(axis=1)]] = True
-    (here,) = np.nonzero(called)
+    called[rows.at[rows.columns[[NAME, TITLE, TRIGGER]].any(axis=0)]] = True
+    here = np.flatnonzero(called)
+    loras = rows.loras[here]
     asked = np.zeros(len(index.keys) + 1, bool)
     asked[rows.postings.keys] = True
-    groups = index.loras.groups.take(rows.loras[here])
-    phrases, words = groups.rows.phrases, groups.rows.phrases.rows.words
-    phrase_of = np.repeat(np.arange(len(phrases.rows.key)), words.counts)
-    information = index.idf[words.rows]
-    total = np.bincount(phrase_of, information, len(phrases.rows.key))
-    have = np.bincount(phrase_of, information * asked[words.rows], len(phrases.rows.key))
+    words = runs_of(known.word_starts, loras)
+    words = words[asked[phrases.rows.words.rows[words]]]
+    of_words = known.phrase_of_word[words]
+    whole = runs_of(known.phrase_starts, loras)
+    whole = whole[asked[phrases.rows.key[whole]]]
+    found = np.union1d(of_words, whole)
+    have = np.bincount(np.searchsorted(found, of_words), index.idf[phrases.rows.words.rows[words]], len(found))
+    total = known.information_of_phrase[found]
     part = SCATTERED_PHRASE_WEIGHT * (have / np.maximum(total, 1e-6)) ** 2
-    value = np.where(asked[phrases.rows.key] & (phrases.rows.key >= 0), 1.0, part)
-    group_of = np.repeat(np.arange(len(groups.rows.field)), phrases.counts)
-    whole = np.bincount(group_of, total, len(groups.rows.field))
-    mass = np.bincount(group_of, total * value, len(groups.rows.field))
-    coverage = mass / np.maximum(whole, 1e-6)
-    lora = np.repeat(here, groups.counts)
-    for number, kind in enumerate((TRIGGER, NAME, TITLE)):
-        chosen = groups.rows.field == kind
+    value = np.where(asked[phrases.rows.key[found]], 1.0, part)
+    groups, of_group = np.unique(known.group_of_phrase[found], return_inverse=True)
+    mass = np.bincount(of_group, total * value, len(groups))
+    coverage = mass / np.maximum(known.information[groups], 1e-6)
+    place = np.empty(index.size, np.int64)
+    place[loras] = here
+    lora, kind = place[known.lora[groups]], index.loras.groups.rows.field[groups]
+    for number, field in enumerate((TRIGGER, NAME, TITLE)):
+        chosen = kind == field
         np.maximum.at(out[:, 2 * number], lora[chosen], coverage[chosen].astype(np.float32))
         np.maximum.at(out[:, 2 * number + 1], lora[chosen], mass[chosen].astype(np.float32))
     return out

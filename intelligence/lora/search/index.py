@@ -13,8 +13,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, NamedTuple, Self, TypeVar, get_args, get_origin, get_type_hints
 from zipfile import BadZipFile
 
 import numpy as np
@@ -45,6 +46,12 @@ def ranges(starts: Rows, counts: Rows) -> Rows:
     """start, start + 1 … for every start, as many as its count."""
     ends = np.cumsum(counts)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+
+
+def runs_of(starts: Rows, owners: Rows) -> Rows:
+    """Return the rows of some owners. Args: starts: see `starts_of`."""
+    first = starts[owners]
+    return ranges(first, starts[owners + 1] - first)
 
 
 def is_among(keys: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -81,6 +88,11 @@ class Nested(Generic[T]):
     def counts(self) -> Rows:
         """Number of rows that each one has."""
         return np.diff(self.starts)
+
+    @property
+    def owners(self) -> NDArray[np.int32]:
+        """The owner of each row."""
+        return np.repeat(np.arange(len(self.starts) - 1, dtype=np.int32), self.counts)
 
     def take(self, owners: Rows) -> Nested[T]:
         """Return the rows of these owners, in this order."""
@@ -139,6 +151,22 @@ class Groups(Columns):
     field: NDArray[np.uint8]
     """`documents.NAME`, `TITLE` or `TRIGGER`."""
     phrases: Nested[Phrases]
+
+
+class GroupTotals(NamedTuple):
+    """Information of the words of a library's `Groups`, and which word, phrase and group belongs to which LoRA."""
+
+    lora: NDArray[np.int32]
+    """Per group."""
+    information: NDArray[np.float64]
+    """Likewise."""
+    group_of_phrase: NDArray[np.int32]
+    information_of_phrase: NDArray[np.float64]
+    phrase_of_word: NDArray[np.int32]
+    phrase_starts: Rows
+    """Start of each LoRA's phrases, and the end of the last."""
+    word_starts: Rows
+    """Likewise of its words."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +230,7 @@ class Postings:
     is_word: NDArray[np.bool_]
     """Per key."""
     key: NDArray[np.int64]
-    """Per posting, its place in `keys`."""
+    """Per posting, its place in `keys`; never falling."""
     lora: NDArray[np.int64]
     impact: NDArray[np.float16]
     columns: NDArray[np.uint8]
@@ -217,15 +245,17 @@ class Postings:
     piece_starts: NDArray[np.int64]
     """Places in `sequence` at which the prompt's comma pieces start."""
     number: dict[str, int]
-    """Word or phrase of the prompt → its number in the index, −1 where no LoRA has it."""
+    """Word of the prompt → its number in the index, −1 where no LoRA has it."""
     idf: dict[str, float]
     """Likewise → its idf, 0 where no LoRA has it."""
 
     def has_any(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Return which of `keys` an allowed LoRA has. Args: allowed: per LoRA of the index; None: all are."""
-        there = np.zeros(len(self.keys), bool)
-        there[self.key if allowed is None else self.key[allowed.take(self.lora)]] = True
-        return there
+        starts = np.searchsorted(self.key, np.arange(len(self.keys) + 1))
+        if allowed is None or not len(self.keys):
+            return starts[1:] > starts[:-1]
+        fits = np.append(allowed.take(self.lora), False)
+        return np.logical_or.reduceat(fits, starts[:-1]) & (starts[1:] > starts[:-1])
 
 
 @dataclass(frozen=True)
@@ -264,6 +294,20 @@ class Index:
         return keys[first], loras[first], strong[first]
 
     @cached_property
+    def groups(self) -> GroupTotals:
+        """Totals of the LoRAs' names, titles and trigger sets."""
+        groups = self.loras.groups
+        phrases = groups.rows.phrases
+        words = phrases.rows.words
+        phrase_of_word, group_of_phrase = words.owners, phrases.owners
+        of_phrase: NDArray[Any] = np.bincount(phrase_of_word, self.idf[words.rows], len(words.counts))
+        of_group: NDArray[Any] = np.bincount(group_of_phrase, of_phrase, len(phrases.counts))
+        starts = phrases.starts[groups.starts]
+        return GroupTotals(
+            groups.owners, of_group, group_of_phrase, of_phrase, phrase_of_word, starts, words.starts[starts]
+        )
+
+    @cached_property
     def name_words(self) -> NDArray[np.uint64]:
         """Digests of the words of names, titles and first trigger phrases, sorted."""
         telling = self.posting_columns[:, [NAME, TITLE, TRIGGER]].max(axis=1) > 0
@@ -286,15 +330,17 @@ class Index:
         known = found >= 0
         keys = found[known]
         counts = self.starts[keys + 1] - self.starts[keys]
-        places = dict(zip(texts, np.where(known, np.cumsum(known) - 1, -1).tolist(), strict=True))
-        unknown = {word: -1 for word in query.tokens if places[word] < 0}
-        for phrase in query.phrases if unknown else ():
-            if unknown.keys().isdisjoint(phrase):
-                continue
-            place = places["".join(phrase)]
-            unknown.update((word, max(place, unknown[word])) for word in phrase if word in unknown)
+        places = dict(zip(compress(texts, known.tolist()), range(len(keys)), strict=True))
+        of_words = np.array([places.get(word, -1) for word in query.tokens], np.int64)
+        numbers, idf = np.append(keys, -1)[of_words].tolist(), np.append(self.idf[keys], 0)[of_words].tolist()
+        unknown = {word: -1 for word in query.tokens if word not in places}
+        for key, place in places.items() if unknown else ():
+            for start, end, _ in query.places[key]:
+                unknown.update(
+                    (word, max(place, unknown[word])) for word in query.sequence[start:end] if word in unknown
+                )
         places |= unknown
-        sequence = np.array([places[word] for piece in query.pieces for word in piece], np.int64)
+        sequence = np.array([places[word] for word in query.sequence], np.int64)
         runs = [slice(0, 0), *map(slice, self.starts[keys].tolist(), self.starts[keys + 1].tolist())]
 
         def of_runs(column: NDArray[Any]) -> NDArray[Any]:
@@ -303,7 +349,7 @@ class Index:
         return Postings(
             self,
             keys,
-            np.array(list(texts.values()), bool)[known],
+            np.fromiter(texts.values(), bool, len(texts))[known],
             np.repeat(np.arange(len(keys)), counts),
             of_runs(self.posting_lora).astype(np.int64),
             of_runs(self.posting_impact),
@@ -312,8 +358,8 @@ class Index:
             self.loras.examples,
             sequence=sequence,
             piece_starts=np.cumsum([0, *map(len, query.pieces[:-1])]),
-            number=dict(zip(texts, found.tolist(), strict=True)),
-            idf=dict(zip(texts, np.where(known, np.append(self.idf, 0)[found], 0).tolist(), strict=True)),
+            number=dict(zip(query.tokens, numbers, strict=True)),
+            idf=dict(zip(query.tokens, idf, strict=True)),
         )
 
 

@@ -6,6 +6,7 @@ that a phrase names, and in libraries of `MIN_RIVALS` and more the place in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +21,7 @@ from .features import FEATURES, LIKENESS
 from .index import NAME_WEIGHT_STEP, STYLES, Floats, Names, Nested, Postings, is_among
 from .knowledge import RARE, PhraseCounts, Shown, shown_by
 from .naming import STRONG, NameSource, rank_level
-from .naming_runs import Run, Runs
+from .naming_runs import Run, Runs, surprisal
 from .ranker import STANDING, UNKNOWN_STANDING, Ranked
 from .tokens import digest, is_common, is_meta, root
 
@@ -125,7 +126,7 @@ class Matches(Runs):
         return [
             len(words),
             sum(surprisals),
-            -float(np.log(max(UNKNOWN_SHARE / 10, self.known.words[key].prompts if key in self.known.words else 0.0))),
+            surprisal(max(UNKNOWN_SHARE / 10, self.known.words[key].prompts if key in self.known.words else 0.0)),
             max(surprisals),
             rank_level(min(ranks)),
             rank_level(max(ranks)),
@@ -204,7 +205,7 @@ class Matches(Runs):
         return [*by_source, strong, look, len(outer), words, *described, source, *self.counts(key, lora)]
 
 
-def _shown(key: str, words: list[str]) -> float:
+def _shown(key: str, words: Sequence[str]) -> float:
     """`Shown` of a phrase, or of the word that it ends with."""
     return float(shown_by().get(key) or shown_by().get(words[-1], Shown.UNKNOWN))
 

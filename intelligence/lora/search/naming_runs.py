@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -44,13 +45,13 @@ class Runs:
     def among(self, fitting: NDArray[np.bool_]) -> Self:
         """Return the same of other LoRAs of the index. Args: fitting: which."""
         other = replace(self, fitting=fitting)
-        for name in ("tokens", "_hashes", "_piece_of", "_starts", "_word_hashes", "_callers", "surprisals"):
+        for name in ("_hashes", "_piece_of", "_starts", "_word_hashes", "_callers", "surprisals"):
             other.__dict__[name] = getattr(self, name)
         return other
 
-    @cached_property
-    def tokens(self) -> list[str]:
-        return [token for piece in self.query.pieces for token in piece]
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return self.query.sequence
 
     def runs(self, key: str) -> list[Run]:
         """Return where a key stands."""
@@ -118,8 +119,9 @@ class Runs:
         spoken = [run for run in runs if run.piece < self.query.spoken] or runs
         return all(any(_inside(run, longer) for longer in self._naming_runs) for run in spoken)
 
-    def named(self, most: int = MAX_NAMED) -> NDArray[np.int64]:
-        """Return the LoRAs that the prompt names in full, those with the most telling names first."""
+    @cached_property
+    def named(self) -> NDArray[np.int64]:
+        """Up to `MAX_NAMED` LoRAs that the prompt names in full, those with the most telling names first."""
         calling: list[tuple[bool, float, int, str]] = []
         for key, (loras, strong) in self.callers.items():
             mine = int(strong.sum())
@@ -132,7 +134,16 @@ class Runs:
         places = dict.fromkeys(
             place for own, *_, key in calling for place in (self.owners if own else self._all)[key].tolist()
         )
-        return np.array(list(places)[:most], np.int64)
+        return np.array(list(places)[:MAX_NAMED], np.int64)
+
+    @property
+    def names_few(self) -> bool:
+        """True where a phrase of the prompt names a fitting LoRA and, fitting or not, few others."""
+        strong = {key: int(strong.sum()) for key, (_, strong) in self.callers.items()}
+        return any(
+            mine <= MAX_OWNERS if mine else len(self._callers[key][0]) <= MAX_LOOSE_OWNERS
+            for key, mine in strong.items()
+        )
 
     @cached_property
     def _all(self) -> dict[str, NDArray[np.int32]]:
@@ -143,12 +154,12 @@ class Runs:
         """Digests of the roots of its words, and of two words written as one, sorted; those of series left out."""
         of_series = {
             token
-            for key in self.known.series & self.query.places.keys()
+            for key in filter(self.known.series.__contains__, self.query.places)
             for run in self.runs(key)
             for token in self.tokens[run.start : run.end]
         }
         words = {root(token) for token in self.query.tokens - of_series}
-        joined = {root("".join(phrase)) for phrase in self.query.phrases if len(phrase) == 2}
+        joined = {root(one + other) for piece in self.query.pieces for one, other in pairwise(piece)}
         return np.sort(digest(words | joined))
 
     @cached_property
@@ -179,4 +190,10 @@ def _inside(run: Run, other: Run) -> bool:
 
 def _surprisal(known: Mapping[str, Background], token: str) -> float:
     background = known.get(token)
-    return -float(np.log(max(background.prompts, UNKNOWN_SHARE) if background else UNKNOWN_SHARE))
+    return surprisal(max(background.prompts, UNKNOWN_SHARE) if background else UNKNOWN_SHARE)
+
+
+@lru_cache(maxsize=20_000)
+def surprisal(probability: float) -> float:
+    """Return the information of something so probable, in nats."""
+    return -float(np.log(probability))

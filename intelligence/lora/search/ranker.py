@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,17 +104,18 @@ NOTHING = Ranked(
 )
 
 
-@dataclass(frozen=True)
-class Hits:
-    """LoRAs that a prompt speaks for."""
+class LookedAt(NamedTuple):
+    """LoRAs that are looked at closely."""
 
-    postings: Postings
-    fitting: NDArray[np.bool_]
-    """Per LoRA of the index: whether it may be chosen."""
-    ranked: Ranked
-    """LoRAs that may be chosen."""
-    rough: Floats
-    """`rough_scores` of all."""
+    rows: LoRAPostings
+    """Their numbers rise."""
+    features: Floats
+
+
+def look_at(postings: Postings, loras: NDArray[np.int64]) -> LookedAt:
+    """Look at some LoRAs. Args: loras: rising."""
+    rows = postings_of(postings, loras)
+    return LookedAt(rows, features(rows))
 
 
 @dataclass(frozen=True)
@@ -260,14 +261,16 @@ def _halves() -> Floats:
 
 
 def shortlisted(
-    every: LoRAPostings, raw: Floats, tag_style: float, allowed: NDArray[np.bool_] | None, n: Numbers
+    looked_at: LookedAt, found: NDArray[np.int64], tag_style: float, allowed: NDArray[np.bool_] | None, n: Numbers
 ) -> Shortlist:
-    """The second pass: the linear model over the LoRAs that the first one found. Args: raw: their `features`."""
-    postings, found = every.postings, every.loras
+    """The second pass: the linear model over the LoRAs that the first one found. Args: found: they, rising."""
+    every, postings = looked_at.rows, looked_at.rows.postings
+    places = np.searchsorted(every.loras, found)
+    raw = looked_at.features[places]
     inputs = relative(raw, n["scale"])
     scores = inputs @ mixed(n["linear"], tag_style)
     order = np.argsort(-scores, kind="stable")[:SECOND_PASS]
-    found, scores, rows = found[order], scores[order], every.among(order)
+    found, scores, rows = found[order], scores[order], every.among(places[order])
     words = np.count_nonzero(postings.is_word)
     size = len(postings.coverage) if allowed is None else np.count_nonzero(allowed)
     prompt = np.array((tag_style, np.log1p(words) / 4, np.log1p(size) / 10), np.float32)
@@ -291,6 +294,7 @@ def rank(
     *,
     count: int = FIRST_PASS,
     rough: Floats | None = None,
+    looked_at: LookedAt | None = None,
 ) -> Ranked:
     """Return the LoRAs that the prompt speaks for at all, best first, each with the probability that it is right.
 
@@ -299,14 +303,14 @@ def rank(
         allowed: which LoRAs may be chosen, shape (LoRAs,); None: all.
         count: how many to look at closely.
         rough: `rough_scores`, where they are known.
+        looked_at: LoRAs that are looked at, these `candidates` among them, where they are known.
     """
     n = numbers()
     found = candidates(rough_scores(postings, tag_style) if rough is None else rough, allowed, count)
     if not len(found):
         return NOTHING
-    every = postings_of(postings, found)
-    raw = features(every)
-    best = shortlisted(every, raw, tag_style, allowed, n)
+    looked_at = looked_at or look_at(postings, found)
+    best = shortlisted(looked_at, found, tag_style, allowed, n)
     others = compared(best)
     probabilities = np.zeros(len(best.lora), np.float32)
     if tag_style:
@@ -317,10 +321,5 @@ def rank(
         probabilities += tag_style * logistic(network(inputs, n["calibrator"]))
     if tag_style < 1:
         probabilities += (1 - tag_style) * logistic(network(others, n["sentences"]))
-    return Ranked(best.lora, np.minimum.accumulate(probabilities).astype(np.float32), best.score, found, raw)
-
-
-def search(postings: Postings, tag_style: float, fitting: NDArray[np.bool_]) -> Hits:
-    """Rank the LoRAs that may be chosen."""
-    rough = rough_scores(postings, tag_style)
-    return Hits(postings, fitting, rank(postings, tag_style, fitting, rough=rough), rough)
+    probabilities = np.minimum.accumulate(probabilities).astype(np.float32)
+    return Ranked(best.lora, probabilities, best.score, looked_at.rows.loras, looked_at.features)

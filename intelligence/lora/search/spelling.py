@@ -10,7 +10,7 @@ import numpy as np
 
 from ...prompt.clip_words import is_dictionary_word
 from .index import Index, is_among
-from .tokens import MAX_PHRASE, Query, digest
+from .tokens import Query, digest
 
 MIN_LETTERS, MAX_LETTERS = 6, 20
 MAX_CORRECTED = 8
@@ -37,12 +37,9 @@ def corrected(query: Query, index: Index) -> Query:
         return query
     pieces = tuple(tuple(meant.get(token, token) for token in piece) for piece in query.pieces)
     written = {meant.get(token, token): word for token, word in query.written.items()}
-    starts = ((piece, start) for piece in pieces for start in range(len(piece)))
-    phrases = {piece[start:end] for piece, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
     return replace(
         query,
         tokens=frozenset(written),
-        phrases=frozenset(phrases),
         written=written,
         pieces=pieces,
         telling=frozenset(meant.get(token, token) for token in query.telling),

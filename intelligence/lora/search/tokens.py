@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,12 +64,14 @@ _phrase_tokens = lru_cache(maxsize=20_000)(_tokens)
 
 def digest(keys: Iterable[str]) -> NDArray[np.uint64]:
     """The 64-bit number of every key: a polynomial of random numbers of its bytes, stirred (as SplitMix64 does)."""
-    data = [key.encode("utf-8", "replace") for key in keys]
-    if not data:
+    texts = list(keys)
+    if not texts:
         return np.empty(0, np.uint64)
+    text = "\0".join((*texts, ""))
+    data = texts if text.isascii() else [key.encode("utf-8", "replace") for key in texts]
     counts = np.fromiter(map(len, data), np.int64, len(data)) + 1
     starts = np.cumsum(counts) - counts
-    letters = _BYTE_NUMBERS[np.frombuffer(b"\0".join(data) + b"\0", np.uint8)]
+    letters = _BYTE_NUMBERS[np.frombuffer(text.encode("utf-8", "replace"), np.uint8)]
     places = np.arange(len(letters)) - np.repeat(starts, counts)
     return _stirred(np.add.reduceat(letters * _powers(int(counts.max())).take(places), starts))
 
@@ -107,6 +110,7 @@ def _word_lists() -> tuple[frozenset[str], frozenset[str]]:
     return meta, common - meta
 
 
+@lru_cache(maxsize=50_000)
 def is_meta(token: str) -> bool:
     """Return whether a token says nothing of what a LoRA shows: `lora`, `style`, `v2`, a single letter."""
     return len(token) < 2 or token in _word_lists()[0] or _VERSION.fullmatch(token) is not None
@@ -155,8 +159,6 @@ class Query:
     """A prompt's words, ready to be compared with LoRAs'."""
 
     tokens: frozenset[str]
-    phrases: frozenset[tuple[str, ...]]
-    """Every run of up to six tokens within a comma piece."""
     written: Mapping[str, str] = field(default_factory=dict)
     """Token → the word as the prompt has it."""
     pieces: tuple[tuple[str, ...], ...] = ()
@@ -197,9 +199,16 @@ class Query:
         """`digest` of `keys`."""
         return digest(self.keys)
 
+    @cached_property
+    def sequence(self) -> tuple[str, ...]:
+        """The tokens of all pieces, one after the other."""
+        return tuple(token for piece in self.pieces for token in piece)
+
     def has(self, phrase: tuple[str, ...]) -> bool:
-        """Return whether the phrase stands in the prompt as a whole."""
-        return phrase in self.phrases if len(phrase) <= MAX_PHRASE else all(token in self.tokens for token in phrase)
+        """Return whether the phrase stands in the prompt as a whole; of one longer than `MAX_PHRASE`, its tokens."""
+        if len(phrase) > MAX_PHRASE:
+            return all(token in self.tokens for token in phrase)
+        return any(self.sequence[start:end] == phrase for start, end, _ in self.places.get("".join(phrase), ()))
 
 
 def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) -> Query:
@@ -213,23 +222,23 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
     capitals: list[int] = []
     count = 0
     spoken = 0
-    for number, piece, begins in ((n, *found) for n, text in enumerate(texts) for found in _cut(text)):
+    for number, (stems, said, marks) in (
+        (n, piece)
+        for n, text in enumerate(texts)
+        for piece in (_read_short(text) if len(text) <= _SHORT else _read(text))
+    ):
         if count >= MAX_PROMPT_TOKENS:
             break
-        stems, said, is_typed = _read_piece(piece) if len(piece) <= _SHORT else _piece(piece)
         stems = stems[: MAX_PROMPT_TOKENS - count]
         count += len(stems)
-        sequence += [stems] if stems else []
-        spoken += bool(stems) and not number
-        capitals += _capitals(said[: len(stems)], begins) if is_typed else [0] * len(stems)
+        sequence.append(stems)
+        spoken += not number
+        capitals += marks[: len(stems)]
         for token, word in zip(stems, said, strict=False):
             written.setdefault(token, word)
-    starts = ((stems, start) for stems in sequence for start in range(len(stems)))
-    phrases = {stems[start:end] for stems, start in starts for end in range(start + 1, start + MAX_PHRASE + 1)}
     telling = frozenset(token for token in written if token not in function_words and not is_meta(token))
     return Query(
         frozenset(written),
-        frozenset(phrases),
         written,
         tuple(sequence),
         spoken=spoken,
@@ -238,15 +247,33 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
     )
 
 
-def _piece(text: str) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """The tokens of a comma piece, their words as typed or, where folding parts a letter in two, folded; which."""
+def _read(text: str) -> tuple[_Piece, ...]:
+    """The comma pieces and clauses of a text that hold words."""
+    pieces = (_read_short_piece(*cut) if len(cut[0]) <= _SHORT else _read_piece(*cut) for cut in _cut(text))
+    return tuple(piece for piece in pieces if piece.tokens)
+
+
+_read_short = lru_cache(maxsize=20_000)(_read)
+
+
+class _Piece(NamedTuple):
+    tokens: tuple[str, ...]
+    words: tuple[str, ...]
+    """As typed or, where folding parts a letter in two, folded."""
+    capitals: tuple[int, ...]
+    """See `Query.capitals`; without any where words are folded."""
+
+
+def _read_piece(text: str, begins: bool) -> _Piece:
+    """Read a comma piece. Args: begins: whether it begins a sentence."""
     apart = _CAMEL.sub(" ", text)
     plain, typed = terms(apart), typed_words(apart)
     is_typed = len(typed) == len(plain)
-    return tuple(map(stem, plain)), tuple(typed if is_typed else plain), is_typed
+    capitals = _capitals(typed, begins) if is_typed else [0] * len(plain)
+    return _Piece(tuple(map(stem, plain)), tuple(typed if is_typed else plain), tuple(capitals))
 
 
-_read_piece = lru_cache(maxsize=20_000)(_piece)
+_read_short_piece = lru_cache(maxsize=20_000)(_read_piece)
 
 
 def _cut(text: str) -> Iterator[tuple[str, bool]]:
