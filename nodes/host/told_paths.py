@@ -44,7 +44,7 @@ def errors_without_folders() -> Iterator[None]:
 
 def _folders() -> Iterator[str | Path]:
     yield home()
-    yield from chain.from_iterable(folders for folders, _ in folder_paths.folder_names_and_paths.values())
+    yield from chain.from_iterable(each[0] for each in folder_paths.folder_names_and_paths.values())
     yield folder_paths.get_input_directory()
     yield folder_paths.get_temp_directory()
     yield folder_paths.get_user_directory()
@@ -52,4 +52,5 @@ def _folders() -> Iterator[str | Path]:
 
 
 def _forms(folder: str | Path) -> set[str]:
-    return {str(folder), str(Path(folder).resolve())}
+    """Return the paths by which a folder is told; none of a root, which every path begins with."""
+    return {str(form) for form in (Path(folder), Path(folder).resolve()) if form.is_absolute() and form.name}
