@@ -1,7 +1,11 @@
-"""Notes on databases that cannot be used, or were made anew: the cause, the remedy, and what came back."""
+"""Notes on databases that cannot be used, or were made anew: the cause, the remedy, and what came back.
+
+They are saved in pictures, so none tells where the data folder lies.
+"""
 
 from __future__ import annotations
 
+from ..config import data_folder
 from ..database import Database
 from ..errors import StorageError
 from ..learning import LearningEngine
@@ -25,7 +29,7 @@ def store_notes(registry: ModelRegistry, learning: LearningEngine, memory: Memor
             continue
         database.check()
         if database.problem is not None:
-            found.append(Reason.of(setting, Source.DEFAULT, meanwhile, problem=str(database.problem)))
+            found.append(Reason.of(setting, Source.DEFAULT, meanwhile, problem=_without_folder(database.problem)))
         if database.recovered is not None:
             found.append(_recovered(setting, database, learning))
     return tuple(found)
@@ -51,4 +55,8 @@ def _recovered(setting: str, database: Database, learning: LearningEngine) -> Re
 
 def scan_note(error: StorageError) -> Reason:
     """Return the note on a library that cannot be read anew."""
-    return Reason.of("library", Source.DEFAULT, GenerationMessage.LIBRARY_NOT_READ, problem=str(error))
+    return Reason.of("library", Source.DEFAULT, GenerationMessage.LIBRARY_NOT_READ, problem=_without_folder(error))
+
+
+def _without_folder(error: StorageError) -> str:
+    return str(error).replace(str(data_folder()), data_folder().name)
