@@ -107,7 +107,8 @@ class Run:
         before = time.process_time()
         while self.step < limits.steps and self.seconds < last:
             progress = self.step / limits.steps
-            rate = self._rate * min(1.0, (self.step + 1) / 200) * (1.0 if progress < 0.7 else _decay(progress))
+            warm = min(1.0, (self.step + 1) / min(200, 1 + limits.steps // 20))
+            rate = self._rate * warm * (1.0 if progress < 0.7 else _decay(progress))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             generator = torch.Generator().manual_seed(self.step)

@@ -1,6 +1,6 @@
 """Training of the demo model's UNet on stored latents and captions.
 
-    python -m tests.tools.demo_model.train_unet --steps 20000
+    python -m tests.tools.demo_model.train_unet --steps 11000
 
 The loss is that of epsilon prediction, weighted by 1 + σ² as far as MOST_WEIGHT: the error of the velocity, which
 counts the outlines that are decided in much noise (Salimans & Ho 2022). A path that hands the noised latents on is set
@@ -254,4 +254,4 @@ def train(limits: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(parser_of(__doc__, steps=20000).parse_args())
+    train(parser_of(__doc__, steps=11000).parse_args())
