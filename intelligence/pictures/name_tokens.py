@@ -51,10 +51,10 @@ def _named(part: str, value: Callable[[re.Match[str]], str]) -> str:
     """Return one part of a path, filled and usable; as it is where it has no token."""
     if (whole := _TOKEN.sub(value, part)) == part:
         return part
-    longest = LONGEST_NAME
-    while len(os.fsencode(whole)) > LONGEST_NAME - SPARE_BYTES and longest:
-        longest -= 1
-        whole = _cut(part, value, LONGEST_NAME - longest)
+    spare = 0
+    while len(os.fsencode(whole)) > LONGEST_NAME - SPARE_BYTES and spare < LONGEST_NAME:
+        spare += 1
+        whole = _cut(part, value, spare)
     suffix = PurePath(part).suffix
     suffix = suffix if suffix.lower() in FORMATS else ""
     return whole if whole.removesuffix(suffix).strip(" .") else UNNAMED + suffix

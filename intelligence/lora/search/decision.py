@@ -22,7 +22,6 @@ from .ranker import background
 COUNT_STEP = 0.25
 """Step of the counts of phrases that decision.json holds, of which each is a letter, `a` for 0."""
 
-
 MAX_LEAVES = 16
 """Leaves of a tree, each a bit of a number."""
 
