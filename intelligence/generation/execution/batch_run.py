@@ -77,8 +77,8 @@ class JobPlanner:
     """By the configuration's JSON."""
     contents: dict[Setup, list[str]] = field(default_factory=dict)
     """Hashes of the files of each setup."""
-    requests: dict[tuple[str, int], MemoryRequest] = field(default_factory=dict)
-    """By the configuration's JSON and number of pictures: files of the base model are read for it."""
+    requests: dict[tuple[IntelligentGenerationPipeline, int], MemoryRequest] = field(default_factory=dict)
+    """By number of pictures too: files of the base model are read for it."""
 
     def pipeline(self, config: PipelineConfig) -> IntelligentGenerationPipeline:
         """Return the pipeline of a configuration, made once."""
@@ -89,10 +89,10 @@ class JobPlanner:
 
     def knowledge(self, job: Job) -> tuple[Planner, MemoryRequest]:
         """Return planner and memory request of a job."""
-        pipeline, place = self.pipeline(job.config), (job.config.to_json(), len(job.seeds))
-        if place not in self.requests:
-            self.requests[place] = pipeline.memory_request(len(job.seeds), len(job.seeds) > 1)
-        return pipeline.planner, self.requests[place]
+        pipeline, images = self.pipeline(job.config), len(job.seeds)
+        if (pipeline, images) not in self.requests:
+            self.requests[pipeline, images] = pipeline.memory_request(images, images > 1)
+        return pipeline.planner, self.requests[pipeline, images]
 
     def jobs(self, runs: Iterable[RunFile], number: int) -> Iterator[Job]:
         """Yield the jobs of a line's runs, numbered from `number`. Raises like `generate`."""
