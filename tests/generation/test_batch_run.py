@@ -25,6 +25,7 @@ from intelligence.generation.execution.planned_run import PlannedRun
 from intelligence.generation.pipeline import BatchProgress
 from intelligence.generation.stages import GenerationPlan
 from intelligence.learning import LearningEngine
+from intelligence.memory import detect_resources
 from tests.tools.told_answers import assert_is_answer
 
 pytestmark = pytest.mark.usefixtures("embedded_home")
@@ -84,6 +85,7 @@ def test_killed_batch_goes_on(tmp_path: Path, hosts: HostOfList) -> None:
         summary = batch.run(batch.plan(read(6)), LocalExecutor(hosts))
         rows = batch.store.pictures()
     assert (summary.total, summary.done, summary.failed) == (6, 6, 0)
+    assert [worker.device for worker in summary.workers] == [detect_resources().name]
     assert_is_answer("batch", summary.to_dict())
     assert sorted(row.file for row in rows) == sorted(path.name for path in out.glob("*.png"))
     assert len(rows) == 6

@@ -84,7 +84,12 @@ class Dispatcher:
         """Make a worker known, or usable again. `factor`: its seconds for a predicted second, where it is known."""
         worker = self._workers.setdefault(name, _Worker(WorkerProgress(name), factor))
         worker.account.alive, worker.setup = alive, None
-        worker.account.device = device or worker.account.device
+        self.tell_device(name, device)
+
+    def tell_device(self, name: str, device: str) -> None:
+        """Note what a worker runs on; of some only their results tell. Empty: not told."""
+        account = self._workers[name].account
+        account.device = device or account.device
 
     def submit(self, jobs: Iterable[Job]) -> int:
         """Take jobs; one whose key is known already is left out. Returns how many were new."""

@@ -213,8 +213,12 @@ class JobRun:
         except Exception as error:  # noqa: BLE001 - a job may fail in any way; it is set aside with its error
             problem = error
         now = time.monotonic()
+        device = worker.resources.name if worker.resources else ""
+        if produced and produced.execution:
+            device = produced.execution.device or device
         with self._changed:
             self._worked = now
+            self._dispatcher.tell_device(worker.name, device)
             attempts = self._dispatcher.attempts(job)
             settled = self._settle(worker, job, problem, now)
             self._changed.notify_all()
@@ -224,9 +228,6 @@ class JobRun:
             self._revive(worker)
         if not settled.counts:
             return None
-        device = worker.resources.name if worker.resources else ""
-        if produced and produced.execution:
-            device = produced.execution.device or device
         outcome = Outcome(
             job, plan, produced, problem, worker.name, device, self._executor.inline, now - started, attempts
         )
