@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..config import Hub, require
 from ..errors import HubError, InvalidInputError
+from ..given_files import expanded
 from ..models.fields import base_model_finding, strengths_in, tag_counts, trigger_sets
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
@@ -43,7 +44,14 @@ KIND_TAGS = {
 }
 """Tags that repositories of a kind have on the hub."""
 
-SORTS = ("downloads", "likes", "created_at", "last_modified", "trending_score")
+SORTS = {
+    "downloads": "downloads",
+    "likes": "likes",
+    "created_at": "createdAt",
+    "last_modified": "lastModified",
+    "trending_score": "trendingScore",
+}
+"""Order → its name at the hub."""
 
 _GENERIC_NAMES = ("pytorch_lora_weights.safetensors", "model.safetensors", "diffusion_pytorch_model.safetensors")
 _IGNORED_TAGS = ("diffusers", "safetensors", "lora", "text-to-image", "template:", "base_model:", "license:", "region:")
@@ -99,13 +107,20 @@ class HuggingFace:
         checked("limit", limit, int, ge=1, le=100)
         if self._unasked:
             raise HubError(f"Hugging Face is not asked: {self._unasked}")
-        tags = [*KIND_TAGS[kind], *([f"base_model:{base_model}"] if base_model else [])]
+        query = {
+            "search": text or None,
+            "filter": [*KIND_TAGS[kind], *([f"base_model:{base_model}"] if base_model else [])],
+            "author": author,
+            "sort": SORTS[sort],
+            "limit": limit,
+            "full": True,
+            "cardData": True,
+        }
+        given = {name: value for name, value in query.items() if value is not None}
+        control = Control(sleep=self._sleep)
         with _errors("search"):
             api = self._api()
-
-            query = {"search": text or None, "filter": tags, "author": author, "sort": sort, "limit": limit}
-            # the library itself asks a busy hub again
-            repos = _record(lambda: list(api.list_models(**query, full=True, cardData=True)))
+            repos = _retry("search", control, lambda: _record(lambda: _found(api, given)))[:limit]
         models = []
         for repo in repos:
             name = clean_text(repo.id, 200)
@@ -138,7 +153,7 @@ class HuggingFace:
             InvalidInputError: no such repository name, several files to choose from, or a folder in custom_nodes.
             MissingDependencyError: huggingface_hub is not installed.
         """
-        target = checked_folder(Path(folder).expanduser().absolute())
+        target = checked_folder(expanded(folder).absolute())
         control = Control(on_progress, cancelled, self._sleep)
         with _errors(repo_id):
             if self._unasked:
@@ -277,6 +292,16 @@ def _progress(control: Control, size: int | None) -> type:
     return Silent
 
 
+def _found(api: Any, query: dict[str, Any]) -> list[Any]:
+    """Return what a search finds; `HfApi.list_models` would ask six times, for half a minute, where no hub answers."""
+    from huggingface_hub import ModelInfo
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    answer = get_session().get(f"{api.endpoint}/api/models", params=query, headers=build_hf_headers(token=api.token))
+    hf_raise_for_status(answer)
+    return [ModelInfo(**{"siblings": None, **item}) for item in answer.json()]
+
+
 def _record(call: Callable[[], Result]) -> Result:
     """Return the library's reading of a record. Raises HubError for any other answer, which the library expects not."""
     from huggingface_hub.errors import HFValidationError
@@ -286,7 +311,7 @@ def _record(call: Callable[[], Result]) -> Result:
     except HFValidationError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise HubError(f"what was sent is no record ({type(error).__name__})") from None
+        raise HubError(f"Hugging Face sent what is no record ({type(error).__name__})") from None
 
 
 def _retry(what: str, control: Control, call: Callable[[], Result], patient: bool = False) -> Result:

@@ -188,15 +188,17 @@ def test_busy(hub: Hub, lora: bytes, tmp_path: Path, waits: list[float]) -> None
     assert waits == [1, 2, 4, 8, 16, 30]
 
 
-def test_fetch_without_a_hub(tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waits.append)
+def test_hub_that_cannot_be_reached_is_given_up_soon(tmp_path: Path, waits: list[float]) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         shared = HuggingFace(endpoint=f"http://127.0.0.1:{held.getsockname()[1]}", sleep=waits.append)
         with pytest.raises(HubError, match="cannot be reached"):
             shared.fetch(REPO, tmp_path / "l")
+        assert waits == [1, 2]
+        waits.clear()
         with pytest.raises(HubError, match="cannot be reached"):
             shared.search("x")
+        assert waits == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -285,6 +287,26 @@ def test_search(hub: Hub) -> None:
     assert asked["filter"] == ["lora", "base_model:some/base"]
     HuggingFace(endpoint=hub.url).search(kind=ModelKind.CHECKPOINT)
     assert parse_qs(hub.requests[1].path.partition("?")[2])["filter"] == ["diffusers", "text-to-image"]
+
+
+def test_search_of_a_busy_hub(hub: Hub, waits: list[float]) -> None:
+    hub.says("/api/models", Answer(429, headers={"Retry-After": "7"}), Answer(503), json_answer([{"id": REPO}]))
+    page = HuggingFace(endpoint=hub.url, sleep=waits.append).search("mage", sort="last_modified")
+    assert ([model.source_id for model in page.models], waits) == ([REPO], [7, 2])
+    asked = parse_qs(hub.requests[0].path.partition("?")[2])
+    assert (asked["sort"], asked["full"], asked["cardData"], asked.get("author")) == (
+        ["lastModified"],
+        ["true"],
+        ["true"],
+        None,
+    )
+
+
+@pytest.mark.parametrize("answer", [Answer(body=b"<html>"), json_answer({"error": "x"}), json_answer([{"tags": 1}])])
+def test_search_refuses_an_answer_that_is_none(hub: Hub, answer: Answer) -> None:
+    hub.says("/api/models", answer)
+    with pytest.raises(HubError, match="Hugging Face sent what is no record"):
+        HuggingFace(endpoint=hub.url).search("x")
 
 
 @pytest.mark.parametrize("wrong", [{"sort": "best"}, {"limit": 0}, {"limit": 101}])
