@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from .errors import InvalidInputError
+from .given_files import expanded
 from .records import ValidatedRecord
 from .settings_files import read_settings, write_settings
 from .validation import adapter, bounds, checked, read_user_file, validated
@@ -301,7 +302,7 @@ def name_data_folder(folder: Path) -> None:
 def data_folder() -> Path:
     """Return the folder of the databases, the user's files and the embedded model. Creates nothing."""
     if home := os.environ.get(HOME_VARIABLE):
-        return Path(home).expanduser()
+        return expanded(home)
     if _named_folder:
         return _named_folder[0]
     from platformdirs import user_data_path

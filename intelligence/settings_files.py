@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidInputError, MissingDependencyError, StorageError, install_command
+from .given_files import given_text
 from .whole_files import write_whole
 
 SCHEMA_KEY = "$schema"
@@ -31,10 +32,9 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     if not is_settings_file(path):
         raise InvalidInputError(f"{path}: settings are read from .toml and .json files")
+    text = given_text(path)
     try:
-        content = READERS[path.suffix.lower()](path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InvalidInputError(f"{path}: cannot be read ({error.strerror})") from None
+        content = READERS[path.suffix.lower()](text)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path}: not {path.suffix[1:].upper()} ({error})") from None
     if not isinstance(content, dict):

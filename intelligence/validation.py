@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from .errors import InvalidInputError
+from .given_files import given_text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -154,12 +155,15 @@ def read_user_file(path: Path, form: type[T]) -> T | None:
 @lru_cache(maxsize=16)
 def _read(path: Path, form: Any, modified: int, size: int) -> Any:
     """`modified` and `size` tell one state of the file from another."""
+    remedy = "correct the file, or move it away to use the defaults"
     try:
-        return validated(form, json.loads(path.read_text(encoding="utf-8-sig")))
+        text = given_text(path)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{error}; {remedy}") from None
+    try:
+        return validated(form, json.loads(text))
     except InvalidInputError as error:
         problem = str(error)
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
     except (ValueError, RecursionError) as error:
         problem = f"not JSON ({error})"
-    raise InvalidInputError(f"{path}: {problem}; correct the file, or move it away to use the defaults")
+    raise InvalidInputError(f"{path}: {problem}; {remedy}")

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "intelligence"
 
 FLOORS = (
     {"errors", "units", "version", "whole_files"},
+    {"given_files"},
     {"validation", "settings_files"},
     {"records"},
     {"config"},

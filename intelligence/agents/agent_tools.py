@@ -23,14 +23,16 @@ from ..config import (
     data_folder,
     require,
 )
+from ..errors import InvalidInputError
 from ..generation.choice_requests import LoRARequest, SettingsRequest, choice_report, chosen_settings
 from ..generation.explanation import explain, plan_lines
 from ..generation.history import recent_generations
 from ..generation.image_file import picture_name
 from ..generation.memory_outlook import plan_ahead
-from ..generation.picture_history import picture_of, picture_record, rated_id
+from ..generation.picture_history import picture_of, picture_record, rated_id, why_no_picture
 from ..generation.planner import Planner
 from ..generation.stages import Generation, GenerationExplanation, PromptRecommendations
+from ..given_files import is_file
 from ..learning import LearningEngine
 from ..memory import MemoryManager, MemoryRequest
 from ..models import Architecture, Family, ModelEvidence, ModelKind, ModelMetadata, named_family
@@ -174,9 +176,11 @@ class AgentTools:
         Pictures of this pack come with every reason; of AUTOMATIC1111, ComfyUI, Fooocus, InvokeAI and SwarmUI, prompt,
         model, LoRAs and settings are told.
         """
-        path = Path(picture)
-        if not path.is_file():
+        if not is_file(picture):
+            if no_picture := why_no_picture(picture):
+                raise InvalidInputError(no_picture)
             return self._explained(self.learning.get_generation(picture).data)
+        path = Path(picture)
         record = picture_record(path)
         return self._explained(record) if record else picture_of(path, None).to_dict()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
+from ..given_files import MAX_GIVEN_BYTES, given_text
 from .terminal import Answer
 
 if TYPE_CHECKING:
@@ -62,14 +63,21 @@ def _lines(options: argparse.Namespace) -> list[JobLine]:
         raise InvalidInputError("give a job list (- for standard input), or --prompt TEXT with --sweep")
     if options.base_model:
         raise InvalidInputError("--base-model belongs to --prompt; in a list each line names its own base_model")
+    text = _standard_input() if options.jobs == STANDARD_INPUT else given_text(Path(options.jobs))
     try:
-        if options.jobs == STANDARD_INPUT:
-            return read_job_list(sys.stdin.readlines(), options.sweep)
-        return read_job_list(Path(options.jobs).read_text(encoding="utf-8-sig").splitlines(), options.sweep)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{options.jobs}: cannot be read ({error})") from None
+        return read_job_list(text.split("\n"), options.sweep)
     except InvalidInputError as error:
         raise InvalidInputError(f"{options.jobs}: {error}") from None
+
+
+def _standard_input() -> str:
+    try:
+        text = sys.stdin.read(MAX_GIVEN_BYTES + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{STANDARD_INPUT}: cannot be read ({error})") from None
+    if len(text) > MAX_GIVEN_BYTES:
+        raise InvalidInputError(f"{STANDARD_INPUT}: cannot be read (larger than {MAX_GIVEN_BYTES >> 20} MB)")
+    return text
 
 
 def _executor(options: argparse.Namespace) -> Executor:

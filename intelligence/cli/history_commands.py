@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import require
-from ..errors import UnknownGenerationError
+from ..errors import ModelNotFoundError, UnknownGenerationError
+from ..given_files import expanded, is_file
 from ..learning import LearningEngine
 from ..models import ModelKind
 from ..registry import ModelRegistry
@@ -27,7 +28,7 @@ def history(options: argparse.Namespace) -> Answer:
     told: list[str] = []
     if options.action in ("on", "off"):
         require(all(options.folders), "a folder's name is empty")
-        named = [Path(folder).expanduser().absolute() for folder in options.folders]
+        named = [expanded(folder).absolute() for folder in options.folders]
         pictures.switch(options.action == "on", named or None)
     elif options.action == "forget":
         number = pictures.forget(options.prompt)
@@ -54,16 +55,32 @@ def _words(settings: dict[str, int | float | str]) -> str:
 
 
 def show(options: argparse.Namespace) -> Answer:
-    if Path(options.name).is_file():
+    from ..generation.picture_history import why_no_picture
+
+    registry = ModelRegistry()
+    model = _model_at(options.name, registry) if is_file(options.name) else options.name
+    if model is None:
         return _show_picture(Path(options.name), options.as_workflow)
-    require(not options.as_workflow, f"{options.name} is no picture, of which --as-workflow makes a graph")
+    no_picture = why_no_picture(options.name)
+    require(
+        not options.as_workflow, no_picture or f"{options.name} is no picture, of which --as-workflow makes a graph"
+    )
     learning = LearningEngine()
     try:
         stored = learning.get_generation(options.name)
     except UnknownGenerationError:
-        model = ModelRegistry().get_model(options.name)
-        return model.to_dict(), "\n".join(f"{key}: {value}" for key, value in model.to_dict().items() if value)
+        try:
+            shown = registry.get_model(model)
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError(no_picture or f"no generation has the id {options.name!r}, and {error}") from None
+        return shown.to_dict(), "\n".join(f"{key}: {value}" for key, value in shown.to_dict().items() if value)
     return _show_generation(stored.data, learning)
+
+
+def _model_at(path: str, registry: ModelRegistry) -> str | None:
+    """Return the id of the model whose file this is; None: no model's file is."""
+    full = str(Path(path).absolute())
+    return next((model.model_id for model in registry.summaries() if model.local_path == full), None)
 
 
 def _show_picture(path: Path, as_workflow: bool) -> Answer:

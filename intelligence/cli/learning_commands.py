@@ -8,9 +8,11 @@ from pathlib import Path
 
 from ..config import data_folder, require
 from ..errors import InvalidInputError, StorageError
+from ..given_files import given_text
 from ..history.own_pictures import HISTORY_FILE, PictureHistory
 from ..learning import LearningEngine
 from ..learning.observations import Evidence
+from ..models.sanitize import parse_json
 from ..registry import ModelRegistry
 from ..units import counted
 from ..whole_files import write_whole
@@ -84,10 +86,11 @@ def _forgotten(generations: int) -> str:
 def _moved(options: argparse.Namespace, learning: LearningEngine) -> list[str]:
     told = []
     if options.import_file is not None:
+        text = given_text(Path(options.import_file))
         try:
-            data = json.loads(Path(options.import_file).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InvalidInputError(f"{options.import_file} cannot be read: {error}") from None
+            data = parse_json(text)
+        except ValueError as error:
+            raise InvalidInputError(f"{options.import_file}: {error}") from None
         added = learning.import_ratings(data)
         made = counted(added.generations, "generation", "generations")
         rated = counted(added.ratings, "rating", "ratings")

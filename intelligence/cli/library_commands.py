@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import InvalidInputError
+from ..given_files import is_folder
 from ..hubs import CivitAI, HuggingFace
 from ..hubs.references import reference
 from ..models import ModelKind, ModelMetadata
@@ -16,13 +16,15 @@ from .terminal import Answer, progress
 
 def scan(options: argparse.Namespace) -> Answer:
     for folder in options.folders:
-        if not Path(folder).is_dir():
+        if not is_folder(folder):
             raise InvalidInputError(f"{folder} is no folder")
     registry = ModelRegistry()
     with progress(options, "file") as step:
         found = registry.scan({ModelKind(options.kind): options.folders}, step)
     lines = [f"{found.added} added, {found.changed} changed, {found.removed} removed, {found.unchanged} unchanged"]
     lines += [f"  {path}: {reason}" for path, reason in found.problems.items()]
+    if not any((found.added, found.changed, found.removed, found.unchanged, found.problems)):
+        lines.append("no model file is in there")
     return found.to_dict(), "\n".join(lines)
 
 

@@ -40,14 +40,21 @@ def answer(arguments: Sequence[str] | None) -> int:
         return _write(str(told), 0)
     try:
         data, text = getattr(import_module(f".{options.module}", __package__), options.command)(options)
-    except IntelligentGenerationError as error:
+    except (IntelligentGenerationError, OSError) as error:
+        reason = str(error) if isinstance(error, IntelligentGenerationError) else _system_error(error)
         if options.json:
-            return _write(_json({"error": str(error), "kind": type(error).__name__}, None), 1)
-        print(f"error: {error}", file=sys.stderr)
+            return _write(_json({"error": reason, "kind": type(error).__name__}, None), 1)
+        print(f"error: {reason}", file=sys.stderr)
         return 1
     if data is None:
         return 0
     return _write(_json(data, 2) if options.json else text, 0)
+
+
+def _system_error(error: OSError) -> str:
+    """Return an error of the operating system as a sentence: a disk, a right, a name that no file can have."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}"
 
 
 def quiet_exit(status: int) -> int:

@@ -11,7 +11,9 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import InvalidInputError, StorageError
+from ..given_files import is_file, read_capped
 from ..models import ModelMetadata
+from ..models.sanitize import parse_json
 from ..parameters import a1111_name
 from ..parameters.parameters import LATENT_UPSCALER, SecondPass
 from ..pictures.a1111_text import UsedModel, a1111_text
@@ -36,6 +38,9 @@ A1111_LATENT = "Latent"
 """A1111's name of the upscaler that interpolates latents bilinearly."""
 
 MODEL_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+
+MAX_RECORD_BYTES = 32 * 1024 * 1024
+"""Size of the largest JSON that is read beside a picture."""
 
 LONGEST_CUT_PROMPT = 8000
 """Characters of each prompt in a JPEG that has no room for them whole."""
@@ -301,8 +306,10 @@ def record_places(path: Path) -> tuple[Path, Path]:
 
 def own_record(path: Path) -> dict[str, Any] | None:
     """Return the pack's record in a JSON file; None: it holds none."""
+    if not is_file(path):
+        return None  # neither is a pipe or a device
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = parse_json(read_capped(path, MAX_RECORD_BYTES))
+    except (OSError, ValueError):
         return None
     return data if isinstance(data, dict) and data.get("type") == Generation.__name__ else None

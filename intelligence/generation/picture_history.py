@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidInputError
+from ..given_files import is_file, is_folder
 from ..learning import LearningEngine
+from ..pictures.picture_files import FORMATS
 from ..pictures.picture_info import PictureInfo, embedded_record, own_info, read_picture
 from .history import remember_generation
 from .image_file import own_record, record_places
@@ -64,4 +66,18 @@ def remembered(path: Path, learning: LearningEngine) -> str:
 
 def rated_id(named: str | Path, learning: LearningEngine) -> str:
     """Return the id by which a picture file, or what an id names, is rated. Raises InvalidInputError."""
-    return remembered(Path(named), learning) if Path(named).is_file() else str(named)
+    if is_file(named):
+        return remembered(Path(named), learning)
+    if no_picture := why_no_picture(named):
+        raise InvalidInputError(no_picture)
+    return str(named)
+
+
+def why_no_picture(named: str | Path) -> str:
+    """Return why a name of no file is no picture's; empty where it may be an id, or the name of a model."""
+    path = Path(named)
+    if is_folder(named):
+        return f"{named} is a folder; name a picture in it"
+    if path.suffix.lower() in FORMATS:
+        return f"there is no picture {named}"
+    return ""

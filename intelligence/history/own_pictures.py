@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config import HistorySettings, data_folder, require
 from ..errors import StorageError
+from ..given_files import expanded, is_folder
 from ..models.kinds import ExamplePrompt
 from ..models.name_patterns import plain_name
 from ..pictures.picture_info import OWN_PROGRAM
@@ -101,9 +102,9 @@ class PictureHistory:
         require(
             wanted in (None, on), f"config.json says that pictures are {'' if wanted else 'not '}read; change it there"
         )
-        named = self._state().folders if folders is None else [str(Path(folder).expanduser()) for folder in folders]
+        named = self._state().folders if folders is None else [str(expanded(folder)) for folder in folders]
         for folder in named if folders is not None else ():
-            there = Path(folder).is_absolute() and Path(folder).is_dir()
+            there = Path(folder).is_absolute() and is_folder(folder)
             require(there, f"{folder[:200]!r} is no folder; give its full path")
         self.store.switch(on, named)
 

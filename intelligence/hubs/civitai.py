@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from ..config import Hub, require
 from ..errors import HubError
+from ..given_files import expanded
 from ..models.civitai_record import TYPES, file_fields, file_of, hashes_of, sha256_of, size_of, version_of
 from ..models.kinds import ModelKind
 from ..models.metadata import ModelMetadata
@@ -167,7 +168,7 @@ class CivitAI:
             HubCancelledError: `cancelled` returned True.
             InvalidInputError: the folder lies in custom_nodes.
         """
-        target = Path(folder).expanduser().absolute()
+        target = expanded(folder).absolute()
         record = self._record(model_id, self._control(cancelled=cancelled))
         chosen = version_of(record, version)
         facts = ModelMetadata.from_civitai(record, chosen.get("id"))

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HubError, InvalidInputError, UnsupportedModelError
+from ..given_files import read_capped
 from ..models.headers import read_header
-from ..models.sanitize import as_dict, parse_json, read_capped, safe_file_name
+from ..models.sanitize import as_dict, parse_json, safe_file_name
 from .hub_http import MAX_REDIRECTS, missing_hubs, open_response
 from .hub_work import Control, TryAgainError
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import codecs
 import html
 import json
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 from ..errors import HubError
@@ -82,15 +80,6 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {str(error).splitlines()[0]}") from None
-
-
-def read_capped(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:
-    """Return the bytes of a file. Raises ValueError where there are more than `limit`, and OSError."""
-    with path.open("rb") as file:
-        data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
-    if len(data) > limit:
-        raise ValueError(f"larger than {limit // 1024 // 1024} MB")
-    return data
 
 
 def any_text(data: bytes) -> str:

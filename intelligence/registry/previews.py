@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UnsupportedModelError
+from ..given_files import read_capped
 from ..models.headers import read_header
 from ..models.metadata import ModelMetadata
-from ..models.sanitize import read_capped
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_PIXELS = 50_000_000

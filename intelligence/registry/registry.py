@@ -11,6 +11,7 @@ from typing import Any
 
 from ..config import data_folder, require
 from ..errors import InvalidInputError, ModelNotFoundError, StorageError
+from ..given_files import expanded, is_folder
 from ..hubs import CIVITAI_API, CivitAI, CleanupReport, HuggingFace
 from ..hubs.hub_work import Progress
 from ..hubs.references import CivitAIModel, CivitAIVersion, HuggingFaceFile, parse_reference
@@ -26,7 +27,6 @@ from .model_store import SORTS, ModelStore, reasons_by_path
 from .previews import Preview, read_preview
 from .scan import RegistryStatus, ScanProgress, ScanReport, registry_status, scan
 from .user_corrections import Correction, changed_correction
-from .walk import is_folder
 
 READ_BATCH = 200
 """Records in memory at a time while a library is read."""
@@ -380,7 +380,7 @@ class ModelRegistry:
 
 
 def _target(folder: str | Path | None) -> Path:
-    return Path(folder).expanduser().absolute() if folder is not None else data_folder() / "downloads"
+    return expanded(folder).absolute() if folder is not None else data_folder() / "downloads"
 
 
 def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
@@ -390,7 +390,7 @@ def _folders(folders: Folders) -> dict[ModelKind, list[Path]]:
     for kind, paths in given.items():
         require(not isinstance(paths, (str, bytes, Path)), f"folders[{str(kind)!r}] must be a sequence of folders")
         try:
-            result[ModelKind(kind)] = [Path(path).expanduser().absolute() for path in paths]
+            result[ModelKind(kind)] = [expanded(path).absolute() for path in paths]
         except ValueError:
             raise InvalidInputError(f"unknown model kind {kind!r}; known: {', '.join(ModelKind)}") from None
     return result

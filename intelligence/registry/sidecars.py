@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..given_files import read_capped
 from ..models.metadata import EMPTY, ModelMetadata, merge
-from ..models.sanitize import any_text, clean_text, parse_json, plain_text, read_capped
+from ..models.sanitize import MAX_JSON_BYTES, any_text, clean_text, parse_json, plain_text
 from . import sidecar_formats as formats
 
 PICTURES = ("png", "jpg", "jpeg", "webp")
@@ -93,7 +94,7 @@ def read_sidecars(model: str, paths: Mapping[str, Path]) -> tuple[ModelMetadata,
 
 
 def _read(suffix: str, path: Path, model: str) -> ModelMetadata:
-    text = any_text(read_capped(path))
+    text = any_text(read_capped(path, MAX_JSON_BYTES))
     if suffix in JSON_FORMATS:
         parsed = parse_json(text)
         if not isinstance(parsed, dict):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..given_files import is_folder
 from ..models.kinds import ModelKind
 from ..models.name_patterns import SAFETENSORS_SUFFIXES
 from .sidecars import find_sidecars
@@ -57,14 +58,6 @@ def walk(folders: Mapping[ModelKind, Sequence[Path]]) -> Walk:
             else:
                 found.problems[str(root)] = "no such folder"
     return found
-
-
-def is_folder(path: str | Path) -> bool:
-    """Return True if a folder is there; False also for a share that does not answer, where `Path.is_dir` raises."""
-    try:
-        return Path(path).is_dir()
-    except OSError:
-        return False
 
 
 def encodable(name: str) -> str:

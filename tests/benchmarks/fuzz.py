@@ -1,10 +1,11 @@
 """Forged inputs for minutes: python -m tests.benchmarks.fuzz --minutes 2 --json
 
 Each target of `tests/tools/fuzz_targets.py` is given damaged copies of sound inputs, and noise, in a process that only
-reads, for minutes of processor (of what makes and of what reads them), so that a busy machine tries as many. Told of
-each: inputs, the share that was refused, crashes (errors that are not the pack's), hangs (more than 100 ms run or slept
-each time that it is read; not those in which others had the processor), and growth of the reading process in MB after
-the first tenth.
+reads, for minutes of processor (of what makes and of what reads them), so that a busy machine tries as many; where
+`--longest` minutes by the clock are over before, fewer, and the minutes of processor are told. Told of each too:
+inputs, the share that was refused, crashes (errors that are not the pack's), hangs (more than 100 ms run or slept each
+time that it is read; not those in which others had the processor), and growth of the reading process in MB after the
+first tenth.
 `--guided`: atheris makes the inputs, by what they reach in the code; what it finds odd is read again in an ordinary
 process.
 """
@@ -12,6 +13,7 @@ process.
 from __future__ import annotations
 
 import importlib.util
+import math
 import random
 import re
 import subprocess
@@ -20,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -86,17 +89,17 @@ class Findings:
         }
 
 
-def forged(name: str, seconds: float, number: int) -> Figures:
-    """Return the figures of one target with inputs of hypothesis."""
-    start_mb, begun = 0.0, time.process_time()
+def forged(name: str, seconds: float, number: int, longest: float = math.inf) -> Figures:
+    """Return the figures of one target with inputs of hypothesis: seconds of processor, `longest` by the clock."""
+    start_mb, begun, last = 0.0, time.process_time(), time.monotonic() + longest
     with closing(Reader(name)) as reader:
         findings = Findings(name, reader)
         spent = 0.0
-        while spent < seconds:
+        while spent < seconds and time.monotonic() < last:
             seed(number)(BATCH(given(inputs(name))(findings.add)))()
             number += 1
             spent = time.process_time() - begun + reader.processor_seconds
-            if not start_mb and spent > seconds / 10:
+            if not start_mb and (spent > seconds / 10 or time.monotonic() > last - 0.9 * longest):
                 start_mb = reader.memory_mb()
         growth = reader.memory_mb() - start_mb
     return {**findings.figures(), f"{name}_minutes": spent / 60, f"{name}_growth_mb": growth}
@@ -135,6 +138,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--minutes", type=float, default=2.0, help="of processor, for each target")
     options.add_argument("--targets", nargs="*", choices=list(TARGETS), default=list(TARGETS))
+    options.add_argument("--longest", type=float, default=math.inf, help="minutes by the clock, for each target")
     options.add_argument("--seed", type=int, default=None, help="default: another one each time")
     options.add_argument("--guided", action="store_true", help="by atheris, which must be installed")
     asked = options.parse_args()
@@ -142,7 +146,7 @@ def main() -> None:
         sys.exit("fuzz: --guided needs atheris: pip install atheris")
     first = random.randrange(10**6) * 1000 if asked.seed is None else asked.seed
     figures: Figures = {"seed": first}
-    run: Callable[[str, float, int], Figures] = guided if asked.guided else forged
+    run: Callable[[str, float, int], Figures] = guided if asked.guided else partial(forged, longest=asked.longest * 60)
     for name in asked.targets:
         figures |= run(name, asked.minutes * 60, first)
     report(figures, asked.json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -24,9 +25,11 @@ from intelligence.learning import LearningEngine
 from intelligence.models import ModelMetadata
 from intelligence.registry import ModelRegistry
 from tests.model_fixtures import model  # noqa: F401
+from tests.tools.fuzz_targets import LORA
 from tests.tools.told_answers import assert_is_answer
 
 README = Path(__file__).parents[2] / "README.md"
+LONG_NAME = "a" * 5000
 SMALL = ["--base-model", "embedded", "--size", "64x64", "--steps", "2", "--seed", "0"]
 
 
@@ -304,10 +307,24 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["feedback", "nobody", "4", "--pick"], "--pick"),
         (["learned", "--forget", "nobody"], "nobody"),
         (["learned", "--reset", "nobody"], "nobody"),
-        (["learned", "--import", __file__], "cannot be read"),
+        (["learned", "--import", __file__], "not JSON"),
         (["show", "nobody"], "nobody"),
         (["show", "nobody", "--as-workflow"], "nobody"),
         (["show", __file__], "no PNG, WebP or JPEG"),
+        (["show", str(Path(__file__).parent)], "is a folder; name a picture in it"),
+        (["show", "fox.png"], "there is no picture fox.png"),
+        (["show", "fox.png", "--as-workflow"], "there is no picture fox.png"),
+        (["show", LONG_NAME], "an id must be a text of 1 to 200 characters"),
+        (["feedback", str(Path(__file__).parent), "5"], "is a folder; name a picture in it"),
+        (["feedback", "fox.webp", "5"], "there is no picture fox.webp"),
+        (["feedback", LONG_NAME, "5"], "an id must be a text of 1 to 200 characters"),
+        (["history", "on", f"/{LONG_NAME}"], "is no folder"),
+        (["scan", LONG_NAME], "is no folder"),
+        (["learned", "--import", LONG_NAME], "cannot be read (File name too long)"),
+        (["learned", "--import", "/no/such/file"], "/no/such/file: cannot be read (No such file or directory)"),
+        (["batch", "/no/such/file", "--out", "x"], "/no/such/file: cannot be read (No such file or directory)"),
+        (["recommend", "--config", f"{LONG_NAME}.toml"], "cannot be read (File name too long)"),
+        (["generate", "x", "--base-model", LONG_NAME], "there is no file or folder"),
         (["generations", "--limit", "0"], "limit"),
         (["scan", "/no/such/folder"], "/no/such/folder"),
         (["generate", "", "--base-model", "embedded"], "prompt"),
@@ -330,6 +347,61 @@ def test_commands_report_errors(
     assert captured.out == ""
     assert captured.err.startswith("error: ")
     assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["learned", "--import", "/dev/zero"], "/dev/zero: cannot be read (larger than 256 MB)"),
+        (["batch", "/dev/zero", "--out", "x"], "/dev/zero: cannot be read (larger than 256 MB)"),
+        (["recommend", "--config", "/dev/zero"], "zero is no PNG, WebP or JPEG picture"),
+        (["show", "/dev/zero"], "no model named '/dev/zero'"),
+        (["feedback", "/dev/zero", "5"], "'/dev/zero' was stored on this machine"),
+    ],
+)
+def test_endless_file_is_one_sentence(
+    home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_picture_beside_an_endless_file(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON beside a picture is a stranger's: it may be a link to a device, or a pipe that nobody writes."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    try:
+        (tmp_path / "a.json").symlink_to("/dev/zero")
+        os.mkfifo(tmp_path / "a.png.json")
+    except (OSError, AttributeError):
+        pytest.skip("no links or pipes here")
+    assert main(["show", str(tmp_path / "a.png")]) == 1
+    assert "does not tell how it was made" in capsys.readouterr().err
+
+
+def test_show_takes_the_file_of_a_model(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "loras" / "fern.safetensors"
+    path.parent.mkdir()
+    assert main(["scan", str(path.parent)]) == 0
+    assert "no model file is in there" in capsys.readouterr().out
+    path.write_bytes(LORA)
+    assert main(["show", str(path)]) == 1
+    assert "no PNG, WebP or JPEG" in capsys.readouterr().err
+    as_json(capsys, "scan", str(path.parent))
+    assert as_json(capsys, "show", str(path))["name"] == "fern"  # type: ignore[index]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows deletes no folder in which a process is")
+def test_error_of_the_system_is_one_sentence(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The folder in which the command is called was deleted."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["history", "on", "pictures"]) == 1
+    assert capsys.readouterr().err == "error: No such file or directory\n"
 
 
 def test_main_exits_with_2_for_unusable_arguments(capsys: pytest.CaptureFixture[str]) -> None:

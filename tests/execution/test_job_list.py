@@ -52,6 +52,7 @@ def test_parse_sweep(text: str, expected: dict[str, list[object]]) -> None:
     ("text", "sweep", "said"),
     [
         ("{", "", "line 1: not JSON"),
+        ("[" * 99_999, "", "line 1: nested too deeply"),
         ("[]", "", "line 1: must be an object"),
         ("{}", "", "line 1: run.prompt is missing"),
         ('{"run": {"prompt": "a", "sed": 1}}', "", "did you mean 'seed'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -12,11 +11,13 @@ from typing import Any
 
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
 from ...errors import HubError, MissingDependencyError, ModelNotFoundError, UnsupportedModelError, install_command
+from ...given_files import expanded, is_file, is_folder, read_capped
 from ...models import Architecture, ModelEvidence
 from ...models.architecture import CROSS_ATTENTION
 from ...models.evidence import ZERO_TERMINAL_SIGMA, evidence_in
 from ...models.headers import read_header
 from ...models.kinds import ARCHITECTURE_TITLES
+from ...models.sanitize import MAX_JSON_BYTES, parse_json
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
 from ..standalone import quiet, require_standalone
@@ -75,16 +76,16 @@ def resolve_base_model(base_model: str, allow_downloads: bool = False) -> Resolv
     """
     if base_model == EMBEDDED_MODEL:
         return _folder_model(ensure_embedded().folder, EMBEDDED_MODEL)
-    path = Path(base_model).expanduser()
+    path = expanded(base_model)
     if path.suffix.lower() in _PICKLES:
         raise UnsupportedModelError(
             f"{base_model}: pickled checkpoints can run any code and are never loaded; convert it to .safetensors"
         )
-    if path.is_dir():
+    if is_folder(path):
         if not (path / "model_index.json").is_file():
             raise UnsupportedModelError(f"{path}: no model_index.json in it, so this is not a diffusers folder")
         return _folder_model(path, path.name)
-    if path.is_file():
+    if is_file(path):
         return ResolvedModel(path, _file_evidence(path))
     hub_id = BASE_MODEL_ALIASES.get(base_model, base_model)
     if not _HUB_ID.fullmatch(hub_id) or path.suffix.lower() == ".safetensors":
@@ -262,7 +263,7 @@ def _sigma_max(scheduler: dict[str, Any]) -> float | None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_capped(path, MAX_JSON_BYTES))
     except (OSError, ValueError) as error:
         raise UnsupportedModelError(f"{path}: cannot be read: {error}") from error
     if not isinstance(data, dict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import json
 import re
 import shlex
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 from ...config import require
 from ...errors import InvalidInputError
+from ...models.sanitize import parse_json
 from ...parameters.parameters import ALIASES
 from ...validation import did_you_mean, validated
 from ..run_file import RunFile, RunSettings
@@ -92,16 +92,16 @@ def _values(part: str) -> Sequence[Any]:
         require(last - first < MAX_POINTS, f"sweep: {part} has more than {MAX_POINTS:,} values")
         return range(first, last + 1)
     try:
-        return [json.loads(part)]
+        return [parse_json(part)]
     except ValueError:
         return [part]
 
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"not JSON ({error})") from None
+        content = parse_json(text)
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from None
     require(isinstance(content, dict), f"must be an object, got {type(content).__name__}")
     return dict(content)
 
