@@ -256,8 +256,9 @@ def _refusal(request: web.Request) -> web.Response | None:
         return _problem(403, "cross-origin requests are refused")
     if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return _problem(403, "cross-site requests are refused")
-    if request.method == "POST" and request.content_type not in ("application/json", *_pictures_for(request)):
-        return _problem(415, "send application/json")
+    taken = ("application/json", *_pictures_for(request))
+    if request.method == "POST" and request.content_type not in taken:
+        return _problem(415, f"send {' or '.join(taken)}, and say so in the header Content-Type")
     return None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInputError
 from ..given_files import MAX_GIVEN_BYTES, given_text
+from ..units import counted
 from .terminal import Answer
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def _foretold(jobs: list[Job]) -> Answer:
         "predicted_seconds": seconds,
     }
     same = f", {data['same_as_another']} the same as another" if data["same_as_another"] else ""
-    text = f"{pictures} pictures in {len(unique)} jobs{same}, {len(setups)} sets of checkpoint and LoRAs, about "
+    made = f"{counted(pictures, 'picture', 'pictures')} in {counted(len(unique), 'job', 'jobs')}"
+    text = f"{made}{same}, {counted(len(setups), 'set', 'sets')} of checkpoint and LoRAs, about "
     return data, text + f"{_duration(seconds)} on this machine. Nothing was made."
 
 
@@ -143,14 +145,18 @@ def _bar(options: argparse.Namespace, total: int) -> Iterator[Callable[[RunProgr
 def _told(summary: BatchSummary, sheet: Path | None) -> str:
     before = f" ({summary.made_before} of them before)" if summary.made_before else ""
     lines = [
-        f"{summary.done} of {summary.total} jobs done{before}, {summary.failed} set aside, {summary.retried} retried",
-        f"{_duration(summary.seconds)}, {summary.pictures_per_second:.2f} jobs/s, "
-        f"{_duration(summary.device_seconds)} of device time",
+        f"{summary.done} of {summary.total} jobs done{before}, {summary.failed} set aside, {summary.retried} retried"
     ]
+    if summary.done > summary.made_before:
+        lines.append(
+            f"{_duration(summary.seconds)}, {summary.pictures_per_second:.2f} jobs/s, "
+            f"{_duration(summary.device_seconds)} of device time"
+        )
     lines += [
         f"  {worker.name}: {worker.pictures} done, {worker.pictures_per_second:.2f}/s, "
         f"{_duration(worker.busy_seconds)} at work ({worker.device or 'device unknown'})"
         for worker in summary.workers
+        if worker.pictures
     ]
     lines += [f"  set aside: job {row.number}: {row.error}" for row in summary.set_aside]
     if summary.set_aside:

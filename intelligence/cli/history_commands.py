@@ -17,6 +17,13 @@ from .terminal import Answer, progress
 
 if TYPE_CHECKING:
     from ..history import PictureHistory
+    from ..models import ModelMetadata
+
+MAX_TAGS = 20
+"""Tags of a model that are listed."""
+
+FOR_PROGRAMS = ("metadata", "modules", "digest")
+"""Fields of a model that tell people nothing."""
 
 
 def history(options: argparse.Namespace) -> Answer:
@@ -73,8 +80,20 @@ def show(options: argparse.Namespace) -> Answer:
             shown = registry.get_model(model)
         except ModelNotFoundError as error:
             raise ModelNotFoundError(no_picture or f"no generation has the id {options.name!r}, and {error}") from None
-        return shown.to_dict(), "\n".join(f"{key}: {value}" for key, value in shown.to_dict().items() if value)
+        return shown.to_dict(), "\n".join(_model_lines(shown))
     return _show_generation(stored.data, learning)
+
+
+def _model_lines(model: ModelMetadata) -> list[str]:
+    """Return what people want to know of a model, a line for each fact; JSON holds the rest."""
+    facts = model.to_dict() | {
+        "strength_range": " to ".join(f"{end:g}" for end in model.strength_range or ()),
+        "trigger_sets": "; ".join(", ".join(each.words) for each in model.trigger_sets),
+        "tags": ", ".join(list(model.tags)[:MAX_TAGS]),
+        "example_prompts": len(model.example_prompts),
+        "findings": "; ".join(f"{name} by {found.source}" for name, found in model.findings.items()),
+    }
+    return [f"{name}: {value}" for name, value in facts.items() if value and name not in FOR_PROGRAMS]
 
 
 def _model_at(path: str, registry: ModelRegistry) -> str | None:

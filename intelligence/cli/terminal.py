@@ -35,6 +35,8 @@ def answer(arguments: Sequence[str] | None) -> int:
     from .arguments import Told, parser
 
     try:
+        if not (sys.argv[1:] if arguments is None else arguments):
+            return _write(parser().format_help(), 2)
         options = parser().parse_args(arguments)
     except Told as told:
         return _write(str(told), 0)

@@ -88,7 +88,7 @@ def _civitai(text: str, path: str, query: dict[str, list[str]]) -> Reference:
         return CivitAIVersion(int(match[1]))
     match, version = _CIVITAI_PAGE.fullmatch(path), query.get("modelVersionId", [""])[0]
     if match is None or (version and not re.fullmatch(r"\d{1,12}", version)):
-        raise InvalidInputError(f"{text[:200]!r} is no page of a model; its address looks like civitai.com/models/ID")
+        raise InvalidInputError(f"{text[:200]!r} is no page of a model; its address looks like civitai.com/models/123")
     return CivitAIModel(int(match[1]), int(version) if version else None)
 
 

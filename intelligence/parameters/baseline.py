@@ -300,7 +300,11 @@ def _with_second_pass(choice: Choice, request: ParameterRequest, profile: Profil
         upscaler = LATENT_UPSCALER
     elif upscaler == AUTO:
         upscaler = choose_upscaler(request.upscalers, request.analysis.intent.artistic_style)
-    require(upscaler in known, f"upscaler must be auto or one of {', '.join(known)}, got {upscaler!r}")
+    require(
+        upscaler in known,
+        f"upscaler must be auto or one of {', '.join(known)}, got {upscaler!r}; an upscale model is known once its "
+        "folder is scanned as such (scan --kind upscaler FOLDER)",
+    )
     cost = None if upscaler == LATENT_UPSCALER else request.upscale_cost(upscaler)
     return replace(choice, width=width, height=height, first=found.first, upscaler=upscaler, cost=cost)
 

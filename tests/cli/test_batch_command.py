@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.__main__ import main
+from intelligence.cli import batch_commands
 from intelligence.learning import LearningEngine
 
 pytestmark = pytest.mark.usefixtures("embedded_home")
@@ -23,15 +24,26 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0
 
 def test_dry_run_foretells_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed, out = tmp_path / "foxes.jsonl", tmp_path / "foxes"
-    run = {"base_model": "embedded", "run": {"prompt": "a red fox", "settings": SETTINGS}}
+    run = {"base_model": "embedded", "run": {"prompt": "a red fox,\u2028a line of its own", "settings": SETTINGS}}
     lines = [{**run, "sweep": {"seed": "0..3", "steps": [2, 3]}}, {**run, "sweep": {"seed": "0..1"}}]
-    listed.write_text("\n".join(json.dumps(line) for line in lines))
+    listed.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="utf-8")
     before = len(LearningEngine().list_generations(1000))
     told = as_json(capsys, str(listed), "--out", str(out), "--dry-run")
     assert (told["jobs"], told["pictures"], told["same_as_another"], told["setups"]) == (8, 8, 2, 1)
     assert isinstance(told["predicted_seconds"], float) and told["predicted_seconds"] > 0
     assert not out.exists()
     assert len(LearningEngine().list_generations(1000)) == before
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+def test_endless_standard_input_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_commands, "MAX_GIVEN_BYTES", 2 << 20)
+    with Path("/dev/zero").open(encoding="utf-8") as endless:
+        monkeypatch.setattr("sys.stdin", endless)
+        assert main(["batch", "-", "--out", "x"]) == 1
+    assert capsys.readouterr().err == "error: -: cannot be read (larger than 2 MB)\n"
 
 
 def test_sweep_of_a_prompt_is_made_and_its_stars_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -389,6 +389,10 @@ def test_show_takes_the_file_of_a_model(home: Path, tmp_path: Path, capsys: pyte
     assert "no PNG, WebP or JPEG" in capsys.readouterr().err
     as_json(capsys, "scan", str(path.parent))
     assert as_json(capsys, "show", str(path))["name"] == "fern"  # type: ignore[index]
+    assert main(["show", "fern"]) == 0
+    told = capsys.readouterr().out
+    assert "tags: fern\n" in told
+    assert "{" not in told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows deletes no folder in which a process is")
@@ -478,6 +482,11 @@ def test_generations_of_an_empty_store(home: Path, capsys: pytest.CaptureFixture
     assert as_json(capsys, "generations") == []
     assert main(["generations"]) == 0
     assert capsys.readouterr().out == "nothing was made yet\n"
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "generate     Make a picture from a prompt." in capsys.readouterr().out
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
