@@ -26,6 +26,9 @@ SHRUNK_AT_ONCE = 4
 WHOLE = -1
 """Place of a rating of all images of a generation."""
 
+MAX_LISTED = 1_000_000
+"""Rows of one answer."""
+
 MAX_ID_LENGTH = 200
 """Characters."""
 

@@ -97,7 +97,7 @@ def drop(db: sqlite3.Connection, numbers: Iterable[int] | None = None) -> int:
     if numbers is None:
         return db.execute("UPDATE signals SET counts = 0 WHERE counts = 1").rowcount
     query = "UPDATE signals SET counts = 0 WHERE number = ? AND counts = 1"
-    return sum(db.execute(query, (number,)).rowcount for number in numbers)
+    return sum(db.execute(query, (number,)).rowcount for number in numbers if 0 < number < 2**63)
 
 
 def drop_lora(db: sqlite3.Connection, has_lora: Callable[[int], bool], lora: str) -> int:

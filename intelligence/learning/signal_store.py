@@ -14,7 +14,7 @@ from ..pictures.look import Look
 from ..records import Record
 from ..validation import checked
 from . import signal_rows
-from .generation_rows import Place, iso_time, places, rated_place, shown_id
+from .generation_rows import MAX_LISTED, Place, iso_time, places, rated_place, shown_id
 from .learning_options import Switch, is_set, put_switch
 from .observations import Evidence, Observation, Picture
 from .preferences import PictureRating
@@ -129,7 +129,7 @@ class SignalStore:
 
     def shown(self, limit: int = 50) -> list[Noticed]:
         """Return the newest acts that count, newest first. Raises InvalidInputError for a limit below 1."""
-        limit = checked("limit", limit, int, ge=1)
+        limit = checked("limit", limit, int, ge=1, le=MAX_LISTED)
         with self._database.read() as db:
             return [_shown(db, row) for row in signal_rows.shown(db, limit)]
 

@@ -14,6 +14,7 @@ from ..validation import checked
 from . import rating_rows, signal_rows
 from .exchange import Imported, exported, imported
 from .generation_rows import (
+    MAX_LISTED,
     WHOLE,
     GenerationRow,
     Place,
@@ -137,7 +138,7 @@ class LearningEngine:
 
     def list_generations(self, limit: int = 50) -> list[StoredGeneration]:
         """Return the generations stored last, newest first."""
-        limit = checked("limit", limit, int, ge=1)
+        limit = checked("limit", limit, int, ge=1, le=MAX_LISTED)
         with self.database.read() as db:
             keys = db.execute("SELECT key FROM generations ORDER BY key DESC LIMIT ?", (limit,)).fetchall()
             return [read(db, key) for (key,) in keys]

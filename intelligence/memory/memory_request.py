@@ -57,6 +57,10 @@ class Rates:
     """Earlier runs on this device tell; otherwise these are a cautious guess."""
 
 
+MIN_TILE = 64
+"""Side of the smallest tile that VAEs decode, in pixels [ComfyUI's VAEDecodeTiled]."""
+
+
 @dataclass(frozen=True)
 class MemoryRequest:
     """A job to plan: what to make, with which model, by which host, within which limits.
@@ -104,6 +108,9 @@ class MemoryRequest:
     def __post_init__(self) -> None:
         for name in ("width", "height", "images"):
             object.__setattr__(self, name, checked(name, getattr(self, name), int, ge=1))
+        checked("steps", self.steps, int, ge=0)
+        fits = self.tile_size in (None, 0) or checked("tile_size", self.tile_size, int) >= MIN_TILE
+        require(fits, f"tile_size must be 0 or at least {MIN_TILE} pixels, got {self.tile_size}")
         stages = ("text", "unet", "vae")
         unknown = set(self.weights_gb) - set(stages)
         require(not unknown, f"weights_gb knows {', '.join(stages)}, not {', '.join(sorted(unknown))}")

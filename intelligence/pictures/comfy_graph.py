@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -163,7 +165,12 @@ def _past_count(inputs: Mapping[str, Any], number: str) -> bool:
 
 def _strength(inputs: Mapping[str, Any], names: Sequence[str]) -> float:
     value = next((inputs[name] for name in names if isinstance(inputs.get(name), (int, float, str))), 1.0)
-    try:
-        return float(value)
-    except ValueError:
-        return 1.0
+    return strength_of(value)
+
+
+def strength_of(value: Any) -> float:
+    """Return a number, or a text that is one, as a strength; 1 for all else."""
+    with suppress(TypeError, ValueError, OverflowError):
+        if math.isfinite(number := float(value)):
+            return number
+    return 1.0

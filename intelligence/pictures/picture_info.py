@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from ..errors import InvalidInputError
 from ..records import Record
 from .a1111_text import parse_a1111
-from .comfy_graph import graph_facts
+from .comfy_graph import graph_facts, strength_of
 from .embedded_texts import OWN_RECORD, PARAMETERS, read_texts
 
 OWN_PROGRAM = "Intelligent Generation"
@@ -102,7 +104,7 @@ _NAMES = {
 HIRES_FACTOR, HIRES_SIZE = "Hires upscale", "Hires resize"
 """A1111's names of how much the second pass enlarges [modules/processing.py]."""
 
-_SIZE = re.compile(r"(\d+)\D+(\d+)")
+_SIZE = re.compile(r"(?<!\d)(\d{1,6})\D+(\d{1,6})(?!\d)")
 
 
 def _settings(found: Mapping[str, Any], size: object = None) -> dict[str, int | float | str]:
@@ -113,29 +115,20 @@ def _settings(found: Mapping[str, Any], size: object = None) -> dict[str, int | 
 
 
 def _number(value: str | int | float) -> int | float | str:
-    if not isinstance(value, str):
-        return value
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+    """Return a number, or a text that is one; as a text where it is none, or one that JSON has not."""
+    for kind in (int, float) if isinstance(value, str) else (type(value),):
+        with suppress(ValueError, OverflowError):
+            if math.isfinite(number := kind(value)):
+                return number
+    return str(value)
 
 
 _TAG = re.compile(r"(?:(?<!\s)\s+)?<lora:([^:<>]++)(?::([-+0-9.]++))?[^<>]*+>")
 
 
 def _without_tags(prompt: str) -> tuple[str, tuple[UsedLoRA, ...]]:
-    loras = tuple(UsedLoRA(name, _float(weight or 1.0)) for name, weight in _TAG.findall(prompt))
+    loras = tuple(UsedLoRA(name, strength_of(weight or 1.0)) for name, weight in _TAG.findall(prompt))
     return _TAG.sub("", prompt).strip(), loras
-
-
-def _float(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 1.0
 
 
 def _text(value: Any) -> str:
@@ -196,7 +189,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _paired(names: Iterable[Any], weights: list[Any]) -> tuple[UsedLoRA, ...]:
     return tuple(
-        UsedLoRA(str(name), _float(weights[index]) if index < len(weights) else 1.0)
+        UsedLoRA(str(name), strength_of(weights[index]) if index < len(weights) else 1.0)
         for index, name in enumerate(names)
         if name
     )
@@ -214,7 +207,7 @@ def _fooocus(texts: Texts) -> PictureInfo | None:
         _text(data.get("negative_prompt")),
         _text(data.get("base_model")),
         _text(data.get("base_model_hash")),
-        tuple(UsedLoRA(str(name), _float(weight)) for name, weight, *_ in named),
+        tuple(UsedLoRA(str(name), strength_of(weight)) for name, weight, *_ in named),
         _settings(data, data.get("resolution")),
     )
 
@@ -228,7 +221,7 @@ def _invokeai(texts: Texts) -> PictureInfo | None:
     for each in data.get("loras") or ():
         named = each.get("model") or each.get("lora") or {} if isinstance(each, dict) else {}
         if name := named.get("name") or named.get("model_name"):
-            loras.append(UsedLoRA(str(name), _float(each.get("weight"))))
+            loras.append(UsedLoRA(str(name), strength_of(each.get("weight"))))
     return PictureInfo(
         "InvokeAI",
         _text(data.get("positive_prompt")),
@@ -294,7 +287,7 @@ def _whole_size(settings: Mapping[str, str]) -> str | None:
     first = _SIZE.search(settings.get("Size", ""))
     if HIRES_SIZE in settings or first is None:
         return settings.get(HIRES_SIZE) or settings.get("Size")
-    factor = _float(settings.get(HIRES_FACTOR, 1.0))
+    factor = strength_of(settings.get(HIRES_FACTOR, 1.0))
     return "x".join(str(int(int(side) * factor)) for side in first.groups()) if 1 <= factor <= 16 else first[0]
 
 

@@ -48,6 +48,17 @@ def test_list_generations_newest_first(rated):
     assert [stored.generation_id for stored in rated.list_generations(1)] == ["single"]
 
 
+@pytest.mark.parametrize("limit", [0, -1, 10**20, True])
+def test_list_generations_refuses(rated, limit):
+    for listed in (rated.list_generations, rated.signals.shown):
+        with pytest.raises(InvalidInputError, match="limit must be an integer from 1 to 1000000"):
+            listed(limit)
+
+
+def test_numbers_that_no_act_has(rated):
+    assert rated.signals.drop([0, -1, 1, 10**20]) == 0
+
+
 def test_record_generation_twice_changes_nothing(rated):
     rated.record_generation("g", ["other"], {"seed": 5})
     assert rated.get_generation("g").data == {"seed": 0}

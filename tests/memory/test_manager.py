@@ -350,6 +350,9 @@ def test_decoding_takes_more_with_miopen():
         ({"weights_gb": {"clip": 1.0}}, "clip"),
         ({"weights_gb": {"unet": -1.0}}, "unet"),
         ({"vae_dtype": "int8"}, "vae_dtype"),
+        ({"steps": -3}, "steps"),
+        ({"tile_size": -3}, "tile_size"),
+        ({"tile_size": 32}, "tile_size must be 0 or at least 64 pixels, got 32"),
     ],
 )
 def test_request_refuses_wrong_input(values, text):

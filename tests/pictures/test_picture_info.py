@@ -248,6 +248,33 @@ def test_read_picture_that_tells_nothing(tmp_path: Path, texts: dict[str, str]) 
         read_picture(path)
 
 
+ENDLESS = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"parameters": f"a <lora:x:{ENDLESS}>\nSteps: {ENDLESS}, CFG scale: 1e999, Seed: nan, Size: {ENDLESS}x64"},
+        {"parameters": f"a\nSteps: 1, CFG scale: -inf, Seed: 5, Size: {ENDLESS}x64, Hires upscale: 2"},
+        {
+            "prompt": f"""{{"1": {{"class_type": "KSampler", "inputs": {{"steps": {ENDLESS}, "cfg": 1e999, "seed": NaN}}}},
+            "2": {{"class_type": "LoraLoader", "inputs": {{"lora_name": "x", "strength_model": -1e999}}}}}}"""
+        },
+        {"invokeai_metadata": '{"positive_prompt": "a", "steps": 1e999, "loras": [{"model": "x", "weight": 1e999}]}'},
+        {"sui_image_params": '{"prompt": "a", "steps": 1e999, "cfgscale": NaN}', "parameters": "a"},
+    ],
+    ids=["a1111", "second pass", "graph", "invokeai", "swarmui"],
+)
+def test_read_picture_of_numbers_that_json_has_not(tmp_path: Path, texts: dict[str, str]) -> None:
+    try:
+        found = read_picture(png(tmp_path, **texts))
+    except InvalidInputError:
+        return
+    json.dumps(found.to_dict(), allow_nan=False)
+    numbers = [value for value in found.settings.values() if not isinstance(value, str)]
+    assert all(-1e300 < number < 1e300 for number in [*numbers, *(lora.strength for lora in found.loras)])
+
+
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(20)])
 def test_read_picture_of_no_picture(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.png").write_bytes(data)

@@ -68,8 +68,7 @@ def picture(data: bytes, folder: Path) -> None:
     if record is not None:
         Generation.from_dict(record).to_json()
     info = picture_of(path, record)
-    json.dumps(info.to_dict())
-    picture_graph(info)
+    json.dumps([info.to_dict(), picture_graph(info)], allow_nan=False)
 
 
 def picture_text(data: bytes, folder: Path) -> None:
