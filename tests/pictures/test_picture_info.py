@@ -249,6 +249,8 @@ def test_read_picture_that_tells_nothing(tmp_path: Path, texts: dict[str, str]) 
 
 
 ENDLESS = "9" * 400
+SAMPLED = """{"1": {"class_type": "KSampler", "inputs": {"steps": 5, "cfg": 5, "seed": 5, "model": ["2", 0]}},
+    "2": {"class_type": "LoraLoader", "inputs": {"lora_name": "x", "strength_model": 5}}}"""
 
 
 @pytest.mark.parametrize(
@@ -256,14 +258,13 @@ ENDLESS = "9" * 400
     [
         {"parameters": f"a <lora:x:{ENDLESS}>\nSteps: {ENDLESS}, CFG scale: 1e999, Seed: nan, Size: {ENDLESS}x64"},
         {"parameters": f"a\nSteps: 1, CFG scale: -inf, Seed: 5, Size: {ENDLESS}x64, Hires upscale: 2"},
-        {
-            "prompt": f"""{{"1": {{"class_type": "KSampler", "inputs": {{"steps": {ENDLESS}, "cfg": 1e999, "seed": NaN}}}},
-            "2": {{"class_type": "LoraLoader", "inputs": {{"lora_name": "x", "strength_model": -1e999}}}}}}"""
-        },
+        {"prompt": SAMPLED.replace("5", ENDLESS)},
+        {"prompt": SAMPLED.replace("5", "1e999")},
+        {"prompt": SAMPLED.replace("5", "NaN")},
         {"invokeai_metadata": '{"positive_prompt": "a", "steps": 1e999, "loras": [{"model": "x", "weight": 1e999}]}'},
         {"sui_image_params": '{"prompt": "a", "steps": 1e999, "cfgscale": NaN}', "parameters": "a"},
     ],
-    ids=["a1111", "second pass", "graph", "invokeai", "swarmui"],
+    ids=["a1111", "second pass", "long", "infinite", "none", "invokeai", "swarmui"],
 )
 def test_read_picture_of_numbers_that_json_has_not(tmp_path: Path, texts: dict[str, str]) -> None:
     try:
