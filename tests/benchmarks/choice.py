@@ -11,7 +11,7 @@ records and captions that no number was trained on. Each kind has a line, with i
                                 `with_named`: others whose name stands in full in the prompt are right too
   rank_*                        place of that LoRA among those of odd numbers and among all; `bare`: of prompts
                                 without any of its names
-  fresh_*, once_*               sentences by other hands, of libraries of 357 and 400 (choice_labelled.py)
+  fresh_*, once_*, held_*       sentences by other hands, of libraries of 357 and 400 (choice_labelled.py)
   told_*, true_*                confidence and share that is right, by size of the library and fifth
   *_ms                          processor time of `choose`
 
@@ -40,7 +40,7 @@ from intelligence.lora.target_model import TargetModel
 from intelligence.models import ModelMetadata
 from intelligence.prompt import PromptAnalyzer
 from intelligence.records import Reason
-from tests.benchmarks.choice_labelled import FRESH, ONCE, SAVED, Figures, fresh_figures, labelled_figures, ratio
+from tests.benchmarks.choice_labelled import FRESH, HELD, ONCE, SAVED, Figures, fresh_figures, labelled_figures, ratio
 from tests.benchmarks.choice_queries import make
 from tests.benchmarks.choice_world import Made, World, load_plain
 from tests.benchmarks.civitai import SD1, CivitaiLoRA, PromptQuery, load_records, tag_queries, without_names
@@ -225,7 +225,8 @@ def main() -> None:
     if options.records:
         loras = load_records(options.records)
         odd = [lora for lora in loras if not lora.even]
-        figures |= fresh_figures(loras, FRESH) | fresh_figures(loras, ONCE)
+        for file in (FRESH, ONCE, HELD):
+            figures |= fresh_figures(loras, file)
         library = Corpus(odd)
         if options.captions:
             plain = load_plain(options.captions, options.prompts, odd_rows=False)

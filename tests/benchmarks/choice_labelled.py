@@ -22,8 +22,9 @@ from tests.benchmarks.corpus import Shelf
 ANALYZER = PromptAnalyzer()
 SAVED = 0.7
 """Confidence of graphs that were saved with the default before."""
-FRESH, ONCE = (Path(__file__).with_name("data") / f"choice_{name}.jsonl" for name in ("fresh", "once"))
-"""Sentences of 357 records, which have been read while the decision was made, and of 400 others, asked when it was."""
+FRESH, ONCE, HELD = (Path(__file__).with_name("data") / f"choice_{name}.jsonl" for name in ("fresh", "once", "held"))
+"""Sentences of 357 records, which have been read while the decision was made, of 400 others, asked when it was, and of
+400, a third of them about things that a scene merely holds."""
 CHECKPOINTS = {"": "sd_xl_base_1.0", "pony_": "ponyDiffusionV6XL_v6", "illustrious_": "Illustrious-XL-v1.0"}
 SDXL = ModelEvidence(name=CHECKPOINTS[""], architecture=Architecture.SDXL)
 Figures = dict[str, float | int | None]
