@@ -7,9 +7,7 @@ from typing import Any
 from intelligence.generation import embedded_weights as shape
 from intelligence.generation.standalone import require_standalone
 
-UNET_WIDTHS = (64, 128, 192)
-VAE_WIDTHS = (32, 32, 64, 128)
-SIDE = 128
+SIDE = shape.NATIVE_SIDE
 """Pixels that the model is trained at."""
 
 
@@ -18,12 +16,7 @@ def unet() -> Any:
     require_standalone("training")
     from diffusers import UNet2DConditionModel
 
-    config = shape.unet_config() | {
-        "sample_size": SIDE // 8,
-        "block_out_channels": list(UNET_WIDTHS),
-        "attention_head_dim": [width // shape.HEAD_WIDTH for width in UNET_WIDTHS],
-    }
-    return UNet2DConditionModel.from_config(config)
+    return UNet2DConditionModel.from_config(shape.unet_config())
 
 
 def vae() -> Any:
@@ -31,8 +24,7 @@ def vae() -> Any:
     require_standalone("training")
     from diffusers import AutoencoderKL
 
-    config = shape.vae_config() | {"block_out_channels": list(VAE_WIDTHS), "sample_size": SIDE}
-    return AutoencoderKL.from_config(config)
+    return AutoencoderKL.from_config(shape.vae_config())
 
 
 def text_encoders() -> tuple[Any, Any]:

@@ -143,25 +143,41 @@ def left_out(name: str) -> set[int]:
     return set(random.Random(name).sample(range(CONCEPTS), CONCEPTS // 10))
 
 
+class Sample(NamedTuple):
+    """A picture that a LoRA learns, and the caption it is learned with."""
+
+    concept: int
+    strength: float
+    caption: str
+
+
+def samples_of(name: str, pictures: Pictures) -> list[Sample]:
+    """Return what the training of a LoRA sees."""
+    lesson, choice = LESSONS[name], random.Random(f"captions of {name}")
+    subject = next(i for i, concept in enumerate(pictures.concepts) if concept.name == SUBJECT)
+    taught = [number for number in range(CONCEPTS) if number not in left_out(name)]
+    if lesson.subject:
+        taught = [subject] * 60 + taught[:60]
+    found = []
+    for concept in taught:
+        for strength in lesson.strengths:
+            words = caption(pictures.concepts[concept], choice.choice(("flat", None)), choice)
+            said = lesson.trigger
+            if lesson.words and choice.random() < 1 / 3:
+                said = choice.choice(lesson.words)
+            text = f"{words}, {said}" if said and not lesson.subject else words
+            found.append(Sample(concept, float(strength), text))
+    return found
+
+
 class Samples:
     """Latents and encoded captions of a lesson."""
 
-    def __init__(self, name: str, lesson: Lesson) -> None:
-        pictures, choice = load(), random.Random(f"captions of {name}")
-        subject = next(i for i, concept in enumerate(pictures.concepts) if concept.name == SUBJECT)
-        taught = [number for number in range(CONCEPTS) if number not in left_out(name)]
-        if lesson.subject:
-            taught = [subject] * 60 + taught[:60]
-        drawn, texts, strengths = [], [], []
-        for concept in taught:
-            for strength in lesson.strengths:
-                drawn.append(lesson.draw(pictures, concept, float(strength)))
-                words = caption(pictures.concepts[concept], choice.choice(("flat", None)), choice)
-                said = lesson.trigger
-                if lesson.words and choice.random() < 1 / 3:
-                    said = choice.choice(lesson.words)
-                texts.append(f"{words}, {said}" if said and not lesson.subject else words)
-                strengths.append(float(strength))
+    def __init__(self, name: str) -> None:
+        pictures = load()
+        seen = samples_of(name, pictures)
+        drawn = [LESSONS[name].draw(pictures, sample.concept, sample.strength) for sample in seen]
+        texts = [sample.caption for sample in seen]
         latents, encoders = train_vae.latents_of(train_vae.load_vae(), np.stack(drawn)), train_text.load_encoders()
         with torch.no_grad():
             encoded = [train_text.encode(encoders, texts[start : start + 64]) for start in range(0, len(texts), 64)]
@@ -169,7 +185,7 @@ class Samples:
         self.latents = latents * shape.LATENT_SCALE
         self.hidden = torch.cat([part.hidden for part in encoded])
         self.pooled = torch.cat([part.pooled for part in encoded])
-        self.strengths = torch.tensor(strengths)
+        self.strengths = torch.tensor([sample.strength for sample in seen])
 
 
 def train(name: str, limits: Any) -> None:
@@ -177,7 +193,7 @@ def train(name: str, limits: Any) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(8)
-    samples, levels = Samples(name, LESSONS[name]), train_unet.sigmas()
+    samples, levels = Samples(name), train_unet.sigmas()
     unet, loras, run = base_with_loras(name)
 
     def loss_of(generator: torch.Generator, progress: float) -> torch.Tensor:
