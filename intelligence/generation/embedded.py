@@ -30,7 +30,8 @@ DEMO_ARCHITECTURE = "intelligent-generation-demo"
 _LORA_FOLDER = "embedded_demo"
 """Keeps its LoRAs apart from the user's of the same name."""
 
-_DATA = Path(__file__).parent / "data" / "demo"
+DATA = Path(__file__).parent / "data" / "demo"
+"""Files of the package."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _make(folder: Path) -> None:
     try:
         from safetensors.torch import save_file
 
-        components = shape.unpack(_DATA / "demo_model.safetensors")
+        components = shape.unpack(DATA / "demo_model.safetensors")
     except ImportError as error:
         raise MissingDependencyError(f"the embedded model needs torch: {install_command('standalone')}") from error
     model = folder / "model"
@@ -87,7 +88,7 @@ def _make(folder: Path) -> None:
         (model / component / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
         file = "model" if component.startswith("text_encoder") else "diffusion_pytorch_model"
         save_file(components[component], model / component / f"{file}.safetensors", metadata={"format": "pt"})
-    shutil.copytree(_DATA / "loras", folder / "loras" / _LORA_FOLDER, copy_function=shutil.copyfile)
+    shutil.copytree(DATA / "loras", folder / "loras" / _LORA_FOLDER, copy_function=shutil.copyfile)
 
 
 def _configs() -> dict[str, dict[str, Any]]:

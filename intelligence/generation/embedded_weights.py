@@ -125,7 +125,7 @@ def text_encoder_config(encoder: TextEncoder) -> dict[str, Any]:
 
 
 def unpack(path: Path) -> dict[str, dict[str, Any]]:
-    """Return float32 tensors by component ("unet", "text_encoder" …) and name, of the file that the package holds.
+    """Return float16 tensors by component ("unet", "text_encoder" …) and name, of the file that the package holds.
 
     It is a safetensors file of names like "unet/conv_in.weight": int8 with a factor a row, or float16.
     """
@@ -145,5 +145,5 @@ def unpack(path: Path) -> dict[str, dict[str, Any]]:
         if key == TOKEN_ROWS:
             stored, values = values, values[-1].repeat(VOCABULARY, 1)
             values[ids] = stored[:-1]
-        components.setdefault(component, {})[key] = values
+        components.setdefault(component, {})[key] = values.half()
     return components

@@ -40,21 +40,35 @@ QWEN_BUCKETS = (
 )
 """(width, height) that Qwen-Image was trained at [HF Qwen/Qwen-Image]."""
 
-NATIVE_SIDES = {"sdxl": 1024, "768": 768, "512": 512, "256": 256, "1024": 1024, "2048": 2048, "qwen": 1328}
-"""Name of the sizes that a family was trained at → side of the square one in pixels."""
+DEMO_BUCKETS = ((96, 160), (128, 128), (160, 96))
+"""(width, height) that the embedded demo model was trained at."""
+
+NATIVE_SIDES = {
+    "sdxl": 1024,
+    "768": 768,
+    "512": 512,
+    "256": 256,
+    "1024": 1024,
+    "2048": 2048,
+    "qwen": 1328,
+    "demo": 128,
+}
+"""Name of the sizes that a family was trained at → side of the square one in pixels. Generations of an earlier demo
+model have 256."""
 
 LARGEST_SIZES: dict[str, tuple[int, int]] = {
     "512": (768, 512 * 768),
     "768": (1152, 768 * 1152),
     "sdxl": (1280, 1024**2),
     "256": (320, 256**2),
+    "demo": (160, 128**2),
     "1024": (2048, 2048**2),
     "qwen": (2048, 2048**2),
     "2048": (2560, 2048**2),
 }
 """Name of the native sizes → the longest side and the largest area of a picture that is painted whole: a size beyond
 both repeats its subjects [krita-ai-diffusion resolution.py: SD 1.5 768 and 512 × 768, SDXL 1280 and 1024², Flux 2048
-and 2048²]. The others in proportion: SD 2 as SD 1.5, the demo model and 2048² as SDXL, Qwen as Flux."""
+and 2048²]. The others in proportion: SD 2 as SD 1.5, the demo model, 256² and 2048² as SDXL, Qwen as Flux."""
 
 LARGEST_SIZE_OF = {
     Family.SD3: (1536, 1536**2),
@@ -78,6 +92,8 @@ CONTENT_ASPECTS = {
 }
 """Content → aspect; square where it is not listed."""
 
+_OWN_BUCKETS = {"qwen": QWEN_BUCKETS, "demo": DEMO_BUCKETS}
+
 MIN_AREA = 0.8
 """Smallest area that a size may shrink to for a budget, in shares of its own."""
 
@@ -86,12 +102,12 @@ _RATIO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*[:/xX]\s*(\d+(?:\.\d+)?)\s*")
 
 @cache
 def buckets(native: str = "sdxl") -> tuple[tuple[int, int], ...]:
-    """Return the sizes of a native resolution (see `NATIVE_SIDES`): Qwen-Image's own, else SDXL's, scaled.
+    """Return the sizes of a native resolution (see `NATIVE_SIDES`): its own, else SDXL's, scaled.
 
     Sides are multiples of 16.
     """
-    if native == "qwen":
-        return QWEN_BUCKETS
+    if native in _OWN_BUCKETS:
+        return _OWN_BUCKETS[native]
     side = NATIVE_SIDES[native]
     return tuple((width * side // 1024, height * side // 1024) for width, height in SDXL_BUCKETS)
 

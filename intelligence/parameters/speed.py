@@ -26,7 +26,7 @@ from .workload import Cost, Work, cost_of, forward_tflop
 
 PRIOR_TFLOPS = {"cuda": 10.0, "mps": 2.0, "cpu": 0.1, Architecture.DEMO: 0.05}
 """Sustained TFLOP/s before anything was learned: low on purpose. An A100 reaches about 122, 39 % of its peak, 2 cores
-0.2. The demo model is so small that computing is the least of it: a core takes 0.03 s an item at 256²."""
+0.2. The demo model is so small that computing is the least of it: a core takes 0.02 s an item at 128²."""
 
 ITEM_SPREAD = (0.6, 1.0)
 """Standard deviation of what a TFLOP of a forward item's linear and quadratic part takes, in shares of the speed that

@@ -58,8 +58,7 @@ def load_demo_model() -> tuple[Any, Any, Any]:
 
 def _weights(folder: Path, component: str) -> dict[str, Any]:
     (file,) = (folder / component).glob("*.safetensors")
-    weights: dict[str, Any] = comfy.utils.load_torch_file(str(file))
-    return weights
+    return {name: tensor.to(DTYPE) for name, tensor in comfy.utils.load_torch_file(str(file)).items()}
 
 
 def _set_norm_groups(module: Any) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 PROMPT = "anime girl with magical powers, (violet:1.0) eyes"
 NEGATIVE = ""
-LORA_STRENGTHS = {"anime_style_v2": 0.8, "magic_effects": 0.45}
-SIZES = ((256, 256), (304, 208))
+LORA_STRENGTHS = {"pixel_art": 0.8, "magic_effects": 0.45}
+SIZES = ((128, 128), (160, 96))
 """Width and height of the images whose latents go through the UNet."""
 TIMESTEP = 500.0
 

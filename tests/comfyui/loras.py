@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from intelligence.generation import embedded_weights
+from intelligence.generation import embedded
 from intelligence.generation.embedded import DEMO_ARCHITECTURE
+from intelligence.generation.embedded_weights import TEXT_ENCODERS
 
 from . import checkpoint
 
@@ -161,7 +163,7 @@ DEMO_LIBRARY = (
         },
     ),
 )
-"""For the embedded demo model, beside its own four; the last is SDXL's and does not fit."""
+"""For the embedded demo model, beside its own; the last is SDXL's and does not fit."""
 
 UNUSABLE = ("broken.safetensors", "pickled.safetensors", "legacy.pt")
 """Truncated; a pickle under a safetensors name; a pickle that says so."""
@@ -203,6 +205,18 @@ def sd1_layers() -> Iterator[tuple[str, int, int]]:
     yield from _text_encoder("lora_te", 768)
 
 
+def demo_layers() -> Iterator[tuple[str, int, int]]:
+    """The attention that the demo model's own LoRAs change, and that of its text encoders."""
+    with safe_open(next(embedded.DATA.glob("loras/*.safetensors")), "np") as file:
+        for key in file.keys():  # noqa: SIM118 - no mapping
+            if key.endswith(".lora_down.weight") and "_attn" in key:
+                name = key.removesuffix(".lora_down.weight")
+                outputs = file.get_slice(f"{name}.lora_up.weight").get_shape()[0]
+                yield name, file.get_slice(key).get_shape()[1], outputs
+    for number, encoder in enumerate(TEXT_ENCODERS, 1):
+        yield from _text_encoder(f"lora_te{number}", encoder.width, encoder.layers)
+
+
 def _text_encoder(prefix: str, width: int, layers: int = 2) -> Iterator[tuple[str, int, int]]:
     for layer in range(layers):
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
@@ -211,12 +225,7 @@ def _text_encoder(prefix: str, width: int, layers: int = 2) -> Iterator[tuple[st
 
 def _weights(base: dict[str, str], seed: int) -> dict[str, np.ndarray]:
     """Low-rank pairs whose product is about as large as the weight it is added to."""
-    if base is DEMO:
-        import torch
-
-        tensors = embedded_weights.random_lora(torch.Generator().manual_seed(seed))
-        return {name: tensor.numpy() for name, tensor in tensors.items()}
-    layers = sd1_layers() if base is SD1 else sdxl_layers()
+    layers = {id(SD1): sd1_layers, id(DEMO): demo_layers}.get(id(base), sdxl_layers)()
     noise = np.random.default_rng(seed)
     weights = {}
     for name, inputs, outputs in layers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -14,8 +13,9 @@ import pytest
 from safetensors import safe_open
 
 from intelligence.errors import MissingDependencyError, StorageError
-from intelligence.generation.embedded import VERSION, ensure_embedded
+from intelligence.generation.embedded import DATA, VERSION, embedded_registry, ensure_embedded
 from intelligence.generation.sdxl_config import make_once
+from intelligence.models import Architecture, LoRAKind, ModelKind
 
 
 def _write(folder: Path) -> None:
@@ -92,7 +92,7 @@ def test_ensure_embedded_without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_ensure_embedded_makes_small_model_once(embedded_home: Path) -> None:
     files = [file for file in embedded_home.rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) < 100e6
+    assert sum(file.stat().st_size for file in files) < 60e6
     before = {file: file.stat().st_mtime_ns for file in files}
     ensure_embedded()
     assert {file: file.stat().st_mtime_ns for file in embedded_home.rglob("*") if file.is_file()} == before
@@ -112,19 +112,49 @@ def test_ensure_embedded_is_deterministic(embedded_home: Path, tmp_path: Path) -
         assert all(torch.equal(one_lora[key], other_lora[key]) for key in one_lora)
 
 
-def test_ensure_embedded_writes_lora_metadata(embedded_home: Path) -> None:
+LORAS = {
+    "blueprint": (LoRAKind.STYLE, "blueprint", (1.0, (0.5, 1.0))),
+    "colour_slider": (LoRAKind.EFFECT, None, (0.5, (-1.0, 1.0))),
+    "fluent_3d": (LoRAKind.STYLE, "3d render", (1.0, (0.5, 1.0))),
+    "giraffe": (LoRAKind.CONCEPT, "giraffe", (1.0, (0.6, 1.0))),
+    "high_contrast": (LoRAKind.STYLE, "high contrast icon", (1.0, (0.5, 1.0))),
+    "lightning_4step": (LoRAKind.SPEED, None, (1.0, None)),
+    "magic_effects": (LoRAKind.EFFECT, "magical powers", (1.0, (0.5, 1.0))),
+    "night_glow": (LoRAKind.EFFECT, "glowing at night", (1.0, (0.5, 1.0))),
+    "pixel_art": (LoRAKind.STYLE, "pixel art", (1.0, (0.5, 1.0))),
+}
+"""Name → kind, trigger words, recommended strength with its range."""
+
+
+def test_embedded_registry_reads_every_lora(embedded_home: Path) -> None:
+    registry = embedded_registry()
+    models = registry.models(ModelKind.LORA)
+    found = {
+        model.name: (
+            model.lora_kind,
+            next((", ".join(words.words) for words in model.trigger_sets), None),
+            (model.strength, model.strength_range),
+        )
+        for model in models
+    }
+    assert found == LORAS
+    assert {model.architecture for model in models} == {Architecture.DEMO}
+    assert all(model.title and model.description and len(model.example_prompts) >= 2 for model in models)
+    tagged = {model.name: model.tags for model in models}
+    assert all(trigger in tagged[name] for name, (_, trigger, _) in LORAS.items() if trigger)
+
+
+def test_embedded_loras_are_small_and_leave_text_encoders_alone(embedded_home: Path) -> None:
     model = ensure_embedded()
-    assert len(model.lora_paths) == 4
-    assert sorted(model.lora_folder.iterdir()) == sorted(model.lora_paths)
+    assert [path.stem for path in model.lora_paths] == sorted(LORAS)
     for path in model.lora_paths:
+        assert path.stat().st_size < 0.5e6
         with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            keys = list(file.keys())
-        assert metadata["modelspec.architecture"] == "intelligent-generation-demo/lora"
-        assert metadata["ss_base_model_version"] == "intelligent-generation-demo"
-        ((_, tags),) = json.loads(metadata["ss_tag_frequency"]).items()
-        assert metadata["modelspec.trigger_phrase"] in tags
-        assert {key.split("_")[1] for key in keys} == {"unet", "te1", "te2"}
+            assert {key.split("_")[1] for key in file.keys()} == {"unet"}  # noqa: SIM118 - no mapping
+
+
+def test_package_of_demo_model_is_small() -> None:
+    assert sum(file.stat().st_size for file in DATA.rglob("*") if file.is_file()) < 25e6
 
 
 def race(make: Callable[[Path], object], folder: Path, count: int, method: str = "spawn") -> None:

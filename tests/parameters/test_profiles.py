@@ -144,7 +144,7 @@ def test_family_table_refuses_unreadable_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"native": "4096"}, "native must be one of sdxl, 768, 512, 256, 1024, 2048, qwen, got '4096'"),
+        ({"native": "4096"}, "native must be one of sdxl, 768, 512, 256, 1024, 2048, qwen, demo, got '4096'"),
         ({"quality_tags": "score_9"}, "quality_tags must be a valid tuple"),
         ({"qualitytags": []}, "qualitytags is unknown; did you mean 'quality_tags'"),
         ({"range": {"steps": [30, 10]}}, "range: steps must be the smallest and largest value, from 1 to 1000"),

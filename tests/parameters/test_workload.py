@@ -18,8 +18,8 @@ from intelligence.parameters.workload import COSTS, cost_of, forward_items, forw
         (512, Architecture.SD1, 0.8033),
         (768, Architecture.SD1, 2.1481),
         (1024, Architecture.SD2, 4.6750),
-        (256, Architecture.DEMO, 0.0011429),
-        (1536, Architecture.DEMO, 0.113650),
+        (256, Architecture.DEMO, 0.0034557),
+        (1536, Architecture.DEMO, 0.264644),
     ],
 )
 def test_forward_tflop(side, architecture, tflop):

@@ -183,9 +183,11 @@ def errors_of(
     """Return by component the deviation of the error over that of the weights, rows of unknown tokens aside."""
     found = {}
     for component, tensors in before.items():
-        pairs = [(tensor, after[component][name]) for name, tensor in tensors.items() if name != shape.TOKEN_ROWS]
+        pairs = [
+            (tensor, after[component][name].float()) for name, tensor in tensors.items() if name != shape.TOKEN_ROWS
+        ]
         if shape.TOKEN_ROWS in tensors:
-            pairs.append((tensors[shape.TOKEN_ROWS][ids], after[component][shape.TOKEN_ROWS][ids]))
+            pairs.append((tensors[shape.TOKEN_ROWS][ids], after[component][shape.TOKEN_ROWS][ids].float()))
         error = sum(float((one - other).square().sum()) for one, other in pairs)
         found[component] = round((error / sum(float(one.square().sum()) for one, _ in pairs)) ** 0.5, 5)
     return found
