@@ -20,7 +20,7 @@ class CheckpointOrFirst(io.ComfyNode):
             node_id="CheckpointOrFirst",
             display_name="Checkpoint or First",
             description="Loads the checkpoint you name. Where it is not on this machine, or with auto, the first that "
-            "is; on a machine without any, the embedded demo model, a toy that draws coloured patterns.",
+            "is; on a machine without any, the embedded demo model, which draws small emoji.",
             search_aliases=["checkpoint", "load checkpoint", "model loader", "ckpt", "demo", "intelligent"],
             has_intermediate_output=True,
             inputs=[

@@ -14,12 +14,12 @@ class EmbeddedDemoModel(io.ComfyNode):
         return schema(
             node_id="EmbeddedDemoModel",
             display_name="Embedded Demo Model",
-            description="A toy SDXL with random weights, made on first use, so that everything runs without a "
-            "checkpoint. Draws coloured patterns of 256x256. Load a checkpoint of your own for real images.",
+            description="A small SDXL that draws some 300 things as emoji of 128x128, so that everything runs without "
+            "a checkpoint. Load a checkpoint of your own for real images.",
             search_aliases=["demo", "checkpoint", "load checkpoint", "toy model", "intelligent"],
             inputs=[],
             outputs=[
-                io.Model.Output("MODEL", tooltip="The toy's UNet. Cannot be saved as a checkpoint."),
+                io.Model.Output("MODEL", tooltip="Its UNet. Cannot be saved as a checkpoint."),
                 io.Clip.Output("CLIP", tooltip="Its two text encoders."),
                 io.Vae.Output("VAE", tooltip="Its VAE."),
             ],

@@ -21,7 +21,7 @@ class GenerationMessage(Message):
         "these LoRAs were chosen for another checkpoint ({checkpoint}) and are applied all the same: press Suggest for "
         "new ones, or keep them"
     )
-    NO_CHECKPOINT = "no checkpoint on this machine: the embedded demo model, a toy, draws coloured patterns"
+    NO_CHECKPOINT = "no checkpoint on this machine: the embedded demo model draws small emoji"
     OTHER_CHECKPOINT = "{named} is not on this machine: {taken} is used"
 
     LORA_RISES = "{lora} rises for {kind} prompts"

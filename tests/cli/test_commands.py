@@ -85,7 +85,7 @@ def test_generate_show_feedback(embedded_home: Path, tmp_path: Path, capsys: pyt
     assert shown["ratings"][0]["comments"] == "nice"  # type: ignore[index]
     assert main(["show", made["id"]]) == 0
     text = capsys.readouterr().out
-    assert "anime_style_v2" in text
+    assert "magic_effects" in text
     assert "Rated 4 of 5 nice" in text
     assert as_json(capsys, "show", str(out))["ratings"][0]["comments"] == "nice"  # type: ignore[index]
     graph = as_json(capsys, "show", str(out), "--as-workflow")
@@ -222,7 +222,7 @@ def test_generate_best_of(embedded_home: Path, tmp_path: Path, capsys: pytest.Ca
 def test_recommend(embedded_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "recommend", "anime girl with magical powers", "--base-model", "embedded")
     names = [lora["lora_name"] for lora in found["suggested_loras"]]  # type: ignore[index]
-    assert "anime_style_v2" in names
+    assert "magic_effects" in names
     assert "generation.demo_library" in {reason["message"] for reason in found["reasons"]}  # type: ignore[index]
     assert found["explanation"]["summary"]  # type: ignore[index]
 
@@ -238,8 +238,8 @@ def test_recommend_for_named_family(embedded_home: Path, capsys: pytest.CaptureF
 
 def test_scan_search_show(embedded_home: Path, capsys: pytest.CaptureFixture[str], home: Path) -> None:
     loras = ensure_embedded(embedded_home / "embedded").lora_folder
-    assert as_json(capsys, "scan", str(loras))["added"] == 4  # type: ignore[index]
-    assert as_json(capsys, "scan", str(loras))["unchanged"] == 4  # type: ignore[index]
+    assert as_json(capsys, "scan", str(loras))["added"] == 9  # type: ignore[index]
+    assert as_json(capsys, "scan", str(loras))["unchanged"] == 9  # type: ignore[index]
     assert [found["name"] for found in as_json(capsys, "search", "magic")] == ["magic_effects"]  # type: ignore[union-attr]
     assert as_json(capsys, "show", "magic_effects")["kind"] == "lora"  # type: ignore[index]
     assert as_json(capsys, "verify", "--hash") == {}

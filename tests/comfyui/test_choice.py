@@ -70,13 +70,13 @@ def test_sdxl_lora_is_never_offered_for_demo_model(client: Client) -> None:
 def test_lora_tag_sets_strength(client: Client) -> None:
     prompt = example(
         client,
-        PromptAnalyze={"prompt": "a quiet lake <lora:cinematic_photo:0.35>"},
+        PromptAnalyze={"prompt": "a quiet lake <lora:pixel_art:0.35>"},
         LoRARecommend={"quality_tags": False},
         IntelligentSampler={"seed": next(seeds)},
     )
     run = client.run(prompt)
     (suggestion,) = run.outputs[node_id(prompt, "LoRARecommend")]["suggestions"]
-    assert (suggestion["name"], suggestion["strength"]) == ("cinematic_photo", 0.35)
+    assert (suggestion["name"], suggestion["strength"]) == ("pixel_art", 0.35)
 
 
 def test_unusable_lora_is_rejected_with_reason(client: Client) -> None:

@@ -21,7 +21,7 @@ from .loras import write_library
 from .server import Server
 from .workflow import node_id
 
-EMBEDDED = 4
+EMBEDDED = 9
 """LoRAs of the demo model."""
 
 

@@ -15,7 +15,7 @@ from .workflow import changed, node_id
 
 MAGIC = "anime girl with magical powers"
 WITCH = "the mirkwood witch in a forest"
-ANIME = "embedded_demo/anime_style_v2.safetensors"
+PIXEL_ART = "embedded_demo/pixel_art.safetensors"
 seeds = itertools.count(5000)
 
 
@@ -69,15 +69,15 @@ def test_unloaded_model_is_freed(client: Client) -> None:
 
 def test_lora_stack_input_and_output(client: Client) -> None:
     prompt = with_probes(client, PromptAnalyze={"prompt": WITCH}, IntelligentSampler={"seed": next(seeds)})
-    prompt["stacker"] = node("ProbeStacker", name=ANIME, strength=0.6)
+    prompt["stacker"] = node("ProbeStacker", name=PIXEL_ART, strength=0.6)
     prompt[node_id(prompt, "LoRARecommend")]["inputs"]["lora_stack"] = ["stacker", 0]
     run = client.complete(prompt)
     rows = {name: strengths for name, *strengths in run.outputs["stack"]["stack"]}
-    assert rows[ANIME] == [0.6, 0.3]
+    assert rows[PIXEL_ART] == [0.6, 0.3]
     assert rows["characters/mirkwood_witch.safetensors"][0] > 0
     off = changed(prompt, {"LoRARecommend": {"mode": "MANUAL"}, "stacker": {"strength": 0.0}})
     run = client.run(off)
-    assert patches(run) != () and run.outputs["stack"]["stack"] == [[ANIME, 0.0, 0.0]]
+    assert patches(run) != () and run.outputs["stack"]["stack"] == [[PIXEL_ART, 0.0, 0.0]]
 
 
 def test_one_choice_feeds_two_samplers(client: Client) -> None:

@@ -18,7 +18,7 @@ from .locate import PACK, Installation
 from .server import Server
 from .workflow import node_id
 
-ANIME = "embedded_demo/anime_style_v2.safetensors"
+PIXEL_ART = "embedded_demo/pixel_art.safetensors"
 
 STALE_NODES = """
 import sys, types
@@ -137,13 +137,13 @@ def test_graph_runs_with_patched_samplers_and_anothers_stack(crowd: Server) -> N
     prompt = example(crowd.client, PromptAnalyze={"prompt": "the mirkwood witch"}, IntelligentSampler={"seed": 3})
     del prompt[node_id(prompt, "Explain")]
     recommend, sampler = node_id(prompt, "LoRARecommend"), node_id(prompt, "IntelligentSampler")
-    prompt["stacker"] = {"class_type": "AnotherStacker", "inputs": {"lora": ANIME}}
+    prompt["stacker"] = {"class_type": "AnotherStacker", "inputs": {"lora": PIXEL_ART}}
     prompt[recommend]["inputs"]["lora_stack"] = ["stacker", 0]
     prompt["calls"] = {"class_type": "AnotherCalls", "inputs": {"image": [sampler, 0]}}
     run = crowd.client.complete(prompt)
     used = {each["lora"]: each["strength"] for each in run.outputs[recommend]["suggestions"]}
-    assert used.keys() == {"characters/mirkwood_witch.safetensors", ANIME}
-    assert used[ANIME] == 0.5
+    assert used.keys() == {"characters/mirkwood_witch.safetensors", PIXEL_ART}
+    assert used[PIXEL_ART] == 0.5
     assert "CFGGuider.sample" in run.outputs["calls"]["calls"]
 
 

@@ -51,7 +51,7 @@ def test_prompt_makes_picture_once(any_server: Server) -> None:
 
 
 def test_words_and_loras_change_picture(any_server: Server) -> None:
-    usable = ["characters/mirkwood_witch.safetensors", "embedded_demo/anime_style_v2.safetensors"]
+    usable = ["characters/mirkwood_witch.safetensors", "embedded_demo/pixel_art.safetensors"]
     prompts = [
         text_to_image(seed=21),
         text_to_image("an owl", seed=21),
@@ -74,7 +74,7 @@ def test_loras_are_listed_by_relative_path(any_server: Server) -> None:
     listed = any_server.client.object_info()["LoraLoader"]["input"]["required"]["lora_name"]
     names = listed[0] if isinstance(listed[0], list) else listed[1]["options"]
     own = {name for name in names if name.startswith("embedded_demo/")}
-    assert len(own) == 4
+    assert len(own) == 9
     assert set(names) == {lora.path for lora in loras.DEMO_LIBRARY} | set(loras.UNUSABLE) | own
 
 

@@ -128,7 +128,7 @@ LORAS = {
 
 def test_embedded_registry_reads_every_lora(embedded_home: Path) -> None:
     registry = embedded_registry()
-    models = registry.models(ModelKind.LORA)
+    models = registry.list_models(ModelKind.LORA)
     found = {
         model.name: (
             model.lora_kind,

@@ -21,6 +21,8 @@ from intelligence.models import ModelMetadata
 from intelligence.parameters import OptimizedParameters
 from intelligence.prompt import PromptAnalysis
 
+from ..comfyui import loras
+
 SETTINGS: dict[str, Any] = {
     "num_steps": 4,
     "guidance_scale": 6.0,
@@ -81,8 +83,9 @@ def test_execute_batch_equals_single_images(host: DiffusersHost, sampler: str) -
         assert np.abs(single - of_batch).max() <= 2
 
 
-def test_execute_with_several_loras(host: DiffusersHost, embedded: EmbeddedModel) -> None:
-    first, second = embedded.lora_paths[:2]
+def test_execute_with_several_loras(host: DiffusersHost, embedded: EmbeddedModel, tmp_path: Path) -> None:
+    loras.make(tmp_path, loras.DEMO_LIBRARY[:1])
+    first, second = tmp_path / loras.DEMO_LIBRARY[0].path, embedded.lora_paths[0]
     (plain,) = make(host, plan(), 0)
     pictures = {
         "first": make(host, plan(lora(first)), 0)[0],
