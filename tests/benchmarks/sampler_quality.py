@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from intelligence.config import Priority
+from intelligence.config import OffloadStrategy, Priority
+from intelligence.generation.embedded_weights import NATIVE_SIDE
 from intelligence.models import Family
 from intelligence.parameters.profiles import find_profile
 from intelligence.parameters.schedules import schedule_sigmas
@@ -34,6 +35,14 @@ BALANCED = find_profile(Family.SDXL, priority=Priority.BALANCED)
 CUTOFFS = (0.28, 0.6, 1.2, 2.5, 5.0)
 CACHES = (0.1, 0.2, 0.4)
 ROUNDED = ("float16", "float8_e4m3fn", "int8", "nf4")
+MEMORY: dict[str, dict[str, Any]] = {
+    **{name.lower(): {"strategy": name} for name in (OffloadStrategy.CPU_OFFLOAD, OffloadStrategy.SEQUENTIAL)},
+    "cfg_split": {"cfg_split": True},
+    "attention_slicing": {"attention_slicing": True},
+    "vae_bfloat16": {"vae_dtype": "bfloat16"},
+    "tile_64": {"tile_size": 64},
+}
+"""Name → changes to the memory plan."""
 REFERENCE_STEPS = 200
 
 
@@ -67,9 +76,7 @@ def ways() -> dict[str, Way]:
     found["ays_10"] = Way(_settings(10, BALANCED.sampler, BALANCED.scheduler, schedule_sigmas("ays", 10)))
     found |= {f"{name}_10": Way(_settings(10, BALANCED.sampler, name)) for name in ("karras", "normal", "sgm_uniform")}
     found["euler_20"] = Way(_settings(BALANCED.steps, "euler", "normal"))
-    found["cfg_split"] = Way(usual, memory={"cfg_split": True})
-    found["vae_bfloat16"] = Way(usual, memory={"vae_dtype": "bfloat16"})
-    found["tile_128"] = Way(usual, memory={"tile_size": 128})
+    found |= {name: Way(usual, memory=changes) for name, changes in MEMORY.items()}
     return found | {f"weights_{name}": Way(usual, rounded=name) for name in ROUNDED}
 
 
@@ -81,7 +88,7 @@ def sample(bench: Bench, prompts: Sequence[str], chosen: dict[str, Way]) -> Run:
         if way.rounded
     }
     for place, text in enumerate(prompts):
-        positive = [bench.add(f"positive {place}", "CLIPTextEncode", clip=bench.clip, text=f"{text} emoji"), 0]
+        positive = [bench.add(f"positive {place}", "CLIPTextEncode", clip=bench.clip, text=f"{text}, flat emoji"), 0]
         negative = [bench.add(f"negative {place}", "CLIPTextEncode", clip=bench.clip, text=""), 0]
         for name, way in chosen.items():
             key = f"{name} {place}"
@@ -169,7 +176,7 @@ def _picture(graph: Graph, run: Run, key: str) -> np.ndarray:
 def main() -> None:
     arguments = parser(__doc__ or "")
     arguments.add_argument("--pictures", type=int, default=len(PROMPTS), help=f"of each way, 1 to {len(PROMPTS)}")
-    arguments.add_argument("--side", type=int, default=256, help="pixels")
+    arguments.add_argument("--side", type=int, default=NATIVE_SIDE, help="pixels")
     arguments.add_argument("--ways", nargs="*", default=[], help="only these; none: all")
     arguments.add_argument("--judge", action="store_true", help="name what the pictures show by the classifier")
     options = arguments.parse_args()
