@@ -123,8 +123,9 @@ def full_size(device: str, folder: Path | None = None) -> Any:
 
 def embedded() -> Any:
     import diffusers
+    import torch
 
-    return diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder)
+    return diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder, torch_dtype=torch.float32)
 
 
 def _of_the_embedded_model() -> dict[str, Any]:

@@ -23,9 +23,10 @@ MAX_DIFFERENCE = 1e-5
 def expected(embedded_home: Path) -> dict[str, Any]:
     """Outputs of diffusers, by the names of `demo_run.run`."""
     import diffusers
+    import torch
 
     model = ensure_embedded()
-    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(model.folder)
+    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(model.folder, torch_dtype=torch.float32)
     plain = run(pipe)
     for path in model.lora_paths:
         if path.stem in demo_run.LORA_STRENGTHS:

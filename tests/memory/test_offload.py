@@ -30,7 +30,7 @@ def load(home):
 
     from intelligence.generation.embedded import ensure_embedded
 
-    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder)
+    pipe = diffusers.StableDiffusionXLPipeline.from_pretrained(ensure_embedded().folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
