@@ -15,7 +15,7 @@ from .settings_files import read_settings, write_settings
 from .validation import adapter, bounds, checked, read_user_file, validated
 
 EMBEDDED_MODEL = "embedded"
-"""The small random-weight SDXL that is made on first use."""
+"""The small trained SDXL that comes with the package."""
 
 DEFAULT_BASE_MODEL = "stabilityai/sdxl-base-1.0"
 
