@@ -14,6 +14,7 @@ from ..models import Family
 from ..prompt import ContentType
 from ..records import Reason, Source
 from .parameter_messages import ParameterMessage
+from .parameters import MIN_SIDE
 
 _LANDSCAPE_BUCKETS = {
     512: (2048, 1984, 1920, 1856),
@@ -138,6 +139,10 @@ def choose_size(content: ContentType, aspect: str = AUTO, native: str = "sdxl") 
     return width, height, Reason.of("size", source, message, value=size, otherwise=otherwise, **arguments)
 
 
+MAX_SKEW = 0.06
+"""Difference in aspect, as a logarithm, up to which sizes stand for each other."""
+
+
 def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
     """Return the sizes below this one with nearly its aspect (within 6 %), down to 0.8 of its area, largest first.
 
@@ -146,15 +151,19 @@ def smaller_sizes(width: int, height: int) -> list[tuple[int, int]]:
     found = []
     for size in product(range(32, width + 1, 32), range(32, height + 1, 32)):
         area, skew = size[0] * size[1] / (width * height), abs(math.log(size[0] / size[1] * height / width))
-        if MIN_AREA <= area < 1 and skew <= 0.06:
+        if MIN_AREA <= area < 1 and skew <= MAX_SKEW:
             found.append(size)
     return sorted(found, key=lambda size: (-size[0] * size[1], size))
 
 
 def is_beyond(width: int, height: int, native: str, family: Family = Family.UNKNOWN) -> bool:
-    """Tell whether a picture of this size in pixels is larger than a model of these native sizes paints whole."""
+    """Tell whether a picture of this size in pixels is larger than a model of these native sizes paints whole.
+
+    One so narrow that no native size has its aspect is not: nothing smaller can be enlarged to it.
+    """
     side, area = LARGEST_SIZE_OF.get(family) or LARGEST_SIZES[native]
-    return max(width, height) > side and width * height > area
+    large = max(width, height) > side and width * height > area
+    return large and first_size(width, height, native) != (width, height)
 
 
 FIRST_AREA = (0.75, 1.05)
@@ -169,16 +178,16 @@ def first_size(width: int, height: int, native: str) -> tuple[int, int]:
     """Return the native size (pixels) with the aspect of a larger one.
 
     Of the sizes of that very aspect the one with the coarsest multiple (64 to 8, networks halve sides several times)
-    and then the nearest area; where none has it, the nearest aspect.
+    and then the nearest area; where none has it, the nearest aspect; where none is near, the size itself.
     """
     area, aspect = NATIVE_SIDES[native] ** 2, width / height
     found: list[tuple[float, float, float, tuple[int, int]]] = []
     for multiple in (64, 32, 16, 8):
-        for first_width in range(multiple, width + 1, multiple):
+        for first_width in range(MIN_SIDE, width + 1, multiple):
             nearest = round(first_width / aspect / multiple) * multiple
             share = first_width * nearest / area
-            if nearest and FIRST_AREA[0] <= share <= FIRST_AREA[1]:
-                skew = abs(math.log(first_width / nearest / aspect))
+            skew = abs(math.log(first_width / nearest / aspect)) if nearest >= MIN_SIDE else math.inf
+            if FIRST_AREA[0] <= share <= FIRST_AREA[1] and skew <= MAX_SKEW:
                 counted = 0.0 if skew <= SAME_ASPECT else skew
                 found.append((counted, -multiple, abs(math.log(share)), (first_width, nearest)))
     return min(found)[-1] if found else (width, height)

@@ -120,7 +120,7 @@ def test_cache_reruns_only_what_changed(client: Client) -> None:
 def test_rating_lowers_confidence_of_next_choice(client: Client) -> None:
     prompt = example(
         client,
-        PromptAnalyze={"prompt": "portrait, cinematic photo, film grain"},
+        PromptAnalyze={"prompt": "pixel art of a cat"},
         LoRARecommend={"max_loras": 1},
         IntelligentSampler={"seed": next(seeds)},
     )

@@ -50,7 +50,7 @@ def with_core_upscale_model(prompt: Prompt, name: str, size: tuple[int, int], st
 
 def test_second_pass_of_a_large_size_equals_core_nodes(server: Server) -> None:
     prompt = both(server, width=384, height=512, steps=4, sampler="euler_ancestral", scheduler="normal")
-    prompt = changed(prompt, {"latent": {"width": 192, "height": 256}})
+    prompt = changed(prompt, {"latent": {"width": 96, "height": 128}})
     core, ours = latents(server, with_core_second_pass(prompt, (384, 512), steps=2))
     assert ours.shape[-2:] == (64, 48)
     assert torch.equal(core, ours)
@@ -71,7 +71,7 @@ def test_second_pass_by_an_upscale_model_equals_core_nodes(server: Server, tile:
     file = server.base / "models" / "upscale_models" / name
     write_upscale_model(file)
     prompt = both(server, width=344, height=344, steps=5, sampler="euler", scheduler="normal")
-    prompt = changed(prompt, {"latent": {"width": 256, "height": 256}, "IntelligentSampler": {"upscaler": name}})
+    prompt = changed(prompt, {"latent": {"width": 128, "height": 128}, "IntelligentSampler": {"upscaler": name}})
     prompt = with_core_upscale_model(prompt, name, (344, 344), steps=2)
     try:
         core, ours = latents(server, in_tiles(prompt, tile) if tile else prompt)

@@ -28,6 +28,9 @@ from intelligence.prompt import ContentType
         (ContentType.FOOD, "Portrait", "512", (416, 608)),
         (ContentType.LANDSCAPE, "auto", "768", (912, 624)),
         (ContentType.FOOD, "square", "512", (512, 512)),
+        (ContentType.CHARACTER, "auto", "demo", (96, 160)),
+        (ContentType.LANDSCAPE, "auto", "demo", (160, 96)),
+        (ContentType.FOOD, "4:3", "demo", (128, 128)),
     ],
 )
 def test_choose_size(content, aspect, native, size):

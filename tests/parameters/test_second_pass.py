@@ -49,6 +49,9 @@ def test_no_trained_size_is_beyond(native: str) -> None:
         ((1920, 1080), "1024", Family.FLUX_DEV, False),
         ((2560, 1440), "1024", Family.FLUX_DEV, False),
         ((2560, 2048), "1024", Family.FLUX_DEV, True),
+        ((160, 96), "demo", Family.DEMO, False),
+        ((384, 512), "demo", Family.DEMO, True),
+        ((576, 64), "demo", Family.DEMO, False),  # no smaller picture of that aspect is 64 high
     ],
 )
 def test_is_beyond(size: tuple[int, int], native: str, family: Family, beyond: bool) -> None:
@@ -63,6 +66,8 @@ def test_is_beyond(size: tuple[int, int], native: str, family: Family, beyond: b
         ((1920, 1080), "sdxl", (1312, 736)),
         ((4096, 1024), "sdxl", (2048, 512)),
         ((1024, 1536), "512", (384, 576)),
+        ((384, 512), "demo", (96, 128)),
+        ((576, 64), "demo", (576, 64)),
     ],
 )
 def test_first_size_has_the_aspect_and_the_native_area(size, native, first) -> None:
