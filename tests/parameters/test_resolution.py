@@ -30,7 +30,7 @@ from intelligence.prompt import ContentType
         (ContentType.FOOD, "square", "512", (512, 512)),
         (ContentType.CHARACTER, "auto", "demo", (96, 160)),
         (ContentType.LANDSCAPE, "auto", "demo", (160, 96)),
-        (ContentType.FOOD, "4:3", "demo", (128, 128)),
+        (ContentType.FOOD, "5:4", "demo", (128, 128)),
     ],
 )
 def test_choose_size(content, aspect, native, size):
