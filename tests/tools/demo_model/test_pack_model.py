@@ -11,8 +11,9 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from intelligence.generation import embedded_weights as shape  # noqa: E402
+from intelligence.generation.embedded import DATA  # noqa: E402
 
-from . import pack_model, train_speed  # noqa: E402
+from . import evaluate, pack_model, restore, train_speed  # noqa: E402
 from .train_loras import LESSONS  # noqa: E402
 
 
@@ -59,3 +60,13 @@ def test_every_trained_lora_has_a_card() -> None:
     for card in pack_model.CARDS.values():
         best, least, most = card.strengths
         assert least <= best <= most
+
+
+def test_shipped_weights_are_put_back_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEMO_TRAINING", str(tmp_path))
+    restore.restore()
+    shipped = shape.unpack(DATA / "demo_model.safetensors")
+    for component, tensors in pack_model.trained(evaluate.Model(average=False)).items():
+        assert all(torch.equal(tensor, shipped[component][name].float()) for name, tensor in tensors.items())
+    with pytest.raises(FileExistsError):
+        restore.restore()

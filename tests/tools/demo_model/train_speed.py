@@ -1,6 +1,6 @@
 """Training of the demo model's speed LoRA: four steps without guidance in place of twenty with it.
 
-    python -m tests.tools.demo_model.train_speed --steps 500
+    python -m tests.tools.demo_model.train_speed --steps 300
 
 The teacher walks twenty steps of Euler's method with guidance; the LoRA learns to take five of them at once, at the
 levels that `sgm_uniform` has for four steps (progressive distillation, Salimans & Ho 2022, in one go).
@@ -109,4 +109,4 @@ def train(limits: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(parser_of(__doc__, steps=500).parse_args())
+    train(parser_of(__doc__, steps=300).parse_args())

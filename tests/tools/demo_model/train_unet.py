@@ -1,6 +1,6 @@
 """Training of the demo model's UNet on stored latents and captions.
 
-    python -m tests.tools.demo_model.train_unet --steps 11000
+    python -m tests.tools.demo_model.train_unet --steps 5000
 
 The loss is that of epsilon prediction, weighted by 1 + σ² as far as MOST_WEIGHT: the error of the velocity, which
 counts the outlines that are decided in much noise (Salimans & Ho 2022). A path that hands the noised latents on is set
@@ -225,10 +225,13 @@ def loss_at(
 
 
 def train(limits: argparse.Namespace) -> None:
-    """Train the UNet and write `unet_weights.pt`, the average."""
+    """Train the UNet, from where `unet_weights.pt` left it, and write that: the average."""
     torch.manual_seed(3)
-    lessons, unet = Lessons(), networks.unet()
-    pass_noise_on(unet)
+    lessons, unet, earlier = Lessons(), networks.unet(), path_of("unet_weights.pt")
+    if earlier.exists():
+        unet.load_state_dict(torch.load(earlier, weights_only=True))
+    else:
+        pass_noise_on(unet)
     run = Run("unet", {"unet": unet}, rate=1e-3, decay=0.9995)
     levels = sigmas()
 
@@ -254,4 +257,4 @@ def train(limits: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    train(parser_of(__doc__, steps=11000).parse_args())
+    train(parser_of(__doc__, steps=5000).parse_args())

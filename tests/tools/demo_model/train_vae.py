@@ -1,7 +1,7 @@
 """Training of the demo model's VAE, and the latents of its pictures.
 
     python -m tests.tools.demo_model.train_vae --steps 1000
-    python -m tests.tools.demo_model.train_vae --decoder --steps 1000   # afterwards; latents stay as they are
+    python -m tests.tools.demo_model.train_vae --decoder --steps 1600   # afterwards; latents stay as they are
 
 Latents are noised by a fixed deviation while the decoder learns, so that it forgives errors of the UNet.
 """
