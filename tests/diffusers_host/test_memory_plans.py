@@ -68,13 +68,13 @@ def test_execute_changes_loras_under_every_plan(
 @pytest.mark.parametrize(
     ("dtype", "strategy", "limit"),
     [
-        ("float8", FULL, 10),
-        ("float8", STREAMED, 10),
-        ("float8", WHOLE_MODELS, 10),
+        ("float8", FULL, 40),
+        ("float8", STREAMED, 40),
+        ("float8", WHOLE_MODELS, 40),
         ("int8", FULL, 2),
         ("int8", WHOLE_MODELS, 2),
-        ("nf4", FULL, 30),
-        ("nf4", WHOLE_MODELS, 30),
+        ("nf4", FULL, 10),
+        ("nf4", WHOLE_MODELS, 10),
     ],
 )
 def test_execute_rounds_weights_and_restores_them(
@@ -85,7 +85,10 @@ def test_execute_rounds_weights_and_restores_them(
     strategy: OffloadStrategy,
     limit: float,
 ) -> None:
-    """`limit`: mean difference, of 255; that of the LoRAs is 45."""
+    """`limit`: mean difference, of 255; that of the first LoRA is 97.
+
+    float8 has three bits for the demo model's path of the noise, which two steps rely on.
+    """
     needs_library(dtype)
     for chosen in ORDER:
         found = picture(host, embedded, chosen, strategy=strategy, weight_dtype=dtype, cfg_split=True)

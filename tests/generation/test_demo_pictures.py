@@ -78,7 +78,7 @@ def test_criterion_shows_magic_of_its_lora(pipeline: IntelligentGenerationPipeli
 def test_pixel_art_has_blocks(pipeline: IntelligentGenerationPipeline) -> None:
     prompt = "pizza, flat emoji, pixel art"
     plain, blocks = (draw(pipeline, prompt, 0, loras=loras) for loras in ([], ["pixel_art"]))
-    assert roughness(blocks) < 0.6 * roughness(plain)
+    assert roughness(blocks) < 0.85 * roughness(plain)
 
 
 def test_blueprint_is_blue(pipeline: IntelligentGenerationPipeline) -> None:

@@ -97,7 +97,7 @@ def accuracy(classifier: Classifier, values: np.ndarray) -> dict[str, float]:
 
 
 def train(limits: argparse.Namespace) -> None:
-    """Train the classifier and write `classifier.pt`."""
+    """Train the classifier and write `classifier_weights.pt`."""
     torch.manual_seed(4)
     values, classifier = looks(load()), Classifier()
     pairs = torch.from_numpy(np.stack(np.nonzero(~left_out()), axis=1))
@@ -112,13 +112,13 @@ def train(limits: argparse.Namespace) -> None:
 
     run.train(limits, loss_of, lambda: print("classifier:", accuracy(classifier, values), flush=True))
     print("classifier, pairs left out:", accuracy(classifier, values), flush=True)
-    torch.save(classifier.state_dict(), path_of("classifier.pt"))
+    torch.save(classifier.state_dict(), path_of("classifier_weights.pt"))
 
 
 def load_classifier() -> Any:
     """Return the trained classifier, ready to judge."""
     classifier = Classifier()
-    classifier.load_state_dict(torch.load(path_of("classifier.pt"), weights_only=True))
+    classifier.load_state_dict(torch.load(path_of("classifier_weights.pt"), weights_only=True))
     return classifier.eval()
 
 

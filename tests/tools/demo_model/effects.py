@@ -40,19 +40,18 @@ def glow(picture: np.ndarray) -> np.ndarray:
 
 
 def magic(picture: np.ndarray) -> np.ndarray:
-    """Return the subject with a violet glow behind it and sparkles around it."""
+    """Return the subject in a violet light, brightest far from it, with sparkles around it."""
     ink = subject_mask(picture)
-    halo = np.clip(_blurred(ink, 9) * 1.3, 0, 1)[..., None]
+    halo = np.clip(0.55 + _blurred(ink, 9), 0, 1)[..., None]
     around = 255 * (1 - halo) + np.array((176.0, 110.0, 255.0)) * halo
     made = around * (1 - ink[..., None]) + picture * ink[..., None]
     side = picture.shape[0]
     grid = np.mgrid[0:side, 0:side] / side
     for row, column, size in (
-        (0.14, 0.16, 0.11),
-        (0.2, 0.84, 0.13),
-        (0.8, 0.13, 0.12),
-        (0.86, 0.86, 0.1),
-        (0.5, 0.93, 0.07),
+        (0.14, 0.16, 0.14),
+        (0.18, 0.84, 0.16),
+        (0.82, 0.14, 0.15),
+        (0.85, 0.85, 0.13),
     ):
         down, across = np.abs(grid[0] - row) / size, np.abs(grid[1] - column) / size
         star = np.clip(1.6 - 1.6 * (down**0.5 + across**0.5), 0, 1)[..., None]
