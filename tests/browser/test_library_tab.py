@@ -41,7 +41,7 @@ def library(browser: Browser, server: Server) -> Iterator[Page]:
     with tab(browser, server.url) as page:
         page.load(ui_workflow(AUTO))
         page.tab.locator(BUTTON).first.click()
-        page.tab.get_by_text("7 LoRAs", exact=True).wait_for()
+        page.tab.get_by_text("12 LoRAs", exact=True).wait_for()
         yield page
 
 
@@ -54,13 +54,13 @@ def open_witch(library: Page) -> None:
 
 def test_library_shows_every_lora_and_filters(library: Page) -> None:
     cards = library.tab.locator(".ig-tile")
-    assert cards.count() == 7
+    assert cards.count() == 12
     library.tab.get_by_label("Base model").select_option("SD 1.5")
     assert cards.all_text_contents() == ["OOld animeSD 1.5styledoes not fit"]
     library.tab.get_by_label("Base model").select_option("")
     library.tab.get_by_label("Show", exact=True).select_option("Fits this checkpoint")
     shown = cards.all_text_contents()  # of the demo model, which the loader takes where there is no checkpoint
-    assert 0 < len(shown) < 7 and all("fits" in text and "does not fit" not in text for text in shown)
+    assert 0 < len(shown) < 12 and all("fits" in text and "does not fit" not in text for text in shown)
     library.tab.get_by_label("Base model").select_option("SD 1.5")
     library.tab.get_by_text("No LoRA is like this.").wait_for()
     library.tab.get_by_label("Base model").select_option("")
@@ -103,7 +103,7 @@ def test_scan_tells_its_progress_and_can_be_cancelled_while_it_runs(library: Pag
     finally:
         shutil.rmtree(many)
         view.get_by_role("button", name="Rescan").click()
-        view.get_by_text("7 LoRAs", exact=True).wait_for()
+        view.get_by_text("12 LoRAs", exact=True).wait_for()
     assert library.problems == []
 
 
