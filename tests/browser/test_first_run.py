@@ -56,7 +56,7 @@ def spanish(browser: Browser, server: Server) -> Iterator[Page]:
 
 def test_greeting_tells_the_library_and_nothing_covers_a_node(spanish: Page) -> None:
     greeting = spanish.tab.locator(GREETING)
-    greeting.get_by_text("7 LoRA leídos, 3 quedaron fuera: por qué").click()
+    greeting.get_by_text("12 LoRA leídos, 3 quedaron fuera: por qué").click()
     greeting.get_by_text("legacy.pt: un archivo pickle puede ejecutar código").wait_for()
     greeting.locator("summary").click()
     spanish.tab.wait_for_timeout(500)
