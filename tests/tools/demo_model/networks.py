@@ -34,3 +34,9 @@ def text_encoders() -> tuple[Any, Any]:
 
     first, second = (CLIPTextConfig(**shape.text_encoder_config(encoder)) for encoder in shape.TEXT_ENCODERS)
     return CLIPTextModel(first), CLIPTextModelWithProjection(second)
+
+
+def state_of(module: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Return shipped tensors as float32, by the names that this version of transformers and diffusers has for them."""
+    names = {name: name if name in tensors else f"text_model.{name}" for name in module.state_dict()}
+    return {name: tensors[shipped].float() for name, shipped in names.items()}

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from intelligence.generation import embedded_weights as shape
 from intelligence.generation.embedded import DEMO_ARCHITECTURE
 
-from . import train_speed
+from . import networks, train_speed
 from .captions import NEIGHBOURS, STYLE_WORDS, tokens
 from .evaluate import Model
 from .pictures import CONCEPTS, Pictures, load
@@ -172,10 +172,7 @@ def put_back(model: Model, components: dict[str, dict[str, torch.Tensor]]) -> No
     """Load unpacked tensors into the model that they were taken from."""
     parts = zip(components, (*model.encoders, model.unet, model.vae), strict=True)
     for component, module in parts:
-        tensors = components[component]
-        module.load_state_dict(
-            {name: tensors.get(name, tensors.get(f"text_model.{name}")) for name in module.state_dict()}
-        )
+        module.load_state_dict(networks.state_of(module, components[component]))
 
 
 def errors_of(

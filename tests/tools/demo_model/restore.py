@@ -8,8 +8,6 @@ are. Rounding cost the weights what `pack_model` prints, and tokens that trainin
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from intelligence.generation import embedded_weights as shape
@@ -25,21 +23,15 @@ def restore() -> None:
     encoders = networks.text_encoders()
     texts = (components["text_encoder"], components["text_encoder_2"])
     written = {
-        "unet_weights.pt": _of(networks.unet(), components["unet"]),
-        "vae_weights.pt": _of(networks.vae(), components["vae"]),
-        "text_weights.pt": [_of(encoder, state) for encoder, state in zip(encoders, texts, strict=True)],
+        "unet_weights.pt": networks.state_of(networks.unet(), components["unet"]),
+        "vae_weights.pt": networks.state_of(networks.vae(), components["vae"]),
+        "text_weights.pt": [networks.state_of(encoder, state) for encoder, state in zip(encoders, texts, strict=True)],
     }
     for name in written:
         if path_of(name).exists():
             raise FileExistsError(f"{path_of(name)} is there; nothing was written")
     for name, state in written.items():
         torch.save(state, path_of(name))
-
-
-def _of(module: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the state by the names that this version of the libraries has for it, as float32."""
-    names = {name: name if name in state else f"text_model.{name}" for name in module.state_dict()}
-    return {name: state[kept].float() for name, kept in names.items()}
 
 
 if __name__ == "__main__":
