@@ -216,7 +216,7 @@ def _programs(command: AddCommand) -> None:
     )
     add("--http", type=int, metavar="PORT", help="serve http://127.0.0.1:PORT/mcp (default: standard input and output)")
 
-    add = command("completion", "Print a script that completes commands and options in your shell.")
+    add = command("completion", "Print a script that completes commands, options and their values in your shell.")
     add("shell", choices=("bash", "zsh", "fish"), help='such as: eval "$(intelligent-generation completion bash)"')
 
 

@@ -201,7 +201,14 @@ def test_every_command_has_a_schema(capsys: pytest.CaptureFixture[str]) -> None:
         assert json.loads(capsys.readouterr().out)["title"] == command
 
 
-TYPED = [(["lea"], "learned"), (["plan", "--arch"], "--architecture"), (["correct", "x", "--fav"], "--favourite")]
+TYPED = [
+    (["lea"], "learned"),
+    (["plan", "--arch"], "--architecture"),
+    (["correct", "x", "--fav"], "--favourite"),
+    (["generate", "--priority", "S"], "SPEED"),
+    (["search", "plan", "--hub", "c"], "civitai"),
+    (["history", "us"], "used"),
+]
 """Words that are typed, and what the last one is completed to."""
 
 
@@ -230,13 +237,31 @@ def test_completion_in_a_shell_without_settings(tmp_path: Path, capsys: pytest.C
             terminal.type("\x15")  # empties the line
 
 
-@pytest.mark.parametrize(("words", "expected"), TYPED)
+COMPLETED = [
+    (["generate", "--priority", ""], "SPEED BALANCED QUALITY"),
+    (["completion", ""], "bash zsh fish"),
+    (["show", ""], ""),
+]
+"""Words that are typed, and what the shell is given to list: nothing where it shall list files."""
+
+
+@pytest.mark.parametrize(("words", "expected"), COMPLETED)
+def test_completion_lists_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    script = completion("bash", tmp_path, capsys)
+    typed = " ".join(f"'{word}'" for word in ["intelligent-generation", *words])
+    asked = f"COMP_WORDS=({typed}) COMP_CWORD={len(words)}; _intelligent_generation; echo ${{COMPREPLY[*]}}"
+    assert subprocess.check_output(["bash", "-c", f"source {script}; {asked}"], text=True).strip() == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), [*TYPED, (["completion", ""], "bash fish zsh")])
 def test_completion_in_fish(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
 ) -> None:
     script = completion("fish", tmp_path, capsys)
     asked = f"source {script}; complete -C 'intelligent-generation {' '.join(words)}'"
-    assert subprocess.check_output(["fish", "-N", "-c", asked], text=True).split() == [expected]
+    assert subprocess.check_output(["fish", "-N", "-c", asked], text=True).split() == expected.split()
 
 
 STEPS = """
