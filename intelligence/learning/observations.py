@@ -122,7 +122,7 @@ class Evidence(StrEnum):
     REWEIGHTED = "reweighted"
     """A LoRA whose suggested strength was changed."""
     SETTING = "setting"
-    """A setting that was given another value than the one offered."""
+    """A setting that was given another value than the one offered, and kept it for the next prompt."""
     PICKED = "picked"
     """A picture that was picked among several of one run."""
     SAVED = "saved"

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .generation_rows import WHOLE, Place, prompt_of, read
+from .generation_rows import WHOLE, Place, bodies, prompt_of, read, recorded
 from .observations import Evidence
-from .preferences import settings_of, stage_of
-from .signals import OF_LORAS, PER_PROMPT, WORTH, Signal, edits, is_reroll
+from .signals import OF_LORAS, PER_PROMPT, WORTH, Signal, edits, is_reroll, made_with
+from .stored_json import SharedParts
 
 SIGNALS = """
     CREATE TABLE signals (
@@ -61,7 +61,7 @@ def put(db: sqlite3.Connection, place: Place, signal: Signal, now_ms: int) -> bo
 
 def acts(db: sqlite3.Connection, key: int, data: dict[str, Any], now_ms: int) -> list[tuple[Place, Signal]]:
     """Return the acts of the user that a new generation shows: edits, and that the one before was tried again."""
-    found = [(Place(key), signal) for signal in edits(data)]
+    found = [(Place(key), signal) for signal in _kept_edits(db, key, data)]
     query = "SELECT key, created_ms FROM generations WHERE key < ? ORDER BY key DESC LIMIT 1"
     if (before := db.execute(query, (key,)).fetchone()) is not None:
         pause = (now_ms - before[1]) / 1000 - float(data.get("generation_time_seconds") or 0.0)
@@ -73,9 +73,31 @@ def acts(db: sqlite3.Connection, key: int, data: dict[str, Any], now_ms: int) ->
 def note_edits(db: sqlite3.Connection, key: int) -> None:
     """Store what a stored generation tells of edits, at the time when it was made."""
     (made,) = db.execute("SELECT created_ms FROM generations WHERE key = ?", (key,)).fetchone()
-    for signal in edits(read(db, key).data):
+    for signal in _kept_edits(db, key, read(db, key).data):
         if not _is_known(db, key, signal):
             put(db, Place(key), signal, made)
+
+
+def swept(db: sqlite3.Connection, key: int, data: dict[str, Any]) -> list[int]:
+    """Return the numbers of the edits of one run that a new generation of it contradicts: several values were tried."""
+    query = f"""SELECT recent.* FROM ({_SELECT} ORDER BY number DESC LIMIT ?) AS recent
+                JOIN generations ON key = generation
+                WHERE key != ? AND run_id = (SELECT run_id FROM generations WHERE key = ?)"""
+    prompt, found = prompt_of(data), []
+    for row in _rows(db.execute(query, (COMPARED, key, key)).fetchall()):
+        if row.evidence is not Evidence.SETTING and row.evidence not in OF_LORAS:
+            continue
+        (other,) = _recipes(db, [row.key])
+        if row.evidence in OF_LORAS and prompt_of(other) != prompt:
+            continue
+        if made_with(other, row.evidence, row.subject) != made_with(data, row.evidence, row.subject):
+            found.append(row.number)
+    return found
+
+
+def forget(db: sqlite3.Connection, numbers: Iterable[int]) -> int:
+    """Delete acts that turned out to be none. Returns how many there were."""
+    return sum(db.execute("DELETE FROM signals WHERE number = ?", (number,)).rowcount for number in numbers)
 
 
 def newest(db: sqlite3.Connection) -> list[SignalRow]:
@@ -148,15 +170,61 @@ def _rows(found: Sequence[Sequence[Any]]) -> list[SignalRow]:
     return [SignalRow._make((row[0], Evidence(row[1]), *row[2:5], json.loads(row[5]), *row[6:])) for row in found]
 
 
+def _kept_edits(db: sqlite3.Connection, key: int, data: dict[str, Any]) -> list[Signal]:
+    """Return the edits that a generation shows, without values that are only tried.
+
+    The first of a run tells, for LoRAs the first of each prompt: others repeat it, or show a sweep; see `swept`.
+    """
+    found = edits(data)
+    if not found:
+        return []
+    query = """SELECT key FROM generations WHERE key < ?1 AND run_id = (SELECT run_id FROM generations WHERE key = ?1)
+               ORDER BY key DESC LIMIT ?2"""
+    run = _recipes(db, [one for (one,) in db.execute(query, (key, COMPARED)).fetchall()])
+    kept = () if run else _run_before(db, key)
+    is_first = prompt_of(data) not in map(prompt_of, run)
+    return [one for one in found if (_is_kept(one, data, kept) if one.evidence is Evidence.SETTING else is_first)]
+
+
+def _run_before(db: sqlite3.Connection, key: int) -> list[dict[str, Any]]:
+    """Return what is kept of the generations of the run before: of many, the first and the newest."""
+    query = "SELECT key, run_id FROM generations WHERE key < ? ORDER BY key DESC LIMIT 1"
+    if (before := db.execute(query, (key,)).fetchone()) is None:
+        return []
+    keys = [before[0]]
+    if before[1] is not None:
+        for order, limit in (("DESC", COMPARED), ("ASC", 1)):
+            query = f"SELECT key FROM generations WHERE run_id = ? AND key < ? ORDER BY key {order} LIMIT ?"
+            keys += [one for (one,) in db.execute(query, (before[1], key, limit)).fetchall()]
+    return _recipes(db, keys)
+
+
+def _is_kept(edit: Signal, data: dict[str, Any], before: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether a setting has the value of the run before, which had no other, and was of another prompt.
+
+    Args:
+        before: JSON of that run's generations.
+    """
+    value, prompt = made_with(data, edit.evidence, edit.subject), prompt_of(data)
+    others = [prompt_of(one) for one in before]
+    values = [made_with(one, edit.evidence, edit.subject) for one in before]
+    return any(not other or other != prompt for other in others) and all(other == value for other in values)
+
+
+def _recipes(db: sqlite3.Connection, keys: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the JSON of generations without their reasons."""
+    packed, parts = bodies(db, keys), SharedParts(db)
+    return [recorded(packed[key], parts).data for key in keys if key in packed]
+
+
 def _is_known(db: sqlite3.Connection, key: int, signal: Signal) -> bool:
     """Return whether the same act was stored already: for the same prompt, or often enough."""
     query = "SELECT generation, counts FROM signals WHERE kind = ? AND subject = ?"
     about = signal.evidence, signal.subject
     if signal.evidence is Evidence.SETTING:
-        value, same = _setting(db, key, signal.subject), 0
-        for other, _ in db.execute(f"{query} AND offered = ?", (*about, json.dumps(signal.offered))).fetchall():
-            same += _setting(db, other, signal.subject) == value
-        return same >= WORTH[signal.evidence].same
+        rows = db.execute(f"{query} AND offered = ?", (*about, json.dumps(signal.offered))).fetchall()
+        value, *values = (made_with(one, *about) for one in _recipes(db, [key, *(other for other, _ in rows)]))
+        return values.count(value) >= WORTH[signal.evidence].same
     if signal.evidence not in PER_PROMPT:
         return False
     rows = db.execute(f"{query} ORDER BY number DESC LIMIT {COMPARED}", about).fetchall()
@@ -164,8 +232,3 @@ def _is_known(db: sqlite3.Connection, key: int, signal: Signal) -> bool:
         return True
     prompt = prompt_of(read(db, key).data)
     return bool(prompt) and any(prompt_of(read(db, other).data) == prompt for other, _ in rows)
-
-
-def _setting(db: sqlite3.Connection, key: int, name: str) -> tuple[str, Any] | None:
-    settings = settings_of(stage_of(read(db, key).data).get("suggested_params"))
-    return settings and (settings.family, getattr(settings, name))

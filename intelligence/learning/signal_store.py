@@ -118,12 +118,14 @@ class SignalStore:
         with self._database.read() as db:
             if is_set(db, Switch.NO_SIGNALS):
                 return 0
-            found = signal_rows.acts(db, places(db, generation_id)[-1].key, data, now)
-        if not found:
+            key = places(db, generation_id)[-1].key
+            found, swept = signal_rows.acts(db, key, data, now), signal_rows.swept(db, key, data)
+        if not found and not swept:
             return 0
         with self._database.transaction() as db:
+            forgotten = signal_rows.forget(db, swept)
             stored = sum(signal_rows.put(db, *one, now) for one in found)
-            if stored:
+            if stored or forgotten:
                 bump(db)
             return stored
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..pictures.look import Look
 from .observation_arrays import LEVEL
 from .observations import Applied, Evidence, Observation, Picture, Settings
-from .preferences import stage_of
+from .preferences import settings_of, stage_of
 
 
 class Worth(NamedTuple):
@@ -89,12 +89,28 @@ def edits(data: Mapping[str, Any]) -> list[Signal]:
     return [*_lora_edits(stage), *_setting_edits(stage.get("suggested_params") or {})]
 
 
-def _lora_edits(stage: Mapping[str, Any]) -> Iterator[Signal]:
-    offered = stage.get("offered") or ()
-    used = {
+def made_with(data: Mapping[str, Any], evidence: Evidence, subject: str) -> Any:
+    """Return what an edit is about as a generation was made: a setting with its family, or the strength of a LoRA.
+
+    None: without it. Args: data: JSON of the `Generation`.
+    """
+    stage = stage_of(data)
+    if evidence is not Evidence.SETTING:
+        return _strengths(stage).get(subject)
+    settings = settings_of(stage.get("suggested_params"))
+    return settings and (settings.family, getattr(settings, subject))
+
+
+def _strengths(stage: Mapping[str, Any]) -> dict[str | None, float]:
+    """Strengths of the LoRAs that were applied, by model id."""
+    return {
         one.get("lora_metadata", {}).get("model_id"): one.get("suggested_alpha", 0.0)
         for one in stage.get("suggested_loras") or ()
     }
+
+
+def _lora_edits(stage: Mapping[str, Any]) -> Iterator[Signal]:
+    offered, used = stage.get("offered") or (), _strengths(stage)
     for slot, one in enumerate(offered):
         strength, is_suggested, is_used = one["strength"], one.get("suggested", True), one["lora"] in used
         if one.get("named") or not (is_suggested or is_used):

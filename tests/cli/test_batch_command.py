@@ -56,6 +56,8 @@ def test_sweep_of_a_prompt_is_made_and_its_stars_are_shown(tmp_path: Path, capsy
     settings = [record["plan"]["recommendations"]["suggested_params"] for record in records]
     found = {(record["seed"], one["num_steps"]) for record, one in zip(records, settings, strict=True)}
     assert found == {(0, 1), (0, 2), (1, 1), (1, 2)}
+    acts = {one.generation_id: one.subject for one in LearningEngine().signals.shown()}
+    assert not [acts[record["id"]] for record in records if record["id"] in acts]
     sheet = Path(str(made["contact_sheet"]))
     assert sheet.read_text().count("★") == 0
 

@@ -127,12 +127,13 @@ def test_learned_is_paused_reset_exported_and_forgotten(client: Client) -> None:
 
 
 def test_acts_beside_stars_are_noticed_and_taken_back(client: Client) -> None:
-    made(
-        client,
-        PromptAnalyze={"prompt": "the mirkwood witch at a well"},
-        LoRARecommend={"mode": "ASSISTED", "selection": "[]"},
-        ParamOptimize={"cfg": 4.0},
-    )
+    for place in ("well", "gate"):
+        made(
+            client,
+            PromptAnalyze={"prompt": f"the mirkwood witch at a {place}"},
+            LoRARecommend={"mode": "ASSISTED", "selection": "[]"},
+            ParamOptimize={"cfg": 4.0},
+        )
     acts = client.get(LEARNED)["acts"]
     found = {(one["kind"], one["subject"].rpartition(":")[2].rpartition("/")[2]): one["number"] for one in acts}
     edits = [found["setting", "cfg"], found["removed", "mirkwood_witch.safetensors"]]

@@ -26,8 +26,8 @@ def stores(tmp_path: Path) -> tuple[ModelRegistry, LearningEngine]:
     parameters = {"family": "sdxl", "guidance_scale": 4.0, "reasons": reasons}
     stage = {"suggested_loras": [], "offered": offered, "suggested_params": parameters}
     data = {"plan": {"recommendations": stage}}
-    for name, loras in (("a", []), ("b", [OIL])):
-        learning.record_generation(name, [f"{name}-0"], data, loras=loras, run_id="run")
+    for name, loras, run in (("before", [], "earlier"), ("a", [], "run"), ("b", [OIL], "run")):
+        learning.record_generation(name, [f"{name}-0"], data, loras=loras, run_id=run)
     learning.signals.note_made("a", data)
     learning.signals.note("b", Evidence.PICKED)
     return ModelRegistry(tmp_path / "registry.db"), learning

@@ -127,6 +127,8 @@ def test_acts_go_with_the_export(engine: LearningEngine, other: LearningEngine) 
     stage |= {"prompt_analysis": {"prompt": "a cat"}}
     engine.record_generation("scouted", ["scouted-0"], {})
     engine.signals.note("scouted", Evidence.SCOUTED, 0, [Look(*range(8)), Look(*range(1, 9))])
+    before = stage | {"prompt_analysis": {"prompt": "a dog"}, "offered": []}
+    engine.record_generation("before", ["before-0"], {"plan": {"recommendations": before}})
     engine.record_generation("edited", ["edited-0"], data := {"plan": {"recommendations": stage}})
     assert engine.signals.note_made("edited", data) == 2
     engine.signals.drop([one.number for one in engine.signals.shown() if one.kind == "setting"])

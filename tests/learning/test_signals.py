@@ -133,13 +133,80 @@ def test_act_on_a_lora_counts_once_a_prompt_and_a_few_times_in_all(store):
     assert store.kinds() == [("removed", FOX)] * WORTH[Evidence.REMOVED].same
 
 
-def test_setting_that_is_left_alone_counts_a_few_times(store):
-    reasons = [{"setting": "cfg", "source": "user", "otherwise": "7"}]
-    for cfg in (4.0,) * 6 + (5.0,):
-        store.make({}, cfg=cfg, reasons=reasons)
-    assert store.kinds() == [("setting", "cfg")] * (WORTH[Evidence.SETTING].same + 1)
-    values = [one.picture.settings.cfg for one in store.engine.preferences().observations]
-    assert values == [4.0] * 4 + [5.0]
+EDITED = [{"setting": "cfg", "source": "user", "otherwise": "7"}]
+
+
+def cfgs(store):
+    return [one.picture.settings.cfg for one in store.engine.preferences().observations]
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([("a", 4), ("b", 4)], [4]),
+        ([("a", 4), ("b", 4), ("c", 4), ("d", 5), ("e", 5)], [4, 4, 5]),
+        ([("a", 4)], []),
+        ([("a", 4), ("a", 4), ("a", 4)], []),
+        ([("a", 4), ("a", 4), ("b", 4), ("b", 4)], [4]),
+        ([("a", 4), ("b", 5), ("c", 4), ("d", 5)], []),
+        ([("a", 4), ("b", 7), ("c", 4)], []),
+        ([("a", 4, 5, 6), ("b", 4, 5, 6), ("c", 4, 5, 6)], []),
+        ([("a", 4, 5), ("b", 5), ("c", 5)], [5]),
+        ([("a", 4), ("b", 4, 5)], []),
+        ([("a", 4, 4, 4), ("b", 4, 4, 4)], [4]),
+        ([(prompt, 4) for prompt in "abcdefgh"], [4] * WORTH[Evidence.SETTING].same),
+    ],
+    ids=[
+        "kept for the next prompt",
+        "kept, then another one kept",
+        "given once",
+        "same prompt again",
+        "next prompt after further tries",
+        "tried in turn",
+        "given up between",
+        "sweeps",
+        "one kept after a sweep",
+        "sweep that begins with the last value",
+        "batches of one value",
+        "left alone",
+    ],
+)
+def test_setting_counts_once_it_is_kept_for_another_prompt(store, runs, expected):
+    for number, (prompt, *values) in enumerate(runs):
+        for cfg in values:
+            store.make({}, prompt=prompt, run=f"r{number}", cfg=float(cfg), reasons=EDITED if cfg != 7 else ())
+    assert cfgs(store) == expected
+    assert store.kinds() == [("setting", "cfg")] * len(expected)
+
+
+def test_settings_of_one_list_of_prompts_count_as_one_run(store):
+    for run in ("first", "second"):
+        for prompt in "abcd":
+            store.make({}, prompt=run + prompt, run=run, cfg=4.0, reasons=EDITED)
+    assert cfgs(store) == [4.0]
+
+
+def test_usual_value_in_a_sweep_takes_the_edit_back(store):
+    store.make({}, prompt="a", cfg=4.0, reasons=EDITED)
+    store.make({}, prompt="b", run="sweep", cfg=4.0, reasons=EDITED)
+    assert cfgs(store) == [4.0]
+    store.make({}, prompt="b", run="sweep", cfg=7.0)
+    assert cfgs(store) == []
+
+
+def test_setting_is_kept_where_no_prompt_is_stored(store):
+    store.engine.keep_prompts = False
+    for prompt in "ab":
+        store.make({}, prompt=prompt, cfg=4.0, reasons=EDITED)
+    assert cfgs(store) == [4.0]
+
+
+@pytest.mark.parametrize(("prompts", "expected"), [("aaa", []), ("abc", [(FOX, 0.4), (FOX, 0.5), (FOX, 0.6)])])
+def test_strengths_tried_at_once_are_no_edit_and_those_of_several_prompts_are(store, prompts, expected):
+    for prompt, strength in zip(prompts, (0.4, 0.5, 0.6), strict=True):
+        store.make({FOX: strength}, offered=[offer(FOX)], prompt=prompt, run="list")
+    found = [one.picture.loras[0] for one in store.engine.preferences().observations]
+    assert [(one.lora, one.strength) for one in found] == expected
 
 
 def test_edits_move_a_lora_less_than_stars(store):
@@ -292,12 +359,13 @@ def test_acts_go_with_their_generation(store):
 
 def test_acts_hold_after_details_were_left_out(store, monkeypatch):
     monkeypatch.setattr("intelligence.learning.generation_rows.DETAILED", 1)
-    reasons = [{"setting": "cfg", "source": "user", "otherwise": "7"}]
-    store.make({}, offered=[offer(FOX)], reasons=reasons, cfg=4.0)
+    for prompt in ("a fox", "an owl"):
+        name = store.make({}, offered=[offer(FOX)], reasons=EDITED, cfg=4.0, prompt=prompt)
     before = store.engine.preferences().observations
+    assert [one.evidence for one in before] == [Evidence.REMOVED, Evidence.REMOVED, Evidence.SETTING]
     for number in range(5):
         store.make({}, prompt=str(number))
-    assert "reasons" not in store.engine.get_generation("g1").data["plan"]["recommendations"]["suggested_params"]
+    assert "reasons" not in store.engine.get_generation(name).data["plan"]["recommendations"]["suggested_params"]
     assert store.engine.preferences().observations == before
 
 
