@@ -17,7 +17,7 @@ _intelligent_generation() {{
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -o default -F _intelligent_generation {name}"""
-"""Where no word fits, the shell completes names of files."""
+"""Names of files are the shell's own, where no word fits."""
 
 
 _ZSH = """\
