@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from threading import Lock
 
 from ..errors import MissingDependencyError, install_command
 
@@ -19,7 +20,7 @@ _WITH_HANDLERS = ("", "torch", "diffusers", "transformers")
 _OURS = __name__.partition(".generation.")[0]
 
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
-_owns_process: ContextVar[bool] = ContextVar("owns_process", default=False)
+_LOADING = Lock()
 
 
 def require_standalone(what: str) -> None:
@@ -61,16 +62,26 @@ def _without_broken_torchvision() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what libraries log below ERROR in this thread, and hide their progress bars inside `quiet_process`.
-
-    Other threads' records and our own are untouched.
-    """
+    """Drop what libraries log below ERROR in this thread. Other threads' records and our own are untouched."""
     _filter_handlers()
-    with ExitStack() as stack:
-        stack.callback(_quiet.reset, _quiet.set(True))
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Let one model or LoRA be loaded at a time, without the libraries' logs, warnings and progress bars.
+
+    Switches of the whole process hide the last two, and transformers, accelerate and peft switch more meanwhile.
+    """
+    with _LOADING, quiet(), warnings.catch_warnings(), ExitStack() as stack:
+        warnings.filterwarnings("ignore", module=rf"({'|'.join(_LIBRARIES)})\b")
         for name in _WITH_BARS:
             log = sys.modules.get(f"{name}.utils.logging")
-            if log is not None and _owns_process.get() and log.is_progress_bar_enabled():
+            if log is not None and log.is_progress_bar_enabled():
                 log.disable_progress_bar()
                 stack.callback(log.enable_progress_bar)
         yield
@@ -88,11 +99,7 @@ def _is_heard(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def quiet_process() -> Iterator[None]:
-    """Keep all warnings and the libraries' progress bars off the terminal, for programs that own their process."""
-    token = _owns_process.set(True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        _owns_process.reset(token)
+    """Keep all warnings off the terminal, for programs that own their process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

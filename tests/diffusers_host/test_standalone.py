@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from intelligence.generation.diffusers_host import DiffusersHost
-from intelligence.generation.standalone import quiet, quiet_process
+from intelligence.generation.standalone import loading, quiet, quiet_process
 
 from .test_host import plan
 
@@ -89,10 +89,32 @@ def test_quiet_drops_records_of_its_own_thread_only() -> None:
     assert heard == ["our error", "another thread's", "afterwards"]
 
 
+def test_loading_is_quiet_and_undone() -> None:
+    before = process_state()
+    with loading(), warnings.catch_warnings(record=True) as heard:
+        assert [bars for _, bars in process_state()[2]] == [False, False]  # type: ignore[attr-defined]
+        warnings.warn_explicit("a library's", UserWarning, "layer.py", 1, module="peft.tuners.lora")
+        warnings.warn_explicit("the user's", UserWarning, "mine.py", 1, module="mine")
+    assert [str(warning.message) for warning in heard] == ["the user's"]
+    assert process_state() == before
+
+
 def test_quiet_process_is_undone() -> None:
     before = process_state()
     with quiet_process():
-        with quiet():
-            assert [bars for _, bars in process_state()[2]] == [False, False]  # type: ignore[attr-defined]
         warnings.warn("not seen", stacklevel=1)
     assert process_state() == before
+
+
+RUNS = """
+from intelligence import IntelligentGenerationPipeline, PipelineConfig
+pipeline = IntelligentGenerationPipeline(PipelineConfig(base_model="embedded"))
+for prompt in ("anime girl with magical powers", "pixel art of a giraffe", "an apple"):
+    print(len(pipeline.generate(prompt, seed=0, num_steps=1).metadata.loras_used))
+"""
+
+
+def test_pipeline_prints_nothing(embedded_home: Path) -> None:
+    """LoRAs are loaded, changed and taken off."""
+    done = subprocess.run([sys.executable, "-c", RUNS], capture_output=True, text=True, timeout=600)
+    assert (done.stderr, done.stdout.split()) == ("", ["1", "2", "0"])

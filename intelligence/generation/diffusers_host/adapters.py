@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import ModelNotFoundError, UnsupportedModelError
 from ...lora import LoRARecommendation
 from ...models.headers import read_header
-from ..standalone import quiet
+from ..standalone import loading
 
 _TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
 
@@ -33,11 +33,11 @@ def apply_loras(pipe: Any, loras: Sequence[LoRARecommendation]) -> None:
         wanted[name], strengths[name] = lora, (unet + lora.suggested_alpha, text + lora.alpha_clip)
 
     loaded = _loaded(pipe)
-    if not wanted:
-        if loaded:
-            pipe.unload_lora_weights()
-        return
-    with quiet():
+    with loading():
+        if not wanted:
+            if loaded:
+                pipe.unload_lora_weights()
+            return
         if stale := sorted(loaded - set(wanted)):
             pipe.delete_adapters(stale)
         for name, lora in wanted.items():

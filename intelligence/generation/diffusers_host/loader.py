@@ -6,7 +6,6 @@ import math
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from ...config import BASE_MODEL_ALIASES, EMBEDDED_MODEL
@@ -20,10 +19,7 @@ from ...models.kinds import ARCHITECTURE_TITLES
 from ...models.sanitize import MAX_JSON_BYTES, parse_json
 from ..embedded import ensure_embedded
 from ..sdxl_config import sdxl_config_folder
-from ..standalone import quiet, require_standalone
-
-LOADING = Lock()
-"""Lets one model be built at a time: transformers and accelerate switch modes of the whole process meanwhile."""
+from ..standalone import loading, require_standalone
 
 DTYPE_SINCE = "0.40.0"
 """Version of diffusers in which `torch_dtype` became `dtype`."""
@@ -108,7 +104,7 @@ def load_pipeline(model: ResolvedModel, device: str) -> Any:
     named = "dtype" if Version(diffusers.__version__) >= Version(DTYPE_SINCE) else "torch_dtype"
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
-        with LOADING, quiet():
+        with loading():
             options: dict[str, Any] = {"local_files_only": True, named: dtype}
             if model.single_file:
                 options |= {"config": str(sdxl_config_folder()), **_scheduler_option(model.evidence)}

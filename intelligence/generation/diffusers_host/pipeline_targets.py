@@ -11,8 +11,8 @@ from ...models import Architecture
 from ...models.headers import Shapes
 from ...models.lora_fit import LoRAFit, ModuleReader, Target
 from ..sdxl_config import sdxl_config_folder
-from ..standalone import quiet, require_standalone
-from .loader import LOADING, ResolvedModel
+from ..standalone import loading, quiet, require_standalone
+from .loader import ResolvedModel
 
 _TEXT_ENCODERS = {"text_encoder": "CLIPTextModel", "text_encoder_2": "CLIPTextModelWithProjection"}
 
@@ -30,7 +30,7 @@ def lora_fit(model: ResolvedModel) -> LoRAFit:
     folder = sdxl_config_folder() if model.single_file else model.path
     targets: dict[str, Target] = {}
     try:
-        with LOADING, quiet(), torch.device("meta"):
+        with loading(), torch.device("meta"):
             config = diffusers.UNet2DConditionModel.load_config(folder / "unet")
             unet = diffusers.UNet2DConditionModel.from_config(config)
             targets |= _targets("unet", unet)
@@ -41,7 +41,8 @@ def lora_fit(model: ResolvedModel) -> LoRAFit:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UnsupportedModelError(f"{model.path}: cannot be loaded: {str(error).strip()[:200]}") from error
     is_sdxl = model.evidence.architecture not in (Architecture.SD1, Architecture.SD2)
-    loader = diffusers.StableDiffusionXLPipeline if is_sdxl else diffusers.StableDiffusionPipeline
+    with quiet():  # imports it
+        loader = diffusers.StableDiffusionXLPipeline if is_sdxl else diffusers.StableDiffusionPipeline
     lines = sorted(f"{name}\0{target.shape}" for name, target in targets.items())
     mark = hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
     return LoRAFit(targets, mark, reader=ModuleReader(lambda shapes: _converted(shapes, loader, unet.config)))
