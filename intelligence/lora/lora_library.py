@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ..learning.observations import UNKNOWN, LoRATraits
 from ..models import ExamplePrompt, LoRAKind, ModelKind, ModelMetadata, ModelSummary, TriggerSet
+from ..models.compatibility import Fit, architecture_fit
+from ..models.kinds import ARCHITECTURE_TITLES
 from ..prompt import ArtisticStyle, LoRATag, PromptAnalysis, unescape
 from ..records import Reason, Source
 from ..registry import ModelRegistry
@@ -152,8 +154,11 @@ class Library:
         """The postings of a prompt's words and phrases."""
         return self.index.match_query(query)
 
-    def summary(self, named: int, chosen: int) -> Reason:
-        """Say how many LoRAs were named by tags, and how many chosen."""
+    def summary(self, named: int, chosen: int, base: TargetModel) -> Reason:
+        """Say how many LoRAs were named by tags, and how many chosen; or which networks all of them are for."""
+        if not named and not chosen and (networks := self._other_networks(base)):
+            title, message = ARCHITECTURE_TITLES[base.architecture], LoRAMessage.NONE_MADE_FOR
+            return Reason.of("loras", Source.MODEL, message, size=self.usable, base=title, networks=networks)
         if not self.usable:
             message = LoRAMessage.EMPTY_LIBRARY
         elif named:
@@ -162,6 +167,14 @@ class Library:
             message = LoRAMessage.CHOSEN_COUNT if chosen else LoRAMessage.NONE_FITS
         source = Source.USER if named and not chosen else Source.PROMPT
         return Reason.of("loras", source, message, size=self.usable, named=named, chosen=chosen)
+
+    def _other_networks(self, base: TargetModel) -> str:
+        """Return how many LoRAs are for which network, most first; empty where one may fit this base model."""
+        usable = [] if self.incompatibilities(base)[1].any() else [one for one in self.models if one.problem is None]
+        if any(architecture_fit(one.architecture, base.architecture) is not Fit.NO for one in usable):
+            return ""
+        counts = Counter(ARCHITECTURE_TITLES[one.architecture] for one in usable)
+        return ", ".join(f"{title} ({count})" for title, count in counts.most_common())
 
     def tagged(self, tags: Sequence[LoRATag], base: TargetModel) -> tuple[list[NamedLoRA], list[RejectedLoRA]]:
         """Return the LoRAs that tags name, each once, and the tags that cannot be obeyed, with the reason.

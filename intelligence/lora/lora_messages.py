@@ -98,6 +98,7 @@ class LoRAMessage(Message):
 
     EMPTY_LIBRARY = "the library holds no LoRA that can be used"
     NONE_FITS = "none of the library's {size} LoRAs fits this prompt well enough"
+    NONE_MADE_FOR = "none of the library's {size} LoRAs was made for {base}; they are for {networks}"
     NAMED_COUNT = "{named} named by you"
     CHOSEN_COUNT = "{chosen} chosen from the library's {size}"
     NAMED_AND_CHOSEN = "{named} named by you, {chosen} chosen from the library's {size}"

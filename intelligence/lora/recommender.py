@@ -190,7 +190,11 @@ class LoRARecommender:
             if limits.max_loras
         ]
         rejected = (*[*by_syntax.values()][:MAX_REJECTED], *refused, *_worth_naming(others, left_out, limits, named))
-        reasons = [library.summary(len(named), len(chosen)), *_stricter(limits), *([unjudged] if unjudged else [])]
+        reasons = [
+            library.summary(len(named), len(chosen), base),
+            *_stricter(limits),
+            *([unjudged] if unjudged else []),
+        ]
         if self.dense_text is not None:
             reasons.append(Reason.of("loras", Source.USER, LoRAMessage.NO_MEANING))
         return LoRAChoice((*by_name, *recommended), rejected, tuple(near), tuple(reasons))

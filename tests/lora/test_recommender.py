@@ -107,6 +107,22 @@ def test_summary_counts_usable_loras():
     assert choice.reasons[0].evidence == "1 chosen from the library's 1"
 
 
+def test_summary_tells_networks_where_no_lora_is_for_this_one():
+    others = (
+        replace(ANIME, architecture=Architecture.SD1),
+        *(replace(one, architecture=Architecture.DEMO) for one in (PHOTO, WITCH)),
+    )
+    said = choose("mirkwood witch", *others, base=SDXL).reasons[0]
+    assert (
+        said.evidence == "none of the library's 3 LoRAs was made for SDXL; they are for embedded demo (2), SD 1.5 (1)"
+    )
+    for known in (
+        (*others, replace(ANIME, lora_kind=LoRAKind.SPEED)),
+        (*others, replace(ANIME, architecture=Architecture.UNKNOWN)),
+    ):
+        assert "fits this prompt well enough" in choose("a lake", *known, base=SDXL).reasons[0].evidence
+
+
 def test_choose_from_empty_library():
     choice = choose("anime girl")
     assert choice.chosen == () and "no LoRA" in choice.reasons[0].evidence
