@@ -2,10 +2,10 @@
 
 Each target of `tests/tools/fuzz_targets.py` is given damaged copies of sound inputs, and noise, in a process that only
 reads, for minutes of processor (of what makes and of what reads them), so that a busy machine tries as many; where
-`--longest` minutes by the clock are over before, fewer, and the minutes of processor are told. Told of each too:
-inputs, the share that was refused, crashes (errors that are not the pack's), hangs (more than 100 ms run or slept each
-time that it is read; not those in which others had the processor), and growth of the reading process in MB after the
-first tenth.
+`--longest` minutes by the clock are over before, or at Ctrl-C, fewer, and the minutes of processor are told. Told of
+each too: inputs, the share that was refused, crashes (errors that are not the pack's), hangs (more than 100 ms run or
+slept each time that it is read; not those in which others had the processor), and growth of the reading process in MB
+after the first tenth.
 `--guided`: atheris makes the inputs, by what they reach in the code; what it finds odd is read again in an ordinary
 process.
 """
@@ -16,19 +16,21 @@ import importlib.util
 import math
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.benchmarks.report import parser, report
-from tests.tools.fuzz_reader import READ, REFUSED, STUCK, Reader
+from tests.tools.fuzz_reader import READ, REFUSED, STUCK, Read, Reader
 from tests.tools.fuzz_targets import TARGETS, inputs
 
 HANG_SECONDS = 0.1
@@ -56,13 +58,16 @@ class Findings:
         self.crashes: set[str] = set()
         self.slowest = 0.0
 
-    def add(self, data: bytes) -> None:
-        """Read an input; keep it in a file where something is wrong with it."""
-        found = self.reader.read(data)
+    def read(self, inputs: Sequence[bytes]) -> None:
+        """Read inputs; keep those in files with which something is wrong."""
+        for data, found in zip(inputs, self.reader.read(inputs), strict=True):
+            self._add(data, found)
+
+    def _add(self, data: bytes, found: Read) -> None:
         spent = found.seconds
         for _ in range(AGAIN if found.ended != STUCK else 0):
             if spent > HANG_SECONDS:
-                spent = min(spent, self.reader.read(data).seconds)
+                spent = min(spent, self.reader.read([data])[0].seconds)
         self.inputs += 1
         self.refused += found.ended == REFUSED
         self.slowest = max(self.slowest, spent)
@@ -89,19 +94,38 @@ class Findings:
         }
 
 
+def made_inputs(name: str, number: int) -> list[bytes]:
+    """Return the inputs of one seed."""
+    made: list[bytes] = []
+
+    @seed(number)
+    @BATCH
+    @given(inputs(name))
+    def make(data: bytes) -> None:
+        made.append(data)
+
+    make()
+    return made
+
+
 def forged(name: str, seconds: float, number: int, longest: float = math.inf) -> Figures:
-    """Return the figures of one target with inputs of hypothesis: seconds of processor, `longest` by the clock."""
+    """Return the figures of one target with inputs of hypothesis: seconds of processor, `longest` by the clock.
+
+    An interrupt (Ctrl-C) ends it after the inputs that were made.
+    """
     start_mb, begun, last = 0.0, time.process_time(), time.monotonic() + longest
+    interrupted = Event()
+    signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     with closing(Reader(name)) as reader:
         findings = Findings(name, reader)
         spent = 0.0
-        while spent < seconds and time.monotonic() < last:
-            seed(number)(BATCH(given(inputs(name))(findings.add)))()
+        while spent < seconds and time.monotonic() < last and not interrupted.is_set():
+            findings.read(made_inputs(name, number))
             number += 1
             spent = time.process_time() - begun + reader.processor_seconds
             if not start_mb and (spent > seconds / 10 or time.monotonic() > last - 0.9 * longest):
                 start_mb = reader.memory_mb()
-        growth = reader.memory_mb() - start_mb
+        growth = reader.memory_mb() - start_mb if start_mb else 0.0
     return {**findings.figures(), f"{name}_minutes": spent / 60, f"{name}_growth_mb": growth}
 
 
@@ -126,8 +150,7 @@ def guided(name: str, seconds: float, number: int) -> Figures:
         if ran.returncode:
             print(f"{name}: {ran.stderr[-3000:]}", flush=True)
         findings = Findings(name, reader)
-        for file in sorted(found.iterdir()):
-            findings.add(file.read_bytes())
+        findings.read([file.read_bytes() for file in sorted(found.iterdir())])
         executed = re.findall(r"stat::number_of_executed_units:\s*(\d+)", ran.stderr)
     figures = findings.figures() | {f"{name}_inputs": int(executed[0]) if executed else 0}
     figures[f"{name}_crashes"] = len(findings.crashes) + bool(ran.returncode)

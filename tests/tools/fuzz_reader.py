@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +20,8 @@ from tests.tools.fuzz_targets import read_or_refuse
 READ, REFUSED, DIED, STUCK = "read", "refused", "died", "stuck"
 PATIENCE_SECONDS = 600
 """Wait for one input, where other programs may keep the processor."""
+AHEAD = 50
+"""Inputs that the process is given at a time: on a busy machine each wait for an answer is one for the processor."""
 _COLLECT = b"\0collect"
 
 
@@ -56,18 +61,29 @@ class Reader:
         self.processor_seconds = 0.0
         self._start()
 
-    def read(self, data: bytes) -> Read:
-        """Read an input."""
+    def read(self, inputs: Sequence[bytes]) -> list[Read]:
+        """Return what became of each input."""
+        found: list[Read] = []
+        while len(found) < len(inputs):
+            given = inputs[len(found) :][:AHEAD]
+            with suppress(OSError):  # a process that has ended gives no answer either
+                for data in given:
+                    self._pipe.send_bytes(data)
+            for _ in given:
+                found.append(self._answer())
+                if found[-1].ended in (DIED, STUCK):
+                    self.close()
+                    self._start()
+                    break
+        self.processor_seconds += sum(one.processor_seconds for one in found)
+        return found
+
+    def _answer(self) -> Read:
         try:
-            self._pipe.send_bytes(data)
             arrived = self._pipe.poll(PATIENCE_SECONDS)
             found: Read = self._pipe.recv() if arrived else Read(PATIENCE_SECONDS, 0.0, STUCK)
         except (EOFError, OSError):
             found = Read(0.0, 0.0, DIED)
-        self.processor_seconds += found.processor_seconds
-        if found.ended in (DIED, STUCK):
-            self.close()
-            self._start()
         return found
 
     def memory_mb(self) -> float:
@@ -90,6 +106,7 @@ class Reader:
 
 def _serve(pipe: Connection, target: str) -> None:
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what makes the inputs ends this
     while True:
         data = pipe.recv_bytes()
         if data == _COLLECT:
