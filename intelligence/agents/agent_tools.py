@@ -171,7 +171,7 @@ class AgentTools:
         return {**plan.to_dict(), "text": "\n".join(plan_lines(plan))}
 
     def explain_picture(self, picture: str) -> JSON:
-        """Explain how a picture was made: the path of a PNG, WebP or JPEG, or an id that recent_generations gives.
+        """Explain how a picture was made, by its path (PNG, WebP, JPEG, JSON beside it) or its id (recent_generations).
 
         Pictures of this pack come with every reason; of AUTOMATIC1111, ComfyUI, Fooocus, InvokeAI and SwarmUI, prompt,
         model, LoRAs and settings are told.

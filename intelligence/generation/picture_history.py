@@ -16,10 +16,12 @@ from .stages import Generation
 
 
 def picture_record(path: Path) -> dict[str, Any] | None:
-    """Return the pack's own record in a picture, or beside it; None: it has none.
+    """Return the pack's own record in a picture, or beside it, or that a JSON file is; None: there is none.
 
-    Raises InvalidInputError where the file is no picture.
+    Raises InvalidInputError where the file is neither.
     """
+    if path.suffix.lower() == ".json" and (record := own_record(path)):
+        return record
     inside = embedded_record(path)
     if inside is not None and own_info(inside) is not None:
         return inside
@@ -46,7 +48,7 @@ def picture_lines(info: PictureInfo) -> list[str]:
         "Settings": ", ".join(f"{name} {value}" for name, value in info.settings.items()),
         "Workflow": "inside: drop the picture onto ComfyUI's page" if info.has_workflow else "",
     }
-    return [f"{name}: {value}" for name, value in facts.items() if value]
+    return [f"{name}: {value}" for name, value in facts.items() if value.strip()]
 
 
 def remembered(path: Path, learning: LearningEngine) -> str:

@@ -42,7 +42,7 @@ def a1111_text(
         note: closes the settings.
     """
     lines = [_kept_apart(prompt + "".join(f" {lora_tag(lora.name, lora.weight)}" for lora in loras))]
-    if negative_prompt:
+    if negative_prompt.strip():
         lines.append(f"Negative prompt: {_kept_apart(negative_prompt)}")
     hashes = {"model": model.hash} if model and model.hash else {}
     hashes |= {f"lora:{lora.name}": lora.hash for lora in loras if lora.hash}

@@ -76,7 +76,7 @@ def test_search_and_show(tools: AgentTools) -> None:
         tools.show_model("ferm")
 
 
-@pytest.mark.parametrize("name", ["saved.png", "saved.webp", "saved.jpg"])
+@pytest.mark.parametrize("name", ["saved.png", "saved.webp", "saved.jpg", "saved.png.json"])
 def test_explain_picture(tools: AgentTools, name: str) -> None:
     told = tools.explain_picture(str(OLD / name))
     assert (told["seeds"], told["settings"]["steps"]) == ([7], 2)

@@ -311,6 +311,7 @@ def test_updates_asks_nothing_about_an_empty_library(home: Path, capsys: pytest.
         (["show", "nobody"], "nobody"),
         (["show", "nobody", "--as-workflow"], "nobody"),
         (["show", __file__], "no PNG, WebP or JPEG"),
+        (["show", str(README.parent / "example_workflows" / "Prompt to picture.json")], "no PNG, WebP or JPEG"),
         (["show", str(Path(__file__).parent)], "is a folder; name a picture in it"),
         (["show", "fox.png"], "there is no picture fox.png"),
         (["show", "fox.png", "--as-workflow"], "there is no picture fox.png"),

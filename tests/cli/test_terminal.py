@@ -147,6 +147,8 @@ def commands() -> list[str]:
         ["show", NAME],
         ["show", str(OLD / "saved.png")],
         ["show", str(OLD / "saved.png"), "--as-workflow"],
+        ["show", str(OLD / "saved.png.json")],
+        ["show", str(OLD / "saved.png.json"), "--as-workflow"],
         ["show", "foreign.png"],
         ["show", "foreign.png", "--as-workflow"],
         ["feedback", str(OLD / "saved.jpg"), "4"],

@@ -72,7 +72,7 @@ def test_picture_record_beside_a_jpeg_without_room(tmp_path: Path) -> None:
 def test_remembered_stores_a_picture_from_elsewhere(tmp_path: Path) -> None:
     learning = LearningEngine(tmp_path / "learning.db")
     path = save_picture(tmp_path / "x.png", Image.new("RGB", (8, 8)), generation(), 1).path
-    assert remembered(path, learning) == remembered(path, learning) == "abc-1"
+    assert remembered(path, learning) == remembered(path.with_suffix(".json"), learning) == "abc-1"
     learning.record_feedback("abc-1", 5)
     assert [rating.rating for rating in learning.ratings("abc")] == [5]
 

@@ -87,6 +87,11 @@ def test_note_closes_the_settings() -> None:
     assert a1111_text("a", "", SETTINGS, note="hash not known yet").endswith("Note: hash not known yet")
 
 
+@pytest.mark.parametrize("negative", ["", " ", "\n"])
+def test_empty_negative_prompt_has_no_line(negative: str) -> None:
+    assert len(a1111_text("a", negative, SETTINGS).splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [

@@ -87,7 +87,8 @@ function promptLine({ prompt, negative, why }) {
       (error) => (copy.textContent = error.message),
     );
   });
-  const more = make("details", "", make("summary", "ig-dim", t("Negative prompt"), ": ", ...colored(negative)), reasons(why));
+  const unwanted = textOf(negative).trim() ? colored(negative) : [t("none")];
+  const more = make("details", "", make("summary", "ig-dim", t("Negative prompt"), ": ", ...unwanted), reasons(why));
   return make("div", "ig-plain", label(t("Prompt")), " ", ...colored(prompt), " ", copy, more);
 }
 
