@@ -1,21 +1,21 @@
 """Observations as arrays, and the covariances of what is in them.
 
-A picture has a sign (−1: another beats it); a member is one of the LoRAs of a picture. Covariances of two observations
-do not depend on any other, so that those of one model serve the next.
+A picture has a sign (−1: another beats it); a member is one of the LoRAs of a picture. Numbers and covariances of an
+observation do not depend on any other, so that those of one model serve the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pictures.look import Look
 from .look_effects import look_covariance
 from .observations import STARS_WRONG, LoRATraits, Observation, PromptTraits
-from .setting_effects import SeenSettings, code, effects_covariance
+from .setting_effects import SettingColumns, code, effects_covariance
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -42,63 +42,114 @@ NOTHING = -1
 """Equals no hash."""
 NEAREST_SD = 0.5
 """… and of the factor, 0 before ratings, by which standing first counts where nobody asked for the LoRA."""
+TRAITS = ("creator", "kind", "style", "prompt_style", "content", "is_tags")
+"""Of a LoRA, and of the prompt that it is applied on."""
+SHARED = {
+    ("creator",): CREATOR_SD,
+    ("kind",): KIND_SD,
+    ("style",): STYLE_SD,
+    ("kind", "content"): KIND_CONTENT_SD,
+    ("kind", "prompt_style"): KIND_STYLE_SD,
+    ("kind", "is_tags"): KIND_FORM_SD,
+    ("style", "prompt_style"): STYLE_STYLE_SD,
+}
+"""Traits that are alike → standard deviation of what those have in common that share them."""
+BY_TRAITS = np.array(
+    [
+        sum(sd**2 for names, sd in SHARED.items() if all(alike >> TRAITS.index(name) & 1 for name in names))
+        for alike in range(1 << len(TRAITS))
+    ]
+)
+"""Covariance by the traits that are alike, one bit each."""
 
 
 class ObservationArrays:
-    """Observations in rows of numbers.
+    """Observations in columns of numbers."""
 
-    Args:
-        before: arrays of other observations with the same `traits`, whose numbers serve again.
-    """
+    def __init__(self, made: _Made, lora_codes: dict[str, tuple[int, ...]]) -> None:
+        self._made, self._lora_codes = made, lora_codes
+        self.seen = made.seen
+        """Of each picture."""
+        self.count = made.facts.shape[1]
+        self.stars, self.noise, self.of_looks = made.facts
+        """Of each observation: stars, their standard deviation, 1 for a comparison of looks alone."""
+        self.keys = made.pictures.codes[0]
+        self.settings = SettingColumns(made.pictures.codes[1:], made.pictures.values)
+        """Of each picture."""
+        self.pictures, self.members = (_Groups(each, self.count) for each in (made.pictures, made.members))
+        self.place, self.lora, self.origin, self.trigger_set, self.key, *self.traits = made.members.codes
+        """Of each member: place of its picture in `seen`; codes of LoRA, origin, set of trigger words and prompt, and
+        those of `TRAITS`."""
+        self.expected, nearest, self.fit, self.doubt, self.strength = made.members.values
+        """Per member, in stars, 0 … 1, in stars; strengths nan: not known."""
+        self.taken_strength = np.where(np.isnan(self.strength), USUAL_STRENGTH, self.strength)
+        self.factors = np.stack([SLOPE_SD * (self.expected - STARS_WRONG), NEAREST_SD * nearest])
+        """Standard deviations per member, of what the two factors add."""
 
-    def __init__(
-        self, observations: Sequence[Observation], traits: ReadTraits, before: ObservationArrays | None = None
-    ) -> None:
-        pictures = [
+    @classmethod
+    def of(
+        cls, observations: Sequence[Observation], traits: ReadTraits, before: ObservationArrays | None = None
+    ) -> ObservationArrays:
+        """Return observations as arrays. Args: before: arrays with the same `traits`, which are not read again."""
+        lora_codes = before._lora_codes if before else {}
+        signed = [
             (row, sign, picture)
             for row, one in enumerate(observations)
             for sign, picture in ((1.0, one.picture), (-1.0, one.other))
             if picture is not None
         ]
-        applied = [(row, sign, picture.prompt, lora) for row, sign, picture in pictures for lora in picture.loras]
-        self.count = len(observations)
-        prompts = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for _, _, prompt, _ in applied))}
-        self.concepts = [prompt.concepts for prompt in prompts]
-        """Of each prompt with a LoRA."""
-        self.prompt = np.array([prompts[prompt] for _, _, prompt, _ in applied], np.int64)
-        """Of each member, among `concepts`."""
-        of_prompts, of_loras = ({}, {}) if before is None else (before._of_prompts, before._of_loras)
-        self._of_prompts: dict[PromptTraits, tuple[int, ...]] = {
-            prompt: of_prompts.get(prompt) or tuple(map(code, prompt[:4])) for prompt in prompts
-        }
-        self._of_loras: dict[str, tuple[int, ...]] = {
-            lora: of_loras.get(lora) or (code(lora), *map(code, traits(lora)))
-            for lora in dict.fromkeys(one.lora for *_, one in applied)
-        }
-        self.lora, self.loras = _distinct([self._of_loras[one.lora] for *_, one in applied], 5)
-        """Of each member its row in …, columns of codes: LoRA, creator, kind, style, origin."""
-        met = [(*self._of_loras[one.lora][2:4], *self._of_prompts[prompt][1:]) for *_, prompt, one in applied]
-        self.meeting, self.meetings = _distinct(met, 5)
-        """The same of a kind and style of LoRA on a prompt's style, content and form."""
-        self.key = np.array([self._of_prompts[prompt][0] for *_, prompt, _ in applied], np.int64)
-        self.trigger_set = np.array([code(one.trigger_set) for *_, one in applied], np.int64)
-        values = [(one.expected, one.nearest, one.fit, one.doubt, one.strength) for *_, one in applied]
-        self.expected, self.nearest, self.fit, self.doubt, self.strength = (
-            np.array(values, np.float64).reshape(-1, 5).T.copy()
+        applied = [
+            (place, row, sign, picture.prompt, lora)
+            for place, (row, sign, picture) in enumerate(signed)
+            for lora in picture.loras
+        ]
+        for *_, one in applied:
+            if one.lora not in lora_codes:
+                lora_codes[one.lora] = (code(one.lora), *map(code, traits(one.lora)))
+        settings = SettingColumns.of([(picture.prompt, picture.settings) for *_, picture in signed])
+        keys = np.array([[code(picture.prompt.key) for *_, picture in signed]], np.int64)
+        pictures = _Columns(
+            np.array([row for row, *_ in signed], np.int64),
+            np.array([sign for _, sign, _ in signed], np.float64),
+            np.concatenate([keys, settings.codes]),
+            settings.values,
         )
-        """Per member, in stars, in stars, 0 … 1, in stars; strengths nan: not known."""
-        self.looks = [(picture.prompt, picture.look) for _, _, picture in pictures]
-        self.keys = np.array([code(picture.prompt.key) for _, _, picture in pictures], np.int64)
-        self._known_settings = before.settings.numbers if before else None
-        self._seen = [(picture.prompt, picture.settings) for _, _, picture in pictures]
-        signs = [sign for _, sign, _ in pictures]
-        self.pictures = _Groups([row for row, *_ in pictures], signs, self.count)
-        self.members = _Groups([row for row, *_ in applied], [sign for _, sign, *_ in applied], self.count)
+        codes = []
+        for place, _, _, prompt, one in applied:
+            lora, creator, kind, style, origin = lora_codes[one.lora]
+            key, *of_prompt = map(code, prompt[:4])
+            codes.append((place, lora, origin, code(one.trigger_set), key, creator, kind, style, *of_prompt))
+        values = [(one.expected, one.nearest, one.fit, one.doubt, one.strength) for *_, one in applied]
+        members = _Columns(
+            np.array([row for _, row, *_ in applied], np.int64),
+            np.array([sign for _, _, sign, *_ in applied], np.float64),
+            np.array(codes, np.int64).reshape(-1, 11).T.copy(),
+            np.array(values, np.float64).reshape(-1, 5).T.copy(),
+        )
+        facts = [(one.stars, one.noise, one.of_looks) for one in observations]
+        seen = [(picture.prompt, picture.look) for *_, picture in signed]
+        made = _Made(np.array(facts, np.float64).reshape(-1, 3).T.copy(), seen, pictures, members)
+        return cls(made, lora_codes)
 
-    @cached_property
-    def settings(self) -> SeenSettings:
-        """Of each picture."""
-        return SeenSettings(self._seen, self._known_settings)
+    def joined(self, added: ObservationArrays, places: Codes) -> ObservationArrays:
+        """Return the arrays of observations that are here already, but for those that are added.
+
+        Args:
+            places: of each observation here, each once; −1 for those that are added, in their order.
+        """
+        is_new, rows = places < 0, np.full(self.count, NOTHING)
+        rows[places[~is_new]] = np.flatnonzero(~is_new)
+        numbers = rows, np.flatnonzero(is_new)
+        source = np.where(is_new, self.count + np.cumsum(is_new) - 1, places)
+        pictures, order = self._made.pictures.joined(added._made.pictures, *numbers)
+        members, _ = self._made.members.joined(added._made.members, *numbers)
+        now = np.empty(len(self.seen) + len(added.seen), np.int64)
+        now[order] = np.arange(len(order))
+        of_added = np.isin(members.rows, numbers[1])
+        members.codes[0] = now[members.codes[0] + of_added * len(self.seen)]
+        seen, facts = self.seen + added.seen, np.concatenate([self._made.facts, added._made.facts], 1)
+        made = _Made(facts[:, source], [seen[place] for place in order.tolist()], pictures, members)
+        return ObservationArrays(made, self._lora_codes)
 
     def stars_before(self) -> Floats:
         """Return the stars of each observation that were expected before any."""
@@ -119,45 +170,25 @@ def star_covariances(one: ObservationArrays, other: ObservationArrays) -> tuple[
 
 def look_covariances(one: ObservationArrays, other: ObservationArrays) -> Floats:
     """Return the covariance that the observations' stars have by looks, beside `star_covariances`."""
-    return one.pictures.covariance(look_covariance(one.looks, other.looks), other.pictures)
+    return one.pictures.covariance(look_covariance(one.seen, other.seen), other.pictures)
 
 
 def utility_covariance(one: ObservationArrays, other: ObservationArrays) -> Floats:
     """Return the covariance of the utilities of members."""
-    found = _spread(CREATOR_SD**2 * _equal(one.loras[1], other.loras[1]), one.lora, other.lora)
-    found += _spread(_of_meetings(one.meetings, other.meetings), one.meeting, other.meeting)
-    kinship = _kinship(one.loras, other.loras)
-    mine, others = kin = np.nonzero(_spread(kinship > 0, one.lora, other.lora))
-    shares = kinship[one.lora[mine], other.lora[others]]
-    strengths = (np.nan_to_num(each, nan=USUAL_STRENGTH) for each in (one.strength[mine], other.strength[others]))
-    found[kin] += shares * (LORA_SD**2 + strength_covariance(*strengths))
-    mine, others = pairs = mine[shares == 1], others[shares == 1]
+    alike = np.zeros((len(one.lora), len(other.lora)), np.uint8)
+    for place, (mine, others) in enumerate(zip(one.traits, other.traits, strict=True)):
+        alike |= _equal(mine, others).view(np.uint8) << np.uint8(place)
+    found: Floats = BY_TRAITS[alike]
+    same = _equal(one.lora, other.lora)
+    mine, others = kin = np.nonzero(same | _equal(one.origin, other.origin))
+    shares = np.where(same[kin], 1.0, VERSION_SHARE)
+    found[kin] += shares * (LORA_SD**2 + strength_covariance(one.taken_strength[mine], other.taken_strength[others]))
+    mine, others = pairs = np.nonzero(same)
     found[pairs] += TRIGGER_SET_SD**2 * _alike(one.trigger_set[mine], other.trigger_set[others])
-    found *= one.fit[:, None] * other.fit
+    found *= one.fit[:, None]
+    found *= other.fit
     found[pairs] += one.doubt[mine] * other.doubt[others] * _likeness(one, mine, other, others) ** 2
-    found += SLOPE_SD**2 * ((one.expected - STARS_WRONG)[:, None] * (other.expected - STARS_WRONG))
-    found += NEAREST_SD**2 * (one.nearest[:, None] * other.nearest)
-    return found
-
-
-def _spread(values: NDArray[Any], rows: Codes, columns: Codes) -> NDArray[Any]:
-    """(distinct, distinct) → (rows, columns), each with the place of its value."""
-    found: NDArray[Any] = values.take(rows, 0).take(columns, 1)
-    return found
-
-
-def _kinship(one: Codes, other: Codes) -> Floats:
-    """1 for one LoRA, less for versions of one, else 0. Args: one, other: see `ObservationArrays.loras`."""
-    lora, *_, origin = map(_equal, one, other)
-    found: Floats = np.maximum(lora, VERSION_SHARE * origin)
-    return found
-
-
-def _of_meetings(one: Codes, other: Codes) -> Floats:
-    """Covariance by kinds and styles on prompts. Args: one, other: see `ObservationArrays.meetings`."""
-    kind, style, prompt_style, content, is_tags = map(_equal, one, other)
-    by_kind = KIND_CONTENT_SD**2 * content + KIND_STYLE_SD**2 * prompt_style + KIND_FORM_SD**2 * is_tags
-    found: Floats = kind * (by_kind + KIND_SD**2) + style * (STYLE_STYLE_SD**2 * prompt_style + STYLE_SD**2)
+    found += one.factors.T @ other.factors
     return found
 
 
@@ -169,36 +200,40 @@ def strength_covariance(one: Floats, other: Floats) -> Floats:
 
 def _likeness(one: ObservationArrays, mine: Codes, other: ObservationArrays, others: Codes) -> Floats:
     """Likeness of members' prompts, 0 … 1: 1 for the same one, else by the concepts, style and content they share."""
-    found: Floats = 0.6 * _concepts_shared(one, other)[one.prompt[mine], other.prompt[others]]
-    for row, share in ((2, 0.25), (3, 0.15)):
-        found += share * _alike(one.meetings[row, one.meeting[mine]], other.meetings[row, other.meeting[others]])
-    found[_alike(one.key[mine], other.key[others])] = 1.0
+    found, apart = np.ones(len(mine)), np.flatnonzero(~_alike(one.key[mine], other.key[others]))
+    mine, others = mine[apart], others[apart]
+    found[apart] = 0.6 * _concepts_shared(one, one.place[mine], other, other.place[others])
+    for name, share in (("prompt_style", 0.25), ("content", 0.15)):
+        place = TRAITS.index(name)
+        found[apart] += share * _alike(one.traits[place][mine], other.traits[place][others])
     return found
 
 
-def _concepts_shared(one: ObservationArrays, other: ObservationArrays) -> Floats:
-    """Cosine of the concepts of prompts."""
-    words = _repeated(one.concepts) if one is other else frozenset().union(*one.concepts)
-    number = {word: place for place, word in enumerate(words)}
-    bags = []
-    for concepts in (one.concepts, other.concepts):
-        bag = np.zeros((len(concepts), len(number)), np.float32)
-        for row, each in enumerate(concepts):
-            if known := each & words:
-                bag[row, [number[word] for word in known]] = 1.0
-        bags.append(bag)
-    mine, others = (np.array([max(1, len(each)) for each in arrays.concepts]) for arrays in (one, other))
-    found: Floats = (bags[0] @ bags[1].T) / np.sqrt(mine[:, None] * others)
+def _concepts_shared(one: ObservationArrays, mine: Codes, other: ObservationArrays, others: Codes) -> Floats:
+    """Cosine of the concepts of pictures' prompts, pair by pair."""
+    if not len(mine):
+        return np.zeros(0)
+    (pictures, place), (rivals, other_place) = (np.unique(each, return_inverse=True) for each in (mine, others))
+    concepts, other_concepts = (
+        [arrays.seen[each][0].concepts for each in asked.tolist()]
+        for arrays, asked in ((one, pictures), (other, rivals))
+    )
+    number = {word: place for place, word in enumerate(frozenset().union(*concepts))}
+    shared = (_bags(concepts, number) @ _bags(other_concepts, number).T)[place, other_place]
+    lengths, other_lengths = (
+        np.array([max(1, len(each)) for each in words], np.float64) for words in (concepts, other_concepts)
+    )
+    found: Floats = shared / np.sqrt(lengths[place] * other_lengths[other_place])
     return found
 
 
-def _repeated(concepts: Sequence[frozenset[str]]) -> frozenset[str]:
-    """Words of several prompts."""
-    once, twice = set[str](), set[str]()
-    for each in concepts:
-        twice |= once & each
-        once |= each
-    return frozenset(twice)
+def _bags(concepts: Sequence[frozenset[str]], number: dict[str, int]) -> NDArray[np.float32]:
+    """Return concepts as rows of 0 and 1. Args: number: column of each that counts."""
+    found = np.zeros((len(concepts), len(number)), np.float32)
+    known = [each & number.keys() for each in concepts]
+    columns = [number[word] for each in known for word in each]
+    found[np.repeat(np.arange(len(known)), [len(each) for each in known]), columns] = 1.0
+    return found
 
 
 def _equal(one: Codes, other: Codes) -> NDArray[np.bool_]:
@@ -211,24 +246,45 @@ def _alike(one: Codes, other: Codes) -> NDArray[np.bool_]:
     return found
 
 
-def _distinct(rows: Sequence[tuple[int, ...]], columns: int) -> tuple[Codes, Codes]:
-    """Return of each row its place among the distinct ones, and these as columns."""
-    numbers: dict[tuple[int, ...], int] = {}
-    places = [numbers.setdefault(row, len(numbers)) for row in rows]
-    return np.array(places, np.int64), np.array(list(numbers), np.int64).reshape(-1, columns).T.copy()
+class _Columns(NamedTuple):
+    """Pictures, or members, in columns."""
+
+    rows: Codes
+    """Observation of each, rising."""
+    signs: Floats
+    codes: Codes
+    """(names, each)"""
+    values: Floats
+    """(names, each)"""
+
+    def joined(self, other: _Columns, rows: Codes, other_rows: Codes) -> tuple[_Columns, Codes]:
+        """Return both in the order of the observations, and which of both each is.
+
+        Args:
+            rows, other_rows: number that each observation has now, −1: it is left out.
+        """
+        numbers = np.concatenate([rows[self.rows], other_rows[other.rows]])
+        order = np.argsort(numbers, kind="stable")
+        order = order[np.count_nonzero(numbers < 0) :]
+        joined = (np.concatenate(each, -1)[..., order] for each in zip(self[1:], other[1:], strict=True))
+        return _Columns(numbers[order], *joined), order
+
+
+class _Made(NamedTuple):
+    facts: Floats
+    """(3, observations)"""
+    seen: list[tuple[PromptTraits, Look | None]]
+    pictures: _Columns
+    members: _Columns
 
 
 class _Groups:
-    """Signed sums of consecutive values: those of one observation.
+    """Signed sums of consecutive values: those of one observation. Args: count: observations."""
 
-    Args:
-        rows: observation of each value, rising.
-        count: observations.
-    """
-
-    def __init__(self, rows: Sequence[int], signs: Sequence[float], count: int) -> None:
-        self._rows, self._starts = np.unique(np.array(rows, np.int64), return_index=True)
-        self._signs, self._count = np.array(signs, np.float64), count
+    def __init__(self, columns: _Columns, count: int) -> None:
+        rows, self._signs, self._count = columns.rows, columns.signs, count
+        self._starts = np.flatnonzero(np.diff(rows, prepend=NOTHING))
+        self._rows = rows[self._starts]
         self._plain = len(rows) == count == len(self._rows)
 
     def sums(self, values: Floats) -> Floats:
@@ -241,13 +297,5 @@ class _Groups:
         return found
 
     def covariance(self, values: Floats, others: _Groups) -> Floats:
-        """(values, others' values) → (observations, others' observations); the same to the last bit either way round.
-
-        Both orders of adding are taken, and their mean.
-        """
-        if self._plain and others._plain:
-            return values * (self._signs[:, None] * others._signs)
-        one = self.sums(others.sums(values).T)
-        other = one if self is others else others.sums(self.sums(values.T).T)
-        found: Floats = (one.T + other) / 2
-        return found
+        """(values, others' values) → (observations, others' observations)."""
+        return self.sums(others.sums(values).T).T

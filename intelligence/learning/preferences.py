@@ -62,6 +62,10 @@ class PictureRating(NamedTuple):
         return Observation(self.rating, self.picture(moves), noise=RATING_NOISE / self.weight**0.5)
 
 
+_Made = dict[int, tuple[PictureRating, Observation]]
+"""By the identity of a rating: equal ones are observations of their own."""
+
+
 class Preferences:
     """Rated pictures, oldest first, and the value model that follows from them."""
 
@@ -77,9 +81,9 @@ class Preferences:
         """
         moves, pictures = dict(moves or {}), tuple(pictures)
         known = before._made[1] if before and before._made[0] == moves else {}
-        made = {one: known.get(one) or one.observation(moves) for one in pictures}
-        self.observations = tuple(made[one] for one in pictures)
-        self._made: tuple[dict[str, str], dict[PictureRating, Observation]] = moves, made
+        made = [known.get(id(one)) or (one, one.observation(moves)) for one in pictures]
+        self.observations = tuple(observation for _, observation in made)
+        self._made: tuple[dict[str, str], _Made] = moves, {id(one[0]): one for one in made}
         self._model: tuple[Hashable, ValueModel] | None = None
         self._latest: _Latest = before._latest if before else _Latest()
 

@@ -47,6 +47,8 @@ class RatedPlace(NamedTuple):
     """Images that have this rating."""
     weight: float
     """Of each of them: all images of a generation weigh as much as one that was rated for itself."""
+    body: bytes
+    """Packed row of the generation."""
 
 
 def put(db: sqlite3.Connection, new: Rating) -> bool:
@@ -91,17 +93,16 @@ def history(db: sqlite3.Connection, place: Place) -> list[Feedback]:
 def newest_rated(db: sqlite3.Connection, limit: int | None = None) -> list[RatedPlace]:
     """Return the ratings that count, by when their image was first rated, oldest first; the newest `limit` of them."""
     query = """
-        SELECT generation, image, rating,
-               (SELECT images FROM generations WHERE key = generation) AS total,
+        SELECT generation, image, rating, images, data,
                CASE image WHEN -1 THEN
                    (SELECT count(*) FROM ratings AS own WHERE own.generation = ratings.generation AND own.image >= 0)
-               END AS own
-        FROM ratings WHERE counts = 1 ORDER BY number DESC LIMIT ?
+               END
+        FROM ratings CROSS JOIN generations ON key = generation WHERE counts = 1 ORDER BY number DESC LIMIT ?
     """
     rows = db.execute(query, (-1 if limit is None else limit,)).fetchall()
     return [
-        RatedPlace(key, image, rating, 1 if own is None else total - own, 1.0 if own is None else 1 / total)
-        for key, image, rating, total, own in reversed(rows)
+        RatedPlace(key, image, rating, 1 if own is None else total - own, 1.0 if own is None else 1 / total, body)
+        for key, image, rating, total, body, own in reversed(rows)
         if own is None or own < total
     ]
 

@@ -16,9 +16,6 @@ Codes = NDArray[np.int64]
 Seen = Sequence[tuple[PromptTraits, Settings | None]]
 """Prompts and settings of pictures; None: not known."""
 
-Numbers = dict[tuple[str, Settings | None], tuple[tuple[int, ...], dict[str, list[float]]]]
-"""Style and settings → what is compared, and values."""
-
 SAME_STYLE_SHARE = 0.4
 """Share of the variance that holds for prompts of one style alone."""
 
@@ -47,59 +44,56 @@ def code(value: Hashable) -> int:
     return 0 if value is None or value == UNKNOWN else hash((value,))
 
 
-class SeenSettings:
-    """Settings of pictures as numbers, the same ones once. Args: known: `numbers` of others, which serve again."""
+class SettingColumns(NamedTuple):
+    """Settings of pictures as numbers."""
 
-    def __init__(self, seen: Seen, known: Numbers | None = None) -> None:
-        places: dict[tuple[str, Settings | None], int] = {}
-        self.places = np.array(
-            [places.setdefault((prompt.style, settings), len(places)) for prompt, settings in seen], np.int64
+    codes: Codes
+    """(4, pictures): family, style of the prompt, sampler, scheduler; 0: not known."""
+    values: Floats
+    """(4, pictures): cfg, logarithms of steps, of width / height and of the mean side; nan: not known."""
+
+    @classmethod
+    def of(cls, seen: Seen) -> SettingColumns:
+        rows = [_numbers(prompt.style, settings) for prompt, settings in seen]
+        codes, values = ([row[place] for row in rows] for place in (0, 1))
+        return cls(
+            np.array(codes, np.int64).reshape(-1, 4).T.copy(), np.array(values, np.float64).reshape(-1, 4).T.copy()
         )
-        """Of each picture in the rows of …"""
-        self.unknown = all(settings is None for _, settings in places)
-        self.numbers: Numbers = {key: (known or {}).get(key) or _numbers(*key) for key in places}
-        rows = list(self.numbers.values())
-        self.codes: dict[str, Codes] = {
-            name: np.array([row[0][place] for row in rows], np.int64)
-            for place, name in enumerate(("family", "style", "sampler", "scheduler"))
-        }
-        self.values: dict[str, Floats] = {
-            name: np.array([row[1][name] for row in rows], np.float64).reshape(len(rows), columns)
-            for name, columns in (("cfg", 1), ("steps", 1), ("size", 2))
-        }
-        """nan: not known."""
 
 
-def effects_covariance(one: SeenSettings, other: SeenSettings) -> Floats:
+CODES = {"sampler": 2, "scheduler": 3}
+VALUES = {"cfg": slice(0, 1), "steps": slice(1, 2), "size": slice(2, 4)}
+"""Setting → rows of `SettingColumns`."""
+
+
+def effects_covariance(one: SettingColumns, other: SettingColumns) -> Floats:
     """Return the covariance of the summed effects of all settings of pictures."""
-    if one.unknown or other.unknown:
-        return np.zeros((len(one.places), len(other.places)))
+    if not (one.codes[0].any() and other.codes[0].any()):
+        return np.zeros((one.codes.shape[1], other.codes.shape[1]))
     alike: Floats = np.sum([_alike(name, one, other) for name in SETTINGS], axis=0)
-    found: Floats = (alike * _shared(one, other))[one.places[:, None], other.places]
-    return found
+    return alike * _shared(one, other)
 
 
-def effect_covariance(name: str, one: SeenSettings, other: SeenSettings) -> Floats:
+def effect_covariance(name: str, one: SettingColumns, other: SettingColumns) -> Floats:
     """Return the covariance of the effects of one setting in two lists of pictures; 0 where it is not known."""
-    found: Floats = (_alike(name, one, other) * _shared(one, other))[one.places[:, None], other.places]
-    return found
+    return _alike(name, one, other) * _shared(one, other)
 
 
-def _alike(name: str, one: SeenSettings, other: SeenSettings) -> Floats:
+def _alike(name: str, one: SettingColumns, other: SettingColumns) -> Floats:
     """Covariance by the values alone."""
     kind = SETTINGS[name]
-    if not kind.length:
-        return kind.sd**2 * _same(one.codes[name], other.codes[name])
+    if name in CODES:
+        return kind.sd**2 * _same(one.codes[CODES[name]], other.codes[CODES[name]])
     apart: Floats = np.zeros(())
-    for mine, others in zip(one.values[name].T, other.values[name].T, strict=True):
+    for mine, others in zip(one.values[VALUES[name]], other.values[VALUES[name]], strict=True):
         apart = apart + ((mine[:, None] - others) / kind.length) ** 2
     return kind.sd**2 * np.nan_to_num(np.exp(-apart / 2))
 
 
-def _shared(one: SeenSettings, other: SeenSettings) -> Floats:
+def _shared(one: SettingColumns, other: SettingColumns) -> Floats:
     """Share by families and styles."""
-    styles = SAME_STYLE_SHARE * _same(one.codes["style"], other.codes["style"])
-    return _same(one.codes["family"], other.codes["family"]) * (1 - SAME_STYLE_SHARE + styles)
+    families, styles = (_same(one.codes[place], other.codes[place]) for place in (0, 1))
+    return families * (1 - SAME_STYLE_SHARE + SAME_STYLE_SHARE * styles)
 
 
 def _same(one: Codes, other: Codes) -> Floats:
@@ -107,13 +101,10 @@ def _same(one: Codes, other: Codes) -> Floats:
     return found
 
 
-def _numbers(style: str, settings: Settings | None) -> tuple[tuple[int, ...], dict[str, list[float]]]:
+def _numbers(style: str, settings: Settings | None) -> tuple[tuple[int, ...], tuple[float, ...]]:
     if settings is None:
-        return (0, code(style), 0, 0), {"cfg": [np.nan], "steps": [np.nan], "size": [np.nan] * 2}
+        return (0, code(style), 0, 0), (np.nan,) * 4
     width, height = settings.size or (np.nan, np.nan)
-    values = {
-        "cfg": [np.nan if settings.cfg is None else settings.cfg],
-        "steps": [np.nan if settings.steps is None else log(settings.steps)],
-        "size": [log(width / height), log(width * height) / 2],
-    }
-    return (code(settings.family), code(style), code(settings.sampler), code(settings.scheduler)), values
+    cfg, steps = (np.nan if value is None else value for value in (settings.cfg, settings.steps))
+    codes = code(settings.family), code(style), code(settings.sampler), code(settings.scheduler)
+    return codes, (cfg, log(steps), log(width / height), log(width * height) / 2)

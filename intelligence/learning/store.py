@@ -82,8 +82,9 @@ class LearningEngine:
         self.signals = SignalStore(self.database)
         """Acts beside stars."""
         self._preferences: tuple[tuple[int, dict[str, str]], Preferences] | None = None
-        self._known_rows: dict[int, tuple[bytes, PictureRating, Sequence[Sequence[int]]]] = {}
-        """Generation → its row, and what was rated there."""
+        self._known_ratings: dict[rating_rows.RatedPlace, PictureRating] = {}
+        """Ratings as they were read last: the same objects where nothing changed."""
+        self._known_acts = _KnownActs({}, {}, {})
 
     def record_generation(
         self,
@@ -286,7 +287,7 @@ class LearningEngine:
             parts, found = SharedParts(db), []
             for one in rating_rows.newest_rated(db, limit):
                 image = None if one.image == WHOLE else one.image
-                found.append(RatedPicture(read(db, one.key, parts), image, *one[2:]))
+                found.append(RatedPicture(read(db, one.key, parts), image, one.rating, one.images, one.weight))
             return found
 
     def preferences(self, moves: Mapping[str, str] | None = None) -> Preferences:
@@ -347,32 +348,28 @@ class LearningEngine:
         with self.database.read() as db:
             if is_set(db, Switch.PAUSED):
                 return []
-            parts, known, found = SharedParts(db), self._known_rows, []
-            self._known_rows = {}
+            parts, known = SharedParts(db), self._known_ratings
             rated = rating_rows.newest_rated(db, MAX_OBSERVATIONS)
-            packed = bodies(db, (one.key for one in rated))
-            for one in rated:
-                if (row := known.get(one.key)) is None or row[0] != packed[one.key]:
-                    stored = recorded(packed[one.key], parts)
-                    row = packed[one.key], _as_rated(stored), stored.data.get("image_looks") or ()
-                self._known_rows[one.key] = row
-                look = stored_look(row[2], None if one.image == WHOLE else one.image)
-                found.append(row[1]._replace(rating=one.rating, weight=one.images * one.weight, look=look))
-            return found
+            self._known_ratings = {one: known.get(one) or _as_rated(one, parts) for one in rated}
+            return [*self._known_ratings.values()]
 
     def _noticed(self, moves: Mapping[str, str], rated: Sequence[PictureRating]) -> list[Observation]:
-        known: dict[int, tuple[Picture, Mapping[str, str], Sequence[Sequence[int]]]] = {}
+        before, now = self._known_acts, _KnownActs(dict(moves), {}, {})
+        rows = before.rows if before.moves == now.moves else {}
 
         def picture_of(db: sqlite3.Connection, place: Place) -> tuple[Picture, Mapping[str, str]]:
-            if place.key not in known:
-                stored = recorded(bodies(db, [place.key])[place.key], SharedParts(db))
-                made, looks = _as_rated(stored), stored.data.get("image_looks") or ()
-                known[place.key] = made.picture(moves), {one.lora: one.now(moves) for one in made.loras}, looks
-            picture, names, looks = known[place.key]
-            return picture._replace(look=stored_look(looks, None if place.image == WHOLE else place.image)), names
+            if place.key not in now.rows:
+                body, row = bodies(db, [place.key])[place.key], rows.get(place.key)
+                now.rows[place.key] = row if row and row.body == body else _act_row(body, SharedParts(db), moves)
+            row = now.rows[place.key]
+            image = None if place.image == WHOLE else place.image
+            return row.picture._replace(look=stored_look(row.looks, image)), row.names
 
         with self.database.read() as db:
-            return [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, rated)
+            found = [] if is_set(db, Switch.PAUSED) else noticed(db, picture_of, moves, rated)
+        now.told.update({one: before.told.get(one, one) for one in found})
+        self._known_acts = now
+        return [now.told[one] for one in found]
 
     def _option(self, switch: Switch) -> bool:
         with self.database.read() as db:
@@ -383,7 +380,40 @@ class LearningEngine:
             put_switch(db, switch, value)
 
 
-def _as_rated(stored: Recorded) -> PictureRating:
+class _ActRow(NamedTuple):
+    """A generation of which acts tell."""
+
+    body: bytes
+    picture: Picture
+    names: Mapping[str, str]
+    """Ids of its LoRAs → those that they have now."""
+    looks: Sequence[Sequence[int]]
+
+
+class _KnownActs(NamedTuple):
+    """Acts as they were read last."""
+
+    moves: Mapping[str, str]
+    rows: dict[int, _ActRow]
+    """By generation."""
+    told: dict[Observation, Observation]
+    """Observations, to be the same objects again."""
+
+
+def _act_row(body: bytes, parts: SharedParts, moves: Mapping[str, str]) -> _ActRow:
+    stored = recorded(body, parts)
+    made = _stored_rating(stored)
+    names = {one.lora: one.now(moves) for one in made.loras}
+    return _ActRow(body, made.picture(moves), names, stored.data.get("image_looks") or ())
+
+
+def _as_rated(one: rating_rows.RatedPlace, parts: SharedParts) -> PictureRating:
+    stored = recorded(one.body, parts)
+    look = stored_look(stored.data.get("image_looks") or (), None if one.image == WHOLE else one.image)
+    return _stored_rating(stored)._replace(rating=one.rating, weight=one.images * one.weight, look=look)
+
+
+def _stored_rating(stored: Recorded) -> PictureRating:
     return picture_rating(stored.data, stored.loras, stored.concepts, stored.strengths, 0)
 
 

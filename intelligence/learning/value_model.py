@@ -11,13 +11,13 @@ are, so that one taken back leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from .inverses import Inverted, block, inverse, inverted
 from .observation_arrays import (
     TRIGGER_SET_SD,
     ObservationArrays,
@@ -28,9 +28,10 @@ from .observation_arrays import (
     utility_covariance,
 )
 from .observations import Applied, Observation, Picture, PromptTraits, Settings
-from .setting_effects import SeenSettings, code, effect_covariance
+from .setting_effects import SettingColumns, code, effect_covariance
 
 Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 NOISE_PRIOR, NOISE_RANGE = 12.0, (0.4, 1.7)
 """Ratings that the usual noise counts as, beside what a user's own tell of it, and bounds of the ratio of variances."""
@@ -71,7 +72,7 @@ class ValueModel:
         observations: oldest first.
         traits: reads the traits of a LoRA by its model id.
         forgetting: see `FORGETTING`.
-        before: the model of other observations with the same `traits`: what both have in common is not reckoned again.
+        before: the model of other observations, else the same: what both have in common is not reckoned again.
     """
 
     def __init__(
@@ -83,14 +84,15 @@ class ValueModel:
     ) -> None:
         self.observations = tuple(observations[-MAX_OBSERVATIONS:])
         self._traits, self._forgetting = traits, forgetting
-        self._arrays: ObservationArrays = ObservationArrays(
-            self.observations, traits, before._arrays if before else None
-        )
-        self._covariances: tuple[Floats, Floats] = self._star_covariances(before)
+        self._arrays: ObservationArrays
+        self._covariances: tuple[Floats, Floats]
+        self._arrays, self._covariances, known = self._made(before)
+        self._known: tuple[Inverted | None, Codes] = known
+        """The matrix of `_first` of the model before, and the places that observations have there; −1: none."""
 
     def utilities(self, prompt: PromptTraits, loras: Sequence[Applied]) -> Utilities:
         """Return the utilities of `loras`, each applied by itself, for a prompt."""
-        asked = ObservationArrays(
+        asked = ObservationArrays.of(
             [Observation(0.0, Picture(prompt, (one,))) for one in loras], self._traits, self._arrays
         )
         own = utility_covariance(asked, asked)
@@ -113,7 +115,7 @@ class ValueModel:
 
     def _told_of(self, lora: str, covariance: Floats) -> Floats:
         """Return the stars of effects on one LoRA, by their covariance with those in the members of observations."""
-        mine = (self._arrays.loras[0] == code(lora))[self._arrays.lora]
+        mine = self._arrays.lora == code(lora)
         if not mine.any():
             return np.zeros(len(covariance))
         cross = self._arrays.members.sums(covariance * (self._arrays.fit * mine)) * self._age
@@ -129,7 +131,7 @@ class ValueModel:
             name: field of `Settings`.
             family: of the model.
         """
-        asked = SeenSettings([(prompt, Settings(family, **{name: value})) for value in values])
+        asked = SettingColumns.of([(prompt, Settings(family, **{name: value})) for value in values])
         own = effect_covariance(name, asked, asked)
         if not self.observations:
             return np.zeros(len(values)), own
@@ -143,17 +145,17 @@ class ValueModel:
         By level, prompt, settings, LoRAs and, where `looks_count`, look together, which the same observations tell
         apart.
         """
-        asked = ObservationArrays([Observation(0.0, one) for one in pictures], self._traits, self._arrays)
+        asked = ObservationArrays.of([Observation(0.0, one) for one in pictures], self._traits, self._arrays)
         own: Floats = np.add(*star_covariances(asked, asked))
         if not self.observations:
             return np.zeros(len(pictures)), own
         of_loras, shared = star_covariances(asked, self._arrays)
-        cross, inverse = of_loras * self._age + shared, self._posterior.inverse
+        cross, known = of_loras * self._age + shared, self._posterior.inverse
         if self.looks_count:
             own = own + look_covariances(asked, asked)
             cross = cross + look_covariances(asked, self._arrays)
-            inverse = _inverse(self._with_looks)
-        known = cross @ inverse
+            known = inverse(self._with_looks)
+        known = cross @ known
         return known @ self._posterior.surprise, own - known @ cross.T
 
     @cached_property
@@ -194,30 +196,42 @@ class ValueModel:
         """Standard deviation of each observation in stars, by this user's own consistency."""
         return self._posterior.noise
 
-    def _star_covariances(self, before: ValueModel | None) -> tuple[Floats, Floats]:
-        """Return what `star_covariances` does of all observations, with what `before` has of them."""
-        seen = {} if before is None else {_pictures(one): place for place, one in enumerate(before.observations)}
-        places = np.array([seen.get(_pictures(one), -1) for one in self.observations], np.int64)
+    def _made(
+        self, before: ValueModel | None
+    ) -> tuple[ObservationArrays, tuple[Floats, Floats], tuple[Inverted | None, Codes]]:
+        """Return the observations as arrays, what `star_covariances` does of all, and what `_known` is."""
+        seen = {id(one): place for place, one in enumerate(before.observations if before else ())}
+        places = np.array([seen.pop(id(one), -1) for one in self.observations], np.int64)
         (kept,), (new,) = np.nonzero(places >= 0), np.nonzero(places < 0)
+        added = [self.observations[place] for place in new.tolist()]
+        arrays = ObservationArrays.of(added, self._traits, before._arrays if before else None)
         if before is None or len(new) > len(kept):
-            return star_covariances(self._arrays, self._arrays)
-        here, there = _block(kept), _block(places[kept])
-        added = ObservationArrays([self.observations[place] for place in new], self._traits, before._arrays)
+            if len(kept):
+                arrays = ObservationArrays.of(self.observations, self._traits, arrays)
+            return arrays, star_covariances(arrays, arrays), (None, places)
+        whole = before._arrays.joined(arrays, places)
+        here, there = block(kept), block(places[kept])
         found = []
-        for known, fresh in zip(before._covariances, star_covariances(added, self._arrays), strict=True):
-            whole = np.empty((len(places), len(places)))
-            whole[here] = known[there]
-            whole[new], whole[:, new] = fresh, fresh.T
-            found.append(whole)
-        return found[0], found[1]
+        for known, fresh in zip(before._covariances, star_covariances(arrays, whole), strict=True):
+            covariance = np.empty((len(places), len(places)))
+            covariance[here] = known[there]
+            covariance[new], covariance[:, new] = fresh, fresh.T
+            found.append(covariance)
+        same_ages = (np.diff(kept) == np.diff(places[kept])).all()
+        return whole, (found[0], found[1]), (before.__dict__.get("_first") if same_ages else None, places)
 
     @cached_property
     def _aged(self) -> Floats:
         """Covariance of the stars, noise apart, by when they were given."""
-        count = len(self.observations)
-        of_loras, shared = self._covariances
-        apart = np.abs(np.arange(1 - count, count))
-        return of_loras * sliding_window_view(self._forgetting**apart, count)[::-1] + shared
+        count, (of_loras, shared) = len(self.observations), self._covariances
+        return of_loras * _ages(self._forgetting)[:count, :count] + shared
+
+    @cached_property
+    def _first(self) -> Inverted:
+        """Covariance of the stars, with their usual noise, and its inverse."""
+        found = inverted(_plus(self._aged, self._arrays.noise**2), *self._known)
+        self._known = None, self._known[1]
+        return found
 
     @cached_property
     def _posterior(self) -> _Posterior:
@@ -225,18 +239,16 @@ class ValueModel:
 
         Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, eq. 5.12.
         """
-        covariance = self._aged
-        surprise = np.array([one.stars for one in self.observations]) - self._arrays.stars_before()
-        noise = np.array([one.noise for one in self.observations]) ** 2
-        inverse = _inverse(_plus(covariance, noise))
-        variance = 1 / inverse.diagonal()
-        missed = (inverse @ surprise) * variance
+        surprise = self._arrays.stars - self._arrays.stars_before()
+        noise, known = self._arrays.noise**2, self._first.inverse
+        variance = 1 / known.diagonal()
+        missed = (known @ surprise) * variance
         likely = (1 - OUTLIERS) * np.exp(-(missed**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
         trust = np.maximum(likely / (likely + OUTLIERS / 5), MIN_TRUST)
-        told = trust * np.array([not one.of_looks for one in self.observations])
+        told = trust * (1 - self._arrays.of_looks)
         found = told @ (1 + (missed**2 - variance) / noise)
         noise = noise * np.clip((NOISE_PRIOR + found) / (NOISE_PRIOR + told.sum()), *NOISE_RANGE)
-        return _Posterior(_inverse(_plus(covariance, noise / trust)), surprise, trust, noise**0.5)
+        return _Posterior(inverse(_plus(self._aged, noise / trust)), surprise, trust, noise**0.5)
 
 
 class _Posterior(NamedTuple):
@@ -249,38 +261,14 @@ class _Posterior(NamedTuple):
     """Standard deviations in stars."""
 
 
-def _pictures(one: Observation) -> tuple[int, int]:
-    """Return the same for the very same pictures; equal ones that were made anew are only reckoned again."""
-    return id(one.picture), id(one.other)
-
-
-def _block(places: NDArray[np.int64]) -> Any:
-    """Return the index of these rows and columns; a slice of both where they follow each other."""
-    if len(places) and (np.diff(places) == 1).all():
-        return (slice(places[0], places[-1] + 1),) * 2
-    return np.ix_(places, places)
+@cache
+def _ages(forgetting: float) -> Floats:
+    """Return the correlation of the utilities at two observations, by their places."""
+    places = np.arange(MAX_OBSERVATIONS)
+    return np.asarray(forgetting ** np.abs(places[:, None] - places), np.float64)
 
 
 def _plus(matrix: Floats, diagonal: Floats) -> Floats:
     found = matrix.copy()
     found.flat[:: len(found) + 1] += diagonal
-    return found
-
-
-SMALL = 32
-"""Rows up to which a matrix is inverted at once."""
-
-
-def _inverse(matrix: Floats) -> Floats:
-    """Return the inverse of a covariance matrix, by halves: products of matrices are the fastest there is."""
-    if len(matrix) <= SMALL:
-        return np.asarray(np.linalg.inv(matrix), np.float64)
-    half = len(matrix) // 2
-    first, between = _inverse(matrix[:half, :half]), matrix[half:, :half]
-    shifted = between @ first
-    second = _inverse(matrix[half:, half:] - shifted @ between.T)
-    back = second @ shifted
-    found = np.empty_like(matrix)
-    found[half:, half:], found[half:, :half], found[:half, half:] = second, -back, -back.T
-    found[:half, :half] = first + shifted.T @ back
     return found

@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from intelligence.learning import value_model
 from intelligence.learning.observation_arrays import LEVEL, LORA_SD, STRENGTH_SD, USUAL_STRENGTH
 from intelligence.learning.observations import (
     STARS_WRONG,
@@ -170,30 +171,69 @@ def test_unknown_strength_counts_as_the_usual_one():
     assert not ValueModel([Observation(5, Picture(ANIME, (Applied.judged("a", 0.9),)))], traits).strengths("a", [0.8])
 
 
-def test_model_made_after_another_is_the_same_to_the_last_bit():
-    rng = random.Random(2)
-    strengths, prompts = (0.6, 0.8, 1.0), [ANIME, PHOTO, *(ANIME._replace(key=n) for n in range(4))]
+STRENGTHS = (0.6, 0.8, 1.0)
 
-    def picture():
-        loras = [
-            Applied.judged(lora, rng.random(), rng.choice(strengths), standing=rng.random())
-            for lora in rng.sample(sorted(TRAITS), rng.randint(0, 3))
-        ]
-        return Picture(rng.choice(prompts), tuple(loras), Settings("sdxl", rng.choice((4.0, 7.0)), 20))
 
-    observations = [Observation(rng.randint(1, 5), picture()) for _ in range(30)]
-    observations[3] = Observation(1.0, picture(), picture(), 1.2)
-    changes = {
-        "more": [*observations, Observation(2, picture()), Observation(1.0, picture(), picture())],
-        "fewer": observations[:7] + observations[9:],
-        "corrected": [observations[0]._replace(stars=5), *observations[1:]],
-        "acts before": [Observation(1.0, picture(), picture()), *observations[2:]],
-        "none": [],
-    }
-    first = ValueModel(observations, traits)
+def picture(rng):
+    loras = [
+        Applied.judged(lora, rng.random(), rng.choice((*STRENGTHS, None)), standing=rng.random())
+        for lora in rng.sample(sorted(TRAITS), rng.randint(0, 3))
+    ]
+    prompt = rng.choice([ANIME, PHOTO, *(ANIME._replace(key=n, concepts=frozenset("abcd"[n:])) for n in range(4))])
+    return Picture(prompt, tuple(loras), Settings("sdxl", rng.choice((4.0, 7.0, None)), 20, size=(1024, 768)))
+
+
+def told(model):
+    """All that a model says of a few LoRAs, settings and pictures."""
+    rng = random.Random(3)
     asked = [Applied.judged(lora, 0.7, 0.8) for lora in TRAITS]
-    for name, now in changes.items():
-        fresh, after = (ValueModel(now, traits, before=before) for before in (None, first))
-        for one, other in zip(fresh.utilities(PHOTO, asked), after.utilities(PHOTO, asked), strict=True):
-            assert (one == other).all(), name
-        assert (fresh.strengths("a", strengths) == after.strengths("a", strengths)).all(), name
+    return [
+        *model.utilities(PHOTO, asked)[:2],
+        model.strengths("a", STRENGTHS),
+        *model.setting_effects("cfg", [4.0, 5.0, 7.0], "sdxl", PHOTO),
+        *model.expected_stars([picture(rng) for _ in range(4)]),
+        model.trust,
+        model.noise,
+    ]
+
+
+def assert_same(model, observations):
+    for one, other in zip(told(model), told(ValueModel(observations, traits)), strict=True):
+        assert one == pytest.approx(other, abs=1e-8)
+
+
+def test_model_made_after_another_is_the_same():
+    rng = random.Random(2)
+    observations = [Observation(rng.randint(1, 5), picture(rng)) for _ in range(30)]
+    observations[3] = Observation(1.0, picture(rng), picture(rng), 1.2)
+    changes = [
+        [*observations, Observation(2, picture(rng)), Observation(1.0, picture(rng), picture(rng))],
+        observations[:7] + observations[9:],
+        [observations[0]._replace(stars=5), *observations[1:]],
+        [Observation(1.0, picture(rng), picture(rng)), *observations[2:]],
+        [observations[5], *observations, observations[5]],
+        observations[::-1],
+        observations[:2],
+        [],
+    ]
+    first = ValueModel(observations, traits)
+    assert first.trust.all()  # its inverse is there to be used
+    for now in changes:
+        assert_same(ValueModel(now, traits, before=first), now)
+
+
+@pytest.mark.parametrize("newest", [MAX_OBSERVATIONS, 60])
+def test_hundreds_of_updates_leave_the_model_of_all_at_once(newest, monkeypatch):
+    rng, observations, model = random.Random(4), [], None
+    monkeypatch.setattr(value_model, "MAX_OBSERVATIONS", newest)
+    for number in range(300):
+        if number % 7 == 6:
+            observations.pop(rng.randrange(len(observations)))
+        elif number % 11 == 10:
+            place = rng.randrange(len(observations))
+            observations[place] = observations[place]._replace(stars=rng.randint(1, 5))
+        else:
+            observations.append(Observation(rng.randint(1, 5), picture(rng)))
+        model = ValueModel(observations, traits, before=model)
+        assert model.trust.all()
+    assert_same(model, observations)
