@@ -17,6 +17,7 @@ from tests.benchmarks.choice_templates import (
     HELD,
     LONG_TAILS,
     NEGATED,
+    NOUNS,
     SPANISH_NEGATED,
     SPANISH_SCENES,
     SPANISH_TAILS,
@@ -49,6 +50,18 @@ class Maker(Wanted):
             text = f"{text}. {self.scene()}"
         near = tuple({number, *self.world.strong[word]})
         return Made("ordinary word", text, near=near, weight=6.6 if word_rank(word) < EVERYDAY_RANK else 1.5)
+
+    def noun(self) -> Made | None:
+        """The rare word that a style is called by, used as a noun."""
+        number = self.rng.choice(self.world.kinds[LoRAKind.STYLE])
+        words = [p[0] for s, p in self.world.names[number] if s in STRONG and len(p) == 1 and p[0].isalpha()]
+        rare = [word for word in words if len(word) > 3 and word_rank(word) > USUAL_RANK and not is_look(word)]
+        if not rare:
+            return None
+        word = self.rng.choice(rare)
+        text = self.rng.choice(NOUNS).format(word)
+        text = f"{text}. {self.scene()}" if self.rng.random() < 0.4 else text
+        return Made("ordinary word", text[:1].upper() + text[1:], near=(number, *self.world.strong[word]))
 
     def _part(self, number: int) -> str:
         """An ordinary word of a longer name of a record, or of its series; empty where there is none."""
@@ -153,6 +166,7 @@ KINDS: dict[str, int] = {
     "joined": 250,
     "paraphrase": 400,
     "ordinary": 2900,
+    "noun": 150,
     "look": 300,
     "loose": 900,
     "generic": 2000,

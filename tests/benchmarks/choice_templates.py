@@ -71,7 +71,16 @@ ORDINARY = (
         "{}: a study in light",
     ),
     *("A photo of the {} club, taken in 1975", "It smells of {} in the bakery", "They meet at the {} every Friday"),
+    *("{}! the boy calls out, both arms in the air", "{}! A dog jumps over the fence", "{}! says the old man"),
 )
+
+
+NOUNS = (
+    *("{} of birds over the harbour", "A {} of stones in front of the gate", "The {} of a wide river at dawn"),
+    *("Two {} of bread on a table", "A girl collects {} of glass on the beach", "In the garden, {} of old roses"),
+    *("{} of dust above the road, a rider far away", "He carries {} of wood to the barn", "The sea and {} of foam"),
+)
+"""Sentences in which a word before "of" is no name, however rare."""
 
 
 HELD = (

@@ -9,7 +9,7 @@ from intelligence.lora.search.naming import NameSource, naming_phrases, title_pi
 from intelligence.lora.search.naming_evidence import MIN_RIVALS, NAMING, PARTS, Matches, evidence
 from intelligence.lora.search.ranker import STANDING
 from intelligence.lora.search.spelling import corrected
-from intelligence.lora.search.tokens import prompt_query, root
+from intelligence.lora.search.tokens import MARKS, prompt_query, root
 from intelligence.models import LoRAKind
 from intelligence.prompt import PromptAnalyzer
 from tests.lora.library import lora
@@ -145,6 +145,23 @@ def test_evidence_tells_what_a_name_shows(prompt, look, shown, modifies):
     model = lora("x", "steampunk" if look else "staircase", kind=LoRAKind.STYLE)
     found = told(prompt, model)["x"]
     assert (found["named_look"] > 0, found["shown"], found["modifies"]) == (look, shown, modifies)
+
+
+@pytest.mark.parametrize(
+    "prompt, of, mark",
+    [
+        ("Tesselink of small birds above a harbor", 1, ""),
+        ("Tesselink! said both of them", 0, "!"),
+        ("Tesselink: a harbor", 0, ":"),
+        ("a harbor by Tesselink.", 0, "."),
+        ("a harbor by Tesselink", 0, ""),
+        ("tesselink, a harbor!", 0, ""),
+        ("tesselink harbor!", 0, ""),
+    ],
+)
+def test_evidence_tells_what_follows_a_name(prompt, of, mark):
+    found = told(prompt, lora("x", "tesselink", kind=LoRAKind.STYLE))["x"]
+    assert (found["of"], found["mark"]) == (of, MARKS.index(mark) + 1 if mark else 0)
 
 
 @pytest.mark.parametrize("words", [("dancer", "dancing", "dance"), ("runner", "running"), ("kiss", "kissing")])

@@ -39,7 +39,8 @@ WEARING = frozenset(("wearing", "wear", "wears", "dressed", "holding", "hold", "
 BEST = (
     *("width", "information", "prompt_rarity", "rarest", "commonest_rank", "rarest_rank", "piece_share", "place"),
     *("piece", "capital", "starts", "covered", "corrected", "series", "owners", "article", "style_word", "link"),
-    *("preposition", "wearing", "head", "prepositions", "outdone", "shown", "modifies", "source"),
+    *("preposition", "wearing", "head", "prepositions", "outdone", "shown", "modifies", "of", "mark"),
+    "source",
 )
 PARTIAL = ("share", "mass", "missing", "words", "outdone")
 """Of the phrase of several words of which the prompt has most: its share, its weightiest absent word, its rival."""
@@ -149,6 +150,8 @@ class Matches(Runs):
             max(self.told_by_names[place] for place in range(run.start, run.end)) - sum(surprisals),
             _shown(key, words),
             float(shown_by().get(after, Shown.UNKNOWN) >= Shown.GARMENT),
+            float(after == "of"),
+            float(not after and self.query.marks[run.piece]),
         ]
 
     @cached_property

@@ -25,6 +25,8 @@ _SHORT = 80
 """Characters up to which a text's tokens are remembered."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PIECE_END = re.compile(r"(?:[,;:!?\n|\"]|(?<!\b[A-Za-z])\.)+")
+MARKS = ".:!?"
+"""Marks that end a piece, each its place from 1; others, and none, are 0."""
 _WORD = re.compile(r"[^\W_]+")
 _ATTENTION = re.compile(r":\s*\d*\.?\d+\s*(?=[)\]])")
 _VERSION = re.compile(r"v?\d+(?:[a-z]|k|st|nd|ep)?\d*")
@@ -171,6 +173,8 @@ class Query:
     """Tokens of what the prompt negates and of the negative prompt."""
     capitals: tuple[int, ...] = ()
     """Per token of `pieces`: 2 where it begins a sentence with a capital letter, 1 where it has one elsewhere, or 0."""
+    marks: tuple[int, ...] = ()
+    """Per piece, the mark that ends it: see `MARKS`."""
     corrected: frozenset[str] = frozenset()
     """Tokens that stand for a word which the prompt spells otherwise."""
 
@@ -220,9 +224,10 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
     written: dict[str, str] = {}
     sequence: list[tuple[str, ...]] = []
     capitals: list[int] = []
+    marks: list[int] = []
     count = 0
     spoken = 0
-    for number, (stems, said, marks) in (
+    for number, (stems, said, capital, mark) in (
         (n, piece)
         for n, text in enumerate(texts)
         for piece in (_read_short(text) if len(text) <= _SHORT else _read(text))
@@ -233,7 +238,8 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
         count += len(stems)
         sequence.append(stems)
         spoken += not number
-        capitals += marks[: len(stems)]
+        capitals += capital[: len(stems)]
+        marks.append(mark)
         for token, word in zip(stems, said, strict=False):
             written.setdefault(token, word)
     telling = frozenset(token for token in written if token not in function_words and not is_meta(token))
@@ -244,6 +250,7 @@ def query(texts: Iterable[str], function_words: frozenset[str] = frozenset()) ->
         spoken=spoken,
         telling=telling,
         capitals=tuple(capitals),
+        marks=tuple(marks),
     )
 
 
@@ -262,27 +269,29 @@ class _Piece(NamedTuple):
     """As typed or, where folding parts a letter in two, folded."""
     capitals: tuple[int, ...]
     """See `Query.capitals`; without any where words are folded."""
+    mark: int
+    """See `MARKS`."""
 
 
-def _read_piece(text: str, begins: bool) -> _Piece:
-    """Read a comma piece. Args: begins: whether it begins a sentence."""
+def _read_piece(text: str, begins: bool, mark: int) -> _Piece:
+    """Read a comma piece. Args: begins: whether it begins a sentence; mark: what ends it."""
     apart = _CAMEL.sub(" ", text)
     plain, typed = terms(apart), typed_words(apart)
     is_typed = len(typed) == len(plain)
     capitals = _capitals(typed, begins) if is_typed else [0] * len(plain)
-    return _Piece(tuple(map(stem, plain)), tuple(typed if is_typed else plain), tuple(capitals))
+    return _Piece(tuple(map(stem, plain)), tuple(typed if is_typed else plain), tuple(capitals), mark)
 
 
 _read_short_piece = lru_cache(maxsize=20_000)(_read_piece)
 
 
-def _cut(text: str) -> Iterator[tuple[str, bool]]:
-    """The comma pieces and clauses of a text, and whether each begins a sentence."""
+def _cut(text: str) -> Iterator[tuple[str, bool, int]]:
+    """The comma pieces and clauses of a text, whether each begins a sentence, and the mark that ends it."""
     start, begins = 0, True
     for end in _PIECE_END.finditer(text):
-        yield text[start : end.start()], begins
+        yield text[start : end.start()], begins, MARKS.find(end[0][0]) + 1
         start, begins = end.end(), any(mark in ".!?\n" for mark in end[0])
-    yield text[start:], begins
+    yield text[start:], begins, 0
 
 
 def _capitals(words: Sequence[str], begins: bool) -> list[int]:
