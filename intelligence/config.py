@@ -143,7 +143,7 @@ class LoRAPreferences(Settings):
     """Number of LoRAs, and the confidence from which the pack applies one by itself."""
 
     max_loras: Annotated[int, bounds(ge=0)] = 3
-    min_confidence: Annotated[float, bounds(ge=0, le=1)] = 0.4
+    min_confidence: Annotated[float, bounds(ge=0, le=1)] = 0.3
     """More than nine of ten LoRAs applied from here on are right; measured in intelligence/lora/search/README.md."""
     allow_style_mixing: bool = False
     dense_text: bool | None = None

@@ -33,7 +33,7 @@ CALLS = {
     "ModelRegistry.register_from_civitai": "",
     "ModelRegistry.cleanup_cache": "",
     "LoRARecommender": "registry",
-    "LoRARecommender.recommend": "prompt_analysis, base_model, max_loras=3, min_confidence=0.4",
+    "LoRARecommender.recommend": "prompt_analysis, base_model, max_loras=3, min_confidence=0.3",
     "ParameterOptimizer": "",
     "ParameterOptimizer.optimize": "prompt_analysis, constraints, *, model, loras",
     "MemoryManager": "",

@@ -38,9 +38,9 @@ def test_judge_yes_applies_and_no_leaves_out():
     (near,) = refused.nearest
     assert refused.chosen == () and near.confidence_score == NO
     assert near.reasoning.startswith("the language model says no: another captain")
-    unsure = choose(None, *CROWD, prompt="Vex at sea", least=0.75)
+    unsure = choose(None, *CROWD, prompt="Quillon at sea", least=0.75)
     assert unsure.chosen == () and unsure.nearest
-    taken = choose(by_hand({0: Verdict(True, "he is named")}), *CROWD, prompt="Vex at sea", least=0.75)
+    taken = choose(by_hand({0: Verdict(True, "he is named")}), *CROWD, prompt="Quillon at sea", least=0.75)
     assert [one.lora_name for one in taken.chosen] == [unsure.nearest[0].lora_name]
     assert taken.chosen[0].confidence_score == YES
     (reason,) = (one for one in taken.chosen[0].reasons if one.message == "lora.judge_yes")

@@ -11,9 +11,10 @@ import numpy as np
 
 from intelligence.lora.recommender import MAX_JUDGED
 from intelligence.lora.search import ranker
+from intelligence.lora.search.index import KINDS
 from intelligence.lora.search.knowledge import Knowledge
 from intelligence.lora.search.naming import STRONG
-from intelligence.lora.search.naming_evidence import Matches, evidence
+from intelligence.lora.search.naming_evidence import EVIDENCE, Matches, evidence
 from intelligence.lora.search.spelling import corrected
 from intelligence.lora.search.tokens import prompt_query
 from intelligence.models import LoRAKind
@@ -37,7 +38,8 @@ GALLERY = ("gallery", "gallery absent", "gallery bare")
 KIND_WEIGHT = {**dict.fromkeys(GALLERY, 3.0), "ordinary word": 2.0}
 """Weight of the rows of a kind, where it is not 1."""
 UNDECIDED_WEIGHT = 1 / 6
-"""Share of it for the LoRAs of gallery prompts of which nobody can say whether they are wanted; they count as wrong."""
+"""Share of it for the LoRAs of gallery prompts of which nobody can say whether they are wanted; they count as wrong.
+Characters that such a prompt names in full count as nothing."""
 NAMESAKES = (LoRAKind.CHARACTER, LoRAKind.STYLE)
 """Kinds of LoRAs that an everyday word does not ask for where it is their name; a LoRA of the thing itself may be."""
 KNOWN_SERIES = 0.5
@@ -135,13 +137,27 @@ def rows_of(made: Sequence[Made], libraries: Libraries, world: World, at_large: 
         marks = [judged(one, corpus.numbers[place], matches, world) for place in loras.tolist()]
         inputs.append(evidence(matches, postings, found, loras, analysis.tag_style))
         right += [mark == 1 for mark in marks]
-        weights = {True: UNDECIDED_WEIGHT * (one.kind in GALLERY), False: 1.0}
-        weight += [weights[mark is None] * one.weight * KIND_WEIGHT.get(one.kind, 1.0) for mark in marks]
+        undecided = UNDECIDED_WEIGHT * (one.kind in GALLERY) * ~_characters_in_full(inputs[-1])
+        shares = [share if mark is None else 1.0 for mark, share in zip(marks, undecided.tolist(), strict=True)]
+        weight += [share * one.weight * KIND_WEIGHT.get(one.kind, 1.0) for share in shares]
         query += [number] * len(loras)
         kind += [one.kind] * len(loras)
         size += [int(allowed.sum())] * len(loras)
         record += [corpus.numbers[place] for place in loras.tolist()]
     return Rows(np.concatenate(inputs), *map(np.array, (right, weight, query, kind, size, record)))
+
+
+def joined(draws: Sequence[Rows]) -> Rows:
+    """Return the rows of several draws as one; their queries are other ones."""
+    first = np.cumsum([0, *(rows.query.max() + 1 for rows in draws[:-1])])
+    apart = [replace(rows, query=rows.query + start) for rows, start in zip(draws, first, strict=True)]
+    return Rows(**{name: np.concatenate([getattr(rows, name) for rows in apart]) for name in vars(apart[0])})
+
+
+def _characters_in_full(rows: np.ndarray) -> np.ndarray:
+    """Which rows are characters whose name of two words or more stands in the prompt, not within a longer one."""
+    kind, strong, width, covered = (rows[:, EVIDENCE.index(name)] for name in ("kind", "strong", "width", "covered"))
+    return (kind == KINDS.index(LoRAKind.CHARACTER)) & (strong > 0) & (width >= 2) & (covered == 0)
 
 
 def judged(made: Made, number: int, matches: Matches, world: World) -> int | None:

@@ -24,19 +24,25 @@ from intelligence.lora.search.decision import Decision, decision_from
 from intelligence.lora.search.naming_evidence import EVIDENCE
 from tests.benchmarks.choice_queries import KINDS, make
 from tests.benchmarks.choice_world import World, find_series, load_plain
-from tests.benchmarks.civitai import PromptQuery, load_records
-from tests.tools.choice_rows import GALLERY, Libraries, Rows, rows_of
+from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, load_records
+from tests.tools.choice_rows import GALLERY, Libraries, Rows, joined, rows_of
 from tests.tools.phrase_counts import CountsAtLarge
 
 FOLDS = 3
 PARAMETERS = {
     "num_leaves": 15,
-    "learning_rate": 0.07,
+    "learning_rate": 0.035,
     "min_data_in_leaf": 25,
     "lambda_l2": 5.0,
-    "feature_fraction": 0.7,
+    "feature_fraction": 0.5,
+    "bagging_fraction": 0.5,
+    "bagging_freq": 1,
 }
-ROUNDS = 160
+"""Many small steps, each on a part of the rows: with 160 of twice the rate on all, a second draw of the same training
+queries moved recall on labelled prompts by .06."""
+ROUNDS = 480
+DRAWS = (7, 8)
+"""Seeds of the queries and libraries; their rows are trained on together."""
 RISING = ("named_first_piece", "named_title", "named_name", "named_first_trigger", "strong", "named_look")
 """Evidence that never speaks against a LoRA."""
 
@@ -160,8 +166,12 @@ def table(rows: Rows, told: np.ndarray, threshold: float) -> None:
 
 def rows_from(options: argparse.Namespace) -> tuple[Rows, dict[str, Any]]:
     """Make the rows, and what else decision.json holds."""
-    rng = random.Random(7)
     loras = load_records(options.records, "even")
+    draws = [_drawn(loras, options, random.Random(seed)) for seed in DRAWS]
+    return joined([rows for rows, _ in draws]), draws[0][1]
+
+
+def _drawn(loras: list[CivitaiLoRA], options: argparse.Namespace, rng: random.Random) -> tuple[Rows, dict[str, Any]]:
     series = find_series(loras)
     plain = load_plain(options.captions, options.prompts)
     captions = [text for text, _ in plain]
@@ -178,7 +188,7 @@ def main() -> None:
     arguments.add_argument("--records", required=True)
     arguments.add_argument("--captions", required=True)
     arguments.add_argument("--prompts", help="parti_prompts.csv")
-    arguments.add_argument("--scale", type=float, default=1.5, help="factor on the number of queries")
+    arguments.add_argument("--scale", type=float, default=1.0, help="factor on the number of queries")
     arguments.add_argument("--rows", help="file that keeps the evidence between runs")
     arguments.add_argument("--out", help="file to write instead of decision.json")
     options = arguments.parse_args()

@@ -13,7 +13,7 @@ const HUGGING_FACE = "IntelligentGeneration.Hubs.HuggingFace";
 const NEVER_ADD = "IntelligentGeneration.Words.NeverAdd";
 const OWN_PICTURES = "IntelligentGeneration.Pictures.Learn";
 const PATIENCE_MS = 1500;
-const DEFAULT_CONFIDENCE = 0.4;
+const DEFAULT_CONFIDENCE = 0.3;
 
 const list = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 const withHub = (hub) => (on) => ({ hubs: on ? [...new Set([...stored.hubs, hub])] : stored.hubs.filter((one) => one !== hub) });
