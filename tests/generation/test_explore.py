@@ -66,10 +66,12 @@ def test_one_prompt_in_so_many_explores():
 
 def test_explore_leaves_out_what_is_applied_or_hopeless():
     recommender = LoRARecommender(Library(ANIME, FLAT, PHOTO, MAGIC, WITCH))
-    analysis = PromptAnalyzer().analyze(PROMPT)
-    found = [one.lora_name for one in recommender.explore(analysis, SDXL, [ANIME.model_id])]
-    assert ANIME.name not in found
-    assert MAGIC.name in found
-    assert recommender.explore(analysis, SDXL, min_confidence=1.0) == [
-        one for one in recommender.explore(analysis, SDXL) if one.lora_name in (ANIME.name, MAGIC.name)
-    ]
+
+    def explored(prompt, *but, **limits):
+        found = recommender.explore(PromptAnalyzer().analyze(prompt), SDXL, but, **limits)
+        return [one.lora_name for one in found]
+
+    found = explored(PROMPT, ANIME.model_id)
+    assert MAGIC.name in found and not {ANIME.name, PHOTO.name, WITCH.name} & {*found}
+    assert explored("photo of magic") == [MAGIC.name, PHOTO.name]
+    assert explored("photo of magic", min_confidence=1.0) == [MAGIC.name]
