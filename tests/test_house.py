@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import json
 import subprocess
@@ -93,6 +94,11 @@ def docstrings(path: Path) -> list[str]:
 def test_file_names_differ() -> None:
     names = Counter(path.name for path in product() if path.name != "__init__.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_benchmark_still_finds_what_it_measures(path: Path) -> None:
+    importlib.import_module(f"tests.benchmarks.{path.stem}")
 
 
 def test_nodes_tell_errors_without_folders() -> None:

@@ -19,8 +19,9 @@ acts_*     the users of mine_20, who give no stars, and take LoRAs out that seem
 gain_P_*   users of whose prompts P in 100 are chosen for without learning, 200 ratings: `covers`: share of users whose
            true gain lies in the interval that is told; `reach`: half of that interval, in stars; `known`: share of
            users whose interval does not hold 0
-count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`; `leak`:
-           share of other LoRAs' prompts on which one that is liked on its own is newly applied; see `leaks`
+count_*    one-stars until a LoRA that is applied goes, five-stars until one that is not comes; see `counts`;
+           `drop_after_fours`: share of those applied that a one-star drops after two four-stars; `leak`: share of other
+           LoRAs' prompts on which one that is liked on its own is newly applied; see `leaks`
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from intelligence.prompt import PromptAnalyzer
 from tests.benchmarks.civitai import CivitaiLoRA, load_records, tag_queries
 from tests.benchmarks.learning_acts import compare, edit
 from tests.benchmarks.learning_toy import Learner, LinUCB, Policy, Popularity, World, play
-from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, leaks, make_pool
+from tests.benchmarks.learning_world import SEED_LUCK, History, User, counts, dropped_after, leaks, make_pool
 from tests.benchmarks.learning_world import play as rate
 from tests.benchmarks.report import parser, report
 
@@ -213,6 +214,8 @@ def until(loras: Sequence[CivitaiLoRA], libraries: int) -> Figures:
             figures[f"{name}_most"] = max(one.ratings for one in found)
             figures[f"{name}_by_one"] = _mean(one.ratings == 1 for one in found)
     leaked, asked = np.sum([leaks(pool) for pool in pools], axis=0).tolist()
+    after_fours, rated = np.sum([dropped_after(pool, (4, 4, 1)) for pool in pools], axis=0).tolist()
+    figures["count_drop_after_fours"] = after_fours / max(1, rated)
     figures |= {"count_leak": leaked / max(1, asked), "count_leak_asked": asked}
     for name, least in (("10", 0.1), ("02", 0.02)):
         taken = [one.ratings for one in every if one.stars == 5 and one.relevance >= least]

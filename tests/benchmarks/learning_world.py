@@ -20,9 +20,8 @@ from intelligence.config import LoRAPreferences
 from intelligence.learning import Preferences
 from intelligence.learning.preferences import PictureRating, UsedLoRA, traits_of
 from intelligence.lora import LoRARecommendation
-from intelligence.lora.search.ranker import Hits
+from intelligence.lora.search.index import Postings
 from intelligence.lora.search.tokens import Query
-from intelligence.lora.target_model import TargetModel
 from intelligence.models import ModelMetadata
 from intelligence.prompt import PromptAnalysis, PromptAnalyzer
 from intelligence.records import Source
@@ -42,12 +41,12 @@ PROMPT_LUCK, SEED_LUCK = 0.35, 0.7
 
 
 class Remembered(Asked):
-    """A library that does not know the prompt it is asked for, and reads and searches for it once.
+    """A library that does not know the prompt it is asked for, and reads and looks it up once.
 
     Those of one pool are equal: they have all that taste depends on in common.
     """
 
-    _hits: Hits | None = None
+    _postings: Postings | None = None
     _query: Query | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -61,10 +60,10 @@ class Remembered(Asked):
             self._query = super().read_query(analysis)
         return self._query
 
-    def search(self, analysis: PromptAnalysis, query: Query, base: TargetModel) -> Hits:
-        if self._hits is None:
-            self._hits = super().search(analysis, query, base)
-        return self._hits
+    def match_query(self, asked: Query) -> Postings:
+        if self._postings is None:
+            self._postings = super().match_query(asked)
+        return self._postings
 
 
 @dataclass
@@ -289,6 +288,22 @@ def _count(prompt: Prompt, lora: LoRARecommendation, stars: int, most: int) -> C
             return Counted(stars, lora.relevance or 0.0, number)
         pictures.append(rated(prompt, (), 3))
     return Counted(stars, lora.relevance or 0.0, most + 1)
+
+
+def dropped_after(pool: Sequence[Prompt], stars: Sequence[int]) -> tuple[int, int]:
+    """Return how many of the LoRAs that the choice applies ratings of these stars drop, and how many there are.
+
+    As in `counts`, each is rated on the prompt itself, between pictures without any LoRA, which get 3 stars.
+    """
+    dropped = asked = 0
+    for prompt in pool:
+        for one in prompt.applied:
+            pictures = [rated(prompt, (), 3)]
+            for each in stars:
+                pictures += [rated(prompt, (one,), each), rated(prompt, (), 3)]
+            asked += 1
+            dropped += one.lora_name not in {each.lora_name for each in apply(prompt, Preferences(pictures))}
+    return dropped, asked
 
 
 def leaks(pool: Sequence[Prompt], ratings: int = 12, sampled: int = 4) -> tuple[int, int]:
