@@ -80,6 +80,16 @@ def test_one_bad_star_is_no_proof():
     assert [reason.message for reason in learned(one)] == [LoRAMessage.RATED.key]
 
 
+@pytest.mark.parametrize(("stars", "applied"), [((4, 4, 1), True), ((1, 1, 1), False), ((4, 1, 1, 1, 1), False)])
+def test_bad_star_after_good_ones_drops_nothing_and_several_do(stars, applied):
+    prompt = "anime style girl"
+    confidence = confidence_of(prompt, ANIME)
+    pictures = [rated(prompt, 3)]
+    for each in stars:
+        pictures += [rated(prompt, each, ANIME, confidence=confidence), rated(prompt, 3)]
+    assert (ANIME.name in names(choose(prompt, *pictures))) is applied
+
+
 def test_liked_lora_below_the_threshold_is_taken():
     prompt = "a castle on a cliff, glowing"
     confidence = confidence_of(prompt, MAGIC)
