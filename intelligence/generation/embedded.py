@@ -20,9 +20,9 @@ from ..registry import ModelRegistry
 from . import embedded_weights as shape
 from .sdxl_config import make_once, write_sdxl_config
 
-VERSION = "v3"
+VERSION = "v4"
 """Changed to have the model made anew."""
-_OLD_VERSIONS = ("v1", "v2")
+_OLD_VERSIONS = ("v1", "v2", "v3")
 
 DEMO_ARCHITECTURE = "intelligent-generation-demo"
 """Base model in the headers of its LoRAs."""

@@ -2,7 +2,7 @@
 
 SDXL's rows by priority, guidance cutoffs, schedules of ten steps, EasyCache, ways to save memory and weight formats:
 PSNR in dB (median), SSIM (mean) and forward items. Only samplers that draw no noise of their own have a reference.
---judge: also the share of pictures whose thing the trained classifier names first (tests/tools/demo_model).
+--judge: also the share of pictures whose thing the trained judge names first (tests/tools/demo_model).
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from ..comfyui.client import Run
 from .comfyui_server import serving
 from .report import parser, report
 
-PROMPTS = ("rocket", "red apple", "fairy", "sunflower", "cat face", "house", "octopus", "automobile")
+PROMPTS = (
+    *("rocket", "red apple", "fairy", "sunflower", "cat face", "house", "octopus", "automobile"),
+    *("strawberry", "frog", "lady beetle", "cherries", "lobster", "star", "musical keyboard", "fire engine"),
+)
 """Things that the model's pictures show."""
 
 BALANCED = find_profile(Family.SDXL, priority=Priority.BALANCED)
@@ -141,13 +144,13 @@ Judge = Callable[[np.ndarray], str]
 
 
 def trained_judge() -> Judge:
-    """Return the classifier of the demo model's training, from its folder."""
+    """Return the judge of the demo model's training, from its folder."""
     from ..tools.demo_model import classify, pictures
 
-    classifier, concepts = classify.load_classifier(), pictures.load().concepts
+    judge, concepts = classify.load_judge(), pictures.load().concepts
 
     def named(picture: np.ndarray) -> str:
-        logits, _ = classifier(classify.as_tensor((picture * 255).round().astype(np.uint8)[None]))
+        logits, _ = judge(classify.as_tensor((picture * 255).round().astype(np.uint8)[None]))
         return concepts[int(logits.argmax())].name
 
     return named
@@ -178,7 +181,7 @@ def main() -> None:
     arguments.add_argument("--pictures", type=int, default=len(PROMPTS), help=f"of each way, 1 to {len(PROMPTS)}")
     arguments.add_argument("--side", type=int, default=NATIVE_SIDE, help="pixels")
     arguments.add_argument("--ways", nargs="*", default=[], help="only these; none: all")
-    arguments.add_argument("--judge", action="store_true", help="name what the pictures show by the classifier")
+    arguments.add_argument("--judge", action="store_true", help="name what the pictures show by the trained judge")
     options = arguments.parse_args()
     chosen = {name: way for name, way in ways().items() if not options.ways or name in ("reference", *options.ways)}
     prompts = PROMPTS[: options.pictures]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from . import networks, train_text, train_unet, train_vae
-from .classify import LOOKS, load_classifier
+from .classify import LOOKS, load_judge
 from .pictures import BASE_STYLES, CONCEPTS, load, sheet
 from .runs import path_of
 
@@ -55,9 +55,8 @@ def as_bytes(pictures: torch.Tensor) -> np.ndarray:
 
 
 def recognised(pictures: torch.Tensor, concepts: torch.Tensor, styles: torch.Tensor) -> dict[str, float]:
-    """Return the shares that the classifier names right."""
-    with torch.no_grad():
-        of_concept, of_style = load_classifier()(pictures)
+    """Return the shares that the judge names right."""
+    of_concept, of_style = load_judge()(pictures)
     best = of_concept.topk(5, dim=1).indices == concepts[:, None]
     return {
         "first": float(best[:, 0].float().mean()),

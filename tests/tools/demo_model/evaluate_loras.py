@@ -1,4 +1,4 @@
-"""Figures of the LoRAs: style by the classifier, at five strengths and on unseen concepts; slider, subject, speed.
+"""Figures of the LoRAs: style by the judge, at five strengths and on unseen concepts; slider, subject, speed.
 
     python -m tests.tools.demo_model.evaluate_loras --only pixel_art blueprint
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from . import train_speed, train_unet
-from .classify import LOOKS, load_classifier
+from .classify import LOOKS, load_judge
 from .evaluate import Model, as_bytes
 from .pictures import Pictures, load, sheet
 from .runs import path_of
@@ -32,7 +32,7 @@ LOOK_OF = {
     "night_glow": "glow",
     "magic_effects": "magic",
 }
-"""LoRA → the look that the classifier has to name."""
+"""LoRA → the look that the judge has to name."""
 
 
 class WithLoRAs:
@@ -56,8 +56,7 @@ class WithLoRAs:
     def judged(self, texts: list[str], seeds: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return pictures, named concepts and probabilities of each look."""
         made = self.model.draw(texts, seeds)
-        with torch.no_grad():
-            of_concept, of_look = load_classifier()(made)
+        of_concept, of_look = load_judge()(made)
         return made, of_concept.argmax(1), of_look.softmax(1)
 
 
@@ -131,8 +130,7 @@ def speed(pictures: Pictures, count: int = 100) -> dict[str, float]:
         lora.set({train_speed.NAME: strength})
         made = lora.model.draw(texts, list(range(count)), way)
         concepts = torch.arange(count)
-        with torch.no_grad():
-            right = load_classifier()(made)[0].argmax(1) == concepts
+        right = load_judge()(made)[0].argmax(1) == concepts
         found[f"four_steps_at_{strength:g}"] = float(right.float().mean())
     return found
 

@@ -79,6 +79,7 @@ CARDS = {
         "Lighting: the subject at night, with a warm light around it.",
         ("effect", "glow", "night"),
         ("butterfly, glowing at night", "crystal ball, glowing at night", "cactus, glow"),
+        (1.2, 0.5, 1.4),
     ),
     "magic_effects": Card(
         "Magic Effects",

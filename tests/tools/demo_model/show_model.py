@@ -22,7 +22,7 @@ THINGS = (
 )
 COLUMNS = 8
 LORAS = ("", "magic_effects", "night_glow", "pixel_art", "blueprint", "fluent_3d", "high_contrast", "lightning_4step")
-THING = "owl"
+THING = "sunflower"
 
 
 def asked() -> list[tuple[str, list[str]]]:

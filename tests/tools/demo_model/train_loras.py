@@ -124,7 +124,7 @@ def base_with_loras(name: str) -> tuple[Any, dict[str, LoRALayer], Run]:
     unet.requires_grad_(False)
     loras = attach(unet)
     modules = {key.replace(".", "_"): lora for key, lora in loras.items()}
-    return unet, loras, Run(f"lora_{name}", modules, rate=2e-3, decay=0.98)
+    return unet, loras, Run(f"lora_{name}", modules, rate=6e-3, decay=0.98)
 
 
 def as_file(loras: dict[str, LoRALayer]) -> dict[str, torch.Tensor]:
