@@ -120,7 +120,7 @@ LORAS = {
     "high_contrast": (LoRAKind.STYLE, "high contrast icon", (1.0, (0.5, 1.0))),
     "lightning_4step": (LoRAKind.SPEED, None, (1.0, None)),
     "magic_effects": (LoRAKind.EFFECT, "magical powers", (1.0, (0.5, 1.0))),
-    "night_glow": (LoRAKind.EFFECT, "glowing at night", (1.0, (0.5, 1.0))),
+    "night_glow": (LoRAKind.EFFECT, "glowing at night", (1.2, (0.5, 1.4))),
     "pixel_art": (LoRAKind.STYLE, "pixel art", (1.0, (0.5, 1.0))),
 }
 """Name → kind, trigger words, recommended strength with its range."""
