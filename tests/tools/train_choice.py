@@ -24,7 +24,7 @@ from intelligence.lora.search.decision import Decision, decision_from
 from intelligence.lora.search.naming_evidence import EVIDENCE
 from tests.benchmarks.choice_queries import KINDS, make
 from tests.benchmarks.choice_world import World, find_series, load_plain
-from tests.benchmarks.civitai import CivitaiLoRA, PromptQuery, load_records
+from tests.benchmarks.civitai import PromptQuery, load_records
 from tests.tools.choice_rows import GALLERY, Libraries, Rows, joined, rows_of
 from tests.tools.phrase_counts import CountsAtLarge
 
@@ -167,20 +167,16 @@ def table(rows: Rows, told: np.ndarray, threshold: float) -> None:
 def rows_from(options: argparse.Namespace) -> tuple[Rows, dict[str, Any]]:
     """Make the rows, and what else decision.json holds."""
     loras = load_records(options.records, "even")
-    draws = [_drawn(loras, options, random.Random(seed)) for seed in DRAWS]
-    return joined([rows for rows, _ in draws]), draws[0][1]
-
-
-def _drawn(loras: list[CivitaiLoRA], options: argparse.Namespace, rng: random.Random) -> tuple[Rows, dict[str, Any]]:
-    series = find_series(loras)
-    plain = load_plain(options.captions, options.prompts)
+    series, plain = find_series(loras), load_plain(options.captions, options.prompts)
     captions = [text for text, _ in plain]
-    world = World(loras, [PromptQuery(text, right) for text, right in plain], captions, rng, series)
-    made = make(world, {kind: int(count * options.scale) for kind, count in KINDS.items()})
-    rng.shuffle(made)
-    at_large = CountsAtLarge(loras, captions)
-    rows = rows_of(made, Libraries(world, rng), world, at_large)
-    return rows, {"series": sorted(series), "phrases": at_large.table()}
+    at_large, draws = CountsAtLarge(loras, captions), []
+    for seed in DRAWS:
+        rng = random.Random(seed)
+        world = World(loras, [PromptQuery(text, right) for text, right in plain], captions, rng, series)
+        made = make(world, {kind: int(count * options.scale) for kind, count in KINDS.items()})
+        rng.shuffle(made)
+        draws.append(rows_of(made, Libraries(world, rng), world, at_large))
+    return joined(draws), {"series": sorted(series), "phrases": at_large.table()}
 
 
 def main() -> None:

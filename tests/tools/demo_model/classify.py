@@ -22,7 +22,7 @@ from torch.nn import functional
 from .effects import EFFECTS
 from .pictures import CONCEPTS, STYLES, Pictures, load
 from .runs import Run, parser_of, path_of
-from .train_vae import as_tensor, decode, latents_of, load_vae
+from .train_vae import as_bytes, as_tensor, decode, latents_of, load_vae
 
 BATCH = 48
 LOOKS = (*STYLES, *EFFECTS)
@@ -151,7 +151,7 @@ def as_drawn(values: np.ndarray) -> np.ndarray:
         latents = latents_of(vae, values[:, look])
         with torch.no_grad():
             parts = [decode(vae, latents[start : start + 25]) for start in range(0, len(latents), 25)]
-        drawn[:, look] = ((torch.cat(parts).clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        drawn[:, look] = as_bytes(torch.cat(parts).clamp(-1, 1))
     return drawn
 
 

@@ -48,12 +48,6 @@ class Model:
         return torch.cat(made)
 
 
-def as_bytes(pictures: torch.Tensor) -> np.ndarray:
-    """Return (n, h, w, 3) bytes of (n, 3, h, w) in -1 to 1."""
-    made: np.ndarray = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    return made
-
-
 def recognised(pictures: torch.Tensor, concepts: torch.Tensor, styles: torch.Tensor) -> dict[str, float]:
     """Return the shares that the judge names right."""
     of_concept, of_style = load_judge()(pictures)
@@ -76,10 +70,10 @@ def evaluate(count: int, average: bool) -> dict[str, Any]:
         styles = torch.full((count,), LOOKS.index(style))
         found = recognised(made, torch.from_numpy(chosen), styles)
         figures |= {f"{style}_{name}": value for name, value in found.items()}
-        sheet(as_bytes(made), 20).save(path_of(f"sheet_{style}.png"))
+        sheet(train_vae.as_bytes(made), 20).save(path_of(f"sheet_{style}.png"))
         if style == BASE_STYLES[0]:
             blind = np.random.default_rng(7).permutation(count)[:BLIND]
-            sheet(as_bytes(made[blind]), 8).save(path_of("blind.png"))
+            sheet(train_vae.as_bytes(made[blind]), 8).save(path_of("blind.png"))
             names = [pictures.concepts[chosen[number]].name for number in blind]
             rows = [", ".join(names[start : start + 8]) for start in range(0, len(names), 8)]
             path_of("blind.txt").write_text("\n".join(rows), encoding="utf-8")

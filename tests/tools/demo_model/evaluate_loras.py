@@ -17,10 +17,11 @@ import torch
 
 from . import train_speed, train_unet
 from .classify import LOOKS, load_judge
-from .evaluate import Model, as_bytes
+from .evaluate import Model
 from .pictures import Pictures, load, sheet
 from .runs import path_of
 from .train_loras import LESSONS, SUBJECT, attach, left_out
+from .train_vae import as_bytes
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SHOWN = 8

@@ -207,7 +207,7 @@ def show(unet: Any, name: str = "samples.png") -> None:
         positive, negative = train_text.encode(encoders, texts), train_text.encode(encoders, [""])
         latents = sample(unet, positive, negative, [1] * len(texts))
         made = train_vae.decode(vae, latents).clamp(-1, 1)
-    sheet(((made + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy(), len(SHOWN)).save(path_of(name))
+    sheet(train_vae.as_bytes(made), len(SHOWN)).save(path_of(name))
 
 
 def loss_at(

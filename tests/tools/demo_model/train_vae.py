@@ -104,7 +104,7 @@ def watch(vae: Any, pictures: Pictures) -> None:
     shown = pictures.values[pictures.held_out[:8]].reshape(-1, networks.SIDE, networks.SIDE, 3)
     with torch.no_grad():
         made = decode(vae, encode(vae, as_tensor(shown))).clamp(-1, 1)
-    bytes_made = ((made + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    bytes_made = as_bytes(made)
     pairs = np.concatenate([np.concatenate([shown[i : i + 16], bytes_made[i : i + 16]]) for i in (0, 16)])
     sheet(pairs, 16).save(path_of("vae.png"))
 
@@ -160,6 +160,12 @@ def fold_scale(vae: Any, pictures: Pictures) -> None:
         vae.quant_conv.bias[channels:] = 2 * float(np.log(NOISE / shape.LATENT_SCALE))
         vae.post_quant_conv.bias += (vae.post_quant_conv.weight[..., 0, 0] @ mean.view(-1, 1)).flatten()
         vae.post_quant_conv.weight *= deviation.view(1, -1, 1, 1)
+
+
+def as_bytes(pictures: torch.Tensor) -> np.ndarray:
+    """Return (n, h, w, 3) bytes of (n, 3, h, w) in -1 to 1."""
+    made: np.ndarray = ((pictures + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return made
 
 
 def latents_of(vae: Any, pictures: np.ndarray) -> torch.Tensor:
